@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Formatting, clippy, shellcheck, the image's tag, and cargo-deny where it is installed.
+# shellcheck source=say.sh
+. "$(dirname "${BASH_SOURCE[0]}")/say.sh"
+# shellcheck source=packages.sh
+. scripts/packages.sh
+# shellcheck source=engine.sh
+. scripts/engine.sh
+# shellcheck source=parts.sh
+. scripts/parts.sh
+
+begin lint
+need_rust
+need_tools
+need_component fmt rustfmt
+need_component clippy clippy
+say 'cargo fmt --check'
+cargo fmt --check || fail 'cargo fmt would change files: cargo fmt'
+say 'cargo clippy'
+cargo clippy --locked --quiet --all-targets -- -D warnings || fail 'cargo clippy'
+say 'shellcheck'
+has shellcheck || install_packages shellcheck
+shellcheck -x -P scripts scripts/*.sh images/runner/*.sh src/engine/*.sh .ci/run || fail shellcheck
+[ "$(cat images/runner/TAG)" = "$(images/runner/tag.sh)" ] || fail 'images/runner/TAG is stale: images/runner/tag.sh >images/runner/TAG'
+if has cargo-deny; then
+    say 'cargo deny check'
+    cargo deny check || fail 'cargo deny check'
+    result='formatting, clippy, shellcheck, licences and advisories'
+else
+    say 'cargo deny check: SKIPPED, cargo-deny is not installed (cargo install --locked cargo-deny); CI runs it'
+    result='formatting, clippy, shellcheck; licences and advisories NOT checked, cargo-deny is not installed'
+fi

@@ -1,0 +1,466 @@
+//! Arguments as typed: clap's derive, and nothing that decides.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use super::parse;
+use crate::id::ProjectName;
+use crate::run::request::EnvAsk;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 ok                  5 engine unavailable   10 disk full
+  1 internal error      6 outputs missing      11 killed from outside
+  2 wrong usage         7 storage failed      130 cancelled
+  3 invalid spec        8 timed out
+  4 script failed       9 out of memory";
+
+/// Run a Ploomber pipeline for one commit in a hardened container and publish what it produced, all or nothing
+#[derive(Debug, Parser)]
+#[command(
+    name = "soopervisor",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    override_usage = "soopervisor [run] PATH --storage local:DIR [OPTIONS] [-- PLOOMBER ARGS]\n       soopervisor VERB …",
+    after_help = EXIT_CODES
+)]
+pub struct Cli {
+    /// What holds for every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What holds for every verb.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Say less: findings, failures and the last line
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Use colour [env: NO_COLOR turns it off]
+    #[arg(long, global = true, value_enum, default_value_t, hide_default_value = true, value_name = "WHEN")]
+    pub color: Color,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run a commit's pipeline and publish its outputs (`run` may be left out)
+    Run(Box<Run>),
+    /// Check a project's files and say everything that is wrong
+    Validate(Validate),
+    /// Print the bash script that a run would execute
+    Script(Script),
+    /// Write the files that a folder lacks to be run
+    Init(Init),
+    /// Check this machine and say how to mend what is wrong
+    Doctor(Doctor),
+    /// List the runs of this machine
+    Runs(Runs),
+    /// Show one run: its steps, its outputs, or why it failed
+    Show(Show),
+    /// Print the log of a run
+    Logs(Logs),
+    /// Fetch a commit's outputs from the storage and verify them
+    Download(Download),
+    /// Check a commit's outputs in the storage against their manifest
+    Verify(Verify),
+    /// Build or use a local conda channel, for networks without one
+    #[command(subcommand)]
+    Channel(Channel),
+    /// Build or fetch the runner image
+    Image(Image),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Print the manual page, or write all of them to a folder
+    Man(Man),
+}
+
+/// Options that decide what is run, shared by `run` and `script`.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Pipeline")]
+pub struct Pipeline {
+    /// The repository, or the folder in it that holds pipeline.yaml
+    pub path: PathBuf,
+    /// Which files of it.
+    #[command(flatten)]
+    pub files: Files,
+    /// Run with a sample of the data (env.yaml must declare `sample`)
+    #[arg(long, conflicts_with = "full")]
+    pub sample: bool,
+    /// Run with all data (the default)
+    #[arg(long)]
+    pub full: bool,
+    /// First folder in the storage [default: the repository's name]
+    #[arg(long, env = "SOOPERVISOR_PROJECT", hide_env_values = true, value_name = "NAME")]
+    pub project: Option<ProjectName>,
+    /// Container image; any with glibc and bash will do [default: the runner image]
+    #[arg(long, env = "SOOPERVISOR_IMAGE", hide_env_values = true, value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// Give the pipeline a variable; without a value, the one that is set here (repeatable)
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = parse::env)]
+    pub env: Vec<EnvAsk>,
+    /// Give the pipeline a secret and hide it in all output; `NAME` alone takes the variable NAME (repeatable)
+    // Checked after parsing: clap repeats a value that it refuses, and this one may be the secret itself.
+    #[arg(long, value_name = "NAME[=env:VAR|=file:PATH]")]
+    pub secret: Vec<String>,
+    /// Run uncommitted changes too; published as COMMIT-dirty-TREE
+    #[arg(long, env = "SOOPERVISOR_ALLOW_DIRTY", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub allow_dirty: bool,
+    /// Keep stdout and stderr apart instead of in order
+    #[arg(long, env = "SOOPERVISOR_SPLIT_STREAMS", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub split_streams: bool,
+    /// Arguments for `ploomber build`
+    #[arg(last = true, value_name = "PLOOMBER ARGS")]
+    pub build_args: Vec<String>,
+}
+
+/// Files that are not called what they usually are.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Files {
+    /// The pipeline's file below PATH [default: pipeline.yaml, or a package's src/*/pipeline.yaml]
+    #[arg(long, env = "SOOPERVISOR_PIPELINE", hide_env_values = true, value_name = "FILE")]
+    pub pipeline: Option<String>,
+    /// The environment's file below PATH [default: environment.yml]
+    #[arg(long, env = "SOOPERVISOR_ENVIRONMENT", hide_env_values = true, value_name = "FILE")]
+    pub environment: Option<String>,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Clone, Args)]
+pub struct Run {
+    /// What is run.
+    #[command(flatten)]
+    pub pipeline: Pipeline,
+    /// Where the outputs go.
+    #[command(flatten)]
+    pub storage: Storage,
+    /// What to do when the commit's folder exists with other content
+    #[arg(long, env = "SOOPERVISOR_ON_CONFLICT", hide_env_values = true, value_enum, value_name = "WHAT")]
+    #[arg(help_heading = "Storage")]
+    pub on_conflict: Option<OnConflict>,
+    /// What it may use.
+    #[command(flatten)]
+    pub limits: Limits,
+    /// How it is told
+    #[arg(
+        long,
+        env = "SOOPERVISOR_FORMAT",
+        hide_env_values = true,
+        value_enum,
+        default_value_t,
+        hide_default_value = true
+    )]
+    #[arg(help_heading = "Output")]
+    pub format: Format,
+    /// Say what would be done, without a container and without touching the storage
+    #[arg(long, help_heading = "Output")]
+    pub dry_run: bool,
+    /// Keep the folder in which the pipeline ran
+    #[arg(long, env = "SOOPERVISOR_KEEP_WORK", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(help_heading = "Output")]
+    pub keep_work: bool,
+}
+
+/// Where outputs are.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Storage")]
+pub struct Storage {
+    /// Where outputs are published: `local:DIR`, or a path
+    #[arg(long, env = "SOOPERVISOR_STORAGE", hide_env_values = true, value_name = "STORAGE", group = "place")]
+    pub storage: Option<String>,
+    /// Short for `--storage dropbox`
+    #[arg(long, group = "place")]
+    pub dropbox: bool,
+    /// Short for `--storage gdrive`
+    #[arg(long, group = "place")]
+    pub gdrive: bool,
+    /// Short for `--storage onedrive`
+    #[arg(long, group = "place")]
+    pub onedrive: bool,
+    /// Short for `--storage box`
+    #[arg(long = "box", group = "place")]
+    pub box_: bool,
+}
+
+/// What a run may use.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct Limits {
+    /// Longest time for the pipeline: `90s`, `30m`, `1h30m`
+    #[arg(long, env = "SOOPERVISOR_TIMEOUT", hide_env_values = true, value_name = "TIME", value_parser = parse::duration)]
+    pub timeout: Option<Duration>,
+    /// Longest time without any output
+    #[arg(long, env = "SOOPERVISOR_IDLE_TIMEOUT", hide_env_values = true, value_name = "TIME")]
+    #[arg(value_parser = parse::duration)]
+    pub idle_timeout: Option<Duration>,
+    /// Memory, swap included: `512m`, `4g`
+    #[arg(long, env = "SOOPERVISOR_MEMORY", hide_env_values = true, value_name = "SIZE", value_parser = parse::size)]
+    pub memory: Option<u64>,
+    /// Processors: `2`, `0.5`
+    #[arg(long, env = "SOOPERVISOR_CPUS", hide_env_values = true, value_name = "NUMBER", value_parser = parse::cpus)]
+    pub cpus: Option<f64>,
+    /// Processes and threads [default: 4096]
+    #[arg(long, env = "SOOPERVISOR_PIDS", hide_env_values = true, value_name = "NUMBER")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub pids: Option<u32>,
+    /// Disk, where the engine's storage driver can limit it
+    #[arg(long, env = "SOOPERVISOR_DISK", hide_env_values = true, value_name = "SIZE", value_parser = parse::size)]
+    pub disk: Option<u64>,
+    /// The container's network
+    #[arg(long, env = "SOOPERVISOR_NETWORK", hide_env_values = true, value_enum, value_name = "NETWORK")]
+    pub network: Option<Network>,
+}
+
+/// What to do when the commit's folder exists with other content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnConflict {
+    /// Stop and say what differs (the default)
+    Fail,
+    /// Leave what is there
+    Keep,
+    /// Publish beside it
+    NewRun,
+}
+
+/// The container's network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Network {
+    /// No network at all
+    None,
+    /// The engine's bridge (the default)
+    Bridge,
+}
+
+/// How a run is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// What fits the place: a live view, workflow commands, or plain lines
+    #[default]
+    Auto,
+    /// Lines with time stamps
+    Plain,
+    /// One JSON object a line
+    Json,
+    /// Workflow commands for GitHub Actions
+    Github,
+}
+
+/// How findings are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum FindingFormat {
+    /// With source lines and underlines
+    #[default]
+    Human,
+    /// One JSON document
+    Json,
+    /// Annotations for GitHub Actions
+    Github,
+}
+
+/// Arguments of `validate`.
+#[derive(Debug, Clone, Args)]
+pub struct Validate {
+    /// The repository, or the folder in it that holds pipeline.yaml
+    #[arg(required_unless_present = "list_rules")]
+    pub path: Option<PathBuf>,
+    /// Which files of it.
+    #[command(flatten)]
+    pub files: Files,
+    /// How findings are told
+    #[arg(long, value_enum, default_value_t)]
+    pub format: FindingFormat,
+    /// List every rule and what it is about
+    #[arg(long)]
+    pub list_rules: bool,
+}
+
+/// Arguments of `script`.
+#[derive(Debug, Clone, Args)]
+pub struct Script {
+    /// What would be run.
+    #[command(flatten)]
+    pub pipeline: Pipeline,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Clone, Args)]
+pub struct Init {
+    /// The folder
+    #[arg(default_value = ".")]
+    pub path: PathBuf,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Clone, Args)]
+pub struct Doctor {
+    /// One JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// Check without touching the network
+    #[arg(long)]
+    pub offline: bool,
+    /// The storage to check.
+    #[command(flatten)]
+    pub storage: Storage,
+}
+
+/// Arguments of `runs`.
+#[derive(Debug, Clone, Args)]
+pub struct Runs {
+    /// One JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// How many, newest first
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "NUMBER")]
+    pub limit: usize,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, Clone, Args)]
+pub struct Show {
+    /// A run's id, the beginning of one, or `latest`
+    #[arg(default_value = "latest")]
+    pub run: String,
+    /// The record as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `logs`.
+#[derive(Debug, Clone, Args)]
+pub struct Logs {
+    /// A run's id, the beginning of one, or `latest`
+    #[arg(default_value = "latest")]
+    pub run: String,
+    /// Go on until the run ends
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+/// Which outputs.
+#[derive(Debug, Clone, Args)]
+pub struct Stored {
+    /// A commit (4 digits or more), the name of its folder, a branch, or `latest`
+    pub commit: String,
+    /// Where they are.
+    #[command(flatten)]
+    pub storage: Storage,
+    /// First folder in the storage [default: the name of the repository in the current folder]
+    #[arg(long, env = "SOOPERVISOR_PROJECT", hide_env_values = true, value_name = "NAME")]
+    pub project: Option<ProjectName>,
+}
+
+/// Arguments of `download`.
+#[derive(Debug, Clone, Args)]
+pub struct Download {
+    /// Which outputs.
+    #[command(flatten)]
+    pub stored: Stored,
+    /// Only files that one of these fits: `*.csv`, `plots/**`
+    #[arg(value_name = "GLOB")]
+    pub globs: Vec<String>,
+    /// Folder to write to [default: a folder named like the commit]
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Overwrite files that differ
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Clone, Args)]
+pub struct Verify {
+    /// Which outputs.
+    #[command(flatten)]
+    pub stored: Stored,
+}
+
+/// What to do with channels.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Channel {
+    /// Build a channel from CPython, pip and wheels
+    Build(BuildChannel),
+    /// Use a channel instead of the ones in environment.yml
+    Use {
+        /// A folder or an address; `none` uses what environment.yml says again
+        channel: String,
+    },
+}
+
+/// Arguments of `channel build`.
+#[derive(Debug, Clone, Args)]
+pub struct BuildChannel {
+    /// Folder to write it to; replaced as a whole
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Minor version of CPython, such as 3.11 (repeat) [default: every one found on this machine]
+    #[arg(long, value_name = "VERSION")]
+    pub python: Vec<String>,
+    /// Package to add, such as `scikit-learn` or `pandas=2.1` (repeat)
+    #[arg(long, value_name = "NAME")]
+    pub package: Vec<String>,
+    /// environment.yml whose conda dependencies are added (repeat)
+    #[arg(long, value_name = "FILE")]
+    pub spec: Vec<PathBuf>,
+    /// Build even if nothing changed, to see newer versions on the package index
+    #[arg(long)]
+    pub refresh: bool,
+}
+
+/// Arguments of `image`.
+#[derive(Debug, Clone, Args)]
+pub struct Image {
+    /// Build it even when it is there
+    #[arg(long)]
+    pub rebuild: bool,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Clone, Args)]
+pub struct Man {
+    /// Write one page a verb to this folder
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

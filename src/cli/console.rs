@@ -1,0 +1,97 @@
+//! The two streams of the program: answers on stdout, errors on stderr, and how they may look.
+
+use std::io::{self, IsTerminal};
+
+use super::args::{Color, Global};
+use crate::report::{Out, Style, Verbosity};
+
+/// How to speak to whoever called.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Console {
+    color: Color,
+    verbosity: Verbosity,
+}
+
+impl Console {
+    /// As asked for.
+    pub(super) fn new(global: &Global) -> Self {
+        let verbosity = match (global.quiet, global.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, 0) => Verbosity::Normal,
+            (false, _) => Verbosity::Verbose,
+        };
+        Self { color: global.color, verbosity }
+    }
+
+    /// Answers; a closed pipe is no error.
+    pub(super) fn answer(text: &str) {
+        let mut out = Out::new(Box::new(io::stdout()));
+        out.write(text.as_bytes());
+        out.flush();
+    }
+
+    /// Says something that is no answer.
+    pub(super) fn note(text: &str) {
+        let mut out = Out::new(Box::new(io::stderr()));
+        out.write(text.as_bytes());
+        out.flush();
+    }
+
+    /// How answers may look.
+    pub(super) fn stdout(self) -> Style {
+        self.style(io::stdout().is_terminal(), width(io::stdout()))
+    }
+
+    /// How errors may look.
+    pub(super) fn stderr(self) -> Style {
+        self.style(io::stderr().is_terminal(), width(io::stderr()))
+    }
+
+    fn style(self, terminal: bool, width: Option<usize>) -> Style {
+        let color = match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && !set("NO_COLOR") && variable("TERM") != "dumb",
+        };
+        Style { color, unicode: unicode(variable), width: width.unwrap_or(100), verbosity: self.verbosity }
+    }
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
+}
+
+fn set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
+/// The first locale variable that is set decides; without any, today's terminals read UTF-8.
+fn unicode(variable: impl Fn(&str) -> String) -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().map(variable).find(|value| !value.is_empty());
+    locale.is_none_or(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}
+
+fn width(stream: impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_locale_variable_decides_about_unicode() {
+        let with = |vars: &'static [(&str, &str)]| {
+            unicode(|name| vars.iter().find(|(key, _)| *key == name).map_or_else(String::new, |(_, v)| (*v).to_owned()))
+        };
+        assert!(with(&[]));
+        assert!(with(&[("LANG", "de_DE.UTF-8")]));
+        assert!(!with(&[("LANG", "C")]));
+        assert!(!with(&[("LC_ALL", "POSIX"), ("LANG", "en_US.utf8")]));
+        assert!(with(&[("LC_ALL", ""), ("LC_CTYPE", "C.UTF-8"), ("LANG", "C")]));
+    }
+}

@@ -1,0 +1,117 @@
+//! Checks of this machine: git, folders, disk, a storage that is a folder.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::super::exit::Exit;
+use super::{Check, Level};
+use crate::report::bytes;
+use crate::store::Home;
+
+/// Older versions lack what exporting a snapshot needs.
+const OLDEST_GIT: (u32, u32) = (2, 25);
+
+pub(super) fn git() -> Check {
+    const NAME: &str = "git";
+    let mend = "install git 2.25 or newer (sudo apt-get install git)";
+    let output = match Command::new("git").arg("--version").output() {
+        Ok(output) if output.status.success() => output,
+        Ok(output) => return Check::fail(NAME, Exit::Usage, format!("git ended with {}", output.status), mend),
+        Err(error) => return Check::fail(NAME, Exit::Usage, format!("git cannot be run: {error}"), mend),
+    };
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    match git_version(&text) {
+        Some(version) if version >= OLDEST_GIT => Check::ok(NAME, text),
+        Some(_) => Check::fail(NAME, Exit::Usage, format!("{text} is too old"), mend),
+        None => Check::warn(NAME, format!("`{text}` names no version"), mend),
+    }
+}
+
+fn git_version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.strip_prefix("git version ")?.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+pub(super) fn state(home: &Home) -> Check {
+    const NAME: &str = "folders";
+    let tried = home.ensure().map_err(|error| error.to_string()).and_then(|()| {
+        let try_in = |folder: &Path| tempfile::tempfile_in(folder).map_err(|error| error.to_string());
+        try_in(home.cache()).and_then(|_| try_in(home.state())).map(drop)
+    });
+    match tried {
+        Ok(()) => Check::ok(NAME, format!("{}, {}", home.cache().display(), home.state().display())),
+        Err(why) => Check::fail(NAME, Exit::Internal, why, "export SOOPERVISOR_HOME=/path/to/a/writable/folder"),
+    }
+}
+
+pub(super) fn disk(name: &'static str, folder: &Path, needed: u64) -> Check {
+    let folder = nearest(folder);
+    let free = match rustix::fs::statvfs(&folder) {
+        Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize),
+        Err(error) => return Check::new(name, Level::Skipped, format!("{}: {error}", folder.display())),
+    };
+    let found = format!("{} free at {}", bytes(free), folder.display());
+    if free >= needed {
+        Check::ok(name, found)
+    } else {
+        let mend = format!("make room: {} or more are advised; `SOOPERVISOR_HOME` moves it", bytes(needed));
+        Check::warn(name, found, mend)
+    }
+}
+
+pub(super) fn storage(written: Option<&str>) -> Check {
+    const NAME: &str = "storage";
+    let Some(written) = written else {
+        return Check::new(NAME, Level::Skipped, "none is given (--storage or SOOPERVISOR_STORAGE)");
+    };
+    let folder = match written.split_once(':') {
+        Some(("local", folder)) => folder,
+        None if written.contains(['/', '.']) => written,
+        _ => return Check::new(NAME, Level::Skipped, "only folders are checked from here"),
+    };
+    let nearest = nearest(Path::new(folder));
+    match tempfile::tempfile_in(&nearest) {
+        Ok(_) => Check::ok(NAME, format!("{folder} can be written")),
+        Err(error) => {
+            let mend = format!("choose a folder that you may write to, or: sudo chown $USER {}", nearest.display());
+            Check::fail(NAME, Exit::StorageFailed, format!("{}: {error}", nearest.display()), mend)
+        }
+    }
+}
+
+/// The folder itself, or the closest one above that exists.
+fn nearest(folder: &Path) -> PathBuf {
+    let there = folder.ancestors().find(|folder| folder.is_dir());
+    there.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn git_versions_are_read_in_all_their_dresses() {
+        assert_eq!(git_version("git version 2.39.5"), Some((2, 39)));
+        assert_eq!(git_version("git version 2.39.5 (Apple Git-154)"), Some((2, 39)));
+        assert_eq!(git_version("hub version 2"), None);
+    }
+
+    #[test]
+    fn a_storage_is_writable_not_writable_or_not_checked() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = format!("local:{}/not/there/yet", dir.path().display());
+        assert_eq!(storage(Some(&deep)).level, Level::Ok);
+        assert_eq!(storage(Some("local:/proc/nowhere")).level, Level::Fail);
+        assert_eq!(storage(Some("box")).level, Level::Skipped);
+        assert_eq!(storage(None).level, Level::Skipped);
+    }
+
+    #[test]
+    fn a_full_disk_is_a_warning_with_a_way_out() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(disk("disk", dir.path(), 1).level, Level::Ok);
+        let full = disk("disk", &dir.path().join("not/there"), u64::MAX);
+        assert_eq!(full.level, Level::Warn);
+        assert!(full.mend.is_some());
+    }
+}

@@ -1,0 +1,194 @@
+//! `soopervisor doctor`: is everything here that a run needs, and if not, what to type.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::args;
+use super::console::Console;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::seam;
+use crate::run::host::RUNNER_IMAGE;
+use crate::store::Home;
+
+mod machine;
+mod network;
+
+/// How a check went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Ok,
+    /// Was not tried; says why.
+    Skipped,
+    Warn,
+    Fail,
+}
+
+/// One line of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Check {
+    name: &'static str,
+    level: Level,
+    found: String,
+    mend: Option<String>,
+    /// The exit code that a run would end with for this reason.
+    #[serde(skip)]
+    exit: Exit,
+}
+
+impl Check {
+    fn new(name: &'static str, level: Level, found: impl Into<String>) -> Self {
+        Self { name, level, found: found.into(), mend: None, exit: Exit::Internal }
+    }
+
+    fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self::new(name, Level::Ok, found)
+    }
+
+    fn warn(name: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { mend: Some(mend.into()), ..Self::new(name, Level::Warn, found) }
+    }
+
+    fn fail(name: &'static str, exit: Exit, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { mend: Some(mend.into()), exit, ..Self::new(name, Level::Fail, found) }
+    }
+}
+
+pub(super) fn execute(args: &args::Doctor, console: Console) -> Result<Exit, Failure> {
+    let home = Home::from_env()?;
+    let mut checks = vec![machine::git()];
+    checks.extend(engine(&home));
+    checks.extend([
+        machine::state(&home),
+        machine::disk("disk for the cache", home.cache(), 5 << 30),
+        machine::disk("disk for runs", home.state(), 1 << 30),
+        settings(&home),
+        machine::storage(args.storage.written().as_deref()),
+    ]);
+    checks.extend(match seam::packages(&home) {
+        Ok(config) if !args.offline => network::all(&config),
+        // What is wrong with the settings was said above.
+        Ok(_) | Err(_) => network::skipped(if args.offline { "offline" } else { "the settings are not understood" }),
+    });
+    if args.json {
+        let worst = checks.iter().map(|check| check.level).max();
+        Console::answer(&format!("{}\n", json!({"schema": 1, "level": worst, "checks": checks})));
+    } else {
+        Console::answer(&draw(&checks, console.stdout().color));
+    }
+    let failed = checks.iter().find(|check| check.level == Level::Fail);
+    Ok(failed.map_or(Exit::Ok, |check| check.exit))
+}
+
+fn engine(home: &Home) -> Vec<Check> {
+    const MEND: &str = "install Docker Engine and start it (sudo systemctl start docker), or set DOCKER_HOST";
+    let facts = match seam::engine(home) {
+        Ok(facts) => facts,
+        Err(failure) => {
+            let found = std::iter::once(failure.what).chain(failure.why).collect::<Vec<_>>().join(": ");
+            return vec![Check::fail("container engine", failure.exit, found, MEND)];
+        }
+    };
+    let info = facts.info;
+    let rootless = if info.rootless { ", rootless" } else { "" };
+    let found = format!("{}, {}, {}{rootless}, {}", info.name, info.architecture, info.cgroup, info.address);
+    vec![Check::ok("container engine", found), image(&facts.image), shared_files(facts.shares_files)]
+}
+
+fn image((reference, here): &(String, bool)) -> Check {
+    const NAME: &str = "image";
+    if *here {
+        return Check::ok(NAME, reference);
+    }
+    let found = format!("{reference} is not here");
+    if reference == RUNNER_IMAGE {
+        let mend =
+            "`make image` or `soopervisor image` builds it; without it, a plain Debian is fetched from a registry";
+        Check::warn(NAME, found, mend)
+    } else {
+        Check::warn(NAME, found, format!("docker pull {reference}; the first run does it, too"))
+    }
+}
+
+fn shared_files(shared: Option<Result<bool, String>>) -> Check {
+    const NAME: &str = "shared files";
+    let mend = "use an engine on this machine: unset DOCKER_HOST, or set it to unix:///var/run/docker.sock";
+    match shared {
+        Some(Ok(true)) => Check::ok(NAME, "containers see this machine's files"),
+        Some(Ok(false)) => {
+            Check::fail(NAME, Exit::EngineUnavailable, "containers do not see this machine's files", mend)
+        }
+        Some(Err(why)) => Check::fail(NAME, Exit::EngineUnavailable, why, mend),
+        None => Check::new(NAME, Level::Skipped, "cannot be tried before the image is here"),
+    }
+}
+
+fn settings(home: &Home) -> Check {
+    match seam::settings(home) {
+        Ok(Some(path)) => Check::ok("settings", path),
+        Ok(None) => Check::ok("settings", "none, defaults are used"),
+        Err(failure) => {
+            let mend = format!("mend or remove {}", home.config().display());
+            let found = std::iter::once(failure.what).chain(failure.why).collect::<Vec<_>>().join(": ");
+            Check::fail("settings", failure.exit, found, mend)
+        }
+    }
+}
+
+fn draw(checks: &[Check], color: bool) -> String {
+    let mut text = String::new();
+    for check in checks {
+        let (word, code) = match check.level {
+            Level::Ok => ("ok", "32"),
+            Level::Skipped => ("skipped", "2"),
+            Level::Warn => ("warn", "33"),
+            Level::Fail => ("fail", "1;31"),
+        };
+        let word = format!("{word:<7}");
+        let word = if color { format!("\x1b[{code}m{word}\x1b[0m") } else { word };
+        text += &format!("{word} {:<20} {}\n", check.name, check.found.replace('\n', " "));
+        if let Some(mend) = &check.mend {
+            text += &format!("{:<28} help: {mend}\n", "");
+        }
+    }
+    let count = |level| checks.iter().filter(|check| check.level == level).count();
+    let (fail, warn, skipped) = (count(Level::Fail), count(Level::Warn), count(Level::Skipped));
+    text += &match (fail, warn) {
+        (0, 0) => "ready to run".to_owned(),
+        (0, warn) => format!("ready to run, {warn} to look at"),
+        (fail, warn) => format!("not ready: {fail} failed, {warn} to look at"),
+    };
+    text += &if skipped > 0 { format!(", {skipped} not checked\n") } else { "\n".to_owned() };
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_image_names_the_command_that_makes_it_and_leaves_shared_files_untried() {
+        let missing = image(&(RUNNER_IMAGE.to_owned(), false));
+        assert_eq!(missing.level, Level::Warn);
+        assert!(missing.mend.unwrap().contains("make image"));
+        assert_eq!(image(&(RUNNER_IMAGE.to_owned(), true)).level, Level::Ok);
+        assert!(image(&("mine:1".to_owned(), false)).mend.unwrap().starts_with("docker pull mine:1"));
+        assert_eq!(shared_files(None).level, Level::Skipped);
+        assert_eq!(shared_files(Some(Ok(false))).level, Level::Fail);
+        assert_eq!(shared_files(Some(Err("x".to_owned()))).found, "x");
+    }
+
+    #[test]
+    fn the_answer_says_how_to_mend_and_never_calls_a_skipped_check_fine() {
+        let checks = [
+            Check::ok("git", "git 2.39.5"),
+            Check::fail("container engine", Exit::EngineUnavailable, "no answer", "start it"),
+            Check::warn("disk", "1.0 GB free", "make room"),
+            Check::new("clock", Level::Skipped, "offline"),
+        ];
+        insta::assert_snapshot!("doctor_answer", draw(&checks, false));
+        assert!(draw(&checks[..1], false).ends_with("ready to run\n"));
+        assert!(draw(&[checks[0].clone(), checks[3].clone()], false).ends_with("ready to run, 1 not checked\n"));
+    }
+}

@@ -1,0 +1,26 @@
+//! `--dry-run`: the plan in words, or as JSON. No container is started and no storage touched.
+
+use serde_json::json;
+
+use super::args::Format;
+use super::console::Console;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::{seam, validate};
+use crate::diag::render;
+use crate::run::request::RunRequest;
+use crate::store::Home;
+
+pub(super) fn execute(request: &RunRequest, home: &Home, format: Format, console: Console) -> Result<Exit, Failure> {
+    let decided = seam::plan(request, home)?;
+    if format == Format::Json {
+        let document = json!({"schema": 1, "findings": render::json(&decided.findings), "plan": decided.value});
+        Console::answer(&format!("{document}\n"));
+    } else {
+        validate::show_findings(&decided.findings, console);
+        if let Some(plan) = &decided.value {
+            Console::answer(&(plan.describe().join("\n") + "\n"));
+        }
+    }
+    Ok(if decided.value.is_some() { Exit::Ok } else { Exit::InvalidSpec })
+}

@@ -1,0 +1,202 @@
+//! `soopervisor runs` and `soopervisor show`: what this machine remembers.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::args;
+use super::console::Console;
+use super::exit::Exit;
+use super::failure::Failure;
+use crate::report::{self, Style, bytes, duration};
+use crate::run::card::Card;
+use crate::store::{Entry, Home, Part, Record, Runs, Status};
+
+pub(super) fn runs(args: &args::Runs) -> Result<Exit, Failure> {
+    let mut entries = Runs::of(&Home::from_env()?).list()?;
+    entries.truncate(args.limit);
+    if args.json {
+        let runs: Vec<Value> = entries.iter().map(as_json).collect();
+        Console::answer(&format!("{}\n", json!({"schema": 1, "runs": runs})));
+    } else if entries.is_empty() {
+        Console::note("no runs on this machine yet; soopervisor PATH --storage local:DIR starts one\n");
+    } else {
+        Console::answer(&table(&entries));
+    }
+    Ok(Exit::Ok)
+}
+
+pub(super) fn show(args: &args::Show, console: Console) -> Result<Exit, Failure> {
+    let entry = Runs::of(&Home::from_env()?).get(&args.run)?;
+    let status = entry.status();
+    if args.json {
+        let document = as_json(&entry);
+        entry.record?;
+        Console::answer(&format!("{document:#}\n"));
+    } else {
+        let record = entry.record?;
+        Console::answer(&describe(&record, status, &console.stdout()));
+    }
+    Ok(Exit::Ok)
+}
+
+/// The record, with the status as it is seen from here.
+fn as_json(entry: &Entry) -> Value {
+    match &entry.record {
+        Ok(record) => {
+            let mut value = json!(record);
+            value["status"] = json!(entry.status());
+            value["folder"] = json!(entry.folder.path().to_string_lossy());
+            value
+        }
+        Err(error) => json!({"id": entry.id, "status": "unreadable", "error": error.to_string()}),
+    }
+}
+
+fn table(entries: &[Entry]) -> String {
+    let mut rows = vec![["RUN", "STATUS", "PROJECT", "COMMIT", "MODE", "TOOK"].map(str::to_owned)];
+    for entry in entries {
+        rows.push(match &entry.record {
+            Ok(record) => [
+                entry.id.to_string(),
+                entry.status().unwrap_or(record.status).word().to_owned(),
+                record.project.to_string(),
+                commit(record),
+                mode(record),
+                took(record).unwrap_or_default(),
+            ],
+            Err(_) => [&*entry.id.to_string(), "unreadable", "", "", "", ""].map(str::to_owned),
+        });
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        text += cells.collect::<Vec<_>>().join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+fn commit(record: &Record) -> String {
+    let dirty = if record.revision.dirty_tree.is_some() { "+dirty" } else { "" };
+    format!("{}{dirty}", record.revision.commit.short())
+}
+
+fn mode(record: &Record) -> String {
+    json!(record.mode).as_str().unwrap_or_default().to_owned()
+}
+
+fn took(record: &Record) -> Option<String> {
+    let time = record.ended_at?.duration_since(record.started_at);
+    Some(duration(Duration::try_from(time).unwrap_or_default()))
+}
+
+fn describe(record: &Record, status: Option<Status>, style: &Style) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{name:<12} {value}");
+    };
+    let status = status.unwrap_or(record.status);
+    let code = record.exit_code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
+    line("run", record.id.as_str());
+    line("status", &format!("{}{code}", status.word()));
+    if let Some(summary) = &record.summary {
+        line("", summary);
+    }
+    line("project", record.project.as_str());
+    line("commit", &record.revision.to_string());
+    line("mode", &mode(record));
+    line("folder", &record.path);
+    if let Some(origin) = &record.origin {
+        line("origin", origin);
+    }
+    line("storage", &record.storage);
+    line("started", &record.started_at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
+    if let Some(took) = took(record) {
+        line("took", &took);
+    }
+    parts("step", &record.steps, &mut line);
+    parts("task", &record.tasks, &mut line);
+    if let Some(key) = &record.environment {
+        line("environment", &key.to_string());
+    }
+    if let Some(image) = &record.image {
+        line("image", image);
+    }
+    line("log", &bytes(record.log_bytes));
+    for (name, times) in &record.masked {
+        line("hidden", &format!("{name}, {times} times"));
+    }
+    if let Some(published) = &record.published {
+        line("published", &published.location);
+        line("", &format!("{} files, {}", published.files, bytes(published.bytes)));
+    }
+    if status == Status::Interrupted {
+        line("help", "its process died; nothing was published halfway, run it again");
+    }
+    // A card of a later version that this one cannot read is left to `--json`.
+    if let Some(card) = record.card.clone().and_then(|card| serde_json::from_value::<Card>(card).ok()) {
+        text.push('\n');
+        text += &report::draw_card(&card, style);
+    }
+    text
+}
+
+fn parts(kind: &str, parts: &[Part], line: &mut impl FnMut(&str, &str)) {
+    for part in parts {
+        let took = duration(Duration::from_millis(part.elapsed_ms));
+        line(kind, format!("{:<10} {:<9} {took:>9}  {}", part.name, part.outcome, part.detail).trim_end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Mode;
+    use crate::store::Publication;
+
+    fn record() -> Record {
+        let revision = "4f1c2d9a4f1c2d9a4f1c2d9a4f1c2d9a4f1c2d9a-dirty-0123456789ab".parse().unwrap();
+        let id = "20261121-093000-4f1c2d9a-x7k2".parse().unwrap();
+        let started = "2026-11-21T09:30:00Z".parse().unwrap();
+        let mut record = Record::begin(id, "penguins".parse().unwrap(), revision, Mode::Sample, started);
+        record.path = "/home/ann/penguins".to_owned();
+        record.storage = "local:artifacts".to_owned();
+        record.ended_at = Some("2026-11-21T09:31:05Z".parse().unwrap());
+        let part = |name: &str, outcome: &str| Part {
+            name: name.into(),
+            outcome: outcome.into(),
+            elapsed_ms: 1_234,
+            detail: "a few words".into(),
+        };
+        record.steps = vec![part("checkout", "done"), part("execute", "failed")];
+        record.tasks = vec![part("load", "done")];
+        record.masked.insert("TOKEN".to_owned(), 3);
+        record
+    }
+
+    #[test]
+    fn a_success_is_shown_with_its_place() {
+        let mut record = record();
+        record.exit_code = Some(0);
+        record.published = Some(Publication { location: "artifacts/penguins/4f1c".into(), files: 2, bytes: 3_000 });
+        insta::assert_snapshot!("show_success", describe(&record, Some(Status::Succeeded), &Style::default()));
+    }
+
+    #[test]
+    fn a_failure_is_shown_with_its_card_and_a_foreign_card_is_passed_over() {
+        let mut record = record();
+        record.exit_code = Some(4);
+        record.card = Some(json!({
+            "step": "execute", "task": "fit", "exit": 1, "reason": "it failed", "last_lines": ["boom"],
+            "diagnosis": null, "hint": null, "reproduce": "soopervisor .", "log_path": null,
+        }));
+        insta::assert_snapshot!("show_failure", describe(&record, Some(Status::Failed), &Style::default()));
+        record.card = Some(json!({"step": "a step of the future"}));
+        assert!(!describe(&record, Some(Status::Failed), &Style::default()).contains("future"));
+    }
+}

@@ -1,0 +1,107 @@
+//! The command line: arguments in, exit code out; one file per verb.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
+
+pub mod args;
+mod bare;
+mod console;
+mod doctor;
+mod documents;
+mod drive;
+mod dry_run;
+mod exit;
+mod failure;
+mod history;
+mod init;
+mod logs;
+mod parse;
+mod request;
+mod run;
+mod script;
+mod seam;
+mod setup;
+mod stored;
+mod validate;
+
+pub use exit::Exit;
+pub use failure::Failure;
+
+use args::{Cli, FindingFormat, Format, Verb};
+use console::Console;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let command = command();
+    let words = bare::with_verb(std::env::args_os().collect(), &command);
+    let parsed = command.try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    listen_to_ourselves();
+    let console = Console::new(&cli.global);
+    let ended = dispatch(&cli.verb, console);
+    ended.unwrap_or_else(|failure| tell(&failure, &cli.verb, console)).into()
+}
+
+/// What the program says about itself goes to stderr; `SOOPERVISOR_LOG=debug` says more. Libraries stay quiet.
+fn listen_to_ourselves() {
+    let filter = std::env::var("SOOPERVISOR_LOG").unwrap_or_else(|_| "off,soopervisor=warn".to_owned());
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
+    // A test that runs two verbs in one process has one already.
+    let _ = subscriber.with_ansi(false).try_init();
+}
+
+/// The whole command, for parsing, completions and manual pages.
+fn command() -> clap::Command {
+    Cli::command()
+}
+
+fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Run(args) => run::execute(args, console),
+        Verb::Validate(args) => validate::execute(args, console),
+        Verb::Script(args) => script::execute(args, console),
+        Verb::Init(args) => init::execute(args),
+        Verb::Doctor(args) => doctor::execute(args, console),
+        Verb::Runs(args) => history::runs(args),
+        Verb::Show(args) => history::show(args, console),
+        Verb::Logs(args) => logs::execute(args, &console.stdout()),
+        Verb::Download(args) => stored::download(args),
+        Verb::Verify(args) => stored::verify(args),
+        Verb::Channel(args) => setup::channel(args),
+        Verb::Image(args) => setup::image(args),
+        Verb::Completions(args) => Ok(documents::completions(args)),
+        Verb::Man(args) => documents::man(args),
+    }
+}
+
+/// Help and versions are answers; everything else that clap has to say is wrong usage.
+fn refuse(error: &clap::Error) -> ExitCode {
+    // A closed pipe is no reason to fail.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok.into(),
+        _ => Exit::Usage.into(),
+    }
+}
+
+fn tell(failure: &Failure, verb: &Verb, console: Console) -> Exit {
+    let json = match verb {
+        Verb::Run(args) => args.format == Format::Json,
+        Verb::Validate(args) => args.format == FindingFormat::Json,
+        Verb::Runs(args) => args.json,
+        Verb::Show(args) => args.json,
+        Verb::Doctor(args) => args.json,
+        _ => false,
+    };
+    if json {
+        Console::answer(&format!("{}\n", failure.json()));
+    } else {
+        Console::note(&failure.human(console.stderr().color));
+    }
+    failure.exit
+}

@@ -1,0 +1,244 @@
+//! Where the verbs meet the rest of the program: one function a question, so that verbs hold no wiring.
+//!
+//! What is not wired yet says so and ends with the internal exit code; it never pretends.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::args::Files;
+use super::exit::Exit;
+use super::failure::Failure;
+use crate::diag::{Diagnostic, Severity, SourceText, has_errors};
+use crate::engine::{Engine, EngineInfo};
+use crate::id::{ProjectName, RelPath};
+use crate::plan::RunPlan;
+use crate::report::Reporter;
+use crate::run::host::{Host, RUNNER_IMAGE};
+use crate::run::request::RunRequest;
+use crate::run::stop::Stop;
+use crate::spec::{self, Config};
+use crate::store::Home;
+use crate::{environment, repo, run, storage};
+
+/// A decision, and what was found on the way to it.
+pub(super) struct Decided<T> {
+    /// All findings.
+    pub findings: Vec<Diagnostic>,
+    /// `None` when an error among them stands in the way.
+    pub value: Option<T>,
+}
+
+/// Which stored outputs are meant.
+pub(super) struct Wanted {
+    /// The storage as written.
+    pub storage: String,
+    /// `None` takes the name of the repository in the current folder.
+    pub project: Option<ProjectName>,
+    /// The commit as typed.
+    pub commit: String,
+}
+
+/// What a download did.
+pub(super) struct Fetched {
+    /// The folder.
+    pub to: PathBuf,
+    /// Files that were fetched.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that were there already, and right.
+    pub kept: u64,
+}
+
+/// What verification found.
+pub(super) struct Verified {
+    /// Files that are as the manifest says.
+    pub sound: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// One line for each file that is not as the manifest says.
+    pub problems: Vec<String>,
+}
+
+/// What the engine is, what it has, and whether it sees our files.
+pub(super) struct EngineFacts {
+    /// What it says of itself.
+    pub info: EngineInfo,
+    /// The image that runs use, and whether the engine has it.
+    pub image: (String, bool),
+    /// Whether a container saw a file of ours, or why not; `None` when there was no image to try it with.
+    pub shares_files: Option<Result<bool, String>>,
+}
+
+/// Runs the request to its end; events go to `reporter`, which is finished afterwards.
+pub(super) fn run(request: &RunRequest, home: &Home, reporter: Box<dyn Reporter>) -> Result<Exit, Failure> {
+    super::drive::run(request, &host(home)?, reporter)
+}
+
+/// What a run would do.
+pub(super) fn plan(request: &RunRequest, home: &Home) -> Result<Decided<RunPlan>, Failure> {
+    decide(request, home, |decided| RunPlan::clone(&decided.plan))
+}
+
+/// The script of a run.
+pub(super) fn script(request: &RunRequest, home: &Home) -> Result<Decided<String>, Failure> {
+    decide(request, home, |decided| decided.script)
+}
+
+/// Decides as a run would. Findings with errors are a decision too; everything else that stops it is a failure.
+fn decide<T>(
+    request: &RunRequest,
+    home: &Home,
+    take: impl FnOnce(run::decide::Decided) -> T,
+) -> Result<Decided<T>, Failure> {
+    let host = host(home)?;
+    let published = run::runner::published_here(request, &host);
+    let checkout = Arc::new(repo::open_without(&request.path, request.allow_dirty, &published).map_err(Stop::from)?);
+    let mut findings = checkout.notes.clone();
+    match run::decide::decide(&checkout, request, &host, &mut findings) {
+        Ok(decided) => Ok(Decided { findings, value: Some(take(decided)) }),
+        Err(_) if has_errors(&findings) => Ok(Decided { findings, value: None }),
+        Err(stop) => Err(stop.into()),
+    }
+}
+
+/// Everything that is to be said about the files below `path`, as they are on disk.
+pub(super) fn validate(path: &Path, files: &Files) -> Result<Vec<Diagnostic>, Failure> {
+    let folder = repo::Folder::open(path).map_err(Stop::from)?;
+    let options = crate::validate::Options {
+        sample: false,
+        pipeline: files.pipeline.clone(),
+        environment: files.environment.clone(),
+    };
+    Ok(crate::validate::check(&folder, &RelPath::root(), &options).diagnostics)
+}
+
+/// Codes of all rules, and what each is about.
+pub(super) fn rules() -> Vec<(&'static str, &'static str)> {
+    crate::validate::rules().into_iter().map(|rule| (rule.code, rule.about)).collect()
+}
+
+/// Fetches and verifies stored outputs.
+pub(super) fn download(wanted: &Wanted, globs: &[String], to: Option<&Path>, force: bool) -> Result<Fetched, Failure> {
+    let (storage, project) = wanted.open()?;
+    block_on(async {
+        let folder = storage::resolve::resolve(&*storage, &project, &wanted.commit).await.map_err(Stop::from)?;
+        let to = to.map_or_else(|| PathBuf::from(folder.to_string()), Path::to_path_buf);
+        let request = storage::download::Request { project: &project, folder: &folder, globs, to: &to, force };
+        let report = storage::download::download(&*storage, &request, &()).await.map_err(Stop::from)?;
+        Ok(Fetched { files: report.written, bytes: report.bytes, kept: report.skipped, to })
+    })
+}
+
+/// Compares stored outputs with their manifest.
+pub(super) fn verify(wanted: &Wanted) -> Result<Verified, Failure> {
+    let (storage, project) = wanted.open()?;
+    block_on(async {
+        let folder = storage::resolve::resolve(&*storage, &project, &wanted.commit).await.map_err(Stop::from)?;
+        let report = storage::verify::verify(&*storage, &project, &folder, &()).await.map_err(Stop::from)?;
+        let named = |what: &str, paths: &[RelPath]| paths.iter().map(|path| format!("{what}: {path}")).collect();
+        let missing: Vec<String> = named("missing", &report.missing);
+        let problems = [missing, named("changed", &report.changed), named("not in the manifest", &report.extra)];
+        Ok(Verified { sound: report.ok, bytes: report.bytes, problems: problems.concat() })
+    })
+}
+
+impl Wanted {
+    /// The storage, and the project: as asked for, or the one of the repository here.
+    fn open(&self) -> Result<(Arc<dyn storage::Storage>, ProjectName), Failure> {
+        let here = current_dir()?;
+        let location = storage::Location::parse(&self.storage, &here).map_err(Stop::from)?;
+        let project = if let Some(project) = &self.project {
+            project.clone()
+        } else {
+            let repository = repo::open(&here, true).map_err(|error| {
+                let failure = Failure::of(Exit::Usage, &error);
+                failure.help("name the project: --project NAME, or change to its repository")
+            })?;
+            repository.project
+        };
+        Ok((location.open(), project))
+    }
+}
+
+fn current_dir() -> Result<PathBuf, Failure> {
+    std::env::current_dir().map_err(|error| Failure::of(Exit::Internal, &error))
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::of(Exit::Internal, &error))?;
+    runtime.block_on(work)
+}
+
+/// This machine, with the user's settings for it.
+fn host(home: &Home) -> Result<Host, Failure> {
+    Ok(Host::this(home.clone(), config(home)?.unwrap_or_default(), current_dir()?))
+}
+
+/// The user's settings; `None` when there are none.
+fn config(home: &Home) -> Result<Option<Config>, Failure> {
+    let path = home.config();
+    let text = match fs_err::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Failure::of(Exit::Usage, &error)),
+    };
+    let source = Arc::new(SourceText { name: path.display().to_string(), text });
+    let (document, mut findings) = spec::yaml::parse(&source);
+    let config = document.map(|document| {
+        let (config, more) = spec::config::read(&document, &source);
+        findings.extend(more);
+        config
+    });
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let failure = Failure::new(Exit::Usage, format!("`{}` is not understood", path.display()));
+    let failure = errors.map(line_of).fold(failure, Failure::why);
+    if failure.why.is_empty() { Ok(config) } else { Err(failure) }
+}
+
+fn line_of(finding: &Diagnostic) -> String {
+    let line = finding.line_column().map(|(line, _)| format!("line {line}: ")).unwrap_or_default();
+    format!("{line}{}", finding.message)
+}
+
+/// Whether the engine has an image.
+pub(super) fn has_image(reference: &str, home: &Home) -> Result<bool, Failure> {
+    let host = host(home)?;
+    block_on(async {
+        let engine = (host.connect)().await?;
+        Ok(engine.find_image(reference).await?.is_some())
+    })
+}
+
+/// Asks the engine what it is, and shows a file to one of its containers.
+pub(super) fn engine(home: &Home) -> Result<EngineFacts, Failure> {
+    let host = host(home)?;
+    block_on(async {
+        let engine = (host.connect)().await?;
+        let info = engine.info().await?;
+        let wanted = host.config.image.as_ref().map_or(RUNNER_IMAGE, |image| &image.value);
+        let image = engine.find_image(wanted).await?;
+        let shares_files = match &image {
+            Some(image) => Some(shares_files(engine.as_ref(), home, &image.id).await),
+            None => None,
+        };
+        Ok(EngineFacts { info, image: (wanted.to_owned(), image.is_some()), shares_files })
+    })
+}
+
+async fn shares_files(engine: &dyn Engine, home: &Home, image: &str) -> Result<bool, String> {
+    let folder = home.environments();
+    fs_err::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    engine.shares_files(&folder, image).await.map_err(|error| error.to_string())
+}
+
+/// Where this machine gets packages.
+pub(super) fn packages(home: &Home) -> Result<environment::Config, Failure> {
+    Ok(run::host::environment_config(&host(home)?))
+}
+
+/// Where the user's settings for this machine are; `None` when there are none.
+pub(super) fn settings(home: &Home) -> Result<Option<String>, Failure> {
+    let config = config(home)?;
+    Ok(config.map(|_| home.config().display().to_string()))
+}

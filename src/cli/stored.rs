@@ -1,0 +1,36 @@
+//! `soopervisor download` and `soopervisor verify`: what the storage holds for a commit.
+
+use super::args;
+use super::console::Console;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::seam::{self, Wanted};
+use crate::report::bytes;
+
+impl args::Stored {
+    fn wanted(&self) -> Result<Wanted, Failure> {
+        let storage = self.storage.required()?;
+        Ok(Wanted { storage, project: self.project.clone(), commit: self.commit.clone() })
+    }
+}
+
+pub(super) fn download(args: &args::Download) -> Result<Exit, Failure> {
+    let fetched = seam::download(&args.stored.wanted()?, &args.globs, args.to.as_deref(), args.force)?;
+    let kept = if fetched.kept > 0 { format!(", {} were there already", fetched.kept) } else { String::new() };
+    let (files, size, to) = (fetched.files, bytes(fetched.bytes), fetched.to.display());
+    Console::answer(&format!("{files} files, {size}{kept}: {to}\n"));
+    Ok(Exit::Ok)
+}
+
+pub(super) fn verify(args: &args::Verify) -> Result<Exit, Failure> {
+    let verified = seam::verify(&args.stored.wanted()?)?;
+    let (files, size) = (verified.sound, bytes(verified.bytes));
+    if verified.problems.is_empty() {
+        Console::answer(&format!("{files} files, {size}: as the manifest says\n"));
+        return Ok(Exit::Ok);
+    }
+    let count = verified.problems.len();
+    let what = format!("{count} files are not as the manifest says, {files} are");
+    let failure = Failure::new(Exit::StorageFailed, what);
+    Err(verified.problems.into_iter().fold(failure, Failure::why))
+}

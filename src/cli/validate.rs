@@ -1,0 +1,38 @@
+//! `soopervisor validate`: every finding about a folder's files, in the form asked for.
+
+use super::args::{self, FindingFormat};
+use super::console::Console;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::seam;
+use crate::diag::{Diagnostic, has_errors, render};
+
+pub(super) fn execute(args: &args::Validate, console: Console) -> Result<Exit, Failure> {
+    if args.list_rules {
+        for (code, about) in seam::rules() {
+            Console::answer(&format!("{code:<40} {about}\n"));
+        }
+        return Ok(Exit::Ok);
+    }
+    let Some(path) = &args.path else { return Err(Failure::new(Exit::Usage, "no folder is given")) };
+    let findings = seam::validate(path, &args.files)?;
+    match args.format {
+        FindingFormat::Human if findings.is_empty() => Console::answer("everything is fine\n"),
+        FindingFormat::Human => Console::answer(&draw(&findings, console, console.stdout().color)),
+        FindingFormat::Json => Console::answer(&format!("{}\n", render::json(&findings))),
+        FindingFormat::Github => Console::answer(&render::github(&findings)),
+    }
+    Ok(if has_errors(&findings) { Exit::InvalidSpec } else { Exit::Ok })
+}
+
+/// Findings that come beside an answer go to stderr.
+pub(super) fn show_findings(findings: &[Diagnostic], console: Console) {
+    if !findings.is_empty() {
+        Console::note(&draw(findings, console, console.stderr().color));
+    }
+}
+
+fn draw(findings: &[Diagnostic], console: Console, color: bool) -> String {
+    let style = console.stdout();
+    render::human(findings, render::Style { color, unicode: style.unicode, width: style.width })
+}

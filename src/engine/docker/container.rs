@@ -1,0 +1,152 @@
+//! From a [`SessionSpec`] to what the engine is asked to create: everything that hardens a container is here.
+//!
+//! Pure; it never talks to the engine.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hasher as _};
+
+use bollard::models::{
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount as Shown, MountType, RestartPolicy,
+    RestartPolicyNameEnum,
+};
+
+use crate::engine::owner::Owner;
+use crate::engine::{EngineError, Mount, Purpose, SessionSpec, frame};
+
+/// Labels that the sweep reads back.
+pub(super) mod label {
+    pub(in super::super) const RUN: &str = "soopervisor.run";
+    pub(in super::super) const PURPOSE: &str = "soopervisor.purpose";
+    pub(in super::super) const HOST: &str = "soopervisor.host";
+    pub(in super::super) const BOOT: &str = "soopervisor.boot";
+    pub(in super::super) const PID: &str = "soopervisor.pid";
+    pub(in super::super) const PID_START: &str = "soopervisor.pid-start";
+    pub(in super::super) const VERSION: &str = "soopervisor.version";
+}
+
+/// Shared memory that data loaders want; more would only be charged to the container's memory anyway.
+const SHARED_MEMORY: u64 = 1 << 30;
+
+/// A name nothing else has.
+pub(super) fn name(spec: &SessionSpec) -> String {
+    format!("soopervisor-{}-{}-{:08x}", spec.run, word(spec.purpose), random() & 0xffff_ffff)
+}
+
+/// Random enough for names; the standard library seeds every hasher state anew.
+pub(super) fn random() -> u64 {
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+fn word(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Run => "run",
+        Purpose::Build => "build",
+        Purpose::Probe => "probe",
+    }
+}
+
+/// What is asked for. `limit_disk` adds the size of the writable layer, which only some storage drivers take.
+pub(super) fn body(spec: &SessionSpec, owner: &Owner, limit_disk: bool) -> Result<ContainerCreateBody, EngineError> {
+    let boot = ["bash", "-p", "-c", frame::BOOT, "soopervisor"];
+    Ok(ContainerCreateBody {
+        image: Some(spec.image.clone()),
+        entrypoint: Some(boot.iter().map(|word| (*word).to_owned()).collect()),
+        cmd: Some(Vec::new()),
+        user: Some(format!("{}:{}", spec.user.0, spec.user.1)),
+        working_dir: Some(spec.workdir.clone()),
+        env: Some(variables(spec)?),
+        labels: Some(labels(spec, owner)),
+        tty: Some(false),
+        open_stdin: Some(true),
+        // With StdinOnce the end of our connection is the end of the container's input: the lifeline hangs on it.
+        stdin_once: Some(true),
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".into()]), ..HealthConfig::default() }),
+        host_config: Some(host_config(spec, limit_disk)?),
+        ..ContainerCreateBody::default()
+    })
+}
+
+fn host_config(spec: &SessionSpec, limit_disk: bool) -> Result<HostConfig, EngineError> {
+    let memory = spec.memory_bytes.map(signed);
+    let shared = spec.memory_bytes.map_or(SHARED_MEMORY, |bytes| SHARED_MEMORY.min(bytes / 2));
+    let disk = spec.disk_bytes.filter(|_| limit_disk);
+    Ok(HostConfig {
+        init: Some(true),
+        auto_remove: Some(true),
+        restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
+        // The daemon's own log copies are seven times slower than a bare attach, and leave output on its disk.
+        log_config: Some(HostConfigLogConfig { typ: Some("none".into()), config: None }),
+        privileged: Some(false),
+        cap_drop: Some(vec!["ALL".into()]),
+        security_opt: Some(vec!["no-new-privileges".into()]),
+        ipc_mode: Some("private".into()),
+        network_mode: Some(if spec.network { "bridge" } else { "none" }.into()),
+        pids_limit: Some(i64::from(spec.pids)),
+        memory,
+        // Equal to memory: no swap at all.
+        memory_swap: memory,
+        nano_cpus: spec.cpus.map(nano),
+        shm_size: Some(signed(shared)),
+        storage_opt: disk.map(|bytes| HashMap::from([("size".to_owned(), bytes.to_string())])),
+        mounts: Some(spec.mounts.iter().map(shown).collect::<Result<_, _>>()?),
+        ..HostConfig::default()
+    })
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a float that is too large saturates, and the engine refuses it")]
+fn nano(cpus: f64) -> i64 {
+    (cpus * 1e9).round() as i64
+}
+
+/// As a structure, not as `host:guest:ro`: paths hold colons, commas and newlines.
+fn shown(mount: &Mount) -> Result<Shown, EngineError> {
+    let host = mount.host.0.to_str().ok_or_else(|| EngineError::Refused {
+        action: "mount a folder",
+        reason: format!("the path `{}` is not UTF-8, which the engine cannot be told", mount.host.0.display()),
+    })?;
+    Ok(Shown {
+        typ: Some(MountType::BIND),
+        source: Some(host.to_owned()),
+        target: Some(mount.guest.0.clone()),
+        read_only: Some(!mount.writable),
+        ..Shown::default()
+    })
+}
+
+fn variables(spec: &SessionSpec) -> Result<Vec<String>, EngineError> {
+    let mut all = Vec::with_capacity(spec.env.len() + 1);
+    for (name, value) in &spec.env {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(EngineError::Refused {
+                action: "set a variable",
+                reason: format!("`{}` is not a name and value that an environment takes", name.escape_debug()),
+            });
+        }
+        all.push(format!("{name}={value}"));
+    }
+    // init hands TERM to the script's children too: a shell runs its traps only once its child has ended.
+    all.push("TINI_KILL_PROCESS_GROUP=1".into());
+    Ok(all)
+}
+
+fn labels(spec: &SessionSpec, owner: &Owner) -> HashMap<String, String> {
+    let mut all: HashMap<_, _> = spec.labels.clone().into_iter().collect();
+    let ours = [
+        (label::RUN, spec.run.to_string()),
+        (label::PURPOSE, word(spec.purpose).to_owned()),
+        (label::HOST, owner.host.clone()),
+        (label::BOOT, owner.boot.clone()),
+        (label::PID, owner.pid.to_string()),
+        (label::PID_START, owner.started.clone()),
+        (label::VERSION, env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    all.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+    all
+}

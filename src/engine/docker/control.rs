@@ -1,0 +1,68 @@
+//! Stops a container from elsewhere: TERM, some grace, KILL.
+//!
+//! A container that has already ended is a success, never an error.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::query_parameters::KillContainerOptionsBuilder;
+use tokio::sync::watch;
+
+use super::fate::Fate;
+use super::fault::{fault, status};
+use crate::engine::{Control, EngineError};
+
+/// Signals one container.
+pub(super) struct Ladder {
+    client: bollard::Docker,
+    id: String,
+    fate: Option<watch::Receiver<Fate>>,
+}
+
+impl Ladder {
+    pub(super) fn new(client: bollard::Docker, id: String, fate: Option<watch::Receiver<Fate>>) -> Self {
+        Self { client, id, fate }
+    }
+
+    async fn signal(&self, signal: &str) -> Result<(), EngineError> {
+        let options = KillContainerOptionsBuilder::default().signal(signal).build();
+        match self.client.kill_container(&self.id, Some(options)).await {
+            // 404: gone. 409: not running. 20.10 says 500 for "cannot kill: is not running" in a narrow window.
+            Err(error) if !matches!(status(&error), Some(404 | 409)) && !has_ended(&error) => {
+                Err(fault("stop a container", &error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn has_ended(error: &bollard::errors::Error) -> bool {
+    let words = error.to_string();
+    words.contains("is not running") || words.contains("no such process") || words.contains("already finished")
+}
+
+#[async_trait]
+impl Control for Ladder {
+    async fn stop(&self, grace: Duration) -> Result<(), EngineError> {
+        self.signal("TERM").await?;
+        if let Some(mut fate) = self.fate.clone() {
+            let ended = fate.wait_for(|fate| fate.code.is_some() || fate.settled);
+            if tokio::time::timeout(grace, ended).await.is_ok() {
+                return Ok(());
+            }
+        }
+        self.signal("KILL").await
+    }
+
+    async fn kill(&self) -> Result<(), EngineError> {
+        self.signal("KILL").await
+    }
+
+    async fn out_of_memory(&self) {
+        let Some(mut fate) = self.fate.clone() else { return std::future::pending().await };
+        if fate.wait_for(|fate| fate.oom_killed).await.is_err() {
+            // Nobody follows the container any more: nothing will be told.
+            std::future::pending::<()>().await;
+        }
+    }
+}

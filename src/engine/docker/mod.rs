@@ -1,0 +1,153 @@
+//! Docker and what speaks its protocol (Podman's socket, rootless and desktop variants). Only this folder names bollard.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use async_trait::async_trait;
+use bollard::query_parameters::CreateContainerOptionsBuilder;
+
+use super::owner::Owner;
+use super::{Engine, EngineError, EngineInfo, Image, Session, SessionSpec, Swept};
+
+pub mod address;
+mod connect;
+mod container;
+mod control;
+mod fate;
+mod fault;
+mod image;
+mod memory;
+mod probe;
+mod session;
+mod sweep;
+
+/// A connection to one engine.
+pub struct Docker {
+    client: bollard::Docker,
+    address: String,
+    name: String,
+    owner: Owner,
+    /// Whether the storage driver limits the writable layer; unknown until it was first asked for.
+    limits_disk: OnceLock<bool>,
+}
+
+impl Docker {
+    /// Finds the engine as the `docker` command would (`DOCKER_HOST`, context), then in the usual places, and agrees
+    /// on a protocol version with it.
+    ///
+    /// # Errors
+    /// `Unavailable` lists what was tried; `Forbidden` when an engine is there and this user may not use it.
+    pub fn connect(
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> impl Future<Output = Result<Self, EngineError>> + Send + use<> {
+        let candidates = address::candidates(env);
+        async move {
+            let connect::Connected { client, address, name } = connect::first_answering(candidates?).await?;
+            tracing::debug!(engine.address = %address, engine.name = %name, "connected");
+            Ok(Self { client, address, name, owner: Owner::current(), limits_disk: OnceLock::new() })
+        }
+    }
+
+    /// Whether a disk limit takes effect here; `None` until a container with one was asked for.
+    pub fn limits_disk(&self) -> Option<bool> {
+        self.limits_disk.get().copied()
+    }
+
+    async fn create(&self, spec: &SessionSpec, name: &str) -> Result<String, EngineError> {
+        let wants = spec.disk_bytes.is_some();
+        let limit = wants && self.limits_disk() != Some(false);
+        let created = self.create_with(spec, name, limit).await;
+        match created {
+            Err(EngineError::Refused { reason, .. }) if limit && is_about_disk(&reason) => {
+                tracing::info!(%reason, "this storage driver cannot limit disk use; going on without");
+                let created = self.create_with(spec, name, false).await;
+                self.limits_disk.get_or_init(|| false);
+                created
+            }
+            Ok(id) if limit => {
+                self.limits_disk.get_or_init(|| true);
+                Ok(id)
+            }
+            other => other,
+        }
+    }
+
+    async fn create_with(&self, spec: &SessionSpec, name: &str, limit_disk: bool) -> Result<String, EngineError> {
+        let body = container::body(spec, &self.owner, limit_disk)?;
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
+        let created = self.client.create_container(Some(options), body);
+        let created = fault::within("create a container", created).await.map_err(|error| match error {
+            EngineError::Refused { reason, .. } if reason.contains("No such image") => {
+                EngineError::Image { reference: spec.image.clone(), reason: "it is not present".into() }
+            }
+            other => other,
+        })?;
+        for warning in created.warnings {
+            tracing::warn!(%warning, "from the container engine");
+        }
+        Ok(created.id)
+    }
+}
+
+/// The words of Docker's overlay2 and vfs, and of Podman.
+fn is_about_disk(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    ["storage-opt", "storage opt", "pquota", "project quota"].iter().any(|words| reason.contains(words))
+}
+
+#[async_trait]
+impl Engine for Docker {
+    async fn info(&self) -> Result<EngineInfo, EngineError> {
+        let info = fault::within("describe itself", self.client.info()).await?;
+        let options = info.security_options.unwrap_or_default();
+        Ok(EngineInfo {
+            name: self.name.clone(),
+            id: info.id.unwrap_or_default(),
+            address: self.address.clone(),
+            architecture: info.architecture.unwrap_or_default(),
+            cgroup: match info.cgroup_version {
+                Some(bollard::models::SystemInfoCgroupVersionEnum::_1) => "cgroup v1".into(),
+                Some(bollard::models::SystemInfoCgroupVersionEnum::_2) => "cgroup v2".into(),
+                _ => "unknown".into(),
+            },
+            rootless: options.iter().any(|option| option.contains("name=rootless")),
+        })
+    }
+
+    async fn find_image(&self, reference: &str) -> Result<Option<Image>, EngineError> {
+        image::present(&self.client, reference).await
+    }
+
+    async fn ensure_image(
+        &self,
+        reference: &str,
+        progress: &mut (dyn FnMut(String) + Send),
+    ) -> Result<Image, EngineError> {
+        image::ensure(&self.client, reference, progress).await
+    }
+
+    async fn shares_files(&self, folder: &Path, image: &str) -> Result<bool, EngineError> {
+        probe::shares_files(self, folder, image).await
+    }
+
+    async fn start(&self, spec: SessionSpec) -> Result<Box<dyn Session>, EngineError> {
+        let name = container::name(&spec);
+        let id = self.create(&spec, &name).await?;
+        let mut live = Box::new(session::Live::new(self.client.clone(), id, name));
+        match live.start().await {
+            Ok(()) => Ok(live),
+            Err(error) => {
+                // What could not be started must still go; its own error matters more than one about removing it.
+                if let Err(left) = live.close().await {
+                    tracing::warn!(error = %left, "a container that did not start could not be removed");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn sweep(&self) -> Result<Vec<Swept>, EngineError> {
+        sweep::sweep(&self.client, &self.owner).await
+    }
+}

@@ -1,0 +1,104 @@
+//! Whether the engine sees our files: writes a nonce, shows it to a container, reads it back.
+//!
+//! A folder of that name on another machine must not pass, so only the nonce's own bytes count.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use async_trait::async_trait;
+
+use super::container::random;
+use crate::engine::{
+    Engine, EngineError, ExecSpec, GuestPath, HostPath, Mount, OutputSink, Purpose, SessionSpec, Stream,
+};
+use crate::id::RunId;
+
+/// Nobody: the probe only reads a file that everybody may read.
+const NOBODY: (u32, u32) = (65534, 65534);
+
+struct Heard(Vec<u8>);
+
+#[async_trait]
+impl OutputSink for Heard {
+    async fn output(&mut self, stream: Stream, bytes: &[u8]) {
+        if stream == Stream::Stdout && self.0.len() < 4096 {
+            self.0.extend_from_slice(bytes);
+        }
+    }
+
+    async fn gap(&mut self) {}
+}
+
+pub(super) async fn shares_files(engine: &super::Docker, folder: &Path, image: &str) -> Result<bool, EngineError> {
+    let unwritable = |error: std::io::Error| EngineError::Refused {
+        action: "look for shared files",
+        reason: format!("`{}`: {error}", folder.display()),
+    };
+    let inside = tempfile::Builder::new().prefix(".probe-").tempdir_in(folder).map_err(unwritable)?;
+    let nonce = format!("{:016x}{:016x}", random(), random());
+    let file = inside.path().join("nonce");
+    fs_err::write(&file, &nonce).map_err(unwritable)?;
+    // Readable by whoever the container's user is; the folders above it do not matter to a mount.
+    for (path, mode) in [(inside.path(), 0o755), (file.as_path(), 0o644)] {
+        fs_err::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(unwritable)?;
+    }
+
+    let mut session = match engine.start(spec(inside.path(), image)?).await {
+        Ok(session) => session,
+        Err(EngineError::Refused { reason, .. }) if is_about_mounts(&reason) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let mut heard = Heard(Vec::new());
+    let script = ExecSpec { script: "cat /probe/nonce\n".into(), secrets: Vec::new(), nonce: String::new() };
+    let ran = session.exec(script, &mut heard).await;
+    session.close().await?;
+    ran.map(|_| heard.0 == nonce.as_bytes())
+}
+
+/// How Docker, Docker Desktop and Podman say that they see no such folder.
+fn is_about_mounts(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    ["bind source path does not exist", "mounts denied", "is not shared from the host", "statfs "]
+        .iter()
+        .any(|words| reason.contains(words))
+}
+
+fn spec(shown: &Path, image: &str) -> Result<SessionSpec, EngineError> {
+    let run: RunId = "probe".parse().map_err(|error: crate::id::IdError| EngineError::Refused {
+        action: "look for shared files",
+        reason: error.to_string(),
+    })?;
+    Ok(SessionSpec {
+        run,
+        purpose: Purpose::Probe,
+        image: image.to_owned(),
+        user: NOBODY,
+        mounts: vec![Mount { host: HostPath(shown.to_owned()), guest: GuestPath("/probe".into()), writable: false }],
+        env: BTreeMap::new(),
+        workdir: "/".into(),
+        memory_bytes: Some(64 << 20),
+        cpus: None,
+        pids: 64,
+        disk_bytes: None,
+        network: false,
+        labels: BTreeMap::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_a_daemon_that_sees_other_files_by_its_words() {
+        for words in [
+            "invalid mount config for type \"bind\": bind source path does not exist: /x",
+            "Mounts denied: The path /x is not shared from the host and is not known to Docker",
+            "statfs /x: no such file or directory",
+        ] {
+            assert!(is_about_mounts(words), "{words}");
+        }
+        assert!(!is_about_mounts("OCI runtime create failed: exec: \"bash\": stat bash: no such file or directory"));
+    }
+}

@@ -1,0 +1,82 @@
+//! Removes what dead processes of this host left behind.
+//!
+//! Never touches a container of another host, of a living process, or one whose owner cannot be told for certain.
+
+use std::collections::HashMap;
+
+use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
+
+use super::container::label;
+use super::fault::{deepest, status, within};
+use crate::engine::owner::Owner;
+use crate::engine::{EngineError, Swept};
+
+/// Every state counts: a crash between create and start leaves a container that never ran.
+pub(super) async fn sweep(client: &bollard::Docker, owner: &Owner) -> Result<Vec<Swept>, EngineError> {
+    let filters = HashMap::from([("label", vec![format!("{}={}", label::HOST, owner.host)])]);
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    let found = within("list containers", client.list_containers(Some(options))).await?;
+    let mut swept = Vec::new();
+    for container in found {
+        let labels = container.labels.unwrap_or_default();
+        let (Some(id), true) = (container.id, is_orphan(owner, &labels)) else { continue };
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        match client.remove_container(&id, Some(options)).await {
+            Ok(()) => {}
+            // Another sweep, or the container itself, is at it or was faster.
+            Err(error) if matches!(status(&error), Some(404 | 409)) => continue,
+            Err(error) => {
+                // One that cannot be removed must not keep the others, nor today's run.
+                tracing::warn!(container = %id, error = %deepest(&error), "a leftover container could not be removed");
+                continue;
+            }
+        }
+        let name = container.names.unwrap_or_default().into_iter().next().unwrap_or(id);
+        swept.push(Swept {
+            name: name.trim_start_matches('/').to_owned(),
+            run: labels.get(label::RUN).cloned().unwrap_or_default(),
+        });
+    }
+    Ok(swept)
+}
+
+fn is_orphan(owner: &Owner, labels: &HashMap<String, String>) -> bool {
+    let read = |name: &str| labels.get(name).map(String::as_str);
+    let (Some(host), Some(boot), Some(pid), Some(started)) =
+        (read(label::HOST), read(label::BOOT), read(label::PID), read(label::PID_START))
+    else {
+        return false;
+    };
+    let Ok(pid) = pid.parse() else { return false };
+    host == owner.host && owner.surely_gone(boot, pid, started)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(host: &str, boot: &str, pid: &str, started: &str) -> HashMap<String, String> {
+        [(label::HOST, host), (label::BOOT, boot), (label::PID, pid), (label::PID_START, started)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into()
+    }
+
+    #[test]
+    fn spares_the_living_other_hosts_and_whatever_is_not_told() {
+        let me = Owner::current();
+        let pid = me.pid.to_string();
+        assert!(!is_orphan(&me, &labels(&me.host, &me.boot, &pid, &me.started)), "this process lives");
+        assert!(!is_orphan(&me, &labels("elsewhere", "older", "1", "1")), "another host");
+        assert!(!is_orphan(&me, &labels(&me.host, &me.boot, "x", "1")), "no process id");
+        assert!(!is_orphan(&me, &labels(&me.host, "", &pid, "1")), "no boot");
+        assert!(!is_orphan(&me, &HashMap::new()), "no labels");
+    }
+
+    #[test]
+    fn takes_earlier_boots_and_reused_process_ids() {
+        let me = Owner::current();
+        let pid = me.pid.to_string();
+        assert!(is_orphan(&me, &labels(&me.host, "older", &pid, &me.started)));
+        assert!(is_orphan(&me, &labels(&me.host, &me.boot, &pid, "1")));
+    }
+}

@@ -1,0 +1,214 @@
+//! Container engines: find one, start a hardened container, run one script in it, and leave nothing behind.
+//!
+//! This room does not know what a pipeline, an environment or an output is.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::id::RunId;
+use crate::secret::Secret;
+
+pub mod docker;
+mod error;
+pub mod fake;
+mod frame;
+mod owner;
+
+pub use error::EngineError;
+
+/// A path on the engine's host, as we see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPath(pub PathBuf);
+
+/// A path inside the container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestPath(pub String);
+
+/// One host folder or file shown inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Outside.
+    pub host: HostPath,
+    /// Inside.
+    pub guest: GuestPath,
+    /// Whether the container may write to it.
+    pub writable: bool,
+}
+
+/// Why the container exists; part of its name and labels, and told apart by the sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Executes a pipeline.
+    Run,
+    /// Builds an environment.
+    Build,
+    /// Looks whether the engine sees our files, and the like.
+    Probe,
+}
+
+/// One container to be.
+#[derive(Debug, Clone)]
+pub struct SessionSpec {
+    /// Whose it is.
+    pub run: RunId,
+    /// Why it exists.
+    pub purpose: Purpose,
+    /// An image id or reference that is present (see [`Engine::ensure_image`]).
+    pub image: String,
+    /// User and group the processes get; never 0 unless asked.
+    pub user: (u32, u32),
+    /// What is shown inside.
+    pub mounts: Vec<Mount>,
+    /// Variables that are no secrets.
+    pub env: BTreeMap<String, String>,
+    /// Where the script starts.
+    pub workdir: String,
+    /// Bytes of memory, swap included.
+    pub memory_bytes: Option<u64>,
+    /// Processors.
+    pub cpus: Option<f64>,
+    /// Processes and threads.
+    pub pids: u32,
+    /// Bytes of disk, where the driver can.
+    pub disk_bytes: Option<u64>,
+    /// Whether it has a network.
+    pub network: bool,
+    /// More labels (`soopervisor.*` are set by the engine).
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One script to run: delivered over the attached stdin in length frames, never on a stdin that children can eat.
+pub struct ExecSpec {
+    /// Bash text without NUL.
+    pub script: String,
+    /// Reach the script's environment without touching the daemon's disk, argv or `inspect`.
+    pub secrets: Vec<Secret>,
+    /// The unforgeable part of step markers: handed to the script as the unexported shell variable `SOOPERVISOR_NONCE`.
+    pub nonce: String,
+}
+
+/// Which stream bytes came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Takes raw output, in the order in which the engine delivers it. Must return soon: back-pressure reaches the container.
+#[async_trait]
+pub trait OutputSink: Send {
+    /// The next bytes; frames carry no line meaning.
+    async fn output(&mut self, stream: Stream, bytes: &[u8]);
+    /// Some output was lost (the daemon restarted); said once a gap.
+    async fn gap(&mut self);
+}
+
+/// How a script ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// The shell's exit code; 128 + signal where a signal ended it.
+    pub code: i64,
+    /// The kernel killed some process for memory.
+    pub oom_killed: bool,
+    /// Highest memory use, where the engine tells.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// What the engine is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// `docker 20.10.24`, `podman 4.3`.
+    pub name: String,
+    /// The daemon's own id, which it keeps for life; empty where it has none.
+    pub id: String,
+    /// The address in use.
+    pub address: String,
+    /// `x86_64`, `aarch64`.
+    pub architecture: String,
+    /// `cgroup v1`, `v2`.
+    pub cgroup: String,
+    /// Whether the daemon runs without root.
+    pub rootless: bool,
+}
+
+/// An image that is present.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// What to start: the image id (`sha256:…`).
+    pub id: String,
+    /// The registry digest, where it came from a registry.
+    pub digest: Option<String>,
+    /// The reference it was asked by.
+    pub reference: String,
+}
+
+/// Something an earlier, dead process left and the sweep removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swept {
+    /// The container's name.
+    pub name: String,
+    /// The run it belonged to.
+    pub run: String,
+}
+
+/// Starts containers.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Asks the engine what it is; the cheapest call there is.
+    async fn info(&self) -> Result<EngineInfo, EngineError>;
+
+    /// The image, if it is present; never pulls.
+    async fn find_image(&self, reference: &str) -> Result<Option<Image>, EngineError>;
+
+    /// Makes sure that an image is present, pulling it where it is not; `progress` gets lines for people.
+    async fn ensure_image(
+        &self,
+        reference: &str,
+        progress: &mut (dyn FnMut(String) + Send),
+    ) -> Result<Image, EngineError>;
+
+    /// Whether the daemon sees the same files as we do at `folder` (a nonce file is shown to a container and read back).
+    async fn shares_files(&self, folder: &Path, image: &str) -> Result<bool, EngineError>;
+
+    /// Creates and starts a container that waits for its script.
+    async fn start(&self, spec: SessionSpec) -> Result<Box<dyn Session>, EngineError>;
+
+    /// Removes what dead processes of this host left: never a container whose process lives.
+    async fn sweep(&self) -> Result<Vec<Swept>, EngineError>;
+}
+
+/// One live container.
+#[async_trait]
+pub trait Session: Send {
+    /// The container's name.
+    fn name(&self) -> &str;
+
+    /// A handle that stops it from elsewhere while [`Session::exec`] runs.
+    fn control(&self) -> Arc<dyn Control>;
+
+    /// Runs the script to its end and delivers all of its output; callable once.
+    async fn exec(&mut self, spec: ExecSpec, sink: &mut dyn OutputSink) -> Result<Exit, EngineError>;
+
+    /// Removes the container, whatever state it is in. Must be awaited; dropping only warns.
+    async fn close(self: Box<Self>) -> Result<(), EngineError>;
+}
+
+/// Stops a container from elsewhere.
+#[async_trait]
+pub trait Control: Send + Sync {
+    /// Asks it to end (TERM), kills it after `grace`.
+    async fn stop(&self, grace: Duration) -> Result<(), EngineError>;
+    /// Ends it at once.
+    async fn kill(&self) -> Result<(), EngineError>;
+    /// Returns once the kernel has killed one of its processes for memory; the others may live on. Never returns
+    /// where that does not happen, or where the engine does not tell.
+    async fn out_of_memory(&self) {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,166 @@
+//! One build: solve, link, install the `pip:` section, write down what came out. Leaves nothing behind when it fails.
+
+use std::path::Path;
+
+use rattler_conda_types::RepoDataRecord;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::bench::Bench;
+use super::builder::Builder;
+use super::config::PLOOMBER_PIN;
+use super::error::chain;
+use super::link::{self, Link};
+use super::lock::Distribution;
+use super::solve::Conda;
+use super::store::{Request, Store, write_readable};
+use super::{EnvironmentError, activate, lock, network, pip, uv};
+
+/// A prefix that is complete and still on its bench.
+pub(super) struct Built {
+    pub(super) bench: Bench,
+    pub(super) activation: String,
+    pub(super) lock: Value,
+    pub(super) ploomber: String,
+}
+
+type Progress<'a> = &'a mut (dyn FnMut(String) + Send);
+
+/// Builds the prefix `id`.
+pub(super) async fn build(
+    store: &Store,
+    request: &Request<'_>,
+    id: &str,
+    progress: Progress<'_>,
+    cancel: &CancellationToken,
+) -> Result<Built, EnvironmentError> {
+    for note in &request.config.notes {
+        progress(note.clone());
+    }
+    let wanted = !request.inputs.pip.is_empty();
+    let uv = match cancellable(cancel, uv::program(request.config, progress)).await {
+        Ok(uv) => wanted.then_some(uv),
+        Err(_) if !wanted => None,
+        Err(error) => return Err(error),
+    };
+    let conda = Conda::new(request.config)?;
+    progress("conda: asking the channels".to_owned());
+    let records = cancellable(cancel, Box::pin(conda.solve(request.inputs, request.config))).await?;
+    progress(format!("conda: fetching and linking {} packages", records.len()));
+    let job = Build { store, request, id, conda, records, uv, cancel };
+    job.run(progress).await
+}
+
+async fn cancellable<T>(
+    cancel: &CancellationToken,
+    work: impl Future<Output = Result<T, EnvironmentError>>,
+) -> Result<T, EnvironmentError> {
+    tokio::select! {
+        done = work => done,
+        () = cancel.cancelled() => Err(EnvironmentError::Cancelled),
+    }
+}
+
+struct Build<'a> {
+    store: &'a Store,
+    request: &'a Request<'a>,
+    id: &'a str,
+    conda: Conda,
+    records: Vec<RepoDataRecord>,
+    uv: Option<std::path::PathBuf>,
+    cancel: &'a CancellationToken,
+}
+
+impl Build<'_> {
+    /// Wheels only on the shared bench first; with source builds on a private bench where that is needed.
+    async fn run(&self, progress: Progress<'_>) -> Result<Built, EnvironmentError> {
+        let Request { inputs, config, .. } = *self.request;
+        if !inputs.sources.iter().all(|source| source.is_curated(config)) {
+            progress(
+                "pip: a channel of the repository's own choosing: building apart from the shared cache".to_owned(),
+            );
+        } else if pip::needs_source(inputs) {
+            progress("pip: a line has to be built from source: building apart from the shared cache".to_owned());
+        } else {
+            match self.attempt(true, progress).await {
+                Err(EnvironmentError::Pip { tail, .. }) if pip::wants_source(&tail) => progress(
+                    "pip: not possible with wheels alone; trying again with source builds, apart from the shared cache"
+                        .to_owned(),
+                ),
+                done => return done,
+            }
+        }
+        self.attempt(false, progress).await
+    }
+
+    async fn attempt(&self, shared: bool, progress: Progress<'_>) -> Result<Built, EnvironmentError> {
+        let bench = Bench::new(&self.store.root, self.id, shared)?;
+        let filled = self.fill(&bench, progress).await;
+        match filled.and_then(|pip_lock| self.describe(&bench, &pip_lock)) {
+            Ok((activation, lock, ploomber)) => Ok(Built { bench, activation, lock, ploomber }),
+            Err(error) => {
+                bench.discard();
+                Err(error)
+            }
+        }
+    }
+
+    /// Links the conda packages and installs the rest; returns uv's lock.
+    async fn fill(&self, bench: &Bench, progress: Progress<'_>) -> Result<String, EnvironmentError> {
+        let Request { inputs, config, .. } = *self.request;
+        let mut link = Link { host: &bench.prefix, guest: &bench.guest_prefix, shared: bench.shared };
+        self.link(&link, progress).await?;
+        let mut scripts = link::post_link_scripts(&bench.prefix);
+        if !scripts.is_empty() && link.shared {
+            // They write where they like: not into files that the cache shares with every other prefix.
+            empty(&bench.prefix)?;
+            link.shared = false;
+            self.link(&link, progress).await?;
+            scripts = link::post_link_scripts(&bench.prefix);
+        }
+        let builder = self.builder();
+        if !scripts.is_empty() {
+            progress(format!("conda: running {} post-link scripts in a container", scripts.len()));
+            pip::post_link(&builder, bench, &scripts, config, progress).await?;
+        }
+        pip::install(&builder, bench, inputs, config, self.uv.as_deref(), progress).await
+    }
+
+    async fn link(&self, link: &Link<'_>, progress: Progress<'_>) -> Result<(), EnvironmentError> {
+        cancellable(self.cancel, link::link(&self.conda, &self.records, link, &self.store.root, progress)).await
+    }
+
+    fn builder(&self) -> Builder<'_> {
+        let Request { inputs, config, engine, image, run } = *self.request;
+        let mut mask = inputs.secrets();
+        mask.extend(network::network_env(config).mask);
+        Builder { engine, image, run, user: config.container_user, cancel: self.cancel, mask }
+    }
+
+    /// The activation text, the lock document and ploomber's version; writes the constraints into the prefix.
+    fn describe(&self, bench: &Bench, pip_lock: &str) -> Result<(String, Value, String), EnvironmentError> {
+        let failed = |error| EnvironmentError::io(&bench.prefix, "reading a new environment", error);
+        let dists = lock::distributions(&bench.prefix).map_err(failed)?;
+        let ploomber = ploomber(&dists, &self.records).ok_or(EnvironmentError::NoPloomber { pin: PLOOMBER_PIN })?;
+        let constraints: Vec<String> = dists.iter().map(|dist| format!("{}=={}", dist.name, dist.version)).collect();
+        let limits = bench.prefix.join(activate::CONSTRAINTS);
+        write_readable(&limits, &(constraints.join("\n") + "\n")).map_err(failed)?;
+        let variables = &self.request.inputs.variables;
+        let activation = activate::text(&bench.prefix, &bench.guest_prefix, variables, self.conda.platform)
+            .map_err(|error| EnvironmentError::Install { reason: chain(&error) })?;
+        Ok((activation, lock::document(&self.records, &dists, pip_lock), ploomber))
+    }
+}
+
+/// From the file system: importing it takes seconds.
+fn ploomber(dists: &[Distribution], records: &[RepoDataRecord]) -> Option<String> {
+    let installed = dists.iter().find(|dist| dist.name == "ploomber").map(|dist| dist.version.clone());
+    let record = || records.iter().find(|record| record.package_record.name.as_normalized() == "ploomber");
+    installed.or_else(|| record().map(|record| record.package_record.version.to_string()))
+}
+
+fn empty(prefix: &Path) -> Result<(), EnvironmentError> {
+    std::fs::remove_dir_all(prefix)
+        .and_then(|()| std::fs::create_dir(prefix))
+        .map_err(|error| EnvironmentError::io(prefix, "linking again", error))
+}

@@ -1,0 +1,56 @@
+//! The HTTP client for channels and indexes: proxies, the CA bundle, credentials, mirrors.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rattler_networking::mirror_middleware::Mirror;
+use rattler_networking::{AuthenticationMiddleware, LazyClient, MirrorMiddleware};
+use reqwest_middleware::ClientBuilder;
+use url::Url;
+
+use super::mirror::FolderMirror;
+use super::{Config, sources};
+
+/// A plain client: what index pages and the uv wheel are fetched with.
+pub(super) fn plain(config: &Config) -> Result<reqwest::Client, String> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("soopervisor/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(20))
+        .read_timeout(Duration::from_mins(1));
+    if let Some(bundle) = &config.ca_bundle {
+        let pem = std::fs::read(bundle).map_err(|error| format!("{}: {error}", bundle.display()))?;
+        let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| format!("{}: {e}", bundle.display()))?;
+        builder = builder.tls_certs_only(roots);
+    }
+    for (scheme, names) in [("http", ["HTTP_PROXY", "http_proxy"]), ("https", ["HTTPS_PROXY", "https_proxy"])] {
+        let Some(address) = names.iter().find_map(|name| config.host_env.get(*name)) else { continue };
+        let proxy = if scheme == "http" { reqwest::Proxy::http(address) } else { reqwest::Proxy::https(address) };
+        let except = ["NO_PROXY", "no_proxy"].iter().find_map(|name| config.host_env.get(*name));
+        let except = except.and_then(|list| reqwest::NoProxy::from_string(list));
+        builder = builder.proxy(proxy.map_err(|error| format!("{scheme} proxy: {error}"))?.no_proxy(except));
+    }
+    builder.build().map_err(|error| super::error::chain(&error))
+}
+
+/// The client for channels.
+pub(super) fn channels(config: &Config) -> Result<LazyClient, String> {
+    let client = plain(config)?;
+    let mut remote: HashMap<Url, Vec<Mirror>> = HashMap::new();
+    for (channel, url) in sources::remote_mirrors(config) {
+        let mirror = Mirror { url, no_zstd: false, no_bz2: false, max_failures: None };
+        remote.entry(channel).or_default().push(mirror);
+    }
+    let folders: Vec<(Url, PathBuf)> = sources::local_mirrors(config);
+    let mut builder = ClientBuilder::new(client);
+    if !folders.is_empty() {
+        builder = builder.with(FolderMirror::new(folders));
+    }
+    if !remote.is_empty() {
+        builder = builder.with(MirrorMiddleware::from_map(remote));
+    }
+    if let Ok(authentication) = AuthenticationMiddleware::from_env_and_defaults() {
+        builder = builder.with(authentication);
+    }
+    Ok(LazyClient::from(builder.build()))
+}

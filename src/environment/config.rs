@@ -1,0 +1,224 @@
+//! Where packages come from and where environments are kept, as this machine is set up.
+//!
+//! Nothing of this is part of an environment's key, except the platform and the channels that stand for `defaults`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::pip_conf::{self, Settings};
+
+/// The version of ploomber that is added where a repository names none.
+pub const PLOOMBER_PIN: &str = "0.23.3";
+
+/// The channel server that plain names belong to.
+const CHANNEL_ALIAS: &str = "https://conda.anaconda.org";
+
+/// Variables that are handed to builders and runs as the host has them.
+const PASSED: &[&str] = &[
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_TRUSTED_HOST",
+    "PIP_DEFAULT_TIMEOUT",
+    "PIP_NO_INDEX",
+    "UV_FIND_LINKS",
+    "UV_INDEX",
+    "UV_INDEX_URL",
+    "UV_DEFAULT_INDEX",
+    "UV_EXTRA_INDEX_URL",
+    "UV_INSECURE_HOST",
+    "UV_HTTP_TIMEOUT",
+];
+
+/// Variables of which any names a whole CA bundle, first one first. `NODE_EXTRA_CA_CERTS` is not among them: it holds
+/// only what is added to the public ones.
+const BUNDLES: &[&str] =
+    &["SOOPERVISOR_CA_BUNDLE", "SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"];
+
+/// How this machine gets packages.
+#[derive(Clone)]
+pub struct Config {
+    /// The store's folder on the host.
+    pub root: PathBuf,
+    /// Canonical channel (URL, or name below the alias) → mirrors: `https://…`, `file:///…` or an absolute path.
+    pub mirrors: BTreeMap<String, Vec<String>>,
+    /// What `defaults`, and a file without channels, mean.
+    pub default_channels: Vec<String>,
+    /// The server that plain channel names belong to.
+    pub channel_alias: String,
+    /// The CA bundle for everything that speaks TLS.
+    pub ca_bundle: Option<PathBuf>,
+    /// Proxy, index and timeout variables of the host.
+    pub host_env: BTreeMap<String, String>,
+    /// conda's name for the platform of the engine: `linux-64`, `linux-aarch64`.
+    pub platform: String,
+    /// User and group of builder containers.
+    pub container_user: (u32, u32),
+    /// A uv program to use instead of the pinned one.
+    pub uv: Option<PathBuf>,
+    /// Settings of the host that cannot be followed, for the user.
+    pub notes: Vec<String>,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // `host_env` and `mirrors` may hold passwords.
+        f.debug_struct("Config")
+            .field("root", &self.root)
+            .field("platform", &self.platform)
+            .field("container_user", &self.container_user)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// Plain settings: conda-forge, the public index, this machine's platform.
+    pub fn new(root: PathBuf) -> Self {
+        Self {
+            root,
+            mirrors: BTreeMap::new(),
+            default_channels: vec!["conda-forge".to_owned()],
+            channel_alias: CHANNEL_ALIAS.to_owned(),
+            ca_bundle: None,
+            host_env: BTreeMap::new(),
+            platform: platform_of(std::env::consts::ARCH).unwrap_or("linux-64").to_owned(),
+            container_user: container_user(),
+            uv: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// What the host itself is set to. `env` looks up a variable; `SOOPERVISOR_CONDA_MIRRORS` is
+    /// `channel=mirror` pairs, separated by white space.
+    pub fn from_host(root: PathBuf, env: impl Fn(&str) -> Option<String>) -> Self {
+        let get = |name: &str| env(name).filter(|value| !value.trim().is_empty());
+        let mut config = Self::new(root);
+        config.ca_bundle = BUNDLES.iter().find_map(|name| get(name)).map(PathBuf::from).filter(|path| path.is_file());
+        for name in PASSED {
+            if let Some(value) = get(name) {
+                config.host_env.insert((*name).to_owned(), value);
+            }
+        }
+        config.follow_pip(&pip_conf::settings(&get), &get);
+        if let Some(alias) = get("CONDA_CHANNEL_ALIAS") {
+            alias.trim_end_matches('/').clone_into(&mut config.channel_alias);
+        }
+        if let Some(pairs) = get("SOOPERVISOR_CONDA_MIRRORS") {
+            for (channel, mirror) in pairs.split_whitespace().filter_map(|pair| pair.split_once('=')) {
+                config.mirrors.entry(channel.to_owned()).or_default().push(mirror.to_owned());
+            }
+        }
+        config.uv = get("SOOPERVISOR_UV").map(PathBuf::from);
+        config
+    }
+
+    /// Takes over what pip is set to, where no variable says otherwise.
+    fn follow_pip(&mut self, pip: &Settings, get: &dyn Fn(&str) -> Option<String>) {
+        let of_pip = |name: &str| pip.get(name).cloned();
+        self.ca_bundle = self.ca_bundle.take().or_else(|| of_pip("cert").map(PathBuf::from).filter(|p| p.is_file()));
+        for (name, variable) in [
+            ("index-url", "PIP_INDEX_URL"),
+            ("extra-index-url", "PIP_EXTRA_INDEX_URL"),
+            ("trusted-host", "PIP_TRUSTED_HOST"),
+            ("timeout", "PIP_DEFAULT_TIMEOUT"),
+        ] {
+            if let Some(value) = of_pip(name) {
+                self.host_env.entry(variable.to_owned()).or_insert(value);
+            }
+        }
+        let proxies = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
+        if let Some(proxy) = get("PIP_PROXY").or_else(|| of_pip("proxy"))
+            && !proxies.iter().any(|name| self.host_env.contains_key(*name))
+        {
+            let address = if proxy.contains("://") { proxy } else { format!("http://{proxy}") };
+            for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
+                self.host_env.insert(name.to_owned(), address.clone());
+            }
+        }
+        let Some(links) = get("PIP_FIND_LINKS").or_else(|| of_pip("find-links")) else { return };
+        let is_remote = |word: &&str| word.contains("://") && !word.starts_with("file:");
+        let (remote, local): (Vec<&str>, Vec<&str>) = links.split_whitespace().partition(is_remote);
+        if !remote.is_empty() {
+            self.host_env.insert("PIP_FIND_LINKS".to_owned(), remote.join(" "));
+        }
+        self.notes.extend(local.iter().map(|folder| {
+            format!("pip's `find-links` names `{folder}`, which builders in containers do not see: it is left out")
+        }));
+    }
+
+    /// The index that packages and uv come from.
+    pub fn index_url(&self) -> &str {
+        ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"]
+            .iter()
+            .find_map(|name| self.host_env.get(*name))
+            .map_or("https://pypi.org/simple", String::as_str)
+    }
+}
+
+/// conda's platform for a machine's architecture, as the kernel or Docker name it.
+pub fn platform_of(architecture: &str) -> Option<&'static str> {
+    match architecture {
+        "x86_64" | "amd64" => Some("linux-64"),
+        "aarch64" | "arm64" => Some("linux-aarch64"),
+        "ppc64le" | "powerpc64le" => Some("linux-ppc64le"),
+        "s390x" => Some("linux-s390x"),
+        _ => None,
+    }
+}
+
+/// Our own user, or an unprivileged one when that is root.
+fn container_user() -> (u32, u32) {
+    match (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw()) {
+        (0, _) => (10_001, 10_001),
+        user => user,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(text: &str, variables: &[(&str, &str)]) -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pip.conf");
+        std::fs::write(&file, text).unwrap();
+        Config::from_host("/nowhere".into(), |name| match name {
+            "PIP_CONFIG_FILE" => Some(file.display().to_string()),
+            name => variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()),
+        })
+    }
+
+    #[test]
+    fn a_configured_pip_is_followed_and_variables_win() {
+        let text = "[global]\nindex-url = https://me:hunter2@pypi.example.com/simple\nproxy = proxy.example.com:3128\n\
+                    trusted-host = pypi.example.com\n";
+        let config = with(text, &[]);
+        assert_eq!(config.index_url(), "https://me:hunter2@pypi.example.com/simple");
+        assert_eq!(config.host_env["HTTPS_PROXY"], "http://proxy.example.com:3128");
+        assert_eq!(config.host_env["PIP_TRUSTED_HOST"], "pypi.example.com");
+        let network = crate::environment::network_env(&config);
+        assert!(!format!("{:?}", network.env).contains("hunter2"));
+        assert!(network.mask.iter().any(|secret| secret.expose() == b"hunter2"));
+        let config =
+            with(text, &[("PIP_INDEX_URL", "https://other.example.com/simple"), ("https_proxy", "http://q:1")]);
+        assert_eq!(config.index_url(), "https://other.example.com/simple");
+        assert!(!config.host_env.contains_key("HTTPS_PROXY"), "one proxy is set: pip's own is for pip alone");
+    }
+
+    #[test]
+    fn folders_with_wheels_are_left_out_with_a_note_and_addresses_are_kept() {
+        let config = with("[install]\nfind-links =\n  /srv/wheels\n  https://wheels.example.com/a\n", &[]);
+        assert_eq!(config.host_env["PIP_FIND_LINKS"], "https://wheels.example.com/a");
+        assert!(config.notes.len() == 1 && config.notes[0].contains("`/srv/wheels`"), "{:?}", config.notes);
+        let config = with("", &[("PIP_FIND_LINKS", "file:///srv/w ./here")]);
+        assert!(!config.host_env.contains_key("PIP_FIND_LINKS"));
+        assert_eq!(config.notes.len(), 2);
+    }
+}

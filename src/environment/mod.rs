@@ -1,0 +1,74 @@
+//! `environment.yml` in, an immutable, activated conda prefix out: solved and linked by rattler, `pip:` lines by uv.
+//!
+//! Nothing here runs a pipeline. Prefixes are built in fresh folders, published by renaming a key file, and never
+//! changed afterwards; caches are never writable from a run.
+
+pub mod channel;
+
+use std::path::PathBuf;
+
+use crate::id::Digest;
+
+mod activate;
+mod bench;
+mod build;
+mod builder;
+mod client;
+mod config;
+mod error;
+mod inputs;
+mod lease;
+mod link;
+mod lock;
+mod mirror;
+mod network;
+mod pip;
+mod pip_conf;
+mod shared;
+mod solve;
+mod sources;
+mod store;
+mod sweep;
+mod uv;
+
+pub use config::{Config, PLOOMBER_PIN, platform_of};
+pub use error::{EnvironmentError, Problem};
+pub use inputs::{Inputs, RawEnvironment};
+pub use network::{Network, network_env};
+pub use sources::{Place, places};
+pub use store::{Request, Store};
+
+/// An environment that is ready to be mounted.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// Digest of the normalised inputs.
+    pub key: Digest,
+    /// The prefix on the host.
+    pub host_prefix: PathBuf,
+    /// The same prefix inside the container: the path it was built for.
+    pub guest_prefix: String,
+    /// A bash file on the host that activates it; mounted at `script::guest::ACTIVATE`.
+    pub activation: PathBuf,
+    /// Exact packages, as JSON: `{"schema":1,"python":"3.11.7","conda":[{name,version,build,url,sha256}],"pip":[{name,version,hashes}]}`.
+    pub lock: serde_json::Value,
+    /// Whether nothing had to be built.
+    pub reused: bool,
+    /// Version of ploomber in it.
+    pub ploomber: String,
+    /// What a user should know: ploomber was added, a channel was replaced, ….
+    pub notes: Vec<String>,
+    // Held, never read: nobody removes the prefix before this and all its clones are gone.
+    _lease: lease::Lease,
+}
+
+impl Prepared {
+    /// The environment's exact versions as pip constraints, so that installing a project changes none of them.
+    pub fn constraints(&self) -> PathBuf {
+        self.host_prefix.join(activate::CONSTRAINTS)
+    }
+}
+
+/// The uv program that builds environments, for installing a project into its run; it may not be there.
+pub fn uv_program(config: &Config) -> PathBuf {
+    config.uv.clone().unwrap_or_else(|| uv::path(config))
+}

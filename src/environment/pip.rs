@@ -1,0 +1,261 @@
+//! The `pip:` section: resolved to a lock with hashes and installed from it, by uv, inside a builder container.
+//!
+//! First with wheels only and the shared cache: nothing from an index is executed then. Where a source distribution has
+//! to be built, in a bench of its own that holds this one prefix and a private cache, so that its code can change nothing
+//! that another environment uses.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::bench::{Bench, GUEST_ROOT};
+use super::builder::{Builder, Finished, Job};
+use super::{Config, EnvironmentError, Inputs, lock, network};
+use crate::engine::{GuestPath, HostPath, Mount};
+
+/// Where the uv program is inside a builder.
+const GUEST_UV: &str = "/opt/uv";
+/// Exit codes of the script's own steps, so that a failing uv is told from a failing shell.
+const RESOLVE_FAILED: i64 = 41;
+const INSTALL_FAILED: i64 = 42;
+
+/// Whether any line can only be built from source: a version control system, a source archive, `--no-binary`.
+pub(super) fn needs_source(inputs: &Inputs) -> bool {
+    let built = |line: &String| {
+        let vcs = ["git+", "hg+", "svn+", "bzr+"].iter().any(|scheme| line.contains(scheme));
+        let address = line.split([' ', ';', '#']).find(|word| word.contains("://"));
+        vcs || address.is_some_and(|url| Path::new(url).extension().is_none_or(|end| end != "whl"))
+    };
+    inputs.pip.iter().any(built) || inputs.pip_options.iter().any(|option| option.starts_with("--no-binary"))
+}
+
+/// Resolves and installs into the bench's prefix, then compiles all Python files. Returns the lock's text.
+pub(super) async fn install(
+    builder: &Builder<'_>,
+    bench: &Bench,
+    inputs: &Inputs,
+    config: &Config,
+    uv: Option<&Path>,
+    progress: &mut (dyn FnMut(String) + Send),
+) -> Result<String, EnvironmentError> {
+    write_requests(bench, inputs)
+        .map_err(|error| EnvironmentError::io(&bench.scratch, "writing requirements", error))?;
+    bench.hand_over(config.container_user)?;
+    let mut network = network::network_env(config);
+    network::for_uv(&mut network);
+    let mut mounts = network.mounts;
+    mounts.push(mount(&bench.root, GUEST_ROOT, true));
+    if let Some(uv) = uv {
+        mounts.push(mount(uv, GUEST_UV, false));
+    }
+    let job =
+        Job { mounts, env: network.env, secrets: network.secret_env, script: script(bench, inputs, uv.is_some()) };
+    // One line a package says nothing that the lock does not.
+    let mut short = |line: String| {
+        if !line.trim_start().starts_with("+ ") {
+            progress(line);
+        }
+    };
+    let finished = builder.run(job, &mut short).await?;
+    outcome(&finished, config)?;
+    let lock = bench.scratch.join("lock.txt");
+    match std::fs::read_to_string(&lock) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && uv.is_none() => Ok(String::new()),
+        Err(error) => Err(EnvironmentError::io(&lock, "reading the lock", error)),
+    }
+}
+
+/// Runs the packages' post-link scripts, with nothing but the prefix in reach.
+pub(super) async fn post_link(
+    builder: &Builder<'_>,
+    bench: &Bench,
+    scripts: &[String],
+    config: &Config,
+    progress: &mut (dyn FnMut(String) + Send),
+) -> Result<(), EnvironmentError> {
+    bench.hand_over(config.container_user)?;
+    let prefix = &bench.guest_prefix;
+    let mut script = format!("export PREFIX={prefix} PATH=\"{prefix}/bin:$PATH\" HOME=/tmp\numask 022\ncd /tmp\n");
+    for name in scripts {
+        let package = name.trim_start_matches('.').trim_end_matches("-post-link.sh");
+        let file = quoted(&format!("{prefix}/bin/{name}"));
+        let _ = writeln!(script, "PKG_NAME={} bash {file} || {{ echo {file} failed; exit 43; }}", quoted(package));
+    }
+    let network = network::network_env(config);
+    let mut mounts = network.mounts;
+    mounts.push(mount(&bench.prefix, prefix, true));
+    let job = Job { mounts, env: network.env, secrets: network.secret_env, script };
+    let finished = builder.run(job, progress).await?;
+    if finished.exit.code == 0 {
+        return Ok(());
+    }
+    Err(EnvironmentError::Builder { step: "the post-link scripts of conda packages", tail: finished.tail })
+}
+
+fn mount(host: &Path, guest: &str, writable: bool) -> Mount {
+    Mount { host: HostPath(host.to_owned()), guest: GuestPath(guest.to_owned()), writable }
+}
+
+/// `request.in`, `options.in`, `limits.in`, and what conda installed as the versions to prefer.
+fn write_requests(bench: &Bench, inputs: &Inputs) -> std::io::Result<()> {
+    let lines = |lines: &[String]| lines.iter().fold(String::new(), |text, line| text + line + "\n");
+    let in_file: Vec<String> = inputs.pip_options.iter().filter(|line| !is_flag(line)).cloned().collect();
+    std::fs::create_dir_all(&bench.scratch)?;
+    // They may hold passwords; the builder's user owns them.
+    let private = |name: &str, text: String| {
+        let path = bench.scratch.join(name);
+        let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+        file.write_all(text.as_bytes())
+    };
+    private("request.in", lines(&in_file) + &lines(&inputs.pip))?;
+    private("options.in", lines(&in_file))?;
+    private("limits.in", lines(&inputs.pip_constraints))?;
+    let installed = lock::distributions(&bench.prefix)?;
+    let preferred: Vec<String> = installed.iter().map(|dist| format!("{}=={}", dist.name, dist.version)).collect();
+    std::fs::write(bench.scratch.join("lock.txt"), lines(&preferred))
+}
+
+/// Options that uv takes on its command line instead of in a file.
+fn is_flag(option: &str) -> bool {
+    option == "--pre" || option.starts_with("--trusted-host")
+}
+
+fn script(bench: &Bench, inputs: &Inputs, with_uv: bool) -> String {
+    let prefix = &bench.guest_prefix;
+    let scratch = &bench.guest_scratch;
+    let mut script = format!(
+        "set -eu\numask 022\nexport HOME={scratch}/home TMPDIR={scratch}/tmp\nmkdir -p \"$HOME\" \"$TMPDIR\"\ncd {scratch}\n"
+    );
+    if with_uv && !inputs.pip.is_empty() {
+        let mut flags = format!("--python {prefix}/bin/python --no-config");
+        if bench.shared {
+            flags.push_str(" --only-binary :all:");
+        }
+        for option in inputs.pip_options.iter().filter(|line| is_flag(line)) {
+            match option.strip_prefix("--trusted-host ") {
+                Some(host) => {
+                    let _ = write!(flags, " --allow-insecure-host {}", quoted(host));
+                }
+                None => flags.push_str(" --prerelease allow"),
+            }
+        }
+        // pip looks at all indexes; uv would stop at the first one that knows a name.
+        flags.push_str(" --index-strategy unsafe-best-match");
+        let limits = if inputs.pip_constraints.is_empty() { "" } else { " -c limits.in" };
+        let options = if inputs.pip_options.iter().all(|line| is_flag(line)) { "" } else { " -r options.in" };
+        let asked = match inputs.pip.len() {
+            1 => "1 requirement".to_owned(),
+            count => format!("{count} requirements"),
+        };
+        let _ = write!(
+            script,
+            "export UV_CACHE_DIR={GUEST_ROOT}/uv UV_LINK_MODE=hardlink UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1\n\
+             echo 'pip: resolving {asked} and what they need'\n\
+             {GUEST_UV} pip compile {flags} --generate-hashes --no-header --no-annotate{limits} -o lock.txt \
+             request.in >/dev/null || exit {RESOLVE_FAILED}\n\
+             echo 'pip: installing'\n\
+             {GUEST_UV} pip install {flags} --break-system-packages --no-deps{options} -r lock.txt \
+             || exit {INSTALL_FAILED}\n"
+        );
+    }
+    // Nobody can write byte code beside a read-only prefix later. `-I -S`: no code of an installed package starts here.
+    // Files for other Pythons do not compile, and that is no failure. The packages' own tests, a quarter of all there is
+    // to compile, are left out: hardly any pipeline imports them.
+    let _ = write!(
+        script,
+        "echo 'pip: compiling Python files'\nfor lib in {prefix}/lib/python3.*; do\n  \
+         {prefix}/bin/python -I -S -m compileall -q -j 0 -x '/(tests?|idle_test)/' \"$lib\" >/dev/null 2>&1 || true\ndone\n"
+    );
+    script
+}
+
+fn outcome(finished: &Finished, config: &Config) -> Result<(), EnvironmentError> {
+    let tail = finished.tail.clone();
+    let full = ["No space left on device", "os error 28", "Disk quota exceeded"].iter().any(|w| tail.contains(w));
+    match finished.exit.code {
+        0 => Ok(()),
+        _ if full => {
+            Err(EnvironmentError::NoSpace { path: config.root.clone(), doing: "installing the `pip:` section" })
+        }
+        _ if finished.exit.oom_killed => {
+            Err(EnvironmentError::Builder { step: "installing the `pip:` section: out of memory", tail })
+        }
+        RESOLVE_FAILED | INSTALL_FAILED if is_network(&tail) => {
+            Err(EnvironmentError::Builder { step: "fetching packages for the `pip:` section", tail })
+        }
+        RESOLVE_FAILED => Err(EnvironmentError::Pip { step: "resolve", hint: missing_tool(&tail), tail }),
+        INSTALL_FAILED => Err(EnvironmentError::Pip { step: "install", hint: missing_tool(&tail), tail }),
+        _ => Err(EnvironmentError::Builder { step: "installing the `pip:` section", tail }),
+    }
+}
+
+/// Whether uv failed for want of a wheel: then source builds may help, and otherwise they cannot.
+pub(super) fn wants_source(tail: &str) -> bool {
+    ["usable wheels", "building from source", "source distribution", "--no-build", "compatible wheel", "only-binary"]
+        .iter()
+        .any(|words| tail.contains(words))
+}
+
+/// What to do where a source build wanted a tool that images of this kind do not have.
+fn missing_tool(tail: &str) -> Option<&'static str> {
+    let lower = tail.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|words| lower.contains(words));
+    let absent = says(&["no such file or directory", "not found", "failed", "unable to", "can't find", "cannot find"]);
+    let compiler = says(&["gcc", "g++", "'cc'", "`cc`", "c++'", "clang", "gfortran"]) && absent
+        || says(&[
+            "unknown compiler(s)",
+            "could not find any c compiler",
+            "no cmake_c_compiler",
+            "no cmake_cxx_compiler",
+        ]);
+    let rust = says(&["can't find rust compiler", "requires rust", "cargo: not found", "`cargo`", "'cargo'"]);
+    let tool = says(&["cmake must be installed", "cmake: not found", "'cmake'", "pkg-config: not found"])
+        || says(&["pg_config executable not found", "mysql_config: not found"]);
+    (compiler || rust || tool).then_some(
+        "a package has no wheel for this Python and is built from source, which needs a compiler or a tool that the image \
+         does not have: take the package from conda (move its name from `pip:` to `dependencies:`), pin a version that has \
+         a wheel, or use an image with a compiler: `--image IMAGE`",
+    )
+}
+
+/// Whether uv's words tell of the network rather than of the requirements.
+fn is_network(tail: &str) -> bool {
+    ["error sending request", "dns error", "tcp connect error", "Connection refused", "certificate", "timed out"]
+        .iter()
+        .any(|words| tail.contains(words))
+}
+
+/// POSIX single quotes.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::missing_tool;
+
+    #[test]
+    fn a_compiler_that_is_missing_is_told_from_other_failures() {
+        for tail in [
+            "error: command 'gcc' failed: No such file or directory",
+            "error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory",
+            "  unable to execute 'gcc': No such file or directory",
+            "../meson.build:1:0: ERROR: Unknown compiler(s): [['cc'], ['gcc'], ['clang']]",
+            "CMake Error: CMAKE_C_COMPILER not set\nNo CMAKE_C_COMPILER could be found.",
+            "error: can't find Rust compiler",
+            "Error: pg_config executable not found.",
+        ] {
+            assert!(missing_tool(tail).is_some_and(|hint| hint.contains("--image")), "{tail}");
+        }
+        for tail in [
+            "Because nosuch was not found in the package registry, your requirements are unsatisfiable.",
+            "ModuleNotFoundError: No module named 'numpy'",
+            "error: Git operation failed: repository not found",
+        ] {
+            assert_eq!(missing_tool(tail), None, "{tail}");
+        }
+    }
+}

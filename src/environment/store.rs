@@ -1,0 +1,245 @@
+//! The store of built prefixes: find one by key, or build it once and publish it whole.
+//!
+//! Layout below the root: `pkgs/ repodata/ bin/` caches of the host, `bench/` where builders work, `e/<id>` prefixes,
+//! `keys/<key>.json` what is published, `locks/` of builders and, as `<id>.use`, of users. A prefix exists for others only once its key file does; that file
+//! appears by a rename after everything is on disk. Nothing published is ever changed.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::build::{self, Built};
+use super::lease::Lease;
+use super::{Config, EnvironmentError, Inputs, Prepared};
+use crate::engine::Engine;
+use crate::id::{Digest, RunId};
+
+/// The store on this machine.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(super) root: PathBuf,
+}
+
+/// What [`Store::ensure`] needs.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// What to build.
+    pub inputs: &'a Inputs,
+    /// How this machine gets packages.
+    pub config: &'a Config,
+    /// Starts builders. Not touched when the environment is there.
+    pub engine: &'a dyn Engine,
+    /// An image that is present; needs bash, and git for `git+` lines.
+    pub image: &'a str,
+    /// Whose builders these are.
+    pub run: &'a RunId,
+}
+
+/// A key file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    schema: u32,
+    key: String,
+    id: String,
+    guest_prefix: String,
+    ploomber: String,
+    notes: Vec<String>,
+    inputs: Value,
+    lock: Value,
+}
+
+impl Store {
+    /// Opens the store, making its folders where they are missing.
+    pub fn open(root: &Path) -> Result<Self, EnvironmentError> {
+        for folder in ["pkgs", "repodata", "bin", "bench", "e", "keys", "locks"] {
+            let folder = root.join(folder);
+            std::fs::create_dir_all(&folder)
+                .map_err(|error| EnvironmentError::io(&folder, "making the store's folders", error))?;
+        }
+        let root = root.canonicalize().map_err(|error| EnvironmentError::io(root, "opening the store", error))?;
+        Ok(Self { root })
+    }
+
+    /// The environment for a key, when it is built. Offline; a few file look-ups.
+    pub fn find(&self, key: &Digest) -> Option<Prepared> {
+        let file = self.key_file(key);
+        let text = std::fs::read(&file).ok()?;
+        let entry: Entry = serde_json::from_slice(&text).ok()?;
+        let lease = Lease::take(&self.lease_file(&entry.id))?;
+        // Only what is still published once the lease is held is safe to use.
+        if std::fs::read(&file).ok()? != text {
+            return None;
+        }
+        let prepared = Prepared {
+            key: *key,
+            host_prefix: self.prefix(&entry.id),
+            guest_prefix: entry.guest_prefix,
+            activation: self.activation(&entry.id),
+            lock: entry.lock,
+            reused: true,
+            ploomber: entry.ploomber,
+            notes: entry.notes,
+            _lease: lease,
+        };
+        let whole = prepared.host_prefix.join("conda-meta").is_dir() && prepared.activation.is_file();
+        // The key file's time is the last use.
+        whole.then(|| {
+            let _ = File::options().append(true).open(&file).and_then(|f| f.set_modified(SystemTime::now()));
+            prepared
+        })
+    }
+
+    /// The environment: found, or built by this process, or by another one that this one waits for.
+    pub async fn ensure(
+        &self,
+        request: &Request<'_>,
+        progress: &mut (dyn FnMut(String) + Send),
+        cancel: &CancellationToken,
+    ) -> Result<Prepared, EnvironmentError> {
+        let key = request.inputs.key(request.config);
+        if let Some(prepared) = self.find(&key) {
+            return Ok(prepared);
+        }
+        let _lock = self.lock(&key, progress, cancel).await?;
+        if let Some(prepared) = self.find(&key) {
+            return Ok(prepared);
+        }
+        progress(format!("building the environment {}", short(&key)));
+        self.make_room(progress).await;
+        let id = format!("{}-{}", short(&key), random_suffix());
+        let built = Box::pin(build::build(self, request, &id, progress, cancel)).await?;
+        self.publish(&key, &id, request, built).await
+    }
+
+    /// Serialises builders of one key. It only saves work: correctness comes from fresh folders.
+    async fn lock(
+        &self,
+        key: &Digest,
+        progress: &mut (dyn FnMut(String) + Send),
+        cancel: &CancellationToken,
+    ) -> Result<File, EnvironmentError> {
+        let path = self.lock_file(&short(key));
+        let failed = |error| EnvironmentError::io(&path, "locking an environment", error);
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        let mut told = false;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            if !told {
+                progress("another soopervisor builds this environment: waiting for it".to_owned());
+                told = true;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                () = cancel.cancelled() => return Err(EnvironmentError::Cancelled),
+            }
+        }
+    }
+
+    /// Moves the prefix to its place, writes everything down, and only then names it in a key file.
+    async fn publish(
+        &self,
+        key: &Digest,
+        id: &str,
+        request: &Request<'_>,
+        built: Built,
+    ) -> Result<Prepared, EnvironmentError> {
+        let prepared = Prepared {
+            key: *key,
+            host_prefix: self.prefix(id),
+            guest_prefix: built.bench.guest_prefix.clone(),
+            activation: self.activation(id),
+            lock: built.lock,
+            reused: false,
+            ploomber: built.ploomber,
+            notes: request.inputs.notes().to_vec(),
+            // The id is new: nobody else can have a hold on it.
+            _lease: Lease::take(&self.lease_file(id)).unwrap_or_default(),
+        };
+        let entry = Entry {
+            schema: 1,
+            key: key.to_string(),
+            id: id.to_owned(),
+            guest_prefix: prepared.guest_prefix.clone(),
+            ploomber: prepared.ploomber.clone(),
+            notes: prepared.notes.clone(),
+            inputs: request.inputs.material(request.config),
+            lock: prepared.lock.clone(),
+        };
+        let (file, root) = (self.key_file(key), self.root.clone());
+        let (target, activation) = (prepared.host_prefix.clone(), prepared.activation.clone());
+        let bench = built.bench;
+        let text = built.activation;
+        let done = tokio::task::spawn_blocking(move || {
+            let moved = std::fs::rename(&bench.prefix, &target)
+                .and_then(|()| write_readable(&activation, &text))
+                // One call for the whole file system: tens of thousands of files need no fsync each.
+                .and_then(|()| Ok(rustix::fs::syncfs(File::open(&root)?)?))
+                .and_then(|()| write_key(&file, &entry));
+            bench.discard();
+            if moved.is_err() {
+                let _ = std::fs::remove_dir_all(&target);
+                let _ = std::fs::remove_file(&activation);
+            }
+            moved.map_err(|error| EnvironmentError::io(&root, "publishing an environment", error))
+        });
+        done.await.map_err(|_| EnvironmentError::Cancelled)??;
+        Ok(prepared)
+    }
+
+    pub(super) fn prefix(&self, id: &str) -> PathBuf {
+        self.root.join("e").join(id)
+    }
+
+    pub(super) fn activation(&self, id: &str) -> PathBuf {
+        self.root.join("e").join(format!("{id}.activate.sh"))
+    }
+
+    pub(super) fn lock_file(&self, short_key: &str) -> PathBuf {
+        self.root.join("locks").join(short_key)
+    }
+
+    pub(super) fn lease_file(&self, id: &str) -> PathBuf {
+        self.root.join("locks").join(format!("{id}.use"))
+    }
+
+    fn key_file(&self, key: &Digest) -> PathBuf {
+        self.root.join("keys").join(format!("{key}.json"))
+    }
+}
+
+/// For the container's user, whatever our umask is.
+pub(super) fn write_readable(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
+}
+
+fn write_key(file: &Path, entry: &Entry) -> std::io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+    serde_json::to_writer_pretty(&mut temporary, entry)?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(file).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
+}
+
+/// The part of a key that stands in folder names: prefixes must stay far below 127 characters (shebang lines).
+pub(super) fn short(key: &Digest) -> String {
+    key.to_string()[..16].to_owned()
+}
+
+/// Eight hexadecimal digits that no other build has: the standard library's per-process random keys, hashed anew.
+fn random_suffix() -> String {
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    format!("{:08x}", hasher.finish() & 0xffff_ffff)
+}

@@ -1,0 +1,289 @@
+//! What probably went wrong, read from the last lines of a failed run.
+//!
+//! A guess for the failure card, from masked lines only; it never changes how a run ends.
+
+use super::tasks::failed_task;
+
+/// What kind of failure it looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A process used more memory than it may.
+    OutOfMemory,
+    /// The disk is full.
+    DiskFull,
+    /// A Python module is not in the environment.
+    MissingModule,
+    /// Something has to be compiled, and there is no compiler.
+    MissingCompiler,
+    /// A program is not in the environment.
+    MissingProgram,
+    /// The network, or a name in it, cannot be reached.
+    Network,
+    /// A task did not make what it declares.
+    MissingProduct,
+    /// A file is not there.
+    MissingFile,
+    /// A file may not be read or written.
+    Permission,
+    /// The process of a notebook died.
+    KernelDied,
+    /// Any other exception.
+    Exception,
+}
+
+/// A probable cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// What it looks like.
+    pub kind: Kind,
+    /// The task, where Ploomber names one.
+    pub task: Option<String>,
+    /// The line that says it.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// Reads the last lines of a failed run, oldest first; `None` where nothing in them says why.
+pub fn diagnose<'a>(lines: impl IntoIterator<Item = &'a str>) -> Option<Diagnosis> {
+    let lines: Vec<&str> = lines.into_iter().collect();
+    let task = lines.iter().find_map(|line| failed_task(line)).map(str::to_owned);
+    let causes = lines.iter().filter_map(|line| Some((kind(line)?, *line)));
+    // The first line of the most telling kind: later ones are the same failure on its way up.
+    let (kind, line) = causes.min_by_key(|(kind, _)| *kind)?;
+    let line = line.trim();
+    // Ploomber's own class in front of a message tells a user nothing.
+    let message = line.split_once("TaskBuildError: ").map_or(line, |(_, rest)| rest).to_owned();
+    Some(Diagnosis { kind, task, hint: hint(kind, &message), message })
+}
+
+fn kind(line: &str) -> Option<Kind> {
+    let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
+    if COMPILER.iter().any(|words| line.contains(words)) {
+        return Some(Kind::MissingCompiler);
+    }
+    if line.contains("the task ran successfully but the product") {
+        return Some(Kind::MissingProduct);
+    }
+    if line.trim_start().starts_with("No such kernel named ") {
+        return Some(Kind::MissingProgram);
+    }
+    // Ploomber's words for an optional dependency: `pyppeteer is required to use webpdf, install it with:`.
+    if line.contains(" required to use ") && line.contains("nstall it with") {
+        return Some(Kind::MissingModule);
+    }
+    if line.starts_with("Error: Failed to initialize '") && line.contains("does not exist") {
+        return Some(Kind::MissingFile);
+    }
+    if line.starts_with("bash: ") || line.contains(": line ") {
+        return shell_kind(line);
+    }
+    let named = exception(line).or_else(|| line.strip_prefix("Error: ").map(|_| "Error"))?;
+    let short = named.rsplit('.').next().unwrap_or(named);
+    Some(match short {
+        "MemoryError" | "ArrayMemoryError" | "OutOfMemoryError" => Kind::OutOfMemory,
+        "DeadKernelError" => Kind::KernelDied,
+        _ if has(&["No module named "]) => Kind::MissingModule,
+        _ if has(&["No space left on device", "database or disk is full", "Disk quota exceeded"]) => Kind::DiskFull,
+        _ if short == "gaierror" || has(&NETWORK) => Kind::Network,
+        "FileNotFoundError" => Kind::MissingFile,
+        "PermissionError" => Kind::Permission,
+        "TaskBuildError" | "DAGBuildError" | "DAGBuildEarlyStop" => return None,
+        _ => Kind::Exception,
+    })
+}
+
+/// What setuptools, meson, CMake and maturin say where there is no compiler.
+const COMPILER: [&str; 9] = [
+    "No such file or directory: 'gcc'",
+    "No such file or directory: 'cc'",
+    "No such file or directory: 'g++'",
+    "error: command 'gcc' failed: No such file",
+    "error: command 'cc' failed: No such file",
+    "unable to execute 'gcc'",
+    "ERROR: Unknown compiler(s):",
+    "No CMAKE_C_COMPILER could be found",
+    "can't find Rust compiler",
+];
+
+const NETWORK: [&str; 8] = [
+    "Name or service not known",
+    "Temporary failure in name resolution",
+    "Network is unreachable",
+    "No route to host",
+    "Connection refused",
+    "Connection timed out",
+    "Failed to establish a new connection",
+    "Could not resolve host",
+];
+
+/// What bash says about a program that it could not start, or that was killed.
+fn shell_kind(line: &str) -> Option<Kind> {
+    if line.ends_with("command not found") {
+        Some(Kind::MissingProgram)
+    } else if line.ends_with(": No such file or directory") {
+        Some(Kind::MissingFile)
+    } else if line.ends_with(": Permission denied") {
+        Some(Kind::Permission)
+    } else if line.split_whitespace().any(|word| word == "Killed") {
+        Some(Kind::OutOfMemory)
+    } else {
+        None
+    }
+}
+
+/// The class of an exception that a traceback ends with: `pkg.SomeError: words` at the start of a line.
+fn exception(line: &str) -> Option<&str> {
+    let class = line.split_once(": ").map_or(line, |(class, _)| class).trim_end_matches(':');
+    let dotted = !class.is_empty() && class.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
+    let last = class.rsplit('.').next().unwrap_or(class);
+    let named = ["Error", "Exception", "Interrupt", "gaierror", "herror", "Timeout"];
+    (dotted && named.iter().any(|end| last.ends_with(end)) && last != "Error").then_some(class)
+}
+
+fn hint(kind: Kind, message: &str) -> String {
+    let quoted = || message.split('\'').nth(1).filter(|name| !name.is_empty());
+    match kind {
+        Kind::OutOfMemory => {
+            "give the run more memory with `--memory`, or make the task hold less at a time".to_owned()
+        }
+        Kind::DiskFull => {
+            "free some disk space (`docker system prune`; `soopervisor doctor` shows what there is), then run again"
+                .to_owned()
+        }
+        Kind::MissingModule => match message.split("No module named '").nth(1).and_then(|rest| rest.split('\'').next())
+        {
+            Some(module) => {
+                let package = module.split('.').next().unwrap_or(module);
+                format!(
+                    "add the package that provides `{package}` to environment.yml, or install the project's own code"
+                )
+            }
+            None => "add the package that provides the module to environment.yml".to_owned(),
+        },
+        Kind::MissingCompiler => {
+            "the image has no compiler: add `compilers` (conda-forge) or the package itself to the conda dependencies in environment.yml, choose a version with a wheel, or take an `--image` with a compiler"
+                .to_owned()
+        }
+        Kind::MissingProgram if message.contains("No such kernel named ir") => {
+            "R notebooks need `r-base` and `r-irkernel` in the conda dependencies of environment.yml".to_owned()
+        }
+        Kind::MissingProgram => "add the package that provides the program to environment.yml".to_owned(),
+        Kind::Network => {
+            "check that the address is right and that the run has a network (`--network`, `soopervisor doctor`)"
+                .to_owned()
+        }
+        Kind::MissingProduct => "make the task write the file that pipeline.yaml declares as its product".to_owned(),
+        Kind::MissingFile => match quoted() {
+            Some(path) => format!(
+                "commit `{path}` or make a task produce it: only files of the commit exist in the run, and paths count from the pipeline's folder"
+            ),
+            None => "commit the file or make a task produce it: only files of the commit exist in the run".to_owned(),
+        },
+        Kind::Permission => {
+            "write below the project's folder or /output: the rest of the container is read-only".to_owned()
+        }
+        Kind::KernelDied => "its process was killed, mostly for memory: give the run more with `--memory`".to_owned(),
+        Kind::Exception if message.contains("Kernel didn't respond in") => {
+            "the machine was too busy to start the notebook in time: give the run more `--cpus`, or run fewer tasks at once (`executor: parallel` starts a kernel for each)"
+                .to_owned()
+        }
+        Kind::Exception => "the lines above the failure show where it was raised".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &str) -> Diagnosis {
+        let path = format!("{}/tests/fixtures/ploomber-output/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+        let text = fs_err::read_to_string(path).unwrap();
+        diagnose(text.split(['\n', '\r'])).unwrap()
+    }
+
+    #[test]
+    fn what_ploomber_printed_about_each_failure_is_understood() {
+        for (name, kind, task, message) in [
+            ("exception", Kind::Exception, Some("load"), "ValueError: column \"price\" is empty"),
+            ("parallel-exception", Kind::Exception, Some("load"), "ValueError: column \"price\" is empty"),
+            ("notebook", Kind::Exception, Some("nb"), "ZeroDivisionError: division by zero"),
+            ("import-notebook", Kind::MissingModule, Some("nb"), "ModuleNotFoundError: No module named 'pandaz'"),
+            ("memory", Kind::OutOfMemory, Some("load"), "MemoryError"),
+            ("disk", Kind::DiskFull, Some("load"), "OSError: [Errno 28] No space left on device"),
+            ("network", Kind::Network, Some("load"), "socket.gaierror: [Errno -2] Name or service not known"),
+            ("kernel-killed", Kind::KernelDied, Some("nb"), "nbclient.exceptions.DeadKernelError: Kernel died"),
+            (
+                "missing-file",
+                Kind::MissingFile,
+                Some("load"),
+                "FileNotFoundError: [Errno 2] No such file or directory: 'data/raw.csv'",
+            ),
+            (
+                "missing-source",
+                Kind::MissingFile,
+                None,
+                "Error: Failed to initialize '/workspace/nope.py'. File does not exist.",
+            ),
+        ] {
+            let found = of(name);
+            assert_eq!((found.kind, found.task.as_deref(), found.message.as_str()), (kind, task, message), "{name}");
+        }
+        assert_eq!(of("import-source").kind, Kind::MissingModule);
+        assert!(of("import-source").hint.contains("`pandaz`"));
+        assert_eq!(of("missing-product").kind, Kind::MissingProduct);
+        assert!(of("missing-product").message.contains("File('out/data.csv') is missing"));
+        assert!(of("missing-file").hint.contains("commit `data/raw.csv`"));
+    }
+
+    #[test]
+    fn what_ploomber_says_about_kernels_and_optional_packages_comes_before_its_own_frame() {
+        let frame = "Error: Failed to initialize NotebookRunner task with source 'a.R'.";
+        let found = diagnose([frame, "No such kernel named ir"]).unwrap();
+        assert_eq!((found.kind, found.message.as_str()), (Kind::MissingProgram, "No such kernel named ir"));
+        assert!(found.hint.contains("r-irkernel"), "{}", found.hint);
+        let found =
+            diagnose([frame, "pyppeteer is required to use webpdf, install it with:", "pip install x"]).unwrap();
+        assert_eq!(found.kind, Kind::MissingModule);
+        assert!(found.message.starts_with("pyppeteer"), "{}", found.message);
+    }
+
+    #[test]
+    fn a_build_without_a_compiler_is_told() {
+        let lines = [
+            "      building 'ext' extension",
+            "      error: [Errno 2] No such file or directory: 'gcc'",
+            "  ERROR: Failed building wheel for ext",
+            "error: failed-wheel-build-for-install",
+        ];
+        let found = diagnose(lines).unwrap();
+        assert_eq!(found.kind, Kind::MissingCompiler);
+        assert!(found.hint.contains("no compiler"), "{}", found.hint);
+    }
+
+    #[test]
+    fn a_kernel_that_starts_too_slowly_is_told_from_an_error_of_the_pipeline() {
+        let found = diagnose(["RuntimeError: Kernel didn't respond in 60 seconds"]).unwrap();
+        assert!(found.hint.contains("too busy"), "{}", found.hint);
+    }
+
+    #[test]
+    fn what_bash_says_is_understood() {
+        for (line, kind) in [
+            ("/tmp/script: line 12: jq: command not found", Kind::MissingProgram),
+            ("/tmp/script: line 40:    17 Killed                  ploomber build", Kind::OutOfMemory),
+            ("bash: ./run.sh: Permission denied", Kind::Permission),
+        ] {
+            assert_eq!(diagnose([line]).unwrap().kind, kind, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_build_that_went_well_gives_no_cause() {
+        let path = format!("{}/tests/fixtures/ploomber-output/success.txt", env!("CARGO_MANIFEST_DIR"));
+        let text = fs_err::read_to_string(path).unwrap();
+        assert_eq!(diagnose(text.split(['\n', '\r'])), None);
+        assert_eq!(diagnose(["Error handling is on", "  ValueError: quoted inside", "done"]), None);
+    }
+}

@@ -1,0 +1,405 @@
+//! Finds every occurrence of every pattern, and knows at each byte how much of the end may still become one.
+//!
+//! Aho-Corasick over a preorder trie (a node's first child is the next node, so a chain costs 16 bytes a state and
+//! walks forward in memory; nodes that branch hold a resolved row), plus a Wu-Manber skip that jumps over text in
+//! which nothing can begin. It never decides what is shown: that is `stream`.
+
+/// No row, no child.
+const NONE: u32 = u32::MAX;
+const NO_LABEL: u16 = 256;
+/// Bytes of text that one skip decision looks at.
+const BLOCK: usize = 3;
+/// Longer windows would skip further, but leave longer tails at the end of each chunk to walk byte by byte.
+const WINDOW_MAX: usize = 24;
+/// From this depth on the walk is left only at the root: walking those bytes again would no longer be cheap.
+const SHALLOW: u8 = 3;
+
+/// Up to here each node gets a whole row (1 KiB), which makes the worst text several times faster.
+const DENSE_MAX: usize = 8192;
+
+/// What is looked for: more than [`BLOCK`] bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Pattern {
+    /// The bytes.
+    pub(super) bytes: Vec<u8>,
+    /// Which secret it stands for.
+    pub(super) owner: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Node {
+    /// The longest proper suffix that is in the trie too.
+    fail: u32,
+    /// The resolved row of a node that branches.
+    row: u32,
+    /// Length of the longest pattern that ends here, 0 for none.
+    ends: u32,
+    /// The byte that leads to the next node.
+    label: u16,
+    /// How many bytes lead here, no more than [`SHALLOW`].
+    shallow: u8,
+}
+
+/// A pattern that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hit {
+    /// Where it ended, relative to the bytes walked.
+    pub(super) end: usize,
+    /// How long it is.
+    pub(super) len: usize,
+    /// Whose it is.
+    pub(super) owner: u32,
+}
+
+/// The compiled patterns; immutable.
+pub(super) struct Automaton {
+    nodes: Vec<Node>,
+    rows: Vec<[u32; 256]>,
+    depth: Vec<u32>,
+    owner: Vec<u32>,
+    /// Length of the shortest pattern that runs through the node.
+    shortest: Vec<u32>,
+    /// Every node has its row, at its own number.
+    dense: bool,
+    skip: Skip,
+}
+
+impl Automaton {
+    /// Compiles; an empty list finds nothing and costs nothing.
+    pub(super) fn new(mut patterns: Vec<Pattern>) -> Self {
+        patterns.retain(|pattern| pattern.bytes.len() > BLOCK);
+        patterns.sort();
+        patterns.dedup_by(|a, b| a.bytes == b.bytes);
+        let mut trie = Trie::new(&patterns);
+        trie.link();
+        let dense = trie.nodes.len() <= DENSE_MAX;
+        if dense {
+            trie.fill_rows();
+        }
+        let skip = Skip::new(&patterns);
+        let Trie { nodes, rows, depth, owner, shortest, .. } = trie;
+        Self { nodes, rows, depth, owner, shortest, dense, skip }
+    }
+
+    /// Whether there is nothing to find.
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes.len() == 1
+    }
+
+    /// How many of the last bytes are the beginning of a pattern.
+    pub(super) fn depth(&self, state: u32) -> usize {
+        self.depth[state as usize] as usize
+    }
+
+    /// How many of the last bytes are so much of a pattern that they must not be shown before the next byte decides.
+    ///
+    /// The beginning of a pattern counts from `quarter(its length)` bytes on, at least from `floor`.
+    pub(super) fn guarded(&self, mut state: u32, floor: usize) -> usize {
+        while state != 0 {
+            let depth = self.depth(state);
+            if depth >= quarter(self.shortest[state as usize] as usize).max(floor) {
+                return depth;
+            }
+            state = self.nodes[state as usize].fail;
+        }
+        0
+    }
+
+    /// The equal state that is still the beginning of something: a finished pattern that begins no other waits for nothing.
+    fn undecided(&self, mut state: u32) -> u32 {
+        while state != 0 && self.nodes[state as usize].row == NONE && self.nodes[state as usize].label == NO_LABEL {
+            state = self.nodes[state as usize].fail;
+        }
+        state
+    }
+
+    #[inline]
+    fn step(&self, mut state: u32, byte: u8) -> u32 {
+        loop {
+            let node = &self.nodes[state as usize];
+            if node.row != NONE {
+                return self.rows[node.row as usize][byte as usize];
+            }
+            if node.label == u16::from(byte) {
+                return state + 1;
+            }
+            state = node.fail;
+        }
+    }
+
+    /// Walks `text` from `state`, tells each position at which a pattern ends, and returns the state at the end.
+    ///
+    /// Of several patterns that end at one position only the longest is told: it covers the others.
+    pub(super) fn walk(&self, state: u32, text: &[u8], found: impl FnMut(Hit)) -> u32 {
+        if self.dense { self.walk_as::<true>(state, text, found) } else { self.walk_as::<false>(state, text, found) }
+    }
+
+    #[inline]
+    fn walk_as<const DENSE: bool>(&self, mut state: u32, text: &[u8], mut found: impl FnMut(Hit)) -> u32 {
+        let window = self.skip.window;
+        let mut at = 0;
+        // The start of the candidate being walked; none while it lies before this text.
+        let mut entered: Option<usize> = None;
+        loop {
+            let shallow = self.nodes[state as usize].shallow;
+            if shallow < SHALLOW && at >= usize::from(shallow) {
+                let start = at - usize::from(shallow);
+                if entered != Some(start) && start + window <= text.len() {
+                    // Patterns are longer than what is walked again here, so none is told twice.
+                    at = self.skip.next(text, start);
+                    entered = Some(at);
+                    state = 0;
+                }
+            }
+            let Some(byte) = text.get(at) else { return self.undecided(state) };
+            state = if DENSE { self.rows[state as usize][*byte as usize] } else { self.step(state, *byte) };
+            at += 1;
+            let ends = self.nodes[state as usize].ends;
+            if ends != 0 {
+                found(Hit { end: at, len: ends as usize, owner: self.owner[state as usize] });
+            }
+        }
+    }
+}
+
+/// How much of a pattern may be seen: less than a quarter of it, and never 4 bytes.
+pub(super) fn quarter(len: usize) -> usize {
+    (len / 4).clamp(1, 4)
+}
+
+/// The automaton while it is being made.
+struct Trie {
+    nodes: Vec<Node>,
+    rows: Vec<[u32; 256]>,
+    depth: Vec<u32>,
+    owner: Vec<u32>,
+    shortest: Vec<u32>,
+    /// Parent and the byte that leads here.
+    from: Vec<(u32, u8)>,
+}
+
+impl Trie {
+    /// Inserts sorted patterns, which numbers the nodes in preorder.
+    fn new(patterns: &[Pattern]) -> Self {
+        let mut trie = Self {
+            nodes: Vec::new(),
+            rows: Vec::new(),
+            depth: Vec::new(),
+            owner: Vec::new(),
+            shortest: Vec::new(),
+            from: Vec::new(),
+        };
+        trie.add(0, 0, 0);
+        trie.branch(0);
+        // The nodes of the pattern inserted last, the root first.
+        let mut path = vec![0_u32];
+        let mut before: &[u8] = &[];
+        for pattern in patterns {
+            let shared = pattern.bytes.iter().zip(before).take_while(|(a, b)| a == b).count();
+            path.truncate(shared + 1);
+            for byte in &pattern.bytes[shared..] {
+                let parent = path[path.len() - 1];
+                path.push(trie.child(parent, *byte));
+            }
+            let end = path[path.len() - 1] as usize;
+            trie.nodes[end].ends = u32::try_from(pattern.bytes.len()).unwrap_or(u32::MAX);
+            trie.owner[end] = pattern.owner;
+            for node in &path {
+                let shortest = &mut trie.shortest[*node as usize];
+                *shortest = (*shortest).min(u32::try_from(pattern.bytes.len()).unwrap_or(u32::MAX));
+            }
+            before = &pattern.bytes;
+        }
+        trie
+    }
+
+    fn add(&mut self, parent: u32, byte: u8, depth: u32) -> u32 {
+        let id = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        let shallow = u8::try_from(depth).unwrap_or(SHALLOW).min(SHALLOW);
+        self.nodes.push(Node { fail: 0, row: NONE, ends: 0, label: NO_LABEL, shallow });
+        self.depth.push(depth);
+        self.owner.push(0);
+        self.shortest.push(u32::MAX);
+        self.from.push((parent, byte));
+        id
+    }
+
+    fn branch(&mut self, node: u32) {
+        self.nodes[node as usize].row = u32::try_from(self.rows.len()).unwrap_or(NONE);
+        self.rows.push([NONE; 256]);
+    }
+
+    /// A new child: sorted insertion never asks for one that exists.
+    fn child(&mut self, parent: u32, byte: u8) -> u32 {
+        let id = self.add(parent, byte, self.depth[parent as usize] + 1);
+        let node = self.nodes[parent as usize];
+        if node.row == NONE && node.label == NO_LABEL {
+            self.nodes[parent as usize].label = u16::from(byte);
+            return id;
+        }
+        if node.row == NONE {
+            self.branch(parent);
+            self.row_mut(parent)[usize::from(node.label)] = parent + 1;
+        }
+        self.row_mut(parent)[usize::from(byte)] = id;
+        id
+    }
+
+    fn row_mut(&mut self, node: u32) -> &mut [u32; 256] {
+        &mut self.rows[self.nodes[node as usize].row as usize]
+    }
+
+    /// Sets the suffix links and completes the rows, shallow nodes first.
+    fn link(&mut self) {
+        for node in self.shallow_first() {
+            let (parent, byte) = self.from[node as usize];
+            let fail = match self.depth[node as usize] {
+                0 | 1 => 0,
+                _ => self.step(self.nodes[parent as usize].fail, byte),
+            };
+            self.nodes[node as usize].fail = fail;
+            if self.nodes[node as usize].ends == 0 {
+                self.nodes[node as usize].ends = self.nodes[fail as usize].ends;
+                self.owner[node as usize] = self.owner[fail as usize];
+            }
+            if self.nodes[node as usize].row != NONE {
+                self.complete(node, fail);
+            }
+        }
+    }
+
+    /// Gives every node a row, at its own number. `Node::row` stays: from here on it only tells a branch from a leaf.
+    fn fill_rows(&mut self) {
+        let branching = std::mem::replace(&mut self.rows, vec![[0; 256]; self.nodes.len()]);
+        for node in self.shallow_first() {
+            let Node { fail, row, label, .. } = self.nodes[node as usize];
+            if row != NONE {
+                self.rows[node as usize] = branching[row as usize];
+                continue;
+            }
+            self.rows[node as usize] = self.rows[fail as usize];
+            if label != NO_LABEL {
+                self.rows[node as usize][usize::from(label)] = node + 1;
+            }
+        }
+    }
+
+    fn shallow_first(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..).take(self.nodes.len()).collect();
+        order.sort_by_key(|node| self.depth[*node as usize]);
+        order
+    }
+
+    /// Fills the gaps of a branching node's row with where its suffix link would lead.
+    fn complete(&mut self, node: u32, fail: u32) {
+        for byte in 0..=255_u8 {
+            if self.row_mut(node)[usize::from(byte)] == NONE {
+                let next = if node == 0 { 0 } else { self.step(fail, byte) };
+                self.row_mut(node)[usize::from(byte)] = next;
+            }
+        }
+    }
+
+    fn step(&self, mut state: u32, byte: u8) -> u32 {
+        loop {
+            let node = &self.nodes[state as usize];
+            if node.row != NONE {
+                return self.rows[node.row as usize][usize::from(byte)];
+            }
+            if node.label == u16::from(byte) {
+                return state + 1;
+            }
+            state = node.fail;
+        }
+    }
+}
+
+/// How far one may jump, by the last three bytes of a window.
+struct Skip {
+    window: usize,
+    shifts: Vec<u8>,
+    bits: u32,
+}
+
+impl Skip {
+    fn new(patterns: &[Pattern]) -> Self {
+        let shortest = patterns.iter().map(|p| p.bytes.len()).min().unwrap_or(WINDOW_MAX);
+        let window = shortest.clamp(BLOCK, WINDOW_MAX);
+        // Sparse enough that a chance collision is rare, small enough to stay in the cache.
+        let blocks = patterns.len() * (window - BLOCK + 1);
+        let bits = (blocks * 16).next_power_of_two().ilog2().clamp(13, 20);
+        let furthest = u8::try_from(window - BLOCK + 1).unwrap_or(u8::MAX);
+        let mut skip = Self { window, shifts: vec![furthest; 1 << bits], bits };
+        for pattern in patterns {
+            for (at, block) in pattern.bytes[..window].windows(BLOCK).enumerate() {
+                let slot = skip.slot(u32::from_le_bytes([block[0], block[1], block[2], 0]));
+                let shift = u8::try_from(window - BLOCK - at).unwrap_or(u8::MAX);
+                skip.shifts[slot] = skip.shifts[slot].min(shift);
+            }
+        }
+        skip
+    }
+
+    /// The slot of the first three of four bytes.
+    #[inline]
+    fn slot(&self, block: u32) -> usize {
+        ((block << 8).wrapping_mul(0x9E37_79B1) >> (32 - self.bits)) as usize
+    }
+
+    /// The first place at or after `from` where a pattern may begin, or from which the window no longer fits.
+    #[inline]
+    fn next(&self, text: &[u8], from: usize) -> usize {
+        let lead = self.window - BLOCK;
+        let mut end = from + lead;
+        // One load of four bytes is cheaper than three of one; the last window of a text is left to the walk.
+        while let Some(block) = text.get(end..).and_then(|rest| rest.first_chunk::<4>()) {
+            let shift = self.shifts[self.slot(u32::from_le_bytes(*block))];
+            if shift == 0 {
+                break;
+            }
+            end += usize::from(shift);
+        }
+        end - lead
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hits(patterns: &[&str], text: &str) -> Vec<(usize, usize)> {
+        let patterns = patterns.iter().map(|p| Pattern { bytes: p.as_bytes().to_vec(), owner: 0 }).collect();
+        let mut hits = Vec::new();
+        Automaton::new(patterns).walk(0, text.as_bytes(), |hit| hits.push((hit.end - hit.len, hit.end)));
+        hits
+    }
+
+    #[test]
+    fn finds_a_pattern_inside_another_ones_prefix() {
+        assert_eq!(hits(&["xabcdz", "bcde"], "xabcde"), [(2, 6)]);
+    }
+
+    #[test]
+    fn tells_the_longest_that_ends_at_a_place() {
+        assert_eq!(hits(&["secret", "112secret"], "1112secret"), [(1, 10)]);
+    }
+
+    #[test]
+    fn branches_and_chains_agree_after_a_failed_branch() {
+        assert_eq!(hits(&["abab", "abac", "baca"], "ababaca"), [(0, 4), (2, 6), (3, 7)]);
+    }
+
+    #[test]
+    fn an_empty_automaton_walks_over_everything() {
+        assert_eq!(hits(&[], "anything at all, longer than one window of text"), []);
+    }
+
+    #[test]
+    fn a_short_beginning_may_be_seen_and_a_long_one_not() {
+        let automaton = Automaton::new(vec![Pattern { bytes: b"abcdefghijklmnop".to_vec(), owner: 0 }]);
+        let state = |text: &str| automaton.walk(0, text.as_bytes(), |_| ());
+        assert_eq!(automaton.guarded(state("...abc"), 0), 0);
+        assert_eq!(automaton.guarded(state("...abcd"), 0), 4);
+        assert_eq!(automaton.depth(state("...abc")), 3);
+    }
+}

@@ -1,0 +1,176 @@
+//! The masker: a stream transducer that is independent of how its input is cut.
+//!
+//! [`Masker`] is compiled once a run and shared; each stream has its own [`MaskStream`]. What it does not catch:
+//! a secret that is compressed, reversed, wrapped at a column, or encoded in a way that `forms` does not list.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::secret::SecretSet;
+
+mod automaton;
+mod canary;
+mod forms;
+mod stream;
+
+pub use canary::{CanaryFailed, canary};
+pub(in crate::logs) use stream::Mark;
+pub use stream::MaskStream;
+
+use automaton::{Automaton, Pattern};
+
+/// What stands for a secret, whatever its length.
+pub const MASK: &[u8] = b"***";
+
+/// Bytes in which every registered secret is already hidden. Only this module makes them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MaskedBytes(Vec<u8>);
+
+impl MaskedBytes {
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes, given away.
+    pub fn into_vec(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// For people: broken UTF-8 replaced.
+    pub fn to_text(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+
+    /// A part; masked like the whole.
+    #[must_use]
+    pub fn part(&self, range: std::ops::Range<usize>) -> Self {
+        Self(self.0.get(range).unwrap_or_default().to_vec())
+    }
+
+    /// Adds what follows.
+    pub fn append(&mut self, next: &Self) {
+        self.0.extend_from_slice(&next.0);
+    }
+
+    /// Takes the front off.
+    pub(in crate::logs) fn drop_front(&mut self, count: usize) {
+        self.0.drain(..count.min(self.0.len()));
+    }
+
+    /// Puts colours back between masked bytes. The marks must have come through the same stream.
+    pub(in crate::logs) fn with_marks(&self, marks: &[Mark]) -> Self {
+        let mut whole = Vec::with_capacity(self.0.len() + marks.iter().map(|mark| mark.bytes.len()).sum::<usize>());
+        let mut from = 0;
+        for mark in marks {
+            whole.extend_from_slice(&self.0[from..mark.at]);
+            whole.extend_from_slice(&mark.bytes);
+            from = mark.at;
+        }
+        whole.extend_from_slice(&self.0[from..]);
+        Self(whole)
+    }
+
+    /// Reads back what this process wrote masked into the run's log.
+    pub(in crate::logs) fn read_back(log: &File, start: u64, len: usize) -> io::Result<Self> {
+        let mut bytes = vec![0; len];
+        log.read_exact_at(&mut bytes, start)?;
+        Ok(Self(bytes))
+    }
+}
+
+struct Shared {
+    automaton: Automaton,
+    /// Names, by owner; the canary's is the last where there is one.
+    names: Vec<String>,
+    hits: Vec<AtomicU64>,
+    canary: Option<Vec<u8>>,
+}
+
+/// Everything that must not be seen, compiled. Cheap to clone.
+#[derive(Clone)]
+pub struct Masker {
+    shared: Arc<Shared>,
+}
+
+impl Masker {
+    /// Compiles the secrets of one run, their encoded forms, and the canary.
+    pub fn new(secrets: &SecretSet) -> Self {
+        let canary = canary::needle();
+        let mut names: Vec<String> = Vec::new();
+        let mut patterns = Vec::new();
+        for secret in secrets.env.iter().chain(&secrets.mask_only) {
+            let owner = owner_of(&mut names, secret.name());
+            patterns.extend(forms::of(secret.expose()).into_iter().map(|bytes| Pattern { bytes, owner }));
+        }
+        let owner = u32::try_from(names.len()).unwrap_or(u32::MAX);
+        names.push("canary".to_owned());
+        patterns.extend(forms::of(&canary).into_iter().map(|bytes| Pattern { bytes, owner }));
+        Self::compile(patterns, names, Some(canary))
+    }
+
+    /// Hides nothing: for output that cannot hold a secret because there is none.
+    pub fn none() -> Self {
+        Self::compile(Vec::new(), Vec::new(), None)
+    }
+
+    fn compile(patterns: Vec<Pattern>, names: Vec<String>, canary: Option<Vec<u8>>) -> Self {
+        let hits = names.iter().map(|_| AtomicU64::new(0)).collect();
+        Self { shared: Arc::new(Shared { automaton: Automaton::new(patterns), names, hits, canary }) }
+    }
+
+    /// A new stream.
+    pub fn stream(&self) -> MaskStream {
+        MaskStream::new(self)
+    }
+
+    /// Masks a whole text: an error message, a JSON string, the rendered script.
+    ///
+    /// A beginning of a secret at the very end is hidden from 4 bytes on: messages quote what was cut off.
+    pub fn text(&self, text: &str) -> String {
+        let mut stream = self.stream();
+        let mut masked = stream.push(text.as_bytes());
+        masked.append(&stream.finish_marked(4).0);
+        match String::from_utf8(masked.0) {
+            Ok(text) => text,
+            // A secret that is not UTF-8 can end inside a character.
+            Err(broken) => String::from_utf8_lossy(broken.as_bytes()).into_owned(),
+        }
+    }
+
+    /// How often each secret was hidden, by name. A secret inside a longer one counts for the longer one.
+    pub fn hits(&self) -> Vec<(String, u64)> {
+        let shown = self.shared.names.len() - usize::from(self.shared.canary.is_some());
+        let counts = self.shared.hits.iter().map(|count| count.load(Ordering::Relaxed));
+        self.shared.names.iter().cloned().zip(counts).take(shown).collect()
+    }
+}
+
+impl fmt::Debug for Masker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Masker").field(&self.shared.names).finish()
+    }
+}
+
+/// Secrets of one name share their count.
+fn owner_of(names: &mut Vec<String>, name: &str) -> u32 {
+    let at = names.iter().position(|known| known == name).unwrap_or_else(|| {
+        names.push(name.to_owned());
+        names.len() - 1
+    });
+    u32::try_from(at).unwrap_or(u32::MAX)
+}

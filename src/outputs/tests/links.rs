@@ -1,0 +1,126 @@
+//! Links: kept, replaced by what they lead to, or refused.
+
+use super::tree::{Tree, missing, refused, shape};
+use crate::outputs::{MissingReason, RefusedReason};
+
+#[test]
+fn links_to_outputs_are_kept_and_point_straight_at_them() {
+    let mut tree = Tree::new();
+    tree.declare("t", "out");
+    tree.file("work/out/run-1/x", "1");
+    tree.link("work/out/latest", "run-1");
+    tree.link("work/out/again", "latest");
+    tree.link("work/out/through", "latest/../run-1/x");
+    assert_eq!(
+        shape(&tree.collect()),
+        ["out/again -> out/run-1", "out/latest -> out/run-1", "out/run-1/x", "out/through -> out/run-1/x"]
+    );
+}
+
+#[test]
+fn links_to_folders_that_globs_publish_in_part_are_kept() {
+    let mut tree = Tree::new();
+    tree.rules.include = vec!["wandb/**".to_owned()];
+    tree.rules.exclude = vec!["*.tmp".to_owned()];
+    tree.file("work/wandb/run-1/log", "1");
+    tree.file("work/wandb/run-1/x.tmp", "1");
+    tree.link("work/wandb/latest", "run-1");
+    tree.link("work/wandb/repository", "..");
+    let found = tree.collect();
+    assert_eq!(shape(&found), ["wandb/latest -> wandb/run-1", "wandb/run-1/log"]);
+    assert_eq!(refused(&found), [("wandb/repository".to_owned(), RefusedReason::LinkUnpublished)]);
+}
+
+#[test]
+fn links_that_lead_out_or_nowhere_are_refused() {
+    let mut tree = Tree::new();
+    tree.declare("t", "out");
+    tree.file("elsewhere/secret", "of the host");
+    tree.file("work/private", "not an output");
+    tree.folder("work/out/dir");
+    tree.link("work/out/absolute", "/etc/passwd");
+    tree.link("work/out/climb", "../../elsewhere/secret");
+    tree.link("work/out/climb-and-return", "../../work/out/dir");
+    tree.link("work/out/dangling", "nothing");
+    tree.link("work/out/loop-a", "loop-b");
+    tree.link("work/out/loop-b", "loop-a");
+    tree.link("work/out/private", "../private");
+    tree.link("work/out/to-etc", "/etc");
+    tree.link("work/out/via", "to-etc/passwd");
+    let found = tree.collect();
+    assert_eq!(shape(&found), ["out/dir/"]);
+    let expected = [
+        ("absolute", RefusedReason::LinkOutside),
+        ("climb", RefusedReason::LinkOutside),
+        ("climb-and-return", RefusedReason::LinkOutside),
+        ("dangling", RefusedReason::LinkDangling),
+        ("loop-a", RefusedReason::LinkDangling),
+        ("loop-b", RefusedReason::LinkDangling),
+        ("private", RefusedReason::LinkUnpublished),
+        ("to-etc", RefusedReason::LinkOutside),
+        ("via", RefusedReason::LinkOutside),
+    ];
+    let expected: Vec<_> = expected.into_iter().map(|(name, why)| (format!("out/{name}"), why)).collect();
+    assert_eq!(refused(&found), expected);
+}
+
+#[test]
+fn a_product_that_is_a_link_inside_the_snapshot_is_published_as_what_it_leads_to() {
+    let mut tree = Tree::new();
+    tree.declare("file", "out/data.csv");
+    tree.declare("folder", "model");
+    tree.declare("both", "copy.csv");
+    tree.file("work/cache/d41d.csv", "content");
+    tree.file("work/cache/v3/weights", "w");
+    tree.link("work/out/data.csv", "../cache/d41d.csv");
+    tree.link("work/model", "cache/v3");
+    tree.link("work/copy.csv", "cache/d41d.csv");
+    let found = tree.collect();
+    // Two products that lead to one file: one is the file, the other a link to it.
+    assert_eq!(shape(&found), ["copy.csv -> out/data.csv", "model/weights", "out/data.csv"]);
+    assert_eq!(found.outputs[2].from.1.to_string(), "cache/d41d.csv");
+    assert_eq!(found.outputs[2].task.as_deref(), Some("file"));
+    assert!(found.missing.is_empty());
+}
+
+#[test]
+fn a_product_below_a_linked_folder_is_found_under_its_declared_name() {
+    let mut tree = Tree::new();
+    tree.declare("t", "out/x.csv");
+    tree.file("work/real/x.csv", "1");
+    tree.file("work/real/.x.csv.metadata", "{}");
+    tree.link("work/out", "real");
+    assert_eq!(shape(&tree.collect()), ["out/.x.csv.metadata", "out/x.csv"]);
+}
+
+#[test]
+fn a_product_that_leads_out_is_refused_and_missing() {
+    let mut tree = Tree::new();
+    tree.declare("leaf", "passwd");
+    tree.declare("above", "etc/passwd");
+    tree.declare("whole", "all");
+    tree.file("elsewhere/passwd", "host");
+    tree.link("work/passwd", "/etc/passwd");
+    tree.link("work/etc", "../elsewhere");
+    tree.link("work/all", ".");
+    let found = tree.collect();
+    assert!(found.outputs.is_empty(), "{:?}", shape(&found));
+    let names: Vec<_> = missing(&found).into_iter().map(|(task, _, why)| (task, why)).collect();
+    assert_eq!(
+        names,
+        [("leaf", MissingReason::Refused), ("above", MissingReason::Refused), ("whole", MissingReason::Refused)]
+    );
+    assert!(refused(&found).contains(&("all".to_owned(), RefusedReason::Whole)));
+}
+
+#[test]
+fn links_below_output_do_not_reach_the_snapshot_or_the_host() {
+    let tree = Tree::new();
+    tree.file("output/a", "1");
+    tree.link("output/ok", "a");
+    tree.link("output/host", "../elsewhere");
+    tree.link("output/guest", "/output/a");
+    let found = tree.collect();
+    assert_eq!(shape(&found), ["output/a", "output/ok -> output/a"]);
+    assert_eq!(found.refused.len(), 2);
+}

@@ -1,0 +1,6 @@
+//! The outputs room against friendly and hostile trees.
+
+mod collect;
+mod links;
+mod manifest;
+mod tree;

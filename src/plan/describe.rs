@@ -1,0 +1,108 @@
+//! A plan in words, for `--dry-run`.
+
+use super::{Mode, Network, OnConflict, PlannedProduct, RunPlan};
+use crate::spec::amount::{show_duration, show_size};
+
+/// As many products as one line shows.
+const SHOWN: usize = 6;
+
+impl RunPlan {
+    /// One line a decision, in the order in which things would happen. `serde` gives the same as data.
+    pub fn describe(&self) -> Vec<String> {
+        let mut lines = vec![
+            format!("project   {}", self.project),
+            format!("commit    {}", self.revision),
+            format!("mode      {}", self.mode_in_words()),
+        ];
+        if !self.pipeline_dir.is_root() {
+            lines.push(format!("folder    {}", self.pipeline_dir));
+        }
+        lines.push(format!("pipeline  {}, {}", self.entry_point.escape_debug(), counted(self.tasks.len(), "task")));
+        lines.push(format!("image     {}", self.image.as_deref().unwrap_or("the runner image")));
+        lines.push(format!("limits    {}", self.limits_in_words()));
+        if !self.env.is_empty() {
+            let names: Vec<&str> = self.env.keys().map(String::as_str).collect();
+            lines.push(format!("variables {}", names.join(", ")));
+        }
+        if !self.secret_names.is_empty() {
+            lines.push(format!("secrets   {}", self.secret_names.join(", ")));
+        }
+        for line in &self.local_installs {
+            lines.push(format!("install   {}", line.escape_debug()));
+        }
+        lines.push(format!("build     {}", self.command_in_words()));
+        lines.extend(self.tasks.iter().map(|task| {
+            let products: Vec<String> = task.products.iter().map(product_in_words).collect();
+            let more = products.len().saturating_sub(SHOWN);
+            let shown = products[..products.len() - more].join(", ");
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            format!(
+                "collect   {}: {}",
+                task.name.escape_debug(),
+                if shown.is_empty() { "no files".to_owned() } else { shown + &more }
+            )
+        }));
+        lines.push("collect   what lies in /output".to_owned());
+        lines.extend(self.outputs.include.iter().map(|glob| format!("collect   {}", glob.escape_debug())));
+        lines.extend(self.outputs.exclude.iter().map(|glob| format!("leave out {}", glob.escape_debug())));
+        lines.push(format!(
+            "publish   {}/{} in {}, {}",
+            self.project,
+            self.revision,
+            self.storage,
+            self.conflict_in_words()
+        ));
+        lines
+    }
+
+    fn mode_in_words(&self) -> &'static str {
+        match (self.mode, self.sample_flag) {
+            (Mode::Full, _) => "full",
+            (Mode::Sample, true) => "sample",
+            (Mode::Sample, false) => "sample (env.yaml has no key `sample`: all data is used)",
+        }
+    }
+
+    fn limits_in_words(&self) -> String {
+        let limits = &self.limits;
+        let mut words = Vec::new();
+        words.extend(limits.memory_bytes.map(|bytes| format!("memory {}", show_size(bytes))));
+        words.extend(limits.cpus.map(|cpus| format!("{cpus} processors")));
+        words.push(format!("{} processes", limits.pids));
+        words.extend(limits.timeout.map(|span| format!("timeout {}", show_duration(span))));
+        words.extend(limits.idle_timeout.map(|span| format!("idle timeout {}", show_duration(span))));
+        words.extend(limits.disk_bytes.map(|bytes| format!("disk {}", show_size(bytes))));
+        words.extend((self.network == Network::None).then(|| "no network".to_owned()));
+        words.join(", ")
+    }
+
+    fn command_in_words(&self) -> String {
+        let mut words = vec!["ploomber build --entry-point".to_owned(), self.entry_point.escape_debug().to_string()];
+        words.extend(self.sample_flag.then(|| "--env--sample true".to_owned()));
+        words.extend(self.build_args.iter().map(|arg| arg.escape_debug().to_string()));
+        words.join(" ")
+    }
+
+    fn conflict_in_words(&self) -> &'static str {
+        match self.on_conflict {
+            OnConflict::Fail => "failing when other content is there",
+            OnConflict::Keep => "keeping what is there",
+            OnConflict::NewRun => "beside what is there",
+        }
+    }
+}
+
+fn product_in_words(product: &PlannedProduct) -> String {
+    let declared = product.declared.escape_debug();
+    match &product.path {
+        Some(_) => declared.to_string(),
+        None if product.declared.contains("{{") || product.declared.contains("[[") => {
+            format!("{declared} (found after the run)")
+        }
+        None => format!("{declared} (outside the project)"),
+    }
+}
+
+fn counted(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}

@@ -1,0 +1,146 @@
+//! The last words of a run: the failure card, or where the outputs are and what each step took.
+//!
+//! Lines of text; terminal, plain lines and GitHub share them.
+
+use std::time::Duration;
+
+use super::Style;
+use super::lines::one_line;
+use crate::run::card::{Card, Published};
+use crate::run::event::{Outcome, RunEvent, Step};
+use crate::run::figures::{bytes, count, duration};
+
+/// What must be remembered until the end.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    steps: Vec<(Step, Outcome, Duration)>,
+    published: Option<Published>,
+}
+
+impl Tally {
+    /// Remembers what the ending needs.
+    pub(super) fn take(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::StepEnded { step, outcome, elapsed, .. } => self.steps.push((*step, *outcome, *elapsed)),
+            RunEvent::Published(published) => self.published = Some(published.clone()),
+            _ => {}
+        }
+    }
+
+    /// The lines after a run that ended.
+    pub(super) fn ending(&self, exit_code: u8, summary: &str, style: &Style) -> Vec<String> {
+        let paint = Paint(style.color);
+        let mut lines = Vec::new();
+        if let Some(published) = self.published.as_ref().filter(|_| exit_code == 0) {
+            lines.push(format!("published  {}", paint.bold(&one_line(&published.location))));
+            let size = bytes(published.bytes);
+            lines.push(format!("           {}, {size}", count(published.files, "file")));
+            if let Some(note) = &published.note {
+                lines.push(format!("           {}", one_line(note)));
+            }
+        }
+        if !self.steps.is_empty() {
+            let steps = self.steps.iter().map(|(step, _, elapsed)| format!("{} {}", word(*step), duration(*elapsed)));
+            let total = self.steps.iter().map(|(_, _, elapsed)| *elapsed).sum();
+            let steps = steps.collect::<Vec<_>>().join(" · ");
+            let steps = if style.unicode { steps } else { steps.replace(" · ", ", ") };
+            lines.push(format!("took       {} ({steps})", duration(total)));
+        }
+        let summary = one_line(summary);
+        lines.push(if exit_code == 0 { paint.green(&summary) } else { paint.red(&summary) });
+        lines
+    }
+}
+
+/// The card as lines, for `show` as well.
+pub fn card(card: &Card, style: &Style) -> Vec<String> {
+    let paint = Paint(style.color);
+    let task = card.task.as_ref().map(|task| format!(", task `{}`", one_line(task))).unwrap_or_default();
+    let told = |code: &i64| !card.reason.contains(&code.to_string());
+    let exit = card.exit.filter(told).map(|code| format!(" (exit code {code})")).unwrap_or_default();
+    let head = format!("failed in step {}{task}: {}{exit}", word(card.step), one_line(&card.reason));
+    let mut lines = vec![paint.red(&head)];
+    // A solver's or an installer's words are many lines, and the later ones say what to do.
+    let rest = card.reason.trim_start().lines().skip(1).map(str::trim_end).filter(|line| !line.is_empty());
+    lines.extend(rest.map(|line| format!("  {}", shown(line, style))));
+    let bar = if style.unicode { "│" } else { "|" };
+    lines.extend(card.last_lines.iter().map(|line| format!("  {bar} {}", shown(line, style))));
+    let mut named = |name: &str, text: Option<String>| {
+        if let Some(text) = text {
+            lines.push(format!("{} {text}", paint.bold(&format!("{name:<10}"))));
+        }
+    };
+    named("looks like", card.diagnosis.as_deref().map(one_line));
+    named("help", card.hint.as_deref().map(one_line));
+    named("reproduce", card.reproduce.as_deref().map(one_line));
+    named("log", card.log_path.as_ref().map(|path| one_line(&path.to_string_lossy())));
+    lines
+}
+
+/// The card as one text with line ends.
+pub fn draw_card(data: &Card, style: &Style) -> String {
+    card(data, style).iter().fold(String::new(), |text, line| text + line + "\n")
+}
+
+/// A line of output, as it would stand on a terminal: only what was last written over it.
+fn shown(line: &str, style: &Style) -> String {
+    let mut kept = Vec::new();
+    super::Cleaner::new(style.color).push(line.as_bytes(), &mut kept);
+    let text = String::from_utf8_lossy(&kept).into_owned();
+    let last = text.trim_end().rsplit('\r').next().unwrap_or_default().to_owned();
+    if style.color && last.contains('\u{1b}') { last + "\u{1b}[0m" } else { last }
+}
+
+/// A step's name.
+pub(super) fn word(step: Step) -> &'static str {
+    step.word()
+}
+
+/// An outcome's name.
+pub(super) fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "done",
+        Outcome::Reused => "reused",
+        Outcome::Failed => "failed",
+        Outcome::Cancelled => "cancelled",
+    }
+}
+
+/// A mark before an ended step or task.
+pub(super) fn mark(outcome: Outcome, style: &Style) -> String {
+    let paint = Paint(style.color);
+    match (outcome, style.unicode) {
+        (Outcome::Done | Outcome::Reused, true) => paint.green("✓"),
+        (Outcome::Done | Outcome::Reused, false) => paint.green("ok"),
+        (Outcome::Failed, true) => paint.red("✗"),
+        (Outcome::Failed, false) => paint.red("failed"),
+        (Outcome::Cancelled, true) => paint.red("■"),
+        (Outcome::Cancelled, false) => paint.red("cancelled"),
+    }
+}
+
+/// Colour, or none.
+#[derive(Clone, Copy)]
+pub(super) struct Paint(pub(super) bool);
+
+impl Paint {
+    fn with(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    pub(super) fn bold(self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    pub(super) fn dim(self, text: &str) -> String {
+        self.with("2", text)
+    }
+
+    pub(super) fn green(self, text: &str) -> String {
+        self.with("32", text)
+    }
+
+    pub(super) fn red(self, text: &str) -> String {
+        self.with("1;31", text)
+    }
+}

@@ -1,0 +1,203 @@
+//! From a request and a checkout to a decided run: specs read and checked, everything resolved, the script rendered.
+//!
+//! Touches neither the engine nor the storage; `--dry-run`, `script` and every real run share it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::declare::{declared, environment_entries};
+use super::ending::Ending;
+use super::host::Host;
+use super::request::RunRequest;
+use super::stop::Stop;
+use crate::diag::{self, Diagnostic};
+use crate::environment::{Config, EnvironmentError, Inputs, Problem, RawEnvironment};
+use crate::plan::{self, Facts, Mode, RunPlan};
+use crate::repo::Checkout;
+use crate::script;
+use crate::secret::{SecretSet, SecretSpec};
+use crate::spec::{Dependency, Environment, SecretReference, SecretSource, Spanned, pip};
+use crate::storage::Location;
+use crate::validate::{self, Project};
+
+/// Everything that is known before anything is started.
+pub struct Decided {
+    /// The commit.
+    pub checkout: Arc<Checkout>,
+    /// The plan.
+    pub plan: Arc<RunPlan>,
+    /// The script.
+    pub script: String,
+    /// environment.yml, taken apart.
+    pub environment: RawEnvironment,
+    /// Where secrets are.
+    pub secrets: Vec<SecretSpec>,
+    /// Where outputs go.
+    pub location: Location,
+    file: Environment,
+}
+
+/// Decides a run. The findings hold warnings and notes also where it can go on.
+///
+/// # Errors
+/// When the user's files, or what was asked for, cannot run; every finding is in the stop.
+pub fn decide(
+    checkout: &Arc<Checkout>,
+    request: &RunRequest,
+    host: &Host,
+    findings: &mut Vec<Diagnostic>,
+) -> Result<Decided, Stop> {
+    let tree = checkout.tree();
+    let sample = request.mode == Some(Mode::Sample);
+    let options =
+        validate::Options { sample, pipeline: request.pipeline.clone(), environment: request.environment.clone() };
+    let outcome = validate::check(&tree, &checkout.pipeline_dir, &options);
+    findings.extend(outcome.diagnostics);
+    let project = match outcome.project {
+        Some(project) if !diag::has_errors(findings) => project,
+        _ => return Err(refused(findings)),
+    };
+    let secrets = secrets(request, &project, host)?;
+    let asked = asked(request, host, &secrets)?;
+    let mut declared = declared(&project);
+    // config.yaml is the farthest from the user: it fills what neither the command line nor the project says.
+    let configured = |value: &Option<Spanned<String>>| value.as_ref().map(|value| value.value.clone());
+    declared.settings.image = declared.settings.image.or_else(|| configured(&host.config.image));
+    declared.settings.storage = declared.settings.storage.or_else(|| configured(&host.config.storage));
+    let facts = Facts {
+        revision: checkout.revision.clone(),
+        pipeline_dir: checkout.pipeline_dir.clone(),
+        project_hint: checkout.project.to_string(),
+    };
+    let (mut plan, notes) = plan::resolve(&asked, &facts, &declared).map_err(|more| refuse_with(findings, more))?;
+    findings.extend(notes);
+    // A sample and the full result of one commit are two results.
+    plan.revision.sample = plan.sample_flag;
+    let script = script::render(&plan)?;
+    let location = location(request, &project, checkout, host, &plan)?;
+    let environment = raw_environment(&project.environment, project.pip);
+    let (checkout, plan) = (Arc::clone(checkout), Arc::new(plan));
+    Ok(Decided { checkout, plan, script, environment, secrets, location, file: project.environment })
+}
+
+impl Decided {
+    /// What the environment is built from.
+    ///
+    /// # Errors
+    /// When entries of environment.yml cannot be used; each is a finding in the stop, at its place.
+    pub fn inputs(&self, config: &Config, secrets: &SecretSet) -> Result<Inputs, Stop> {
+        // The file decides where these are sent, so it gets only what the user handed to this run.
+        let secret = |name: &str| {
+            let found = secrets.env.iter().find(|secret| secret.name() == name)?;
+            String::from_utf8(found.expose().to_vec()).ok()
+        };
+        let variable = |name: &str| self.plan.env.get(name).cloned().or_else(|| secret(name));
+        Inputs::new(&self.environment, config, &variable).map_err(|error| match error {
+            EnvironmentError::Inputs(problems) => {
+                refused(&problems.into_iter().map(|problem| self.locate(problem)).collect::<Vec<_>>())
+            }
+            other => other.into(),
+        })
+    }
+
+    fn locate(&self, problem: Problem) -> Diagnostic {
+        let mut finding = Diagnostic::error("environment/entry", format!("`{}` {}", problem.entry, problem.message));
+        if let Some((_, span)) = environment_entries(&self.file).find(|(text, _)| *text == problem.entry) {
+            finding = finding.at(&self.file.source, span);
+        }
+        finding.help = problem.help;
+        finding
+    }
+}
+
+fn refused(findings: &[Diagnostic]) -> Stop {
+    let errors = findings.iter().filter(|finding| finding.severity == diag::Severity::Error).count();
+    let words = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
+    let stop = Stop::new(Ending::InvalidSpec, format!("the project cannot run: {words}"));
+    Stop { diagnostics: findings.to_vec(), ..stop }
+}
+
+fn refuse_with(findings: &mut Vec<Diagnostic>, more: Vec<Diagnostic>) -> Stop {
+    findings.extend(more);
+    refused(findings)
+}
+
+fn raw_environment(file: &Environment, pip: pip::PipLines) -> RawEnvironment {
+    let texts = |list: &[crate::spec::Spanned<String>]| list.iter().map(|entry| entry.value.clone()).collect();
+    let conda = file.dependencies.iter().filter_map(|dependency| match dependency {
+        Dependency::Conda(entry) => Some(entry.value.clone()),
+        Dependency::Pip(_) => None,
+    });
+    RawEnvironment {
+        channels: file.channels.as_deref().map(texts),
+        conda: conda.collect(),
+        pip,
+        variables: file.variables.clone(),
+    }
+}
+
+/// Secrets of the command line, of soopervisor.yaml and of config.yaml; the nearer to the user wins.
+fn secrets(request: &RunRequest, project: &Project, host: &Host) -> Result<Vec<SecretSpec>, Stop> {
+    let mut specs = request.secrets.iter().map(|text| text.parse()).collect::<Result<Vec<SecretSpec>, _>>()?;
+    for reference in project.settings.secrets.iter().chain(&host.config.secrets) {
+        let spec: SecretSpec = as_typed(reference).parse()?;
+        if !specs.iter().any(|known| known.name == spec.name) {
+            specs.push(spec);
+        }
+    }
+    Ok(specs)
+}
+
+fn as_typed(reference: &SecretReference) -> String {
+    let name = &reference.name.value;
+    match &reference.source {
+        SecretSource::Env(variable) => format!("{name}=env:{variable}"),
+        SecretSource::File(path) => format!("{name}=file:{path}"),
+    }
+}
+
+/// The request in the plan's words.
+fn asked(request: &RunRequest, host: &Host, secrets: &[SecretSpec]) -> Result<plan::Request, Stop> {
+    let mut env = BTreeMap::new();
+    for ask in &request.env {
+        let value = ask.value.clone().or_else(|| (host.variables)(&ask.name)).ok_or_else(|| {
+            Stop::new(Ending::InvalidSpec, format!("the variable `{}` is not set here", ask.name))
+                .help(format!("set it, or give its value: `--env {}=VALUE`", ask.name))
+        })?;
+        env.insert(ask.name.clone(), value);
+    }
+    let limits = &request.limits;
+    Ok(plan::Request {
+        mode: request.mode,
+        project: request.project.as_ref().map(ToString::to_string),
+        image: request.image.clone(),
+        env,
+        secret_names: secrets.iter().map(|secret| secret.name.clone()).collect(),
+        memory_bytes: limits.memory_bytes,
+        cpus: limits.cpus,
+        pids: limits.pids,
+        timeout: limits.timeout,
+        idle_timeout: limits.idle_timeout,
+        disk_bytes: limits.disk_bytes,
+        network: request.network,
+        build_args: request.build_args.clone(),
+        storage: request.storage.clone(),
+        on_conflict: request.on_conflict,
+        split_streams: request.split_streams,
+    })
+}
+
+/// Where outputs go: a relative folder is meant from where it was written.
+fn location(
+    request: &RunRequest,
+    project: &Project,
+    checkout: &Checkout,
+    host: &Host,
+    plan: &RunPlan,
+) -> Result<Location, Stop> {
+    let written_in_repo = request.storage.is_none() && project.settings.storage.is_some();
+    let base: PathBuf =
+        if written_in_repo { checkout.root.join(checkout.pipeline_dir.as_path()) } else { host.current_dir.clone() };
+    Ok(Location::parse(&plan.storage, &base)?)
+}

@@ -1,0 +1,156 @@
+//! The last third of a run: outputs are found and hashed, then published whole or not at all.
+
+use std::sync::Arc;
+
+use super::cancel::Cancel;
+use super::card::Published;
+use super::ending::Ending;
+use super::event::{Outcome, RunEvent, Step};
+use super::figures;
+use super::stop::Stop;
+use super::telling::Telling;
+use crate::diag::Diagnostic;
+use crate::outputs::{self, Baseline, Bounds, Collection, MissingReason, Roots, Wanted};
+use crate::plan::RunPlan;
+use crate::storage::{Done, Progress, Publication, PublishOutcome, Storage};
+
+/// Finds the outputs.
+///
+/// # Errors
+/// When declared products are missing, or two places claim one path.
+pub async fn collect(
+    plan: &Arc<RunPlan>,
+    roots: &Arc<Roots>,
+    baseline: Arc<Baseline>,
+    telling: &Telling,
+) -> Result<Collection, Stop> {
+    telling.begin(Step::Collect, format!("products of {}", figures::count(plan.tasks.len() as u64, "task")));
+    let (plan, roots) = (Arc::clone(plan), Arc::clone(roots));
+    let looking = tokio::task::spawn_blocking(move || {
+        let wanted = Wanted {
+            pipeline_dir: &plan.pipeline_dir,
+            tasks: &plan.tasks,
+            rules: &plan.outputs,
+            baseline: &baseline,
+            bounds: Bounds::default(),
+        };
+        outputs::collect(&roots, &wanted)
+    });
+    let found = looking.await.map_err(|error| Stop::of(Ending::Internal, &error))??;
+    tell_oddities(&found, telling);
+    if let Some(stop) = missing(&found) {
+        return Err(stop);
+    }
+    let bytes: u64 = found.outputs.iter().map(|output| output.size).sum();
+    telling.end(
+        Step::Collect,
+        Outcome::Done,
+        format!("{}, {}", figures::count(found.outputs.len() as u64, "file"), figures::bytes(bytes)),
+    );
+    Ok(found)
+}
+
+/// Products that should be there and are not. Those that nobody could have kept (outside of everything that is
+/// collected, or at a path that only the run knew) were warned of and do not fail a run.
+fn missing(found: &Collection) -> Option<Stop> {
+    const SHOWN: usize = 20;
+    let lost = |reason: MissingReason| matches!(reason, MissingReason::Absent | MissingReason::Refused);
+    let gone: Vec<_> = found.missing.iter().filter(|product| lost(product.why)).collect();
+    if gone.is_empty() {
+        return None;
+    }
+    let mut causes: Vec<String> =
+        gone.iter().take(SHOWN).map(|gone| format!("`{}` of task `{}`", gone.product, gone.task)).collect();
+    if gone.len() > SHOWN {
+        causes.push(format!("and {} more", gone.len() - SHOWN));
+    }
+    let are = if gone.len() == 1 { "declared product is" } else { "declared products are" };
+    let message = format!("the script succeeded, but {} {are} not there", gone.len());
+    let help = "a product must still be there when the pipeline ends, inside the repository or below /output";
+    Some(Stop { causes, ..Stop::new(Ending::OutputsMissing, message) }.help(help.to_owned()))
+}
+
+/// What was found and will not be published, or not under its own name.
+fn tell_oddities(found: &Collection, telling: &Telling) {
+    for refused in &found.refused {
+        let message = format!("`{}` is not published: {}", refused.path, refused.reason);
+        telling.tell(&RunEvent::Diagnosed(Diagnostic::warning("outputs/refused", message)));
+    }
+    for product in &found.missing {
+        let why = match product.why {
+            MissingReason::Outside => "it lies outside of the repository and /output, and went with the container",
+            MissingReason::Unknown => "its path is known to the run only, and nothing that fits it was made",
+            MissingReason::Absent | MissingReason::Refused => continue,
+        };
+        let message = format!("product `{}` of task `{}` is not collected: {why}", product.product, product.task);
+        telling.tell(&RunEvent::Diagnosed(Diagnostic::warning("outputs/not-collected", message)));
+    }
+    for moved in &found.moved {
+        let message = format!("`{}` is published as `{}`, because its own name is taken", moved.wanted, moved.stored);
+        telling.tell(&RunEvent::Diagnosed(Diagnostic::note("outputs/moved", message)));
+    }
+}
+
+/// Publishes what was found.
+///
+/// # Errors
+/// When the storage refuses; then nothing of it can be seen.
+pub async fn publish(
+    storage: &Arc<dyn Storage>,
+    publication: Publication,
+    telling: &Telling,
+    cancel: &Cancel,
+) -> Result<Published, Stop> {
+    telling.begin(Step::Publish, storage.place());
+    let follow =
+        Arc::new(Follow { telling: telling.clone(), cancel: cancel.clone(), last: std::sync::Mutex::default() });
+    let published = storage.publish(publication, follow).await?;
+    let (outcome, words, note) = match published.outcome {
+        PublishOutcome::Created => (Outcome::Done, "new folder", None),
+        PublishOutcome::Identical => {
+            (Outcome::Reused, "identical content was there", Some("identical content was there already"))
+        }
+        PublishOutcome::Kept => (Outcome::Reused, "kept what was there", Some("other content was there and was kept")),
+    };
+    let files = &published.manifest.files;
+    let told = Published {
+        location: published.place,
+        files: files.len() as u64,
+        bytes: files.iter().map(|file| file.size).sum(),
+        note: note.map(str::to_owned),
+    };
+    telling.end(Step::Publish, outcome, words);
+    telling.tell(&RunEvent::Published(told.clone()));
+    Ok(told)
+}
+
+/// Tells how far publishing is, once a second, and hands on the wish to stop.
+struct Follow {
+    telling: Telling,
+    cancel: Cancel,
+    last: std::sync::Mutex<Option<std::time::Instant>>,
+}
+
+impl Progress for Follow {
+    fn at(&self, done: Done) {
+        let Ok(mut last) = self.last.try_lock() else { return };
+        let now = std::time::Instant::now();
+        let due = last.get_or_insert(now);
+        if now.duration_since(*due).as_secs() < 1 {
+            return;
+        }
+        *due = now;
+        let words = format!(
+            "{} of {}, {} of {}",
+            done.files,
+            figures::count(done.files_total, "file"),
+            figures::bytes(done.bytes),
+            figures::bytes(done.bytes_total)
+        );
+        self.telling.progress(Step::Publish, words);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancel.requested().is_some()
+    }
+}

@@ -1,0 +1,307 @@
+//! The end of a run: what it means, the failure card, the record, the last event.
+
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use super::card::{Card, Published};
+use super::decide::Decided;
+use super::ending::Ending;
+use super::event::{Outcome, RunEvent, Step};
+use super::host::Host;
+use super::pipeline::{Ran, TaskSeen};
+use super::prepare::Prepared;
+use super::reproduce;
+use super::request::RunRequest;
+use super::stop::Stop;
+use super::telling::{StepTime, Telling, masked_card};
+use crate::id::{Digest, RunId};
+use crate::logs::diagnose::Kind;
+use crate::logs::{Masker, diagnose};
+use crate::outputs::manifest::{About, EnvironmentNote, ImageNote, TaskNote, Timing};
+use crate::plan::Mode;
+use crate::repo::Checkout;
+use crate::store::{LiveRun, Part, Publication, Record, Status};
+
+/// How many lines a card shows.
+const CARD_LINES: usize = 20;
+
+/// How a run ended, for whoever asked for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// The run.
+    pub run: RunId,
+    /// How it ended.
+    pub ending: Ending,
+    /// Where its outputs are.
+    pub published: Option<Published>,
+    /// Why it stopped, when it did.
+    pub stop: Option<Stop>,
+}
+
+/// What a run needs at its end.
+pub(super) struct Facts<'a> {
+    pub(super) live: &'a LiveRun,
+    pub(super) host: &'a Host,
+    pub(super) request: &'a RunRequest,
+}
+
+/// What is learned on the way.
+pub(super) struct Kept {
+    /// The record so far.
+    pub(super) record: Record,
+    /// Hides secrets; nothing until they are known.
+    pub(super) masker: Masker,
+    tasks: Vec<TaskSeen>,
+    branch: Option<String>,
+    ran: Option<Trouble>,
+}
+
+/// What is left of a script for the card.
+struct Trouble {
+    code: i64,
+    last_lines: Vec<String>,
+}
+
+impl Kept {
+    pub(super) fn begin(live: &LiveRun, checkout: &Arc<Checkout>, request: &RunRequest, now: Timestamp) -> Self {
+        let record = super::runner::first_record(live, checkout, request, now);
+        Self { record, masker: Masker::none(), tasks: Vec::new(), branch: checkout.branch.clone(), ran: None }
+    }
+
+    pub(super) fn decided(&mut self, decided: &Decided) {
+        let plan = &decided.plan;
+        self.record.project = plan.project.clone();
+        self.record.revision = plan.revision.clone();
+        self.record.mode = plan.mode;
+        self.record.storage.clone_from(&plan.storage);
+    }
+
+    pub(super) fn prepared(&mut self, prepared: &Prepared) {
+        self.record.environment = Some(prepared.environment.key);
+        self.record.image = Some(prepared.image.reference.clone());
+    }
+
+    pub(super) fn ran(&mut self, ran: &Ran) {
+        self.tasks.clone_from(&ran.tasks);
+        self.ran = Some(Trouble { code: ran.executed.exit.code, last_lines: ran.last_lines.clone() });
+    }
+
+    /// The manifest's part that is not about files.
+    pub(super) fn about(&self, decided: &Decided, prepared: &Prepared, telling: &Telling, now: Timestamp) -> About {
+        let plan = &decided.plan;
+        let timing = |time: StepTime| Timing { name: time.step.word().to_owned(), elapsed_ms: time.elapsed_ms };
+        let task = |task: &TaskSeen| TaskNote {
+            name: task.name.clone(),
+            outcome: outcome_word(task.outcome).to_owned(),
+            elapsed_ms: Some(millis(task.elapsed)),
+        };
+        About {
+            soopervisor: env!("CARGO_PKG_VERSION").to_owned(),
+            project: plan.project.clone(),
+            revision: plan.revision.clone(),
+            commit: plan.revision.commit.clone(),
+            dirty: plan.revision.dirty_tree.is_some(),
+            repo: decided.checkout.origin.clone(),
+            branch: self.branch.clone(),
+            run: self.record.id.clone(),
+            mode: if plan.sample_flag { Mode::Sample } else { Mode::Full },
+            started: self.record.started_at,
+            ended: now,
+            steps: telling.times().into_iter().map(timing).collect(),
+            environment: Some(EnvironmentNote {
+                key: prepared.environment.key,
+                lock: prepared.environment.lock.clone(),
+            }),
+            image: ImageNote {
+                reference: prepared.image.reference.clone(),
+                id: prepared.image.id.clone(),
+                digest: prepared.image.digest.clone(),
+            },
+            ploomber: prepared.environment.ploomber.clone(),
+            script_sha256: Digest(Sha256::digest(&decided.script).into()),
+            tasks: self.tasks.iter().map(task).collect(),
+        }
+    }
+}
+
+/// What a script's end means.
+pub(super) fn ending_of(ran: &Ran) -> Ending {
+    let looks = diagnose(ran.last_lines.iter().map(String::as_str));
+    let disk_full = looks.is_some_and(|diagnosis| diagnosis.kind == Kind::DiskFull);
+    Ending::of_script(&ran.executed, disk_full)
+}
+
+/// The stop for a script that did not succeed.
+pub(super) fn stop_of(ending: Ending, ran: &Ran) -> Stop {
+    let code = ran.executed.exit.code;
+    let part = ran.failed_part.as_deref().filter(|part| *part != "build");
+    let during = part.map(|part| format!(" in its step `{part}`")).unwrap_or_default();
+    let hung = ran.executed.stopped == Some(super::cancel::CancelReason::OutOfMemory);
+    let then = if hung { "; the rest of the pipeline was silent for a minute and was stopped" } else { "" };
+    let message = match (ending, ran.executed.stopped) {
+        (Ending::TimedOut, Some(super::cancel::CancelReason::Idle)) => {
+            "the pipeline was silent for longer than --idle-timeout allows".to_owned()
+        }
+        (Ending::TimedOut, _) => "the pipeline ran for longer than --timeout allows".to_owned(),
+        (Ending::Cancelled, _) => "stopped on request; nothing was published".to_owned(),
+        (Ending::OutOfMemory, _) => match ran.memory_limit {
+            Some(bytes) => {
+                let limit = crate::spec::amount::show_size(bytes);
+                format!("a process was killed because the run's memory ({limit}) was used up{then}")
+            }
+            None => format!("a process was killed because the machine's memory was used up{then}"),
+        },
+        (Ending::DiskFull, _) => "there is no space left on the disk".to_owned(),
+        (Ending::Killed, _) => format!("the container was killed from outside (code {code})"),
+        _ => format!("the script ended with code {code}{during}"),
+    };
+    let help = match ending {
+        Ending::OutOfMemory => Some("give it more with `--memory`, or use `--sample`"),
+        Ending::DiskFull => Some("`docker system prune` and `soopervisor doctor` show where space can be won"),
+        Ending::TimedOut => Some("give it longer with `--timeout` or `--idle-timeout`"),
+        _ => None,
+    };
+    Stop::new(ending, message).help(help.map(str::to_owned))
+}
+
+/// `4 tasks` and how many of them were up to date.
+pub(super) fn tasks_in_words(tasks: &[TaskSeen]) -> String {
+    let reused = tasks.iter().filter(|task| task.outcome == Outcome::Reused).count();
+    let words = super::figures::count(tasks.len() as u64, "task");
+    if reused == 0 { words } else { format!("{words}, {reused} up to date") }
+}
+
+/// Leaves the command that repeats the script in the run's folder.
+pub(super) fn keep_reproduction(live: &LiveRun, decided: &Decided, prepared: &Prepared) -> Result<(), Stop> {
+    let path = live.folder().path().join(reproduce::FILE);
+    let text = reproduce::script(live.folder(), decided, prepared);
+    let write = || -> std::io::Result<()> {
+        use std::io::Write;
+        let mut options = std::fs::OpenOptions::new();
+        options.create(true).truncate(true).write(true).mode(0o700).open(&path)?.write_all(text.as_bytes())
+    };
+    write().map_err(|error| Stop::of(Ending::of_io(&error), &error))
+}
+
+/// Writes the record and tells the end.
+pub(super) fn finish(
+    result: Result<Published, Stop>,
+    mut kept: Kept,
+    facts: &Facts<'_>,
+    telling: &Telling,
+) -> Result<Finished, Stop> {
+    let step = telling.current();
+    let (ending, published, stop) = match result {
+        Ok(published) => (Ending::Succeeded, Some(published), None),
+        Err(stop) => (stop.ending, None, Some(stop)),
+    };
+    telling.end_open(if ending == Ending::Cancelled { Outcome::Cancelled } else { Outcome::Failed });
+    let card = stop.as_ref().map(|stop| masked_card(&card(stop, step, &kept, facts), &kept.masker));
+    if let Some(card) = &card {
+        telling.tell(&RunEvent::Failed(Box::new(card.clone())));
+    }
+    let summary = kept.masker.text(&summary(ending, &kept.record));
+    close_record(&mut kept, ending, published.as_ref(), card.as_ref(), &summary, telling, facts);
+    // What a script left is kept for a look when it failed; a snapshot that nothing ran in is of no use to anybody.
+    let worth_a_look = ending != Ending::Succeeded && kept.ran.is_some();
+    if !worth_a_look && !facts.request.keep_work {
+        facts.live.clear_work()?;
+    }
+    facts.live.save(&kept.record)?;
+    telling.tell(&RunEvent::Ended { exit_code: ending.exit_code(), summary });
+    Ok(Finished { run: kept.record.id, ending, published, stop })
+}
+
+fn summary(ending: Ending, record: &Record) -> String {
+    format!("{} {} {}", record.project, record.revision.commit.short(), ending.words())
+}
+
+fn close_record(
+    kept: &mut Kept,
+    ending: Ending,
+    published: Option<&Published>,
+    card: Option<&Card>,
+    summary: &str,
+    telling: &Telling,
+    facts: &Facts<'_>,
+) {
+    let record = &mut kept.record;
+    record.status = match ending {
+        Ending::Succeeded => Status::Succeeded,
+        Ending::Cancelled => Status::Cancelled,
+        _ => Status::Failed,
+    };
+    record.exit_code = Some(ending.exit_code());
+    record.summary = Some(summary.to_owned());
+    record.ended_at = Some((facts.host.clock)());
+    record.steps = telling.times().into_iter().map(part_of_step).collect();
+    record.tasks = kept.tasks.iter().map(part_of_task).collect();
+    record.published = published.map(|published| Publication {
+        location: published.location.clone(),
+        files: published.files,
+        bytes: published.bytes,
+    });
+    record.log_bytes = std::fs::metadata(facts.live.folder().log()).map_or(0, |meta| meta.len());
+    record.masked = kept.masker.hits().into_iter().collect();
+    record.card = card.and_then(|card| serde_json::to_value(card).ok());
+}
+
+fn part_of_step(time: StepTime) -> Part {
+    Part {
+        name: time.step.word().to_owned(),
+        outcome: outcome_word(time.outcome).to_owned(),
+        elapsed_ms: time.elapsed_ms,
+        detail: time.detail,
+    }
+}
+
+fn part_of_task(task: &TaskSeen) -> Part {
+    Part {
+        name: task.name.clone(),
+        outcome: outcome_word(task.outcome).to_owned(),
+        elapsed_ms: millis(task.elapsed),
+        detail: String::new(),
+    }
+}
+
+/// The failure card.
+fn card(stop: &Stop, step: Option<Step>, kept: &Kept, facts: &Facts<'_>) -> Card {
+    let step = step.unwrap_or(Step::Report);
+    let trouble = kept.ran.as_ref().filter(|_| step == Step::Execute);
+    let looks = trouble.and_then(|trouble| diagnose(trouble.last_lines.iter().map(String::as_str)));
+    let failed = kept.tasks.iter().find(|task| task.outcome == Outcome::Failed).map(|task| task.name.clone());
+    let lines = trouble.map(|trouble| &trouble.last_lines[trouble.last_lines.len().saturating_sub(CARD_LINES)..]);
+    // An asked-for end needs no guess about its cause.
+    let asked = matches!(stop.ending, Ending::Cancelled | Ending::TimedOut);
+    let looks = looks.filter(|_| !asked);
+    let folder = facts.live.folder();
+    let reproduce = folder.path().join(reproduce::FILE);
+    Card {
+        step,
+        task: looks.as_ref().and_then(|looks| looks.task.clone()).or(failed),
+        // Of a script that was stopped, the code says only that it was.
+        exit: trouble.filter(|_| !asked).map(|trouble| trouble.code),
+        reason: stop.line(),
+        last_lines: lines.map(<[String]>::to_vec).unwrap_or_default(),
+        diagnosis: looks.as_ref().map(|looks| looks.message.clone()),
+        hint: stop.help.clone().or(looks.map(|looks| looks.hint)),
+        reproduce: trouble.filter(|_| !asked && reproduce.is_file()).map(|_| reproduce::command(&reproduce)),
+        log_path: Some(folder.log()).filter(|path| path.is_file()),
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "done",
+        Outcome::Reused => "reused",
+        Outcome::Failed => "failed",
+        Outcome::Cancelled => "cancelled",
+    }
+}

@@ -1,0 +1,26 @@
+//! One run from request to result: drives the line, tells what happens, cancels, cleans up.
+//!
+//! Nothing is printed here; `report` listens to [`event::RunEvent`]s.
+
+pub mod cancel;
+pub mod card;
+pub mod decide;
+mod declare;
+pub mod deliver;
+pub mod ending;
+pub mod event;
+pub mod execute;
+pub mod figures;
+pub mod finish;
+pub mod host;
+pub mod pipeline;
+pub mod prepare;
+mod reproduce;
+pub mod request;
+pub mod runner;
+pub mod stop;
+pub mod telling;
+
+pub use finish::Finished;
+pub use host::Host;
+pub use runner::run;

@@ -1,0 +1,232 @@
+//! The execute step: the script in its container, its output on its way to the log and to whoever listens.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::cancel::Cancel;
+use super::decide::Decided;
+use super::ending::Ending;
+use super::event::{Outcome, RunEvent, Step};
+use super::execute::{Executed, Watch, execute};
+use super::prepare::Prepared;
+use super::stop::Stop;
+use super::telling::Telling;
+use crate::engine::{ExecSpec, GuestPath, HostPath, Mount, Purpose, SessionSpec};
+use crate::environment::Network;
+use crate::id::RunId;
+use crate::logs::file::DEFAULT_CAP;
+use crate::logs::marker::Marker;
+use crate::logs::tasks::{TaskEvent, TaskOutcome};
+use crate::logs::{Entry, Feed, Happened, LogFile, Masker, Options, Pipeline, Summary};
+use crate::plan::{self, RunPlan};
+use crate::script::guest;
+use crate::secret::Secret;
+use crate::store::Folder;
+
+/// One task as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskSeen {
+    /// Ploomber's name.
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How long it took.
+    pub elapsed: std::time::Duration,
+}
+
+/// What came of the script.
+#[derive(Debug)]
+pub struct Ran {
+    /// How it ended.
+    pub executed: Executed,
+    /// Tasks, in the order in which they ended.
+    pub tasks: Vec<TaskSeen>,
+    /// The end of its output, masked.
+    pub last_lines: Vec<String>,
+    /// The script's own step that failed: `activate`, `install`, `build`.
+    pub failed_part: Option<String>,
+    /// The memory it had, where that was limited.
+    pub memory_limit: Option<u64>,
+}
+
+/// What the script needs besides the plan.
+pub struct Setting<'a> {
+    /// The run.
+    pub run: &'a RunId,
+    /// Its folder.
+    pub folder: &'a Folder,
+    /// Image, environment, engine.
+    pub prepared: &'a Prepared,
+    /// Proxies, certificates, indexes.
+    pub network: &'a Network,
+    /// For the pipeline's environment.
+    pub secrets: &'a [Secret],
+    /// Hides them.
+    pub masker: &'a Masker,
+    /// Whether colours may be shown.
+    pub colours: bool,
+}
+
+/// Runs the script.
+///
+/// # Errors
+/// When the engine or the log fail; a script that ends with any code is no error.
+pub async fn run_script(
+    decided: &Decided,
+    setting: &Setting<'_>,
+    telling: &Telling,
+    cancel: &Cancel,
+) -> Result<Ran, Stop> {
+    let plan = &decided.plan;
+    telling.begin(Step::Execute, super::figures::count(plan.tasks.len() as u64, "task"));
+    if plan.limits.memory_bytes.is_none() {
+        let note = "no memory limit is set: the pipeline may use all of the machine's (`--memory 8g` sets one)";
+        telling.progress(Step::Execute, note);
+    }
+    let nonce = nonce().map_err(|error| Stop::of(Ending::Internal, &error))?;
+    let log =
+        LogFile::open(&setting.folder.log(), DEFAULT_CAP).map_err(|error| Stop::of(Ending::of_io(&error), &error))?;
+    let options = Options { nonce: Some(nonce.clone()), colours: setting.colours, ..Options::default() };
+    let (mut sink, feed) =
+        Pipeline::new(setting.masker, log, &options).map_err(|error| Stop::of(Ending::of_io(&error), &error))?;
+    let (runtime, listener) = (tokio::runtime::Handle::current(), telling.clone());
+    let showing = tokio::task::spawn_blocking(move || runtime.block_on(show(feed, listener)));
+    let ticking = tokio::spawn(sink.clone().tick_until_finished());
+    let exec = ExecSpec { script: decided.script.clone(), secrets: secrets(setting), nonce };
+    let watch = Watch { timeout: plan.limits.timeout, idle_timeout: plan.limits.idle_timeout, ..Watch::default() };
+    let session = session(plan, setting);
+    let executed = execute(setting.prepared.engine.as_ref(), session, exec, watch, cancel, &mut sink).await;
+    let summary = sink.finish().await;
+    ticking.abort();
+    let seen = showing.await.map_err(|error| Stop::of(Ending::Internal, &error))?;
+    if let Some(error) = summary.as_ref().and_then(|summary| summary.log_error.as_ref()) {
+        telling.progress(Step::Execute, format!("the log on disk is not whole: {error}"));
+    }
+    Ok(ran(executed?, summary, seen, plan.limits.memory_bytes))
+}
+
+fn ran(executed: Executed, summary: Option<Summary>, seen: Seen, memory_limit: Option<u64>) -> Ran {
+    let last_lines = summary.map(|summary| summary.last_lines).unwrap_or_default();
+    Ran { executed, tasks: seen.tasks, last_lines, failed_part: seen.failed_part, memory_limit }
+}
+
+/// What was seen while the output went by.
+#[derive(Default)]
+struct Seen {
+    tasks: Vec<TaskSeen>,
+    failed_part: Option<String>,
+}
+
+/// Hands everything on to the listener, on a thread of its own: a slow one holds up nobody but itself.
+async fn show(mut feed: Feed<Happened>, telling: Telling) -> Seen {
+    let mut seen = Seen::default();
+    loop {
+        let entry = match feed.next().await {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return seen,
+            Err(error) => {
+                telling.progress(Step::Execute, format!("some output cannot be shown: {error}"));
+                return seen;
+            }
+        };
+        let event = match entry {
+            Entry::Output { stream, bytes } => RunEvent::Output { stream, bytes },
+            Entry::Event(happened) => match seen.take(happened) {
+                Some(event) => event,
+                None => continue,
+            },
+        };
+        telling.tell(&event);
+    }
+}
+
+impl Seen {
+    fn take(&mut self, happened: Happened) -> Option<RunEvent> {
+        match happened {
+            Happened::Step(Marker::Started { name }) => {
+                Some(RunEvent::StepProgress { step: Step::Execute, text: part_in_words(&name).to_owned() })
+            }
+            Happened::Step(Marker::Ended { name, code, .. }) => {
+                if code != 0 {
+                    self.failed_part = Some(name);
+                }
+                None
+            }
+            Happened::Task(TaskEvent::Started { name }) => Some(RunEvent::TaskStarted { name }),
+            Happened::Task(TaskEvent::Ended { name, outcome, elapsed }) => {
+                let outcome = match outcome {
+                    TaskOutcome::Ran => Outcome::Done,
+                    TaskOutcome::Skipped => Outcome::Reused,
+                    TaskOutcome::Failed => Outcome::Failed,
+                };
+                self.tasks.push(TaskSeen { name: name.clone(), outcome, elapsed });
+                Some(RunEvent::TaskEnded { name, outcome, elapsed })
+            }
+            // The log has a line about it, and so has everybody who reads it.
+            Happened::Gap => None,
+        }
+    }
+}
+
+fn part_in_words(name: &str) -> &str {
+    match name {
+        "activate" => "activating the environment",
+        "install" => "installing the project into this run",
+        "build" => "ploomber build",
+        other => other,
+    }
+}
+
+fn secrets(setting: &Setting<'_>) -> Vec<Secret> {
+    setting.secrets.iter().chain(&setting.network.secret_env).cloned().collect()
+}
+
+fn session(plan: &RunPlan, setting: &Setting<'_>) -> SessionSpec {
+    let env = BTreeMap::from([("HOME", guest::HOME), ("USER", "runner"), ("LOGNAME", "runner"), ("LANG", "C.UTF-8")]);
+    let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let limits = &plan.limits;
+    SessionSpec {
+        run: setting.run.clone(),
+        purpose: Purpose::Run,
+        image: setting.prepared.image.id.clone(),
+        user: setting.prepared.user,
+        mounts: mounts(setting),
+        env: env.chain(setting.network.env.clone()).collect(),
+        workdir: guest::WORK.to_owned(),
+        memory_bytes: limits.memory_bytes,
+        cpus: limits.cpus,
+        pids: limits.pids,
+        disk_bytes: limits.disk_bytes,
+        network: plan.network == plan::Network::Bridge,
+        labels: BTreeMap::from([("soopervisor.project".to_owned(), plan.project.to_string())]),
+    }
+}
+
+fn mounts(setting: &Setting<'_>) -> Vec<Mount> {
+    let mount = |host: PathBuf, guest: &str, writable| Mount {
+        host: HostPath(host),
+        guest: GuestPath(guest.to_owned()),
+        writable,
+    };
+    let (folder, environment) = (setting.folder, &setting.prepared.environment);
+    let mut mounts = vec![
+        mount(folder.work(), guest::WORK, true),
+        mount(folder.output(), guest::OUTPUT, true),
+        mount(folder.home(), guest::HOME, true),
+        mount(environment.host_prefix.clone(), &environment.guest_prefix, false),
+        mount(environment.activation.clone(), guest::ACTIVATE, false),
+    ];
+    let optional = [(environment.constraints(), guest::CONSTRAINTS), (setting.prepared.uv.clone(), guest::UV)];
+    mounts
+        .extend(optional.into_iter().filter(|(host, _)| host.is_file()).map(|(host, guest)| mount(host, guest, false)));
+    mounts.extend(setting.network.mounts.iter().cloned());
+    mounts
+}
+
+/// 32 hexadecimal digits that the pipeline cannot know.
+fn nonce() -> std::io::Result<String> {
+    use std::io::Read;
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(hex::encode(bytes))
+}

@@ -1,0 +1,221 @@
+//! Everything a script needs before it can start: image, environment, snapshot, folders. Side by side where possible.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::cancel::{Cancel, Urgency};
+use super::decide::Decided;
+use super::ending::Ending;
+use super::event::{Outcome, Step};
+use super::host::{FALLBACK_IMAGE, Host, RUNNER_IMAGE};
+use super::stop::Stop;
+use super::telling::Telling;
+use crate::engine::{Engine, EngineError, EngineInfo, Image, Swept};
+use crate::environment::{self, Config, Inputs, Store};
+use crate::id::RunId;
+use crate::outputs::{Baseline, Roots};
+use crate::script::guest;
+use crate::store::Folder;
+
+/// What a script can start with.
+pub struct Prepared {
+    /// The engine.
+    pub engine: Arc<dyn Engine>,
+    /// The image.
+    pub image: Image,
+    /// The environment.
+    pub environment: environment::Prepared,
+    /// The uv program, for installing the project; it may not be there.
+    pub uv: PathBuf,
+    /// The user inside.
+    pub user: (u32, u32),
+    /// The snapshot and `/output`, on our side.
+    pub roots: Arc<Roots>,
+    /// What the snapshot held before the pipeline ran.
+    pub baseline: Arc<Baseline>,
+}
+
+/// Where a run happens.
+pub(super) struct Place<'a> {
+    /// The machine.
+    pub(super) host: &'a Host,
+    /// The run.
+    pub(super) run: &'a RunId,
+    /// Its folder.
+    pub(super) folder: &'a Folder,
+}
+
+/// An engine that is being asked who it is, and cleared of what dead runs left.
+pub(super) struct Approach(AbortOnDropHandle<Result<Found, EngineError>>);
+
+/// The engine, before anything is wanted of it.
+struct Found {
+    engine: Arc<dyn Engine>,
+    info: EngineInfo,
+    swept: Vec<Swept>,
+}
+
+/// Turns to the engine at once: it takes as long to answer as the project takes to be read and checked.
+pub(super) fn approach(host: &Host) -> Approach {
+    let connecting = (host.connect)();
+    Approach(AbortOnDropHandle::new(tokio::spawn(async move {
+        let engine = connecting.await?;
+        let (info, swept) = tokio::try_join!(engine.info(), engine.sweep())?;
+        Ok(Found { engine, info, swept })
+    })))
+}
+
+/// The engine, and the image on it.
+struct Engaged {
+    engine: Arc<dyn Engine>,
+    info: EngineInfo,
+    image: Image,
+}
+
+/// Prepares a run in its folder.
+///
+/// # Errors
+/// When the engine, the image, the environment or the snapshot cannot be had; all are tried, one is told.
+pub(super) async fn prepare(
+    decided: &Decided,
+    inputs: &Inputs,
+    config: &Config,
+    &Place { host, run, folder }: &Place<'_>,
+    approach: Approach,
+    telling: &Telling,
+    cancel: &Cancel,
+) -> Result<Prepared, Stop> {
+    telling.begin(Step::Prepare, "image, environment, snapshot");
+    let engaged = engage(decided, approach, telling).await?;
+    let user = host.container_user(engaged.info.rootless);
+    // Only root can give files to somebody else, and only root needs to.
+    let owner = (host.user.0 == 0 && user.0 != 0).then_some(user);
+    let config = Config { container_user: user, ..config.clone() };
+    let (environment, snapshot) =
+        tokio::try_join!(async { ensure_environment(&engaged, inputs, &config, run, telling, cancel).await }, async {
+            lay_out(decided, folder, owner, telling).await
+        },)?;
+    let (roots, baseline) = snapshot;
+    let words = if environment.reused { "environment reused" } else { "environment built" };
+    telling.end(Step::Prepare, if environment.reused { Outcome::Reused } else { Outcome::Done }, words);
+    let uv = environment::uv_program(&config);
+    Ok(Prepared {
+        engine: engaged.engine,
+        image: engaged.image,
+        environment,
+        uv,
+        user,
+        roots,
+        baseline: Arc::new(baseline),
+    })
+}
+
+async fn engage(decided: &Decided, approach: Approach, telling: &Telling) -> Result<Engaged, Stop> {
+    let found = approach.0.await.map_err(|error| Stop::of(Ending::Internal, &error))?;
+    let Found { engine, info, swept } = found?;
+    telling.progress(Step::Prepare, format!("{} at {}", info.name, info.address));
+    for swept in swept {
+        telling.progress(Step::Prepare, format!("removed {}, left by run {} that is dead", swept.name, swept.run));
+    }
+    let image = ensure_image(engine.as_ref(), decided.plan.image.as_deref(), telling).await?;
+    Ok(Engaged { engine, info, image })
+}
+
+/// The image that was asked for, or the runner image, or what stands in for it.
+async fn ensure_image(engine: &dyn Engine, asked: Option<&str>, telling: &Telling) -> Result<Image, Stop> {
+    let mut progress = |line: String| telling.progress(Step::Prepare, line);
+    if let Some(asked) = asked {
+        return Ok(engine.ensure_image(asked, &mut progress).await?);
+    }
+    match engine.find_image(RUNNER_IMAGE).await? {
+        Some(image) => Ok(image),
+        None => engine.ensure_image(FALLBACK_IMAGE, &mut progress).await.map_err(|error| match error {
+            EngineError::Image { reason, .. } => {
+                let message =
+                    format!("the runner image `{RUNNER_IMAGE}` is not here and no registry answers: {reason}");
+                Stop::new(Ending::EngineUnavailable, message).help(
+                    "`make image` builds it from this distribution's packages, `--image IMAGE` takes another"
+                        .to_owned(),
+                )
+            }
+            other => other.into(),
+        }),
+    }
+}
+
+async fn ensure_environment(
+    engaged: &Engaged,
+    inputs: &Inputs,
+    config: &Config,
+    run: &RunId,
+    telling: &Telling,
+    cancel: &Cancel,
+) -> Result<environment::Prepared, Stop> {
+    let store = Store::open(&config.root)?;
+    if !store.is_seen_by(engaged.engine.as_ref(), &engaged.info, &engaged.image.id).await? {
+        let address = engaged.info.address.clone();
+        return Err(Stop::from(EngineError::NoSharedFiles { address }).help(
+            "use an engine on this machine: unset DOCKER_HOST, or set it to unix:///var/run/docker.sock".to_owned(),
+        ));
+    }
+    let request =
+        environment::Request { inputs, config, engine: engaged.engine.as_ref(), image: &engaged.image.id, run };
+    let token = CancellationToken::new();
+    let _watch = watch(cancel.clone(), token.clone());
+    let prepared = store.ensure(&request, &mut |line| telling.progress(Step::Prepare, line), &token).await?;
+    for note in &prepared.notes {
+        telling.progress(Step::Prepare, note.clone());
+    }
+    Ok(prepared)
+}
+
+/// Turns the first request to stop into the token that the environment listens to; ends with the guard.
+fn watch(mut cancel: Cancel, token: CancellationToken) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        cancel.reached(Urgency::Ask).await;
+        token.cancel();
+    }))
+}
+
+/// Makes the run's folders and writes the snapshot, on a thread that may block.
+async fn lay_out(
+    decided: &Decided,
+    folder: &Folder,
+    owner: Option<(u32, u32)>,
+    telling: &Telling,
+) -> Result<(Arc<Roots>, Baseline), Stop> {
+    let checkout = Arc::clone(&decided.checkout);
+    let folder = folder.clone();
+    let laid = tokio::task::spawn_blocking(move || -> Result<(Roots, Baseline, u64), Stop> {
+        let work = make_folder(&folder.work(), owner)?;
+        let output = make_folder(&folder.output(), owner)?;
+        make_folder(&folder.home(), owner)?;
+        let exported = checkout.export(&work, owner)?;
+        let baseline = Baseline::scan(&work).map_err(|error| Stop::of(Ending::Internal, &error))?;
+        let roots = Roots { work, output, guest_work: guest::WORK, guest_output: guest::OUTPUT };
+        Ok((roots, baseline, exported.files))
+    });
+    let (roots, baseline, files) = laid.await.map_err(|error| Stop::of(Ending::Internal, &error))??;
+    telling.progress(Step::Prepare, format!("snapshot: {files} files"));
+    Ok((Arc::new(roots), baseline))
+}
+
+fn make_folder(path: &Path, owner: Option<(u32, u32)>) -> Result<Dir, Stop> {
+    let make = || {
+        std::fs::DirBuilder::new().mode(0o755).create(path)?;
+        if let Some((uid, gid)) = owner {
+            std::os::unix::fs::chown(path, Some(uid), Some(gid))?;
+        }
+        Dir::open_ambient_dir(path, ambient_authority())
+    };
+    make().map_err(|error: std::io::Error| Stop {
+        causes: vec![error.to_string()],
+        ..Stop::new(Ending::of_io(&error), format!("cannot make the run's folder `{}`", path.display()))
+    })
+}

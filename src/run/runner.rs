@@ -1,0 +1,257 @@
+//! The whole line for one request: checkout, validate, prepare, execute, collect, publish, report.
+//!
+//! Every mode ends here. Whatever happens, the container is gone, the record is written and the last event is told.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_util::task::AbortOnDropHandle;
+
+use super::cancel::{Cancel, CancelReason, Urgency};
+use super::card::Published;
+use super::decide::{Decided, decide};
+use super::deliver;
+use super::ending::Ending;
+use super::event::{Outcome, RunEvent, Step};
+use super::finish::{self, Finished, Kept};
+use super::host::Host;
+use super::pipeline::{Ran, Setting, run_script};
+use super::prepare::{Approach, Place, Prepared, approach, prepare};
+use super::request::RunRequest;
+use super::stop::Stop;
+use super::telling::{Listener, Telling};
+use crate::environment::{Config, Inputs, Network, network_env};
+use crate::logs::Masker;
+use crate::logs::mask::canary;
+use crate::outputs::Collection;
+use crate::repo::{self, Checkout};
+use crate::secret::SecretSet;
+use crate::storage::{Location, Publication, Storage};
+use crate::store::{LiveRun, Record, Runs};
+
+/// Runs a request to its end. Only what cannot even be recorded comes back as a stop.
+///
+/// # Errors
+/// When there is no commit to run, or no place to record it.
+pub async fn run(request: &RunRequest, host: &Host, listener: Listener, cancel: &Cancel) -> Result<Finished, Stop> {
+    let telling = Telling::new(listener);
+    let since = Instant::now();
+    let approach = approach(host);
+    let checkout = Arc::new(open(request, host).await?);
+    let runs = Runs::of(&host.home);
+    let live = runs.create((host.clock)(), &checkout.revision.commit)?;
+    let mut kept = Kept::begin(&live, &checkout, request, (host.clock)());
+    live.save(&kept.record)?;
+    let title = format!("{} at {}", checkout.project, checkout.revision.commit.short());
+    telling.tell(&RunEvent::Started { run: live.id().clone(), title });
+    telling.done(Step::Checkout, since, request.path.display().to_string(), checkout.revision.to_string());
+    let _watch = say_that_it_stops(cancel.clone(), telling.clone());
+    // History is kept short in passing; a run never fails for it.
+    let now = (host.clock)();
+    let pruning = tokio::task::spawn_blocking(move || runs.prune(crate::store::Limits::default(), now));
+    let line = Line { request, host, live: &live, checkout: &checkout, telling: &telling, cancel };
+    let result = line.drive(&mut kept, approach).await;
+    let finished = finish::finish(result, kept, &line.facts(), &telling)?;
+    if let Ok(Err(error)) = pruning.await {
+        tracing::warn!(%error, "old runs were not removed");
+    }
+    Ok(finished)
+}
+
+/// Whoever asked a run to stop sees at once that it was heard, and what else can be done; ends with the guard.
+fn say_that_it_stops(mut cancel: Cancel, telling: Telling) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        if cancel.reached(Urgency::Ask).await == CancelReason::Signal
+            && let Some(step) = telling.current()
+        {
+            let words = "stopping; a second Ctrl-C does not wait for the pipeline";
+            tokio::task::block_in_place(|| telling.progress(step, words));
+        }
+    }))
+}
+
+/// Opens the repository, on a thread that may block.
+async fn open(request: &RunRequest, host: &Host) -> Result<Checkout, Stop> {
+    let (path, allow_dirty, published) = (request.path.clone(), request.allow_dirty, published_here(request, host));
+    let opened = tokio::task::spawn_blocking(move || repo::open_without(&path, allow_dirty, &published)).await;
+    Ok(opened.map_err(|error| Stop::of(Ending::Internal, &error))??)
+}
+
+/// The storage, where it is a folder of this machine: should it lie in the repository, what was published there is no
+/// part of what runs.
+pub fn published_here(request: &RunRequest, host: &Host) -> Vec<PathBuf> {
+    let written = request.storage.as_deref().and_then(|text| Location::parse(text, &host.current_dir).ok());
+    written
+        .into_iter()
+        .map(|location| match location {
+            Location::Local(folder) => folder,
+        })
+        .collect()
+}
+
+/// One run on its way.
+struct Line<'a> {
+    request: &'a RunRequest,
+    host: &'a Host,
+    live: &'a LiveRun,
+    checkout: &'a Arc<Checkout>,
+    telling: &'a Telling,
+    cancel: &'a Cancel,
+}
+
+/// What hides secrets, and what is hidden.
+struct Guarded {
+    config: Config,
+    network: Network,
+    inputs: Inputs,
+    secrets: SecretSet,
+    masker: Masker,
+}
+
+impl Line<'_> {
+    fn facts(&self) -> finish::Facts<'_> {
+        finish::Facts { live: self.live, host: self.host, request: self.request }
+    }
+
+    /// The line; what is learned on the way is kept for the record, however far it goes.
+    async fn drive(&self, kept: &mut Kept, approach: Approach) -> Result<Published, Stop> {
+        let decided = Arc::new(self.validate()?);
+        kept.decided(&decided);
+        self.live.save(&kept.record)?;
+        let guarded = self.guard(&decided)?;
+        kept.masker = guarded.masker.clone();
+        self.keep_script(&decided, &guarded.masker)?;
+        let storage = self.storage(&decided).await?;
+        let tasks = super::figures::count(decided.plan.tasks.len() as u64, "task");
+        self.telling.end(Step::Validate, Outcome::Done, tasks);
+        self.still_wanted()?;
+        let place = Place { host: self.host, run: self.live.id(), folder: self.live.folder() };
+        let Guarded { inputs, config, .. } = &guarded;
+        let prepared = prepare(&decided, inputs, config, &place, approach, self.telling, self.cancel).await?;
+        kept.prepared(&prepared);
+        self.live.save(&kept.record)?;
+        finish::keep_reproduction(self.live, &decided, &prepared)?;
+        self.still_wanted()?;
+        let ran = self.execute(&decided, &prepared, &guarded).await?;
+        kept.ran(&ran);
+        self.judge(&ran)?;
+        let Prepared { roots, baseline, .. } = &prepared;
+        let collection = deliver::collect(&decided.plan, roots, Arc::clone(baseline), self.telling).await?;
+        self.still_wanted()?;
+        self.publish(&storage, &decided, &prepared, collection, kept).await
+    }
+
+    fn still_wanted(&self) -> Result<(), Stop> {
+        match self.cancel.requested() {
+            Some(_) => Err(Stop::new(Ending::Cancelled, "stopped before it was done; nothing was published")),
+            None => Ok(()),
+        }
+    }
+
+    fn validate(&self) -> Result<Decided, Stop> {
+        self.telling.begin(Step::Validate, "specs, sources, secrets, storage");
+        let mut findings = self.checkout.notes.clone();
+        let decided = tokio::task::block_in_place(|| decide(self.checkout, self.request, self.host, &mut findings));
+        for finding in findings {
+            self.telling.tell(&RunEvent::Diagnosed(finding));
+        }
+        decided
+    }
+
+    /// Reads the secrets and proves the masker before anything can print one.
+    fn guard(&self, decided: &Decided) -> Result<Guarded, Stop> {
+        let config = super::host::environment_config(self.host);
+        let network = network_env(&config);
+        let mut secrets = SecretSet::resolve(&decided.secrets)?;
+        let inputs = decided.inputs(&config, &secrets).inspect_err(|stop| {
+            for finding in &stop.diagnostics {
+                self.telling.tell(&RunEvent::Diagnosed(finding.clone()));
+            }
+        })?;
+        for secret in network.mask.iter().chain(&network.secret_env).chain(&inputs.secrets()) {
+            secrets.hide(secret.name(), secret.expose());
+        }
+        let masker = Masker::new(&secrets);
+        canary(&masker).map_err(|error| Stop::of(Ending::Internal, &error))?;
+        self.telling.mask_with(&masker);
+        for name in secrets.short() {
+            self.telling
+                .progress(Step::Validate, format!("the secret {name} is short: hiding it hides other text too"));
+        }
+        Ok(Guarded { config, network, inputs, secrets, masker })
+    }
+
+    fn keep_script(&self, decided: &Decided, masker: &Masker) -> Result<(), Stop> {
+        let path = self.live.folder().script();
+        // No secret is ever in it; a masked copy is one more reason why.
+        std::fs::write(&path, masker.text(&decided.script)).map_err(|error| Stop::of(Ending::of_io(&error), &error))
+    }
+
+    /// Opens the storage and asks whether it takes anything, before minutes are spent.
+    async fn storage(&self, decided: &Decided) -> Result<Arc<dyn Storage>, Stop> {
+        let storage = decided.location.open();
+        let health = storage.check().await?;
+        for note in health.notes {
+            self.telling.progress(Step::Validate, note);
+        }
+        Ok(storage)
+    }
+
+    async fn execute(&self, decided: &Decided, prepared: &Prepared, guarded: &Guarded) -> Result<Ran, Stop> {
+        let setting = Setting {
+            run: self.live.id(),
+            folder: self.live.folder(),
+            prepared,
+            network: &guarded.network,
+            secrets: &guarded.secrets.env,
+            masker: &guarded.masker,
+            colours: self.request.colours,
+        };
+        run_script(decided, &setting, self.telling, self.cancel).await
+    }
+
+    /// Whether the script's end lets the run go on.
+    fn judge(&self, ran: &Ran) -> Result<(), Stop> {
+        let ending = finish::ending_of(ran);
+        if ending == Ending::Succeeded {
+            if ran.executed.exit.oom_killed {
+                let note = "a process was killed for memory; the pipeline went on without it";
+                self.telling.progress(Step::Execute, note);
+            }
+            self.telling.end(Step::Execute, Outcome::Done, finish::tasks_in_words(&ran.tasks));
+            return Ok(());
+        }
+        Err(finish::stop_of(ending, ran))
+    }
+
+    async fn publish(
+        &self,
+        storage: &Arc<dyn Storage>,
+        decided: &Decided,
+        prepared: &Prepared,
+        collection: Collection,
+        kept: &Kept,
+    ) -> Result<Published, Stop> {
+        let publication = Publication {
+            about: kept.about(decided, prepared, self.telling, (self.host.clock)()),
+            roots: Arc::clone(&prepared.roots),
+            collection,
+            on_conflict: decided.plan.on_conflict,
+        };
+        deliver::publish(storage, publication, self.telling, self.cancel).await
+    }
+}
+
+/// The record of a run that was just begun.
+pub(super) fn first_record(live: &LiveRun, checkout: &Checkout, request: &RunRequest, now: jiff::Timestamp) -> Record {
+    let mode = request.mode.unwrap_or(crate::plan::Mode::Full);
+    let mut record = Record::begin(live.id().clone(), checkout.project.clone(), checkout.revision.clone(), mode, now);
+    // Joined part by part: a folder that is the root gets no slash behind it.
+    let folder: std::path::PathBuf =
+        checkout.root.components().chain(checkout.pipeline_dir.as_path().components()).collect();
+    record.path = folder.display().to_string();
+    record.origin.clone_from(&checkout.origin);
+    record.storage = request.storage.clone().unwrap_or_default();
+    record
+}

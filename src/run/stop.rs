@@ -1,0 +1,121 @@
+//! Why a run stops before its end: what the user reads, what to type next, and the exit code behind it.
+
+use std::error::Error;
+
+use super::ending::Ending;
+use crate::diag::Diagnostic;
+use crate::engine::EngineError;
+use crate::environment::EnvironmentError;
+use crate::logs::diagnose;
+use crate::logs::diagnose::Kind;
+use crate::outputs::OutputsError;
+use crate::repo::RepoError;
+use crate::script::ScriptError;
+use crate::secret::SecretError;
+use crate::storage::StorageError;
+use crate::store::StoreError;
+
+/// A run that cannot go on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stop {
+    /// What it means.
+    pub ending: Ending,
+    /// What is wrong, lower case, no full stop.
+    pub message: String,
+    /// What lies behind it, the outermost first.
+    pub causes: Vec<String>,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// Findings in the user's files; told already, kept for those who only see the result.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Stop {
+    /// A stop with a message of its own.
+    pub fn new(ending: Ending, message: impl Into<String>) -> Self {
+        Self { ending, message: message.into(), causes: Vec::new(), help: None, diagnostics: Vec::new() }
+    }
+
+    /// A stop for an error with everything that lies behind it. A full disk behind it is told as one.
+    pub fn of(ending: Ending, error: &dyn Error) -> Self {
+        let chain: Vec<&(dyn Error + 'static)> =
+            std::iter::successors(error.source(), |cause| <dyn Error>::source(*cause)).collect();
+        let mut causes = chain.iter().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+        let full = causes.any(|cause| Ending::of_io(cause) == Ending::DiskFull);
+        let ending = if full { Ending::DiskFull } else { ending };
+        let causes = chain.iter().map(ToString::to_string).collect();
+        Self { causes, ..Self::new(ending, error.to_string()) }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn help(mut self, text: impl Into<Option<String>>) -> Self {
+        self.help = text.into().or(self.help);
+        self
+    }
+
+    /// The message and everything behind it, in one line.
+    pub fn line(&self) -> String {
+        std::iter::once(&self.message).chain(&self.causes).map(String::as_str).collect::<Vec<_>>().join(": ")
+    }
+}
+
+impl From<RepoError> for Stop {
+    fn from(error: RepoError) -> Self {
+        Self::of(Ending::InvalidSpec, &error).help(error.help())
+    }
+}
+
+impl From<ScriptError> for Stop {
+    fn from(error: ScriptError) -> Self {
+        Self::of(Ending::InvalidSpec, &error)
+    }
+}
+
+impl From<SecretError> for Stop {
+    fn from(error: SecretError) -> Self {
+        Self::of(Ending::InvalidSpec, &error)
+    }
+}
+
+impl From<EngineError> for Stop {
+    fn from(error: EngineError) -> Self {
+        Self::of(Ending::EngineUnavailable, &error).help("`soopervisor doctor` looks closer".to_owned())
+    }
+}
+
+impl From<EnvironmentError> for Stop {
+    fn from(error: EnvironmentError) -> Self {
+        match error {
+            EnvironmentError::Cancelled => Self::new(Ending::Cancelled, "stopped while the environment was prepared"),
+            EnvironmentError::Engine(error) => error.into(),
+            EnvironmentError::NoSpace { .. } => Self::of(Ending::DiskFull, &error),
+            EnvironmentError::Pip { ref tail, .. } => {
+                let looks = diagnose(tail.lines()).filter(|looks| looks.kind == Kind::MissingCompiler);
+                Self::of(Ending::InvalidSpec, &error).help(looks.map(|looks| looks.hint))
+            }
+            error if error.is_user_fault() => Self::of(Ending::InvalidSpec, &error),
+            error => Self::of(Ending::EngineUnavailable, &error),
+        }
+    }
+}
+
+impl From<OutputsError> for Stop {
+    fn from(error: OutputsError) -> Self {
+        Self::of(Ending::OutputsMissing, &error)
+    }
+}
+
+impl From<StorageError> for Stop {
+    fn from(error: StorageError) -> Self {
+        // Where the storage is full, it is the storage that failed.
+        Self { ending: Ending::StorageFailed, ..Self::of(Ending::StorageFailed, &error) }.help(error.help())
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::of(Ending::Internal, &error)
+            .help("SOOPERVISOR_HOME=DIR keeps soopervisor's own files elsewhere".to_owned())
+    }
+}

@@ -1,0 +1,186 @@
+//! Telling what happens: every event of a run goes through here, masked and in order; step times are kept for the
+//! record.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::card::Card;
+use super::event::{Outcome, RunEvent, Step};
+use crate::diag::{Diagnostic, SourceText, Span};
+use crate::logs::mask::Masker;
+
+/// Where events go. Shared by the parts of a run; calls are short and never block on a terminal for long.
+pub type Listener = Box<dyn FnMut(&RunEvent) + Send>;
+
+/// How long a step took and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct StepTime {
+    /// Which.
+    pub step: Step,
+    /// How.
+    pub outcome: Outcome,
+    /// How long, in milliseconds.
+    pub elapsed_ms: u64,
+    /// A few words.
+    pub detail: String,
+}
+
+/// The teller of one run; clones tell to the same listener.
+#[derive(Clone)]
+pub struct Telling {
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct Inner {
+    listener: Listener,
+    masker: Masker,
+    open: Vec<(Step, Instant)>,
+    times: Vec<StepTime>,
+}
+
+impl Inner {
+    fn tell(&mut self, event: &RunEvent) {
+        let masked = masked(event, &self.masker);
+        (self.listener)(masked.as_ref().unwrap_or(event));
+    }
+}
+
+impl Telling {
+    /// Tells everything to `listener`.
+    pub fn new(listener: Listener) -> Self {
+        Self {
+            inner: Arc::new(Mutex::new(Inner {
+                listener,
+                masker: Masker::none(),
+                open: Vec::new(),
+                times: Vec::new(),
+            })),
+        }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
+        // A listener that panicked has nothing to say any more; the run itself goes on.
+        act(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on every text that is told is masked; output brings its own mask.
+    pub fn mask_with(&self, masker: &Masker) {
+        self.with(|inner| inner.masker = masker.clone());
+    }
+
+    /// Tells one event.
+    pub fn tell(&self, event: &RunEvent) {
+        self.with(|inner| inner.tell(event));
+    }
+
+    /// A step that is over already.
+    pub fn done(&self, step: Step, since: Instant, about: impl Into<String>, detail: impl Into<String>) {
+        self.with(|inner| inner.open.push((step, since)));
+        self.tell(&RunEvent::StepStarted { step, detail: about.into() });
+        self.end(step, Outcome::Done, detail);
+    }
+
+    /// A step begins.
+    pub fn begin(&self, step: Step, detail: impl Into<String>) {
+        self.with(|inner| {
+            inner.open.push((step, Instant::now()));
+            inner.tell(&RunEvent::StepStarted { step, detail: detail.into() });
+        });
+    }
+
+    /// A line about a step that goes on.
+    pub fn progress(&self, step: Step, text: impl Into<String>) {
+        self.tell(&RunEvent::StepProgress { step, text: text.into() });
+    }
+
+    /// A step ends.
+    pub fn end(&self, step: Step, outcome: Outcome, detail: impl Into<String>) {
+        self.with(|inner| {
+            let elapsed = match inner.open.iter().position(|(open, _)| *open == step) {
+                Some(at) => inner.open.remove(at).1.elapsed(),
+                None => Duration::ZERO,
+            };
+            let detail = inner.masker.text(&detail.into());
+            let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+            inner.times.push(StepTime { step, outcome, elapsed_ms, detail: detail.clone() });
+            inner.tell(&RunEvent::StepEnded { step, outcome, elapsed, detail });
+        });
+    }
+
+    /// Ends every step that is still open: the run stopped inside them.
+    pub fn end_open(&self, outcome: Outcome) {
+        let open: Vec<Step> = self.with(|inner| inner.open.iter().rev().map(|(step, _)| *step).collect());
+        for step in open {
+            self.end(step, outcome, "");
+        }
+    }
+
+    /// The step that is open, the innermost first.
+    pub fn current(&self) -> Option<Step> {
+        self.with(|inner| inner.open.last().map(|(step, _)| *step))
+    }
+
+    /// Steps that ended so far.
+    pub fn times(&self) -> Vec<StepTime> {
+        self.with(|inner| inner.times.clone())
+    }
+}
+
+/// The event with every text masked; `None` where it holds none, or only output, which was masked before.
+fn masked(event: &RunEvent, masker: &Masker) -> Option<RunEvent> {
+    let text = |text: &String| masker.text(text);
+    Some(match event {
+        RunEvent::Output { .. } => return None,
+        RunEvent::Diagnosed(finding) => RunEvent::Diagnosed(masked_finding(finding, masker)),
+        RunEvent::Failed(card) => RunEvent::Failed(Box::new(masked_card(card, masker))),
+        RunEvent::Started { run, title } => RunEvent::Started { run: run.clone(), title: text(title) },
+        RunEvent::StepStarted { step, detail } => RunEvent::StepStarted { step: *step, detail: text(detail) },
+        RunEvent::StepProgress { step, text: line } => RunEvent::StepProgress { step: *step, text: text(line) },
+        RunEvent::StepEnded { step, outcome, elapsed, detail } => {
+            RunEvent::StepEnded { step: *step, outcome: *outcome, elapsed: *elapsed, detail: text(detail) }
+        }
+        RunEvent::TaskStarted { name } => RunEvent::TaskStarted { name: text(name) },
+        RunEvent::TaskEnded { name, outcome, elapsed } => {
+            RunEvent::TaskEnded { name: text(name), outcome: *outcome, elapsed: *elapsed }
+        }
+        RunEvent::Published(published) => {
+            let mut published = published.clone();
+            published.location = text(&published.location);
+            RunEvent::Published(published)
+        }
+        RunEvent::Ended { exit_code, summary } => RunEvent::Ended { exit_code: *exit_code, summary: text(summary) },
+    })
+}
+
+fn masked_finding(finding: &Diagnostic, masker: &Masker) -> Diagnostic {
+    let place = finding.place.as_ref().map(|(source, span)| {
+        let text = masker.text(&source.text);
+        // Spans of a text that was masked would point elsewhere: then only the file is told.
+        if text == source.text {
+            (Arc::clone(source), *span)
+        } else {
+            (Arc::new(SourceText { name: masker.text(&source.name), text: String::new() }), Span::default())
+        }
+    });
+    Diagnostic {
+        message: masker.text(&finding.message),
+        label: finding.label.as_deref().map(|text| masker.text(text)),
+        help: finding.help.as_deref().map(|text| masker.text(text)),
+        place,
+        ..finding.clone()
+    }
+}
+
+/// A card without secrets; its last lines were masked as output.
+pub(super) fn masked_card(card: &Card, masker: &Masker) -> Card {
+    let text = |text: &Option<String>| text.as_deref().map(|text| masker.text(text));
+    Card {
+        task: text(&card.task),
+        reason: masker.text(&card.reason),
+        last_lines: card.last_lines.iter().map(|line| masker.text(line)).collect(),
+        diagnosis: text(&card.diagnosis),
+        hint: text(&card.hint),
+        reproduce: text(&card.reproduce),
+        ..card.clone()
+    }
+}

@@ -1,0 +1,256 @@
+//! What can go wrong with a storage: what, where, why, and the next step.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::conflict::Differences;
+use super::key::Folder;
+use crate::id::{Digest, ProjectName, RelPath};
+use crate::outputs::manifest::ManifestError;
+
+/// Why the storage could not do it.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The storage was not named.
+    #[error("no storage is named")]
+    NoLocation,
+    /// A backend that exists in the world and not in this build.
+    #[error("the storage backend `{0}` is not part of this build")]
+    NotBuilt(String),
+    /// A backend nobody knows.
+    #[error("there is no storage backend `{name}`")]
+    UnknownBackend {
+        /// As written, without what follows it (it may hold credentials).
+        name: String,
+        /// The nearest known one.
+        near: Option<&'static str>,
+    },
+    /// `~` was not expanded by the shell.
+    #[error("`{0}` would be a folder called `~`")]
+    Tilde(String),
+    /// Something else stands where a folder has to be.
+    #[error("`{}` is not a folder", .0.display())]
+    NotAFolder(PathBuf),
+    /// Mounted read-only.
+    #[error("`{}` is on a read-only file system", .0.display())]
+    ReadOnly(PathBuf),
+    /// Not allowed.
+    #[error("no permission to {action} `{}`", .path.display())]
+    Forbidden {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+    },
+    /// Too little space.
+    #[error("`{}` has {free} bytes free, {needed} are needed", .path.display())]
+    DiskFull {
+        /// Where.
+        path: PathBuf,
+        /// Bytes of the whole publication.
+        needed: u64,
+        /// Bytes that were free.
+        free: u64,
+    },
+    /// Too few inodes.
+    #[error("`{}` can take {free} more files, {needed} are needed", .path.display())]
+    TooManyFiles {
+        /// Where.
+        path: PathBuf,
+        /// Files of the whole publication.
+        needed: u64,
+        /// Files that could be made.
+        free: u64,
+    },
+    /// A file of ours grew over a limit of the system.
+    #[error("`{path}` is larger than a file may be in the storage")]
+    FileTooLarge {
+        /// Its path in the published folder.
+        path: RelPath,
+    },
+    /// An output cannot be read.
+    #[error("the output `{path}` cannot be read")]
+    Source {
+        /// Its path in the published folder.
+        path: RelPath,
+        /// The system's words.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An output changed after the run was over.
+    #[error("the output `{path}` changed while it was published")]
+    Changed {
+        /// Its path in the published folder.
+        path: RelPath,
+    },
+    /// The commit is there with other content.
+    #[error("`{folder}` is published already with other content: {differences}")]
+    Conflict {
+        /// The folder.
+        folder: Folder,
+        /// What differs.
+        differences: Differences,
+    },
+    /// Something that is not ours stands at the commit's name.
+    #[error("`{place}` is there already and is not a published folder: {reason}")]
+    Foreign {
+        /// Where.
+        place: String,
+        /// Why it is not taken for one.
+        reason: String,
+    },
+    /// A publish of the same commit by somebody else is under way, or was left behind, in a storage that cannot tell.
+    #[error("`{place}` holds `{path}` with other content and no manifest: another publish is under way or broke off")]
+    Unfinished {
+        /// Where.
+        place: String,
+        /// The first file that differs.
+        path: RelPath,
+    },
+    /// The same run is being published by another process.
+    #[error("run `{0}` is being published by another process")]
+    Busy(String),
+    /// No such project.
+    #[error("there is no project `{project}` in {place}")]
+    NoProject {
+        /// As asked.
+        project: ProjectName,
+        /// Where was looked.
+        place: String,
+        /// Those that are there, at most ten.
+        known: Vec<ProjectName>,
+    },
+    /// No such commit, branch or folder.
+    #[error("project `{project}` has nothing published for `{wanted}`")]
+    NoCommit {
+        /// The project.
+        project: ProjectName,
+        /// As asked.
+        wanted: String,
+    },
+    /// Several fit.
+    #[error("`{wanted}` fits {} published folders: {}", .candidates.len(), list(.candidates))]
+    Ambiguous {
+        /// As asked.
+        wanted: String,
+        /// All that fit.
+        candidates: Vec<Folder>,
+    },
+    /// The folder's manifest is missing or not to be believed.
+    #[error("the manifest of `{folder}` is not to be believed")]
+    Manifest {
+        /// The folder.
+        folder: Folder,
+        /// What is wrong with it.
+        #[source]
+        source: ManifestError,
+    },
+    /// A file of the manifest is not there.
+    #[error("`{path}` is missing in `{folder}`")]
+    Missing {
+        /// The folder.
+        folder: Folder,
+        /// The file.
+        path: RelPath,
+    },
+    /// A file is not what the manifest says.
+    #[error("`{path}` has sha256 {found}, the manifest says {expected}")]
+    Corrupt {
+        /// The file.
+        path: RelPath,
+        /// As in the manifest.
+        expected: Digest,
+        /// As computed.
+        found: Digest,
+    },
+    /// Other files stand where a download would write.
+    #[error("{total} files are there already with other content, first {}", list(.first))]
+    WouldOverwrite {
+        /// At most ten of them.
+        first: Vec<RelPath>,
+        /// How many.
+        total: usize,
+    },
+    /// Another process writes the same file.
+    #[error("`{path}` is being downloaded by another process")]
+    Downloading {
+        /// The file.
+        path: RelPath,
+    },
+    /// A pattern is none.
+    #[error(transparent)]
+    Pattern(#[from] crate::outputs::OutputsError),
+    /// No file fits the patterns.
+    #[error("no published file matches {0}")]
+    NothingMatches(String),
+    /// The user asked to stop.
+    #[error("stopped; nothing was published")]
+    Cancelled,
+    /// A system call failed in a way that has no word of its own here.
+    #[error("cannot {action} `{}`", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The system's words.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An object service failed.
+    #[error("the storage cannot {action} `{key}`")]
+    Backend {
+        /// What was tried.
+        action: &'static str,
+        /// The key.
+        key: String,
+        /// Its words.
+        #[source]
+        source: Box<opendal::Error>,
+    },
+}
+
+impl StorageError {
+    /// The next step, where there is one.
+    pub fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::NoLocation => "name one: `--storage local:DIR`".to_owned(),
+            Self::NotBuilt(_) => "publish to a folder with `--storage local:DIR` and copy it from there".to_owned(),
+            Self::UnknownBackend { near: Some(near), name } => {
+                format!("did you mean `{near}`? a folder of that name is written `./{name}` or `local:{name}`")
+            }
+            Self::UnknownBackend { near: None, .. } => "this build knows `local:DIR`".to_owned(),
+            Self::Tilde(text) => format!("write `{}`", text.replacen('~', "$HOME", 1)),
+            Self::NotAFolder(_) | Self::ReadOnly(_) => "name another folder: `--storage local:DIR`".to_owned(),
+            Self::Forbidden { path, .. } => {
+                format!("see `ls -ld {}`, or name another folder: `--storage local:DIR`", path.display())
+            }
+            Self::DiskFull { path, needed, free } => format!(
+                "free {} bytes (see `df -h {}`) or leave files out with `exclude:` in soopervisor.yaml",
+                needed.saturating_sub(*free),
+                path.display()
+            ),
+            Self::TooManyFiles { path, .. } => format!("see `df -i {}`", path.display()),
+            Self::Conflict { .. } => {
+                "`--on-conflict keep` leaves what is there, `--on-conflict new-run` publishes beside it".to_owned()
+            }
+            Self::Foreign { place, .. } => format!("move `{place}` away, or use `--on-conflict new-run`"),
+            Self::Unfinished { place, .. } => format!(
+                "wait for the other publish, or remove `{place}` if there is none, or use `--on-conflict new-run`"
+            ),
+            Self::NoProject { known, .. } if !known.is_empty() => format!("there are: {}", list(known)),
+            Self::Ambiguous { .. } => "write more of the commit, or the whole folder name".to_owned(),
+            Self::WouldOverwrite { .. } => "download to an empty folder with `--to DIR`, or `--force`".to_owned(),
+            Self::Corrupt { .. } | Self::Missing { .. } | Self::Manifest { .. } => {
+                "see what else is damaged with `soopervisor verify`, and run the commit again".to_owned()
+            }
+            _ => return None,
+        })
+    }
+}
+
+fn list<T: std::fmt::Display>(items: &[T]) -> String {
+    items.iter().map(|item| format!("`{item}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,167 @@
+//! The user's own storage: a commit's folder appears there whole, with a manifest, or not at all.
+//!
+//! `key` alone decides paths. Readers trust the manifest only.
+//!
+//! # Publishing a commit that is there already
+//! Two runs came to the same content when every path, kind, executable bit, link and byte is the same; the times and
+//! random ids that Ploomber writes into its metadata, papermill into notebooks and nbconvert into HTML do not count
+//! ([`crate::outputs::meaning`]). Then publishing is a success that changes nothing. Otherwise `--on-conflict` decides:
+//! `fail` (the default) names the first ten differences, `keep` leaves what is there, `new-run` publishes beside it as
+//! `{commit}-run-{run id}`. A published folder is never written to again.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::io::AsyncRead;
+
+use crate::id::{ProjectName, RelPath};
+use crate::outputs::manifest::{About, Manifest};
+use crate::outputs::{Collection, OutputKind, Roots};
+use crate::plan::OnConflict;
+
+mod conflict;
+pub mod download;
+mod error;
+pub mod key;
+pub mod local;
+pub mod location;
+pub mod object;
+pub mod resolve;
+mod source;
+pub mod verify;
+
+pub use conflict::{Difference, Differences, How};
+pub use error::StorageError;
+pub use key::Folder;
+pub use location::Location;
+
+/// A file's bytes as they come.
+pub type Reader = Pin<Box<dyn AsyncRead + Send>>;
+
+/// One service that holds published folders.
+#[async_trait]
+pub trait Storage: fmt::Debug + Send + Sync {
+    /// Where it is, for people: `local:/data/artifacts`. Holds no credentials.
+    fn place(&self) -> String;
+
+    /// Whether links and empty folders are stored themselves, and not in the manifest alone.
+    fn keeps_links(&self) -> bool;
+
+    /// Publishes one run: all of it, or nothing.
+    ///
+    /// # Errors
+    /// When it could not be published; then nothing of it can be seen.
+    async fn publish(&self, publication: Publication, progress: Arc<dyn Progress>) -> Result<Published, StorageError>;
+
+    /// Every project, sorted.
+    async fn projects(&self) -> Result<Vec<ProjectName>, StorageError>;
+
+    /// Every published folder of a project, sorted; none when there is no such project.
+    async fn folders(&self, project: &ProjectName) -> Result<Vec<Folder>, StorageError>;
+
+    /// The manifest of one folder, checked.
+    async fn manifest(&self, project: &ProjectName, folder: &Folder) -> Result<Manifest, StorageError>;
+
+    /// The bytes of one file from `offset` on.
+    async fn open(
+        &self,
+        project: &ProjectName,
+        folder: &Folder,
+        path: &RelPath,
+        offset: u64,
+    ) -> Result<Reader, StorageError>;
+
+    /// Everything that really lies in a folder, whatever its manifest says.
+    async fn list(&self, project: &ProjectName, folder: &Folder) -> Result<Vec<Listed>, StorageError>;
+
+    /// Whether it can be published to; for `doctor`. Leaves nothing behind.
+    async fn check(&self) -> Result<Health, StorageError>;
+}
+
+/// What is published, and how.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// The run it comes from.
+    pub about: About,
+    /// Where outputs are read.
+    pub roots: Arc<Roots>,
+    /// What was found there.
+    pub collection: Collection,
+    /// What to do with an existing folder that holds something else.
+    pub on_conflict: OnConflict,
+}
+
+/// Follows a long action, and may stop it.
+pub trait Progress: Send + Sync {
+    /// Called now and then, from any thread.
+    fn at(&self, _done: Done) {}
+
+    /// Asked between any two chunks; `true` stops the action, which then cleans up.
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody follows.
+impl Progress for () {}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Done {
+    /// Entries that are done.
+    pub files: u64,
+    /// Entries in all.
+    pub files_total: u64,
+    /// Bytes that are done.
+    pub bytes: u64,
+    /// Bytes in all.
+    pub bytes_total: u64,
+}
+
+/// What publishing came to.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// The folder below the project.
+    pub folder: Folder,
+    /// Where it is, for people.
+    pub place: String,
+    /// What was done.
+    pub outcome: PublishOutcome,
+    /// What lies there.
+    pub manifest: Manifest,
+}
+
+/// What publishing did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublishOutcome {
+    /// A new folder appeared.
+    Created,
+    /// The same content was there already.
+    Identical,
+    /// Other content was there and was kept, as `--on-conflict keep` asks.
+    Kept,
+}
+
+/// One thing that lies in a published folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its path.
+    pub path: RelPath,
+    /// What it is; `None` for what soopervisor never stores.
+    pub kind: Option<OutputKind>,
+    /// What a link says, as it stands there.
+    pub link: Option<Vec<u8>>,
+}
+
+/// What `doctor` says about a storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// Where it is.
+    pub place: String,
+    /// Free bytes, where that can be known.
+    pub free: Option<u64>,
+    /// What a user should know.
+    pub notes: Vec<String>,
+}

@@ -1,0 +1,75 @@
+//! What a user means by COMMIT: a full or short sha, a folder's name, `latest`, or a branch.
+
+use super::{Folder, Storage, StorageError};
+use crate::id::ProjectName;
+
+/// The published folder that `wanted` names. A folder's whole name wins over a sha, a sha over `latest` and branches;
+/// `latest` and a branch mean the run that ended last.
+///
+/// # Errors
+/// When nothing or several folders fit, or the storage cannot be read.
+pub async fn resolve(storage: &dyn Storage, project: &ProjectName, wanted: &str) -> Result<Folder, StorageError> {
+    let folders = storage.folders(project).await?;
+    if folders.is_empty() {
+        let mut known = storage.projects().await?;
+        known.truncate(10);
+        return Err(StorageError::NoProject { project: project.clone(), place: storage.place(), known });
+    }
+    if let Some(folder) = folders.iter().find(|folder| folder.to_string() == wanted) {
+        return Ok(folder.clone());
+    }
+    match by_sha(&folders, wanted)? {
+        Some(folder) => Ok(folder),
+        None => by_manifest(storage, project, folders, wanted).await,
+    }
+}
+
+fn by_sha(folders: &[Folder], wanted: &str) -> Result<Option<Folder>, StorageError> {
+    let hex = wanted.len() >= 4 && wanted.bytes().all(|b| b.is_ascii_hexdigit());
+    if !hex {
+        return Ok(None);
+    }
+    let wanted_lower = wanted.to_ascii_lowercase();
+    let fits: Vec<&Folder> =
+        folders.iter().filter(|folder| folder.revision.commit.as_str().starts_with(&wanted_lower)).collect();
+    // The commit itself wins over its dirty trees, its samples and the runs beside it.
+    let whole =
+        |folder: &&Folder| folder.run.is_none() && folder.revision.dirty_tree.is_none() && !folder.revision.sample;
+    let clean: Vec<&Folder> = fits.iter().copied().filter(whole).collect();
+    match (&clean[..], &fits[..]) {
+        ([one], all) if all.iter().all(|other| other.revision.commit == one.revision.commit) => {
+            Ok(Some((*one).clone()))
+        }
+        (_, [one]) => Ok(Some((*one).clone())),
+        (_, []) => Ok(None),
+        (_, several) => Err(StorageError::Ambiguous {
+            wanted: wanted.to_owned(),
+            candidates: several.iter().map(|folder| (*folder).clone()).collect(),
+        }),
+    }
+}
+
+async fn by_manifest(
+    storage: &dyn Storage,
+    project: &ProjectName,
+    folders: Vec<Folder>,
+    wanted: &str,
+) -> Result<Folder, StorageError> {
+    let mut newest = None;
+    for folder in folders {
+        // One damaged folder must not hide the others.
+        let about = match storage.manifest(project, &folder).await {
+            Ok(manifest) => manifest.about,
+            Err(error) => {
+                tracing::warn!(%folder, %error, "passed over");
+                continue;
+            }
+        };
+        let fits = wanted == "latest" || about.branch.as_deref() == Some(wanted);
+        if fits && newest.as_ref().is_none_or(|(ended, _)| *ended <= about.ended) {
+            newest = Some((about.ended, folder));
+        }
+    }
+    let none = || StorageError::NoCommit { project: project.clone(), wanted: wanted.to_owned() };
+    newest.map(|(_, folder)| folder).ok_or_else(none)
+}

@@ -1,0 +1,129 @@
+//! Reads a published folder again and says what is not as its manifest claims.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+
+use futures::StreamExt;
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::{Done, Folder, Listed, Progress, Storage, StorageError, key};
+use crate::id::{Digest, ProjectName, RelPath};
+use crate::outputs::OutputKind;
+use crate::outputs::manifest::Entry;
+
+/// Files read at once.
+const LANES: usize = 4;
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Report {
+    /// Entries that are as the manifest says.
+    pub ok: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// In the manifest and not there.
+    pub missing: Vec<RelPath>,
+    /// There with other content.
+    pub changed: Vec<RelPath>,
+    /// There and not in the manifest.
+    pub extra: Vec<RelPath>,
+}
+
+impl Report {
+    /// Whether everything is as the manifest says; what lies there besides does no harm to it, and is still not sound.
+    pub fn is_sound(&self) -> bool {
+        self.missing.is_empty() && self.changed.is_empty() && self.extra.is_empty()
+    }
+}
+
+enum Verdict {
+    Fine(u64),
+    Missing,
+    Changed,
+}
+
+/// Reads every file of a folder and compares.
+///
+/// # Errors
+/// When the manifest cannot be read or believed, or the storage fails; damage is not an error but the report.
+pub async fn verify(
+    storage: &dyn Storage,
+    project: &ProjectName,
+    folder: &Folder,
+    progress: &dyn Progress,
+) -> Result<Report, StorageError> {
+    let manifest = storage.manifest(project, folder).await?;
+    let mut there: BTreeMap<RelPath, Listed> =
+        storage.list(project, folder).await?.into_iter().map(|listed| (listed.path.clone(), listed)).collect();
+    let entries = &manifest.files;
+    let listed: Vec<Option<Listed>> = entries.iter().map(|entry| there.remove(&entry.path)).collect();
+    let mut report = Report { extra: there.into_keys().collect(), ..Report::default() };
+    let mut verdicts = futures::stream::iter((0..entries.len()).zip(listed))
+        .map(|(at, listed)| async move { (at, examine(storage, project, folder, &entries[at], listed).await) })
+        .buffered(LANES);
+    let mut done =
+        Done { files_total: manifest.files.len() as u64, bytes_total: manifest.total_bytes, ..Done::default() };
+    while let Some((at, verdict)) = verdicts.next().await {
+        let entry = &entries[at];
+        match verdict? {
+            Verdict::Fine(bytes) => {
+                report.ok += 1;
+                report.bytes += bytes;
+            }
+            Verdict::Missing => report.missing.push(entry.path.clone()),
+            Verdict::Changed => report.changed.push(entry.path.clone()),
+        }
+        done.files += 1;
+        done.bytes += entry.size;
+        progress.at(done);
+        if progress.cancelled() {
+            return Err(StorageError::Cancelled);
+        }
+    }
+    Ok(report)
+}
+
+async fn examine(
+    storage: &dyn Storage,
+    project: &ProjectName,
+    folder: &Folder,
+    entry: &Entry,
+    listed: Option<Listed>,
+) -> Result<Verdict, StorageError> {
+    if entry.kind != OutputKind::File && !storage.keeps_links() {
+        return Ok(Verdict::Fine(0));
+    }
+    let Some(listed) = listed else { return Ok(Verdict::Missing) };
+    let target = entry.link_target.as_ref().map(|target| key::link_text(&entry.path, target));
+    if listed.kind != Some(entry.kind) || listed.link != target {
+        return Ok(Verdict::Changed);
+    }
+    let Some(expected) = entry.sha256 else { return Ok(Verdict::Fine(0)) };
+    let reader = match storage.open(project, folder, &entry.path, 0).await {
+        Ok(reader) => reader,
+        Err(StorageError::Missing { .. }) => return Ok(Verdict::Missing),
+        Err(error) => return Err(error),
+    };
+    let (found, bytes) = digest(reader).await.map_err(|source| StorageError::Io {
+        action: "read",
+        path: entry.path.as_path().to_owned(),
+        source,
+    })?;
+    Ok(if found == expected && bytes == entry.size { Verdict::Fine(bytes) } else { Verdict::Changed })
+}
+
+/// The digest and length of everything that comes.
+pub(super) async fn digest(reader: impl AsyncRead) -> std::io::Result<(Digest, u64)> {
+    let mut reader = pin!(reader);
+    let (mut hash, mut bytes) = (Sha256::new(), 0);
+    let mut buffer = vec![0; 1024 * 1024];
+    loop {
+        let read = reader.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok((Digest(hash.finalize().into()), bytes));
+        }
+        hash.update(&buffer[..read]);
+        bytes += read as u64;
+    }
+}

@@ -1,0 +1,215 @@
+//! What history costs: old runs go, the newest stay, live ones are never touched.
+//!
+//! The clock is the caller's.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::live::{Folder, try_lock};
+use super::record::Status;
+use super::{Entry, Runs, StoreError, file};
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Runs.
+    pub runs: usize,
+    /// Bytes of their logs together.
+    pub log_bytes: u64,
+    /// How long the work folder of a run that did not succeed is kept.
+    pub work_for: SignedDuration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { runs: 50, log_bytes: 10 << 30, work_for: SignedDuration::from_hours(7 * 24) }
+    }
+}
+
+/// What went.
+#[derive(Debug, Default)]
+pub struct Pruned {
+    /// Whole runs.
+    pub runs: usize,
+    /// Work folders of runs whose record stays.
+    pub works: usize,
+    /// What could not be removed; the next prune tries again.
+    pub failures: Vec<StoreError>,
+}
+
+/// A folder without a record belongs to a run that is being made, unless it is older than this.
+const NEWBORN: SignedDuration = SignedDuration::from_hours(1);
+
+impl Runs {
+    /// Removes what `limits` do not keep.
+    ///
+    /// # Errors
+    /// When the runs cannot be listed; what cannot be removed is in [`Pruned::failures`].
+    pub fn prune(&self, limits: Limits, now: Timestamp) -> Result<Pruned, StoreError> {
+        let mut pruned = Pruned::default();
+        let mut log_bytes = 0_u64;
+        for (place, entry) in self.list()?.into_iter().enumerate() {
+            let log = fs_err::metadata(entry.folder.log()).map_or(0, |meta| meta.len());
+            log_bytes = log_bytes.saturating_add(log);
+            // The newest run stays however long its log is: it is what the user asks about next.
+            let over = place >= limits.runs || (place > 0 && log_bytes > limits.log_bytes);
+            if over {
+                pruned.note(remove_run(&entry.folder), |pruned| &mut pruned.runs);
+            } else if work_is_old(&entry, limits, now) {
+                pruned.note(remove_work(&entry.folder), |pruned| &mut pruned.works);
+            }
+        }
+        self.remove_remains(now, &mut pruned)?;
+        Ok(pruned)
+    }
+
+    /// Folders that a crash left: half-removed runs, and runs that died before their first record.
+    fn remove_remains(&self, now: Timestamp, pruned: &mut Pruned) -> Result<(), StoreError> {
+        let Ok(entries) = fs_err::read_dir(self.root()) else { return Ok(()) };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(TRASH) {
+                file::remove_tree(&entry.path())?;
+                continue;
+            }
+            let folder = Folder(entry.path());
+            let modified = entry.metadata().and_then(|meta| meta.modified()).ok();
+            let modified = modified.and_then(|time| Timestamp::try_from(time).ok());
+            let old = modified.is_some_and(|time| now.duration_since(time) > NEWBORN);
+            if old && name.parse::<crate::id::RunId>().is_ok() && !folder.record().exists() {
+                pruned.note(remove_run(&folder), |pruned| &mut pruned.runs);
+            }
+        }
+        Ok(())
+    }
+}
+
+const TRASH: &str = ".trash-";
+
+impl Pruned {
+    fn note(&mut self, done: Result<bool, StoreError>, count: impl FnOnce(&mut Self) -> &mut usize) {
+        match done {
+            Ok(true) => *count(self) += 1,
+            Ok(false) => {}
+            Err(error) => self.failures.push(error),
+        }
+    }
+}
+
+fn work_is_old(entry: &Entry, limits: Limits, now: Timestamp) -> bool {
+    let Ok(record) = &entry.record else { return false };
+    let ended = record.ended_at.unwrap_or(record.started_at);
+    let idle = entry.status() != Some(Status::Running);
+    let there = entry.folder.work().exists() || entry.folder.output().exists();
+    idle && there && now.duration_since(ended) > limits.work_for
+}
+
+/// Renames first, so that a crash in the middle never leaves a run that looks whole.
+fn remove_run(folder: &Folder) -> Result<bool, StoreError> {
+    let Some(_lock) = try_lock(folder)? else { return Ok(false) };
+    let Some(name) = folder.path().file_name() else { return Ok(false) };
+    let trash = folder.path().with_file_name(format!("{TRASH}{}", name.to_string_lossy()));
+    fs_err::rename(folder.path(), &trash).map_err(StoreError::io("remove", folder.path()))?;
+    file::remove_tree(&trash)?;
+    Ok(true)
+}
+
+fn remove_work(folder: &Folder) -> Result<bool, StoreError> {
+    let Some(_lock) = try_lock(folder)? else { return Ok(false) };
+    file::remove_tree(&folder.work())?;
+    file::remove_tree(&folder.home())?;
+    file::remove_tree(&folder.output())?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::record;
+    use super::*;
+    use crate::store::{Home, LiveRun};
+
+    struct Place {
+        _dir: tempfile::TempDir,
+        runs: Runs,
+    }
+
+    fn place() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::of(&Home::at(dir.path()));
+        Place { _dir: dir, runs }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn run(runs: &Runs, time: &str, status: Status, log: usize) -> LiveRun {
+        let commit = "4f1c2d9a4f1c2d9a4f1c2d9a4f1c2d9a4f1c2d9a".parse().unwrap();
+        let live = runs.create(at(time), &commit).unwrap();
+        let mut record = record(live.id().as_str());
+        record.started_at = at(time);
+        record.status = status;
+        live.save(&record).unwrap();
+        fs_err::write(live.folder().log(), vec![b'x'; log]).unwrap();
+        fs_err::create_dir_all(live.folder().work().join("deep")).unwrap();
+        fs_err::create_dir_all(live.folder().home()).unwrap();
+        live
+    }
+
+    fn ids(runs: &Runs) -> Vec<String> {
+        runs.list().unwrap().iter().map(|entry| entry.id.as_str()[..8].to_owned()).collect()
+    }
+
+    #[test]
+    fn keeps_the_newest_runs_and_live_ones_however_old() {
+        let place = place();
+        let _oldest = run(&place.runs, "2026-11-01T00:00:00Z", Status::Running, 1);
+        for day in ["02", "03", "04"] {
+            drop(run(&place.runs, &format!("2026-11-{day}T00:00:00Z"), Status::Succeeded, 1));
+        }
+        let limits = Limits { runs: 2, ..Limits::default() };
+        let pruned = place.runs.prune(limits, at("2026-11-04T00:00:00Z")).unwrap();
+        assert_eq!((pruned.runs, pruned.failures.len()), (1, 0));
+        assert_eq!(ids(&place.runs), ["20261104", "20261103", "20261101"]);
+        assert_eq!(fs_err::read_dir(place.runs.root()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn long_logs_push_older_runs_out_but_never_the_newest() {
+        let place = place();
+        for (day, log) in [("01", 10), ("02", 60), ("03", 200)] {
+            drop(run(&place.runs, &format!("2026-11-{day}T00:00:00Z"), Status::Succeeded, log));
+        }
+        let limits = Limits { log_bytes: 100, ..Limits::default() };
+        place.runs.prune(limits, at("2026-11-04T00:00:00Z")).unwrap();
+        assert_eq!(ids(&place.runs), ["20261103"]);
+    }
+
+    #[test]
+    fn the_work_folder_of_a_dead_or_failed_run_goes_after_a_week_and_its_record_stays() {
+        let place = place();
+        let failed = run(&place.runs, "2026-11-01T00:00:00Z", Status::Failed, 1).folder().clone();
+        let dead = run(&place.runs, "2026-11-01T00:00:01Z", Status::Running, 1).folder().clone();
+        let live = run(&place.runs, "2026-11-01T00:00:02Z", Status::Running, 1);
+        assert_eq!(place.runs.prune(Limits::default(), at("2026-11-07T23:00:00Z")).unwrap().works, 0);
+        assert_eq!(place.runs.prune(Limits::default(), at("2026-11-08T01:00:00Z")).unwrap().works, 2);
+        assert!(!failed.work().exists() && !dead.work().exists() && live.folder().work().exists());
+        assert!(!failed.home().exists() && !dead.home().exists() && live.folder().home().exists());
+        assert_eq!(ids(&place.runs).len(), 3);
+    }
+
+    #[test]
+    fn remains_of_crashes_go_and_runs_being_made_stay() {
+        let place = place();
+        drop(run(&place.runs, "2026-11-01T00:00:00Z", Status::Succeeded, 1));
+        let half = place.runs.root().join(".trash-20261101-000000-4f1c2d9a-aaaa");
+        let newborn = place.runs.root().join("20261121-000000-4f1c2d9a-bbbb");
+        fs_err::create_dir_all(half.join("work")).unwrap();
+        fs_err::create_dir_all(&newborn).unwrap();
+        let now = Timestamp::now();
+        place.runs.prune(Limits::default(), now).unwrap();
+        assert!(!half.exists() && newborn.exists());
+        place.runs.prune(Limits::default(), now + SignedDuration::from_hours(2)).unwrap();
+        assert!(!newborn.exists());
+    }
+}

@@ -1,0 +1,164 @@
+//! Which file is the pipeline, and which folder its paths are relative to: Ploomber's own search, on a tree.
+
+use super::{absent, below, is_file};
+use crate::diag::Diagnostic;
+use crate::id::RelPath;
+use crate::repo::{EntryKind, Tree};
+
+/// Where the pipeline is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// The file.
+    pub file: RelPath,
+    /// The folder that sources and products are relative to.
+    pub root: RelPath,
+}
+
+/// How deep other pipelines are looked for, and how many are named.
+const SEARCH_LEVELS: usize = 3;
+const SHOWN: usize = 5;
+
+/// How many folders upwards Ploomber looks.
+const LEVELS: usize = 6;
+
+/// Finds the pipeline of the project in `base`; `named` is the user's own choice.
+pub(super) fn find(tree: &dyn Tree, base: &RelPath, named: Option<&str>) -> Result<Layout, Box<Diagnostic>> {
+    if let Some(named) = named {
+        let path = below_checked(base, named)?;
+        return if is_file(tree, &path) {
+            layout(tree, path)
+        } else {
+            Err(Box::new(
+                missing(&path, format!("the pipeline `{named}` does not exist"))
+                    .help("correct the path; it is relative to the folder that is run"),
+            ))
+        };
+    }
+    if let Some(entry) = setup_cfg(tree, base) {
+        let path = below_checked(base, &entry)?;
+        if is_file(tree, &path) {
+            return layout(tree, path);
+        }
+        let problem = missing(&path, format!("setup.cfg names the entry point `{entry}`, which does not exist"));
+        return Err(Box::new(problem.help("correct `entry-point` below `[ploomber]` in setup.cfg")));
+    }
+    let top = below(base, "pipeline.yaml");
+    let packaged = package_pipeline(tree, base);
+    let setup = is_file(tree, &below(base, "setup.py"));
+    match (is_file(tree, &top), packaged, setup) {
+        (true, Some(other), true) => {
+            let problem = missing(&top, format!("there are two pipelines: `{top}` and `{other}`"));
+            Err(Box::new(problem.help(format!("keep one of them, or rename one, such as `{}`", renamed(&other)))))
+        }
+        (true, _, _) => layout(tree, top),
+        (false, Some(file), true) => layout(tree, file),
+        (false, Some(file), false) => Err(Box::new(no_setup(&file))),
+        (false, None, _) => Err(Box::new(nothing(tree, base, &top))),
+    }
+}
+
+fn nothing(tree: &dyn Tree, base: &RelPath, top: &RelPath) -> Diagnostic {
+    let problem = missing(top, "there is no pipeline.yaml".to_owned());
+    let near =
+        ["pipeline.yml", "pipelines.yaml", "ploomber.yaml"].into_iter().find(|name| is_file(tree, &below(base, name)));
+    match near {
+        Some(name) => {
+            problem.help(format!("rename `{name}` to `pipeline.yaml`, or write `pipeline: {name}` in soopervisor.yaml"))
+        }
+        None => problem.help(match &candidates(tree, base)[..] {
+            [] => "add a pipeline.yaml, or name yours with `pipeline:` in soopervisor.yaml".to_owned(),
+            [only] => format!("there is `{only}`: run it with `--pipeline {only}`"),
+            [first, rest @ ..] => format!(
+                "there are `{first}`{}: choose one with `--pipeline {first}`",
+                rest.iter().fold(String::new(), |text, path| text + &format!(", `{path}`"))
+            ),
+        }),
+    }
+}
+
+/// Files below the folder that are named like pipelines, as somebody who has to choose one would see them.
+fn candidates(tree: &dyn Tree, base: &RelPath) -> Vec<RelPath> {
+    let mut found = Vec::new();
+    let mut folders = vec![base.clone()];
+    for _ in 0..SEARCH_LEVELS {
+        let mut next = Vec::new();
+        for path in folders.iter().flat_map(|folder| tree.list(folder).into_iter().map(|name| folder.join(&name))) {
+            let name = String::from_utf8_lossy(path.file_name()).into_owned();
+            match tree.entry(&path) {
+                Some(EntryKind::Folder) if !name.starts_with('.') => next.push(path),
+                Some(EntryKind::File { .. })
+                    if name.starts_with("pipeline") && name.strip_suffix(".yaml").is_some() =>
+                {
+                    found.push(path.strip_prefix(base).unwrap_or(path));
+                }
+                _ => {}
+            }
+        }
+        folders = next;
+    }
+    found.truncate(SHOWN);
+    found
+}
+
+fn no_setup(file: &RelPath) -> Diagnostic {
+    let problem = missing(file, format!("`{file}` is inside a package, but there is no setup.py"));
+    problem.help("add a setup.py, or move pipeline.yaml to the top of the repository")
+}
+
+fn missing(path: &RelPath, message: String) -> Diagnostic {
+    let (source, span) = absent(path);
+    Diagnostic::error("layout/pipeline", message).at(&source, span)
+}
+
+fn renamed(path: &RelPath) -> String {
+    path.to_string().replace("pipeline.yaml", "pipeline.other.yaml")
+}
+
+fn below_checked(base: &RelPath, named: &str) -> Result<RelPath, Box<Diagnostic>> {
+    let prefix = base.as_str().unwrap_or_default();
+    RelPath::normalise(format!("{prefix}/{named}").trim_start_matches('/')).map_err(|_| {
+        let problem =
+            Diagnostic::error("layout/pipeline", format!("the pipeline `{named}` is outside of the repository"));
+        Box::new(problem.help("name a file below the folder that is run"))
+    })
+}
+
+/// `entry-point` below `[ploomber]`.
+fn setup_cfg(tree: &dyn Tree, base: &RelPath) -> Option<String> {
+    let bytes = tree.read(&below(base, "setup.cfg"), 1 << 20).ok()??;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut inside = false;
+    for line in text.lines().map(str::trim) {
+        if line.starts_with('[') {
+            inside = line == "[ploomber]";
+        } else if let (true, Some((key, value))) = (inside, line.split_once(['=', ':']))
+            && key.trim() == "entry-point"
+            && !value.trim().is_empty()
+        {
+            return Some(value.trim().to_owned());
+        }
+    }
+    None
+}
+
+/// `src/*/pipeline.yaml`, the first by name.
+fn package_pipeline(tree: &dyn Tree, base: &RelPath) -> Option<RelPath> {
+    let src = below(base, "src");
+    let folders = tree.list(&src).into_iter().filter(|name| !name.as_bytes().ends_with(b".egg-info"));
+    folders.map(|name| below(&src.join(&name), "pipeline.yaml")).find(|path| is_file(tree, path))
+}
+
+/// The folder of the file, or the one of setup.py where the pipeline is part of a package.
+fn layout(tree: &dyn Tree, file: RelPath) -> Result<Layout, Box<Diagnostic>> {
+    let folder = file.parent().unwrap_or_default();
+    let in_src = folder.parent().is_some_and(|parent| parent.file_name() == b"src");
+    let mut at = Some(folder.clone());
+    for level in 0..LEVELS {
+        let Some(current) = at else { break };
+        if matches!(tree.entry(&below(&current, "setup.py")), Some(EntryKind::File { .. })) && (level == 0 || in_src) {
+            return Ok(Layout { file, root: current });
+        }
+        at = current.parent();
+    }
+    if in_src { Err(Box::new(no_setup(&file))) } else { Ok(Layout { file, root: folder }) }
+}

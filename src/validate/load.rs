@@ -1,0 +1,230 @@
+//! Reads the files of a project one by one and hands what could be read to the rules.
+
+use std::sync::Arc;
+
+use super::layout::Layout;
+use super::rule::{self, Facts};
+use super::{Options, absent, below, is_file, layout, placeholders, source};
+use crate::diag::{Diagnostic, SourceText, has_errors};
+use crate::id::RelPath;
+use crate::repo::{ReadError, Tree};
+use crate::spec::class;
+use crate::spec::env::{EnvYaml, SNAPSHOT, Scope};
+use crate::spec::yaml::{self, Node, Value};
+use crate::spec::{Environment, Pipeline, Settings, Spanned, environment, settings};
+
+/// A pipeline with everything around it.
+pub(super) struct Loaded {
+    pub entry_point: String,
+    pub pipeline: Pipeline,
+    pub env: Option<EnvYaml>,
+}
+
+/// Reads one YAML file; what is wrong with it is said.
+fn document(tree: &dyn Tree, path: &RelPath, out: &mut Vec<Diagnostic>) -> Option<(Node, Arc<SourceText>)> {
+    let name = path.to_string();
+    let problem = |message: String| {
+        let (source, span) = absent(path);
+        Diagnostic::error("yaml/unreadable", message).at(&source, span)
+    };
+    let bytes = match tree.read(path, yaml::MAX_BYTES as u64) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => {
+            out.push(problem(format!("`{name}` is no file")));
+            return None;
+        }
+        Err(ReadError::TooLong { size, limit }) => {
+            let message = format!("the file has {size} bytes, more than the {limit} that are read");
+            out.push(Diagnostic { code: "yaml/too-large", ..problem(message) });
+            return None;
+        }
+        Err(error) => {
+            out.push(problem(format!("`{name}` cannot be read: {error}")));
+            return None;
+        }
+    };
+    let source = match yaml::decode(&name, &bytes) {
+        Ok(source) => source,
+        Err(error) => {
+            out.push(*error);
+            return None;
+        }
+    };
+    let (node, mut problems) = yaml::parse(&source);
+    out.append(&mut problems);
+    node.map(|node| (node, source))
+}
+
+/// soopervisor.yaml, where there is one.
+pub(super) fn settings(tree: &dyn Tree, root: &RelPath, out: &mut Vec<Diagnostic>) -> Settings {
+    let path = below(root, "soopervisor.yaml");
+    if !is_file(tree, &path) {
+        return Settings::default();
+    }
+    let Some((node, source)) = document(tree, &path, out) else { return Settings::default() };
+    let (settings, mut problems) = settings::read(&node, &source);
+    out.append(&mut problems);
+    settings
+}
+
+/// environment.yml, and its path below `root`.
+pub(super) fn environment(
+    tree: &dyn Tree,
+    root: &RelPath,
+    options: &Options,
+    settings: &Settings,
+    out: &mut Vec<Diagnostic>,
+) -> Option<(Environment, String)> {
+    let named = options.environment.as_deref().or(settings.environment.as_ref().map(Spanned::as_str));
+    let names = named.map_or_else(|| vec!["environment.yml", "environment.yaml"], |named| vec![named]);
+    let found = names.iter().find(|name| RelPath::normalise(name).is_ok_and(|path| is_file(tree, &root.join(&path))));
+    let Some(name) = found else {
+        let path = below(root, names[0]);
+        let (source, span) = absent(&path);
+        let problem = Diagnostic::error("environment/missing", format!("there is no `{}`", names[0])).at(&source, span);
+        out.push(problem.help(environment_help(tree, root)));
+        return None;
+    };
+    let (node, source) = document(tree, &below(root, name), out)?;
+    let (environment, mut problems) = environment::read(&node, &source);
+    out.append(&mut problems);
+    environment.map(|environment| (environment, (*name).to_owned()))
+}
+
+/// What to do, by what else is there.
+fn environment_help(tree: &dyn Tree, root: &RelPath) -> String {
+    let has = |name: &str| is_file(tree, &below(root, name));
+    let above =
+        std::iter::successors(root.parent(), RelPath::parent).find(|at| is_file(tree, &below(at, "environment.yml")));
+    if let Some(above) = above.filter(|_| !has("requirements.txt")) {
+        let inside = root.strip_prefix(&above).unwrap_or_default();
+        let named = if above.is_root() { "the repository's own folder".to_owned() } else { format!("`{above}`") };
+        return format!("there is one in {named}: run that folder with `--pipeline {inside}/pipeline.yaml`");
+    }
+    if has("environment.lock.yml") {
+        "write `environment: environment.lock.yml` in soopervisor.yaml, or add the environment.yml it was made from"
+            .to_owned()
+    } else if has("requirements.txt") {
+        "add environment.yml with `dependencies: [python=3.11, pip, {pip: [-r requirements.txt]}]`".to_owned()
+    } else if has("pixi.lock") || has("pixi.toml") {
+        "write one with `pixi workspace export conda-environment environment.yml`".to_owned()
+    } else {
+        "add environment.yml with `dependencies: [python=3.11, pip, {pip: [ploomber]}]`, or name yours with `environment:` in soopervisor.yaml".to_owned()
+    }
+}
+
+/// The pipeline with env.yaml, its sources and everything the rules say about them.
+pub(super) fn pipeline(
+    tree: &dyn Tree,
+    root: &RelPath,
+    options: &Options,
+    settings: &Settings,
+    out: &mut Vec<Diagnostic>,
+) -> Option<Loaded> {
+    let named = options.pipeline.as_deref().or(settings.pipeline.as_ref().map(Spanned::as_str));
+    let Layout { file, root: base } = match layout::find(tree, root, named) {
+        Ok(layout) => layout,
+        Err(problem) => {
+            out.push(*problem);
+            return None;
+        }
+    };
+    let folder = file.parent().unwrap_or_default();
+    let text = |path: &RelPath| path.as_str().unwrap_or_default().to_owned();
+    let mut scope = Scope::defaults(&text(&folder), &text(&base), &text(root));
+    let env_path = placeholders::find(tree, root, &file, out);
+    let env = env_path.as_ref().and_then(|path| env_file(tree, path, out));
+    let env_unread = env_path.is_some() && env.is_none();
+    if let Some(env) = &env {
+        placeholders::scope(tree, &folder, env, &mut scope, out);
+        if options.sample && env.declares("sample") {
+            scope.set("sample", Value::Bool(true));
+        }
+    }
+    let (node, source) = document(tree, &file, out)?;
+    let mut problems = Vec::new();
+    rule::document(&node, &source, &mut problems);
+    let readable = !has_errors(&problems);
+    out.append(&mut problems);
+    if !readable {
+        return None;
+    }
+    let mut undefined = Vec::new();
+    let expanded = placeholders::expand(&node, &source, &scope, false, &mut undefined);
+    // What an unreadable env.yaml declares is not known; saying that it declares nothing would mislead.
+    out.extend(undefined.into_iter().filter(|found| !env_unread || found.code != "env/undefined"));
+    let mut pipeline = Pipeline::read(expanded, base, &source);
+    import_tasks(tree, &folder, &mut pipeline, &scope, out);
+    let roots = importable(root, &folder, &pipeline.root);
+    let sources = source::load(tree, &mut pipeline, &roots);
+    rule::check_all(
+        &Facts { tree, pipeline: &pipeline, sources: &sources, roots: &roots, env: env.as_ref(), raw: &node },
+        out,
+    );
+    let entry_point = file.strip_prefix(root).unwrap_or(file).to_string();
+    Some(Loaded { entry_point, pipeline, env })
+}
+
+/// Folders that modules are imported from: the one that is run in, the pipeline's, and a package's `src`.
+fn importable(root: &RelPath, folder: &RelPath, base: &RelPath) -> Vec<RelPath> {
+    let mut roots = vec![folder.clone(), root.clone(), base.clone(), below(base, "src")];
+    let mut seen = Vec::new();
+    roots.retain(|path| {
+        let new = !seen.contains(path);
+        seen.push(path.clone());
+        new
+    });
+    roots
+}
+
+/// An env.yaml: anything but a mapping is an error.
+pub(super) fn env_file(tree: &dyn Tree, path: &RelPath, out: &mut Vec<Diagnostic>) -> Option<EnvYaml> {
+    let (root, source) = document(tree, path, out)?;
+    if root.as_map().is_some() {
+        return Some(EnvYaml { root, source });
+    }
+    let message = format!("`{path}` must be a mapping, but holds {}", root.kind());
+    let problem = Diagnostic::error("env/shape", message).at(&source, root.span);
+    out.push(problem.help("write `key: value` lines, or remove the file"));
+    None
+}
+
+fn import_tasks(tree: &dyn Tree, folder: &RelPath, pipeline: &mut Pipeline, scope: &Scope, out: &mut Vec<Diagnostic>) {
+    let Some(from) = pipeline.meta.import_tasks_from.clone() else { return };
+    let prefix = folder.as_str().unwrap_or_default();
+    let path = RelPath::normalise(format!("{prefix}/{}", from.as_str()).trim_start_matches('/')).ok();
+    let Some(path) = path.filter(|path| is_file(tree, path)) else {
+        let problem = Diagnostic::error("pipeline/import", format!("there is no file `{}`", from.value))
+            .at(&pipeline.source, from.span);
+        out.push(problem.help("correct the path; it is relative to pipeline.yaml"));
+        return;
+    };
+    let Some((node, source)) = document(tree, &path, out) else { return };
+    let node = placeholders::expand(&node, &source, scope, false, out);
+    match node.as_seq() {
+        Some(tasks) if !tasks.is_empty() => {
+            rule::task_shapes(tasks, &source, pipeline, out);
+            let first = pipeline.tasks.len();
+            pipeline.add(tasks, &source);
+            // Their sources are relative to the file they stand in, unless they are functions.
+            let folder = path.parent().unwrap_or_default();
+            for task in &mut pipeline.tasks[first..] {
+                let file = task.source.as_mut().filter(|source| {
+                    let ending = class::suffix(source.as_str());
+                    !source.as_str().starts_with('/') && class::SUFFIXES.iter().any(|(known, _)| *known == ending)
+                });
+                if let (Some(file), false) = (file, folder == pipeline.root) {
+                    file.value = format!("{SNAPSHOT}/{folder}/{}", file.value);
+                }
+            }
+        }
+        _ => {
+            let message = format!(
+                "`{path}` must be a list of tasks, but holds {}",
+                if node.is_falsy() { "nothing" } else { node.kind() }
+            );
+            let problem = Diagnostic::error("pipeline/import", message).at(&source, node.span);
+            out.push(problem.help("write the tasks as a list at the top, without `tasks:`"));
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Dotted paths to functions: hooks, clients, serializers, the factory.
+
+use std::sync::Arc;
+
+use super::{Facts, Rule};
+use crate::diag::{Diagnostic, SourceText};
+use crate::spec::suggest;
+use crate::spec::yaml::{Node, Value};
+use crate::validate::source::{Callable, Modules, resolve};
+
+pub(super) const RULE: Rule = Rule {
+    code: "pipeline/dotted-path",
+    about: "hooks, clients, serializers and the factory name functions that exist",
+    check: |facts, out| {
+        let document = &facts.pipeline.document;
+        for key in ["serializer", "unserializer", "on_finish", "on_render", "on_failure", "location"] {
+            if let Some(node) = document.get(key) {
+                path(facts, facts.file(), key, node, out);
+            }
+        }
+        if let Some(clients) = document.get("clients").filter(|clients| !clients.is_falsy()) {
+            match clients.as_map() {
+                Some(pairs) => pairs
+                    .iter()
+                    .filter(|(_, v)| !v.is_null())
+                    .for_each(|(_, v)| path(facts, facts.file(), "clients", v, out)),
+                None => out.push(
+                    Diagnostic::error(RULE.code, format!("`clients` must be a mapping, but is {}", clients.kind()))
+                        .at(facts.file(), clients.span)
+                        .help("write `Class: module.function` lines below it"),
+                ),
+            }
+        }
+        for (task, _) in facts.tasks() {
+            for key in
+                ["serializer", "unserializer", "on_finish", "on_render", "on_failure", "client", "product_client"]
+            {
+                if let Some(node) = task.node.get(key).filter(|node| !node.is_null()) {
+                    path(facts, &task.file, key, node, out);
+                }
+            }
+        }
+    },
+};
+
+fn path(facts: &Facts<'_>, file: &Arc<SourceText>, key: &str, node: &Node, out: &mut Vec<Diagnostic>) {
+    let (dotted, place) = match &node.value {
+        Value::Str(dotted) => (dotted.as_str(), node),
+        Value::Map(_) => match node.get("dotted_path") {
+            Some(inner) if inner.as_str().is_some() => (inner.as_str().unwrap_or_default(), inner),
+            _ => {
+                let problem = Diagnostic::error(RULE.code, format!("`{key}` has no `dotted_path`")).at(file, node.span);
+                return out.push(problem.help("write `dotted_path: module.function` below it"));
+            }
+        },
+        _ => {
+            let problem =
+                Diagnostic::error(RULE.code, format!("`{key}` must be a dotted path, but is {}", node.kind()));
+            return out.push(problem.at(file, node.span).help("write `module.function`"));
+        }
+    };
+    if !dotted.contains("{{") {
+        out.extend(
+            judge(RULE.code, &resolve(facts.tree, facts.roots, dotted, &mut Modules::default()), dotted)
+                .map(|problem| problem.at(file, place.span)),
+        );
+    }
+}
+
+/// What is to be said about a dotted path.
+pub(super) fn judge(code: &'static str, found: &Callable, dotted: &str) -> Option<Diagnostic> {
+    let name = dotted.rsplit('.').next().unwrap_or_default();
+    let first = dotted.split('.').next().unwrap_or_default();
+    match found {
+        Callable::Here(_) | Callable::Unclear => None,
+        Callable::Malformed => {
+            Some(Diagnostic::error(code, format!("`{dotted}` is no dotted path")).help("write `module.function`"))
+        }
+        Callable::NoName { module, functions } => {
+            let help = match suggest::closest(name, functions.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("define `{name}` in `{module}`"),
+            };
+            Some(Diagnostic::error(code, format!("`{module}` defines no `{name}`")).help(help))
+        }
+        Callable::Indented(module) => Some(
+            Diagnostic::error(code, format!("`{module}` defines `{name}` below an `if` or a `try`"))
+                .help("Ploomber reads only functions that start at the left margin; move the condition into it"),
+        ),
+        Callable::Value(module) => Some(
+            Diagnostic::error(code, format!("`{name}` of `{module}` is no function"))
+                .help(format!("write `def {name}(product):`")),
+        ),
+        Callable::Broken { module, line } => Some(
+            Diagnostic::error(code, format!("Python cannot read `{module}`: a bracket in line {line} has no partner"))
+                .help(format!("see for yourself: python -m py_compile {module}")),
+        ),
+        Callable::NoModule(module) => Some(
+            Diagnostic::error(code, format!("there is no module `{module}` in this repository"))
+                .help(format!("add `{}.py`, or correct the path", module.replace('.', "/"))),
+        ),
+        Callable::Elsewhere(modules) => match suggest::closest(first, modules.iter().map(String::as_str)) {
+            // A near miss of a module that is here is a slip; anything else may be installed.
+            Some(near) if strsim::osa_distance(first, near) <= 2 => {
+                let problem = Diagnostic::error(code, format!("there is no module `{first}`"));
+                Some(problem.help(format!("did you mean `{near}`?")))
+            }
+            _ if first == "ploomber" => None,
+            _ => Some(
+                Diagnostic::warning(code, format!("the module `{first}` is not in this repository"))
+                    .help("a package of environment.yml has to provide it"),
+            ),
+        },
+    }
+}

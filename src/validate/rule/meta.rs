@@ -1,0 +1,101 @@
+//! `meta:` of pipeline.yaml.
+
+use super::{Rule, at};
+use crate::spec::yaml::Node;
+use crate::spec::{class, suggest};
+
+pub(super) const RULE: Rule = Rule {
+    code: "pipeline/meta",
+    about: "`meta` has only keys that Ploomber knows, and names classes that exist",
+    check: |facts, out| {
+        let Some((key, meta)) = facts.pipeline.document.entry("meta").filter(|(_, meta)| !meta.is_null()) else {
+            return;
+        };
+        let mut error =
+            |message: String, span, help: String| out.push(at(RULE.code, message, facts.file(), span, help));
+        let Some(pairs) = meta.as_map() else {
+            let empty = meta.is_falsy() && meta.as_seq().is_none();
+            let span = if empty { key.span } else { meta.span };
+            return error(
+                format!("`meta` must be a mapping, but is {}", meta.kind()),
+                span,
+                "write `key: value` lines below it".to_owned(),
+            );
+        };
+        for (key, value) in pairs {
+            let name = key.scalar_text().unwrap_or_default();
+            match name.as_str() {
+                "product_default_class" => classes(value, &mut error),
+                "source_loader" => loader(value, &mut error),
+                "import_tasks_from" if value.as_str().is_none() && !value.is_null() => {
+                    error(
+                        format!("`import_tasks_from` must be a text, but is {}", value.kind()),
+                        value.span,
+                        "name a file".to_owned(),
+                    );
+                }
+                known if KEYS.contains(&known) => {}
+                _ => error(format!("`meta` has no key `{name}`"), key.span, suggest::help(&name, KEYS)),
+            }
+        }
+    },
+};
+
+const KEYS: [&str; 8] = [
+    "extract_upstream",
+    "extract_product",
+    "product_default_class",
+    "product_relative_to_source",
+    "jupyter_hot_reload",
+    "source_loader",
+    "jupyter_functions_as_notebooks",
+    "import_tasks_from",
+];
+
+fn classes(node: &Node, error: &mut dyn FnMut(String, crate::diag::Span, String)) {
+    let Some(pairs) = node.as_map() else {
+        return error(
+            format!("`product_default_class` must be a mapping, but is {}", node.kind()),
+            node.span,
+            "write `TaskClass: ProductClass` lines".to_owned(),
+        );
+    };
+    for (task, product) in pairs {
+        let (task_name, product_name) =
+            (task.scalar_text().unwrap_or_default(), product.scalar_text().unwrap_or_default());
+        if class::task(&task_name).is_none() {
+            let names = class::TASKS.iter().map(|class| class.name);
+            error(format!("there is no task class `{task_name}`"), task.span, suggest::help(&task_name, names));
+        }
+        if !class::PRODUCTS.contains(&product_name.as_str()) {
+            error(
+                format!("there is no product class `{product_name}`"),
+                product.span,
+                suggest::help(&product_name, class::PRODUCTS),
+            );
+        }
+    }
+}
+
+fn loader(node: &Node, error: &mut dyn FnMut(String, crate::diag::Span, String)) {
+    let Some(pairs) = node.as_map() else {
+        return error(
+            format!("`source_loader` must be a mapping, but is {}", node.kind()),
+            node.span,
+            "write `path:` or `module:` below it".to_owned(),
+        );
+    };
+    for (key, _) in pairs {
+        let name = key.scalar_text().unwrap_or_default();
+        if !matches!(name.as_str(), "path" | "module") {
+            error(format!("`source_loader` has no key `{name}`"), key.span, suggest::help(&name, ["path", "module"]));
+        }
+    }
+    if pairs.is_empty() {
+        error(
+            "`source_loader` needs `path` or `module`".to_owned(),
+            node.span,
+            "write `path: FOLDER` below it".to_owned(),
+        );
+    }
+}

@@ -1,0 +1,58 @@
+//! The form of `product:`.
+
+use super::{Rule, at};
+use crate::diag::Span;
+use crate::spec::yaml::{Node, Value};
+
+pub(super) const RULE: Rule = Rule {
+    code: "product/form",
+    about: "a file product is a path or a mapping of paths",
+    check: |facts, out| {
+        for (task, found) in facts.tasks() {
+            let mut error =
+                |message: String, span: Span, help: &str| out.push(at(RULE.code, message, &task.file, span, help));
+            let Some((key, product)) = task.node.entry("product") else {
+                let read = matches!(found, crate::validate::source::Found::Notebook { broken: None, .. });
+                if facts.pipeline.meta.extract_product && read && task.products.is_empty() {
+                    let help = "write `product = {'nb': 'output/report.ipynb'}` in its parameters cell";
+                    error("the source declares no `product`".to_owned(), task.span(), help);
+                }
+                continue;
+            };
+            if task.class.is_none() || facts.pipeline.meta.extract_product {
+                continue;
+            }
+            let file = task.product_class(&facts.pipeline.meta).is_none_or(|class| class == "File");
+            match &product.value {
+                Value::Map(pairs) if pairs.is_empty() => {
+                    error("`product` is empty".to_owned(), key.span, "name what the task makes");
+                }
+                Value::Map(pairs) => pairs.iter().for_each(|(key, value)| one(key, value, file, &mut error)),
+                _ => one(key, product, file, &mut error),
+            }
+        }
+    },
+};
+
+fn one(key: &Node, value: &Node, file: bool, error: &mut dyn FnMut(String, Span, &str)) {
+    match &value.value {
+        Value::Str(text) if file && text.is_empty() => {
+            error("the product has no path".to_owned(), value.span, "name a file");
+        }
+        Value::Str(_) => {}
+        Value::Seq(_) if !file => {}
+        Value::Null => {
+            error("a product must be a path, but nothing stands here".to_owned(), key.span, "name what the task makes");
+        }
+        Value::Seq(_) => error(
+            "a file product cannot be a list".to_owned(),
+            value.span,
+            "write a mapping, one `name: PATH` line for every file; lists are for tables",
+        ),
+        _ => error(
+            format!("a product must be a path, but this is {}", value.kind()),
+            value.span,
+            "put it in quotes if it is a file's name",
+        ),
+    }
+}

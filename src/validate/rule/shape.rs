@@ -1,0 +1,113 @@
+//! The document is a mapping with `tasks`, or a list; tasks are mappings with what they need.
+
+use std::sync::Arc;
+
+use super::{Rule, at};
+use crate::diag::{Diagnostic, SourceText, Span};
+use crate::spec::Pipeline;
+use crate::spec::yaml::Node;
+
+pub(super) const RULE: Rule = Rule {
+    code: "pipeline/shape",
+    about: "the pipeline is a mapping with a list of `tasks`, and every task has a `source` and a `product`",
+    check: |facts, out| {
+        let tasks = facts.pipeline.document.get("tasks").and_then(Node::as_seq).unwrap_or_default();
+        task_shapes(tasks, facts.file(), facts.pipeline, out);
+    },
+};
+
+const EXAMPLE: &str = "start with:\ntasks:\n  - source: scripts/get.py\n    product: output/get.ipynb";
+
+/// Whether anything can be read from the document at all.
+pub(crate) fn document(node: &Node, source: &Arc<SourceText>, out: &mut Vec<Diagnostic>) {
+    let point = Span { len: 0, ..node.span };
+    let mut error = |message: String, span, help: &str| out.push(at(RULE.code, message, source, span, help));
+    if node.is_null() {
+        return error("the pipeline is empty".to_owned(), point, EXAMPLE);
+    }
+    if node.as_seq().is_some() {
+        return;
+    }
+    if node.as_map().is_none() {
+        return error(
+            format!("the pipeline must be a mapping with `tasks`, but is {}", node.kind()),
+            node.span,
+            EXAMPLE,
+        );
+    }
+    match (node.entry("tasks"), node.get("location")) {
+        (None, None) => {
+            let near = node.as_map().unwrap_or_default().iter().find(|(key, _)| {
+                key.as_str().is_some_and(|key| crate::spec::suggest::closest(key, ["tasks"]).is_some())
+            });
+            match near {
+                Some((key, _)) => error("there is no key `tasks`".to_owned(), key.span, "did you mean `tasks`?"),
+                None => error("there is no key `tasks`".to_owned(), point, EXAMPLE),
+            }
+        }
+        (Some((key, tasks)), _) if tasks.is_null() => error("`tasks` is empty".to_owned(), key.span, EXAMPLE),
+        (Some((_, tasks)), _)
+            if tasks.as_seq().is_none()
+                && (!tasks.is_falsy() || tasks.kind() == "a boolean" || tasks.kind() == "a number") =>
+        {
+            let help = "put `- ` before the first key of every task";
+            error(format!("`tasks` must be a list, but is {}", tasks.kind()), tasks.span, help);
+        }
+        _ => {}
+    }
+}
+
+/// Every task is a mapping or a source, and has the keys that it needs.
+pub(crate) fn task_shapes(tasks: &[Node], file: &Arc<SourceText>, pipeline: &Pipeline, out: &mut Vec<Diagnostic>) {
+    let mut error = |message: String, span, help: &str| out.push(at(RULE.code, message, file, span, help));
+    for task in tasks {
+        let text = task.as_str().is_some();
+        if task.as_map().is_none() && !text {
+            error(
+                format!("a task must be a mapping, but this is {}", task.kind()),
+                task.span,
+                "write `- source: FILE`, and `product: FILE` below it",
+            );
+            continue;
+        }
+        let start = task.as_map().and_then(|pairs| pairs.first()).map_or(task.span, |(key, _)| key.span);
+        if !text {
+            match task.entry("source") {
+                None => error(
+                    "this task has no `source`".to_owned(),
+                    start,
+                    "add `source:` with a script, a notebook or a function",
+                ),
+                Some((_, source)) if source.as_str().is_none() => {
+                    error(
+                        format!("`source` must be a text, but is {}", source.kind()),
+                        source.span,
+                        "name a file or a function",
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+        let extract = pipeline.meta.extract_product;
+        match task.entry("product") {
+            None if !extract => {
+                error("this task has no `product`".to_owned(), start, "add `product:` with what the task makes");
+            }
+            Some((key, product)) if extract && !product.is_falsy() => {
+                error(
+                    "a `product` cannot stand here when `extract_product` is on".to_owned(),
+                    key.span,
+                    "remove it, or turn `extract_product` off",
+                );
+            }
+            _ => {}
+        }
+        if let Some((key, _)) =
+            task.entry("upstream").filter(|(_, up)| pipeline.meta.extract_upstream && !up.is_falsy())
+        {
+            let help =
+                "remove it and declare `upstream = [...]` in the source, or add `meta: {extract_upstream: false}`";
+            error("`upstream` cannot stand here when `extract_upstream` is on".to_owned(), key.span, help);
+        }
+    }
+}

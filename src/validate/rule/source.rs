@@ -1,0 +1,80 @@
+//! The files that tasks name: there, readable, and with a parameters cell.
+
+use super::{Rule, at};
+use crate::diag::Diagnostic;
+use crate::id::RelPath;
+use crate::spec::suggest;
+use crate::validate::source::{Found, UpstreamTrouble};
+
+pub(super) const RULE: Rule = Rule {
+    code: "source/file",
+    about: "the files that tasks name exist, can be read, and declare `upstream` in a parameters cell",
+    check: |facts, out| {
+        for (task, found) in facts.tasks() {
+            let span = task.span();
+            let mut error = |message: String, help: String| out.push(at(RULE.code, message, &task.file, span, help));
+            match found {
+                Found::Missing(path) => error(format!("there is no file `{path}`"), nearest(facts.tree, path)),
+                Found::Folder(path) => error(format!("`{path}` is a folder"), "name a file in it".to_owned()),
+                Found::Outside => {
+                    let problem = Diagnostic::warning(RULE.code, "this source lies outside of the repository")
+                        .at(&task.file, span);
+                    out.push(problem.help("the container has only what is in the repository; move it there"));
+                }
+                Found::Unreadable(why) => {
+                    error(format!("the source cannot be read: {why}"), "save it as UTF-8".to_owned());
+                }
+                Found::Notebook { broken: Some(why), path, .. } => {
+                    error(format!("`{path}` cannot be run: {why}"), broken_help(why).to_owned());
+                }
+                Found::Notebook { trouble: Some(trouble), path, .. } => {
+                    error(trouble_message(*trouble, path), trouble_help(*trouble));
+                }
+                Found::Notebook { parameters: false, path, .. } => {
+                    let problem = Diagnostic::warning(RULE.code, format!("`{path}` has no cell tagged `parameters`"));
+                    let help = "Ploomber writes one into the file when it loads the pipeline; add `# + tags=[\"parameters\"]` and `upstream = None`";
+                    out.push(problem.at(&task.file, span).help(help));
+                }
+                _ => {}
+            }
+        }
+    },
+};
+
+fn broken_help(why: &str) -> &'static str {
+    if why.contains("parameters") || why.contains("empty") {
+        "add a cell with the task's code: `# +` on a line of its own, and the code below it"
+    } else {
+        "restore it, or save it again in Jupyter"
+    }
+}
+
+fn trouble_message(trouble: UpstreamTrouble, path: &RelPath) -> String {
+    match trouble {
+        UpstreamTrouble::Missing => format!("the parameters cell of `{path}` does not say `upstream`"),
+        UpstreamTrouble::WrongKind(kind) => format!("`upstream` of `{path}` is {kind}"),
+        UpstreamTrouble::NotLiteral => format!("`upstream` of `{path}` is no literal"),
+        UpstreamTrouble::RList => format!("`upstream` of `{path}` is neither a list nor NULL"),
+    }
+}
+
+fn trouble_help(trouble: UpstreamTrouble) -> String {
+    match trouble {
+        UpstreamTrouble::Missing => "add `upstream = None`, or a list with the names of the tasks it needs",
+        UpstreamTrouble::RList => "write `upstream = list('task')`, or `upstream = NULL`",
+        _ => "write `upstream = ['task']`, or `upstream = None`",
+    }
+    .to_owned()
+}
+
+/// A file of a similar name nearby.
+fn nearest(tree: &dyn crate::repo::Tree, path: &RelPath) -> String {
+    let folder = path.parent().unwrap_or_default();
+    let names: Vec<String> = tree.list(&folder).iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    let wanted = String::from_utf8_lossy(path.file_name()).into_owned();
+    match suggest::closest(&wanted, names.iter().map(String::as_str)) {
+        Some(near) if folder.is_root() => format!("did you mean `{near}`?"),
+        Some(near) => format!("did you mean `{folder}/{near}`?"),
+        None => "create it, or commit it if it is not in Git yet".to_owned(),
+    }
+}

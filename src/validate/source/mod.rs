@@ -1,0 +1,285 @@
+//! Looks into the sources that the tasks name, without running them: what is there, what it needs, what it makes.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::id::RelPath;
+use crate::repo::{EntryKind, ReadError, Tree};
+use crate::spec::class;
+use crate::spec::yaml::{Node, Value};
+use crate::spec::{Pipeline, Spanned, Task};
+
+mod notebook;
+pub(crate) mod python;
+mod template;
+
+pub(crate) use template::Template;
+
+/// Bytes of one source that are read.
+const LIMIT: u64 = 32 * 1024 * 1024;
+
+/// What was found at a task's source.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Nothing can be said: no source, no class, made by a source loader, or known only to the run.
+    Unknown,
+    /// No file.
+    Missing(RelPath),
+    /// A folder.
+    Folder(RelPath),
+    /// A path that leads out of the repository.
+    Outside,
+    /// A file that cannot be read.
+    Unreadable(String),
+    /// A script or a notebook.
+    Notebook {
+        /// Whether there is a parameters cell.
+        parameters: bool,
+        /// Why it is no notebook.
+        broken: Option<String>,
+        /// What is wrong with `upstream = …`.
+        trouble: Option<UpstreamTrouble>,
+        /// Where it lies.
+        path: RelPath,
+    },
+    /// A file with placeholders.
+    Template(Template),
+    /// A function, or why there is none.
+    Function(Callable),
+}
+
+/// What is wrong with the `upstream` variable of a parameters cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UpstreamTrouble {
+    /// Not assigned.
+    Missing,
+    /// A text, a number, ….
+    WrongKind(&'static str),
+    /// Only running could tell.
+    NotLiteral,
+    /// In R, something else than `list(…)` and `NULL`.
+    RList,
+}
+
+/// What is known about a dotted path to something that is called.
+#[derive(Debug, Clone)]
+pub(crate) enum Callable {
+    /// A function of this repository.
+    Here(python::Function),
+    /// Below an `if` or a `try`, where Ploomber cannot read it.
+    Indented(RelPath),
+    /// A number, a text, …: nothing that can be called.
+    Value(RelPath),
+    /// Bound to something else there, or possibly provided by a star import.
+    Unclear,
+    /// The module is here, the name is not in it; with the names of its functions.
+    NoName { module: RelPath, functions: Vec<String> },
+    /// The package is here, the module is not.
+    NoModule(String),
+    /// Nothing here is called so; it may be an installed package. With the modules that are here.
+    Elsewhere(Vec<String>),
+    /// The module cannot be read by Python: a bracket in this line has no partner.
+    Broken { module: RelPath, line: usize },
+    /// Fewer than two parts, or an empty one.
+    Malformed,
+}
+
+/// Looks at every task; fills in upstream and products where the pipeline reads them from the sources.
+pub(crate) fn load(tree: &dyn Tree, pipeline: &mut Pipeline, roots: &[RelPath]) -> Vec<Found> {
+    let mut tasks = std::mem::take(&mut pipeline.tasks);
+    let mut modules = Modules::default();
+    let found = tasks.iter_mut().map(|task| look(tree, pipeline, task, roots, &mut modules)).collect();
+    pipeline.tasks = tasks;
+    found
+}
+
+fn look(tree: &dyn Tree, pipeline: &Pipeline, task: &mut Task, roots: &[RelPath], modules: &mut Modules) -> Found {
+    let (Some(source), Some(class)) = (task.source.clone(), task.class) else { return Found::Unknown };
+    if task.is_function() {
+        let callable = resolve(tree, roots, source.as_str(), modules);
+        if let (Callable::Here(function), true) = (&callable, pipeline.meta.extract_upstream) {
+            task.upstream = spanned(&function.upstream, &source);
+        }
+        return Found::Function(callable);
+    }
+    let by_file = matches!(
+        class.name,
+        "NotebookRunner" | "ScriptRunner" | "ShellScript" | "SQLScript" | "SQLDump" | "SQLTransfer"
+    );
+    if !by_file || pipeline.meta.source_loader || source.as_str().contains("{{") {
+        return Found::Unknown;
+    }
+    let Some(path) = pipeline.inside(source.as_str()) else { return Found::Outside };
+    let text = match (tree.entry(&path), tree.read(&path, LIMIT)) {
+        (Some(EntryKind::Folder | EntryKind::Submodule), _) => return Found::Folder(path),
+        (_, Ok(None)) => return Found::Missing(path),
+        (_, Err(ReadError::TooLong { .. })) => return Found::Unknown,
+        (_, Err(error)) => return Found::Unreadable(error.to_string()),
+        (_, Ok(Some(bytes))) => match String::from_utf8(bytes.to_vec()) {
+            Ok(text) => text,
+            Err(error) => return Found::Unreadable(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to())),
+        },
+    };
+    if !matches!(class.name, "NotebookRunner" | "ScriptRunner") {
+        let template = template::read(&text);
+        if pipeline.meta.extract_upstream {
+            task.upstream = spanned(&template.upstream, &source);
+        }
+        return Found::Template(template);
+    }
+    script(pipeline, task, &source, &text, path)
+}
+
+fn script(pipeline: &Pipeline, task: &mut Task, source: &Spanned<String>, text: &str, path: RelPath) -> Found {
+    let ending = class::suffix(source.as_str());
+    if text.trim().is_empty() {
+        let broken = Some("the file is empty".to_owned());
+        return Found::Notebook { parameters: false, broken, trouble: None, path };
+    }
+    let cell = match notebook::parameters(text, ending) {
+        notebook::Cell::Found(_, true) => {
+            let broken = Some("the parameters cell is the last one, so there is nothing to run".to_owned());
+            return Found::Notebook { parameters: true, broken, trouble: None, path };
+        }
+        notebook::Cell::Found(cell, false) => cell,
+        notebook::Cell::Missing => return Found::Notebook { parameters: false, broken: None, trouble: None, path },
+        notebook::Cell::Broken(why) => {
+            return Found::Notebook { parameters: false, broken: Some(why), trouble: None, path };
+        }
+    };
+    let r = matches!(ending, ".R" | ".r" | ".Rmd");
+    let cell = if r { r_as_python(&cell) } else { cell };
+    let tokens = python::tokens(&cell);
+    let mut trouble = None;
+    if pipeline.meta.extract_upstream {
+        match python::assigned(&tokens, "upstream") {
+            // An R script without the variable has no upstream; a Python one must say so.
+            python::Assigned::Missing => trouble = (!r).then_some(UpstreamTrouble::Missing),
+            python::Assigned::Other => {
+                trouble = Some(if r { UpstreamTrouble::RList } else { UpstreamTrouble::NotLiteral });
+            }
+            python::Assigned::Literal(node) => match names(&node) {
+                Some(names) => task.upstream = spanned(&names, source),
+                None => trouble = (!r).then_some(UpstreamTrouble::WrongKind(node.kind())),
+            },
+        }
+    }
+    if pipeline.meta.extract_product {
+        let node = match python::assigned(&tokens, "product") {
+            python::Assigned::Literal(node) => Some(at(node, source)),
+            _ => None,
+        };
+        task.set_products(node.as_ref(), &pipeline.meta);
+    }
+    Found::Notebook { parameters: true, broken: None, trouble, path }
+}
+
+/// `list('a', "b")` and `NULL` in words that the literal reader knows.
+fn r_as_python(cell: &str) -> String {
+    cell.replace("<-", "=")
+        .replace("NULL", "None")
+        .replace("list(", "set(")
+        .replace("set(", "(")
+        .lines()
+        .map(|line| match line.strip_suffix(')') {
+            Some(open) if open.contains('(') && !open.ends_with(',') && !open.ends_with('(') => format!("{open},)\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect()
+}
+
+fn names(node: &Node) -> Option<Vec<String>> {
+    match &node.value {
+        Value::Null => Some(Vec::new()),
+        Value::Seq(items) => Some(items.iter().filter_map(Node::scalar_text).collect()),
+        Value::Map(pairs) => Some(pairs.iter().filter_map(|(key, _)| key.scalar_text()).collect()),
+        _ => None,
+    }
+}
+
+fn spanned(names: &[String], source: &Spanned<String>) -> Vec<Spanned<String>> {
+    names.iter().map(|name| Spanned::new(name.clone(), source.span)).collect()
+}
+
+/// Moves every part of a node read from a source to where the pipeline names that source.
+fn at(node: Node, source: &Spanned<String>) -> Node {
+    let value = match node.value {
+        Value::Seq(items) => Value::Seq(items.into_iter().map(|item| at(item, source)).collect()),
+        Value::Map(pairs) => Value::Map(pairs.into_iter().map(|(k, v)| (at(k, source), at(v, source))).collect()),
+        other => other,
+    };
+    Node { value, span: source.span, plain: node.plain }
+}
+
+/// Modules that were read already: many tasks are functions of one.
+#[derive(Default)]
+pub(crate) struct Modules(BTreeMap<RelPath, Option<Rc<Module>>>);
+
+struct Module {
+    tokens: Vec<python::Placed>,
+    unbalanced: Option<usize>,
+}
+
+impl Modules {
+    fn read(&mut self, tree: &dyn Tree, path: &RelPath) -> Option<Rc<Module>> {
+        let read = || {
+            let bytes = tree.read(path, LIMIT).ok().flatten()?;
+            let text = String::from_utf8_lossy(&bytes);
+            Some(Rc::new(Module { tokens: python::tokens(&text), unbalanced: python::unbalanced(&text) }))
+        };
+        self.0.entry(path.clone()).or_insert_with(read).clone()
+    }
+}
+
+/// Follows `package.module.function` through the folders that will be importable.
+pub(crate) fn resolve(tree: &dyn Tree, roots: &[RelPath], dotted: &str, known: &mut Modules) -> Callable {
+    let parts: Vec<&str> = dotted.split('.').collect();
+    if parts.len() < 2 || parts.iter().any(|part| part.is_empty()) {
+        return Callable::Malformed;
+    }
+    let (name, modules) = (parts[parts.len() - 1], &parts[..parts.len() - 1]);
+    let file = |root: &RelPath, modules: &[&str], ending: &str| {
+        let path = RelPath::normalise(&format!("{}{ending}", modules.join("/"))).ok().map(|path| root.join(&path))?;
+        tree.entry(&path).map(|kind| (path, kind))
+    };
+    let here = |root: &&RelPath| file(root, &modules[..1], ".py").is_some() || file(root, &modules[..1], "").is_some();
+    let Some(root) = roots.iter().find(here) else { return Callable::Elsewhere(local_modules(tree, roots)) };
+    let Some((path, _)) = file(root, modules, "/__init__.py").or_else(|| file(root, modules, ".py")) else {
+        return if file(root, modules, "").is_some() {
+            Callable::Unclear
+        } else {
+            Callable::NoModule(modules.join("."))
+        };
+    };
+    let Some(module) = known.read(tree, &path) else { return Callable::Unclear };
+    if let Some(line) = module.unbalanced {
+        return Callable::Broken { module: path, line };
+    }
+    match python::binding(&module.tokens, name) {
+        python::Binding::Function(function) => Callable::Here(function),
+        python::Binding::Indented => Callable::Indented(path),
+        python::Binding::Literal => Callable::Value(path),
+        python::Binding::Other | python::Binding::Missing(true) => Callable::Unclear,
+        python::Binding::Missing(false) => {
+            Callable::NoName { module: path, functions: python::functions(&module.tokens) }
+        }
+    }
+}
+
+fn local_modules(tree: &dyn Tree, roots: &[RelPath]) -> Vec<String> {
+    let mut names: Vec<String> = roots
+        .iter()
+        .flat_map(|root| tree.list(root).into_iter().map(move |name| root.join(&name)))
+        .filter_map(|path| {
+            let name = std::str::from_utf8(path.file_name()).ok()?.to_owned();
+            match tree.entry(&path)? {
+                EntryKind::File { .. } => name.strip_suffix(".py").map(str::to_owned),
+                _ => Some(name),
+            }
+        })
+        .filter(|name| !name.starts_with('.') && !matches!(name.as_str(), "setup" | "src"))
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}

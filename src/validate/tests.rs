@@ -1,0 +1,244 @@
+//! Whole small projects in memory, one finding at a time.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::diag::{Severity, has_errors};
+use crate::repo::MemoryTree;
+use crate::spec::ProductKind;
+
+const NOTEBOOK: &str = "# + tags=[\"parameters\"]\nupstream = None\nproduct = None\n\n# +\nx = 1\n";
+
+fn project() -> MemoryTree {
+    MemoryTree::new()
+        .with("environment.yml", "channels: [conda-forge]\ndependencies: [python=3.11]\n")
+        .with("pipeline.yaml", "tasks:\n  - source: a.py\n    product: '{{out}}/a.ipynb'\n")
+        .with("a.py", NOTEBOOK)
+        .with("env.yaml", "sample: false\nout: output\n")
+}
+
+fn run(tree: &MemoryTree) -> Outcome {
+    check(tree, &RelPath::root(), &Options::default())
+}
+
+fn codes(outcome: &Outcome) -> Vec<&'static str> {
+    outcome.diagnostics.iter().map(|found| found.code).collect()
+}
+
+#[test]
+fn gives_tasks_with_products_and_upstream_for_planning() {
+    let tree = project()
+        .with("pipeline.yaml", "tasks:\n  - source: a.py\n    product: {nb: '{{out}}/a.ipynb', data: '{{root}}/d.csv'}\n  - source: b.py\n    product: 'x/{{now}}/b.html'\n")
+        .with("b.py", NOTEBOOK.replace("None\nproduct", "['a']\nproduct"));
+    let outcome = run(&tree);
+    assert_eq!(codes(&outcome), [] as [&str; 0], "{:?}", outcome.diagnostics);
+    let project = outcome.project.unwrap();
+    let [a, b] = &project.pipeline.tasks[..] else { panic!() };
+    let path = |task, product| project.pipeline.product_path(task, product).map(|path| path.to_string());
+    assert_eq!(a.products.iter().map(|p| p.key.as_deref()).collect::<Vec<_>>(), [Some("nb"), Some("data")]);
+    assert_eq!(path(a, &a.products[0]).as_deref(), Some("output/a.ipynb"));
+    assert_eq!(path(a, &a.products[1]).as_deref(), Some("d.csv"));
+    assert_eq!(b.upstream.iter().map(crate::spec::Spanned::as_str).collect::<Vec<_>>(), ["a"]);
+    assert_eq!((b.products[0].kind, b.products[0].known), (ProductKind::File, false));
+    assert_eq!(path(b, &b.products[0]), None);
+    assert!(project.env.unwrap().declares("sample"));
+}
+
+#[test]
+fn products_of_a_project_in_a_folder_lie_in_that_folder() {
+    let tree = MemoryTree::new()
+        .with("sub/environment.yml", "channels: [x]\ndependencies: [python]\n")
+        .with("sub/pipeline.yaml", "tasks:\n  - source: a.py\n    product: ../shared/a.ipynb\n")
+        .with("sub/a.py", NOTEBOOK);
+    let outcome = check(&tree, &RelPath::normalise("sub").unwrap(), &Options::default());
+    assert_eq!(codes(&outcome), [] as [&str; 0], "{:?}", outcome.diagnostics);
+    let pipeline = outcome.project.unwrap().pipeline;
+    let path = pipeline.product_path(&pipeline.tasks[0], &pipeline.tasks[0].products[0]);
+    assert_eq!(path.unwrap().to_string(), "shared/a.ipynb");
+}
+
+#[test]
+fn a_sample_run_sees_sample_as_true() {
+    let tree = project()
+        .with("pipeline.yaml", "tasks:\n  - source: a.py\n    product: \"{{'s' if sample else 'f'}}/a.ipynb\"\n");
+    let product = |sample| {
+        let outcome = check(&tree, &RelPath::root(), &Options { sample, ..Options::default() });
+        outcome.project.unwrap().pipeline.tasks[0].products[0].text.value.clone()
+    };
+    assert_eq!((product(false), product(true)), ("f/a.ipynb".to_owned(), "s/a.ipynb".to_owned()));
+}
+
+#[test]
+fn says_everything_at_once_over_all_files() {
+    let tree = project()
+        .with("environment.yml", "dependencies: [python=>3.9, 'dask[complete]']\n")
+        .with(
+            "pipeline.yaml",
+            "taks: 1\ntasks:\n  - source: nope.py\n    product: x\n    prams: {}\n  - source: a.py\n",
+        )
+        .with("soopervisor.yaml", "projct: x\n");
+    let outcome = run(&tree);
+    for code in [
+        "environment/dependency",
+        "pipeline/unknown-key",
+        "pipeline/shape",
+        "product/notebook",
+        "source/file",
+        "task/unknown-key",
+        "settings/value",
+    ] {
+        assert!(codes(&outcome).contains(&code), "{code} is missing in {:?}", codes(&outcome));
+    }
+}
+
+#[test]
+fn products_outside_of_the_repository_are_warned_about_except_below_output() {
+    let product = |path: &str| {
+        let tree = project()
+            .with("pipeline.yaml", format!("tasks:\n  - source: a.py\n    product: {path}\n"))
+            .with("env.yaml", "sample: 1\n");
+        run(&tree).diagnostics.into_iter().map(|d| (d.code, d.severity)).collect::<Vec<_>>()
+    };
+    assert_eq!(product("/tmp/a.ipynb"), [("product/outside", Severity::Warning)]);
+    assert_eq!(product("../a.ipynb"), [("product/outside", Severity::Warning)]);
+    assert_eq!(product("/output/a.ipynb"), []);
+}
+
+#[test]
+fn a_thousand_tasks_are_checked_quickly() {
+    let mut pipeline = "tasks:\n".to_owned();
+    let mut tree = project();
+    for index in 0..1_000 {
+        writeln!(pipeline, "  - source: scripts/t{index}.py\n    name: task-{index}\n    product:\n      nb: '{{{{out}}}}/{index}.ipynb'\n      data: output/{index}.csv\n    params:\n      n: {index}").unwrap();
+        let upstream = if index == 0 { "None".to_owned() } else { format!("['task-{}']", index - 1) };
+        tree = tree
+            .with(&format!("scripts/t{index}.py"), NOTEBOOK.replace("None\nproduct", &format!("{upstream}\nproduct")));
+    }
+    let tree = tree.with("pipeline.yaml", pipeline);
+    let started = Instant::now();
+    let outcome = run(&tree);
+    let elapsed = started.elapsed();
+    assert!(!has_errors(&outcome.diagnostics), "{:?}", outcome.diagnostics.first());
+    assert_eq!(outcome.project.unwrap().pipeline.tasks.len(), 1_000);
+    // Without optimisation and with neighbours on the machine; optimised it is held to 50 ms.
+    let limit = if cfg!(debug_assertions) { Duration::from_secs(5) } else { Duration::from_millis(50) };
+    assert!(elapsed < limit, "{elapsed:?}");
+    eprintln!("1,000 tasks: {elapsed:?}");
+}
+
+#[test]
+fn upstream_in_a_comment_or_a_docstring_is_none() {
+    let tree = project()
+        .with("pipeline.yaml", "tasks:\n  - source: fns.get\n    product: a.csv\n")
+        .with("fns.py", "def get(product):\n    \"\"\"uses upstream['x']\"\"\"\n    # upstream['y']\n    return \"upstream['z']\"\n")
+        .with("env.yaml", "sample: 1\n");
+    assert_eq!(codes(&run(&tree)), [] as [&str; 0]);
+}
+
+#[test]
+fn links_and_folders_in_place_of_files_are_said_not_followed_into() {
+    let tree = project().with("env.yaml/x", "a folder");
+    assert!(!codes(&run(&tree)).contains(&"yaml/unreadable"));
+    let tree = MemoryTree::new().with("environment.yml/x", "");
+    assert_eq!(codes(&run(&tree)), ["environment/missing", "layout/pipeline"]);
+}
+
+#[test]
+fn a_missing_pipeline_names_the_ones_that_are_there() {
+    let tree = MemoryTree::new()
+        .with("environment.yml", "channels: [x]\ndependencies: [python]\n")
+        .with("basic/pipeline.yaml", "tasks: []\n")
+        .with("deep/er/pipeline.serve.yaml", "tasks: []\n")
+        .with(".hidden/pipeline.yaml", "tasks: []\n")
+        .with("pipeline.md", "");
+    let help = |tree: &MemoryTree| run(tree).diagnostics.into_iter().find_map(|found| found.help).unwrap();
+    assert_eq!(
+        help(&tree),
+        "there are `basic/pipeline.yaml`, `deep/er/pipeline.serve.yaml`: choose one with `--pipeline basic/pipeline.yaml`"
+    );
+    let tree = MemoryTree::new()
+        .with("environment.yml", "channels: [x]\ndependencies: [python]\n")
+        .with("pipeline.git.yaml", "tasks: []\n");
+    assert_eq!(help(&tree), "there is `pipeline.git.yaml`: run it with `--pipeline pipeline.git.yaml`");
+}
+
+#[test]
+fn a_missing_environment_is_looked_for_in_the_folders_above() {
+    let tree = MemoryTree::new()
+        .with("a/environment.yml", "channels: [x]\ndependencies: [python]\n")
+        .with("a/b/pipeline.yaml", "tasks:\n  - source: t.py\n    product: t.ipynb\n")
+        .with("a/b/t.py", NOTEBOOK);
+    let outcome = check(&tree, &RelPath::normalise("a/b").unwrap(), &Options::default());
+    assert_eq!(codes(&outcome), ["environment/missing"]);
+    let help = outcome.diagnostics[0].help.as_deref().unwrap();
+    assert_eq!(help, "there is one in `a`: run that folder with `--pipeline b/pipeline.yaml`");
+}
+
+#[test]
+fn a_pipeline_inside_a_package_is_found_on_disk_as_in_memory() {
+    let files = [
+        ("environment.yml", "channels: [x]\ndependencies: [python]\n"),
+        ("setup.py", "from setuptools import setup\nsetup()\n"),
+        ("src/pkg/pipeline.yaml", "tasks:\n  - source: pkg.tasks.get\n    product: out/a.csv\n"),
+        ("src/pkg/__init__.py", ""),
+        ("src/pkg/tasks.py", "def get(product):\n    pass\n"),
+    ];
+    let memory = files.iter().fold(MemoryTree::new(), |tree, (path, text)| tree.with(path, text));
+    let disk = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = disk.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let disk = crate::repo::Folder::open(disk.path()).unwrap();
+    for tree in [&memory as &dyn Tree, &disk] {
+        let outcome = check(tree, &RelPath::root(), &Options::default());
+        assert_eq!(codes(&outcome), [] as [&str; 0], "{:?}", outcome.diagnostics);
+        assert_eq!(outcome.project.unwrap().entry_point, "src/pkg/pipeline.yaml");
+    }
+}
+
+#[test]
+fn products_below_the_working_folder_of_a_package_lie_where_ploomber_runs() {
+    let tree = MemoryTree::new()
+        .with("p/environment.yml", "channels: [x]\ndependencies: [python]\n")
+        .with("p/setup.py", "from setuptools import setup\nsetup()\n")
+        .with("p/src/pkg/env.yaml", "out: '{{cwd}}'\nbeside: '{{here}}'\n")
+        .with(
+            "p/src/pkg/pipeline.yaml",
+            "tasks:\n  - source: nb/fit.py\n    product: {nb: '{{out}}/a.ipynb', x: '{{beside}}/x', r: out/r.csv}\n",
+        )
+        .with("p/nb/fit.py", NOTEBOOK);
+    let outcome = check(&tree, &RelPath::normalise("p").unwrap(), &Options::default());
+    let pipeline = outcome.project.unwrap_or_else(|| panic!("{:?}", outcome.diagnostics)).pipeline;
+    let task = &pipeline.tasks[0];
+    let paths = task.products.iter().map(|product| pipeline.product_path(task, product).unwrap().to_string());
+    assert_eq!(paths.collect::<Vec<_>>(), ["p/a.ipynb", "p/src/pkg/x", "p/out/r.csv"]);
+}
+
+#[test]
+fn requirement_files_are_read_beside_the_environment_file() {
+    let with = |environment: &str| project().with("environment.yml", environment);
+    let lines = "channels: [x]\ndependencies: [python, pip, {pip: [-r requirements.txt]}]\n";
+    let tree =
+        with(lines).with("requirements.txt", "ploomber\n-r more/dev.txt\n").with("more/dev.txt", "-e .\npandas\n");
+    let outcome = run(&tree);
+    assert_eq!(codes(&outcome), [] as [&str; 0], "{:?}", outcome.diagnostics);
+    let pip = outcome.project.unwrap().pip;
+    assert_eq!((pip.remote.concat(), pip.local.concat()), ("ploomberpandas".to_owned(), "-e .".to_owned()));
+    let outcome = run(&with(lines));
+    assert_eq!(codes(&outcome), ["environment/pip-line"]);
+    assert!(outcome.diagnostics[0].message.contains("no such file"), "{:?}", outcome.diagnostics);
+}
+
+#[test]
+fn every_rule_is_listed_once_with_a_sentence() {
+    let listed = rules();
+    let mut codes: Vec<_> = listed.iter().map(|rule| rule.code).collect();
+    codes.dedup();
+    assert_eq!(codes.len(), listed.len());
+    for rule in listed {
+        assert!(rule.about.len() > 10 && !rule.about.ends_with('.'), "{}", rule.code);
+    }
+}

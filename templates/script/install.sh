@@ -1,0 +1,11 @@
+sv_constraints=()
+[[ ! -r {{ constraints }} ]] || sv_constraints=(--constraint {{ constraints }})
+install() {
+  # pip adds only what the environment lacks; uv would install everything a second time beside it.
+  if python -c 'import pip' 2>/dev/null; then
+    run python -m pip install --user --no-cache-dir --disable-pip-version-check --no-warn-script-location \
+      "${sv_constraints[@]}" "$@"
+  else
+    run {{ uv }} pip install --python python --prefix "$PYTHONUSERBASE" "${sv_constraints[@]}" "$@"
+  fi
+}

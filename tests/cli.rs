@@ -1,0 +1,383 @@
+//! The program as a black box: arguments in, streams and exit code out, with nothing of this machine's environment.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// A home of its own for each test.
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_soopervisor"));
+        command.args(words).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("SOOPERVISOR_HOME", self.path().join("home")).current_dir(self.path()).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A repository with one commit that is a pipeline.
+fn repository(place: &Place) -> std::path::PathBuf {
+    let folder = place.path().join("penguins");
+    fs_err::create_dir_all(&folder).unwrap();
+    assert_eq!(code(&place.run(&["init", "penguins"])), 0);
+    for words in [
+        &["init", "-q"][..],
+        &["add", "."],
+        &["-c", "user.name=Ann", "-c", "user.email=ann@example.org", "commit", "-q", "-m", "first"],
+    ] {
+        let done = Command::new("git").arg("-C").arg(&folder).args(words).env("HOME", place.path()).output().unwrap();
+        assert!(done.status.success(), "{}", stderr(&done));
+    }
+    folder
+}
+
+const VERBS: [&str; 14] = [
+    "run",
+    "validate",
+    "script",
+    "init",
+    "doctor",
+    "runs",
+    "show",
+    "logs",
+    "download",
+    "verify",
+    "channel",
+    "image",
+    "completions",
+    "man",
+];
+
+#[test]
+fn help_of_the_program_and_of_every_verb_is_as_written_down() {
+    let place = Place::new();
+    let help = place.run(&["--help"]);
+    assert_eq!((code(&help), stderr(&help).as_str()), (0, ""));
+    insta::assert_snapshot!("help", stdout(&help));
+    for verb in VERBS {
+        let help = place.run(&[verb, "--help"]);
+        assert_eq!((code(&help), stderr(&help).as_str()), (0, ""), "{verb}");
+        insta::assert_snapshot!(format!("help-{verb}"), stdout(&help));
+    }
+}
+
+#[test]
+fn every_verb_in_the_help_is_covered_here() {
+    let text = stdout(&Place::new().run(&["--help"]));
+    let listed = text.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let listed: Vec<&str> = listed.filter_map(|line| line.split_whitespace().next()).collect();
+    let known = VERBS.into_iter().chain(["help"]).collect::<Vec<_>>();
+    assert_eq!(listed, known);
+}
+
+#[test]
+fn help_does_not_show_what_the_environment_holds() {
+    let place = Place::new();
+    let mut command = place.command(&["run", "--help"]);
+    let output = command.env("SOOPERVISOR_STORAGE", "https://ann:hunter2@host/").output().unwrap();
+    assert!(!stdout(&output).contains("hunter2"));
+}
+
+#[test]
+fn wrong_usage_ends_with_two_and_says_so_on_stderr() {
+    let place = Place::new();
+    let cases: [&[&str]; 13] = [
+        &[],
+        &["--storage", "local:x"],
+        &["run"],
+        &["no/such/folder"],
+        &["valdate", "x"],
+        &["run", ".", "--no-such-option"],
+        &["run", ".", "--timeout", "soon"],
+        &["run", ".", "--memory", "0"],
+        &["run", ".", "--pids", "0"],
+        &["run", ".", "--project", "../evil"],
+        &["run", ".", "--sample", "--full"],
+        &["verify", "abcd"],
+        &["completions", "tcsh2"],
+    ];
+    for words in cases {
+        let output = place.run(words);
+        assert_eq!(code(&output), 2, "{words:?}: {}", stderr(&output));
+        assert!(!stderr(&output).is_empty(), "{words:?}");
+        assert_eq!(stdout(&output), "", "{words:?}");
+    }
+}
+
+#[test]
+fn a_secret_typed_as_a_value_is_refused_and_never_repeated() {
+    let place = Place::new();
+    for words in [["run", ".", "--secret", "TOKEN=hunter2"], ["script", ".", "--secret", "hunter2!"]] {
+        let output = place.run(&words);
+        assert_eq!(code(&output), 2);
+        assert!(stderr(&output).contains("--secret"), "{}", stderr(&output));
+        assert!(!stderr(&output).contains("hunter2") && !stdout(&output).contains("hunter2"));
+    }
+}
+
+#[test]
+fn a_mistyped_verb_and_a_file_get_their_own_answers() {
+    let place = Place::new();
+    let typo = stderr(&place.run(&["docter"]));
+    assert_eq!(
+        typo,
+        "error: there is no folder `docter`\nhelp: did you mean the verb `doctor`? soopervisor doctor --help\n"
+    );
+    fs_err::write(place.path().join("pipeline.yaml"), "").unwrap();
+    let file = stderr(&place.run(&["pipeline.yaml"]));
+    assert!(file.starts_with("error: `pipeline.yaml` is a file") && file.ends_with("help: soopervisor .\n"), "{file}");
+}
+
+#[test]
+fn errors_are_one_json_line_where_json_is_asked_for() {
+    let output = Place::new().run(&["no/such/folder", "--format", "json"]);
+    let error: serde_json::Value = serde_json::from_str(stdout(&output).trim_end()).unwrap();
+    assert_eq!((&error["event"], &error["exit_code"]), (&"error".into(), &2.into()));
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn an_empty_home_has_no_runs_and_says_what_to_do() {
+    let place = Place::new();
+    let runs = place.run(&["runs"]);
+    assert_eq!((code(&runs), stdout(&runs).as_str()), (0, ""));
+    assert!(stderr(&runs).contains("no runs"));
+    let json: serde_json::Value = serde_json::from_str(&stdout(&place.run(&["runs", "--json"]))).unwrap();
+    assert_eq!(json, serde_json::json!({"schema": 1, "runs": []}));
+    for words in [&["show"][..], &["logs"], &["show", "2026"], &["logs", "latest", "-f"]] {
+        let output = place.run(words);
+        assert_eq!(code(&output), 2, "{words:?}");
+        assert!(stderr(&output).contains("help: "), "{words:?}");
+    }
+    assert!(!place.path().join("home").exists(), "looking must not make folders");
+}
+
+#[test]
+fn without_any_home_the_way_out_is_said() {
+    let place = Place::new();
+    let output = place.command(&["runs"]).env_remove("SOOPERVISOR_HOME").output().unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("help: export SOOPERVISOR_HOME="), "{}", stderr(&output));
+}
+
+/// A run's folder, as a process that died left it.
+fn dead_run(place: &Place, id: &str, status: &str) {
+    let folder = place.path().join("home/state/runs").join(id);
+    fs_err::create_dir_all(&folder).unwrap();
+    let record = serde_json::json!({
+        "schema": 1, "id": id, "project": "penguins", "revision": "4f1c2d9a4f1c2d9a4f1c2d9a4f1c2d9a4f1c2d9a",
+        "path": "/home/ann/penguins", "mode": "full", "storage": "local:artifacts", "status": status,
+        "started_at": "2026-11-21T09:30:00Z", "version": "0.1.0", "process": {"pid": 1, "boot": "x", "started": 1},
+    });
+    fs_err::write(folder.join("run.json"), record.to_string()).unwrap();
+    fs_err::write(folder.join("log"), "one\ntwo\n").unwrap();
+    fs_err::write(folder.join("lock"), "").unwrap();
+}
+
+#[test]
+fn runs_are_listed_shown_and_their_logs_printed() {
+    let place = Place::new();
+    dead_run(&place, "20261121-093000-4f1c2d9a-aaaa", "succeeded");
+    dead_run(&place, "20261121-093001-4f1c2d9a-bbbb", "running");
+    insta::assert_snapshot!("runs", stdout(&place.run(&["runs"])));
+    let show = stdout(&place.run(&["show"]));
+    assert!(show.contains("20261121-093001") && show.contains("interrupted"), "{show}");
+    let json: serde_json::Value =
+        serde_json::from_str(&stdout(&place.run(&["show", "20261121-093000", "--json"]))).unwrap();
+    assert_eq!(json["status"], "succeeded");
+    assert_eq!(stdout(&place.run(&["logs", "20261121-093000"])), "one\ntwo\n");
+    // A dead run is not waited for.
+    assert_eq!(stdout(&place.run(&["logs", "-f"])), "one\ntwo\n");
+    let both = place.run(&["show", "2026"]);
+    assert_eq!(code(&both), 2);
+    assert!(stderr(&both).contains("fits 2 runs"), "{}", stderr(&both));
+}
+
+#[test]
+fn a_live_log_is_followed_until_its_run_ends() {
+    use std::io::{Read, Write};
+    let place = Place::new();
+    dead_run(&place, "20261121-093000-4f1c2d9a-aaaa", "running");
+    let folder = place.path().join("home/state/runs/20261121-093000-4f1c2d9a-aaaa");
+    let lock = std::fs::File::open(folder.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut follower = place.command(&["logs", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = follower.stdout.take().unwrap();
+    let mut seen = [0; 8];
+    out.read_exact(&mut seen).unwrap();
+    assert_eq!(&seen, b"one\ntwo\n");
+    assert!(follower.try_wait().unwrap().is_none(), "it must wait for more");
+    let mut log = fs_err::OpenOptions::new().append(true).open(folder.join("log")).unwrap();
+    log.write_all(b"three\n").unwrap();
+    drop(lock);
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "three\n");
+    assert!(follower.wait().unwrap().success());
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let place = Place::new();
+    dead_run(&place, "20261121-093000-4f1c2d9a-aaaa", "succeeded");
+    let log = place.path().join("home/state/runs/20261121-093000-4f1c2d9a-aaaa/log");
+    fs_err::write(log, "x\n".repeat(1 << 20)).unwrap();
+    for words in [&["logs"][..], &["man"], &["completions", "bash"]] {
+        let mut child = place.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((code(&output), stderr(&output).as_str()), (0, ""), "{words:?}");
+    }
+}
+
+#[test]
+fn completions_are_read_by_the_shells_that_are_here() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = place.run(&["completions", shell]);
+        assert_eq!(code(&output), 0, "{shell}");
+        assert!(stdout(&output).contains("on-conflict"), "{shell}");
+    }
+    let file = place.path().join("completions");
+    fs_err::write(&file, stdout(&place.run(&["completions", "bash"]))).unwrap();
+    let parsed = Command::new("bash").arg("-n").arg(&file).output().unwrap();
+    assert!(parsed.status.success(), "{}", stderr(&parsed));
+}
+
+#[test]
+fn manual_pages_are_written_one_a_verb() {
+    let place = Place::new();
+    assert!(stdout(&place.run(&["man"])).contains(".TH soopervisor 1"));
+    assert_eq!(code(&place.run(&["man", "--to", "pages"])), 0);
+    for verb in VERBS {
+        assert!(place.path().join(format!("pages/soopervisor-{verb}.1")).exists(), "{verb}");
+    }
+}
+
+#[test]
+fn init_makes_a_project_and_a_second_time_changes_nothing() {
+    let place = Place::new();
+    let project = place.path().join("penguins");
+    fs_err::create_dir_all(&project).unwrap();
+    insta::assert_snapshot!("init", stdout(&place.run(&["init", "penguins"])));
+    let before = fs_err::read(project.join("pipeline.yaml")).unwrap();
+    let again = stdout(&place.run(&["init", "penguins"]));
+    assert!(!again.contains("wrote") && again.contains("kept     pipeline.yaml"), "{again}");
+    assert_eq!(fs_err::read(project.join("pipeline.yaml")).unwrap(), before);
+    assert_eq!(code(&place.run(&["init", "nowhere"])), 2);
+}
+
+#[test]
+fn doctor_says_each_check_in_words_and_in_json() {
+    let place = Place::new();
+    let words = ["doctor", "--offline", "--storage", "local:artifacts"];
+    let output = place.command(&words).env("DOCKER_HOST", "unix:///nowhere/docker.sock").output().unwrap();
+    let text = stdout(&output);
+    for check in ["git", "container engine", "folders", "disk for runs", "settings", "storage", "clock"] {
+        assert!(text.contains(check), "{check} in {text}");
+    }
+    assert!(text.contains("skipped clock") && text.contains("fail    container engine"), "{text}");
+    assert_ne!(code(&output), 0, "an engine that is not there must not look fine");
+    let json: serde_json::Value =
+        serde_json::from_str(&stdout(&place.run(&["doctor", "--offline", "--json"]))).unwrap();
+    assert!(json["checks"].as_array().unwrap().len() >= 9);
+    let broken = place.run(&["doctor", "--offline", "--storage", "local:/proc/nowhere"]);
+    assert!(stdout(&broken).contains("fail    storage"), "{}", stdout(&broken));
+}
+
+#[test]
+fn what_init_writes_is_valid_and_its_script_is_bash_without_a_storage() {
+    let place = Place::new();
+    repository(&place);
+    let valid = place.run(&["validate", "penguins"]);
+    assert_eq!((code(&valid), stdout(&valid).as_str()), (0, "everything is fine\n"), "{}", stderr(&valid));
+    let script = place.run(&["script", "penguins"]);
+    assert_eq!(code(&script), 0, "{}", stderr(&script));
+    fs_err::write(place.path().join("script.sh"), &script.stdout).unwrap();
+    let parsed = Command::new("bash").arg("-n").arg(place.path().join("script.sh")).output().unwrap();
+    assert!(parsed.status.success() && stdout(&script).contains("ploomber build"), "{}", stderr(&parsed));
+}
+
+#[test]
+fn a_dry_run_tells_the_plan_and_leaves_no_trace() {
+    let place = Place::new();
+    repository(&place);
+    let plan = place.run(&["penguins", "--storage", "local:artifacts", "--dry-run"]);
+    assert_eq!(code(&plan), 0, "{}", stderr(&plan));
+    let text = stdout(&plan);
+    let steps = ["project", "commit", "mode", "pipeline", "image", "build", "collect", "publish"];
+    let at = steps.map(|step| text.find(&format!("\n{step} ")).or(text.starts_with(step).then_some(0)));
+    assert!(at.iter().all(Option::is_some) && at.is_sorted(), "{text}");
+    let json = place.run(&["penguins", "--storage", "local:artifacts", "--dry-run", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout(&json)).unwrap();
+    assert_eq!((&json["schema"], &json["plan"]["storage"]), (&1.into(), &"local:artifacts".into()));
+    assert!(!place.path().join("artifacts").exists() && !place.path().join("home/state").exists());
+}
+
+#[test]
+fn an_invalid_project_ends_with_three() {
+    let place = Place::new();
+    let folder = repository(&place);
+    fs_err::write(folder.join("pipeline.yaml"), "tasks: [{source: missing.py, product: x.ipynb}]\n").unwrap();
+    for words in [&["validate", "penguins"][..], &["penguins", "--storage", "local:a", "--allow-dirty", "--dry-run"]] {
+        let output = place.run(words);
+        assert_eq!(code(&output), 3, "{words:?}: {}{}", stdout(&output), stderr(&output));
+        assert!(!stdout(&output).contains("everything is fine"));
+    }
+}
+
+#[test]
+fn a_storage_without_the_project_ends_with_seven() {
+    let place = Place::new();
+    for verb in ["verify", "download"] {
+        let output = place.run(&[verb, "abcd", "--storage", "local:nothing", "--project", "penguins"]);
+        assert_eq!(code(&output), 7, "{verb}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn settings_that_cannot_be_read_are_named_with_their_line() {
+    let place = Place::new();
+    fs_err::create_dir_all(place.path().join("home")).unwrap();
+    fs_err::write(place.path().join("home/config.yaml"), "image: debian\nimaeg: x\n").unwrap();
+    let output = place.run(&["doctor", "--offline"]);
+    assert_ne!(code(&output), 0);
+    let line = stdout(&output).lines().find(|line| line.contains("settings")).unwrap().to_owned();
+    assert!(line.starts_with("fail") && line.contains("config.yaml"), "{line}");
+}
+
+#[test]
+fn colour_follows_what_was_asked() {
+    let place = Place::new();
+    let plain = stderr(&place.run(&["nowhere"]));
+    let always = stderr(&place.run(&["nowhere", "--color", "always"]));
+    assert!(!plain.contains('\u{1b}') && always.contains('\u{1b}'));
+}

@@ -1,0 +1,374 @@
+//! One suite over every storage: what `Storage` promises, whatever is behind it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fixture_run::{Run, SHA, folder, project};
+use soopervisor::id::RelPath;
+use soopervisor::plan::OnConflict;
+use soopervisor::storage::download::{Request, download};
+use soopervisor::storage::local::Local;
+use soopervisor::storage::object::Object;
+use soopervisor::storage::resolve::resolve;
+use soopervisor::storage::verify::verify;
+use soopervisor::storage::{How, PublishOutcome, Published, Storage, StorageError, key};
+
+#[path = "../fixture_run/mod.rs"]
+mod fixture_run;
+
+/// A storage, and a way to damage what it holds.
+struct Bench {
+    run: Run,
+    storage: Arc<dyn Storage>,
+    operator: Option<opendal::Operator>,
+}
+
+fn path(text: &str) -> RelPath {
+    text.parse().expect("a path")
+}
+
+impl Bench {
+    fn local() -> Self {
+        let run = Run::new();
+        Self { storage: Arc::new(Local::new(run.store()).durable(false)), operator: None, run }
+    }
+
+    fn object(run: Run, operator: opendal::Operator) -> Self {
+        Self { run, storage: Arc::new(Object::new(operator.clone(), "test:".to_owned())), operator: Some(operator) }
+    }
+
+    fn object_memory() -> Self {
+        Self::object(Run::new(), opendal::Operator::new(opendal::services::Memory::default()).expect("memory"))
+    }
+
+    fn object_fs() -> Self {
+        let run = Run::new();
+        let root = run.store().display().to_string();
+        let fs = opendal::services::Fs::default().root(&root);
+        Self::object(run, opendal::Operator::new(fs).expect("a folder"))
+    }
+
+    async fn publish(&self, id: &str, on_conflict: OnConflict) -> Result<Published, StorageError> {
+        self.storage.publish(self.run.publication(id, on_conflict), Arc::new(())).await
+    }
+
+    async fn overwrite(&self, file: &str, bytes: &'static str) {
+        match &self.operator {
+            None => fs_err::write(self.place(file), bytes).expect("written"),
+            Some(operator) => {
+                operator.write(&key::object(&project(), &folder(), &path(file)), bytes).await.expect("written");
+            }
+        }
+    }
+
+    async fn remove(&self, file: &str) {
+        match &self.operator {
+            None => fs_err::remove_file(self.place(file)).expect("removed"),
+            Some(operator) => {
+                operator.delete(&key::object(&project(), &folder(), &path(file))).await.expect("removed");
+            }
+        }
+    }
+
+    fn place(&self, file: &str) -> PathBuf {
+        self.run.store().join("demo").join(SHA).join(file)
+    }
+
+    fn nasty(&self) {
+        for (name, bytes) in [
+            (&b"plain.csv"[..], &b"a,b\n1,2\n"[..]),
+            (b"zero", b""),
+            (b"deep/er/file", b"1"),
+            (b" lead", b"2"),
+            (b"trail ", b"3"),
+            (b"dot.", b"4"),
+            ("été ?*.txt".as_bytes(), b"5"),
+            (b"new\nline", b"6"),
+            (b"\xff\xfe", b"7"),
+            (b"per%20cent", b"8"),
+            (b"back\\slash", b"9"),
+            (b"manifest.json", b"of the pipeline"),
+            (b".x.metadata", b"{\"timestamp\": 1.5, \"params\": {}}"),
+        ] {
+            self.run.product(name, bytes);
+        }
+        self.run.product("big.bin", vec![42; 20 << 20]);
+        fs_err::create_dir(self.run.path("work/empty")).expect("a folder");
+        std::os::unix::fs::symlink("deep/er", self.run.path("work/link")).expect("a link");
+    }
+
+    async fn fetch(
+        &self,
+        to: &Path,
+        globs: &[&str],
+        force: bool,
+    ) -> Result<soopervisor::storage::download::Report, StorageError> {
+        let globs: Vec<String> = globs.iter().map(|glob| (*glob).to_owned()).collect();
+        let request = Request { project: &project(), folder: &folder(), globs: &globs, to, force };
+        download(&*self.storage, &request, &()).await
+    }
+}
+
+async fn publishes_a_nasty_tree_and_gives_it_back(bench: Bench) {
+    bench.nasty();
+    let published = bench.publish("r", OnConflict::Fail).await.expect("published");
+    assert_eq!(published.outcome, PublishOutcome::Created);
+    assert_eq!(bench.storage.projects().await.expect("projects"), [project()]);
+    assert_eq!(bench.storage.folders(&project()).await.expect("folders"), [folder()]);
+    let report = verify(&*bench.storage, &project(), &folder(), &()).await.expect("a report");
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!(report.ok, 16);
+    let to = tempfile::tempdir().expect("a folder");
+    let fetched = bench.fetch(to.path(), &[], false).await.expect("fetched");
+    assert_eq!((fetched.written, fetched.skipped), (16, 0));
+    // `_/manifest.json` is the pipeline's own, moved out of the way.
+    let diff = std::process::Command::new("diff")
+        .args(["-r", "--no-dereference", "-x", "manifest.json", "-x", "_"])
+        .args([bench.run.path("work"), to.path().to_owned()])
+        .output()
+        .expect("diff");
+    assert!(diff.status.success(), "{}", String::from_utf8_lossy(&diff.stdout));
+    assert_eq!(fs_err::read(to.path().join("_/manifest.json")).expect("moved"), b"of the pipeline");
+    let times = |path: &Path| fs_err::metadata(path).expect("a file").modified().expect("a time");
+    assert_eq!(times(&to.path().join("plain.csv")), times(&bench.run.path("work/plain.csv")));
+    let again = bench.fetch(to.path(), &[], false).await.expect("nothing to do");
+    assert_eq!((again.written, again.skipped, again.bytes), (0, 16, 0));
+}
+
+async fn the_same_commit_again_follows_on_conflict(bench: Bench) {
+    bench.run.product("a.csv", "1");
+    bench.run.product(".a.csv.metadata", "{\"timestamp\": 1.5, \"params\": {}}");
+    bench.publish("first", OnConflict::Fail).await.expect("published");
+    let before = bench.storage.manifest(&project(), &folder()).await.expect("a manifest");
+    // Only a clock moved: the same content.
+    bench.run.product(".a.csv.metadata", "{\"timestamp\": 99.5, \"params\": {}}");
+    for on_conflict in [OnConflict::Fail, OnConflict::NewRun] {
+        let again = bench.publish("again", on_conflict).await.expect("the same");
+        assert_eq!((again.outcome, &again.manifest), (PublishOutcome::Identical, &before));
+    }
+    bench.run.product("a.csv", "2");
+    bench.run.product("new.csv", "2");
+    match bench.publish("other", OnConflict::Fail).await {
+        Err(StorageError::Conflict { differences, .. }) => {
+            let found: Vec<_> = differences.first.iter().map(|d| (d.path.to_string(), d.how)).collect();
+            assert_eq!(found, [("a.csv".to_owned(), How::Changed), ("new.csv".to_owned(), How::New)]);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(bench.publish("other", OnConflict::Keep).await.expect("kept").outcome, PublishOutcome::Kept);
+    assert_eq!(bench.storage.manifest(&project(), &folder()).await.expect("a manifest"), before);
+    let beside = bench.publish("other", OnConflict::NewRun).await.expect("beside");
+    assert_eq!((beside.outcome, beside.folder.to_string()), (PublishOutcome::Created, format!("{SHA}-run-other")));
+    let twice = bench.publish("other", OnConflict::NewRun).await.expect("there already");
+    assert_eq!(twice.outcome, PublishOutcome::Identical);
+    assert_eq!(bench.storage.folders(&project()).await.expect("folders").len(), 2);
+}
+
+async fn verify_finds_every_kind_of_damage(bench: Bench) {
+    for name in ["good", "changed", "same-size", "gone"] {
+        bench.run.product(name, "12345");
+    }
+    bench.publish("r", OnConflict::Fail).await.expect("published");
+    bench.overwrite("changed", "longer than before").await;
+    bench.overwrite("same-size", "12354").await;
+    bench.overwrite("extra", "not ours").await;
+    bench.remove("gone").await;
+    let report = verify(&*bench.storage, &project(), &folder(), &()).await.expect("a report");
+    assert_eq!(report.ok, 1);
+    assert_eq!(report.changed, [path("changed"), path("same-size")]);
+    assert_eq!(report.missing, [path("gone")]);
+    assert_eq!(report.extra, [path("extra")]);
+    assert!(!report.is_sound());
+}
+
+async fn download_verifies_and_never_overwrites_silently(bench: Bench) {
+    for name in ["data/a.csv", "data/b.csv", "plots/c.png"] {
+        bench.run.product(name, name);
+    }
+    bench.publish("r", OnConflict::Fail).await.expect("published");
+    let to = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| to.path().join(name);
+    fs_err::create_dir(at("data")).expect("a folder");
+    fs_err::write(at("data/a.csv"), "of the user").expect("a file");
+    match bench.fetch(to.path(), &[], false).await {
+        Err(StorageError::WouldOverwrite { first, total }) => assert_eq!((first, total), (vec![path("data/a.csv")], 1)),
+        other => panic!("{other:?}"),
+    }
+    assert!(!at("plots").exists(), "nothing may be written before the user decided");
+    assert_eq!(bench.fetch(to.path(), &["plots/*"], false).await.expect("fetched").written, 1);
+    assert_eq!(bench.fetch(to.path(), &["*.csv"], true).await.expect("forced").written, 2);
+    assert_eq!(fs_err::read_to_string(at("data/a.csv")).expect("a file"), "data/a.csv");
+    assert!(matches!(bench.fetch(to.path(), &["*.nope"], false).await, Err(StorageError::NothingMatches(_))));
+    bench.overwrite("data/a.csv", "damaged!!!").await;
+    let fresh = tempfile::tempdir().expect("a folder");
+    let damaged = bench.fetch(fresh.path(), &["a.csv"], false).await;
+    assert!(matches!(damaged, Err(StorageError::Corrupt { .. })), "{damaged:?}");
+    assert_eq!(fs_err::read_dir(fresh.path().join("data")).expect("a folder").count(), 0, "no damaged file, no part");
+    bench.remove("data/b.csv").await;
+    let gone = bench.fetch(fresh.path(), &["b.csv"], false).await;
+    assert!(matches!(gone, Err(StorageError::Missing { .. })), "{gone:?}");
+}
+
+async fn download_goes_on_where_it_broke_off(bench: Bench) {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    struct StopAfter(AtomicUsize);
+    impl soopervisor::storage::Progress for StopAfter {
+        fn cancelled(&self) -> bool {
+            self.0.fetch_add(1, Ordering::Relaxed) >= 3
+        }
+    }
+    let bytes: Vec<u8> = (0..40_u32 << 20).map(|at| (at % 251) as u8).collect();
+    bench.run.product("big.bin", &bytes);
+    bench.publish("r", OnConflict::Fail).await.expect("published");
+    let to = tempfile::tempdir().expect("a folder");
+    let request = Request { project: &project(), folder: &folder(), globs: &[], to: to.path(), force: false };
+    let broken = download(&*bench.storage, &request, &StopAfter(AtomicUsize::new(0))).await;
+    assert!(matches!(broken, Err(StorageError::Cancelled)), "{broken:?}");
+    assert!(!to.path().join("big.bin").exists());
+    let rest = download(&*bench.storage, &request, &()).await.expect("fetched");
+    assert!(rest.resumed == 1 && rest.bytes > 0 && rest.bytes < bytes.len() as u64, "{rest:?}");
+    assert!(fs_err::read(to.path().join("big.bin")).expect("a file") == bytes);
+    // A part that was spoilt is noticed and fetched anew.
+    fs_err::remove_file(to.path().join("big.bin")).expect("removed");
+    let broken = download(&*bench.storage, &request, &StopAfter(AtomicUsize::new(0))).await;
+    assert!(broken.is_err());
+    let part = fs_err::read_dir(to.path()).expect("a folder").next().expect("a part").expect("a part").path();
+    fs_err::write(&part, "spoilt").expect("written");
+    download(&*bench.storage, &request, &()).await.expect("fetched anew");
+    assert!(fs_err::read(to.path().join("big.bin")).expect("a file") == bytes);
+}
+
+async fn download_does_not_write_through_links_of_the_target(bench: Bench) {
+    bench.run.product("data/a.csv", "1");
+    bench.publish("r", OnConflict::Fail).await.expect("published");
+    let (to, elsewhere) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    std::os::unix::fs::symlink(elsewhere.path(), to.path().join("data")).expect("a link");
+    for force in [false, true] {
+        assert!(bench.fetch(to.path(), &[], force).await.is_err());
+    }
+    assert_eq!(fs_err::read_dir(elsewhere.path()).expect("a folder").count(), 0);
+}
+
+async fn a_commit_is_found_by_sha_latest_and_branch(bench: Bench) {
+    bench.run.product("a", "1");
+    let dirty = format!("{SHA}-dirty-0123456789ab");
+    let other = SHA.replacen("0123", "0199", 1);
+    for (at, (revision, branch)) in
+        [(SHA, "main"), (other.as_str(), "feature/x"), (dirty.as_str(), "main")].into_iter().enumerate()
+    {
+        let mut publication = bench.run.publication("r", OnConflict::Fail);
+        publication.about.revision = revision.parse().expect("a revision");
+        publication.about.commit = publication.about.revision.commit.clone();
+        publication.about.branch = Some(branch.to_owned());
+        publication.about.ended = jiff::Timestamp::from_second(i64::try_from(at).expect("small")).expect("a time");
+        bench.storage.publish(publication, Arc::new(())).await.expect("published");
+    }
+    let (storage, project) = (&*bench.storage, project());
+    for (wanted, expected) in [
+        (SHA, SHA),
+        (&SHA[..10], SHA),
+        (&SHA[..10].to_uppercase(), SHA),
+        (&dirty, &dirty),
+        ("latest", &dirty),
+        ("main", &dirty),
+        ("feature/x", &other),
+    ] {
+        assert_eq!(resolve(storage, &project, wanted).await.expect(wanted).to_string(), expected, "{wanted}");
+    }
+    assert!(matches!(resolve(storage, &project, "nope").await, Err(StorageError::NoCommit { .. })));
+    assert!(matches!(resolve(storage, &project, "ffff").await, Err(StorageError::NoCommit { .. })));
+    match resolve(storage, &"unknown".parse().expect("a project"), "latest").await {
+        Err(StorageError::NoProject { known, .. }) => assert_eq!(known, [project]),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn an_ambiguous_sha_lists_what_fits(bench: Bench) {
+    bench.run.product("a", "1");
+    let other = SHA.replacen("0123456789", "01234567ff", 1);
+    for revision in [SHA, &other] {
+        let mut publication = bench.run.publication("r", OnConflict::Fail);
+        publication.about.revision = revision.parse().expect("a revision");
+        publication.about.commit = publication.about.revision.commit.clone();
+        bench.storage.publish(publication, Arc::new(())).await.expect("published");
+    }
+    match resolve(&*bench.storage, &project(), "012345").await {
+        Err(error @ StorageError::Ambiguous { .. }) => {
+            let text = error.to_string();
+            assert!(text.contains(SHA) && text.contains(&other), "{text}");
+        }
+        found => panic!("{found:?}"),
+    }
+}
+
+async fn many_at_once_never_mix(bench: Bench) {
+    let runs: Vec<Run> = (0..4).map(|_| Run::new()).collect();
+    let tasks = runs.iter().enumerate().map(|(at, run)| {
+        for name in 0..20 {
+            run.product(format!("f{name}"), format!("{}", at % 2));
+        }
+        bench.storage.publish(run.publication(&format!("run-{at}"), OnConflict::NewRun), Arc::new(()))
+    });
+    let results = futures::future::join_all(tasks).await;
+    for folder in bench.storage.folders(&project()).await.expect("folders") {
+        let report = verify(&*bench.storage, &project(), &folder, &()).await.expect("a report");
+        assert!(report.is_sound(), "{folder}: {report:?}");
+    }
+    // A storage without rename may ask one of them to come again, and may not publish a mixture.
+    for error in results.iter().filter_map(|result| result.as_ref().err()) {
+        assert!(matches!(error, StorageError::Unfinished { .. }) && !bench.storage.keeps_links(), "{error}");
+    }
+}
+
+async fn is_well_and_empty_at_first(bench: Bench) {
+    bench.storage.check().await.expect("well");
+    assert!(bench.storage.projects().await.expect("projects").is_empty());
+    assert!(bench.storage.folders(&project()).await.expect("folders").is_empty());
+    let none = bench.storage.manifest(&project(), &folder()).await;
+    assert!(matches!(none, Err(StorageError::Missing { .. })), "{none:?}");
+}
+
+macro_rules! suite {
+    ($($test:ident),* $(,)?) => {
+        suite!(@ local: $($test)*);
+        suite!(@ object_memory: $($test)*);
+        suite!(@ object_fs: $($test)*);
+    };
+    (@ $storage:ident: $($test:ident)*) => {
+        mod $storage {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test(super::Bench::$storage()).await;
+            })*
+        }
+    };
+}
+
+suite!(
+    publishes_a_nasty_tree_and_gives_it_back,
+    the_same_commit_again_follows_on_conflict,
+    verify_finds_every_kind_of_damage,
+    download_verifies_and_never_overwrites_silently,
+    download_goes_on_where_it_broke_off,
+    download_does_not_write_through_links_of_the_target,
+    a_commit_is_found_by_sha_latest_and_branch,
+    an_ambiguous_sha_lists_what_fits,
+    many_at_once_never_mix,
+    is_well_and_empty_at_first,
+);
+
+#[tokio::test]
+async fn what_a_broken_off_upload_left_is_gone_on_with_or_named() {
+    let bench = Bench::object_memory();
+    bench.run.product("a", "mine");
+    bench.overwrite("a", "mine").await;
+    bench.publish("r", OnConflict::Fail).await.expect("the same bytes are gone on with");
+    let bench = Bench::object_memory();
+    bench.run.product("a", "mine");
+    bench.overwrite("a", "of another run").await;
+    let error = bench.publish("r", OnConflict::Fail).await.expect_err("other bytes");
+    assert!(matches!(&error, StorageError::Unfinished { path, .. } if path.to_string() == "a"), "{error:?}");
+    assert!(bench.storage.folders(&project()).await.expect("folders").is_empty());
+    let beside = bench.publish("r", OnConflict::NewRun).await.expect("beside");
+    assert_eq!(beside.folder.to_string(), format!("{SHA}-run-r"));
+}

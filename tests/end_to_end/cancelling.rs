@@ -1,0 +1,96 @@
+//! Whatever ends a run, nothing is left behind and nothing is half published.
+
+use std::path::PathBuf;
+
+use crate::publishing::{PIPELINE, TASKS};
+use crate::support::{Said, User, eventually, signal};
+
+/// A pipeline that says when it runs and would go on for minutes.
+fn user() -> User {
+    let tasks = TASKS.replace(
+        "    print('writing the first')",
+        "    print('writing the first', flush=True)\n    import time; time.sleep(300)",
+    );
+    User::with(&[("pipeline.yaml", PIPELINE), ("tasks.py", &tasks)])
+}
+
+fn wait_until_it_runs(user: &User) {
+    eventually(180, "the pipeline runs", || {
+        let Ok(runs) = std::fs::read_dir(user.runs()) else { return false };
+        runs.flatten().any(|run| {
+            std::fs::read_to_string(run.path().join("log")).is_ok_and(|log| log.contains("writing the first"))
+        })
+    });
+}
+
+#[test]
+fn ctrl_c_stops_the_container_and_says_so() {
+    let user = user();
+    let child = user.start(&[]);
+    wait_until_it_runs(&user);
+    assert_eq!(user.containers().len(), 1);
+    signal(&child, "INT");
+    Said::from(child.wait_with_output().unwrap()).exits(130).says("cancelled");
+    assert_eq!(user.containers(), [""; 0]);
+    assert_eq!(user.published_folders(), Vec::<PathBuf>::new());
+    user.say(&["show", "latest"]).exits(0).says("cancelled");
+}
+
+#[test]
+fn a_second_ctrl_c_kills_a_pipeline_that_does_not_listen() {
+    let tasks = TASKS.replace("    print('writing the first')", "    import signal, time\n    for number in (signal.SIGTERM, signal.SIGINT): signal.signal(number, signal.SIG_IGN)\n    print('writing the first', flush=True)\n    time.sleep(300)");
+    let user = User::with(&[("pipeline.yaml", PIPELINE), ("tasks.py", &tasks)]);
+    let child = user.start(&[]);
+    wait_until_it_runs(&user);
+    signal(&child, "INT");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let asked = std::time::Instant::now();
+    signal(&child, "INT");
+    Said::from(child.wait_with_output().unwrap()).exits(130);
+    assert!(asked.elapsed().as_secs() < 8, "the second request does not wait for the grace period");
+    assert_eq!(user.containers(), [""; 0]);
+}
+
+#[test]
+fn after_kill_minus_9_the_container_goes_and_the_run_shows_as_interrupted() {
+    let user = user();
+    let mut child = user.start(&[]);
+    wait_until_it_runs(&user);
+    signal(&child, "KILL");
+    child.wait().unwrap();
+    eventually(20, "the container is gone", || user.containers().is_empty());
+    user.say(&["show", "latest"]).exits(0).says("interrupted");
+    assert_eq!(user.published_folders(), Vec::<PathBuf>::new());
+    // The next start heals what is left and does its own work.
+    user.write("tasks.py", TASKS);
+    user.commit("quick");
+    user.run(&[]).exits(0);
+}
+
+#[test]
+fn a_container_that_is_killed_from_outside_is_told_apart() {
+    let user = user();
+    let child = user.start(&[]);
+    wait_until_it_runs(&user);
+    let names = user.containers();
+    let status =
+        std::process::Command::new("docker").arg("kill").args(&names).stdout(std::process::Stdio::null()).status();
+    assert!(status.unwrap().success());
+    Said::from(child.wait_with_output().unwrap()).exits(11).says("killed");
+    assert_eq!(user.containers(), [""; 0]);
+}
+
+#[test]
+fn a_live_run_is_left_alone_by_another_that_starts() {
+    let slow = user();
+    let child = slow.start(&[]);
+    wait_until_it_runs(&slow);
+    let other = crate::publishing::user();
+    other.run(&[]).exits(0);
+    assert_eq!(slow.containers().len(), 1, "the sweep of the other run did not touch it");
+    let mut follower = slow.program(&["logs", "latest"]).output().map(Said::from).unwrap();
+    assert!(follower.text.contains("writing the first"), "{}", follower.text);
+    follower.text.clear();
+    signal(&child, "TERM");
+    Said::from(child.wait_with_output().unwrap()).exits(130);
+}

@@ -1,0 +1,133 @@
+//! What goes wrong is told apart, loses nothing, and says what to do.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::publishing::{PIPELINE, TASKS, user};
+use crate::support::User;
+
+fn user_whose_second_task(does: &str) -> User {
+    let tasks = TASKS.replace(
+        "    Path(product).write_text(Path(upstream['first'])",
+        &format!("    {does}\n    Path(product).write_text(Path(upstream['first'])"),
+    );
+    assert_ne!(tasks, TASKS);
+    User::with(&[("pipeline.yaml", PIPELINE), ("tasks.py", &tasks)])
+}
+
+#[test]
+fn a_failing_task_ends_with_its_card_and_publishes_nothing() {
+    let user = user_whose_second_task("raise ValueError('the data is odd')");
+    user.run(&[]).exits(4).says("second").says("the data is odd").says("soopervisor");
+    assert_eq!(user.published_folders(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(user.containers(), [""; 0]);
+    let said = user.say(&["show", "latest"]).exits(0).says("failed").says("the data is odd");
+    drop(said);
+    let run = std::fs::read_dir(user.runs()).unwrap().next().unwrap().unwrap().path();
+    assert!(run.join("work/output/first.txt").is_file(), "partial outputs are kept, apart from published ones");
+    assert!(std::fs::read_to_string(run.join("log")).unwrap().contains("the data is odd"));
+}
+
+#[test]
+fn memory_time_and_silence_are_told_apart() {
+    let hungry = user_whose_second_task("hold = [bytearray(2**26) for _ in range(64)]");
+    hungry.run(&["--memory", "400m"]).exits(9).says("memory");
+    let slow = user_whose_second_task("import time; [(time.sleep(0.2), print('.', flush=True)) for _ in range(600)]");
+    slow.run(&["--timeout", "20s"]).exits(8).says("--timeout");
+    let silent = user_whose_second_task("import time; time.sleep(120)");
+    silent.run(&["--idle-timeout", "15s"]).exits(8).says("--idle-timeout");
+    for user in [hungry, slow, silent] {
+        assert_eq!(user.published_folders().len(), 0);
+        assert_eq!(user.containers(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_full_disk_inside_is_named() {
+    let user = user_whose_second_task("raise OSError(28, 'No space left on device')");
+    user.run(&[]).exits(10).says("disk");
+}
+
+#[test]
+fn a_missing_product_is_named_with_its_task() {
+    // Ploomber is content when the file is there at the end of the task; a later task takes it away.
+    let user = user_whose_second_task("Path(upstream['first']).rename('gone'); upstream = {'first': 'gone'}");
+    user.run(&[]).exits(6).says("output/first.txt").says("first");
+    assert_eq!(user.published_folders().len(), 0);
+}
+
+#[test]
+fn broken_specs_are_refused_before_anything_starts_with_all_findings() {
+    let user = User::with(&[
+        (
+            "pipeline.yaml",
+            "tasks:\n  - source: tasks.first\n    prodct: a.txt\n  - source: nowhere.py\n    product: b.ipynb\n",
+        ),
+        ("tasks.py", TASKS),
+    ]);
+    let said = user.run(&[]).exits(3).says("pipeline.yaml").says("prodct").says("nowhere.py");
+    assert!(said.text.contains("did you mean") || said.text.contains("product"), "{}", said.text);
+    assert_eq!(user.containers(), [""; 0]);
+}
+
+#[test]
+fn uncommitted_changes_are_refused_with_both_ways_out_and_run_on_demand() {
+    let user = user();
+    user.write("tasks.py", &TASKS.replace("'one\\n'", "'ONE\\n'"));
+    user.run(&[]).exits(3).says("tasks.py").says("commit").says("--allow-dirty");
+    user.run(&["--allow-dirty"]).exits(0);
+    let folder = user.published();
+    assert!(folder.to_string_lossy().contains("-dirty-"), "{folder:?}");
+    assert_eq!(std::fs::read_to_string(folder.join("output/first.txt")).unwrap(), "ONE\n");
+}
+
+#[test]
+fn no_engine_and_no_image_are_exit_code_5() {
+    let user = user();
+    let mut command = user.run_command(&[]);
+    let output = command.env("DOCKER_HOST", "unix:///nowhere/docker.sock").output().unwrap();
+    crate::support::Said::from(output).exits(5).says("nowhere").says("doctor");
+    user.run(&["--image", "localhost:1/none:latest"]).exits(5).says("localhost:1/none:latest");
+}
+
+#[test]
+fn a_storage_that_cannot_be_written_is_found_before_the_run() {
+    let user = user();
+    std::fs::write(user.storage(), "a file, not a folder").unwrap();
+    user.run(&[]).exits(7).says("artifacts").hides("writing the first");
+}
+
+#[test]
+fn an_environment_that_cannot_be_solved_names_the_package() {
+    let user = user();
+    user.write(
+        "environment.yml",
+        "name: x\nchannels:\n  - conda-forge\ndependencies:\n  - python=3.11\n  - nosuchpackage-at-all\n",
+    );
+    user.commit("odd environment");
+    user.run(&[]).exits(3).says("nosuchpackage-at-all");
+}
+
+#[test]
+fn a_failing_import_gets_a_diagnosis() {
+    let user = user_whose_second_task("import torch_of_somebody_else");
+    user.run(&[]).exits(4).says("torch_of_somebody_else").says("environment.yml");
+}
+
+#[test]
+fn without_a_network_the_pipeline_reaches_nothing() {
+    let probe = "import socket; socket.setdefaulttimeout(5); socket.create_connection(('1.1.1.1', 53))";
+    let user = user_whose_second_task(probe);
+    user.run(&["--network", "none"]).exits(4).says("unreachable");
+}
+
+#[test]
+fn the_container_is_hardened() {
+    let probe = "import os; status = open('/proc/self/status').read(); print(status); assert os.getuid() != 0; assert 'CapEff:\\t0000000000000000' in status; assert 'NoNewPrivs:\\t1' in status; assert not os.path.exists('/var/run/docker.sock')";
+    let user = user_whose_second_task(probe);
+    user.run(&[]).exits(0);
+    let owner =
+        std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(user.published().join("output/first.txt")).unwrap());
+    let me = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(user.repo()).unwrap());
+    assert_eq!(owner, me, "what is published belongs to the user");
+    assert_eq!(std::fs::metadata(user.runs()).unwrap().permissions().mode() & 0o077, 0, "runs are private");
+}

@@ -1,0 +1,12 @@
+//! The whole line with real parts: real repositories, the real program, a real engine, real Ploomber.
+//!
+//! Needs a container engine, the runner image and a conda channel that answers (`make setup`); fails without.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod afterwards;
+mod cancelling;
+mod failing;
+mod publishing;
+mod secrets;
+mod support;

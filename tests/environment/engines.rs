@@ -1,0 +1,171 @@
+//! Engines for tests: one that must not be touched, and one that plays the builder on the host.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use soopervisor::engine::{
+    Control, Engine, EngineError, EngineInfo, ExecSpec, Exit, Image, OutputSink, Session, SessionSpec, Stream, Swept,
+};
+use tokio::sync::Notify;
+
+/// What the builder does when the install script arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Play {
+    /// Installs ploomber and writes a lock, as uv would.
+    Install,
+    /// Fails to resolve with wheels only; works with source builds.
+    NeedsSource,
+    /// Fails to resolve in any way.
+    Unresolvable,
+    /// Says that the disk is full.
+    DiskFull,
+    /// Never ends.
+    Hang,
+}
+
+/// Writable mounts of one container: host folder, path inside.
+pub(crate) type Writable = Vec<(PathBuf, String)>;
+
+/// Counts what it was asked for.
+pub(crate) struct Builder {
+    pub(crate) play: Play,
+    pub(crate) started: Arc<AtomicUsize>,
+    pub(crate) closed: Arc<AtomicUsize>,
+    /// Guest paths of writable mounts, container by container.
+    pub(crate) writable: Arc<std::sync::Mutex<Vec<Writable>>>,
+}
+
+impl Builder {
+    pub(crate) fn new(play: Play) -> Self {
+        Self { play, started: Arc::default(), closed: Arc::default(), writable: Arc::default() }
+    }
+}
+
+#[async_trait]
+impl Engine for Builder {
+    async fn info(&self) -> Result<EngineInfo, EngineError> {
+        Err(EngineError::Unavailable { tried: "a test".to_owned() })
+    }
+
+    async fn find_image(&self, _: &str) -> Result<Option<Image>, EngineError> {
+        Ok(None)
+    }
+
+    async fn ensure_image(&self, _: &str, _: &mut (dyn FnMut(String) + Send)) -> Result<Image, EngineError> {
+        Err(EngineError::Unavailable { tried: "a test".to_owned() })
+    }
+
+    async fn shares_files(&self, _: &Path, _: &str) -> Result<bool, EngineError> {
+        Ok(true)
+    }
+
+    async fn start(&self, spec: SessionSpec) -> Result<Box<dyn Session>, EngineError> {
+        self.started.fetch_add(1, Ordering::SeqCst);
+        let writable = spec.mounts.iter().filter(|mount| mount.writable);
+        let writable = writable.map(|mount| (mount.host.0.clone(), mount.guest.0.clone())).collect();
+        self.writable.lock().unwrap().push(writable);
+        let stop = Arc::new(Stop { asked: Notify::new() });
+        Ok(Box::new(Container { spec, play: self.play, closed: Arc::clone(&self.closed), stop }))
+    }
+
+    async fn sweep(&self) -> Result<Vec<Swept>, EngineError> {
+        Ok(Vec::new())
+    }
+}
+
+struct Container {
+    spec: SessionSpec,
+    play: Play,
+    closed: Arc<AtomicUsize>,
+    stop: Arc<Stop>,
+}
+
+struct Stop {
+    asked: Notify,
+}
+
+#[async_trait]
+impl Control for Stop {
+    async fn stop(&self, _: Duration) -> Result<(), EngineError> {
+        self.kill().await
+    }
+    async fn kill(&self) -> Result<(), EngineError> {
+        self.asked.notify_one();
+        Ok(())
+    }
+}
+
+impl Container {
+    /// What uv leaves behind.
+    fn install(&self, script: &str) -> std::io::Result<()> {
+        let root = self.spec.mounts.iter().find(|mount| mount.guest.0 == "/opt/sv").unwrap().host.0.clone();
+        let id = script.split("/opt/sv/build/").nth(1).and_then(|rest| rest.split('/').next()).unwrap();
+        let info = root.join("e").join(id).join("lib/python3.11/site-packages/ploomber-0.23.3.dist-info");
+        std::fs::create_dir_all(&info)?;
+        std::fs::write(info.join("INSTALLER"), "uv")?;
+        std::fs::write(root.join("build").join(id).join("lock.txt"), "ploomber==0.23.3 \\\n    --hash=sha256:ab\n")
+    }
+}
+
+#[async_trait]
+impl Session for Container {
+    fn name(&self) -> &'static str {
+        "test"
+    }
+
+    fn control(&self) -> Arc<dyn Control> {
+        Arc::clone(&self.stop) as Arc<dyn Control>
+    }
+
+    async fn exec(&mut self, spec: ExecSpec, sink: &mut dyn OutputSink) -> Result<Exit, EngineError> {
+        let wheels_only = spec.script.contains("--only-binary :all:");
+        let (code, words) = match self.play {
+            Play::Hang => {
+                self.stop.asked.notified().await;
+                (137, "")
+            }
+            Play::NeedsSource if wheels_only => (41, "no usable wheels\n"),
+            Play::Unresolvable => (41, "Because nosuch was not found\nhttps://me:pw@index.example.com said so\n"),
+            Play::DiskFull => (42, "error: No space left on device (os error 28)\n"),
+            Play::Install | Play::NeedsSource => (0, "Installed 1 package\n"),
+        };
+        if code == 0 {
+            self.install(&spec.script).unwrap();
+        }
+        sink.output(Stream::Stderr, words.as_bytes()).await;
+        Ok(Exit { code, oom_killed: false, peak_memory_bytes: None })
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), EngineError> {
+        self.closed.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+/// Panics when anything is asked of it.
+pub(crate) struct Untouchable;
+
+#[async_trait]
+impl Engine for Untouchable {
+    async fn info(&self) -> Result<EngineInfo, EngineError> {
+        panic!("the engine was asked for its info")
+    }
+    async fn find_image(&self, _: &str) -> Result<Option<Image>, EngineError> {
+        panic!("the engine was asked for an image")
+    }
+    async fn ensure_image(&self, _: &str, _: &mut (dyn FnMut(String) + Send)) -> Result<Image, EngineError> {
+        panic!("the engine was asked for an image")
+    }
+    async fn shares_files(&self, _: &Path, _: &str) -> Result<bool, EngineError> {
+        panic!("the engine was asked for a probe")
+    }
+    async fn start(&self, _: SessionSpec) -> Result<Box<dyn Session>, EngineError> {
+        panic!("the engine was asked for a container")
+    }
+    async fn sweep(&self) -> Result<Vec<Swept>, EngineError> {
+        panic!("the engine was asked to sweep")
+    }
+}

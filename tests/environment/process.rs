@@ -1,0 +1,163 @@
+//! The real program, killed and raced while it builds: with a channel whose `python` takes its time and whose
+//! `ploomber` is three lines of shell, so that only the environment is under test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::channel::{self, Package};
+
+const PYTHON: &str = "#!/bin/sh\ncase \" $* \" in *' compileall '*) sleep 4 ;; esac\n";
+const PLOOMBER: &str = "#!/bin/sh\ncat \"$SOOPERVISOR_CONSTRAINTS\" /soopervisor/activate.sh >/dev/null || exit 9\n\
+                        mkdir -p output && echo one > output/first.txt\n";
+const ENVIRONMENT: &str = "channels: [conda-forge]\ndependencies: [python=3.11, pip, ploomber]\n";
+const PIPELINE: &str = "tasks:\n  - source: tasks.first\n    product: output/first.txt\n";
+
+/// One user: a home, a repository and a channel of his own.
+struct User {
+    folder: tempfile::TempDir,
+}
+
+impl User {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let package = |name, version, depends, files| Package { name, version, depends, files };
+        let python = [("bin/python", PYTHON), ("lib/python3.11/os.py", "")];
+        channel::write(
+            &folder.path().join("channel"),
+            &[
+                package("python", "3.11.7", &[], &python),
+                package("pip", "24.0", &["python"], &[("bin/pip", "#!/bin/sh\n")]),
+                package("ploomber", "0.23.3", &["python"], &[("bin/ploomber", PLOOMBER)]),
+            ],
+        );
+        let repo = folder.path().join("repo");
+        fs::create_dir(&repo).unwrap();
+        fs::write(folder.path().join("uv"), "never run").unwrap();
+        fs::write(repo.join("environment.yml"), ENVIRONMENT).unwrap();
+        fs::write(repo.join("pipeline.yaml"), PIPELINE).unwrap();
+        fs::write(repo.join("tasks.py"), "def first(product):\n    pass\n").unwrap();
+        for args in [&["init", "-q"][..], &["add", "-A"], &["commit", "-q", "-m", "first"]] {
+            let fixed = ["-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"];
+            assert!(Command::new("git").args(fixed).args(args).current_dir(&repo).status().unwrap().success());
+        }
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A run that publishes to a folder of that name.
+    fn command(&self, storage: &str) -> Command {
+        // The shell only sets the mask; `exec` leaves the program under the number that we know.
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask \"$MASK\" && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_soopervisor")]);
+        command.args(["run", "-v", "repo", "--storage", &format!("local:{storage}")]);
+        command.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mirrors = format!("conda-forge={}", self.path("channel").display());
+        command.env("SOOPERVISOR_HOME", self.path("home")).env("SOOPERVISOR_CONDA_MIRRORS", mirrors);
+        command.env("SOOPERVISOR_UV", self.path("uv")).env("PIP_CONFIG_FILE", "/dev/null").env("MASK", "022");
+        command
+    }
+
+    /// Names of containers of this user's runs, in any state.
+    fn containers(&self) -> Vec<String> {
+        let output = Command::new("docker").args(["ps", "-a", "--format", "{{.Names}}"]).output().unwrap();
+        assert!(output.status.success(), "these tests need a container engine: `make setup` installs and starts one");
+        let runs: Vec<String> = names(&self.path("home/state/runs"));
+        let all = String::from_utf8_lossy(&output.stdout).into_owned();
+        all.lines().filter(|name| runs.iter().any(|run| name.contains(run))).map(str::to_owned).collect()
+    }
+
+    fn keys(&self) -> Vec<String> {
+        names(&self.path("home/cache/env/keys"))
+    }
+
+    fn published(&self, storage: &str) -> bool {
+        let folders = names(&self.path(storage).join("repo"));
+        folders.iter().any(|folder| {
+            let file = self.path(storage).join("repo").join(folder).join("output/first.txt");
+            fs::read_to_string(file).is_ok_and(|text| text == "one\n")
+        })
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
+}
+
+fn text(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
+}
+
+#[track_caller]
+fn eventually(what: &str, check: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !check() {
+        assert!(since.elapsed() < Duration::from_mins(2), "not within two minutes: {what}");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
+
+#[track_caller]
+fn succeeds(child: Child) -> String {
+    let output = child.wait_with_output().unwrap();
+    let text = text(&output);
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+#[test]
+fn kill_nine_during_a_build_leaves_no_container_and_the_next_run_builds_anew() {
+    let user = User::new();
+    let mut child = user.command("out").spawn().unwrap();
+    eventually("the builder runs", || user.containers().iter().any(|name| name.contains("-build-")));
+    child.kill().unwrap();
+    let died = child.wait_with_output().unwrap();
+    assert!(!died.status.success() && user.keys().is_empty(), "{}", text(&died));
+    eventually("the builder is gone", || user.containers().is_empty());
+    let said = succeeds(user.command("out").spawn().unwrap());
+    assert!(said.contains("building the environment"), "{said}");
+    assert!(user.published("out") && user.keys().len() == 1);
+    assert_eq!(user.containers(), Vec::<String>::new());
+    let again = succeeds(user.command("out").spawn().unwrap());
+    assert!(!again.contains("building the environment") && again.contains("reused"), "{again}");
+}
+
+#[test]
+fn two_programs_that_want_one_environment_build_it_once() {
+    let user = User::new();
+    let (one, two) = (user.command("one").spawn().unwrap(), user.command("two").spawn().unwrap());
+    let said = succeeds(one) + &succeeds(two);
+    assert_eq!(said.matches("building the environment").count(), 1, "{said}");
+    assert_eq!(said.matches("waiting for it").count(), 1, "{said}");
+    assert_eq!(user.keys().len(), 1);
+    assert!(user.published("one") && user.published("two"));
+}
+
+#[test]
+fn a_strict_umask_makes_no_environment_that_a_run_cannot_read() {
+    let user = User::new();
+    succeeds(user.command("out").env("MASK", "077").spawn().unwrap());
+    assert!(user.published("out"));
+}
+
+#[test]
+fn an_environment_that_nobody_used_for_a_month_goes_when_another_is_built() {
+    let user = User::new();
+    succeeds(user.command("out").spawn().unwrap());
+    let store = user.path("home/cache/env");
+    let key = store.join("keys").join(&user.keys()[0]);
+    let long_ago = std::time::SystemTime::now() - Duration::from_hours(31 * 24);
+    fs::File::options().append(true).open(&key).unwrap().set_modified(long_ago).unwrap();
+    let other = user.path("repo/environment.yml");
+    fs::write(&other, format!("{ENVIRONMENT}variables: {{A: b}}\n")).unwrap();
+    let said = succeeds(user.command("out").arg("--allow-dirty").spawn().unwrap());
+    assert!(said.contains("unused for 31 days"), "{said}");
+    assert!(!key.exists() && user.keys().len() == 1);
+    let prefixes = names(&store.join("e"));
+    assert_eq!(prefixes.len(), 2, "one prefix and its activation: {prefixes:?}");
+}

@@ -1,0 +1,328 @@
+//! Store behaviour with a folder channel and an engine that plays the builder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use soopervisor::engine::Engine;
+use soopervisor::environment::{Config, EnvironmentError, Inputs, Prepared, RawEnvironment, Request, Store};
+use soopervisor::id::RunId;
+use soopervisor::spec::pip;
+use tokio_util::sync::CancellationToken;
+
+use crate::channel::{self, PLACEHOLDER, Package};
+use crate::engines::{Builder, Play, Untouchable};
+
+struct Fixture {
+    folder: tempfile::TempDir,
+    config: Config,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let script = format!("#!{PLACEHOLDER}/bin/sh\necho {PLACEHOLDER}\n");
+        channel::write(
+            &folder.path().join("channel"),
+            &[
+                Package {
+                    name: "python",
+                    version: "3.11.7",
+                    depends: &["__glibc >=2.17"],
+                    files: &[("bin/python", &script)],
+                },
+                Package { name: "pip", version: "24.0", depends: &["python"], files: &[("bin/pip", &script)] },
+                Package {
+                    name: "activates",
+                    version: "1",
+                    depends: &[],
+                    files: &[("etc/conda/activate.d/a.sh", "export ACTIVATED=1\n")],
+                },
+                Package {
+                    name: "posts",
+                    version: "1",
+                    depends: &[],
+                    files: &[("bin/.posts-post-link.sh", "touch \"$PREFIX/posted\"\n")],
+                },
+            ],
+        );
+        let mut config = Config::new(folder.path().join("store"));
+        "linux-64".clone_into(&mut config.platform);
+        let uv = folder.path().join("uv");
+        fs::write(&uv, "never run").unwrap();
+        config.uv = Some(uv);
+        config.mirrors.insert("conda-forge".to_owned(), vec![folder.path().join("channel").display().to_string()]);
+        Self { folder, config }
+    }
+
+    fn inputs(&self, conda: &[&str], lines: &[&str]) -> Inputs {
+        let raw = RawEnvironment {
+            channels: Some(vec!["conda-forge".to_owned()]),
+            conda: conda.iter().map(|text| (*text).to_owned()).collect(),
+            pip: pip::split(lines, &mut |_| Err("none".to_owned())).unwrap(),
+            ..RawEnvironment::default()
+        };
+        Inputs::new(&raw, &self.config, &|_| None).unwrap()
+    }
+
+    fn store(&self) -> Store {
+        Store::open(&self.config.root).unwrap()
+    }
+
+    async fn ensure(&self, inputs: &Inputs, engine: &dyn Engine) -> Result<Prepared, EnvironmentError> {
+        self.ensure_until(inputs, engine, &CancellationToken::new()).await
+    }
+
+    async fn ensure_until(
+        &self,
+        inputs: &Inputs,
+        engine: &dyn Engine,
+        cancel: &CancellationToken,
+    ) -> Result<Prepared, EnvironmentError> {
+        let run: RunId = "20260101-000000-aaaaaaaa-test".parse().unwrap();
+        let request = Request { inputs, config: &self.config, engine, image: "image", run: &run };
+        self.store().ensure(&request, &mut |_| {}, cancel).await
+    }
+
+    /// Everything below `e/` and `bench/` that is a prefix or belongs to one.
+    fn leftovers(&self) -> Vec<PathBuf> {
+        let root = self.config.root.canonicalize().unwrap();
+        let bench = root.join("bench");
+        let mut found = entries(&root.join("e"));
+        found.extend(entries(&bench.join("shared/e")));
+        found.extend(entries(&bench.join("shared/build")));
+        found.extend(entries(&bench).into_iter().filter(|path| !path.ends_with("shared")));
+        found
+    }
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_once_then_answers_offline_without_the_engine() {
+    let mut fixture = Fixture::new();
+    let inputs = fixture.inputs(&["python=3.11", "activates"], &["ploomber"]);
+    let built = fixture.ensure(&inputs, &Builder::new(Play::Install)).await.unwrap();
+    assert!(!built.reused);
+    assert_eq!(built.ploomber, "0.23.3");
+    assert!(built.guest_prefix.starts_with("/opt/sv/e/") && built.guest_prefix.len() < 127);
+    let pip = fs::read_to_string(built.host_prefix.join("bin/pip")).unwrap();
+    assert_eq!(pip, format!("#!{0}/bin/sh\necho {0}\n", built.guest_prefix));
+    let activation = fs::read_to_string(&built.activation).unwrap();
+    assert!(activation.contains(&format!("{}/etc/conda/activate.d/a.sh", built.guest_prefix)));
+    assert_eq!(built.lock["python"], "3.11.7");
+    assert_eq!(built.lock["pip"][0]["hashes"][0], "sha256:ab");
+    let url = built.lock["conda"][0]["url"].as_str().unwrap();
+    assert!(url.starts_with("https://conda.anaconda.org/conda-forge/linux-64/"), "{url}");
+
+    fs::remove_dir_all(fixture.folder.path().join("channel")).unwrap();
+    fixture.config.uv = None;
+    let again = fixture.ensure(&inputs, &Untouchable).await.unwrap();
+    assert!(again.reused);
+    assert_eq!((again.host_prefix, again.lock, again.notes), (built.host_prefix, built.lock, built.notes));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_at_once_build_one_environment() {
+    let fixture = Fixture::new();
+    let inputs = fixture.inputs(&["python"], &["ploomber"]);
+    let engine = Builder::new(Play::Install);
+    let (a, b) = tokio::join!(fixture.ensure(&inputs, &engine), fixture.ensure(&inputs, &engine));
+    let (a, b) = (a.unwrap(), b.unwrap());
+    assert_eq!(a.host_prefix, b.host_prefix);
+    assert!(a.reused != b.reused);
+    assert_eq!(engine.started.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_removes_the_container_and_the_half_built_prefix() {
+    let fixture = Fixture::new();
+    let inputs = fixture.inputs(&["python"], &["ploomber"]);
+    let engine = Builder::new(Play::Hang);
+    let cancel = CancellationToken::new();
+    let stopper = async {
+        while engine.started.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        cancel.cancel();
+    };
+    let (result, ()) = tokio::join!(fixture.ensure_until(&inputs, &engine, &cancel), stopper);
+    assert!(matches!(result, Err(EnvironmentError::Cancelled)), "{result:?}");
+    assert_eq!(engine.closed.load(Ordering::SeqCst), 1);
+    assert_eq!(fixture.leftovers(), Vec::<PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_died_is_built_anew_and_its_rest_is_swept() {
+    let fixture = Fixture::new();
+    let inputs = fixture.inputs(&["python"], &["ploomber"]);
+    let hanging = Builder::new(Play::Hang);
+    let died = tokio::time::timeout(Duration::from_secs(3), fixture.ensure(&inputs, &hanging)).await;
+    assert!(died.is_err() && hanging.started.load(Ordering::SeqCst) == 1);
+    assert!(!fixture.leftovers().is_empty(), "dropping in the middle leaves the folder, as a kill would");
+
+    let built = fixture.ensure(&inputs, &Builder::new(Play::Install)).await.unwrap();
+    assert!(!built.reused);
+    assert!(fixture.store().sweep().unwrap().is_empty(), "nothing is old enough");
+    let day_ago = std::time::SystemTime::now() - Duration::from_secs(100_000);
+    for path in fixture.leftovers() {
+        fs::File::open(path).unwrap().set_modified(day_ago).unwrap();
+    }
+    assert!(!fixture.store().sweep().unwrap().is_empty());
+    let mut left = fixture.leftovers();
+    left.sort();
+    assert_eq!(left, [built.host_prefix, built.activation]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sweep_spares_what_is_being_built() {
+    let fixture = Fixture::new();
+    fixture.store();
+    let lock = fs::File::create(fixture.config.root.join("locks/0123456789abcdef")).unwrap();
+    lock.lock().unwrap();
+    let prefix = fixture.config.root.join("e/0123456789abcdef-00000000");
+    fs::create_dir(&prefix).unwrap();
+    let day_ago = std::time::SystemTime::now() - Duration::from_secs(100_000);
+    fs::File::open(&prefix).unwrap().set_modified(day_ago).unwrap();
+    assert!(fixture.store().sweep().unwrap().is_empty());
+    drop(lock);
+    assert_eq!(fixture.store().sweep().unwrap().len(), 1);
+    assert!(!prefix.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn source_builds_never_see_the_shared_cache_or_the_package_cache() {
+    use std::os::unix::fs::MetadataExt;
+    let fixture = Fixture::new();
+    let inputs = fixture.inputs(&["python", "activates"], &["ploomber"]);
+    let engine = Builder::new(Play::NeedsSource);
+    let built = fixture.ensure(&inputs, &engine).await.unwrap();
+    let writable = engine.writable.lock().unwrap().clone();
+    let root = fixture.config.root.canonicalize().unwrap();
+    assert_eq!(writable.len(), 2);
+    assert_eq!(writable[0], [(root.join("bench/shared"), "/opt/sv".to_owned())]);
+    let id = built.host_prefix.file_name().unwrap();
+    assert_eq!(writable[1], [(root.join("bench").join(id), "/opt/sv".to_owned())]);
+    let links = |prefix: &Path| fs::metadata(prefix.join("etc/conda/activate.d/a.sh")).unwrap().nlink();
+    assert_eq!(links(&built.host_prefix), 1, "files are copies: foreign code may write in place");
+    let wheels = fixture.ensure(&fixture.inputs(&["activates"], &["ploomber"]), &Builder::new(Play::Install)).await;
+    assert_eq!(links(&wheels.unwrap().host_prefix), 2, "files are links into the package cache");
+    for line in ["git+https://github.com/a/ploomber", "https://h/ploomber-1.tar.gz"] {
+        let engine = Builder::new(Play::Install);
+        fixture.ensure(&fixture.inputs(&["python"], &[line]), &engine).await.unwrap();
+        let writable = engine.writable.lock().unwrap().clone();
+        assert!(writable.len() == 1 && !writable[0][0].0.ends_with("shared"), "{line}: {writable:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn post_link_scripts_run_in_a_container_that_sees_one_prefix() {
+    use std::os::unix::fs::MetadataExt;
+    let fixture = Fixture::new();
+    let engine = Builder::new(Play::Hang);
+    let cancel = CancellationToken::new();
+    let inputs = fixture.inputs(&["python", "posts", "activates"], &["ploomber"]);
+    let root = fixture.config.root.clone();
+    let looked = async {
+        while engine.started.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let prefix = entries(&root.join("bench/shared/e")).remove(0);
+        let links = fs::metadata(prefix.join("etc/conda/activate.d/a.sh")).unwrap().nlink();
+        cancel.cancel();
+        links
+    };
+    let (_, links) = tokio::join!(fixture.ensure_until(&inputs, &engine, &cancel), looked);
+    assert_eq!(links, 1, "files are copies: a script may write in place");
+    let writable = engine.writable.lock().unwrap().clone();
+    assert!(writable[0].len() == 1 && writable[0][0].1.starts_with("/opt/sv/e/"), "{writable:?}");
+    assert!(!fixture.config.root.join("e/posted").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tells_faults_apart_and_leaves_nothing() {
+    let fixture = Fixture::new();
+    let inputs = fixture.inputs(&["python"], &["ploomber"]);
+    let error = fixture.ensure(&inputs, &Builder::new(Play::Unresolvable)).await.unwrap_err();
+    assert!(error.is_user_fault() && error.to_string().contains("nosuch"), "{error}");
+    assert!(!error.to_string().contains("pw"), "{error}");
+    let error = fixture.ensure(&inputs, &Builder::new(Play::DiskFull)).await.unwrap_err();
+    assert!(!error.is_user_fault() && matches!(error, EnvironmentError::NoSpace { .. }), "{error}");
+    let error =
+        fixture.ensure(&fixture.inputs(&["python", "pywin32"], &[]), &Builder::new(Play::Install)).await.unwrap_err();
+    assert!(error.is_user_fault() && error.to_string().contains("Windows only"), "{error}");
+    assert_eq!(fixture.leftovers(), Vec::<PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_is_not_there_is_named_with_a_way_out() {
+    let mut fixture = Fixture::new();
+    fixture.config.mirrors.insert("conda-forge".to_owned(), vec!["file:///nowhere/at/all".to_owned()]);
+    let inputs = fixture.inputs(&["python"], &["ploomber"]);
+    let error = fixture.ensure(&inputs, &Builder::new(Play::Install)).await.unwrap_err();
+    assert!(matches!(error, EnvironmentError::ChannelUnreachable { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("https://conda.anaconda.org/conda-forge") && text.contains("make channel"), "{text}");
+    assert!(!error.is_user_fault());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_uses_is_never_retired_and_what_nobody_uses_is() {
+    let fixture = Fixture::new();
+    let inputs = fixture.inputs(&["python"], &["ploomber"]);
+    let built = fixture.ensure(&inputs, &Builder::new(Play::Install)).await.unwrap();
+    let found = fixture.ensure(&inputs, &Untouchable).await.unwrap();
+    let store = fixture.store();
+    drop(built);
+    assert!(store.retire(Duration::ZERO).unwrap().is_empty(), "a run still uses it");
+    assert!(found.host_prefix.join("bin/python").is_file());
+    let prefix = found.host_prefix.clone();
+    drop(found);
+    assert!(store.retire(Duration::from_hours(1)).unwrap().is_empty(), "it was used just now");
+    assert_eq!(store.retire(Duration::ZERO).unwrap().len(), 1);
+    assert!(!prefix.exists() && fixture.leftovers().is_empty(), "{:?}", fixture.leftovers());
+    assert!(entries(&fixture.config.root.join("locks")).iter().all(|path| !path.to_string_lossy().ends_with(".use")));
+    let again = fixture.ensure(&inputs, &Builder::new(Play::Install)).await.unwrap();
+    assert!(!again.reused && again.host_prefix != prefix);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sweep_spares_a_prefix_that_lost_its_key_while_a_run_uses_it() {
+    let fixture = Fixture::new();
+    let inputs = fixture.inputs(&["python"], &["ploomber"]);
+    let built = fixture.ensure(&inputs, &Builder::new(Play::Install)).await.unwrap();
+    for key in entries(&fixture.config.root.join("keys")) {
+        fs::remove_file(key).unwrap();
+    }
+    let day_ago = std::time::SystemTime::now() - Duration::from_secs(100_000);
+    for path in fixture.leftovers() {
+        fs::File::open(path).unwrap().set_modified(day_ago).unwrap();
+    }
+    assert!(fixture.store().sweep().unwrap().is_empty());
+    drop(built);
+    assert_eq!(fixture.store().sweep().unwrap().len(), 2, "the prefix and its activation");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rootless_engine_is_given_folders_that_stay_ours() {
+    use std::os::unix::fs::MetadataExt;
+    let mut fixture = Fixture::new();
+    fixture.config.container_user = (0, 0);
+    let inputs = fixture.inputs(&["python"], &["ploomber"]);
+    let built = fixture.ensure(&inputs, &Builder::new(Play::Install)).await.unwrap();
+    let ours = fs::metadata(fixture.folder.path()).unwrap().uid();
+    assert_eq!(fs::metadata(built.host_prefix.join("bin")).unwrap().uid(), ours);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_version_of_python_names_those_that_there_are() {
+    let fixture = Fixture::new();
+    let inputs = fixture.inputs(&["python=3.14"], &["ploomber"]);
+    let error = fixture.ensure(&inputs, &Builder::new(Play::Install)).await.unwrap_err();
+    let text = error.to_string();
+    assert!(error.is_user_fault() && text.contains("available: 3.11") && text.contains("3.14"), "{text}");
+    assert!(!text.contains("PyPI"), "{text}");
+}
