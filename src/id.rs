@@ -68,10 +68,18 @@ pub struct Revision {
     pub dirty_tree: Option<String>,
     /// Whether only a sample of the data was used: another result, so another folder.
     pub sample: bool,
+    /// Whether tasks were left out (`-- --partially TASK`): never to be taken for the whole.
+    pub partial: bool,
 }
 
 impl Revision {
-    /// The folder name in the storage: `{sha}`, then `-dirty-{first 12 digits of the tree}`, then `-sample`.
+    /// The whole result of a commit and of nothing else.
+    pub fn is_whole(&self) -> bool {
+        self.dirty_tree.is_none() && !self.sample && !self.partial
+    }
+
+    /// The folder name in the storage: `{sha}`, then `-dirty-{first 12 digits of the tree}`, then `-sample`, then
+    /// `-partial`.
     pub fn folder(&self) -> String {
         let mut name = self.commit.as_str().to_owned();
         if let Some(tree) = &self.dirty_tree {
@@ -81,18 +89,26 @@ impl Revision {
         if self.sample {
             name += SAMPLE;
         }
+        if self.partial {
+            name += PARTIAL;
+        }
         name
     }
 }
 
 const DIRTY: &str = "-dirty-";
 const SAMPLE: &str = "-sample";
+const PARTIAL: &str = "-partial";
 
 impl FromStr for Revision {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let (rest, sample) = text.strip_suffix(SAMPLE).map_or((text, false), |rest| (rest, true));
+        let without =
+            |text: &'_ str, end| text.strip_suffix(end).map_or((text.len(), false), |rest| (rest.len(), true));
+        let (len, partial) = without(text, PARTIAL);
+        let (len, sample) = without(&text[..len], SAMPLE);
+        let rest = &text[..len];
         let (commit, dirty_tree) = match rest.split_once(DIRTY) {
             None => (rest, None),
             Some((commit, tree)) if tree.len() == 12 && tree.bytes().all(|b| b.is_ascii_hexdigit()) => {
@@ -100,7 +116,7 @@ impl FromStr for Revision {
             }
             Some(_) => return Err(IdError::Commit(text.to_owned())),
         };
-        Ok(Self { commit: commit.parse()?, dirty_tree, sample })
+        Ok(Self { commit: commit.parse()?, dirty_tree, sample, partial })
     }
 }
 

@@ -20,7 +20,12 @@ const NONCE: &str = "0123456789abcdef0123456789abcdef";
 fn plan() -> RunPlan {
     RunPlan {
         project: "penguins".parse().unwrap(),
-        revision: Revision { commit: "4f1c2d9a".repeat(5).parse().unwrap(), dirty_tree: None, sample: false },
+        revision: Revision {
+            commit: "4f1c2d9a".repeat(5).parse().unwrap(),
+            dirty_tree: None,
+            sample: false,
+            partial: false,
+        },
         mode: Mode::Full,
         pipeline_dir: RelPath::root(),
         entry_point: "pipeline.yaml".into(),

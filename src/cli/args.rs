@@ -379,7 +379,7 @@ pub struct Download {
     #[command(flatten)]
     pub stored: Stored,
     /// Only files that one of these fits: `*.csv`, `plots/**`
-    #[arg(value_name = "GLOB")]
+    #[arg(value_name = "GLOB", help_heading = None)]
     pub globs: Vec<String>,
     /// Folder to write to [default: a folder named like the commit]
     #[arg(long, value_name = "DIR")]

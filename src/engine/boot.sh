@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Handed to `bash -p -c`: takes secrets, nonce and script from the attached stdin, then becomes the script.
+# Handed to `bash -p -c`: takes secrets, nonce and script from the attached stdin, runs the script, ends as it ends.
 #
 # Frame: COUNT\n, COUNT times (LENGTH\n NAME LENGTH\n VALUE), LENGTH\n NONCE, LENGTH\n SCRIPT. Lengths are bytes.
 # A frame that ends early must never run in part, and a child of the script must never see this stdin.
@@ -76,4 +76,20 @@ for __sv_i in "${!__sv_names[@]}"; do
     export "${__sv_names[__sv_i]}=${__sv_values[__sv_i]}" || __sv_die "the secret ${__sv_names[__sv_i]} cannot be set"
 done
 
-exec "$BASH" "$__sv_file" 3<<<"$__sv_nonce" 9<&-
+# A signal is the script's to answer; it reaches the whole process group. Ours is to wait for the answer.
+trap : TERM INT HUP
+# Bash would write that the script was killed into the script's own output.
+exec 8>&2 2>/dev/null
+"$BASH" "$__sv_file" 3<<<"$__sv_nonce" 9<&- 2>&8 8>&-
+__sv_code=$?
+[ "$__sv_code" -ne 0 ] || exit 0
+
+# The engine learns of a memory kill from the container's control group, and forgets one that it reads after the group
+# is gone. So the group stays a moment longer.
+for __sv_counts in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+    [ -r "$__sv_counts" ] || continue
+    while read -r __sv_key __sv_count; do
+        if [ "$__sv_key" = oom_kill ] && [ "$__sv_count" != 0 ]; then sleep 1; fi
+    done <"$__sv_counts"
+done
+exit "$__sv_code"

@@ -150,3 +150,14 @@ pub struct RunPlan {
     /// Keep stdout and stderr apart instead of merging them in order.
     pub split_streams: bool,
 }
+
+impl RunPlan {
+    /// Whether the arguments for `ploomber build` leave tasks out: `--partially`, in any form that argparse takes.
+    pub fn leaves_tasks_out(&self) -> bool {
+        self.build_args.iter().any(|arg| {
+            let name = arg.split('=').next().unwrap_or_default();
+            let short = arg.starts_with("-p") || (arg.starts_with("-f") && arg.contains('p') && !arg.starts_with("--"));
+            short || (name.len() > 2 && "--partially".starts_with(name))
+        })
+    }
+}

@@ -8,7 +8,7 @@ use crate::diag::{Diagnostic, Severity};
 fn facts() -> Facts {
     let commit = "4f1c2d9a".repeat(5).parse().unwrap();
     Facts {
-        revision: Revision { commit, dirty_tree: None, sample: false },
+        revision: Revision { commit, dirty_tree: None, sample: false, partial: false },
         pipeline_dir: "examples/penguins".parse().unwrap(),
         project_hint: "penguins".into(),
     }
@@ -154,4 +154,18 @@ fn a_plan_is_described_in_the_order_of_what_happens() {
     ");
     let json = serde_json::to_value(&plan).unwrap();
     assert_eq!(json["tasks"][0]["products"][0]["path"], "examples/penguins/output/load.ipynb");
+}
+
+#[test]
+fn every_form_of_partially_is_seen_and_nothing_else() {
+    let leaves = |args: &[&str]| {
+        let asked = Request { build_args: args.iter().map(|arg| (*arg).to_owned()).collect(), ..request() };
+        resolve(&asked, &facts(), &declared()).unwrap().0.leaves_tasks_out()
+    };
+    for args in [&["--partially", "x"][..], &["--partially=x"], &["--part", "x"], &["-p", "x"], &["-px"], &["-fp", "x"]] {
+        assert!(leaves(args), "{args:?}");
+    }
+    for args in [&[][..], &["--force"], &["-f"], &["--log", "info"], &["--"], &["--env--path", "x"]] {
+        assert!(!leaves(args), "{args:?}");
+    }
 }

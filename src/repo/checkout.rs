@@ -111,7 +111,7 @@ fn open_with(git: &Git, path: &Path, allow_dirty: bool, leave_out: &[PathBuf]) -
         project: name::project(origin.as_deref(), &root, &pipeline_dir),
         notes: notes(&changes, &listing, &pipeline_dir, allow_dirty),
         branch: branch.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
-        revision: Revision { commit, dirty_tree, sample: false },
+        revision: Revision { commit, dirty_tree, sample: false, partial: false },
         root,
         pipeline_dir,
         origin,

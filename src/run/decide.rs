@@ -72,8 +72,9 @@ pub fn decide(
     };
     let (mut plan, notes) = plan::resolve(&asked, &facts, &declared).map_err(|more| refuse_with(findings, more))?;
     findings.extend(notes);
-    // A sample and the full result of one commit are two results.
+    // A sample, a part and the full result of one commit are different results.
     plan.revision.sample = plan.sample_flag;
+    plan.revision.partial = plan.leaves_tasks_out();
     let script = script::render(&plan)?;
     let location = location(request, &project, checkout, host, &plan)?;
     let environment = raw_environment(&project.environment, project.pip);

@@ -25,6 +25,7 @@ pub async fn collect(
     telling: &Telling,
 ) -> Result<Collection, Stop> {
     telling.begin(Step::Collect, format!("products of {}", figures::count(plan.tasks.len() as u64, "task")));
+    let partial = plan.leaves_tasks_out();
     let (plan, roots) = (Arc::clone(plan), Arc::clone(roots));
     let looking = tokio::task::spawn_blocking(move || {
         let wanted = Wanted {
@@ -38,8 +39,9 @@ pub async fn collect(
     });
     let found = looking.await.map_err(|error| Stop::of(Ending::Internal, &error))??;
     tell_oddities(&found, telling);
-    if let Some(stop) = missing(&found) {
-        return Err(stop);
+    match missing(&found) {
+        Some(stop) if !partial => return Err(stop),
+        _ => {}
     }
     let bytes: u64 = found.outputs.iter().map(|output| output.size).sum();
     telling.end(

@@ -30,7 +30,7 @@ pub enum PipError {
     /// A file named by `-r` or `-c` could not be read.
     #[error("`{file}`, named by `{line}`, cannot be read: {reason}")]
     Unreadable {
-        /// The file, relative to environment.yml's folder.
+        /// The file, relative to the repository's root.
         file: String,
         /// The line that names it.
         line: String,
@@ -65,14 +65,16 @@ pub enum PipError {
     },
 }
 
-/// Splits the lines. `read` gets a path relative to environment.yml's folder, `/` between parts, and returns the text.
+/// Splits the lines of the environment.yml in `folder`. Paths are relative to the repository's root, `/` between parts,
+/// `""` the root itself; `read` gets one and returns the text.
 pub fn split<S: AsRef<str>>(
     lines: &[S],
+    folder: &str,
     read: &mut dyn FnMut(&str) -> Result<String, String>,
 ) -> Result<PipLines, PipError> {
     let mut splitter = Splitter { out: PipLines::default(), read, open: Vec::new(), done: BTreeSet::new() };
     for line in lines {
-        splitter.line(line.as_ref(), "", false)?;
+        splitter.line(line.as_ref(), folder, false)?;
     }
     Ok(splitter.out)
 }

@@ -32,9 +32,8 @@ fn by_sha(folders: &[Folder], wanted: &str) -> Result<Option<Folder>, StorageErr
     let wanted_lower = wanted.to_ascii_lowercase();
     let fits: Vec<&Folder> =
         folders.iter().filter(|folder| folder.revision.commit.as_str().starts_with(&wanted_lower)).collect();
-    // The commit itself wins over its dirty trees, its samples and the runs beside it.
-    let whole =
-        |folder: &&Folder| folder.run.is_none() && folder.revision.dirty_tree.is_none() && !folder.revision.sample;
+    // The commit itself wins over its dirty trees, its samples, its parts and the runs beside it.
+    let whole = |folder: &&Folder| folder.run.is_none() && folder.revision.is_whole();
     let clean: Vec<&Folder> = fits.iter().copied().filter(whole).collect();
     match (&clean[..], &fits[..]) {
         ([one], all) if all.iter().all(|other| other.revision.commit == one.revision.commit) => {

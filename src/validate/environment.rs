@@ -71,8 +71,7 @@ pub(super) fn pip(tree: &dyn Tree, file: &RelPath, environment: &Environment, ou
     let written: Vec<&Spanned<String>> = lists.flatten().collect();
     let folder = file.parent().unwrap_or_default();
     let mut read = |path: &str| -> Result<String, String> {
-        let path = format!("{folder}/{path}");
-        let path = RelPath::normalise(path.trim_start_matches('/')).map_err(|error| error.to_string())?;
+        let path = RelPath::normalise(path).map_err(|error| error.to_string())?;
         match tree.read(&path, MAX_REQUIREMENTS) {
             Ok(Some(bytes)) => String::from_utf8(bytes.to_vec()).map_err(|_| "it is not UTF-8 text".to_owned()),
             Ok(None) => Err("there is no such file in the commit".to_owned()),
@@ -80,7 +79,7 @@ pub(super) fn pip(tree: &dyn Tree, file: &RelPath, environment: &Environment, ou
         }
     };
     let texts: Vec<&str> = written.iter().map(|line| line.value.as_str()).collect();
-    pip::split(&texts, &mut read).unwrap_or_else(|error| {
+    pip::split(&texts, &folder.to_string(), &mut read).unwrap_or_else(|error| {
         let message = error.to_string();
         let at = written.iter().find(|line| message.contains(line.value.as_str())).or(written.first());
         let problem = Diagnostic::error("environment/pip-line", message);

@@ -93,6 +93,17 @@ fn sample_and_full_runs_of_one_commit_stand_side_by_side() {
 }
 
 #[test]
+fn a_part_of_a_pipeline_is_published_apart_and_never_taken_for_the_whole() {
+    let user = user();
+    user.run(&["--", "--partially", "first"]).exits(0);
+    let part = user.published();
+    assert!(part.to_string_lossy().ends_with("-partial"), "{part:?}");
+    assert!(part.join("output/first.txt").is_file() && !part.join("products/second.txt").exists());
+    user.run(&[]).exits(0);
+    assert!(user.published_folders()[0].join("products/second.txt").is_file());
+}
+
+#[test]
 fn sample_says_so_where_env_yaml_does_not_declare_it() {
     let user = user();
     user.run(&["--sample"]).exits(0).says("sample");

@@ -49,7 +49,7 @@ impl Real {
         let raw = RawEnvironment {
             channels: Some(vec!["conda-forge".to_owned()]),
             conda: conda.iter().map(|text| (*text).to_owned()).collect(),
-            pip: pip::split(lines, &mut |_| Err("none".to_owned())).unwrap(),
+            pip: pip::split(lines, "", &mut |_| Err("none".to_owned())).unwrap(),
             variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         };
         Inputs::new(&raw, &self.config, &|_| None).unwrap()

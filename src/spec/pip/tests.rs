@@ -7,7 +7,7 @@ fn none(_: &str) -> Result<String, String> {
 }
 
 fn split_all(lines: &[&str]) -> PipLines {
-    split(lines, &mut none).unwrap()
+    split(lines, "", &mut none).unwrap()
 }
 
 #[test]
@@ -60,24 +60,35 @@ fn reads_requirements_relative_to_the_file_that_names_them() {
         "limits.txt" => Ok("scipy<1.14".to_owned()),
         other => Err(format!("asked for {other}")),
     };
-    let out = split(&["-r requirements.txt", "-r requirements.txt"], &mut read).unwrap();
+    let out = split(&["-r requirements.txt", "-r requirements.txt"], "", &mut read).unwrap();
     assert_eq!(out.remote, ["pandas", "numpy   >=1.20", "scipy"]);
     assert_eq!(out.constraints, ["scipy<1.14"]);
     assert_eq!(out.local, ["-e ."]);
 }
 
 #[test]
+fn reads_a_file_beside_the_folder_of_environment_yml_but_none_outside_of_the_repository() {
+    let mut read = |file: &str| match file {
+        "requirements.txt" => Ok("pandas".to_owned()),
+        other => Err(format!("asked for {other}")),
+    };
+    assert_eq!(split(&["-r ../requirements.txt"], "pipelines", &mut read).unwrap().remote, ["pandas"]);
+    let outside = split(&["-r ../../requirements.txt"], "pipelines", &mut read);
+    assert!(matches!(outside, Err(PipError::Outside { .. })), "{outside:?}");
+}
+
+#[test]
 fn refuses_circles_escapes_and_addresses() {
     let mut circle = |file: &str| Ok(if file == "a.txt" { "-r b.txt" } else { "-r a.txt" }.to_owned());
-    assert_eq!(split(&["-r a.txt"], &mut circle).unwrap_err(), PipError::Circle { file: "a.txt".to_owned() });
+    assert_eq!(split(&["-r a.txt"], "", &mut circle).unwrap_err(), PipError::Circle { file: "a.txt".to_owned() });
     for line in ["-r ../x.txt", "-r /etc/passwd", "-r sub/../../x"] {
-        assert!(matches!(split(&[line], &mut none), Err(PipError::Outside { .. })), "{line}");
+        assert!(matches!(split(&[line], "", &mut none), Err(PipError::Outside { .. })), "{line}");
     }
-    assert!(matches!(split(&["-r https://example.com/r.txt"], &mut none), Err(PipError::Unsupported { .. })));
-    assert!(matches!(split(&["-f ./wheels"], &mut none), Err(PipError::Unsupported { .. })));
-    assert!(matches!(split(&["--install-option x"], &mut none), Err(PipError::Unsupported { .. })));
-    assert!(matches!(split(&["-r"], &mut none), Err(PipError::NoValue { .. })));
-    assert!(matches!(split(&["-r gone.txt"], &mut none), Err(PipError::Unreadable { .. })));
+    assert!(matches!(split(&["-r https://example.com/r.txt"], "", &mut none), Err(PipError::Unsupported { .. })));
+    assert!(matches!(split(&["-f ./wheels"], "", &mut none), Err(PipError::Unsupported { .. })));
+    assert!(matches!(split(&["--install-option x"], "", &mut none), Err(PipError::Unsupported { .. })));
+    assert!(matches!(split(&["-r"], "", &mut none), Err(PipError::NoValue { .. })));
+    assert!(matches!(split(&["-r gone.txt"], "", &mut none), Err(PipError::Unreadable { .. })));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Facts, Rule, at};
 use crate::diag::Diagnostic;
 use crate::spec::{Task, class};
-use crate::validate::source::python::Function;
+use crate::validate::source::module::Function;
 use crate::validate::source::{Callable, Found};
 
 pub(super) const RULE: Rule = Rule {

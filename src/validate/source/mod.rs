@@ -9,10 +9,12 @@ use crate::spec::class;
 use crate::spec::yaml::{Node, Value};
 use crate::spec::{Pipeline, Spanned, Task};
 
+pub(crate) mod module;
 mod notebook;
-pub(crate) mod python;
+mod python;
 mod template;
 
+use module::{Binding, Module};
 pub(crate) use template::Template;
 
 /// Bytes of one source that are read.
@@ -65,7 +67,7 @@ pub(crate) enum UpstreamTrouble {
 #[derive(Debug, Clone)]
 pub(crate) enum Callable {
     /// A function of this repository.
-    Here(python::Function),
+    Here(module::Function),
     /// Below an `if` or a `try`, where Ploomber cannot read it.
     Indented(RelPath),
     /// A number, a text, …: nothing that can be called.
@@ -215,17 +217,11 @@ fn at(node: Node, source: &Spanned<String>) -> Node {
 #[derive(Default)]
 pub(crate) struct Modules(BTreeMap<RelPath, Option<Rc<Module>>>);
 
-struct Module {
-    tokens: Vec<python::Placed>,
-    unbalanced: Option<usize>,
-}
-
 impl Modules {
     fn read(&mut self, tree: &dyn Tree, path: &RelPath) -> Option<Rc<Module>> {
         let read = || {
             let bytes = tree.read(path, LIMIT).ok().flatten()?;
-            let text = String::from_utf8_lossy(&bytes);
-            Some(Rc::new(Module { tokens: python::tokens(&text), unbalanced: python::unbalanced(&text) }))
+            Some(Rc::new(Module::new(&String::from_utf8_lossy(&bytes))))
         };
         self.0.entry(path.clone()).or_insert_with(read).clone()
     }
@@ -255,14 +251,12 @@ pub(crate) fn resolve(tree: &dyn Tree, roots: &[RelPath], dotted: &str, known: &
     if let Some(line) = module.unbalanced {
         return Callable::Broken { module: path, line };
     }
-    match python::binding(&module.tokens, name) {
-        python::Binding::Function(function) => Callable::Here(function),
-        python::Binding::Indented => Callable::Indented(path),
-        python::Binding::Literal => Callable::Value(path),
-        python::Binding::Other | python::Binding::Missing(true) => Callable::Unclear,
-        python::Binding::Missing(false) => {
-            Callable::NoName { module: path, functions: python::functions(&module.tokens) }
-        }
+    match module.binding(name) {
+        Binding::Function(function) => Callable::Here(function),
+        Binding::Indented => Callable::Indented(path),
+        Binding::Literal => Callable::Value(path),
+        Binding::Other | Binding::Missing(true) => Callable::Unclear,
+        Binding::Missing(false) => Callable::NoName { module: path, functions: module.functions() },
     }
 }
 

@@ -159,22 +159,23 @@ pub(super) enum Assigned {
 
 /// Finds an assignment of a variable at the top of a text.
 pub(super) fn assigned(tokens: &[Placed], name: &str) -> Assigned {
-    let mut result = Assigned::Missing;
-    for (index, placed) in tokens.iter().enumerate() {
-        let named = placed.top && placed.token == Token::Name(name.to_owned());
-        let equals = |i: usize| tokens.get(i).is_some_and(|t| t.token == Token::Mark('='));
-        if !named || !equals(index + 1) || equals(index + 2) {
-            continue;
-        }
-        let mut rest = &tokens[index + 2..];
-        result = match literal(&mut rest, 0) {
-            Some(node) if rest.first().is_none_or(|t| matches!(t.token, Token::Newline | Token::Mark(';'))) => {
-                Assigned::Literal(node)
-            }
-            _ => Assigned::Other,
-        };
+    let named = |index: &usize| matches!(&tokens[*index].token, Token::Name(word) if word == name);
+    (0..tokens.len()).rev().filter(named).find_map(|index| assignment(tokens, index)).unwrap_or(Assigned::Missing)
+}
+
+/// What stands on the right when the token at `index` is a name at the left margin that is assigned to.
+pub(super) fn assignment(tokens: &[Placed], index: usize) -> Option<Assigned> {
+    let equals = |i: usize| tokens.get(i).is_some_and(|t| t.token == Token::Mark('='));
+    if !tokens[index].top || !equals(index + 1) || equals(index + 2) {
+        return None;
     }
-    result
+    let mut rest = &tokens[index + 2..];
+    Some(match literal(&mut rest, 0) {
+        Some(node) if rest.first().is_none_or(|t| matches!(t.token, Token::Newline | Token::Mark(';'))) => {
+            Assigned::Literal(node)
+        }
+        _ => Assigned::Other,
+    })
 }
 
 /// Reads one literal: none, booleans, numbers, texts, and collections of them (a set or a tuple becomes a list).
@@ -242,151 +243,4 @@ fn collection(rest: &mut &[Placed], open: char, depth: usize) -> Option<Value> {
         ('(', false) if !comma && items.len() == 1 => items.remove(0).value,
         _ => Value::Seq(items),
     })
-}
-
-/// A function found at the left margin of a module.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Function {
-    /// Parameters with a name, and whether they have a default.
-    pub parameters: Vec<(String, bool)>,
-    /// A decorator may change what it takes.
-    pub decorated: bool,
-    /// The names it asks `upstream[…]` for.
-    pub upstream: Vec<String>,
-}
-
-/// What a module binds a name to.
-pub(crate) enum Binding {
-    /// `def name(…)`.
-    Function(Function),
-    /// `def name(…)` below an `if` or a `try`: Ploomber cannot cut its source out.
-    Indented,
-    /// A literal: it cannot be called.
-    Literal,
-    /// A class, an import, an assignment: its shape is not known here.
-    Other,
-    /// Nothing, as far as can be seen; `true` when `from x import *` or `__getattr__` could still provide it.
-    Missing(bool),
-}
-
-/// Names of the functions of a module.
-pub(super) fn functions(tokens: &[Placed]) -> Vec<String> {
-    let def = |index: &usize| tokens[*index].top && tokens[*index].token == Token::Name("def".to_owned());
-    let name = |index: usize| match &tokens.get(index + 1)?.token {
-        Token::Name(name) => Some(name.clone()),
-        _ => None,
-    };
-    (0..tokens.len()).filter(def).filter_map(name).collect()
-}
-
-/// Finds what a module binds `name` to; the last `def` counts.
-pub(super) fn binding(tokens: &[Placed], name: &str) -> Binding {
-    let word = |index: usize| match tokens.get(index).map(|t| &t.token) {
-        Some(Token::Name(word)) => word.as_str(),
-        _ => "",
-    };
-    let mut function = None;
-    let (mut other, mut open) = (false, false);
-    let mut decorated = false;
-    for index in 0..tokens.len() {
-        if !tokens[index].top {
-            other |= word(index) == name && word(index.wrapping_sub(1)) != "def" && !in_body(tokens, index);
-            continue;
-        }
-        let async_def = word(index) == "async" && word(index + 1) == "def";
-        let at = index + usize::from(async_def);
-        if word(at) == "def" && word(at + 1) == name {
-            function = Some(signature(&tokens[at + 2..], decorated));
-        }
-        open |= word(index) == "def" && word(index + 1) == "__getattr__";
-        open |= word(index) == "from" && line(&tokens[index..]).iter().any(|t| t.token == Token::Mark('*'));
-        other |= word(index) == name || (word(index) == "class" && word(index + 1) == name);
-        // Conditional definitions are indented; they may bind the name.
-        open |= matches!(word(index), "if" | "try" | "with" | "for");
-        decorated = tokens[index].token == Token::Mark('@');
-    }
-    match function {
-        Some(function) => Binding::Function(function),
-        None if matches!(assigned(tokens, name), Assigned::Literal(_)) => Binding::Literal,
-        None if conditional(tokens, name) => Binding::Indented,
-        None if other => Binding::Other,
-        None => Binding::Missing(open),
-    }
-}
-
-/// Whether `def name` stands below an `if`, a `try` or the like at the left margin.
-fn conditional(tokens: &[Placed], name: &str) -> bool {
-    let mut block = "";
-    let is = |index: usize, word: &str| tokens.get(index).is_some_and(|t| t.token == Token::Name(word.to_owned()));
-    for (index, placed) in tokens.iter().enumerate() {
-        if let (true, Token::Name(word)) = (placed.top, &placed.token) {
-            block = word;
-        }
-        let inside = matches!(block, "if" | "elif" | "else" | "try" | "except" | "finally" | "with" | "for" | "while");
-        if inside && !placed.top && is(index, "def") && is(index + 1, name) {
-            return true;
-        }
-    }
-    false
-}
-
-/// Whether the statement that holds a token starts indented.
-fn in_body(tokens: &[Placed], index: usize) -> bool {
-    let start = tokens[..index].iter().rposition(|t| t.token == Token::Newline).map_or(0, |i| i + 1);
-    !tokens[start].top
-        || !matches!(&tokens[start].token, Token::Name(word) if matches!(word.as_str(), "from" | "import"))
-}
-
-fn line(tokens: &[Placed]) -> &[Placed] {
-    let end = tokens.iter().position(|t| t.token == Token::Newline).unwrap_or(tokens.len());
-    &tokens[..end]
-}
-
-/// Reads `(a, b=1, *args, **kwargs): body`.
-fn signature(tokens: &[Placed], decorated: bool) -> Function {
-    let mut function = Function { decorated, ..Function::default() };
-    let (mut depth, mut fresh, mut end) = (0_usize, true, tokens.len());
-    for (index, placed) in tokens.iter().enumerate() {
-        match &placed.token {
-            Token::Mark('(' | '[' | '{') => depth += 1,
-            Token::Mark(')' | ']' | '}') => {
-                depth = depth.saturating_sub(1);
-                if depth == 0 {
-                    end = index;
-                    break;
-                }
-            }
-            Token::Mark(',') if depth == 1 => fresh = true,
-            Token::Mark('=') if depth == 1 => {
-                if let Some(last) = function.parameters.last_mut() {
-                    last.1 = true;
-                }
-            }
-            Token::Name(name) if depth == 1 && fresh => {
-                // Ploomber asks for `*args` and `**kwargs` by name, too.
-                function.parameters.push((name.clone(), false));
-                fresh = false;
-            }
-            _ => {}
-        }
-    }
-    let body = &tokens[end..];
-    let stop = body.iter().position(|t| t.top).unwrap_or(body.len());
-    function.upstream = upstream_keys(&body[..stop]);
-    function
-}
-
-fn upstream_keys(tokens: &[Placed]) -> Vec<String> {
-    let mut keys: Vec<String> = tokens
-        .windows(4)
-        .filter_map(|w| match (&w[0].token, &w[1].token, &w[2].token, &w[3].token) {
-            (Token::Name(name), Token::Mark('['), Token::Text(key), Token::Mark(']')) if name == "upstream" => {
-                Some(key.clone())
-            }
-            _ => None,
-        })
-        .collect();
-    keys.sort();
-    keys.dedup();
-    keys
 }
