@@ -46,6 +46,7 @@ pub fn resolve(
     let secret_names = secrets(request, settings, &env, &mut said);
     let build_args = [&settings.build_args[..], &request.build_args].concat();
     check_text(&build_args, declared, &mut said);
+    check_entry_point(&build_args, &mut said);
     let tasks = tasks(&declared.tasks, &facts.pipeline_dir, &mut said);
     let limits = limits(request, settings, &mut said);
     let storage = request.storage.clone().or_else(|| settings.storage.clone());
@@ -152,6 +153,23 @@ fn check_name(name: &str, what: &str, said: &mut Vec<Diagnostic>) {
     } else if RESERVED.contains(&name) || name.starts_with(OWN_PREFIX) || name.starts_with("BASH_FUNC_") {
         let message = format!("`{name}` belongs to the shell that runs the script and cannot be a {what}");
         said.push(Diagnostic::error("plan/reserved-variable", message).help("use another name"));
+    }
+}
+
+/// What was checked and collected is what must run.
+fn check_entry_point(build_args: &[String], said: &mut Vec<Diagnostic>) {
+    let entry = |arg: &&String| {
+        let name = arg.split('=').next().unwrap_or_default();
+        (arg.starts_with("-e") && !arg.starts_with("--")) || (name.len() > 4 && "--entry-point".starts_with(name))
+    };
+    if let Some(arg) = build_args.iter().find(entry) {
+        said.push(
+            Diagnostic::error(
+                "plan/entry-point-argument",
+                format!("`{arg}` after `--` would run another pipeline than the one that was checked"),
+            )
+            .help("name the pipeline with `--pipeline FILE`"),
+        );
     }
 }
 

@@ -162,10 +162,28 @@ fn every_form_of_partially_is_seen_and_nothing_else() {
         let asked = Request { build_args: args.iter().map(|arg| (*arg).to_owned()).collect(), ..request() };
         resolve(&asked, &facts(), &declared()).unwrap().0.leaves_tasks_out()
     };
-    for args in [&["--partially", "x"][..], &["--partially=x"], &["--part", "x"], &["-p", "x"], &["-px"], &["-fp", "x"]] {
+    for args in [&["--partially", "x"][..], &["--partially=x"], &["--part", "x"], &["-p", "x"], &["-px"], &["-fp", "x"]]
+    {
         assert!(leaves(args), "{args:?}");
     }
     for args in [&[][..], &["--force"], &["-f"], &["--log", "info"], &["--"], &["--env--path", "x"]] {
         assert!(!leaves(args), "{args:?}");
+    }
+}
+
+#[test]
+fn another_entry_point_for_ploomber_is_refused_with_the_option_that_does_it() {
+    let said = |args: &[&str]| {
+        let asked = Request { build_args: args.iter().map(|arg| (*arg).to_owned()).collect(), ..request() };
+        resolve(&asked, &facts(), &declared()).err().unwrap_or_default()
+    };
+    for args in
+        [&["--entry-point", "other.yaml"][..], &["--entry=other.yaml"], &["-e", "other.yaml"], &["-eother.yaml"]]
+    {
+        let said = said(args);
+        assert_eq!((said.len(), said[0].code), (1, "plan/entry-point-argument"), "{args:?}");
+    }
+    for args in [&["--env--entry", "x"][..], &["--force"], &["--en"]] {
+        assert!(said(args).is_empty(), "{args:?}");
     }
 }

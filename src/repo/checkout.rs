@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::changes::{self, Changes};
 use super::error::names;
 use super::git::{Failure, Git};
-use super::listing::Listing;
+use super::listing::{self, Listing};
 use super::{CommitTree, Exported, Folder, RepoError, lfs, name};
 use crate::diag::Diagnostic;
 use crate::id::{CommitSha, ProjectName, RelPath, Revision};
@@ -87,21 +87,22 @@ impl Checkout {
 fn open_with(git: &Git, path: &Path, allow_dirty: bool, leave_out: &[PathBuf]) -> Result<Checkout, RepoError> {
     let Place { root, inside: pipeline_dir, git_dir } = place(git, path)?;
     let git = git.at(&root);
-    let Told { commit, branch, origin, lfs_storage, mut changes } = tell(&git, &root, allow_dirty)?;
+    let Told { commit, branch, origin, lfs_storage, mut changes, mut listed } = tell(&git, &root, allow_dirty)?;
     let origin = origin.and_then(|bytes| name::public_origin(&String::from_utf8_lossy(&bytes)));
 
     let left_out: Vec<RelPath> = leave_out.iter().filter_map(|folder| inside(&root, folder)).collect();
     changes.untracked.retain(|path| !left_out.iter().any(|folder| path.strip_prefix(folder).is_some()));
-    let (mut tree, mut reading, mut scratch) = (format!("{commit}^{{tree}}"), git.clone(), None);
+    let (mut reading, mut scratch) = (git.clone(), None);
     let mut dirty_tree = None;
     if allow_dirty && !(changes.tracked.is_empty() && changes.untracked.is_empty()) {
         let folder = tempfile::tempdir().map_err(|source| io("create", "a temporary folder", source))?;
         let (id, both) = changes::write_tree(&git, &changes, &root, &git_dir, folder.path())?;
-        let committed = git.ask(&["rev-parse", &tree], "read the commit")?;
+        let committed = git.ask(&["rev-parse", &tree_of(&commit)], "read the commit")?;
         dirty_tree = Some(id.clone()).filter(|id| committed.as_deref() != Some(id.as_bytes()));
-        (tree, reading, scratch) = (id, both, Some(folder));
+        listed = listing::list(&both, &id)?;
+        (reading, scratch) = (both, Some(folder));
     }
-    let listing = Listing::load(reading, lfs::below(&shared(git_dir)?, lfs_storage), &root, &tree)?;
+    let listing = Listing::load(reading, lfs::below(&shared(git_dir)?, lfs_storage), &root, &listed)?;
     if !allow_dirty {
         refuse_changes(&changes, &pipeline_dir)?;
     }
@@ -201,6 +202,12 @@ struct Told {
     origin: Option<Vec<u8>>,
     lfs_storage: Option<Vec<u8>>,
     changes: Changes,
+    /// The commit's files.
+    listed: Vec<u8>,
+}
+
+fn tree_of(commit: &CommitSha) -> String {
+    format!("{commit}^{{tree}}")
 }
 
 /// Asks git side by side: its answers take milliseconds each, and a run starts with them.
@@ -208,11 +215,13 @@ fn tell(git: &Git, root: &Path, each: bool) -> Result<Told, RepoError> {
     std::thread::scope(|scope| {
         let changes = scope.spawn(|| changes::find(git, each));
         let settings = scope.spawn(|| settings(git));
+        let branch = scope.spawn(|| git.ask(&["symbolic-ref", "--quiet", "--short", "HEAD"], "read the branch"));
         let commit = head(git, root);
-        let branch = git.ask(&["symbolic-ref", "--quiet", "--short", "HEAD"], "read the branch");
-        let (changes, settings) = (joined(changes), joined(settings));
+        let listed = commit.as_ref().map(|commit| listing::list(git, &tree_of(commit)));
+        let (changes, settings, branch) = (joined(changes), joined(settings), joined(branch));
         let [origin, lfs_storage] = settings?;
-        Ok(Told { commit: commit?, branch: branch?, origin, lfs_storage, changes: changes? })
+        let listed = listed.unwrap_or_else(|_| Ok(Vec::new()));
+        Ok(Told { commit: commit?, branch: branch?, origin, lfs_storage, changes: changes?, listed: listed? })
     })
 }
 

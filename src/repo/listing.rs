@@ -38,23 +38,27 @@ pub(super) struct Listing {
     children: HashMap<RelPath, Vec<RelPath>>,
 }
 
+/// What git lists of a tree, for [`Listing::load`].
+pub(super) fn list(git: &Git, tree: &str) -> Result<Vec<u8>, RepoError> {
+    let args = ["ls-tree", "-r", "-z", "-l", "--full-tree", tree];
+    git.run(&args).map_err(|failure| failure.while_it("list the commit"))
+}
+
 impl Listing {
     /// Lists `tree` of the repository, and the submodules in it whose commits are here.
-    pub(super) fn load(git: Git, lfs_objects: PathBuf, root: &Path, tree: &str) -> Result<Self, RepoError> {
+    pub(super) fn load(git: Git, lfs_objects: PathBuf, root: &Path, listed: &[u8]) -> Result<Self, RepoError> {
         let mut listing = Self::default();
-        listing.add(Source { git, lfs_objects }, root, &RelPath::root(), tree)?;
+        listing.add(Source { git, lfs_objects }, root, &RelPath::root(), listed)?;
         listing.items.sort_by(|a, b| a.path.cmp(&b.path));
         listing.connect()?;
         Ok(listing)
     }
 
-    fn add(&mut self, from: Source, root: &Path, below: &RelPath, tree: &str) -> Result<(), RepoError> {
-        let args = ["ls-tree", "-r", "-z", "-l", "--full-tree", tree];
-        let output = from.git.run(&args).map_err(|failure| failure.while_it("list the commit"))?;
+    fn add(&mut self, from: Source, root: &Path, below: &RelPath, listed: &[u8]) -> Result<(), RepoError> {
         let git = from.git.clone();
         let source = self.sources.len();
         self.sources.push(from);
-        for record in output.split(|b| *b == 0).filter(|record| !record.is_empty()) {
+        for record in listed.split(|b| *b == 0).filter(|record| !record.is_empty()) {
             let mut item = parse(record, source)?;
             item.path = below.join(&item.path);
             if item.kind == EntryKind::Submodule {
@@ -79,7 +83,8 @@ impl Listing {
             return Ok(());
         }
         let lfs_objects = lfs::objects(&inner, &super::checkout::common_dir(&inner)?)?;
-        self.add(Source { git: inner, lfs_objects }, root, &item.path, &tree)
+        let listed = list(&inner, &tree)?;
+        self.add(Source { git: inner, lfs_objects }, root, &item.path, &listed)
     }
 
     /// Builds the index of paths and folders; refuses paths that cannot all exist.

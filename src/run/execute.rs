@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::cancel::{Cancel, CancelReason, Urgency};
-use crate::engine::{Control, Engine, EngineError, ExecSpec, Exit, OutputSink, SessionSpec, Stream};
+use crate::engine::{Control, Engine, EngineError, ExecSpec, Exit, OutputSink, Session, SessionSpec, Stream};
 
 /// How long a container may take to end after it was asked to.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -48,10 +49,29 @@ pub struct Executed {
     pub stopped: Option<CancelReason>,
 }
 
-/// Starts the container, runs the script and removes the container, whatever happens in between.
+/// A container that has ended and is being cleared away. Nothing of it runs any more, so what it left can be read;
+/// that it is gone is waited for before the run is over.
+#[derive(Debug)]
+pub struct Clearing(JoinHandle<Result<(), EngineError>>);
+
+impl Clearing {
+    fn begin(session: Box<dyn Session>) -> Self {
+        Self(tokio::spawn(session.close()))
+    }
+
+    /// Waits until the container is gone.
+    ///
+    /// # Errors
+    /// When the engine does not remove it.
+    pub async fn gone(self) -> Result<(), EngineError> {
+        self.0.await.unwrap_or_else(|_| Err(EngineError::Gone { reason: "the removal was interrupted".to_owned() }))
+    }
+}
+
+/// Starts the container, runs the script and begins to remove the container, whatever happens in between.
 ///
 /// # Errors
-/// When the engine cannot start it or goes away.
+/// When the engine cannot start it or goes away; then the container has been removed, as far as the engine lets us.
 pub async fn execute(
     engine: &dyn Engine,
     session: SessionSpec,
@@ -59,7 +79,7 @@ pub async fn execute(
     watch: Watch,
     cancel: &Cancel,
     sink: &mut dyn OutputSink,
-) -> Result<Executed, EngineError> {
+) -> Result<(Executed, Clearing), EngineError> {
     let mut session = engine.start(session).await?;
     let heard = Heard::new();
     let control = session.control();
@@ -79,10 +99,14 @@ pub async fn execute(
             },
         }
     };
-    let closed = session.close().await;
-    let (exit, stopped) = (outcome.0?, outcome.1);
-    closed?;
-    Ok(Executed { exit, stopped })
+    match outcome {
+        (Ok(exit), stopped) => Ok((Executed { exit, stopped }, Clearing::begin(session))),
+        (Err(error), _) => {
+            // The engine's first complaint says more than one about clearing up.
+            let _ = session.close().await;
+            Err(error)
+        }
+    }
 }
 
 /// Waits for a reason to stop.

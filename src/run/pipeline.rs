@@ -7,7 +7,7 @@ use super::cancel::Cancel;
 use super::decide::Decided;
 use super::ending::Ending;
 use super::event::{Outcome, RunEvent, Step};
-use super::execute::{Executed, Watch, execute};
+use super::execute::{Clearing, Executed, Watch, execute};
 use super::prepare::Prepared;
 use super::stop::Stop;
 use super::telling::Telling;
@@ -67,7 +67,7 @@ pub struct Setting<'a> {
     pub colours: bool,
 }
 
-/// Runs the script.
+/// Runs the script; its container is being cleared away when this returns.
 ///
 /// # Errors
 /// When the engine or the log fail; a script that ends with any code is no error.
@@ -76,7 +76,7 @@ pub async fn run_script(
     setting: &Setting<'_>,
     telling: &Telling,
     cancel: &Cancel,
-) -> Result<Ran, Stop> {
+) -> Result<(Ran, Clearing), Stop> {
     let plan = &decided.plan;
     telling.begin(Step::Execute, super::figures::count(plan.tasks.len() as u64, "task"));
     if plan.limits.memory_bytes.is_none() {
@@ -102,7 +102,8 @@ pub async fn run_script(
     if let Some(error) = summary.as_ref().and_then(|summary| summary.log_error.as_ref()) {
         telling.progress(Step::Execute, format!("the log on disk is not whole: {error}"));
     }
-    Ok(ran(executed?, summary, seen, plan.limits.memory_bytes))
+    let (executed, clearing) = executed?;
+    Ok((ran(executed, summary, seen, plan.limits.memory_bytes), clearing))
 }
 
 fn ran(executed: Executed, summary: Option<Summary>, seen: Seen, memory_limit: Option<u64>) -> Ran {

@@ -14,6 +14,7 @@ use super::decide::{Decided, decide};
 use super::deliver;
 use super::ending::Ending;
 use super::event::{Outcome, RunEvent, Step};
+use super::execute::Clearing;
 use super::finish::{self, Finished, Kept};
 use super::host::Host;
 use super::pipeline::{Ran, Setting, run_script};
@@ -21,6 +22,7 @@ use super::prepare::{Approach, Place, Prepared, approach, prepare};
 use super::request::RunRequest;
 use super::stop::Stop;
 use super::telling::{Listener, Telling};
+use crate::diag::Diagnostic;
 use crate::environment::{Config, Inputs, Network, network_env};
 use crate::logs::Masker;
 use crate::logs::mask::canary;
@@ -133,13 +135,32 @@ impl Line<'_> {
         self.live.save(&kept.record)?;
         finish::keep_reproduction(self.live, &decided, &prepared)?;
         self.still_wanted()?;
-        let ran = self.execute(&decided, &prepared, &guarded).await?;
+        let (ran, clearing) = self.execute(&decided, &prepared, &guarded).await?;
         kept.ran(&ran);
-        self.judge(&ran)?;
-        let Prepared { roots, baseline, .. } = &prepared;
+        // What came out is published while the engine clears the container away.
+        let published = self.deliver(&ran, &storage, &decided, &prepared, kept).await;
+        if let Err(error) = clearing.gone().await {
+            let message = format!("the container could not be removed: {error}");
+            let help = "the next run removes it; `soopervisor doctor` tells how the engine is";
+            self.telling.tell(&RunEvent::Diagnosed(Diagnostic::warning("run/not-cleared", message).help(help)));
+        }
+        published
+    }
+
+    /// What is done with a script's end and its outputs.
+    async fn deliver(
+        &self,
+        ran: &Ran,
+        storage: &Arc<dyn Storage>,
+        decided: &Decided,
+        prepared: &Prepared,
+        kept: &Kept,
+    ) -> Result<Published, Stop> {
+        self.judge(ran)?;
+        let Prepared { roots, baseline, .. } = prepared;
         let collection = deliver::collect(&decided.plan, roots, Arc::clone(baseline), self.telling).await?;
         self.still_wanted()?;
-        self.publish(&storage, &decided, &prepared, collection, kept).await
+        self.publish(storage, decided, prepared, collection, kept).await
     }
 
     fn still_wanted(&self) -> Result<(), Stop> {
@@ -198,7 +219,12 @@ impl Line<'_> {
         Ok(storage)
     }
 
-    async fn execute(&self, decided: &Decided, prepared: &Prepared, guarded: &Guarded) -> Result<Ran, Stop> {
+    async fn execute(
+        &self,
+        decided: &Decided,
+        prepared: &Prepared,
+        guarded: &Guarded,
+    ) -> Result<(Ran, Clearing), Stop> {
         let setting = Setting {
             run: self.live.id(),
             folder: self.live.folder(),

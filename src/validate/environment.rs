@@ -106,6 +106,11 @@ fn slip(line: &str) -> Option<(String, String)> {
         let sign = if text.contains("=>") { ">=" } else { "<=" };
         return Some((format!("`{text}` is not a version range"), format!("did you mean `{before}{sign}{after}`?")));
     }
+    let bare = text.trim_end_matches(['=', '<', '>', '!', '~']);
+    if bare.len() < text.len() && !name.is_empty() {
+        let message = format!("`{text}` ends where the version should stand");
+        return Some((message, format!("write `{}`, or add the version", bare.trim_end())));
+    }
     if text.contains("git+") || text.contains(" @ ") {
         return Some((format!("`{text}` is for pip, not for conda"), "move it into the `pip:` section".to_owned()));
     }

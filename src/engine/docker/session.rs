@@ -25,6 +25,8 @@ use crate::engine::{Control, EngineError, ExecSpec, Exit, OutputSink, Session, S
 const EXIT_NOTICE: Duration = Duration::from_secs(10);
 /// How long a restarting daemon may stay away before a run is given up.
 const RETURN: Duration = Duration::from_secs(30);
+/// How long an ended container's own removal is waited for before it is asked for.
+const REMOVAL: Duration = Duration::from_secs(10);
 /// How long the engine may take to clear a container away: big writable layers take seconds.
 const CLEARING: Duration = Duration::from_mins(2);
 
@@ -38,13 +40,14 @@ pub(super) struct Live {
     name: String,
     watch: Option<Watch>,
     attached: Option<AttachContainerResults>,
+    ended: bool,
     closed: bool,
 }
 
 impl Live {
     /// Takes charge of a container that was just created: from here on it is removed whatever happens.
     pub(super) fn new(client: bollard::Docker, id: String, name: String) -> Self {
-        Self { client, id, name, watch: None, attached: None, closed: false }
+        Self { client, id, name, watch: None, attached: None, ended: false, closed: false }
     }
 
     /// Attaches, begins to watch, then starts: any other order loses output or the exit code.
@@ -164,6 +167,18 @@ async fn attach(client: &bollard::Docker, id: &str) -> Result<AttachContainerRes
     within("attach to a container", client.attach_container(id, Some(options))).await
 }
 
+/// Waits for an ended container to be removed by the engine, which is under way; whether that was seen.
+async fn removes_itself(client: &bollard::Docker, id: &str) -> bool {
+    let removed = WaitContainerOptionsBuilder::default().condition("removed").build();
+    let mut waiting = pin!(client.wait_container(id, Some(removed)));
+    match tokio::time::timeout(REMOVAL, waiting.next()).await {
+        // bollard calls every exit code but 0 an error.
+        Ok(Some(Ok(_) | Err(Error::DockerContainerWaitError { .. }))) => true,
+        Ok(Some(Err(error))) => status(&error) == Some(404),
+        Ok(None) | Err(_) => false,
+    }
+}
+
 /// Removes a container and waits until it is gone; one that is gone already is fine.
 async fn remove(client: &bollard::Docker, id: &str) -> Result<(), EngineError> {
     const ACTION: &str = "remove a container";
@@ -208,13 +223,16 @@ impl Session for Live {
         drop(spec);
         let peak = memory::Gauge::begin(self.client.clone(), self.id.clone());
         let fate = self.run(&frame, attached, sink).await?;
+        self.ended = true;
         Ok(Exit { code: fate.code.unwrap_or(-1), oom_killed: fate.oom_killed, peak_memory_bytes: peak.highest() })
     }
 
     async fn close(mut self: Box<Self>) -> Result<(), EngineError> {
         self.watch = None;
         self.attached = None;
-        remove(&self.client, &self.id).await?;
+        if !(self.ended && removes_itself(&self.client, &self.id).await) {
+            remove(&self.client, &self.id).await?;
+        }
         self.closed = true;
         Ok(())
     }

@@ -41,9 +41,11 @@ async fn played(outcome: Outcome, watch: Watch) -> (Executed, Duration) {
     let (_canceller, cancel) = cancel::pair();
     let exec = ExecSpec { script: "true".to_owned(), secrets: Vec::new(), nonce: String::new() };
     let since = Instant::now();
-    let executed = execute(&engine, session(), exec, watch, &cancel, &mut Quiet).await.unwrap();
+    let (executed, clearing) = execute(&engine, session(), exec, watch, &cancel, &mut Quiet).await.unwrap();
+    let took = since.elapsed();
+    clearing.gone().await.unwrap();
     assert!(engine.seen().iter().all(|seen| seen.closed));
-    (executed, since.elapsed())
+    (executed, took)
 }
 
 /// Long enough for a machine that is busy with other tests.

@@ -121,6 +121,8 @@ pub(super) fn check(local: &Local) -> Result<Health, StorageError> {
     let access = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
     rustix::fs::accessat(&open, ".", access, AtFlags::empty())
         .map_err(|error| system::explain("write to", there, error.into()))?;
+    // The kernel allows root everything and file systems such as /proc refuse it all the same: only trying tells.
+    system::try_folder(&open).map_err(|error| system::explain("make a folder in", there, error))?;
     let (free, _) = system::space(&open).map_err(|error| system::explain("measure", there, error))?;
     Ok(Health { place: format!("local:{}", root.display()), free: Some(free), notes })
 }

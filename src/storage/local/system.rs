@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -12,6 +13,14 @@ use crate::storage::StorageError;
 /// Opens a folder by a path that the user named, links followed.
 pub(crate) fn open(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Makes an empty folder with a name of its own and removes it again.
+pub(crate) fn try_folder(inside: impl AsFd) -> io::Result<()> {
+    static TRIES: AtomicU64 = AtomicU64::new(0);
+    let name = format!(".soopervisor-check-{}-{}", std::process::id(), TRIES.fetch_add(1, Ordering::Relaxed));
+    rustix::fs::mkdirat(&inside, &name, Mode::RWXU)?;
+    Ok(rustix::fs::unlinkat(&inside, &name, rustix::fs::AtFlags::REMOVEDIR)?)
 }
 
 /// Gives the folder or file `from` the name `to`; fails with `AlreadyExists` when that is taken.
