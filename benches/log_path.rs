@@ -1,23 +1,29 @@
 //! How fast output goes from the container through masking and the log to the plain reporter, in whole runs.
 //!
 //! `cargo bench --bench log_path -- [MIB]` (1,024 unless said otherwise; 10240 is the run of 10 GB). A run that prints
-//! nothing is subtracted. The readers are `/dev/null` and a pipe that takes 20 MB/s; of the latter every byte is
+//! nothing is subtracted. The first row is the engine alone: the same container, its bytes read and thrown away. The readers are `/dev/null` and a pipe that takes 20 MB/s; of the latter every byte is
 //! counted. Memory is the process's own high-water mark.
 
 use std::io::Read;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use stage::{BLOCK_MIB, Stage, say};
+use stage::{BLOCK_MIB, Stage, bare, say};
 
 mod stage;
 
 fn main() {
     let mib: usize = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(1024);
     let stage = Stage::new();
-    stage.warm_up(false);
+    let like = stage.warm_up(false);
     say(&format!("load {}\n\n| reader | MB | seconds | MB/s (bar 200) | memory of soopervisor |", stage::load()));
     say("|---|---|---|---|---|");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let client = runtime.block_on(bare::engine());
+    let nothing = (0..3).map(|_| runtime.block_on(bare::sequence(&client, &like, 0)).took).min().expect("three");
+    let alone = runtime.block_on(bare::sequence(&client, &like, mib / BLOCK_MIB));
+    assert!(alone.bytes >= mib << 20, "the engine lost output: {} bytes", alone.bytes);
+    row("the engine alone", mib, &Measured { took: alone.took, ..Measured::default() }, nothing);
     let silent = (0..3).map(|_| run(&stage, 0, false).took).min().expect("three runs");
     let fast = run(&stage, mib, false);
     row("/dev/null", mib, &fast, silent);
@@ -29,6 +35,7 @@ fn main() {
     say(&format!("load {}", stage::load()));
 }
 
+#[derive(Default)]
 struct Measured {
     took: Duration,
     peak_kib: u64,

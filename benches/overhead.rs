@@ -6,12 +6,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType};
-use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptions, RemoveContainerOptions, WaitContainerOptions,
-};
-use futures::StreamExt as _;
-use stage::{Bare, Stage, forced, say};
+use stage::{Stage, bare, forced, say};
 
 mod stage;
 
@@ -24,12 +19,11 @@ fn main() {
     for (name, real, rounds) in [("a shell script", false, rounds), ("one task in Ploomber", true, rounds.div_ceil(3))]
     {
         let stage = Stage::new();
-        let bare = stage.warm_up(real);
-        let client = bollard::Docker::connect_with_defaults().expect("an engine");
-        let client = runtime.block_on(client.negotiate_version()).expect("an engine");
+        let like = stage.warm_up(real);
+        let client = runtime.block_on(bare::engine());
         let [mut ours, mut theirs] = [const { Vec::new() }; 2];
         for _ in 0..rounds {
-            theirs.push(runtime.block_on(sequence(&client, &bare)));
+            theirs.push(runtime.block_on(bare::sequence(&client, &like, 0)).took);
             ours.push(whole(&stage, real));
         }
         let (ours, theirs) = (sorted(ours), sorted(theirs));
@@ -56,56 +50,6 @@ fn whole(stage: &Stage, real: bool) -> Duration {
     let took = start.elapsed();
     assert!(status.success(), "a run failed: {status}");
     took
-}
-
-async fn sequence(client: &bollard::Docker, bare: &Bare) -> Duration {
-    let body = body(bare);
-    let start = Instant::now();
-    let id = client.create_container(None::<CreateContainerOptions>, body).await.expect("created").id;
-    let options = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
-    let mut attached = client.attach_container(&id, Some(options)).await.expect("attached");
-    client.start_container(&id, None).await.expect("started");
-    let mut said = Vec::new();
-    while let Some(frame) = attached.output.next().await {
-        said.extend_from_slice(&frame.expect("output").into_bytes());
-    }
-    let ended = client.wait_container(&id, None::<WaitContainerOptions>).next().await.expect("an answer");
-    client.remove_container(&id, None::<RemoveContainerOptions>).await.expect("removed");
-    let took = start.elapsed();
-    assert!(ended.is_ok(), "the bare container failed: {ended:?}\n{}", String::from_utf8_lossy(&said));
-    took
-}
-
-/// Hardened as a run's container is, so that both pay for the same.
-fn body(bare: &Bare) -> ContainerCreateBody {
-    let mounts = bare.mounts.iter().map(|(source, target, read_only)| Mount {
-        typ: Some(MountType::BIND),
-        source: Some(source.clone()),
-        target: Some(target.clone()),
-        read_only: Some(*read_only),
-        ..Mount::default()
-    });
-    ContainerCreateBody {
-        image: Some(bare.image.clone()),
-        cmd: Some(["bash", "/soopervisor/run.sh"].map(str::to_owned).to_vec()),
-        user: Some(bare.user.clone()),
-        working_dir: Some("/workspace".to_owned()),
-        env: Some(vec!["HOME=/home/runner".to_owned(), format!("BENCH_TOKEN={}", stage::TOKEN)]),
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        host_config: Some(HostConfig {
-            init: Some(true),
-            log_config: Some(HostConfigLogConfig { typ: Some("none".into()), config: None }),
-            cap_drop: Some(vec!["ALL".into()]),
-            security_opt: Some(vec!["no-new-privileges".into()]),
-            ipc_mode: Some("private".into()),
-            network_mode: Some("bridge".into()),
-            pids_limit: Some(4096),
-            mounts: Some(mounts.collect()),
-            ..HostConfig::default()
-        }),
-        ..ContainerCreateBody::default()
-    }
 }
 
 fn sorted(mut times: Vec<Duration>) -> Vec<Duration> {

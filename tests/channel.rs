@@ -208,3 +208,21 @@ fn packages_are_listed_with_hashes_that_match() {
     }
     assert_eq!(seen, CHANNEL.1.packages.len());
 }
+
+#[test]
+fn what_an_earlier_build_was_asked_for_stays_when_more_is_added() {
+    let folder = tempfile::tempdir().unwrap();
+    let python = CHANNEL.1.pythons.last().unwrap().rsplit_once('.').unwrap().0.to_owned();
+    let build = |name: &str| {
+        let spec = folder.path().join(format!("{name}.yml"));
+        std::fs::write(&spec, format!("dependencies: [{name}]\n")).unwrap();
+        let pythons = vec![python.clone()];
+        channel::build(&Options { to: folder.path().join("channel"), pythons, specs: vec![spec], ..Options::default() })
+            .unwrap()
+    };
+    build("six");
+    let both = build("toolz");
+    let has = |name: &str| both.packages.iter().any(|package| package.starts_with(name));
+    assert!(has("six-") && has("toolz-"), "{:?}", both.packages);
+    assert!(build("six").reused, "nothing new was asked for");
+}

@@ -12,6 +12,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+pub(crate) mod bare;
+
 /// How large the committed piece of a log is; it is printed again and again.
 pub(crate) const BLOCK_MIB: usize = 4;
 

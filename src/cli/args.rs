@@ -402,6 +402,12 @@ pub struct Verify {
 pub enum Channel {
     /// Build a channel from CPython, pip and wheels
     Build(BuildChannel),
+    /// Add what environment.yml files ask for to the channel in use
+    Add {
+        /// environment.yml
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
     /// Use a channel instead of the ones in environment.yml
     Use {
         /// A folder or an address; `none` uses what environment.yml says again
@@ -412,7 +418,7 @@ pub enum Channel {
 /// Arguments of `channel build`.
 #[derive(Debug, Clone, Args)]
 pub struct BuildChannel {
-    /// Folder to write it to; replaced as a whole
+    /// Folder to write it to; what earlier builds were asked for stays part of it
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
     /// Minor version of CPython, such as 3.11 (repeat) [default: every one found on this machine]

@@ -176,7 +176,7 @@ fn host(home: &Home) -> Result<Host, Failure> {
 }
 
 /// The user's settings; `None` when there are none.
-fn config(home: &Home) -> Result<Option<Config>, Failure> {
+pub(super) fn config(home: &Home) -> Result<Option<Config>, Failure> {
     let path = home.config();
     let text = match fs_err::read_to_string(path) {
         Ok(text) => text,

@@ -1,6 +1,6 @@
 //! `soopervisor channel` and `soopervisor image`: what a closed network needs beforehand.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::args;
@@ -28,23 +28,39 @@ const RECIPE: [(&str, &str); 2] = [
 pub(super) fn channel(args: &args::Channel) -> Result<Exit, Failure> {
     let home = Home::from_env()?;
     let line = match args {
-        args::Channel::Build(build) => build_channel(build)?,
+        args::Channel::Build(build) => build_channel(&options(build))?,
+        args::Channel::Add { files } => add_to_channel(files, &home)?,
         args::Channel::Use { channel } => use_channel(channel, &home)?,
     };
     Console::answer(&line);
     Ok(Exit::Ok)
 }
 
-fn build_channel(args: &args::BuildChannel) -> Result<String, Failure> {
-    let options = Options {
+fn options(args: &args::BuildChannel) -> Options {
+    Options {
         to: args.to.clone(),
         pythons: args.python.clone(),
         packages: args.package.clone(),
         specs: args.spec.clone(),
         refresh: args.refresh,
         ..Options::default()
+    }
+}
+
+/// Builds the channel that stands in for conda-forge anew, with what some files ask for besides.
+fn add_to_channel(files: &[PathBuf], home: &Home) -> Result<String, Failure> {
+    let config = seam::config(home)?.unwrap_or_default();
+    let in_use = config.mirrors.get(REPLACED).into_iter().flatten().map(PathBuf::from).find(|place| place.is_dir());
+    let Some(to) = in_use else {
+        return Err(Failure::new(Exit::Usage, format!("no local channel stands in for {REPLACED}"))
+            .why(format!("{} names none", home.config().display()))
+            .help("soopervisor channel build --to DIR --spec environment.yml, then: soopervisor channel use DIR"));
     };
-    let summary = channel::build(&options).map_err(|error| Failure::of(Exit::EngineUnavailable, &error))?;
+    build_channel(&Options { to, specs: files.to_vec(), ..Options::default() })
+}
+
+fn build_channel(options: &Options) -> Result<String, Failure> {
+    let summary = channel::build(options).map_err(|error| Failure::of(Exit::EngineUnavailable, &error))?;
     let mut text = summary.notes.iter().fold(String::new(), |text, note| text + "note: " + note + "\n");
     let done = if summary.reused { "is up to date" } else { "built" };
     text += &format!(

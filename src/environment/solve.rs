@@ -16,6 +16,7 @@ use rattler_solve::{ChannelPriority, SolveError, SolverImpl, SolverTask, resolvo
 use super::error::chain;
 use super::inputs::{name_of, virtual_packages};
 use super::network::without_credentials;
+use super::sources::local_mirrors;
 use super::{Config, EnvironmentError, Inputs};
 
 /// Packages that only Windows or macOS have: `conda env export` writes them, Linux cannot solve them.
@@ -95,12 +96,18 @@ impl Conda {
         });
         match solved.await {
             Ok(Ok(result)) => Ok(result.records),
-            Ok(Err(error)) => Err(self.unsolvable(error, inputs, &present).await),
+            Ok(Err(error)) => Err(self.unsolvable(error, inputs, config, &present).await),
             Err(_) => Err(EnvironmentError::Cancelled),
         }
     }
 
-    async fn unsolvable(&self, error: SolveError, inputs: &Inputs, present: &BTreeSet<String>) -> EnvironmentError {
+    async fn unsolvable(
+        &self,
+        error: SolveError,
+        inputs: &Inputs,
+        config: &Config,
+        present: &BTreeSet<String>,
+    ) -> EnvironmentError {
         let reason = match error {
             SolveError::Unsolvable(reasons) => reasons.join("\n"),
             other => other.to_string(),
@@ -113,6 +120,16 @@ impl Conda {
             // The channels were asked for what fits: a package that is there in other versions looks missing too.
             let versions = self.versions(name, inputs).await;
             hints.push(if versions.is_empty() { hint(name, &known) } else { other_versions(spec, name, &versions) });
+        }
+        if !missing.is_empty()
+            && let Some((url, folder)) =
+                local_mirrors(config).iter().find(|(_, folder)| super::channel::is_ours(folder))
+        {
+            hints.push(format!(
+                "{} stands in for {url} and holds a few packages only: `soopervisor channel add PATH/environment.yml` \
+                 adds what PyPI has of this file",
+                folder.display()
+            ));
         }
         EnvironmentError::Unsolvable { reason: without_credentials(reason.trim()), hints }
     }

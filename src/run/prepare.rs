@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -97,11 +98,16 @@ pub(super) async fn prepare(
     // Only root can give files to somebody else, and only root needs to.
     let owner = (host.user.0 == 0 && user.0 != 0).then_some(user);
     let config = Config { container_user: user, ..config.clone() };
-    let (environment, snapshot) =
-        tokio::try_join!(async { ensure_environment(&engaged, inputs, &config, run, telling, cancel).await }, async {
-            lay_out(decided, folder, owner, telling).await
-        },)?;
-    let (roots, baseline) = snapshot;
+    let mut laying = lay_out(decided, folder, owner);
+    let both = tokio::try_join!(
+        async { ensure_environment(&engaged, inputs, &config, run, telling, cancel).await },
+        laid_out(&mut laying, telling),
+    );
+    if both.is_err() && !laying.is_finished() {
+        // It writes into the run's folder, which is about to be removed.
+        let _ = laying.await;
+    }
+    let (environment, (roots, baseline)) = both?;
     let words = if environment.reused { "environment reused" } else { "environment built" };
     telling.end(Step::Prepare, if environment.reused { Outcome::Reused } else { Outcome::Done }, words);
     let uv = environment::uv_program(&config);
@@ -183,16 +189,14 @@ fn watch(mut cancel: Cancel, token: CancellationToken) -> AbortOnDropHandle<()> 
     }))
 }
 
+/// The run's folders with the snapshot in them, what the snapshot holds, and how many files that are.
+type Laid = Result<(Roots, Baseline, u64), Stop>;
+
 /// Makes the run's folders and writes the snapshot, on a thread that may block.
-async fn lay_out(
-    decided: &Decided,
-    folder: &Folder,
-    owner: Option<(u32, u32)>,
-    telling: &Telling,
-) -> Result<(Arc<Roots>, Baseline), Stop> {
+fn lay_out(decided: &Decided, folder: &Folder, owner: Option<(u32, u32)>) -> JoinHandle<Laid> {
     let checkout = Arc::clone(&decided.checkout);
     let folder = folder.clone();
-    let laid = tokio::task::spawn_blocking(move || -> Result<(Roots, Baseline, u64), Stop> {
+    tokio::task::spawn_blocking(move || {
         let work = make_folder(&folder.work(), owner)?;
         let output = make_folder(&folder.output(), owner)?;
         make_folder(&folder.home(), owner)?;
@@ -200,8 +204,11 @@ async fn lay_out(
         let baseline = Baseline::scan(&work).map_err(|error| Stop::of(Ending::Internal, &error))?;
         let roots = Roots { work, output, guest_work: guest::WORK, guest_output: guest::OUTPUT };
         Ok((roots, baseline, exported.files))
-    });
-    let (roots, baseline, files) = laid.await.map_err(|error| Stop::of(Ending::Internal, &error))??;
+    })
+}
+
+async fn laid_out(laying: &mut JoinHandle<Laid>, telling: &Telling) -> Result<(Arc<Roots>, Baseline), Stop> {
+    let (roots, baseline, files) = laying.await.map_err(|error| Stop::of(Ending::Internal, &error))??;
     telling.progress(Step::Prepare, format!("snapshot: {files} files"));
     Ok((Arc::new(roots), baseline))
 }

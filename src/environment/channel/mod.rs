@@ -49,7 +49,7 @@ pub enum Source {
 /// What to build.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Where the channel goes; replaced as a whole.
+    /// Where the channel goes; exchanged as a whole. What earlier builds were asked for stays part of it.
     pub to: PathBuf,
     /// Minor versions of CPython (`3.11`); empty: every one that is there.
     pub pythons: Vec<String>,
@@ -88,9 +88,11 @@ pub fn build(options: &Options) -> Result<Summary, Error> {
     let to = std::path::absolute(&options.to)?;
     let _lock = publish::lock(&to)?;
     let scratch = tempfile::Builder::new().prefix(".channel-").tempdir_in(to.parent().unwrap_or(Path::new("/")))?;
-    let recipe = recipe::Recipe::new(options)?;
-    let key = key(&recipe)?;
     let previous = Manifest::read(&to);
+    let earlier = previous.as_ref().map_or((&[][..], &[][..]), |old| (&old.specs[..], &old.asked[..]));
+    let (specs, asked) = (together(earlier.0, texts(&options.specs)?), together(earlier.1, options.packages.clone()));
+    let recipe = recipe::Recipe::new(options, &specs, &asked)?;
+    let key = key(&recipe)?;
     if let Some(manifest) = previous.as_ref().filter(|old| !options.refresh && old.key == key && old.is_intact(&to)) {
         return Ok(summary(manifest, to, true));
     }
@@ -99,10 +101,31 @@ pub fn build(options: &Options) -> Result<Summary, Error> {
         Some(old) => old.reuse(input, &to, &new),
         None => Ok(None),
     })?;
-    let manifest = Manifest::new(key, pythons, notes, built);
+    let mut manifest = Manifest::new(key, pythons, notes, built);
+    (manifest.specs, manifest.asked) = (specs, asked);
     manifest.write(&new)?;
     publish::exchange(&new, &to)?;
     Ok(summary(&manifest, to, false))
+}
+
+/// Whether the folder is a channel that was built here.
+pub(super) fn is_ours(folder: &Path) -> bool {
+    Manifest::read(folder).is_some()
+}
+
+fn texts(files: &[PathBuf]) -> Result<Vec<String>, Error> {
+    Ok(files.iter().map(fs_err::read_to_string).collect::<Result<_, _>>()?)
+}
+
+/// What was asked for before and what is asked for now, each once.
+fn together(earlier: &[String], now: Vec<String>) -> Vec<String> {
+    let mut all = earlier.to_vec();
+    for one in now {
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    all
 }
 
 fn summary(manifest: &Manifest, channel: PathBuf, reused: bool) -> Summary {

@@ -28,6 +28,12 @@ pub(super) struct Manifest {
     pub pythons: Vec<String>,
     /// What was left out and why.
     pub notes: Vec<String>,
+    /// The environment.yml files it was made for, as text: what a later build adds to.
+    #[serde(default)]
+    pub specs: Vec<String>,
+    /// Packages that were asked for by name.
+    #[serde(default)]
+    pub asked: Vec<String>,
     /// Digest of what a package was made from → the package.
     pub packages: BTreeMap<String, Entry>,
 }
@@ -42,11 +48,12 @@ pub(super) struct Entry {
 
 impl Manifest {
     pub(super) fn new(key: String, pythons: Vec<String>, notes: Vec<String>, packages: Vec<(String, Built)>) -> Self {
+        let (specs, asked) = (Vec::new(), Vec::new());
         let packages = packages
             .into_iter()
             .map(|(input, built)| (input, Entry { subdir: built.subdir, file: built.file, record: built.record }))
             .collect();
-        Self { schema: SCHEMA, key, pythons, notes, packages }
+        Self { schema: SCHEMA, key, pythons, notes, specs, asked, packages }
     }
 
     /// The manifest of the channel in `folder`, if there is one that this version of the program wrote.

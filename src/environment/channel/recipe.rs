@@ -54,8 +54,8 @@ struct Fetched {
 pub(super) type Dish = (Vec<(String, Built)>, Vec<String>, Vec<String>);
 
 impl Recipe {
-    /// Reads the environment files and looks for interpreters.
-    pub(super) fn new(options: &Options) -> Result<Self, Error> {
+    /// Reads the texts of environment.yml files and looks for interpreters.
+    pub(super) fn new(options: &Options, specs: &[String], packages: &[String]) -> Result<Self, Error> {
         let (mut interpreters, mut notes) = match options.source {
             Source::Distribution => (Vec::new(), Vec::new()),
             Source::Any | Source::Installed => find::interpreters(),
@@ -72,12 +72,10 @@ impl Recipe {
             interpreters.retain(|one| options.pythons.contains(&one.minor));
         }
         let mut sets = vec![set(DEFAULT_PACKAGES.iter().copied(), &mut notes)?];
-        if !options.packages.is_empty() {
-            sets.push(set(options.packages.iter().map(String::as_str), &mut notes)?);
+        if !packages.is_empty() {
+            sets.push(set(packages.iter().map(String::as_str), &mut notes)?);
         }
-        for path in &options.specs {
-            sets.push(set_of_file(path, &mut notes)?);
-        }
+        sets.extend(specs.iter().map(|text| set_of_text(text, &mut notes)));
         Ok(Self { interpreters, named: options.pythons.clone(), sets, notes })
     }
 
@@ -255,13 +253,12 @@ fn set<'a>(texts: impl Iterator<Item = &'a str>, notes: &mut Vec<String>) -> Res
 }
 
 /// The conda dependencies of an environment file; lines that are not understood are noted, they are for `validate` to judge.
-fn set_of_file(path: &Path, notes: &mut Vec<String>) -> Result<Set, Error> {
-    let text = fs::read_to_string(path)?;
+fn set_of_text(text: &str, notes: &mut Vec<String>) -> Set {
     match EnvironmentYaml::from_yaml_str(text.trim_start_matches('\u{feff}')) {
-        Ok(environment) => Ok(sort(environment.match_specs().map(names::request).collect(), notes)),
+        Ok(environment) => sort(environment.match_specs().map(names::request).collect(), notes),
         Err(error) => {
-            notes.push(format!("`{}` is left out: {error}", path.display()));
-            Ok(Set { python: None, wanted: Vec::new() })
+            notes.push(format!("an environment.yml is left out: {error}"));
+            Set { python: None, wanted: Vec::new() }
         }
     }
 }
