@@ -162,7 +162,8 @@ fn every_form_of_partially_is_seen_and_nothing_else() {
         let asked = Request { build_args: args.iter().map(|arg| (*arg).to_owned()).collect(), ..request() };
         resolve(&asked, &facts(), &declared()).unwrap().0.leaves_tasks_out()
     };
-    for args in [&["--partially", "x"][..], &["--partially=x"], &["--part", "x"], &["-p", "x"], &["-px"], &["-fp", "x"]] {
+    for args in [&["--partially", "x"][..], &["--partially=x"], &["--part", "x"], &["-p", "x"], &["-px"], &["-fp", "x"]]
+    {
         assert!(leaves(args), "{args:?}");
     }
     for args in [&[][..], &["--force"], &["-f"], &["--log", "info"], &["--"], &["--env--path", "x"]] {

@@ -17,7 +17,7 @@ use super::host::{FALLBACK_IMAGE, Host, RUNNER_IMAGE};
 use super::stop::Stop;
 use super::telling::Telling;
 use crate::engine::{Engine, EngineError, EngineInfo, Image, Swept};
-use crate::environment::{self, Config, Inputs, Store};
+use crate::environment::{self, Chore, Config, Inputs, Store};
 use crate::id::RunId;
 use crate::outputs::{Baseline, Roots};
 use crate::script::guest;
@@ -97,11 +97,18 @@ pub(super) async fn prepare(
     // Only root can give files to somebody else, and only root needs to.
     let owner = (host.user.0 == 0 && user.0 != 0).then_some(user);
     let config = Config { container_user: user, ..config.clone() };
-    let (environment, snapshot) =
-        tokio::try_join!(async { ensure_environment(&engaged, inputs, &config, run, telling, cancel).await }, async {
-            lay_out(decided, folder, owner, telling).await
-        },)?;
+    let store = Store::open(&config.root)?.keeping(super::host::keep(host));
+    let (environment, snapshot) = tokio::try_join!(
+        async { ensure_environment(&store, &engaged, inputs, &config, run, telling, cancel).await },
+        async { lay_out(decided, folder, owner, telling).await },
+    )?;
     let (roots, baseline) = snapshot;
+    store.used_by(&environment, decided.plan.project.as_str());
+    if !environment.is_compiled() && host.config.environments.bytecode != Some(false) {
+        // Nothing waits for it, and nothing here ends it: what it sends goes on without us.
+        let (prepared, engine, image) = (environment.clone(), Arc::clone(&engaged.engine), engaged.image.id.clone());
+        tokio::spawn(Chore { store, prepared, engine, image, user, run: run.clone() }.run());
+    }
     let words = if environment.reused { "environment reused" } else { "environment built" };
     telling.end(Step::Prepare, if environment.reused { Outcome::Reused } else { Outcome::Done }, words);
     let uv = environment::uv_program(&config);
@@ -150,6 +157,7 @@ async fn ensure_image(engine: &dyn Engine, asked: Option<&str>, telling: &Tellin
 }
 
 async fn ensure_environment(
+    store: &Store,
     engaged: &Engaged,
     inputs: &Inputs,
     config: &Config,
@@ -157,7 +165,6 @@ async fn ensure_environment(
     telling: &Telling,
     cancel: &Cancel,
 ) -> Result<environment::Prepared, Stop> {
-    let store = Store::open(&config.root)?;
     if !store.is_seen_by(engaged.engine.as_ref(), &engaged.info, &engaged.image.id).await? {
         let address = engaged.info.address.clone();
         return Err(Stop::from(EngineError::NoSharedFiles { address }).help(

@@ -1,5 +1,5 @@
-//! The real program, killed and raced while it builds: with a channel whose `python` takes its time and whose
-//! `ploomber` is three lines of shell, so that only the environment is under test.
+//! The real program, killed and raced while it builds: with a `uv` of a few lines of shell that takes its time and a
+//! `ploomber` of three, so that only the environment is under test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,22 @@ use std::time::{Duration, Instant};
 
 use crate::channel::{self, Package};
 
-const PYTHON: &str = "#!/bin/sh\ncase \" $* \" in *' compileall '*) sleep 4 ;; esac\n";
+const PYTHON: &str = "#!/bin/sh\nexit 1\n";
+/// Resolves at once and installs one package after a while, as the real one would with a slow index.
+const UV: &str = r#"#!/bin/sh
+case " $* " in
+*" compile "*) echo 'sleepy==1 --hash=sha256:ab' >lock.txt ;;
+*" install "*)
+  sleep 4
+  while [ "$1" != --python ]; do shift; done
+  site=${2%/bin/python}/lib/python3.11/site-packages
+  mkdir -p "$site/sleepy-1.dist-info" && echo uv >"$site/sleepy-1.dist-info/INSTALLER"
+  ;;
+esac
+"#;
 const PLOOMBER: &str = "#!/bin/sh\ncat \"$SOOPERVISOR_CONSTRAINTS\" /soopervisor/activate.sh >/dev/null || exit 9\n\
                         mkdir -p output && echo one > output/first.txt\n";
-const ENVIRONMENT: &str = "channels: [conda-forge]\ndependencies: [python=3.11, pip, ploomber]\n";
+const ENVIRONMENT: &str = "channels: [conda-forge]\ndependencies: [python=3.11, pip, ploomber, {pip: [sleepy]}]\n";
 const PIPELINE: &str = "tasks:\n  - source: tasks.first\n    product: output/first.txt\n";
 
 /// One user: a home, a repository and a channel of his own.
@@ -34,7 +46,8 @@ impl User {
         );
         let repo = folder.path().join("repo");
         fs::create_dir(&repo).unwrap();
-        fs::write(folder.path().join("uv"), "never run").unwrap();
+        fs::write(folder.path().join("uv"), UV).unwrap();
+        fs::set_permissions(folder.path().join("uv"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         fs::write(repo.join("environment.yml"), ENVIRONMENT).unwrap();
         fs::write(repo.join("pipeline.yaml"), PIPELINE).unwrap();
         fs::write(repo.join("tasks.py"), "def first(product):\n    pass\n").unwrap();

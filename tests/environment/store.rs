@@ -164,17 +164,32 @@ async fn a_build_that_died_is_built_anew_and_its_rest_is_swept() {
     assert!(died.is_err() && hanging.started.load(Ordering::SeqCst) == 1);
     assert!(!fixture.leftovers().is_empty(), "dropping in the middle leaves the folder, as a kill would");
 
+    let other = fixture.inputs(&["python", "activates"], &["ploomber"]);
+    let other = fixture.ensure(&other, &Builder::new(Play::Install)).await.unwrap();
+    assert!(fixture.store().sweep().unwrap().is_empty(), "nothing is old enough");
+    assert!(fixture.leftovers().len() > 2, "another key's build leaves it alone");
     let built = fixture.ensure(&inputs, &Builder::new(Play::Install)).await.unwrap();
     assert!(!built.reused);
-    assert!(fixture.store().sweep().unwrap().is_empty(), "nothing is old enough");
+    let mut left = fixture.leftovers();
+    left.sort();
+    let mut expected = [&built, &other].map(|one| [one.host_prefix.clone(), one.activation.clone()]).concat();
+    expected.sort();
+    assert_eq!(left, expected, "the next build of the key clears away what the dead one left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_build_left_is_swept_after_a_day() {
+    let fixture = Fixture::new();
+    let inputs = fixture.inputs(&["python"], &["ploomber"]);
+    let hanging = Builder::new(Play::Hang);
+    let died = tokio::time::timeout(Duration::from_secs(3), fixture.ensure(&inputs, &hanging)).await;
+    assert!(died.is_err());
     let day_ago = std::time::SystemTime::now() - Duration::from_secs(100_000);
     for path in fixture.leftovers() {
         fs::File::open(path).unwrap().set_modified(day_ago).unwrap();
     }
     assert!(!fixture.store().sweep().unwrap().is_empty());
-    let mut left = fixture.leftovers();
-    left.sort();
-    assert_eq!(left, [built.host_prefix, built.activation]);
+    assert_eq!(fixture.leftovers(), Vec::<PathBuf>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
