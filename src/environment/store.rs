@@ -128,6 +128,9 @@ impl Store {
             Err(error) => Err(error),
         };
         drop(caches);
+        if done.is_err() {
+            self.clear_unpacking();
+        }
         self.keep_to_limits();
         done.map_err(|error| match began {
             Some(free) => error.needing(|| format!("this build needs more than the {} it began with", show_size(free))),

@@ -84,6 +84,7 @@ impl Store {
     pub(super) fn sweep_older_than(&self, age: Duration) -> Result<Vec<PathBuf>, EnvironmentError> {
         let known = self.known_ids()?;
         self.empty_trash();
+        self.clear_unpacking();
         bytecode::clear(&self.root, |id| known.contains(id));
         Ok(self.remove_where(&|id, path| !known.contains(id) && is_older(path, age) && self.is_unlocked(id)))
     }
@@ -107,6 +108,17 @@ impl Store {
             }
         }
         removed
+    }
+
+    /// Removes what was being unpacked when a build died or ran out of room; nothing while anybody builds.
+    pub(super) fn clear_unpacking(&self) {
+        let Some(_nobody_builds) = Vacant::of(&self.caches_file()) else { return };
+        for (name, path) in entries(&self.root.join("pkgs")) {
+            // The packages' own names never begin with a dot, those of unpacking folders always do.
+            if name.starts_with('.') && path.is_dir() && trash::remove(&path).is_err() {
+                tracing::debug!(path = %path.display(), "this is left for the next sweep");
+            }
+        }
     }
 
     /// Goes on with removals that were cut short.

@@ -14,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 use crate::channel::{self, PLACEHOLDER, Package};
 use crate::engines::{Builder, Play, Untouchable};
 
-struct Fixture {
-    folder: tempfile::TempDir,
-    config: Config,
+/// A user with a store, a channel and no engine.
+pub(crate) struct Fixture {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) config: Config,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let script = format!("#!{PLACEHOLDER}/bin/sh\necho {PLACEHOLDER}\n");
         channel::write(
@@ -56,7 +57,7 @@ impl Fixture {
         Self { folder, config }
     }
 
-    fn inputs(&self, conda: &[&str], lines: &[&str]) -> Inputs {
+    pub(crate) fn inputs(&self, conda: &[&str], lines: &[&str]) -> Inputs {
         let raw = RawEnvironment {
             channels: Some(vec!["conda-forge".to_owned()]),
             conda: conda.iter().map(|text| (*text).to_owned()).collect(),
@@ -66,11 +67,11 @@ impl Fixture {
         Inputs::new(&raw, &self.config, &|_| None).unwrap()
     }
 
-    fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         Store::open(&self.config.root).unwrap()
     }
 
-    async fn ensure(&self, inputs: &Inputs, engine: &dyn Engine) -> Result<Prepared, EnvironmentError> {
+    pub(crate) async fn ensure(&self, inputs: &Inputs, engine: &dyn Engine) -> Result<Prepared, EnvironmentError> {
         self.ensure_until(inputs, engine, &CancellationToken::new()).await
     }
 
@@ -85,8 +86,19 @@ impl Fixture {
         self.store().ensure(&request, &mut |_| {}, cancel).await
     }
 
+    pub(crate) async fn ensure_in(
+        &self,
+        store: &Store,
+        inputs: &Inputs,
+        engine: &dyn Engine,
+    ) -> Result<Prepared, EnvironmentError> {
+        let run: RunId = "20260101-000000-aaaaaaaa-test".parse().unwrap();
+        let request = Request { inputs, config: &self.config, engine, image: "image", run: &run };
+        store.ensure(&request, &mut |_| {}, &CancellationToken::new()).await
+    }
+
     /// Everything below `e/` and `bench/` that is a prefix or belongs to one.
-    fn leftovers(&self) -> Vec<PathBuf> {
+    pub(crate) fn leftovers(&self) -> Vec<PathBuf> {
         let root = self.config.root.canonicalize().unwrap();
         let bench = root.join("bench");
         let mut found = entries(&root.join("e"));
@@ -97,7 +109,7 @@ impl Fixture {
     }
 }
 
-fn entries(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn entries(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
 }
 

@@ -29,8 +29,8 @@ pub(super) mod label {
 /// Shared memory that data loaders want; more would only be charged to the container's memory anyway.
 const SHARED_MEMORY: u64 = 1 << 30;
 
-/// The kernel's smallest share of the processors, of 1024 that everything else has.
-const LEAST_SHARES: i64 = 2;
+/// An errand's share of busy processors, where everything else has 1024: little, but enough to come to its end.
+const FEW_SHARES: i64 = 64;
 
 /// A name nothing else has.
 pub(super) fn name(spec: &SessionSpec) -> String {
@@ -87,11 +87,8 @@ pub(super) fn errand(errand: &Errand, owner: &Owner, until: u64) -> Result<Conta
         labels.remove(name);
     }
     labels.insert(label::UNTIL.to_owned(), until.to_string());
-    let host_config = body.host_config.map(|config| HostConfig {
-        cpu_shares: Some(LEAST_SHARES),
-        oom_score_adj: Some(1000),
-        ..config
-    });
+    let host_config =
+        body.host_config.map(|config| HostConfig { cpu_shares: Some(FEW_SHARES), oom_score_adj: Some(1000), ..config });
     Ok(ContainerCreateBody {
         entrypoint: Some(errand.command.clone()),
         labels: Some(labels),

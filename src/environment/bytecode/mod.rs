@@ -31,6 +31,8 @@ const STATE: &str = "conda-meta/soopervisor-bytecode";
 const LOCK: &str = "conda-meta/soopervisor-bytecode.lock";
 /// Errands in a row that brought nothing new, after which a prefix is left as it is.
 const VAIN: u32 = 3;
+/// So few files that a prefix has for itself, such as those with its path in them, are worth no container of their own.
+const FEW: usize = 40;
 /// Between two looks at an errand.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -115,6 +117,10 @@ fn settle(store: &Path, prefix: &Path, id: &str, in_vain: bool) -> io::Result<(S
             state.missing += group.files.len();
             open.push(group);
         }
+    }
+    if state.missing < FEW && open.iter().all(Group::is_own) {
+        state.missing = 0;
+        open.clear();
     }
     state.vain = if state.linked > before { 0 } else { state.vain + u32::from(in_vain) };
     state.note(prefix)?;

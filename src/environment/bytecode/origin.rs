@@ -54,6 +54,16 @@ pub(super) struct Group {
     pub(super) files: Vec<String>,
 }
 
+impl Group {
+    /// Whether no other prefix will ever share these files.
+    pub(super) fn is_own(&self) -> bool {
+        self.name.starts_with(OWN)
+    }
+}
+
+/// Begins the names of what only one prefix has.
+const OWN: &str = "e-";
+
 /// A folder of a cache, and where its files are in the prefix.
 struct Origin {
     name: String,
@@ -81,7 +91,7 @@ pub(super) fn groups(store: &Path, prefix: &Path, id: &str, python: &Python) -> 
     }
     let own = sources(&prefix.join(&python.lib))?;
     let own = own.into_iter().filter(|file| !covered.contains(&format!("{}/{file}", python.lib))).collect();
-    found.push(Group { name: format!("e-{id}"), place: python.lib.clone(), files: own });
+    found.push(Group { name: format!("{OWN}{id}"), place: python.lib.clone(), files: own });
     for group in &mut found {
         let folder = prefix.join(&group.place);
         group.files.retain(|file| !folder.join(compiled(file, &python.tag)).exists());
