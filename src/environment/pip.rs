@@ -177,6 +177,9 @@ fn outcome(finished: &Finished, config: &Config) -> Result<(), EnvironmentError>
         _ if finished.exit.oom_killed => {
             Err(EnvironmentError::Builder { step: "installing the `pip:` section: out of memory", tail })
         }
+        137 | 143 => {
+            Err(EnvironmentError::Builder { step: "the `pip:` section: the builder was killed from outside", tail })
+        }
         RESOLVE_FAILED | INSTALL_FAILED if is_network(&tail) => {
             Err(EnvironmentError::Builder { step: "fetching packages for the `pip:` section", tail })
         }

@@ -174,3 +174,85 @@ fn an_environment_that_nobody_used_for_a_month_goes_when_another_is_built() {
     let prefixes = names(&store.join("e"));
     assert_eq!(prefixes.len(), 2, "one prefix and its activation: {prefixes:?}");
 }
+
+#[test]
+fn a_builder_that_is_killed_is_told_and_the_next_run_builds_anew() {
+    let user = User::new();
+    let child = user.command("out").spawn().unwrap();
+    let builder = || user.containers().into_iter().find(|name| name.contains("-build-"));
+    eventually("the builder runs", || builder().is_some());
+    let status = Command::new("docker").args(["kill", "-s", "KILL", &builder().unwrap()]).output().unwrap();
+    assert!(status.status.success());
+    let died = child.wait_with_output().unwrap();
+    let said = text(&died);
+    assert_eq!(died.status.code(), Some(5), "{said}");
+    assert!(said.contains("the builder was killed from outside"), "{said}");
+    assert!(user.keys().is_empty() && names(&user.path("home/cache/env/e")).is_empty());
+    succeeds(user.command("out").spawn().unwrap());
+    assert!(user.published("out") && user.keys().len() == 1);
+}
+
+#[test]
+fn kill_nine_at_any_moment_leaves_a_store_that_the_next_run_repairs() {
+    let user = User::new();
+    // From the first file to the last rename and beyond: a build takes about five seconds.
+    for wait in [150, 400, 700, 1100, 2500, 5200, 5600] {
+        let mut child = user.command("out").spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(wait));
+        child.kill().unwrap();
+        child.wait_with_output().unwrap();
+    }
+    succeeds(user.command("out").arg("--on-conflict").arg("new-run").spawn().unwrap());
+    assert!(user.published("out"));
+    let store = user.path("home/cache/env");
+    assert_eq!(user.keys().len(), 1);
+    let prefixes = names(&store.join("e"));
+    assert_eq!(prefixes.len(), 2, "one prefix and its activation: {prefixes:?}");
+    for place in ["bench/shared/e", "bench/shared/build"] {
+        assert_eq!(names(&store.join(place)), Vec::<String>::new(), "{place}");
+    }
+    let half = names(&store.join("pkgs")).into_iter().filter(|name| name.starts_with('.') && name != ".cache.lock");
+    assert_eq!(half.collect::<Vec<_>>(), Vec::<String>::new());
+    eventually("no container is left", || user.containers().is_empty());
+}
+
+#[test]
+fn environments_are_listed_explained_and_pruned() {
+    let user = User::new();
+    let env = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_soopervisor"));
+        command.arg("env").args(words).current_dir(user.folder.path()).env("SOOPERVISOR_HOME", user.path("home"));
+        command.env("PIP_CONFIG_FILE", "/dev/null").output().unwrap()
+    };
+    fs::create_dir(user.path("home")).unwrap();
+    fs::write(user.path("home/config.yaml"), "environments: {bytecode: false}\n").unwrap();
+    let why = env(&["why", "repo"]);
+    assert!(text(&why).contains("is not built, and neither is any other"), "{}", text(&why));
+    succeeds(user.command("out").spawn().unwrap());
+    assert!(!user.path("home/cache/env/bytecode").exists(), "nothing is compiled where that is turned off");
+    let document: serde_json::Value = serde_json::from_slice(&env(&["list", "--json"]).stdout).unwrap();
+    let one = &document["environments"][0];
+    let key = one["key"].as_str().unwrap();
+    assert_eq!((&one["projects"], &one["python"]), (&serde_json::json!(["repo"]), &"3.11.7".into()));
+    assert_eq!((&one["packages"], &one["in_use"]), (&4.into(), &false.into()));
+    assert!(document["total_bytes"].as_u64().unwrap() >= one["bytes"].as_u64().unwrap());
+    let table = text(&env(&["list"]));
+    assert!(table.contains(&key[..16]) && table.contains("just now"), "{table}");
+    assert!(text(&env(&["why", "repo"])).contains("is built: a run reuses it"));
+    assert!(text(&env(&["why", &key[..8]])).contains("ploomber"), "its inputs");
+    let changed = user.path("repo/environment.yml");
+    fs::write(&changed, format!("{ENVIRONMENT}variables: {{A: b}}\n")).unwrap();
+    let why = text(&env(&["why", "repo"]));
+    assert!(why.contains(&format!("the nearest is {}", &key[..16])) && why.contains("+ A=b"), "{why}");
+    assert_eq!(env(&["why", "0123456789"]).status.code(), Some(2));
+    assert_eq!(env(&["why", "no folder"]).status.code(), Some(2));
+
+    let dry = text(&env(&["prune", "--all", "--dry-run"]));
+    assert!(dry.contains(&format!("would remove {}", &key[..16])), "{dry}");
+    assert_eq!(user.keys().len(), 1);
+    let nothing = text(&env(&["prune"]));
+    assert!(nothing.contains("--all"), "it is new and small: {nothing}");
+    let done = text(&env(&["prune", "--all"]));
+    assert!(done.contains(&format!("removed {}", &key[..16])) && user.keys().is_empty(), "{done}");
+    assert!(text(&env(&["list"])).contains("no environments"));
+}
