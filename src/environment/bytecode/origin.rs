@@ -177,9 +177,10 @@ fn sources(root: &Path) -> io::Result<Vec<String>> {
             let Ok(name) = entry.file_name().into_string() else { continue };
             let kind = entry.file_type()?;
             let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
-            if kind.is_dir() && !LEFT_OUT.contains(&name.as_str()) && !name.ends_with(".data") {
+            let end = Path::new(&name).extension().and_then(|end| end.to_str());
+            if kind.is_dir() && !LEFT_OUT.contains(&name.as_str()) && end != Some("data") {
                 waiting.push(path);
-            } else if kind.is_file() && name.ends_with(".py") {
+            } else if kind.is_file() && end == Some("py") {
                 found.push(path);
             }
         }
