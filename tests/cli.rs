@@ -59,7 +59,7 @@ fn repository(place: &Place) -> std::path::PathBuf {
     folder
 }
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 15] = [
     "run",
     "validate",
     "script",
@@ -70,6 +70,7 @@ const VERBS: [&str; 14] = [
     "logs",
     "download",
     "verify",
+    "env",
     "channel",
     "image",
     "completions",

@@ -86,6 +86,9 @@ pub enum Verb {
     Download(Download),
     /// Check a commit's outputs in the storage against their manifest
     Verify(Verify),
+    /// List built environments, make room, or say why one would be built
+    #[command(subcommand)]
+    Env(Env),
     /// Build or use a local conda channel, for networks without one
     #[command(subcommand)]
     Channel(Channel),
@@ -395,6 +398,53 @@ pub struct Verify {
     /// Which outputs.
     #[command(flatten)]
     pub stored: Stored,
+}
+
+/// What to do with environments.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Env {
+    /// List what is built: for whom, how old, how large, and who uses it now
+    List(EnvList),
+    /// Remove what is not needed; without options, what the limits in config.yaml ask for
+    Prune(EnvPrune),
+    /// Say which inputs made an environment, or whether a project has one and what would be different
+    Why(EnvWhy),
+}
+
+/// Arguments of `env list`.
+#[derive(Debug, Clone, Args)]
+pub struct EnvList {
+    /// One JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `env prune`.
+#[derive(Debug, Clone, Args)]
+pub struct EnvPrune {
+    /// Remove environments that no run used for this long: `30d`, `12h`
+    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    pub older_than: Option<Duration>,
+    /// Then the least recently used, until no more than this is left: `20GB`
+    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
+    pub keep_size: Option<u64>,
+    /// Remove everything that is not in use now, caches included
+    #[arg(long, conflicts_with_all = ["older_than", "keep_size"])]
+    pub all: bool,
+    /// Only say what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `env why`.
+#[derive(Debug, Clone, Args)]
+pub struct EnvWhy {
+    /// A project's folder, or a key or the beginning of one, as `env list` shows it
+    #[arg(value_name = "KEY|PATH")]
+    pub what: PathBuf,
+    /// Which files of the project.
+    #[command(flatten)]
+    pub files: Files,
 }
 
 /// What to do with channels.

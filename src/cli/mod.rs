@@ -12,6 +12,7 @@ mod doctor;
 mod documents;
 mod drive;
 mod dry_run;
+mod env;
 mod exit;
 mod failure;
 mod history;
@@ -72,6 +73,7 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
         Verb::Logs(args) => logs::execute(args, &console.stdout()),
         Verb::Download(args) => stored::download(args),
         Verb::Verify(args) => stored::verify(args),
+        Verb::Env(args) => env::execute(args, console),
         Verb::Channel(args) => setup::channel(args),
         Verb::Image(args) => setup::image(args),
         Verb::Completions(args) => Ok(documents::completions(args)),
@@ -96,6 +98,7 @@ fn tell(failure: &Failure, verb: &Verb, console: Console) -> Exit {
         Verb::Runs(args) => args.json,
         Verb::Show(args) => args.json,
         Verb::Doctor(args) => args.json,
+        Verb::Env(args::Env::List(args)) => args.json,
         _ => false,
     };
     if json {

@@ -16,6 +16,7 @@ use crate::report::Reporter;
 use crate::run::host::{Host, RUNNER_IMAGE};
 use crate::run::request::RunRequest;
 use crate::run::stop::Stop;
+use crate::secret::SecretSet;
 use crate::spec::{self, Config};
 use crate::store::Home;
 use crate::{environment, repo, run, storage};
@@ -100,6 +101,43 @@ fn decide<T>(
         Err(_) if has_errors(&findings) => Ok(Decided { findings, value: None }),
         Err(stop) => Err(stop.into()),
     }
+}
+
+/// The environment that a run of the request would use. Changes nothing.
+pub(super) fn environment_of(request: &RunRequest, home: &Home) -> Result<Decided<environment::Verdict>, Failure> {
+    let host = host(home)?;
+    let decided = decide(request, home, |decided| decided)?;
+    let Some(project) = decided.value else { return Ok(Decided { findings: decided.findings, value: None }) };
+    // A secret that is not set here matters only where a channel's address has it, and is named there.
+    let secrets = SecretSet::resolve(&project.secrets).unwrap_or_default();
+    let config = run::host::environment_config(&host);
+    let inputs = project.inputs(&config, &secrets)?;
+    let verdict = match environments(home)? {
+        Some(store) => store.judge(&inputs, &config).map_err(Stop::from)?,
+        None => environment::Verdict::unbuilt(&inputs, &config),
+    };
+    Ok(Decided { findings: decided.findings, value: Some(verdict) })
+}
+
+/// The store of environments with this machine's limits; `None` where nothing was ever built.
+pub(super) fn environments(home: &Home) -> Result<Option<environment::Store>, Failure> {
+    let folder = home.environments();
+    if !folder.join("keys").is_dir() {
+        return Ok(None);
+    }
+    let store = environment::Store::open(&folder).map_err(Stop::from)?;
+    Ok(Some(store.keeping(run::host::keep(&host(home)?))))
+}
+
+/// What this machine keeps of environments.
+pub(super) fn keep(home: &Home) -> Result<environment::Keep, Failure> {
+    Ok(run::host::keep(&host(home)?))
+}
+
+/// Folders that live containers are shown, or why that cannot be told.
+pub(super) fn shown(home: &Home) -> Result<Vec<PathBuf>, Failure> {
+    let host = host(home)?;
+    block_on(async { Ok((host.connect)().await?.shown().await?) })
 }
 
 /// Everything that is to be said about the files below `path`, as they are on disk.

@@ -48,6 +48,8 @@ pub enum Purpose {
     Build,
     /// Looks whether the engine sees our files, and the like.
     Probe,
+    /// Does something in the background that may outlive us.
+    Errand,
 }
 
 /// One container to be.
@@ -120,6 +122,18 @@ pub struct Exit {
     pub peak_memory_bytes: Option<u64>,
 }
 
+/// A program that nobody waits for: of the lowest priority, without input or output, and with a lease in place of an
+/// owner. It may outlive the process that sent it; the sweep removes it once its time is over.
+#[derive(Debug, Clone)]
+pub struct Errand {
+    /// The container; limits and mounts are kept as everywhere.
+    pub spec: SessionSpec,
+    /// Program and arguments. Anybody who may ask the engine can read them.
+    pub command: Vec<String>,
+    /// How long it may take.
+    pub lasts: Duration,
+}
+
 /// What the engine is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineInfo {
@@ -179,8 +193,20 @@ pub trait Engine: Send + Sync {
     /// Creates and starts a container that waits for its script.
     async fn start(&self, spec: SessionSpec) -> Result<Box<dyn Session>, EngineError>;
 
-    /// Removes what dead processes of this host left: never a container whose process lives.
+    /// Removes what dead processes of this host left: never a container whose process lives, nor an errand whose time
+    /// is not over.
     async fn sweep(&self) -> Result<Vec<Swept>, EngineError>;
+
+    /// Starts a program and leaves it to itself; returns the container's name.
+    async fn send(&self, _: &Errand) -> Result<String, EngineError> {
+        let reason = "it can only run what is waited for".to_owned();
+        Err(EngineError::Refused { action: "run an errand", reason })
+    }
+
+    /// Files and folders of ours that live containers are shown, whoever started them.
+    async fn shown(&self) -> Result<Vec<PathBuf>, EngineError> {
+        Ok(Vec::new())
+    }
 }
 
 /// One live container.

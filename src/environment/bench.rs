@@ -6,7 +6,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use super::EnvironmentError;
+use super::{EnvironmentError, trash};
 
 /// The store's root inside containers: what prefixes are built for.
 pub(super) const GUEST_ROOT: &str = "/opt/sv";
@@ -67,11 +67,20 @@ impl Bench {
 
     /// Removes what was built here; the shared cache stays.
     pub(super) fn discard(&self) {
-        let _ = std::fs::remove_dir_all(&self.prefix);
-        let _ = std::fs::remove_dir_all(&self.scratch);
-        if !self.shared {
-            let _ = std::fs::remove_dir_all(&self.root);
+        for tree in [&self.prefix, &self.scratch].into_iter().chain((!self.shared).then_some(&self.root)) {
+            if let Err(error) = trash::discard(tree) {
+                tracing::debug!(%error, "a folder of a builder is left for the sweep");
+            }
         }
+    }
+}
+
+/// Lets a container's user write to a folder that was just made.
+pub(super) fn open_to(folder: &Path, user: (u32, u32)) -> std::io::Result<()> {
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?;
+    match new_owner(rustix::process::geteuid().as_raw(), user) {
+        Some(user) => give(folder, user),
+        None => Ok(()),
     }
 }
 

@@ -14,7 +14,7 @@ use super::link::{self, Link};
 use super::lock::Distribution;
 use super::solve::Conda;
 use super::store::{Request, Store, write_readable};
-use super::{EnvironmentError, activate, lock, network, pip, uv};
+use super::{EnvironmentError, activate, bytecode, lock, network, pip, space, uv};
 
 /// A prefix that is complete and still on its bench.
 pub(super) struct Built {
@@ -46,6 +46,7 @@ pub(super) async fn build(
     let conda = Conda::new(request.config)?;
     progress("conda: asking the channels".to_owned());
     let records = cancellable(cancel, Box::pin(conda.solve(request.inputs, request.config))).await?;
+    space::check(&store.root, &records)?;
     progress(format!("conda: fetching and linking {} packages", records.len()));
     let job = Build { store, request, id, conda, records, uv, cancel };
     job.run(progress).await
@@ -96,7 +97,8 @@ impl Build<'_> {
     async fn attempt(&self, shared: bool, progress: Progress<'_>) -> Result<Built, EnvironmentError> {
         let bench = Bench::new(&self.store.root, self.id, shared)?;
         let filled = self.fill(&bench, progress).await;
-        match filled.and_then(|pip_lock| self.describe(&bench, &pip_lock)) {
+        let described = filled.and_then(|pip_lock| self.describe(&bench, &pip_lock));
+        match described.and_then(|done| bytecode::link_known(&self.store.root, &bench, self.id).map(|()| done)) {
             Ok((activation, lock, ploomber)) => Ok(Built { bench, activation, lock, ploomber }),
             Err(error) => {
                 bench.discard();

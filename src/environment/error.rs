@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::space::Full;
 use crate::engine::EngineError;
 
 /// One entry of environment.yml that cannot be used.
@@ -89,14 +90,14 @@ pub enum EnvironmentError {
         pin: &'static str,
     },
     /// The disk is full.
-    #[error(
-        "no space left below {path} while {doing}; free some, remove unused environments, or set SOOPERVISOR_HOME to another disk"
-    )]
+    #[error("no space left below {path} while {doing}: {full}")]
     NoSpace {
         /// The store.
         path: PathBuf,
         /// What was being done.
         doing: &'static str,
+        /// The disk, and what was needed.
+        full: Box<Full>,
     },
     /// The store could not be read or written.
     #[error("the environment store at {path} cannot be used while {doing}: {source}")]
@@ -125,9 +126,22 @@ impl EnvironmentError {
     /// Wraps an I/O error of the store, telling a full disk apart.
     pub(super) fn io(path: &Path, doing: &'static str, source: io::Error) -> Self {
         if is_full(&source) {
-            Self::NoSpace { path: path.to_owned(), doing }
+            Self::no_space(path, doing)
         } else {
             Self::Store { path: path.to_owned(), doing, source }
+        }
+    }
+
+    /// A full disk, as it is now.
+    pub(super) fn no_space(path: &Path, doing: &'static str) -> Self {
+        Self::NoSpace { path: path.to_owned(), doing, full: Box::new(Full::at(path)) }
+    }
+
+    /// Adds to a full disk what was needed; leaves everything else as it is.
+    pub(super) fn needing(self, words: impl FnOnce() -> String) -> Self {
+        match self {
+            Self::NoSpace { path, doing, full } => Self::NoSpace { path, doing, full: Box::new(full.needing(words)) },
+            other => other,
         }
     }
 
@@ -136,7 +150,7 @@ impl EnvironmentError {
         let mut next: Option<&(dyn Error + 'static)> = Some(error);
         while let Some(cause) = next {
             if cause.downcast_ref::<io::Error>().is_some_and(is_full) {
-                return Self::NoSpace { path: root.to_owned(), doing };
+                return Self::no_space(root, doing);
             }
             next = cause.source();
         }

@@ -51,6 +51,11 @@ impl Vacant {
         Some(Self { path: path.to_owned(), _file: file })
     }
 
+    /// Whether nobody uses a prefix at this moment. Makes no file.
+    pub(super) fn is(path: &Path) -> bool {
+        File::open(path).map_or(true, |file| file.try_lock().is_ok())
+    }
+
     /// Removes the lease file too: the prefix is gone, and its id is never used again.
     pub(super) fn close(self) {
         let _ = std::fs::remove_file(&self.path);

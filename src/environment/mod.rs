@@ -1,7 +1,7 @@
 //! `environment.yml` in, an immutable, activated conda prefix out: solved and linked by rattler, `pip:` lines by uv.
 //!
 //! Nothing here runs a pipeline. Prefixes are built in fresh folders, published by renaming a key file, and never
-//! changed afterwards; caches are never writable from a run.
+//! changed afterwards, except that bytecode is added; caches are never writable from a run.
 
 pub mod channel;
 
@@ -13,30 +13,42 @@ mod activate;
 mod bench;
 mod build;
 mod builder;
+mod bytecode;
+mod census;
 mod client;
 mod config;
 mod error;
 mod inputs;
 mod lease;
 mod link;
+mod listing;
 mod lock;
 mod mirror;
 mod network;
 mod pip;
 mod pip_conf;
+mod prune;
 mod shared;
 mod solve;
 mod sources;
+mod space;
 mod store;
 mod sweep;
+mod trash;
 mod uv;
+mod why;
 
+pub use bytecode::Chore;
 pub use config::{Config, PLOOMBER_PIN, platform_of};
 pub use error::{EnvironmentError, Problem};
 pub use inputs::{Inputs, RawEnvironment};
+pub use listing::{Listed, Listing};
 pub use network::{Network, network_env};
+pub use prune::{Gone, Keep, Pruned, Wish};
 pub use sources::{Place, places};
+pub use space::Full;
 pub use store::{Request, Store};
+pub use why::{Difference, Verdict, rows};
 
 /// An environment that is ready to be mounted.
 #[derive(Debug, Clone)]
@@ -62,6 +74,16 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// Whether all bytecode is in it that ever will be.
+    pub fn is_compiled(&self) -> bool {
+        bytecode::State::of(&self.host_prefix).is_some_and(bytecode::State::is_settled)
+    }
+
+    /// Whether processes had better keep bytecode in a folder of their own: hardly any is in it yet.
+    pub fn lacks_bytecode(&self) -> bool {
+        bytecode::State::of(&self.host_prefix).is_some_and(bytecode::State::is_mostly_missing)
+    }
+
     /// The environment's exact versions as pip constraints, so that installing a project changes none of them.
     pub fn constraints(&self) -> PathBuf {
         self.host_prefix.join(activate::CONSTRAINTS)

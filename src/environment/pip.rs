@@ -31,7 +31,7 @@ pub(super) fn needs_source(inputs: &Inputs) -> bool {
     inputs.pip.iter().any(built) || inputs.pip_options.iter().any(|option| option.starts_with("--no-binary"))
 }
 
-/// Resolves and installs into the bench's prefix, then compiles all Python files. Returns the lock's text.
+/// Resolves and installs into the bench's prefix. Returns the lock's text.
 pub(super) async fn install(
     builder: &Builder<'_>,
     bench: &Bench,
@@ -43,6 +43,10 @@ pub(super) async fn install(
     write_requests(bench, inputs)
         .map_err(|error| EnvironmentError::io(&bench.scratch, "writing requirements", error))?;
     bench.hand_over(config.container_user)?;
+    if inputs.pip.is_empty() {
+        // Nothing that a container would be needed for.
+        return Ok(String::new());
+    }
     let mut network = network::network_env(config);
     network::for_uv(&mut network);
     let mut mounts = network.mounts;
@@ -161,14 +165,6 @@ fn script(bench: &Bench, inputs: &Inputs, with_uv: bool) -> String {
              || exit {INSTALL_FAILED}\n"
         );
     }
-    // Nobody can write byte code beside a read-only prefix later. `-I -S`: no code of an installed package starts here.
-    // Files for other Pythons do not compile, and that is no failure. The packages' own tests, a quarter of all there is
-    // to compile, are left out: hardly any pipeline imports them.
-    let _ = write!(
-        script,
-        "echo 'pip: compiling Python files'\nfor lib in {prefix}/lib/python3.*; do\n  \
-         {prefix}/bin/python -I -S -m compileall -q -j 0 -x '/(tests?|idle_test)/' \"$lib\" >/dev/null 2>&1 || true\ndone\n"
-    );
     script
 }
 
@@ -177,11 +173,12 @@ fn outcome(finished: &Finished, config: &Config) -> Result<(), EnvironmentError>
     let full = ["No space left on device", "os error 28", "Disk quota exceeded"].iter().any(|w| tail.contains(w));
     match finished.exit.code {
         0 => Ok(()),
-        _ if full => {
-            Err(EnvironmentError::NoSpace { path: config.root.clone(), doing: "installing the `pip:` section" })
-        }
+        _ if full => Err(EnvironmentError::no_space(&config.root, "installing the `pip:` section")),
         _ if finished.exit.oom_killed => {
             Err(EnvironmentError::Builder { step: "installing the `pip:` section: out of memory", tail })
+        }
+        137 | 143 => {
+            Err(EnvironmentError::Builder { step: "the `pip:` section: the builder was killed from outside", tail })
         }
         RESOLVE_FAILED | INSTALL_FAILED if is_network(&tail) => {
             Err(EnvironmentError::Builder { step: "fetching packages for the `pip:` section", tail })

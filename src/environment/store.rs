@@ -1,8 +1,9 @@
 //! The store of built prefixes: find one by key, or build it once and publish it whole.
 //!
 //! Layout below the root: `pkgs/ repodata/ bin/` caches of the host, `bench/` where builders work, `e/<id>` prefixes,
-//! `keys/<key>.json` what is published, `locks/` of builders and, as `<id>.use`, of users. A prefix exists for others only once its key file does; that file
-//! appears by a rename after everything is on disk. Nothing published is ever changed.
+//! `keys/<key>.json` what is published, `projects/<key>` for whom, `bytecode/` compiled files, `locks/` of builders and,
+//! as `<id>.use`, of users. A prefix exists for others only once its key file does; that file appears by a rename after
+//! everything is on disk. Nothing published is ever changed; bytecode is added to it, file by file.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -14,14 +15,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::build::{self, Built};
 use super::lease::Lease;
-use super::{Config, EnvironmentError, Inputs, Prepared};
+use super::{Config, EnvironmentError, Inputs, Keep, Prepared, Wish, space, trash};
 use crate::engine::Engine;
 use crate::id::{Digest, RunId};
+use crate::spec::amount::show_size;
 
 /// The store on this machine.
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(super) root: PathBuf,
+    pub(super) keep: Keep,
 }
 
 /// What [`Store::ensure`] needs.
@@ -61,7 +64,13 @@ impl Store {
                 .map_err(|error| EnvironmentError::io(&folder, "making the store's folders", error))?;
         }
         let root = root.canonicalize().map_err(|error| EnvironmentError::io(root, "opening the store", error))?;
-        Ok(Self { root })
+        Ok(Self { root, keep: Keep::default() })
+    }
+
+    /// With limits of its own.
+    #[must_use]
+    pub fn keeping(self, keep: Keep) -> Self {
+        Self { keep, ..self }
     }
 
     /// The environment for a key, when it is built. Offline; a few file look-ups.
@@ -110,9 +119,48 @@ impl Store {
         }
         progress(format!("building the environment {}", short(&key)));
         self.make_room(progress).await;
+        self.clear_dead(&short(&key))?;
+        let caches = self.hold_caches(cancel).await?;
+        let began = space::free(&self.root);
         let id = format!("{}-{}", short(&key), random_suffix());
-        let built = Box::pin(build::build(self, request, &id, progress, cancel)).await?;
-        self.publish(&key, &id, request, built).await
+        let done = match Box::pin(build::build(self, request, &id, progress, cancel)).await {
+            Ok(built) => self.publish(&key, &id, request, built).await,
+            Err(error) => Err(error),
+        };
+        drop(caches);
+        if done.is_err() {
+            self.clear_unpacking();
+        }
+        self.keep_to_limits();
+        done.map_err(|error| match began {
+            Some(free) => error.needing(|| format!("this build needs more than the {} it began with", show_size(free))),
+            None => error,
+        })
+    }
+
+    /// While something is built, nobody takes out of the caches what no environment uses yet.
+    async fn hold_caches(&self, cancel: &CancellationToken) -> Result<Lease, EnvironmentError> {
+        loop {
+            if let Some(lease) = Lease::take(&self.caches_file()) {
+                return Ok(lease);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                () = cancel.cancelled() => return Err(EnvironmentError::Cancelled),
+            }
+        }
+    }
+
+    /// After a build: makes room up to the limits, on a thread that holds up nobody and may die with us.
+    fn keep_to_limits(&self) {
+        let store = self.clone();
+        std::thread::spawn(move || {
+            let wish = Wish { spare_caches: true, ..Wish::limits(store.keep) };
+            match store.prune(wish, &[]) {
+                Ok(pruned) => tracing::debug!(?pruned, "kept to the limits"),
+                Err(error) => tracing::debug!(%error, "the limits of the store were not looked at"),
+            }
+        });
     }
 
     /// Serialises builders of one key. It only saves work: correctness comes from fresh folders.
@@ -185,7 +233,7 @@ impl Store {
                 .and_then(|()| write_key(&file, &entry));
             bench.discard();
             if moved.is_err() {
-                let _ = std::fs::remove_dir_all(&target);
+                let _ = trash::discard(&target);
                 let _ = std::fs::remove_file(&activation);
             }
             moved.map_err(|error| EnvironmentError::io(&root, "publishing an environment", error))
@@ -210,8 +258,17 @@ impl Store {
         self.root.join("locks").join(format!("{id}.use"))
     }
 
+    /// Held shared by builds, and by nobody while caches are cleared.
+    pub(super) fn caches_file(&self) -> PathBuf {
+        self.lock_file("caches")
+    }
+
+    pub(super) fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
     fn key_file(&self, key: &Digest) -> PathBuf {
-        self.root.join("keys").join(format!("{key}.json"))
+        self.keys().join(format!("{key}.json"))
     }
 }
 

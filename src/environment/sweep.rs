@@ -7,14 +7,13 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use serde_json::Value;
+
 use super::lease::Vacant;
-use super::{EnvironmentError, Store};
+use super::{EnvironmentError, Store, bytecode, trash};
 
 /// Younger ones may belong to a build whose lock is on another machine of a shared disk.
 const MINIMUM_AGE: Duration = Duration::from_hours(24);
-
-/// An environment that nobody used for so long is removed when another one is built.
-const UNUSED: Duration = Duration::from_hours(30 * 24);
 
 impl Store {
     /// Removes prefixes that no key file names and benches of dead builds, older than a day and with no lock held.
@@ -32,22 +31,38 @@ impl Store {
             // Asked after the lease: whoever used it in between has set the time anew.
             let Some(idle) = idle(&path).filter(|idle| *idle >= unused) else { continue };
             let key = path.file_stem().unwrap_or_default().to_string_lossy().chars().take(16).collect();
-            // The key first: from here on nobody finds it, and what a crash leaves is swept.
-            let failed = |path: &Path, error| EnvironmentError::io(path, "removing an unused environment", error);
-            std::fs::remove_file(&path).map_err(|error| failed(&path, error))?;
-            let prefix = self.prefix(&id);
-            std::fs::remove_dir_all(&prefix).map_err(|error| failed(&prefix, error))?;
-            let _ = std::fs::remove_file(self.activation(&id));
-            vacant.close();
+            let whole = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            self.drop_environment(&whole, &id, vacant)?;
             retired.push((key, idle));
         }
         Ok(retired)
     }
 
+    /// Removes one that nobody uses. The key first: from here on nobody finds it, and what a crash leaves is swept.
+    pub(super) fn drop_environment(&self, key: &str, id: &str, vacant: Vacant) -> Result<(), EnvironmentError> {
+        let failed = |path: &Path, error| EnvironmentError::io(path, "removing an environment", error);
+        let file = self.keys().join(format!("{key}.json"));
+        trash::remove(&file).map_err(|error| failed(&file, error))?;
+        let _ = std::fs::remove_file(self.projects_file(key));
+        let prefix = self.prefix(id);
+        trash::discard(&prefix).map_err(|error| failed(&prefix, error))?;
+        let _ = std::fs::remove_file(self.activation(id));
+        vacant.close();
+        Ok(())
+    }
+
+    /// Removes what earlier builds of a key left that died, however short ago; the caller holds the key's lock, so that
+    /// nobody builds it now.
+    pub(super) fn clear_dead(&self, short: &str) -> Result<Vec<PathBuf>, EnvironmentError> {
+        let known = self.known_ids()?;
+        let of_key = |id: &str| id.split_once('-').is_some_and(|(key, _)| key == short);
+        Ok(self.remove_where(&|id, _| of_key(id) && !known.contains(id)))
+    }
+
     /// Before a build: removes what nobody needs. A build never fails for it.
     pub(super) async fn make_room(&self, progress: &mut (dyn FnMut(String) + Send)) {
         let store = self.clone();
-        let cleared = tokio::task::spawn_blocking(move || (store.retire(UNUSED), store.sweep())).await;
+        let cleared = tokio::task::spawn_blocking(move || (store.retire(store.keep.unused), store.sweep())).await;
         let Ok((retired, swept)) = cleared else { return };
         match retired {
             Ok(retired) => {
@@ -68,24 +83,55 @@ impl Store {
 
     pub(super) fn sweep_older_than(&self, age: Duration) -> Result<Vec<PathBuf>, EnvironmentError> {
         let known = self.known_ids()?;
+        self.empty_trash();
+        self.clear_unpacking();
+        bytecode::clear(&self.root, |id| known.contains(id));
+        Ok(self.remove_where(&|id, path| !known.contains(id) && is_older(path, age) && self.is_unlocked(id)))
+    }
+
+    /// Removes prefixes and folders of builders by their ids, unless somebody uses them.
+    fn remove_where(&self, is_dead: &dyn Fn(&str, &Path) -> bool) -> Vec<PathBuf> {
         let bench = self.root.join("bench");
         let shared = bench.join("shared");
         let mut removed = Vec::new();
         for folder in [self.root.join("e"), bench, shared.join("e"), shared.join("build")] {
             for (id, path) in entries(&folder) {
-                if id == "shared" || known.contains(&id) || !is_older(&path, age) || !self.is_unlocked(&id) {
+                if id == "shared" || id.starts_with(trash::MARK) || !is_dead(&id, &path) {
                     continue;
                 }
                 // A key that was built again leaves its old prefix to the runs that still use it.
                 let Some(vacant) = Vacant::of(&self.lease_file(&id)) else { continue };
-                let gone = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
-                if gone.is_ok() {
+                if trash::discard(&path).is_ok() {
                     vacant.close();
                     removed.push(path);
                 }
             }
         }
-        Ok(removed)
+        removed
+    }
+
+    /// Removes what was being unpacked when a build died or ran out of room; nothing while anybody builds.
+    pub(super) fn clear_unpacking(&self) {
+        let Some(_nobody_builds) = Vacant::of(&self.caches_file()) else { return };
+        for (name, path) in entries(&self.root.join("pkgs")) {
+            // The packages' own names never begin with a dot, those of unpacking folders always do.
+            if name.starts_with('.') && path.is_dir() && trash::remove(&path).is_err() {
+                tracing::debug!(path = %path.display(), "this is left for the next sweep");
+            }
+        }
+    }
+
+    /// Goes on with removals that were cut short.
+    fn empty_trash(&self) {
+        let compiled = entries(&bytecode::folder(&self.root)).into_iter().map(|(_, path)| path);
+        let folders = ["e", "pkgs", "bench", "bench/shared/e", "bench/shared/build"].map(|name| self.root.join(name));
+        for folder in folders.into_iter().chain([bytecode::wheels(&self.root)]).chain(compiled) {
+            for (name, path) in entries(&folder) {
+                if name.starts_with(trash::MARK) && trash::remove(&path).is_err() {
+                    tracing::debug!(path = %path.display(), "this is left for the next sweep");
+                }
+            }
+        }
     }
 
     /// Ids that key files name. A key file that cannot be read stops the sweep: its prefix must not be lost.
@@ -94,8 +140,19 @@ impl Store {
     }
 
     /// Every key file, and the id that it names.
-    fn published(&self) -> Result<Vec<(PathBuf, String)>, EnvironmentError> {
-        let keys = self.root.join("keys");
+    pub(super) fn published(&self) -> Result<Vec<(PathBuf, String)>, EnvironmentError> {
+        let named = |(path, document): (PathBuf, Value)| Some((path, document["id"].as_str()?.to_owned()));
+        Ok(self.key_files()?.into_iter().filter_map(named).collect())
+    }
+
+    /// Every key, and what its file says.
+    pub(super) fn documents(&self) -> Result<Vec<(String, Value)>, EnvironmentError> {
+        let key = |path: PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(self.key_files()?.into_iter().map(|(path, document)| (key(path), document)).collect())
+    }
+
+    fn key_files(&self) -> Result<Vec<(PathBuf, Value)>, EnvironmentError> {
+        let keys = self.keys();
         let mut found = Vec::new();
         let failed = |path: &Path, error| EnvironmentError::io(path, "reading what environments exist", error);
         for entry in std::fs::read_dir(&keys).map_err(|error| failed(&keys, error))? {
@@ -109,11 +166,9 @@ impl Store {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(failed(&path, error)),
             };
-            let entry: serde_json::Value =
+            let document =
                 serde_json::from_slice(&text).map_err(|error| failed(&path, std::io::Error::other(error)))?;
-            if let Some(id) = entry["id"].as_str() {
-                found.push((path, id.to_owned()));
-            }
+            found.push((path, document));
         }
         Ok(found)
     }
@@ -144,7 +199,7 @@ fn is_older(path: &Path, age: Duration) -> bool {
 }
 
 /// How long ago it was changed.
-fn idle(path: &Path) -> Option<Duration> {
+pub(super) fn idle(path: &Path) -> Option<Duration> {
     let changed = std::fs::symlink_metadata(path).and_then(|meta| meta.modified()).ok()?;
     SystemTime::now().duration_since(changed).ok()
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::engine::docker::Docker;
 use crate::engine::{Engine, EngineError};
-use crate::environment::Config;
+use crate::environment::{Config, Keep};
 use crate::spec;
 use crate::store::Home;
 
@@ -73,6 +73,12 @@ impl Host {
             (false, _) => self.user,
         }
     }
+}
+
+/// What this machine keeps of built environments.
+pub fn keep(host: &Host) -> Keep {
+    let (asked, usual) = (&host.config.environments, Keep::default());
+    Keep { bytes: asked.max_size.unwrap_or(usual.bytes), unused: asked.max_age.unwrap_or(usual.unused) }
 }
 
 /// How this machine gets packages: what the host itself is set to, then what config.yaml says.

@@ -183,7 +183,12 @@ fn secrets(setting: &Setting<'_>) -> Vec<Secret> {
 }
 
 fn session(plan: &RunPlan, setting: &Setting<'_>) -> SessionSpec {
-    let env = BTreeMap::from([("HOME", guest::HOME), ("USER", "runner"), ("LOGNAME", "runner"), ("LANG", "C.UTF-8")]);
+    let mut env =
+        BTreeMap::from([("HOME", guest::HOME), ("USER", "runner"), ("LOGNAME", "runner"), ("LANG", "C.UTF-8")]);
+    if setting.prepared.environment.lacks_bytecode() {
+        // A first run: what one of its processes compiles, the next one need not.
+        env.insert("PYTHONPYCACHEPREFIX", guest::BYTECODE);
+    }
     let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     let limits = &plan.limits;
     SessionSpec {

@@ -18,7 +18,7 @@ use super::host::{FALLBACK_IMAGE, Host, RUNNER_IMAGE};
 use super::stop::Stop;
 use super::telling::Telling;
 use crate::engine::{Engine, EngineError, EngineInfo, Image, Swept};
-use crate::environment::{self, Config, Inputs, Store};
+use crate::environment::{self, Chore, Config, Inputs, Store};
 use crate::id::RunId;
 use crate::outputs::{Baseline, Roots};
 use crate::script::guest;
@@ -98,9 +98,10 @@ pub(super) async fn prepare(
     // Only root can give files to somebody else, and only root needs to.
     let owner = (host.user.0 == 0 && user.0 != 0).then_some(user);
     let config = Config { container_user: user, ..config.clone() };
+    let store = Store::open(&config.root)?.keeping(super::host::keep(host));
     let mut laying = lay_out(decided, folder, owner);
     let both = tokio::try_join!(
-        async { ensure_environment(&engaged, inputs, &config, run, telling, cancel).await },
+        async { ensure_environment(&store, &engaged, inputs, &config, run, telling, cancel).await },
         laid_out(&mut laying, telling),
     );
     if both.is_err() && !laying.is_finished() {
@@ -108,6 +109,12 @@ pub(super) async fn prepare(
         let _ = laying.await;
     }
     let (environment, (roots, baseline)) = both?;
+    store.used_by(&environment, decided.plan.project.as_str());
+    if !environment.is_compiled() && host.config.environments.bytecode != Some(false) {
+        // Nothing waits for it, and nothing here ends it: what it sends goes on without us.
+        let (prepared, engine, image) = (environment.clone(), Arc::clone(&engaged.engine), engaged.image.id.clone());
+        tokio::spawn(Chore { store, prepared, engine, image, user, run: run.clone() }.run());
+    }
     let words = if environment.reused { "environment reused" } else { "environment built" };
     telling.end(Step::Prepare, if environment.reused { Outcome::Reused } else { Outcome::Done }, words);
     let uv = environment::uv_program(&config);
@@ -156,6 +163,7 @@ async fn ensure_image(engine: &dyn Engine, asked: Option<&str>, telling: &Tellin
 }
 
 async fn ensure_environment(
+    store: &Store,
     engaged: &Engaged,
     inputs: &Inputs,
     config: &Config,
@@ -163,7 +171,6 @@ async fn ensure_environment(
     telling: &Telling,
     cancel: &Cancel,
 ) -> Result<environment::Prepared, Stop> {
-    let store = Store::open(&config.root)?;
     if !store.is_seen_by(engaged.engine.as_ref(), &engaged.info, &engaged.image.id).await? {
         let address = engaged.info.address.clone();
         return Err(Stop::from(EngineError::NoSharedFiles { address }).help(

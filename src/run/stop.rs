@@ -89,7 +89,11 @@ impl From<EnvironmentError> for Stop {
         match error {
             EnvironmentError::Cancelled => Self::new(Ending::Cancelled, "stopped while the environment was prepared"),
             EnvironmentError::Engine(error) => error.into(),
-            EnvironmentError::NoSpace { .. } => Self::of(Ending::DiskFull, &error),
+            EnvironmentError::NoSpace { .. } => Self::of(Ending::DiskFull, &error).help(
+                "`soopervisor env prune` removes what is not used, `env prune --all` everything that is not in use now; \
+                 SOOPERVISOR_HOME=DIR keeps environments on another disk"
+                    .to_owned(),
+            ),
             EnvironmentError::Pip { ref tail, .. } => {
                 let looks = diagnose(tail.lines()).filter(|looks| looks.kind == Kind::MissingCompiler);
                 Self::of(Ending::InvalidSpec, &error).help(looks.map(|looks| looks.hint))

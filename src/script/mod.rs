@@ -19,6 +19,8 @@ pub mod guest {
     pub const ACTIVATE: &str = "/soopervisor/activate.sh";
     /// HOME, on the run's own disk.
     pub const HOME: &str = "/home/runner";
+    /// Bytecode that a run keeps for itself, where its environment has none yet.
+    pub const BYTECODE: &str = "/home/runner/.soopervisor/bytecode";
     /// The `uv` program, read-only, where the engine can share it; without it the script uses pip.
     pub const UV: &str = "/soopervisor/bin/uv";
     /// The environment's exact versions as pip constraints, read-only, so that installing the project changes none.

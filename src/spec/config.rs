@@ -2,12 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Spanned;
 use super::fields::Fields;
 use super::settings::{self, SecretReference};
 use super::yaml::{self, Node};
 use crate::diag::{Diagnostic, SourceText};
+
+/// What is kept of built environments.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Environments {
+    /// `max-size`, in bytes.
+    pub max_size: Option<u64>,
+    /// `max-age`, after the last use.
+    pub max_age: Option<Duration>,
+    /// `bytecode`: whether it is compiled in the background.
+    pub bytecode: Option<bool>,
+}
 
 /// A config.yaml; everything is optional.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -32,9 +44,11 @@ pub struct Config {
     pub image: Option<Spanned<String>>,
     /// Secrets of every project, by reference.
     pub secrets: Vec<SecretReference>,
+    /// What is kept of built environments.
+    pub environments: Environments,
 }
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "mirrors",
     "default-channels",
     "channel-alias",
@@ -45,6 +59,7 @@ const KEYS: [&str; 10] = [
     "storage",
     "image",
     "secrets",
+    "environments",
 ];
 
 /// Reads a config.yaml; an empty file is the same as none.
@@ -64,8 +79,21 @@ pub fn read(document: &Node, source: &Arc<SourceText>) -> (Config, Vec<Diagnosti
         storage: fields.text(document, "storage"),
         image: fields.text(document, "image"),
         secrets: settings::secrets(&mut fields, document),
+        environments: environments(&mut fields, document),
     };
     (config, fields.problems)
+}
+
+fn environments(fields: &mut Fields<'_>, document: &Node) -> Environments {
+    let Some(node) = document.get("environments") else { return Environments::default() };
+    if !fields.mapping(node, "`environments`", &["max-size", "max-age", "bytecode"]) {
+        return Environments::default();
+    }
+    Environments {
+        max_size: fields.bytes(node, "max-size"),
+        max_age: fields.duration(node, "max-age"),
+        bytecode: fields.flag(node, "bytecode"),
+    }
 }
 
 fn mirrors(fields: &mut Fields<'_>, document: &Node) -> BTreeMap<String, Vec<String>> {
@@ -113,6 +141,18 @@ mod tests {
         assert_eq!(config.ca_bundle.unwrap().as_str(), "/ca.pem");
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].help.as_deref(), Some("did you mean `proxy`?"));
+    }
+
+    #[test]
+    fn limits_of_environments_are_read_and_a_wrong_one_is_named() {
+        let text = "environments: {max-size: 20GB, max-age: 14d, bytecode: false}\n";
+        let (config, found) = parse("config.yaml", text.as_bytes());
+        let day = Duration::from_hours(24);
+        let expected = Environments { max_size: Some(20 << 30), max_age: Some(14 * day), bytecode: Some(false) };
+        assert_eq!((config.environments, found.len()), (expected, 0));
+        let (_, found) = parse("config.yaml", b"environments: {max-size: much, max-aeg: 1d}\n");
+        assert!(found.iter().any(|one| one.message.contains("`max-size`")), "{found:?}");
+        assert!(found.iter().any(|one| one.help.as_deref() == Some("did you mean `max-age`?")), "{found:?}");
     }
 
     #[test]

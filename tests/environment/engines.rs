@@ -22,6 +22,10 @@ pub(crate) enum Play {
     Unresolvable,
     /// Says that the disk is full.
     DiskFull,
+    /// Fills the disk, and says so.
+    Fill,
+    /// Installs, fills the disk, and is content.
+    InstallAndFill,
     /// Never ends.
     Hang,
 }
@@ -99,10 +103,23 @@ impl Control for Stop {
 }
 
 impl Container {
-    /// What uv leaves behind.
-    fn install(&self, script: &str) -> std::io::Result<()> {
+    /// Where it works, and for which prefix.
+    fn place<'a>(&self, script: &'a str) -> (PathBuf, &'a str) {
         let root = self.spec.mounts.iter().find(|mount| mount.guest.0 == "/opt/sv").unwrap().host.0.clone();
         let id = script.split("/opt/sv/build/").nth(1).and_then(|rest| rest.split('/').next()).unwrap();
+        (root, id)
+    }
+
+    /// Writes until nothing more fits.
+    fn fill(&self, script: &str) {
+        let (root, id) = self.place(script);
+        let mut file = std::fs::File::create(root.join("e").join(id).join("filler")).unwrap();
+        while std::io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
+    }
+
+    /// What uv leaves behind.
+    fn install(&self, script: &str) -> std::io::Result<()> {
+        let (root, id) = self.place(script);
         let info = root.join("e").join(id).join("lib/python3.11/site-packages/ploomber-0.23.3.dist-info");
         std::fs::create_dir_all(&info)?;
         std::fs::write(info.join("INSTALLER"), "uv")?;
@@ -130,10 +147,14 @@ impl Session for Container {
             Play::NeedsSource if wheels_only => (41, "no usable wheels\n"),
             Play::Unresolvable => (41, "Because nosuch was not found\nhttps://me:pw@index.example.com said so\n"),
             Play::DiskFull => (42, "error: No space left on device (os error 28)\n"),
-            Play::Install | Play::NeedsSource => (0, "Installed 1 package\n"),
+            Play::Fill => (42, "error: failed to write: No space left on device (os error 28)\n"),
+            Play::Install | Play::NeedsSource | Play::InstallAndFill => (0, "Installed 1 package\n"),
         };
         if code == 0 {
             self.install(&spec.script).unwrap();
+        }
+        if matches!(self.play, Play::Fill | Play::InstallAndFill) {
+            self.fill(&spec.script);
         }
         sink.output(Stream::Stderr, words.as_bytes()).await;
         Ok(Exit { code, oom_killed: false, peak_memory_bytes: None })

@@ -1,5 +1,5 @@
-//! The real program, killed and raced while it builds: with a channel whose `python` takes its time and whose
-//! `ploomber` is three lines of shell, so that only the environment is under test.
+//! The real program, killed and raced while it builds: with a `uv` of a few lines of shell that takes its time and a
+//! `ploomber` of three, so that only the environment is under test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,22 @@ use std::time::{Duration, Instant};
 
 use crate::channel::{self, Package};
 
-const PYTHON: &str = "#!/bin/sh\ncase \" $* \" in *' compileall '*) sleep 4 ;; esac\n";
+const PYTHON: &str = "#!/bin/sh\nexit 1\n";
+/// Resolves at once and installs one package after a while, as the real one would with a slow index.
+const UV: &str = r#"#!/bin/sh
+case " $* " in
+*" compile "*) echo 'sleepy==1 --hash=sha256:ab' >lock.txt ;;
+*" install "*)
+  sleep 4
+  while [ "$1" != --python ]; do shift; done
+  site=${2%/bin/python}/lib/python3.11/site-packages
+  mkdir -p "$site/sleepy-1.dist-info" && echo uv >"$site/sleepy-1.dist-info/INSTALLER"
+  ;;
+esac
+"#;
 const PLOOMBER: &str = "#!/bin/sh\ncat \"$SOOPERVISOR_CONSTRAINTS\" /soopervisor/activate.sh >/dev/null || exit 9\n\
                         mkdir -p output && echo one > output/first.txt\n";
-const ENVIRONMENT: &str = "channels: [conda-forge]\ndependencies: [python=3.11, pip, ploomber]\n";
+const ENVIRONMENT: &str = "channels: [conda-forge]\ndependencies: [python=3.11, pip, ploomber, {pip: [sleepy]}]\n";
 const PIPELINE: &str = "tasks:\n  - source: tasks.first\n    product: output/first.txt\n";
 
 /// One user: a home, a repository and a channel of his own.
@@ -34,7 +46,8 @@ impl User {
         );
         let repo = folder.path().join("repo");
         fs::create_dir(&repo).unwrap();
-        fs::write(folder.path().join("uv"), "never run").unwrap();
+        fs::write(folder.path().join("uv"), UV).unwrap();
+        fs::set_permissions(folder.path().join("uv"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         fs::write(repo.join("environment.yml"), ENVIRONMENT).unwrap();
         fs::write(repo.join("pipeline.yaml"), PIPELINE).unwrap();
         fs::write(repo.join("tasks.py"), "def first(product):\n    pass\n").unwrap();
@@ -160,4 +173,86 @@ fn an_environment_that_nobody_used_for_a_month_goes_when_another_is_built() {
     assert!(!key.exists() && user.keys().len() == 1);
     let prefixes = names(&store.join("e"));
     assert_eq!(prefixes.len(), 2, "one prefix and its activation: {prefixes:?}");
+}
+
+#[test]
+fn a_builder_that_is_killed_is_told_and_the_next_run_builds_anew() {
+    let user = User::new();
+    let child = user.command("out").spawn().unwrap();
+    let builder = || user.containers().into_iter().find(|name| name.contains("-build-"));
+    eventually("the builder runs", || builder().is_some());
+    let status = Command::new("docker").args(["kill", "-s", "KILL", &builder().unwrap()]).output().unwrap();
+    assert!(status.status.success());
+    let died = child.wait_with_output().unwrap();
+    let said = text(&died);
+    assert_eq!(died.status.code(), Some(5), "{said}");
+    assert!(said.contains("the builder was killed from outside"), "{said}");
+    assert!(user.keys().is_empty() && names(&user.path("home/cache/env/e")).is_empty());
+    succeeds(user.command("out").spawn().unwrap());
+    assert!(user.published("out") && user.keys().len() == 1);
+}
+
+#[test]
+fn kill_nine_at_any_moment_leaves_a_store_that_the_next_run_repairs() {
+    let user = User::new();
+    // From the first file to the last rename and beyond: a build takes about five seconds.
+    for wait in [150, 400, 700, 1100, 2500, 5200, 5600] {
+        let mut child = user.command("out").spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(wait));
+        child.kill().unwrap();
+        child.wait_with_output().unwrap();
+    }
+    succeeds(user.command("out").arg("--on-conflict").arg("new-run").spawn().unwrap());
+    assert!(user.published("out"));
+    let store = user.path("home/cache/env");
+    assert_eq!(user.keys().len(), 1);
+    let prefixes = names(&store.join("e"));
+    assert_eq!(prefixes.len(), 2, "one prefix and its activation: {prefixes:?}");
+    for place in ["bench/shared/e", "bench/shared/build"] {
+        assert_eq!(names(&store.join(place)), Vec::<String>::new(), "{place}");
+    }
+    let half = names(&store.join("pkgs")).into_iter().filter(|name| name.starts_with('.') && name != ".cache.lock");
+    assert_eq!(half.collect::<Vec<_>>(), Vec::<String>::new());
+    eventually("no container is left", || user.containers().is_empty());
+}
+
+#[test]
+fn environments_are_listed_explained_and_pruned() {
+    let user = User::new();
+    let env = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_soopervisor"));
+        command.arg("env").args(words).current_dir(user.folder.path()).env("SOOPERVISOR_HOME", user.path("home"));
+        command.env("PIP_CONFIG_FILE", "/dev/null").output().unwrap()
+    };
+    fs::create_dir(user.path("home")).unwrap();
+    fs::write(user.path("home/config.yaml"), "environments: {bytecode: false}\n").unwrap();
+    let why = env(&["why", "repo"]);
+    assert!(text(&why).contains("is not built, and neither is any other"), "{}", text(&why));
+    succeeds(user.command("out").spawn().unwrap());
+    assert!(!user.path("home/cache/env/bytecode").exists(), "nothing is compiled where that is turned off");
+    let document: serde_json::Value = serde_json::from_slice(&env(&["list", "--json"]).stdout).unwrap();
+    let one = &document["environments"][0];
+    let key = one["key"].as_str().unwrap();
+    assert_eq!((&one["projects"], &one["python"]), (&serde_json::json!(["repo"]), &"3.11.7".into()));
+    assert_eq!((&one["packages"], &one["in_use"]), (&4.into(), &false.into()));
+    assert!(document["total_bytes"].as_u64().unwrap() >= one["bytes"].as_u64().unwrap());
+    let table = text(&env(&["list"]));
+    assert!(table.contains(&key[..16]) && table.contains("just now"), "{table}");
+    assert!(text(&env(&["why", "repo"])).contains("is built: a run reuses it"));
+    assert!(text(&env(&["why", &key[..8]])).contains("ploomber"), "its inputs");
+    let changed = user.path("repo/environment.yml");
+    fs::write(&changed, format!("{ENVIRONMENT}variables: {{A: b}}\n")).unwrap();
+    let why = text(&env(&["why", "repo"]));
+    assert!(why.contains(&format!("the nearest is {}", &key[..16])) && why.contains("+ A=b"), "{why}");
+    assert_eq!(env(&["why", "0123456789"]).status.code(), Some(2));
+    assert_eq!(env(&["why", "no folder"]).status.code(), Some(2));
+
+    let dry = text(&env(&["prune", "--all", "--dry-run"]));
+    assert!(dry.contains(&format!("would remove {}", &key[..16])), "{dry}");
+    assert_eq!(user.keys().len(), 1);
+    let nothing = text(&env(&["prune"]));
+    assert!(nothing.contains("--all"), "it is new and small: {nothing}");
+    let done = text(&env(&["prune", "--all"]));
+    assert!(done.contains(&format!("removed {}", &key[..16])) && user.keys().is_empty(), "{done}");
+    assert!(text(&env(&["list"])).contains("no environments"));
 }

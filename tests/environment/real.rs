@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -20,18 +21,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engines::Untouchable;
 
-struct Real {
-    config: Config,
-    docker: Docker,
-    image: String,
-    run: RunId,
+pub(crate) struct Real {
+    pub(crate) config: Config,
+    pub(crate) docker: Arc<Docker>,
+    pub(crate) image: String,
+    pub(crate) run: RunId,
 }
 
 impl Real {
     /// Everything below one folder that is kept between test runs, since wheels and packages do not change.
-    async fn new(store: &Path) -> Self {
+    pub(crate) async fn new(store: &Path) -> Self {
         let docker = match Docker::connect(&|name| std::env::var(name).ok()).await {
-            Ok(docker) => docker,
+            Ok(docker) => Arc::new(docker),
             Err(error) => panic!("these tests need Docker: {error}"),
         };
         let reference = image();
@@ -55,7 +56,7 @@ impl Real {
         Inputs::new(&raw, &self.config, &|_| None).unwrap()
     }
 
-    async fn ensure(&self, inputs: &Inputs, engine: &dyn Engine) -> Result<Prepared, EnvironmentError> {
+    pub(crate) async fn ensure(&self, inputs: &Inputs, engine: &dyn Engine) -> Result<Prepared, EnvironmentError> {
         let request = Request { inputs, config: &self.config, engine, image: &self.image, run: &self.run };
         let store = Store::open(&self.config.root).unwrap();
         let started = Instant::now();
@@ -64,7 +65,7 @@ impl Real {
     }
 
     /// Runs bash in a container as a run would see the environment; returns its output.
-    async fn bash(&self, prepared: &Prepared, script: &str) -> (i64, String) {
+    pub(crate) async fn bash(&self, prepared: &Prepared, script: &str) -> (i64, String) {
         let network = network_env(&self.config);
         let mut mounts = network.mounts;
         mounts.push(shown(&prepared.host_prefix, &prepared.guest_prefix));
@@ -140,7 +141,7 @@ async fn installs_ploomber_and_runs_it_from_a_read_only_prefix() {
     let store = tempfile::tempdir().unwrap();
     let real = Real::new(store.path()).await;
     let inputs = real.inputs(&["python=3.11", "pip"], &["ploomber==0.23.3"], &[("GREETING", "it's $HOME")]);
-    let built = real.ensure(&inputs, &real.docker).await.unwrap();
+    let built = real.ensure(&inputs, real.docker.as_ref()).await.unwrap();
     assert!(!built.reused);
     assert_eq!(built.ploomber, "0.23.3");
     let pip = built.lock["pip"].as_array().unwrap();
@@ -152,8 +153,7 @@ async fn installs_ploomber_and_runs_it_from_a_read_only_prefix() {
         .bash(
             &built,
             "command -v python ploomber; printf '%s\\n' \"$GREETING\"; ploomber --version; \
-             python -c 'import ploomber, importlib.util as u; print(u.cache_from_source(ploomber.__file__))' \
-             | xargs ls; head -2 \"$SOOPERVISOR_CONSTRAINTS\"; touch \"$CONDA_PREFIX/x\" || echo refused",
+             head -2 \"$SOOPERVISOR_CONSTRAINTS\"; touch \"$CONDA_PREFIX/x\" || echo refused",
         )
         .await;
     assert_eq!(code, 0, "{out}");
@@ -161,7 +161,7 @@ async fn installs_ploomber_and_runs_it_from_a_read_only_prefix() {
     for line in [format!("{prefix}/bin/python"), format!("{prefix}/bin/ploomber"), "it's $HOME".to_owned()] {
         assert!(out.lines().any(|l| l == line), "{line} is not in {out}");
     }
-    assert!(out.contains("0.23.3") && out.contains("__pycache__") && out.contains("refused"), "{out}");
+    assert!(out.contains("0.23.3") && out.contains("refused"), "{out}");
 
     let start = Instant::now();
     let again = real.ensure(&inputs, &Untouchable).await.unwrap();
@@ -174,7 +174,7 @@ async fn says_which_requirement_does_not_exist() {
     let store = tempfile::tempdir().unwrap();
     let real = Real::new(store.path()).await;
     let inputs = real.inputs(&["python=3.11"], &["soopervisor-no-such-package-0b3e8b==99"], &[]);
-    let error = real.ensure(&inputs, &real.docker).await.unwrap_err();
+    let error = real.ensure(&inputs, real.docker.as_ref()).await.unwrap_err();
     assert!(error.is_user_fault(), "{error}");
     assert!(error.to_string().contains("soopervisor-no-such-package-0b3e8b"), "{error}");
     let left: Vec<_> = fs::read_dir(store.path().join("e")).unwrap().collect();
@@ -187,7 +187,7 @@ async fn builds_a_source_distribution_apart_from_the_shared_cache() {
     let real = Real::new(store.path()).await;
     // A release that exists as a source archive only.
     let inputs = real.inputs(&["python=3.11", "setuptools"], &["docopt==0.6.2", "ploomber==0.23.3"], &[]);
-    let built = real.ensure(&inputs, &real.docker).await.unwrap();
+    let built = real.ensure(&inputs, real.docker.as_ref()).await.unwrap();
     let (code, out) = real.bash(&built, "python -c 'import docopt; print(docopt.__version__)'").await;
     assert_eq!((code, out.trim()), (0, "0.6.2"));
 }

@@ -14,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 use crate::channel::{self, PLACEHOLDER, Package};
 use crate::engines::{Builder, Play, Untouchable};
 
-struct Fixture {
-    folder: tempfile::TempDir,
-    config: Config,
+/// A user with a store, a channel and no engine.
+pub(crate) struct Fixture {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) config: Config,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let script = format!("#!{PLACEHOLDER}/bin/sh\necho {PLACEHOLDER}\n");
         channel::write(
@@ -56,7 +57,7 @@ impl Fixture {
         Self { folder, config }
     }
 
-    fn inputs(&self, conda: &[&str], lines: &[&str]) -> Inputs {
+    pub(crate) fn inputs(&self, conda: &[&str], lines: &[&str]) -> Inputs {
         let raw = RawEnvironment {
             channels: Some(vec!["conda-forge".to_owned()]),
             conda: conda.iter().map(|text| (*text).to_owned()).collect(),
@@ -66,11 +67,11 @@ impl Fixture {
         Inputs::new(&raw, &self.config, &|_| None).unwrap()
     }
 
-    fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         Store::open(&self.config.root).unwrap()
     }
 
-    async fn ensure(&self, inputs: &Inputs, engine: &dyn Engine) -> Result<Prepared, EnvironmentError> {
+    pub(crate) async fn ensure(&self, inputs: &Inputs, engine: &dyn Engine) -> Result<Prepared, EnvironmentError> {
         self.ensure_until(inputs, engine, &CancellationToken::new()).await
     }
 
@@ -85,8 +86,19 @@ impl Fixture {
         self.store().ensure(&request, &mut |_| {}, cancel).await
     }
 
+    pub(crate) async fn ensure_in(
+        &self,
+        store: &Store,
+        inputs: &Inputs,
+        engine: &dyn Engine,
+    ) -> Result<Prepared, EnvironmentError> {
+        let run: RunId = "20260101-000000-aaaaaaaa-test".parse().unwrap();
+        let request = Request { inputs, config: &self.config, engine, image: "image", run: &run };
+        store.ensure(&request, &mut |_| {}, &CancellationToken::new()).await
+    }
+
     /// Everything below `e/` and `bench/` that is a prefix or belongs to one.
-    fn leftovers(&self) -> Vec<PathBuf> {
+    pub(crate) fn leftovers(&self) -> Vec<PathBuf> {
         let root = self.config.root.canonicalize().unwrap();
         let bench = root.join("bench");
         let mut found = entries(&root.join("e"));
@@ -97,7 +109,7 @@ impl Fixture {
     }
 }
 
-fn entries(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn entries(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
 }
 
@@ -164,17 +176,32 @@ async fn a_build_that_died_is_built_anew_and_its_rest_is_swept() {
     assert!(died.is_err() && hanging.started.load(Ordering::SeqCst) == 1);
     assert!(!fixture.leftovers().is_empty(), "dropping in the middle leaves the folder, as a kill would");
 
+    let other = fixture.inputs(&["python", "activates"], &["ploomber"]);
+    let other = fixture.ensure(&other, &Builder::new(Play::Install)).await.unwrap();
+    assert!(fixture.store().sweep().unwrap().is_empty(), "nothing is old enough");
+    assert!(fixture.leftovers().len() > 2, "another key's build leaves it alone");
     let built = fixture.ensure(&inputs, &Builder::new(Play::Install)).await.unwrap();
     assert!(!built.reused);
-    assert!(fixture.store().sweep().unwrap().is_empty(), "nothing is old enough");
+    let mut left = fixture.leftovers();
+    left.sort();
+    let mut expected = [&built, &other].map(|one| [one.host_prefix.clone(), one.activation.clone()]).concat();
+    expected.sort();
+    assert_eq!(left, expected, "the next build of the key clears away what the dead one left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_build_left_is_swept_after_a_day() {
+    let fixture = Fixture::new();
+    let inputs = fixture.inputs(&["python"], &["ploomber"]);
+    let hanging = Builder::new(Play::Hang);
+    let died = tokio::time::timeout(Duration::from_secs(3), fixture.ensure(&inputs, &hanging)).await;
+    assert!(died.is_err());
     let day_ago = std::time::SystemTime::now() - Duration::from_secs(100_000);
     for path in fixture.leftovers() {
         fs::File::open(path).unwrap().set_modified(day_ago).unwrap();
     }
     assert!(!fixture.store().sweep().unwrap().is_empty());
-    let mut left = fixture.leftovers();
-    left.sort();
-    assert_eq!(left, [built.host_prefix, built.activation]);
+    assert_eq!(fixture.leftovers(), Vec::<PathBuf>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

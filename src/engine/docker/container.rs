@@ -11,7 +11,7 @@ use bollard::models::{
 };
 
 use crate::engine::owner::Owner;
-use crate::engine::{EngineError, Mount, Purpose, SessionSpec, frame};
+use crate::engine::{EngineError, Errand, Mount, Purpose, SessionSpec, frame};
 
 /// Labels that the sweep reads back.
 pub(super) mod label {
@@ -22,13 +22,22 @@ pub(super) mod label {
     pub(in super::super) const PID: &str = "soopervisor.pid";
     pub(in super::super) const PID_START: &str = "soopervisor.pid-start";
     pub(in super::super) const VERSION: &str = "soopervisor.version";
+    /// In place of a process: when an errand's lease ends, in seconds since 1970.
+    pub(in super::super) const UNTIL: &str = "soopervisor.until";
 }
 
 /// Shared memory that data loaders want; more would only be charged to the container's memory anyway.
 const SHARED_MEMORY: u64 = 1 << 30;
 
+/// An errand's share of busy processors, where everything else has 1024: little, but enough to come to its end.
+const FEW_SHARES: i64 = 64;
+
 /// A name nothing else has.
 pub(super) fn name(spec: &SessionSpec) -> String {
+    if spec.purpose == Purpose::Errand {
+        // It is no part of the run that happened to send it.
+        return format!("soopervisor-errand-{:016x}", random());
+    }
     format!("soopervisor-{}-{}-{:08x}", spec.run, word(spec.purpose), random() & 0xffff_ffff)
 }
 
@@ -42,6 +51,7 @@ fn word(purpose: Purpose) -> &'static str {
         Purpose::Run => "run",
         Purpose::Build => "build",
         Purpose::Probe => "probe",
+        Purpose::Errand => "errand",
     }
 }
 
@@ -66,6 +76,29 @@ pub(super) fn body(spec: &SessionSpec, owner: &Owner, limit_disk: bool) -> Resul
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".into()]), ..HealthConfig::default() }),
         host_config: Some(host_config(spec, limit_disk)?),
         ..ContainerCreateBody::default()
+    })
+}
+
+/// As [`body`], hardened alike, with the errand's own program; what else the machine does comes first.
+pub(super) fn errand(errand: &Errand, owner: &Owner, until: u64) -> Result<ContainerCreateBody, EngineError> {
+    let body = body(&errand.spec, owner, false)?;
+    let mut labels = body.labels.unwrap_or_default();
+    for name in [label::PID, label::PID_START] {
+        labels.remove(name);
+    }
+    labels.insert(label::UNTIL.to_owned(), until.to_string());
+    let host_config =
+        body.host_config.map(|config| HostConfig { cpu_shares: Some(FEW_SHARES), oom_score_adj: Some(1000), ..config });
+    Ok(ContainerCreateBody {
+        entrypoint: Some(errand.command.clone()),
+        labels: Some(labels),
+        open_stdin: Some(false),
+        stdin_once: Some(false),
+        attach_stdin: Some(false),
+        attach_stdout: Some(false),
+        attach_stderr: Some(false),
+        host_config,
+        ..body
     })
 }
 

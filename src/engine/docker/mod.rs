@@ -1,19 +1,20 @@
 //! Docker and what speaks its protocol (Podman's socket, rootless and desktop variants). Only this folder names bollard.
 
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 
 use super::owner::Owner;
-use super::{Engine, EngineError, EngineInfo, Image, Session, SessionSpec, Swept};
+use super::{Engine, EngineError, EngineInfo, Errand, Image, Session, SessionSpec, Swept};
 
 pub mod address;
 mod connect;
 mod container;
 mod control;
+mod errand;
 mod fate;
 mod fault;
 mod image;
@@ -149,5 +150,13 @@ impl Engine for Docker {
 
     async fn sweep(&self) -> Result<Vec<Swept>, EngineError> {
         sweep::sweep(&self.client, &self.owner).await
+    }
+
+    async fn send(&self, errand: &Errand) -> Result<String, EngineError> {
+        errand::send(&self.client, &self.owner, errand).await
+    }
+
+    async fn shown(&self) -> Result<Vec<PathBuf>, EngineError> {
+        errand::shown(&self.client).await
     }
 }

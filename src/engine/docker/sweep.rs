@@ -1,8 +1,10 @@
 //! Removes what dead processes of this host left behind.
 //!
-//! Never touches a container of another host, of a living process, or one whose owner cannot be told for certain.
+//! Never touches a container of another host, of a living process, an errand within its time, or one whose owner cannot
+//! be told for certain.
 
 use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
 
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
 
@@ -42,6 +44,12 @@ pub(super) async fn sweep(client: &bollard::Docker, owner: &Owner) -> Result<Vec
 
 fn is_orphan(owner: &Owner, labels: &HashMap<String, String>) -> bool {
     let read = |name: &str| labels.get(name).map(String::as_str);
+    if let Some(until) = read(label::UNTIL) {
+        let until =
+            until.parse().ok().and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+        let over = until.is_some_and(|until| until < SystemTime::now());
+        return read(label::HOST) == Some(&owner.host) && over;
+    }
     let (Some(host), Some(boot), Some(pid), Some(started)) =
         (read(label::HOST), read(label::BOOT), read(label::PID), read(label::PID_START))
     else {
@@ -70,6 +78,19 @@ mod tests {
         assert!(!is_orphan(&me, &labels(&me.host, &me.boot, "x", "1")), "no process id");
         assert!(!is_orphan(&me, &labels(&me.host, "", &pid, "1")), "no boot");
         assert!(!is_orphan(&me, &HashMap::new()), "no labels");
+    }
+
+    #[test]
+    fn an_errand_is_taken_once_its_time_is_over_and_lives_on_without_its_process() {
+        let me = Owner::current();
+        let errand = |host: &str, until: &str| {
+            HashMap::from([(label::HOST.to_owned(), host.to_owned()), (label::UNTIL.to_owned(), until.to_owned())])
+        };
+        assert!(is_orphan(&me, &errand(&me.host, "1")));
+        for until in ["99999999999", "soon", "99999999999999999999999"] {
+            assert!(!is_orphan(&me, &errand(&me.host, until)), "{until}");
+        }
+        assert!(!is_orphan(&me, &errand("elsewhere", "1")), "another host");
     }
 
     #[test]

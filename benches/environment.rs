@@ -1,0 +1,180 @@
+//! What the environment step costs: whole runs of one repository, unchanged, and with a new key each time whose wheels
+//! are cached, up to the moment when the container runs.
+//!
+//! `cargo bench --bench environment -- [ROUNDS]`. Needs an engine and `make setup`; it has a store of its own.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use soopervisor::store::Home;
+use stage::say;
+
+mod stage;
+
+const PIPELINE: &str = "tasks:\n  - source: task.sh\n    product: output/x.txt\n";
+const PLOOMBER: &str = "#!/bin/bash\nmkdir -p output\necho x > output/x.txt\n";
+
+/// A repository, and a home with a store of its own that uses this machine's settings.
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+/// One run, seen from outside.
+struct Run {
+    /// From the start of the process to the first line of the container.
+    until_ready: Duration,
+    /// The step `prepare`, as the run tells it.
+    step: Duration,
+    /// Processor time of our own process, both kinds, all of the run.
+    own: Duration,
+    /// What the step said of the environment.
+    words: String,
+}
+
+fn main() {
+    let rounds: usize = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(9);
+    let place = Place::new();
+    say(&format!("load {}, {rounds} rounds, medians (least)\n", stage::load()));
+    let first = place.run(0);
+    assert!(first.words.contains("built"), "{}", first.words);
+    say(&format!("the first run of all took {:.1} s until its container ran\n", first.until_ready.as_secs_f64()));
+    place.wait_for_bytecode();
+    say("| run | environment step | until the container runs | own processor time |");
+    say("|---|---|---|---|");
+    let same: Vec<Run> = (0..rounds).map(|_| place.run(0)).collect();
+    assert!(same.iter().all(|run| run.words.contains("reused")));
+    row("unchanged environment.yml", &same);
+    let new: Vec<Run> = (1..=rounds.div_ceil(2)).map(|round| place.run(round)).collect();
+    assert!(new.iter().all(|run| run.words.contains("built")));
+    row("new key, cached wheels, compiled before", &new);
+    say(&format!("\nload {}", stage::load()));
+}
+
+fn row(what: &str, runs: &[Run]) {
+    let cell = |take: fn(&Run) -> Duration| {
+        let mut times: Vec<Duration> = runs.iter().map(take).collect();
+        times.sort();
+        format!("{} ms ({})", times[times.len() / 2].as_millis(), times[0].as_millis())
+    };
+    say(&format!("| {what} | {} | {} | {} |", cell(|run| run.step), cell(|run| run.until_ready), cell(|run| run.own)));
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self { dir: tempfile::tempdir().expect("a folder") };
+        let (repo, home) = (place.repo(), place.home());
+        fs_err::create_dir_all(repo.join("bin")).expect("a folder");
+        fs_err::create_dir_all(&home).expect("a folder");
+        let settings = Home::from_env().expect("a home").config().to_owned();
+        if settings.exists() {
+            fs_err::copy(settings, home.join("config.yaml")).expect("the user's settings");
+        }
+        for (name, text) in
+            [("pipeline.yaml", PIPELINE), ("task.sh", "echo x > {{product}}\n"), ("bin/ploomber", PLOOMBER)]
+        {
+            fs_err::write(repo.join(name), text).expect("a file");
+        }
+        fs_err::write(repo.join("environment.yml"), environment(0)).expect("a file");
+        let runs = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs_err::set_permissions(repo.join("bin/ploomber"), runs).expect("a mode");
+        for args in [&["init", "-q"][..], &["add", "-A"], &["commit", "-q", "-m", "bench"]] {
+            let identity = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"];
+            let done = Command::new("git").arg("-C").arg(&repo).args(identity).args(args).status().expect("git");
+            assert!(done.success(), "git {args:?}");
+        }
+        place
+    }
+
+    fn repo(&self) -> PathBuf {
+        self.dir.path().join("repo")
+    }
+
+    fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    /// One run; another `round` is another key with the same packages.
+    fn run(&self, round: usize) -> Run {
+        fs_err::write(self.repo().join("environment.yml"), environment(round)).expect("a file");
+        let out = format!("local:{}", self.dir.path().join(format!("out-{}", id())).display());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_soopervisor"));
+        command.arg("run").arg(self.repo()).args(["--storage", &out, "--format", "json", "--allow-dirty"]);
+        command.args(["--env", "PATH=/workspace/bin:/usr/bin:/bin"]).env("SOOPERVISOR_HOME", self.home());
+        let start = Instant::now();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("soopervisor");
+        let stat = format!("/proc/{}/stat", child.id());
+        let mut run =
+            Run { until_ready: Duration::ZERO, step: Duration::ZERO, own: Duration::ZERO, words: String::new() };
+        for line in BufReader::new(child.stdout.take().expect("a pipe")).lines() {
+            let line = line.expect("a line");
+            let event: serde_json::Value = serde_json::from_str(&line).expect("an event");
+            run.take(&event, start.elapsed());
+            run.own = processor_time(&stat).unwrap_or(run.own);
+        }
+        let status = child.wait().expect("soopervisor ends");
+        assert!(status.success() && !run.until_ready.is_zero(), "a run failed: {status}");
+        run
+    }
+
+    /// Runs until nothing is left to compile.
+    fn wait_for_bytecode(&self) {
+        let since = Instant::now();
+        while !self.is_compiled() {
+            assert!(since.elapsed() < Duration::from_mins(20), "compiling takes too long");
+            std::thread::sleep(Duration::from_secs(5));
+            self.run(0);
+        }
+        say(&format!("everything was compiled {:.0} s after the first run\n", since.elapsed().as_secs_f64()));
+    }
+}
+
+impl Place {
+    /// As the store notes it beside each prefix.
+    fn is_compiled(&self) -> bool {
+        let prefixes = fs_err::read_dir(self.home().join("cache/env/e")).expect("the store");
+        let states = prefixes.map(|prefix| prefix.expect("a prefix").path().join("conda-meta/soopervisor-bytecode"));
+        states
+            .filter(|state| state.exists())
+            .all(|state| fs_err::read_to_string(state).is_ok_and(|text| text.contains("\"missing\":0,")))
+    }
+}
+
+impl Run {
+    fn take(&mut self, event: &serde_json::Value, at: Duration) {
+        let is = |name: &str, value: &str| event[name].as_str() == Some(value);
+        if is("step", "prepare") && event["elapsed_ms"].is_u64() {
+            self.step = Duration::from_millis(event["elapsed_ms"].as_u64().unwrap_or_default());
+            event.to_string().clone_into(&mut self.words);
+        }
+        // The script's own first words.
+        if is("step", "execute") && event.to_string().contains("activating") {
+            self.until_ready = at;
+        }
+    }
+}
+
+/// User and system time of a process; `None` once it is gone.
+fn processor_time(stat: &str) -> Option<Duration> {
+    let text = std::fs::read_to_string(Path::new(stat)).ok()?;
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks: u64 = [11, 12].iter().map(|at| fields.get(*at)?.parse::<u64>().ok()).sum::<Option<u64>>()?;
+    // The kernel's ticks for programs are hundredths of a second everywhere.
+    Some(Duration::from_millis(ticks * 10))
+}
+
+fn environment(round: usize) -> String {
+    let mut text = String::from("name: bench\nchannels: [conda-forge]\ndependencies:\n  - python=3.11\n  - pip\n");
+    text += "  - pip:\n      - ploomber==0.23.3\n      - pandas==2.2.3\n";
+    if round > 0 {
+        write!(text, "variables:\n  ROUND: '{round}'\n").expect("a string takes everything");
+    }
+    text
+}
+
+fn id() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}

@@ -1,0 +1,25 @@
+//! `soopervisor env`: what is kept of environments, one file for each thing to do with them.
+
+use super::args::Env;
+use super::console::Console;
+use super::exit::Exit;
+use super::failure::Failure;
+use crate::store::Home;
+
+mod list;
+mod prune;
+mod why;
+
+pub(super) fn execute(args: &Env, console: Console) -> Result<Exit, Failure> {
+    let home = Home::from_env()?;
+    match args {
+        Env::List(args) => list::execute(args, &home),
+        Env::Prune(args) => prune::execute(args, &home),
+        Env::Why(args) => why::execute(args, &home, console),
+    }
+}
+
+/// The part of a key that people see and type.
+fn short(key: &str) -> &str {
+    key.get(..16).unwrap_or(key)
+}

@@ -1,0 +1,86 @@
+//! `soopervisor env prune`: makes room, and says what really became free.
+
+use std::fmt::Write;
+
+use super::super::console::Console;
+use super::super::exit::Exit;
+use super::super::failure::Failure;
+use super::super::{args, seam};
+use super::short;
+use crate::environment::{Pruned, Wish};
+use crate::report::bytes;
+use crate::run::stop::Stop;
+use crate::store::Home;
+
+pub(super) fn execute(args: &args::EnvPrune, home: &Home) -> Result<Exit, Failure> {
+    let Some(store) = seam::environments(home)? else {
+        Console::answer("nothing to remove: no environment was ever built here\n");
+        return Ok(Exit::Ok);
+    };
+    let asked = args.all || args.older_than.is_some() || args.keep_size.is_some();
+    let wish = Wish { older_than: args.older_than, keep_bytes: args.keep_size, all: args.all, ..Wish::default() };
+    let wish = if asked { wish } else { Wish::limits(seam::keep(home)?) };
+    // Leases say who uses what; an engine that answers says it a second time.
+    let shown = seam::shown(home).unwrap_or_default();
+    let pruned = store.prune(Wish { dry_run: args.dry_run, ..wish }, &shown).map_err(Stop::from)?;
+    Console::answer(&tell(&pruned, args.dry_run, args.all));
+    Ok(Exit::Ok)
+}
+
+fn tell(pruned: &Pruned, dry_run: bool, all: bool) -> String {
+    let (remove, free) = if dry_run { ("would remove", "would be free") } else { ("removed", "free now") };
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    for gone in &pruned.environments {
+        let idle = super::list::ago(gone.idle);
+        let _ = writeln!(text, "{remove} {}, last used {idle}: {}", short(&gone.key), bytes(gone.bytes));
+    }
+    if pruned.caches > 0 {
+        let what = if pruned.caches == 1 { "part" } else { "parts" };
+        let _ = writeln!(text, "{remove} {} {what} of the caches: {}", pruned.caches, bytes(pruned.cache_bytes));
+    }
+    if pruned.leftovers > 0 {
+        let _ = writeln!(text, "{remove} {} leftovers of builds that died", pruned.leftovers);
+    }
+    for key in &pruned.in_use {
+        let _ = writeln!(text, "kept    {}: it is in use", short(key));
+    }
+    if pruned.building {
+        text += "kept    the caches: something is being built with them\n";
+    }
+    let _ = writeln!(text, "{} {free}, {} left", bytes(pruned.freed()), bytes(pruned.left));
+    if pruned.freed() == 0 && pruned.leftovers == 0 && !all {
+        text += "more goes with --older-than TIME, --keep-size SIZE or --all\n";
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::environment::Gone;
+
+    #[test]
+    fn says_what_went_what_stayed_and_what_is_free() {
+        let gone = |key: char, days: u64, bytes| Gone {
+            key: key.to_string().repeat(64),
+            idle: Duration::from_hours(24 * days),
+            bytes,
+        };
+        let pruned = Pruned {
+            environments: vec![gone('a', 40, 12_300_000), gone('b', 31, 512_000_000)],
+            caches: 121,
+            cache_bytes: 440_000_000,
+            leftovers: 2,
+            in_use: vec!["c".repeat(64)],
+            building: false,
+            left: 1_200_000_000,
+        };
+        insta::assert_snapshot!("env_prune", tell(&pruned, false, false));
+        assert!(tell(&pruned, true, true).contains("would remove aaaaaaaaaaaaaaaa, last used 40 days ago: 12.3 MB"));
+        let nothing = tell(&Pruned { building: true, ..Pruned::default() }, false, false);
+        assert!(nothing.contains("--all") && nothing.contains("being built"), "{nothing}");
+    }
+}

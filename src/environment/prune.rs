@@ -1,0 +1,227 @@
+//! Making room: environments that nobody used for long, then what the caches have for nobody.
+//!
+//! Never touches what is in use: a lease that a run holds, an errand at work, a folder that a live container is shown.
+//! Caches are left alone while anything is built.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::census::{Census, Kind};
+use super::lease::Vacant;
+use super::sweep::idle;
+use super::{EnvironmentError, Store, bytecode, trash};
+
+/// What is kept without being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Bytes of the whole store, each counted once.
+    pub bytes: u64,
+    /// How long an environment is kept after its last use.
+    pub unused: Duration,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { bytes: 50 << 30, unused: Duration::from_hours(30 * 24) }
+    }
+}
+
+/// What is to go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Environments that were not used for so long.
+    pub older_than: Option<Duration>,
+    /// Then the least recently used, until no more than these bytes are left.
+    pub keep_bytes: Option<u64>,
+    /// All of them.
+    pub all: bool,
+    /// Only what has to go for `keep_bytes` goes from the caches too.
+    pub spare_caches: bool,
+    /// Nothing is removed.
+    pub dry_run: bool,
+}
+
+impl Wish {
+    /// What the limits ask for.
+    pub fn limits(keep: Keep) -> Self {
+        Self { older_than: Some(keep.unused), keep_bytes: Some(keep.bytes), ..Self::default() }
+    }
+}
+
+/// One environment that went, or would.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// The whole key.
+    pub key: String,
+    /// How long nobody had used it.
+    pub idle: Duration,
+    /// Bytes that are free without it.
+    pub bytes: u64,
+}
+
+/// What went, or would.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Environments, in the order in which they went.
+    pub environments: Vec<Gone>,
+    /// Parts of the caches: packages, wheels, compiled packages.
+    pub caches: usize,
+    /// Bytes that are free with them.
+    pub cache_bytes: u64,
+    /// Leftovers of builds that died.
+    pub leftovers: usize,
+    /// Keys of those that stay only because somebody uses them.
+    pub in_use: Vec<String>,
+    /// Whether the caches were left alone because something is being built.
+    pub building: bool,
+    /// Bytes of what is left, each counted once.
+    pub left: u64,
+}
+
+impl Pruned {
+    /// All bytes that are free now.
+    pub fn freed(&self) -> u64 {
+        self.cache_bytes + self.environments.iter().map(|gone| gone.bytes).sum::<u64>()
+    }
+}
+
+/// One environment that may go.
+struct Candidate {
+    key: String,
+    id: String,
+    idle: Duration,
+}
+
+/// The work, while it is done.
+struct Pruning<'a> {
+    store: &'a Store,
+    wish: Wish,
+    /// Folders that live containers are shown.
+    shown: &'a [PathBuf],
+    busy: Vec<String>,
+    /// Nobody builds while this is held.
+    caches: Option<Vacant>,
+    census: Census,
+    done: Pruned,
+}
+
+impl Store {
+    /// Removes what is wished; `shown` are folders that live containers are shown.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or something in it cannot be removed.
+    pub fn prune(&self, wish: Wish, shown: &[PathBuf]) -> Result<Pruned, EnvironmentError> {
+        let leftovers = if wish.dry_run { 0 } else { self.sweep()?.len() };
+        let mut pruning = Pruning {
+            store: self,
+            wish,
+            shown,
+            busy: bytecode::in_use(&self.root),
+            caches: Vacant::of(&self.caches_file()),
+            census: self.census()?,
+            done: Pruned { leftovers, ..Pruned::default() },
+        };
+        pruning.run()?;
+        let Pruning { mut done, census, caches, .. } = pruning;
+        done.left = census.total();
+        done.building = caches.is_none();
+        Ok(done)
+    }
+}
+
+impl Pruning<'_> {
+    fn run(&mut self) -> Result<(), EnvironmentError> {
+        let mut candidates = self.candidates()?;
+        let doomed = |wish: &Wish, one: &Candidate| wish.all || wish.older_than.is_some_and(|age| one.idle >= age);
+        for candidate in candidates.extract_if(.., |one| doomed(&self.wish, one)).collect::<Vec<_>>() {
+            self.remove(candidate)?;
+        }
+        if !self.wish.spare_caches || self.is_over() {
+            self.clear_caches()?;
+        }
+        for candidate in candidates {
+            if !self.is_over() {
+                break;
+            }
+            self.remove(candidate)?;
+            self.clear_caches()?;
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.wish.keep_bytes.is_some_and(|bytes| self.census.total() > bytes)
+    }
+
+    /// Every environment, the least recently used first.
+    fn candidates(&self) -> Result<Vec<Candidate>, EnvironmentError> {
+        let mut found = Vec::new();
+        for (path, id) in self.store.published()? {
+            let key = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            found.push(Candidate { key, id, idle: idle(&path).unwrap_or_default() });
+        }
+        found.sort_by_key(|candidate| std::cmp::Reverse(candidate.idle));
+        Ok(found)
+    }
+
+    fn remove(&mut self, candidate: Candidate) -> Result<(), EnvironmentError> {
+        let Candidate { key, id, idle } = candidate;
+        let prefix = self.store.prefix(&id);
+        let vacant = Vacant::of(&self.store.lease_file(&id));
+        let shown = self.shown.iter().any(|path| path.starts_with(&prefix)) || self.busy.contains(&id);
+        let (Some(vacant), false) = (vacant, shown) else {
+            self.done.in_use.push(key);
+            return Ok(());
+        };
+        let part = self.census.parts.iter().position(|part| part.kind == Kind::Environment && part.name == id);
+        let bytes = part.map_or(0, |at| self.census.remove(at));
+        if !self.wish.dry_run {
+            self.store.drop_environment(&key, &id, vacant)?;
+        }
+        self.done.environments.push(Gone { key, idle, bytes });
+        Ok(())
+    }
+
+    /// What only caches have, goes.
+    fn clear_caches(&mut self) -> Result<(), EnvironmentError> {
+        if self.caches.is_none() {
+            return Ok(());
+        }
+        for at in 0..self.census.parts.len() {
+            if !self.census.is_unused(at) {
+                continue;
+            }
+            self.done.cache_bytes += self.census.remove(at);
+            self.done.caches += 1;
+            for path in self.census.parts[at].paths.iter().filter(|_| !self.wish.dry_run) {
+                trash::discard(path).map_err(|error| EnvironmentError::io(path, "clearing a cache", error))?;
+            }
+        }
+        if !self.wish.dry_run {
+            forget_wheels(&self.store.root.join("bench/shared/uv"));
+        }
+        Ok(())
+    }
+}
+
+/// Takes out of uv's index what stands for wheels that are not there any more, so that it does not look for them.
+fn forget_wheels(cache: &std::path::Path) {
+    let folders = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let buckets = folders(cache.to_owned()).filter(|path| path.to_string_lossy().contains("/wheels-v"));
+    // Bucket, index (`pypi`, `index/DIGEST`, `url/DIGEST`), package, wheel.
+    let mut waiting: Vec<(PathBuf, u8)> = buckets.map(|path| (path, 0)).collect();
+    while let Some((folder, depth)) = waiting.pop() {
+        for path in folders(folder) {
+            let Ok(meta) = std::fs::symlink_metadata(&path) else { continue };
+            if meta.is_dir() && depth < 5 {
+                waiting.push((path, depth + 1));
+            } else if meta.is_symlink() && !path.exists() {
+                for end in ["http", "rev", "msgpack"] {
+                    let beside = format!("{}.{end}", path.display());
+                    let _ = std::fs::remove_file(beside);
+                }
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+    }
+}
