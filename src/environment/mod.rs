@@ -14,9 +14,14 @@ mod bench;
 mod build;
 mod builder;
 mod client;
+mod condarc;
 mod config;
+mod credentials;
+mod drift;
 mod error;
+mod exact;
 mod inputs;
+mod kept;
 mod lease;
 mod link;
 mod lock;
@@ -30,13 +35,17 @@ mod sources;
 mod store;
 mod sweep;
 mod uv;
+mod virtuals;
 
 pub use config::{Config, PLOOMBER_PIN, platform_of};
+pub use credentials::{Credential, Login};
+pub use drift::Change;
 pub use error::{EnvironmentError, Problem};
+pub use exact::Lock;
 pub use inputs::{Inputs, RawEnvironment};
 pub use network::{Network, network_env};
-pub use sources::{Place, places};
-pub use store::{Request, Store};
+pub use sources::{Place, expand, places};
+pub use store::{Request, Store, Wish};
 
 /// An environment that is ready to be mounted.
 #[derive(Debug, Clone)]
@@ -57,6 +66,8 @@ pub struct Prepared {
     pub ploomber: String,
     /// What a user should know: ploomber was added, a channel was replaced, ….
     pub notes: Vec<String>,
+    /// How it differs from what the same environment.yml was before it had to be solved anew.
+    pub changes: Vec<Change>,
     // Held, never read: nobody removes the prefix before this and all its clones are gone.
     _lease: lease::Lease,
 }

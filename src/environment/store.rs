@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::build::{self, Built};
+use super::kept::Fresh;
 use super::lease::Lease;
-use super::{Config, EnvironmentError, Inputs, Prepared};
+use super::{Config, EnvironmentError, Inputs, Lock, Prepared};
 use crate::engine::Engine;
 use crate::id::{Digest, RunId};
 
@@ -37,6 +37,29 @@ pub struct Request<'a> {
     pub image: &'a str,
     /// Whose builders these are.
     pub run: &'a RunId,
+    /// Which packages it gets.
+    pub wish: Wish<'a>,
+}
+
+/// Which packages an environment gets.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Wish<'a> {
+    /// Those of the environment that is there, else of the lock that was kept, else what is solved.
+    #[default]
+    AsKept,
+    /// What is solved now; it takes the place of what was there, for later runs.
+    Anew,
+    /// Those of a lock, or none.
+    Exactly(&'a Lock),
+}
+
+impl Request<'_> {
+    fn key(&self) -> Digest {
+        match self.wish {
+            Wish::AsKept | Wish::Anew => self.inputs.key(self.config),
+            Wish::Exactly(lock) => lock.key(self.inputs, self.config),
+        }
+    }
 }
 
 /// A key file.
@@ -83,6 +106,7 @@ impl Store {
             reused: true,
             ploomber: entry.ploomber,
             notes: entry.notes,
+            changes: Vec::new(),
             _lease: lease,
         };
         let whole = prepared.host_prefix.join("conda-meta").is_dir() && prepared.activation.is_file();
@@ -100,19 +124,21 @@ impl Store {
         progress: &mut (dyn FnMut(String) + Send),
         cancel: &CancellationToken,
     ) -> Result<Prepared, EnvironmentError> {
-        let key = request.inputs.key(request.config);
-        if let Some(prepared) = self.find(&key) {
+        let key = request.key();
+        if let Some(prepared) = self.ready(request, &key) {
             return Ok(prepared);
         }
         let _lock = self.lock(&key, progress, cancel).await?;
-        if let Some(prepared) = self.find(&key) {
+        if let Some(prepared) = self.ready(request, &key) {
             return Ok(prepared);
         }
         progress(format!("building the environment {}", short(&key)));
         self.make_room(progress).await;
         let id = format!("{}-{}", short(&key), random_suffix());
-        let built = Box::pin(build::build(self, request, &id, progress, cancel)).await?;
-        self.publish(&key, &id, request, built).await
+        let fresh = Box::pin(self.fresh(request, (&key, &id), progress, cancel)).await?;
+        // Before the key: what dies in between is built again as it was.
+        self.keep(&key, &fresh.built.lock);
+        self.publish(&key, &id, request, fresh).await
     }
 
     /// Serialises builders of one key. It only saves work: correctness comes from fresh folders.
@@ -149,7 +175,7 @@ impl Store {
         key: &Digest,
         id: &str,
         request: &Request<'_>,
-        built: Built,
+        Fresh { built, changes }: Fresh,
     ) -> Result<Prepared, EnvironmentError> {
         let prepared = Prepared {
             key: *key,
@@ -160,6 +186,7 @@ impl Store {
             reused: false,
             ploomber: built.ploomber,
             notes: request.inputs.notes().to_vec(),
+            changes,
             // The id is new: nobody else can have a hold on it.
             _lease: Lease::take(&self.lease_file(id)).unwrap_or_default(),
         };

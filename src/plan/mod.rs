@@ -42,6 +42,19 @@ pub enum OnConflict {
     NewRun,
 }
 
+/// Which packages the environment gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum Packages {
+    /// Those it had before; solved where there is no before.
+    #[default]
+    AsKept,
+    /// What is solved now, also for later runs.
+    Anew,
+    /// Those that a published commit ran with, as its manifest has them.
+    AsOf(String),
+}
+
 /// The container's network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
@@ -129,6 +142,8 @@ pub struct RunPlan {
     pub build_args: Vec<String>,
     /// Lines for the per-run user base: `.`, `-e .`, local paths, in the order written; empty when the repository is no package.
     pub local_installs: Vec<String>,
+    /// Which packages the environment gets.
+    pub packages: Packages,
     /// The image as asked for; `None` takes the runner image.
     pub image: Option<String>,
     /// What it may use.

@@ -12,14 +12,16 @@ use tokio_util::task::AbortOnDropHandle;
 use super::cancel::{Cancel, Urgency};
 use super::decide::Decided;
 use super::ending::Ending;
-use super::event::{Outcome, Step};
+use super::event::{Outcome, RunEvent, Step};
+use super::frozen;
 use super::host::{FALLBACK_IMAGE, Host, RUNNER_IMAGE};
 use super::stop::Stop;
 use super::telling::Telling;
 use crate::engine::{Engine, EngineError, EngineInfo, Image, Swept};
-use crate::environment::{self, Config, Inputs, Store};
+use crate::environment::{self, Config, Inputs, Lock, Store, Wish};
 use crate::id::RunId;
 use crate::outputs::{Baseline, Roots};
+use crate::plan::Packages;
 use crate::script::guest;
 use crate::store::Folder;
 
@@ -49,6 +51,16 @@ pub(super) struct Place<'a> {
     pub(super) run: &'a RunId,
     /// Its folder.
     pub(super) folder: &'a Folder,
+}
+
+/// What an environment is built from.
+pub(super) struct Wanted<'a> {
+    /// environment.yml, decided.
+    pub(super) inputs: &'a Inputs,
+    /// How this machine gets packages.
+    pub(super) config: &'a Config,
+    /// The packages of `--frozen-as`.
+    pub(super) lock: Option<&'a Lock>,
 }
 
 /// An engine that is being asked who it is, and cleared of what dead runs left.
@@ -84,8 +96,7 @@ struct Engaged {
 /// When the engine, the image, the environment or the snapshot cannot be had; all are tried, one is told.
 pub(super) async fn prepare(
     decided: &Decided,
-    inputs: &Inputs,
-    config: &Config,
+    wanted: &Wanted<'_>,
     &Place { host, run, folder }: &Place<'_>,
     approach: Approach,
     telling: &Telling,
@@ -96,9 +107,11 @@ pub(super) async fn prepare(
     let user = host.container_user(engaged.info.rootless);
     // Only root can give files to somebody else, and only root needs to.
     let owner = (host.user.0 == 0 && user.0 != 0).then_some(user);
-    let config = Config { container_user: user, ..config.clone() };
+    let config = Config { container_user: user, ..wanted.config.clone() };
+    let wanted = Wanted { config: &config, ..*wanted };
+    let wish = wish(decided, wanted.lock);
     let (environment, snapshot) =
-        tokio::try_join!(async { ensure_environment(&engaged, inputs, &config, run, telling, cancel).await }, async {
+        tokio::try_join!(async { ensure_environment(&engaged, &wanted, wish, run, telling, cancel).await }, async {
             lay_out(decided, folder, owner, telling).await
         },)?;
     let (roots, baseline) = snapshot;
@@ -149,10 +162,19 @@ async fn ensure_image(engine: &dyn Engine, asked: Option<&str>, telling: &Tellin
     }
 }
 
+/// Which packages were asked for.
+fn wish<'a>(decided: &Decided, lock: Option<&'a Lock>) -> Wish<'a> {
+    match (&decided.plan.packages, lock) {
+        (_, Some(lock)) => Wish::Exactly(lock),
+        (Packages::Anew, None) => Wish::Anew,
+        _ => Wish::AsKept,
+    }
+}
+
 async fn ensure_environment(
     engaged: &Engaged,
-    inputs: &Inputs,
-    config: &Config,
+    &Wanted { inputs, config, .. }: &Wanted<'_>,
+    wish: Wish<'_>,
     run: &RunId,
     telling: &Telling,
     cancel: &Cancel,
@@ -165,12 +187,19 @@ async fn ensure_environment(
         ));
     }
     let request =
-        environment::Request { inputs, config, engine: engaged.engine.as_ref(), image: &engaged.image.id, run };
+        environment::Request { inputs, config, engine: engaged.engine.as_ref(), image: &engaged.image.id, run, wish };
     let token = CancellationToken::new();
     let _watch = watch(cancel.clone(), token.clone());
     let prepared = store.ensure(&request, &mut |line| telling.progress(Step::Prepare, line), &token).await?;
     for note in &prepared.notes {
         telling.progress(Step::Prepare, note.clone());
+    }
+    match frozen::drift(&prepared.changes) {
+        Some(warning) => telling.tell(&RunEvent::Diagnosed(warning)),
+        None if matches!(wish, Wish::Anew) => {
+            telling.progress(Step::Prepare, "solved anew; no package is known to be another than before");
+        }
+        None => {}
     }
     Ok(prepared)
 }

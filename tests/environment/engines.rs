@@ -36,11 +36,14 @@ pub(crate) struct Builder {
     pub(crate) closed: Arc<AtomicUsize>,
     /// Guest paths of writable mounts, container by container.
     pub(crate) writable: Arc<std::sync::Mutex<Vec<Writable>>>,
+    /// What each of them was told to do.
+    pub(crate) scripts: Arc<std::sync::Mutex<Vec<String>>>,
 }
 
 impl Builder {
     pub(crate) fn new(play: Play) -> Self {
-        Self { play, started: Arc::default(), closed: Arc::default(), writable: Arc::default() }
+        let (started, closed) = (Arc::default(), Arc::default());
+        Self { play, started, closed, writable: Arc::default(), scripts: Arc::default() }
     }
 }
 
@@ -68,7 +71,8 @@ impl Engine for Builder {
         let writable = writable.map(|mount| (mount.host.0.clone(), mount.guest.0.clone())).collect();
         self.writable.lock().unwrap().push(writable);
         let stop = Arc::new(Stop { asked: Notify::new() });
-        Ok(Box::new(Container { spec, play: self.play, closed: Arc::clone(&self.closed), stop }))
+        let (closed, scripts) = (Arc::clone(&self.closed), Arc::clone(&self.scripts));
+        Ok(Box::new(Container { spec, play: self.play, closed, scripts, stop }))
     }
 
     async fn sweep(&self) -> Result<Vec<Swept>, EngineError> {
@@ -80,6 +84,7 @@ struct Container {
     spec: SessionSpec,
     play: Play,
     closed: Arc<AtomicUsize>,
+    scripts: Arc<std::sync::Mutex<Vec<String>>>,
     stop: Arc<Stop>,
 }
 
@@ -121,6 +126,7 @@ impl Session for Container {
     }
 
     async fn exec(&mut self, spec: ExecSpec, sink: &mut dyn OutputSink) -> Result<Exit, EngineError> {
+        self.scripts.lock().unwrap().push(spec.script.clone());
         let wheels_only = spec.script.contains("--only-binary :all:");
         let (code, words) = match self.play {
             Play::Hang => {

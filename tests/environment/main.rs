@@ -5,7 +5,9 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are test code")]
 
 mod channel;
+mod credentials;
 mod engines;
+mod locks;
 mod process;
 mod real;
 mod store;

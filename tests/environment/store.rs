@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use soopervisor::engine::Engine;
-use soopervisor::environment::{Config, EnvironmentError, Inputs, Prepared, RawEnvironment, Request, Store};
+use soopervisor::environment::{Config, EnvironmentError, Inputs, Prepared, RawEnvironment, Request, Store, Wish};
 use soopervisor::id::RunId;
 use soopervisor::spec::pip;
 use tokio_util::sync::CancellationToken;
@@ -14,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 use crate::channel::{self, PLACEHOLDER, Package};
 use crate::engines::{Builder, Play, Untouchable};
 
-struct Fixture {
-    folder: tempfile::TempDir,
-    config: Config,
+pub(crate) struct Fixture {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) config: Config,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let script = format!("#!{PLACEHOLDER}/bin/sh\necho {PLACEHOLDER}\n");
         channel::write(
@@ -56,7 +56,7 @@ impl Fixture {
         Self { folder, config }
     }
 
-    fn inputs(&self, conda: &[&str], lines: &[&str]) -> Inputs {
+    pub(crate) fn inputs(&self, conda: &[&str], lines: &[&str]) -> Inputs {
         let raw = RawEnvironment {
             channels: Some(vec!["conda-forge".to_owned()]),
             conda: conda.iter().map(|text| (*text).to_owned()).collect(),
@@ -66,12 +66,27 @@ impl Fixture {
         Inputs::new(&raw, &self.config, &|_| None).unwrap()
     }
 
-    fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         Store::open(&self.config.root).unwrap()
     }
 
-    async fn ensure(&self, inputs: &Inputs, engine: &dyn Engine) -> Result<Prepared, EnvironmentError> {
+    pub(crate) async fn ensure(&self, inputs: &Inputs, engine: &dyn Engine) -> Result<Prepared, EnvironmentError> {
         self.ensure_until(inputs, engine, &CancellationToken::new()).await
+    }
+
+    /// The environment with the packages that are wished for, and what was told on the way.
+    pub(crate) async fn wish(
+        &self,
+        inputs: &Inputs,
+        engine: &dyn Engine,
+        wish: Wish<'_>,
+    ) -> (Result<Prepared, EnvironmentError>, String) {
+        let run: RunId = "20260101-000000-aaaaaaaa-test".parse().unwrap();
+        let request = Request { inputs, config: &self.config, engine, image: "image", run: &run, wish };
+        let mut told = String::new();
+        let mut tell = |line: String| told = format!("{told}{line}\n");
+        let result = self.store().ensure(&request, &mut tell, &CancellationToken::new()).await;
+        (result, told)
     }
 
     async fn ensure_until(
@@ -81,7 +96,8 @@ impl Fixture {
         cancel: &CancellationToken,
     ) -> Result<Prepared, EnvironmentError> {
         let run: RunId = "20260101-000000-aaaaaaaa-test".parse().unwrap();
-        let request = Request { inputs, config: &self.config, engine, image: "image", run: &run };
+        let wish = Wish::AsKept;
+        let request = Request { inputs, config: &self.config, engine, image: "image", run: &run, wish };
         self.store().ensure(&request, &mut |_| {}, cancel).await
     }
 
@@ -97,7 +113,7 @@ impl Fixture {
     }
 }
 
-fn entries(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn entries(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
 }
 
