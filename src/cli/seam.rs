@@ -234,7 +234,7 @@ async fn shares_files(engine: &dyn Engine, home: &Home, image: &str) -> Result<b
 
 /// Where this machine gets packages.
 pub(super) fn packages(home: &Home) -> Result<environment::Config, Failure> {
-    Ok(run::host::environment_config(&host(home)?))
+    Ok(run::host::environment_config(&host(home)?)?)
 }
 
 /// Where the user's settings for this machine are; `None` when there are none.

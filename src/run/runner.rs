@@ -163,7 +163,7 @@ impl Line<'_> {
 
     /// Reads the secrets and proves the masker before anything can print one.
     fn guard(&self, decided: &Decided) -> Result<Guarded, Stop> {
-        let config = super::host::environment_config(self.host);
+        let config = super::host::environment_config(self.host)?;
         let network = network_env(&config);
         let mut secrets = SecretSet::resolve(&decided.secrets)?;
         let inputs = decided.inputs(&config, &secrets).inspect_err(|stop| {

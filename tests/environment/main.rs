@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are test code")]
 
 mod channel;
+mod corpus;
 mod credentials;
 mod engines;
 mod locks;

@@ -142,6 +142,31 @@ async fn builds_once_then_answers_offline_without_the_engine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_and_an_environment_that_is_there_are_had_without_any_connection() {
+    let mut fixture = Fixture::new();
+    let built =
+        fixture.ensure(&fixture.inputs(&["python"], &["ploomber"]), &Builder::new(Play::Install)).await.unwrap();
+    // Whatever could be asked leads here: channels, mirrors, proxies, indexes.
+    let trap = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let address = format!("http://{}", trap.local_addr().unwrap());
+    fixture.config.mirrors.insert("conda-forge".to_owned(), vec![address.clone()]);
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "PIP_INDEX_URL", "UV_DEFAULT_INDEX"] {
+        fixture.config.host_env.insert(name.to_owned(), address.clone());
+    }
+    fixture.config.uv = None;
+    let inputs = fixture.inputs(&["python"], &["ploomber"]);
+    assert_eq!(inputs.key(&fixture.config), built.key);
+    assert!(fixture.ensure(&inputs, &Untouchable).await.unwrap().reused);
+    let tried = trap.accept().map(drop).map_err(|error| error.kind());
+    assert_eq!(tried, Err(std::io::ErrorKind::WouldBlock), "somebody connected");
+    let other = fixture.inputs(&["python", "new"], &["ploomber"]);
+    let asked = fixture.ensure(&other, &Untouchable);
+    assert!(tokio::time::timeout(Duration::from_secs(2), asked).await.map_or(true, |result| result.is_err()));
+    assert!(trap.accept().is_ok(), "the trap is where a solve would go");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_at_once_build_one_environment() {
     let fixture = Fixture::new();
     let inputs = fixture.inputs(&["python"], &["ploomber"]);
