@@ -36,6 +36,7 @@ mod store;
 mod sweep;
 mod uv;
 mod virtuals;
+mod wheel;
 
 pub use config::{Config, PLOOMBER_PIN, platform_of};
 pub use credentials::{Credential, Login};
@@ -46,6 +47,7 @@ pub use inputs::{Inputs, RawEnvironment};
 pub use network::{Network, network_env};
 pub use sources::{Place, expand, places};
 pub use store::{Request, Store, Wish};
+pub use wheel::{Project, Wheel};
 
 /// An environment that is ready to be mounted.
 #[derive(Debug, Clone)]

@@ -58,7 +58,7 @@ pub(super) async fn install(
     mounts.extend(what.uv.map(|uv| mount(uv, GUEST_UV, false)));
     let mut secrets = network.secret_env;
     secrets.extend(what.inputs.pip_variables.iter().cloned());
-    let job = Job { mounts, env: network.env, secrets, script: script(bench, what) };
+    let job = Job { mounts, env: network.env, secrets, script: script(bench, what), network: true };
     // One line a package says nothing that the lock does not.
     let mut short = |line: String| {
         if !line.trim_start().starts_with("+ ") {
@@ -104,7 +104,7 @@ pub(super) async fn post_link(
     let network = network::network_env(config);
     let mut mounts = network.mounts;
     mounts.push(mount(&bench.prefix, prefix, true));
-    let job = Job { mounts, env: network.env, secrets: network.secret_env, script };
+    let job = Job { mounts, env: network.env, secrets: network.secret_env, script, network: true };
     let finished = builder.run(job, progress).await?;
     if finished.exit.code == 0 {
         return Ok(());
@@ -112,7 +112,7 @@ pub(super) async fn post_link(
     Err(EnvironmentError::Builder { step: "the post-link scripts of conda packages", tail: finished.tail })
 }
 
-fn mount(host: &Path, guest: &str, writable: bool) -> Mount {
+pub(super) fn mount(host: &Path, guest: &str, writable: bool) -> Mount {
     Mount { host: HostPath(host.to_owned()), guest: GuestPath(guest.to_owned()), writable }
 }
 

@@ -166,6 +166,16 @@ pub struct RunPlan {
     pub split_streams: bool,
 }
 
+/// The folder that a line installs, where it says nothing else: `.`, `./lib`. Such a line may be fulfilled by a wheel of
+/// the same files; `-e`, extras and archives are installed as they are written.
+pub fn plain_folder(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let path = if line == "." { line } else { line.strip_prefix("./")? };
+    let plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-/.".contains(&b));
+    let archive = [".whl", ".gz", ".zip", ".bz2", ".tgz"].iter().any(|end| path.ends_with(end));
+    (plain && !archive && !path.contains("..")).then_some(path)
+}
+
 impl RunPlan {
     /// Whether the arguments for `ploomber build` leave tasks out: `--partially`, in any form that argparse takes.
     pub fn leaves_tasks_out(&self) -> bool {

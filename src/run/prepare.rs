@@ -18,10 +18,10 @@ use super::host::{FALLBACK_IMAGE, Host, RUNNER_IMAGE};
 use super::stop::Stop;
 use super::telling::Telling;
 use crate::engine::{Engine, EngineError, EngineInfo, Image, Swept};
-use crate::environment::{self, Config, Inputs, Lock, Store, Wish};
-use crate::id::RunId;
+use crate::environment::{self, Config, EnvironmentError, Inputs, Lock, Project, Store, Wish};
+use crate::id::{RelPath, RunId};
 use crate::outputs::{Baseline, Roots};
-use crate::plan::Packages;
+use crate::plan::{self, Packages};
 use crate::script::guest;
 use crate::store::Folder;
 
@@ -39,6 +39,8 @@ pub struct Prepared {
     pub user: (u32, u32),
     /// The snapshot and `/output`, on our side.
     pub roots: Arc<Roots>,
+    /// Wheels of the project's own packages, with the number of the line that each fulfils.
+    pub wheels: Vec<(usize, PathBuf)>,
     /// What the snapshot held before the pipeline ran.
     pub baseline: Arc<Baseline>,
 }
@@ -115,6 +117,8 @@ pub(super) async fn prepare(
             lay_out(decided, folder, owner, telling).await
         },)?;
     let (roots, baseline) = snapshot;
+    let place = Place { host, run, folder };
+    let wheels = wheels(decided, &engaged, &wanted, &environment, &place, (telling, cancel)).await?;
     let words = if environment.reused { "environment reused" } else { "environment built" };
     telling.end(Step::Prepare, if environment.reused { Outcome::Reused } else { Outcome::Done }, words);
     let uv = environment::uv_program(&config);
@@ -123,6 +127,7 @@ pub(super) async fn prepare(
         image: engaged.image,
         environment,
         uv,
+        wheels,
         user,
         roots,
         baseline: Arc::new(baseline),
@@ -202,6 +207,38 @@ async fn ensure_environment(
         None => {}
     }
     Ok(prepared)
+}
+
+/// Wheels for the lines that one may fulfil. What cannot be had is installed inside the run: that is slower, and no
+/// failure.
+async fn wheels(
+    decided: &Decided,
+    engaged: &Engaged,
+    &Wanted { inputs, config, .. }: &Wanted<'_>,
+    environment: &environment::Prepared,
+    place: &Place<'_>,
+    (telling, cancel): (&Telling, &Cancel),
+) -> Result<Vec<(usize, PathBuf)>, Stop> {
+    let mut found = Vec::new();
+    for (number, line) in decided.plan.local_installs.iter().enumerate() {
+        let Some(path) = plan::plain_folder(line) else { continue };
+        let Ok(inside) = RelPath::normalise(path) else { continue };
+        let folder = decided.plan.pipeline_dir.join(&inside);
+        let Some(digest) = decided.checkout.digest(&folder) else { continue };
+        let project = Project { source: place.folder.work().join(folder.as_path()), digest };
+        let (engine, image) = (engaged.engine.as_ref(), &engaged.image.id);
+        let request = environment::Request { inputs, config, engine, image, run: place.run, wish: Wish::AsKept };
+        let token = CancellationToken::new();
+        let _watch = watch(cancel.clone(), token.clone());
+        let store = Store::open(&config.root)?;
+        let mut tell = |line| telling.progress(Step::Prepare, line);
+        match store.wheel(&request, environment, &project, &mut tell, &token).await {
+            Ok(wheel) => found.extend(wheel.map(|wheel| (number, wheel.folder))),
+            Err(EnvironmentError::Cancelled) => return Err(EnvironmentError::Cancelled.into()),
+            Err(error) => telling.progress(Step::Prepare, format!("`{line}` is installed inside the run: {error}")),
+        }
+    }
+    Ok(found)
 }
 
 /// Turns the first request to stop into the token that the environment listens to; ends with the guard.
