@@ -163,6 +163,12 @@ pub struct Run {
     #[arg(long, env = "SOOPERVISOR_ON_CONFLICT", hide_env_values = true, value_enum, value_name = "WHAT")]
     #[arg(help_heading = "Storage")]
     pub on_conflict: Option<OnConflict>,
+    /// Solve environment.yml anew instead of taking the packages it had; later runs get the same
+    #[arg(long, conflicts_with = "frozen_as", help_heading = "Environment")]
+    pub refresh: bool,
+    /// Take exactly the packages that a published commit ran with: a sha, a branch, `latest`
+    #[arg(long, value_name = "COMMIT", help_heading = "Environment")]
+    pub frozen_as: Option<String>,
     /// What it may use.
     #[command(flatten)]
     pub limits: Limits,

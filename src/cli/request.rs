@@ -69,6 +69,8 @@ impl args::Run {
                 args::OnConflict::Keep => OnConflict::Keep,
                 args::OnConflict::NewRun => OnConflict::NewRun,
             }),
+            refresh: self.refresh,
+            frozen_as: self.frozen_as.clone(),
             keep_work: self.keep_work,
             ..self.pipeline.request()
         }
@@ -101,7 +103,7 @@ mod tests {
         let request = request(
             "repo --pipeline p/a.yaml --environment e.yml --storage local:out --sample --project p --image i --env A=1 --env B --secret T=env:U --timeout 1m \
              --idle-timeout 5s --memory 1g --cpus 0.5 --pids 7 --disk 2g --network none --allow-dirty \
-             --on-conflict new-run --split-streams --keep-work -- --force --log info",
+             --on-conflict new-run --split-streams --keep-work --frozen-as v1 -- --force --log info",
         );
         let env = |name: &str, value: Option<&str>| EnvAsk { name: name.into(), value: value.map(str::to_owned) };
         assert_eq!(request.storage.as_deref(), Some("local:out"));
@@ -113,6 +115,14 @@ mod tests {
         assert_eq!(request.build_args, ["--force", "--log", "info"]);
         assert_eq!((request.limits.memory_bytes, request.limits.pids), (Some(1 << 30), Some(7)));
         assert!(request.allow_dirty && request.split_streams && request.keep_work);
+        assert_eq!((request.refresh, request.frozen_as.as_deref()), (false, Some("v1")));
+    }
+
+    #[test]
+    fn packages_are_solved_anew_or_as_they_were_and_not_both() {
+        assert!(request("repo --refresh").refresh);
+        let both = ["soopervisor", "run", "repo", "--refresh", "--frozen-as", "latest"];
+        assert!(Cli::try_parse_from(both).unwrap_err().to_string().contains("cannot be used with"));
     }
 
     #[test]

@@ -110,7 +110,7 @@ pub(super) fn environment_of(request: &RunRequest, home: &Home) -> Result<Decide
     let Some(project) = decided.value else { return Ok(Decided { findings: decided.findings, value: None }) };
     // A secret that is not set here matters only where a channel's address has it, and is named there.
     let secrets = SecretSet::resolve(&project.secrets).unwrap_or_default();
-    let config = run::host::environment_config(&host);
+    let config = run::host::environment_config(&host)?;
     let inputs = project.inputs(&config, &secrets)?;
     let verdict = match environments(home)? {
         Some(store) => store.judge(&inputs, &config).map_err(Stop::from)?,
@@ -272,7 +272,7 @@ async fn shares_files(engine: &dyn Engine, home: &Home, image: &str) -> Result<b
 
 /// Where this machine gets packages.
 pub(super) fn packages(home: &Home) -> Result<environment::Config, Failure> {
-    Ok(run::host::environment_config(&host(home)?))
+    Ok(run::host::environment_config(&host(home)?)?)
 }
 
 /// Where the user's settings for this machine are; `None` when there are none.

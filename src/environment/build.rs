@@ -14,7 +14,7 @@ use super::link::{self, Link};
 use super::lock::Distribution;
 use super::solve::Conda;
 use super::store::{Request, Store, write_readable};
-use super::{EnvironmentError, activate, bytecode, lock, network, pip, space, uv};
+use super::{EnvironmentError, Lock, activate, bytecode, kept, lock, network, pip, space, uv};
 
 /// A prefix that is complete and still on its bench.
 pub(super) struct Built {
@@ -24,12 +24,22 @@ pub(super) struct Built {
     pub(super) ploomber: String,
 }
 
+/// Where the packages of a build come from.
+#[derive(Clone, Copy)]
+pub(super) enum Packages<'a> {
+    /// Solved from what the channels have now.
+    OfChannels,
+    /// Those of a lock, and no others.
+    Of(&'a Lock),
+}
+
 type Progress<'a> = &'a mut (dyn FnMut(String) + Send);
 
 /// Builds the prefix `id`.
 pub(super) async fn build(
     store: &Store,
     request: &Request<'_>,
+    packages: Packages<'_>,
     id: &str,
     progress: Progress<'_>,
     cancel: &CancellationToken,
@@ -37,19 +47,35 @@ pub(super) async fn build(
     for note in &request.config.notes {
         progress(note.clone());
     }
-    let wanted = !request.inputs.pip.is_empty();
+    let (lock, lines) = match packages {
+        Packages::OfChannels => (None, None),
+        Packages::Of(lock) => (Some(lock), Some(lock.lines(request.inputs))),
+    };
+    let wanted = !lines.as_ref().unwrap_or(&request.inputs.pip).is_empty();
     let uv = match cancellable(cancel, uv::program(request.config, progress)).await {
         Ok(uv) => wanted.then_some(uv),
         Err(_) if !wanted => None,
         Err(error) => return Err(error),
     };
-    let conda = Conda::new(request.config)?;
-    progress("conda: asking the channels".to_owned());
-    let records = cancellable(cancel, Box::pin(conda.solve(request.inputs, request.config))).await?;
+    let conda = Conda::new(request.inputs, request.config)?;
+    let records = if let Some(lock) = lock {
+        progress(format!("conda: taking the {} packages of the lock", lock.packages()));
+        cancellable(cancel, Box::pin(conda.fetch(lock, &request.config.root))).await?
+    } else {
+        progress("conda: asking the channels".to_owned());
+        cancellable(cancel, Box::pin(conda.solve(request.inputs, request.config))).await?
+    };
     space::check(&store.root, &records)?;
     progress(format!("conda: fetching and linking {} packages", records.len()));
-    let job = Build { store, request, id, conda, records, uv, cancel };
-    job.run(progress).await
+    let job = Build { store, request, id, conda, records, lock, lines, uv, cancel };
+    let built = job.run(progress).await?;
+    match lock.map_or(Ok(()), |lock| kept::check(lock, &built.lock)) {
+        Ok(()) => Ok(built),
+        Err(error) => {
+            built.bench.discard();
+            Err(error)
+        }
+    }
 }
 
 async fn cancellable<T>(
@@ -68,6 +94,9 @@ struct Build<'a> {
     id: &'a str,
     conda: Conda,
     records: Vec<RepoDataRecord>,
+    lock: Option<&'a Lock>,
+    /// The lock's lines for uv.
+    lines: Option<Vec<String>>,
     uv: Option<std::path::PathBuf>,
     cancel: &'a CancellationToken,
 }
@@ -76,11 +105,15 @@ impl Build<'_> {
     /// Wheels only on the shared bench first; with source builds on a private bench where that is needed.
     async fn run(&self, progress: Progress<'_>) -> Result<Built, EnvironmentError> {
         let Request { inputs, config, .. } = *self.request;
-        if !inputs.sources.iter().all(|source| source.is_curated(config)) {
+        let curated = match self.lock {
+            Some(lock) => lock.is_curated(config),
+            None => inputs.sources.iter().all(|source| source.is_curated(config)),
+        };
+        if !curated {
             progress(
                 "pip: a channel of the repository's own choosing: building apart from the shared cache".to_owned(),
             );
-        } else if pip::needs_source(inputs) {
+        } else if pip::needs_source(self.lines.as_ref().unwrap_or(&inputs.pip), &inputs.pip_options) {
             progress("pip: a line has to be built from source: building apart from the shared cache".to_owned());
         } else {
             match self.attempt(true, progress).await {
@@ -125,7 +158,8 @@ impl Build<'_> {
             progress(format!("conda: running {} post-link scripts in a container", scripts.len()));
             pip::post_link(&builder, bench, &scripts, config, progress).await?;
         }
-        pip::install(&builder, bench, inputs, config, self.uv.as_deref(), progress).await
+        let what = pip::What { inputs, locked: self.lines.as_deref(), uv: self.uv.as_deref() };
+        pip::install(&builder, bench, &what, config, progress).await
     }
 
     async fn link(&self, link: &Link<'_>, progress: Progress<'_>) -> Result<(), EnvironmentError> {
@@ -133,7 +167,7 @@ impl Build<'_> {
     }
 
     fn builder(&self) -> Builder<'_> {
-        let Request { inputs, config, engine, image, run } = *self.request;
+        let Request { inputs, config, engine, image, run, .. } = *self.request;
         let mut mask = inputs.secrets();
         mask.extend(network::network_env(config).mask);
         Builder { engine, image, run, user: config.container_user, cancel: self.cancel, mask }

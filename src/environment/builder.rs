@@ -35,6 +35,8 @@ pub(super) struct Job {
     pub(super) env: BTreeMap<String, String>,
     pub(super) secrets: Vec<Secret>,
     pub(super) script: String,
+    /// Whether it may ask anybody.
+    pub(super) network: bool,
 }
 
 /// How it went.
@@ -96,7 +98,7 @@ impl Builder<'_> {
             cpus: None,
             pids: 4096,
             disk_bytes: None,
-            network: true,
+            network: job.network,
             labels: BTreeMap::new(),
         }
     }

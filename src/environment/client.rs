@@ -9,13 +9,20 @@ use rattler_networking::{AuthenticationMiddleware, LazyClient, MirrorMiddleware}
 use reqwest_middleware::ClientBuilder;
 use url::Url;
 
+use super::credentials::{self, AsWritten};
 use super::mirror::FolderMirror;
 use super::{Config, sources};
 
 /// A plain client: what index pages and the uv wheel are fetched with.
 pub(super) fn plain(config: &Config) -> Result<reqwest::Client, String> {
+    builder(config)?.build().map_err(|error| super::error::chain(&error))
+}
+
+fn builder(config: &Config) -> Result<reqwest::ClientBuilder, String> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("soopervisor/", env!("CARGO_PKG_VERSION")))
+        // It would repeat the address, and with it a channel's token, to wherever a server redirects.
+        .referer(false)
         .connect_timeout(Duration::from_secs(20))
         .read_timeout(Duration::from_mins(1));
     if let Some(bundle) = &config.ca_bundle {
@@ -30,12 +37,13 @@ pub(super) fn plain(config: &Config) -> Result<reqwest::Client, String> {
         let except = except.and_then(|list| reqwest::NoProxy::from_string(list));
         builder = builder.proxy(proxy.map_err(|error| format!("{scheme} proxy: {error}"))?.no_proxy(except));
     }
-    builder.build().map_err(|error| super::error::chain(&error))
+    Ok(builder)
 }
 
-/// The client for channels.
-pub(super) fn channels(config: &Config) -> Result<LazyClient, String> {
-    let client = plain(config)?;
+/// The client for channels, some of which are asked with the credentials that `written` holds.
+pub(super) fn channels(config: &Config, written: Vec<(String, Url)>) -> Result<LazyClient, String> {
+    let client = builder(config)?.tls_danger_accept_invalid_certs(!config.verify_channels).build();
+    let client = client.map_err(|error| super::error::chain(&error))?;
     let mut remote: HashMap<Url, Vec<Mirror>> = HashMap::new();
     for (channel, url) in sources::remote_mirrors(config) {
         let mirror = Mirror { url, no_zstd: false, no_bz2: false, max_failures: None };
@@ -49,8 +57,9 @@ pub(super) fn channels(config: &Config) -> Result<LazyClient, String> {
     if !remote.is_empty() {
         builder = builder.with(MirrorMiddleware::from_map(remote));
     }
-    if let Ok(authentication) = AuthenticationMiddleware::from_env_and_defaults() {
-        builder = builder.with(authentication);
-    }
+    // Behind the mirrors, so that what is added belongs to the server that is really asked.
+    let builder = builder
+        .with(AsWritten::new(written))
+        .with(AuthenticationMiddleware::from_auth_storage(credentials::storage(config)));
     Ok(LazyClient::from(builder.build()))
 }

@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::condarc::{self, Verify};
+use super::credentials::Credential;
 use super::pip_conf::{self, Settings};
+use super::virtuals;
 
 /// The version of ploomber that is added where a repository names none.
 pub const PLOOMBER_PIN: &str = "0.23.3";
@@ -53,6 +56,18 @@ pub struct Config {
     pub default_channels: Vec<String>,
     /// The server that plain channel names belong to.
     pub channel_alias: String,
+    /// Channel names that lie on another server than the alias: name → the server's address.
+    pub custom_channels: BTreeMap<String, String>,
+    /// What is assumed of the machine besides conda's baseline: `cuda` → `12.4`, `glibc` → `2.31`.
+    pub virtual_packages: BTreeMap<String, String>,
+    /// What channel servers and mirrors ask for.
+    pub credentials: Vec<Credential>,
+    /// netrc, where user names and passwords of servers stand.
+    pub netrc: Option<PathBuf>,
+    /// rattler's own file of credentials.
+    pub auth_file: Option<PathBuf>,
+    /// Whether the certificates of channel servers are checked; `ssl_verify: false` of `.condarc` says no.
+    pub verify_channels: bool,
     /// The CA bundle for everything that speaks TLS.
     pub ca_bundle: Option<PathBuf>,
     /// Proxy, index and timeout variables of the host.
@@ -86,6 +101,12 @@ impl Config {
             mirrors: BTreeMap::new(),
             default_channels: vec!["conda-forge".to_owned()],
             channel_alias: CHANNEL_ALIAS.to_owned(),
+            custom_channels: BTreeMap::new(),
+            virtual_packages: BTreeMap::new(),
+            credentials: Vec::new(),
+            netrc: None,
+            auth_file: None,
+            verify_channels: true,
             ca_bundle: None,
             host_env: BTreeMap::new(),
             platform: platform_of(std::env::consts::ARCH).unwrap_or("linux-64").to_owned(),
@@ -107,6 +128,15 @@ impl Config {
             }
         }
         config.follow_pip(&pip_conf::settings(&get), &get);
+        config.follow_conda(condarc::settings(&get));
+        let home = get("HOME").map(PathBuf::from);
+        config.netrc = get("NETRC").map(PathBuf::from).or_else(|| home.map(|home| home.join(".netrc")));
+        config.auth_file = get("RATTLER_AUTH_FILE").map(PathBuf::from);
+        for name in virtuals::NAMES {
+            if let Some(version) = get(&format!("CONDA_OVERRIDE_{}", name.to_uppercase())) {
+                config.virtual_packages.insert((*name).to_owned(), version);
+            }
+        }
         if let Some(alias) = get("CONDA_CHANNEL_ALIAS") {
             alias.trim_end_matches('/').clone_into(&mut config.channel_alias);
         }
@@ -117,6 +147,32 @@ impl Config {
         }
         config.uv = get("SOOPERVISOR_UV").map(PathBuf::from);
         config
+    }
+
+    /// Takes over what conda is set to; variables and config.yaml are laid over it afterwards.
+    fn follow_conda(&mut self, conda: condarc::Settings) {
+        if let Some(alias) = conda.channel_alias {
+            alias.trim_end_matches('/').clone_into(&mut self.channel_alias);
+        }
+        if !conda.default_channels.is_empty() {
+            self.default_channels = conda.default_channels;
+        }
+        self.custom_channels = conda.custom_channels;
+        self.notes.extend(conda.notes);
+        match conda.verify {
+            Verify::Usual => {}
+            Verify::Never => {
+                self.verify_channels = false;
+                self.notes.push(
+                    "`ssl_verify: false` of .condarc is followed: nobody checks who answers for a conda channel;                      `ca-bundle` in config.yaml is the safe way"
+                        .to_owned(),
+                );
+            }
+            Verify::Bundle(path) if path.is_file() => self.ca_bundle = self.ca_bundle.take().or(Some(path)),
+            Verify::Bundle(path) => {
+                self.notes.push(format!("`ssl_verify` of .condarc names `{}`, which is no file", path.display()));
+            }
+        }
     }
 
     /// Takes over what pip is set to, where no variable says otherwise.
@@ -210,6 +266,33 @@ mod tests {
             with(text, &[("PIP_INDEX_URL", "https://other.example.com/simple"), ("https_proxy", "http://q:1")]);
         assert_eq!(config.index_url(), "https://other.example.com/simple");
         assert!(!config.host_env.contains_key("HTTPS_PROXY"), "one proxy is set: pip's own is for pip alone");
+    }
+
+    #[test]
+    fn a_configured_conda_is_followed_and_variables_win() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "channel_alias: https://conda.example.com/\ndefault_channels: [main]\nssl_verify: false\n\
+                    custom_channels: {team: 'https://me:hunter2@team.example.com'}\n";
+        std::fs::write(folder.path().join(".condarc"), text).unwrap();
+        let home = folder.path().display().to_string();
+        let with = |more: &'static [(&str, &str)]| {
+            Config::from_host("/nowhere".into(), |name| match name {
+                "HOME" => Some(home.clone()),
+                "PIP_CONFIG_FILE" => Some("/dev/null".to_owned()),
+                name => more.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()),
+            })
+        };
+        let config = with(&[("CONDA_OVERRIDE_CUDA", "12.4"), ("CONDA_OVERRIDE_GLIBC", " ")]);
+        assert_eq!(config.channel_alias, "https://conda.example.com");
+        assert_eq!(config.default_channels, ["main"]);
+        assert!(!config.verify_channels && config.notes.iter().any(|note| note.contains("ssl_verify")));
+        assert_eq!(config.virtual_packages, [("cuda".to_owned(), "12.4".to_owned())].into());
+        assert_eq!(config.netrc, Some(folder.path().join(".netrc")));
+        let network = crate::environment::network_env(&config);
+        assert!(network.mask.iter().any(|secret| secret.expose() == b"hunter2"), "it must not be shown");
+        let config = with(&[("CONDA_CHANNEL_ALIAS", "https://other.example.com"), ("NETRC", "/srv/netrc")]);
+        assert_eq!(config.channel_alias, "https://other.example.com");
+        assert_eq!(config.netrc, Some("/srv/netrc".into()));
     }
 
     #[test]

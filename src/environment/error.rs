@@ -61,6 +61,12 @@ pub enum EnvironmentError {
         /// What to do, where that could be told.
         hint: Option<&'static str>,
     },
+    /// The exact packages of an earlier environment cannot be had.
+    #[error("the lock cannot be fulfilled: {reason}")]
+    Lock {
+        /// What stands in the way.
+        reason: String,
+    },
     /// The uv program itself could not be had.
     #[error(
         "uv {version}, which installs the `pip:` section, cannot be fetched from {index}: {reason}; set PIP_INDEX_URL to an index that has it, or SOOPERVISOR_UV to a uv program"

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use rattler_conda_types::{GenericVirtualPackage, MatchSpec, ParseMatchSpecOptions, Subdir};
-use rattler_virtual_packages::VirtualPackages;
+use rattler_conda_types::{GenericVirtualPackage, MatchSpec, ParseMatchSpecOptions};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -12,16 +11,17 @@ use super::config::PLOOMBER_PIN;
 use super::error::Problem;
 use super::network::{passwords, without_credentials};
 use super::sources::{self, Source};
-use super::{Config, EnvironmentError};
+use super::{Config, EnvironmentError, virtuals};
 use crate::id::Digest;
 use crate::secret::Secret;
 use crate::spec::pip::{self, PipLines};
+use crate::spec::{Dependency, Environment};
 
 #[cfg(test)]
 mod tests;
 
 /// Raised whenever the same inputs would be built differently: a new layout, a new uv, other added packages.
-const LAYOUT: u32 = 1;
+pub(super) const LAYOUT: u32 = 1;
 
 /// Older than 3.12: that release removed modules which projects of ploomber's age still import.
 const PYTHON_WHEN_MISSING: &str = "python >=3.8,<3.12";
@@ -39,6 +39,18 @@ pub struct RawEnvironment {
     pub variables: BTreeMap<String, String>,
 }
 
+impl RawEnvironment {
+    /// The file as it was read, with its `pip:` lines split.
+    pub fn of(file: &Environment, pip: PipLines) -> Self {
+        let conda = file.dependencies.iter().filter_map(|dependency| match dependency {
+            Dependency::Conda(entry) => Some(entry.value.clone()),
+            Dependency::Pip(_) => None,
+        });
+        let channels = file.channels.as_ref().map(|list| list.iter().map(|entry| entry.value.clone()).collect());
+        Self { channels, conda: conda.collect(), pip, variables: file.variables.clone() }
+    }
+}
+
 /// What is built, decided.
 #[derive(Clone)]
 pub struct Inputs {
@@ -48,6 +60,9 @@ pub struct Inputs {
     pub(super) pip: Vec<String>,
     pub(super) pip_options: Vec<String>,
     pub(super) pip_constraints: Vec<String>,
+    /// What `${NAME}` in those lines stands for: given to the builder, where uv fills it in.
+    pub(super) pip_variables: Vec<Secret>,
+    pub(super) virtual_packages: Vec<GenericVirtualPackage>,
     pub(super) variables: BTreeMap<String, String>,
     notes: Vec<String>,
 }
@@ -78,7 +93,7 @@ struct KeyMaterial<'a> {
 
 impl Inputs {
     /// Normalises what the file says; adds what a run needs and says so in the notes. `variable` answers for `${NAME}`
-    /// in channel URLs: only with what the user chose to hand over, as the file decides where it is sent.
+    /// in channel URLs and `pip:` lines: only with what the user chose to hand over, as the file decides where it is sent.
     ///
     /// # Errors
     /// [`EnvironmentError::Inputs`] with every entry that cannot be used.
@@ -92,6 +107,8 @@ impl Inputs {
         let mut specs = conda_specs(&raw.conda, &mut problems);
         let report = (&mut notes, &mut problems);
         let sources = sources::resolve(raw.channels.as_deref(), &mut specs, config, variable, report);
+        let virtual_packages = virtuals::assumed(config, &mut problems);
+        let pip_variables = pip_variables(&raw.pip, variable, &mut problems);
         let mut pip = raw.pip.remote.clone();
         complete(&mut specs, &mut pip, &raw.pip, &mut notes);
         for name in raw.variables.keys() {
@@ -112,6 +129,8 @@ impl Inputs {
             pip,
             pip_options: raw.pip.options.clone(),
             pip_constraints: raw.pip.constraints.clone(),
+            pip_variables,
+            virtual_packages,
             variables: raw.variables.clone(),
             notes,
         })
@@ -133,7 +152,7 @@ impl Inputs {
         let in_lines = lines.flat_map(|line| passwords(line)).map(|word| Secret::new("pip", word.into_bytes()));
         let in_channels =
             self.sources.iter().flat_map(Source::secrets).map(|word| Secret::new("channels", word.into_bytes()));
-        in_lines.chain(in_channels).collect()
+        in_lines.chain(in_channels).chain(self.pip_variables.iter().cloned()).collect()
     }
 
     /// The hashed text as JSON; also kept beside the built environment.
@@ -142,7 +161,7 @@ impl Inputs {
         let material = KeyMaterial {
             layout: LAYOUT,
             platform: &config.platform,
-            virtual_packages: virtual_packages(&config.platform).iter().map(ToString::to_string).collect(),
+            virtual_packages: self.virtual_packages.iter().map(ToString::to_string).collect(),
             channels: self.sources.iter().map(|source| source.canonical.as_str()).collect(),
             specs: self.specs.iter().map(|spec| without_credentials(&spec.to_string())).collect(),
             pip: clean(&self.pip).into_iter().collect(),
@@ -154,10 +173,31 @@ impl Inputs {
     }
 }
 
-/// What is assumed of the container: its libc decides, so nothing is detected on the host.
-pub(super) fn virtual_packages(platform: &str) -> Vec<GenericVirtualPackage> {
-    let subdir = platform.parse().unwrap_or(Subdir::Linux64);
-    VirtualPackages::baseline_for_platform(subdir).into_generic_virtual_packages().collect()
+/// Every `${NAME}` of the lines with its value, as pip knows them: capital letters, digits and `_`.
+fn pip_variables(
+    lines: &PipLines,
+    variable: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Secret> {
+    let mut found: Vec<Secret> = Vec::new();
+    for line in lines.remote.iter().chain(&lines.options).chain(&lines.constraints) {
+        for part in line.split("${").skip(1) {
+            let Some((name, _)) = part.split_once('}') else { continue };
+            let known = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+            if !known || !is_variable_name(name) || found.iter().any(|secret| secret.name() == name) {
+                continue;
+            }
+            match variable(name) {
+                Some(value) => found.push(Secret::new(name, value.into_bytes())),
+                None => problems.push(Problem {
+                    entry: without_credentials(line),
+                    message: format!("names the variable `{name}`, which is not given to soopervisor"),
+                    help: Some(format!("hand it over: `--secret {name}`")),
+                }),
+            }
+        }
+    }
+    found
 }
 
 /// Adds python, pip, ploomber and, where the repository installs itself, its build tools.

@@ -16,9 +16,14 @@ mod builder;
 mod bytecode;
 mod census;
 mod client;
+mod condarc;
 mod config;
+mod credentials;
+mod drift;
 mod error;
+mod exact;
 mod inputs;
+mod kept;
 mod lease;
 mod link;
 mod listing;
@@ -36,18 +41,24 @@ mod store;
 mod sweep;
 mod trash;
 mod uv;
+mod virtuals;
+mod wheel;
 mod why;
 
 pub use bytecode::Chore;
 pub use config::{Config, PLOOMBER_PIN, platform_of};
+pub use credentials::{Credential, Login};
+pub use drift::Change;
 pub use error::{EnvironmentError, Problem};
+pub use exact::Lock;
 pub use inputs::{Inputs, RawEnvironment};
 pub use listing::{Listed, Listing};
 pub use network::{Network, network_env};
-pub use prune::{Gone, Keep, Pruned, Wish};
-pub use sources::{Place, places};
+pub use prune::{Gone, Keep, Pruned, Room};
+pub use sources::{Place, expand, places};
 pub use space::Full;
-pub use store::{Request, Store};
+pub use store::{Request, Store, Wish};
+pub use wheel::{Project, Wheel};
 pub use why::{Difference, Verdict, rows};
 
 /// An environment that is ready to be mounted.
@@ -69,6 +80,8 @@ pub struct Prepared {
     pub ploomber: String,
     /// What a user should know: ploomber was added, a channel was replaced, ….
     pub notes: Vec<String>,
+    /// How it differs from what the same environment.yml was before it had to be solved anew.
+    pub changes: Vec<Change>,
     // Held, never read: nobody removes the prefix before this and all its clones are gone.
     _lease: lease::Lease,
 }

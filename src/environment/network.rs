@@ -40,6 +40,9 @@ pub fn network_env(config: &Config) -> Network {
             network.mask.extend(passwords.into_iter().map(|word| Secret::new(name.clone(), word.into_bytes())));
         }
     }
+    let channels = super::sources::secrets(config).into_iter();
+    network.mask.extend(channels.map(|word| Secret::new("channels", word.into_bytes())));
+    network.mask.extend(config.credentials.iter().map(|credential| credential.secret().clone()));
     if let Some(bundle) = &config.ca_bundle {
         network.mounts.push(Mount {
             host: HostPath(std::fs::canonicalize(bundle).unwrap_or_else(|_| bundle.clone())),

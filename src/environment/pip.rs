@@ -14,6 +14,7 @@ use super::bench::{Bench, GUEST_ROOT};
 use super::builder::{Builder, Finished, Job};
 use super::{Config, EnvironmentError, Inputs, lock, network};
 use crate::engine::{GuestPath, HostPath, Mount};
+use crate::secret::Secret;
 
 /// Where the uv program is inside a builder.
 const GUEST_UV: &str = "/opt/uv";
@@ -21,29 +22,36 @@ const GUEST_UV: &str = "/opt/uv";
 const RESOLVE_FAILED: i64 = 41;
 const INSTALL_FAILED: i64 = 42;
 
+/// What is installed.
+pub(super) struct What<'a> {
+    pub(super) inputs: &'a Inputs,
+    /// The lines of a lock, which are installed instead of resolving anything.
+    pub(super) locked: Option<&'a [String]>,
+    /// The uv program; it may be missing where there is nothing to install.
+    pub(super) uv: Option<&'a Path>,
+}
+
 /// Whether any line can only be built from source: a version control system, a source archive, `--no-binary`.
-pub(super) fn needs_source(inputs: &Inputs) -> bool {
+pub(super) fn needs_source(lines: &[String], options: &[String]) -> bool {
     let built = |line: &String| {
         let vcs = ["git+", "hg+", "svn+", "bzr+"].iter().any(|scheme| line.contains(scheme));
         let address = line.split([' ', ';', '#']).find(|word| word.contains("://"));
         vcs || address.is_some_and(|url| Path::new(url).extension().is_none_or(|end| end != "whl"))
     };
-    inputs.pip.iter().any(built) || inputs.pip_options.iter().any(|option| option.starts_with("--no-binary"))
+    lines.iter().any(built) || options.iter().any(|option| option.starts_with("--no-binary"))
 }
 
 /// Resolves and installs into the bench's prefix. Returns the lock's text.
 pub(super) async fn install(
     builder: &Builder<'_>,
     bench: &Bench,
-    inputs: &Inputs,
+    what: &What<'_>,
     config: &Config,
-    uv: Option<&Path>,
     progress: &mut (dyn FnMut(String) + Send),
 ) -> Result<String, EnvironmentError> {
-    write_requests(bench, inputs)
-        .map_err(|error| EnvironmentError::io(&bench.scratch, "writing requirements", error))?;
+    write_requests(bench, what).map_err(|error| EnvironmentError::io(&bench.scratch, "writing requirements", error))?;
     bench.hand_over(config.container_user)?;
-    if inputs.pip.is_empty() {
+    if what.locked.unwrap_or(&what.inputs.pip).is_empty() {
         // Nothing that a container would be needed for.
         return Ok(String::new());
     }
@@ -51,11 +59,10 @@ pub(super) async fn install(
     network::for_uv(&mut network);
     let mut mounts = network.mounts;
     mounts.push(mount(&bench.root, GUEST_ROOT, true));
-    if let Some(uv) = uv {
-        mounts.push(mount(uv, GUEST_UV, false));
-    }
-    let job =
-        Job { mounts, env: network.env, secrets: network.secret_env, script: script(bench, inputs, uv.is_some()) };
+    mounts.extend(what.uv.map(|uv| mount(uv, GUEST_UV, false)));
+    let mut secrets = network.secret_env;
+    secrets.extend(what.inputs.pip_variables.iter().cloned());
+    let job = Job { mounts, env: network.env, secrets, script: script(bench, what), network: true };
     // One line a package says nothing that the lock does not.
     let mut short = |line: String| {
         if !line.trim_start().starts_with("+ ") {
@@ -66,10 +73,20 @@ pub(super) async fn install(
     outcome(&finished, config)?;
     let lock = bench.scratch.join("lock.txt");
     match std::fs::read_to_string(&lock) {
-        Ok(text) => Ok(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && uv.is_none() => Ok(String::new()),
+        Ok(text) => Ok(named(&text, &what.inputs.pip_variables)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && what.uv.is_none() => Ok(String::new()),
         Err(error) => Err(EnvironmentError::io(&lock, "reading the lock", error)),
     }
+}
+
+/// The lock with names in place of what variables stand for: it is kept, and published with every run.
+fn named(lock: &str, variables: &[Secret]) -> String {
+    let values =
+        variables.iter().filter_map(|secret| Some((secret.name(), std::str::from_utf8(secret.expose()).ok()?)));
+    // uv keeps the names itself; a short value would be found where it does not stand for one.
+    values
+        .filter(|(_, value)| value.len() >= 8)
+        .fold(lock.to_owned(), |text, (name, value)| text.replace(value, &format!("${{{name}}}")))
 }
 
 /// Runs the packages' post-link scripts, with nothing but the prefix in reach.
@@ -91,7 +108,7 @@ pub(super) async fn post_link(
     let network = network::network_env(config);
     let mut mounts = network.mounts;
     mounts.push(mount(&bench.prefix, prefix, true));
-    let job = Job { mounts, env: network.env, secrets: network.secret_env, script };
+    let job = Job { mounts, env: network.env, secrets: network.secret_env, script, network: true };
     let finished = builder.run(job, progress).await?;
     if finished.exit.code == 0 {
         return Ok(());
@@ -99,12 +116,13 @@ pub(super) async fn post_link(
     Err(EnvironmentError::Builder { step: "the post-link scripts of conda packages", tail: finished.tail })
 }
 
-fn mount(host: &Path, guest: &str, writable: bool) -> Mount {
+pub(super) fn mount(host: &Path, guest: &str, writable: bool) -> Mount {
     Mount { host: HostPath(host.to_owned()), guest: GuestPath(guest.to_owned()), writable }
 }
 
 /// `request.in`, `options.in`, `limits.in`, and what conda installed as the versions to prefer.
-fn write_requests(bench: &Bench, inputs: &Inputs) -> std::io::Result<()> {
+fn write_requests(bench: &Bench, what: &What<'_>) -> std::io::Result<()> {
+    let inputs = what.inputs;
     let lines = |lines: &[String]| lines.iter().fold(String::new(), |text, line| text + line + "\n");
     let in_file: Vec<String> = inputs.pip_options.iter().filter(|line| !is_flag(line)).cloned().collect();
     std::fs::create_dir_all(&bench.scratch)?;
@@ -117,6 +135,9 @@ fn write_requests(bench: &Bench, inputs: &Inputs) -> std::io::Result<()> {
     private("request.in", lines(&in_file) + &lines(&inputs.pip))?;
     private("options.in", lines(&in_file))?;
     private("limits.in", lines(&inputs.pip_constraints))?;
+    if let Some(locked) = what.locked {
+        return private("lock.txt", lines(locked));
+    }
     let installed = lock::distributions(&bench.prefix)?;
     let preferred: Vec<String> = installed.iter().map(|dist| format!("{}=={}", dist.name, dist.version)).collect();
     std::fs::write(bench.scratch.join("lock.txt"), lines(&preferred))
@@ -127,45 +148,59 @@ fn is_flag(option: &str) -> bool {
     option == "--pre" || option.starts_with("--trusted-host")
 }
 
-fn script(bench: &Bench, inputs: &Inputs, with_uv: bool) -> String {
-    let prefix = &bench.guest_prefix;
+fn script(bench: &Bench, what: &What<'_>) -> String {
     let scratch = &bench.guest_scratch;
     let mut script = format!(
         "set -eu\numask 022\nexport HOME={scratch}/home TMPDIR={scratch}/tmp\nmkdir -p \"$HOME\" \"$TMPDIR\"\ncd {scratch}\n"
     );
-    if with_uv && !inputs.pip.is_empty() {
-        let mut flags = format!("--python {prefix}/bin/python --no-config");
-        if bench.shared {
-            flags.push_str(" --only-binary :all:");
-        }
-        for option in inputs.pip_options.iter().filter(|line| is_flag(line)) {
-            match option.strip_prefix("--trusted-host ") {
-                Some(host) => {
-                    let _ = write!(flags, " --allow-insecure-host {}", quoted(host));
-                }
-                None => flags.push_str(" --prerelease allow"),
-            }
-        }
-        // pip looks at all indexes; uv would stop at the first one that knows a name.
-        flags.push_str(" --index-strategy unsafe-best-match");
-        let limits = if inputs.pip_constraints.is_empty() { "" } else { " -c limits.in" };
-        let options = if inputs.pip_options.iter().all(|line| is_flag(line)) { "" } else { " -r options.in" };
-        let asked = match inputs.pip.len() {
-            1 => "1 requirement".to_owned(),
-            count => format!("{count} requirements"),
-        };
-        let _ = write!(
+    let wanted = what.locked.unwrap_or(&what.inputs.pip);
+    if what.uv.is_some() && !wanted.is_empty() {
+        let _ = writeln!(
             script,
-            "export UV_CACHE_DIR={GUEST_ROOT}/uv UV_LINK_MODE=hardlink UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1\n\
-             echo 'pip: resolving {asked} and what they need'\n\
-             {GUEST_UV} pip compile {flags} --generate-hashes --no-header --no-annotate{limits} -o lock.txt \
-             request.in >/dev/null || exit {RESOLVE_FAILED}\n\
-             echo 'pip: installing'\n\
-             {GUEST_UV} pip install {flags} --break-system-packages --no-deps{options} -r lock.txt \
-             || exit {INSTALL_FAILED}\n"
+            "export UV_CACHE_DIR={GUEST_ROOT}/uv UV_LINK_MODE=hardlink UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1"
         );
+        script.push_str(&uv_steps(bench, what));
     }
     script
+}
+
+/// Resolving to a lock and installing from it; with a lock, installing alone.
+fn uv_steps(bench: &Bench, what: &What<'_>) -> String {
+    let inputs = what.inputs;
+    let mut flags = format!("--python {}/bin/python --no-config", bench.guest_prefix);
+    if bench.shared {
+        flags.push_str(" --only-binary :all:");
+    }
+    for option in inputs.pip_options.iter().filter(|line| is_flag(line)) {
+        match option.strip_prefix("--trusted-host ") {
+            Some(host) => {
+                let _ = write!(flags, " --allow-insecure-host {}", quoted(host));
+            }
+            None => flags.push_str(" --prerelease allow"),
+        }
+    }
+    // pip looks at all indexes; uv would stop at the first one that knows a name.
+    flags.push_str(" --index-strategy unsafe-best-match");
+    let limits = if inputs.pip_constraints.is_empty() { "" } else { " -c limits.in" };
+    let options = if inputs.pip_options.iter().all(|line| is_flag(line)) { "" } else { " -r options.in" };
+    let install = format!("{GUEST_UV} pip install {flags} --break-system-packages --no-deps{options} -r lock.txt");
+    if what.locked.is_some() {
+        // What is in the cache needs no index, which may be away or may have changed.
+        return format!(
+            "echo 'pip: installing from the lock'\n\
+             {install} --offline >/dev/null 2>&1 || {install} || exit {INSTALL_FAILED}\n"
+        );
+    }
+    let asked = match inputs.pip.len() {
+        1 => "1 requirement".to_owned(),
+        count => format!("{count} requirements"),
+    };
+    format!(
+        "echo 'pip: resolving {asked} and what they need'\n\
+         {GUEST_UV} pip compile {flags} --generate-hashes --no-header --no-annotate{limits} -o lock.txt \
+         request.in >/dev/null || exit {RESOLVE_FAILED}\n\
+         echo 'pip: installing'\n{install} || exit {INSTALL_FAILED}\n"
+    )
 }
 
 fn outcome(finished: &Finished, config: &Config) -> Result<(), EnvironmentError> {

@@ -28,7 +28,7 @@ impl Default for Keep {
 
 /// What is to go.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct Room {
     /// Environments that were not used for so long.
     pub older_than: Option<Duration>,
     /// Then the least recently used, until no more than these bytes are left.
@@ -41,7 +41,7 @@ pub struct Wish {
     pub dry_run: bool,
 }
 
-impl Wish {
+impl Room {
     /// What the limits ask for.
     pub fn limits(keep: Keep) -> Self {
         Self { older_than: Some(keep.unused), keep_bytes: Some(keep.bytes), ..Self::default() }
@@ -95,7 +95,7 @@ struct Candidate {
 /// The work, while it is done.
 struct Pruning<'a> {
     store: &'a Store,
-    wish: Wish,
+    wish: Room,
     /// Folders that live containers are shown.
     shown: &'a [PathBuf],
     busy: Vec<String>,
@@ -110,7 +110,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read, or something in it cannot be removed.
-    pub fn prune(&self, wish: Wish, shown: &[PathBuf]) -> Result<Pruned, EnvironmentError> {
+    pub fn prune(&self, wish: Room, shown: &[PathBuf]) -> Result<Pruned, EnvironmentError> {
         let leftovers = if wish.dry_run { 0 } else { self.sweep()?.len() };
         let mut pruning = Pruning {
             store: self,
@@ -132,7 +132,7 @@ impl Store {
 impl Pruning<'_> {
     fn run(&mut self) -> Result<(), EnvironmentError> {
         let mut candidates = self.candidates()?;
-        let doomed = |wish: &Wish, one: &Candidate| wish.all || wish.older_than.is_some_and(|age| one.idle >= age);
+        let doomed = |wish: &Room, one: &Candidate| wish.all || wish.older_than.is_some_and(|age| one.idle >= age);
         for candidate in candidates.extract_if(.., |one| doomed(&self.wish, one)).collect::<Vec<_>>() {
             self.remove(candidate)?;
         }

@@ -14,7 +14,7 @@ use rattler_repodata_gateway::Gateway;
 use rattler_solve::{ChannelPriority, SolveError, SolverImpl, SolverTask, resolvo};
 
 use super::error::chain;
-use super::inputs::{name_of, virtual_packages};
+use super::inputs::name_of;
 use super::network::without_credentials;
 use super::sources::local_mirrors;
 use super::{Config, EnvironmentError, Inputs};
@@ -53,8 +53,9 @@ pub(super) struct Conda {
 }
 
 impl Conda {
-    pub(super) fn new(config: &Config) -> Result<Self, EnvironmentError> {
-        let client = super::client::channels(config).map_err(|reason| EnvironmentError::Install { reason })?;
+    pub(super) fn new(inputs: &Inputs, config: &Config) -> Result<Self, EnvironmentError> {
+        let written = super::sources::written(&inputs.sources);
+        let client = super::client::channels(config, written).map_err(|reason| EnvironmentError::Install { reason })?;
         let packages = PackageCache::new(config.root.join("pkgs"));
         let gateway = Gateway::builder()
             .with_cache_dir(config.root.join("repodata"))
@@ -84,7 +85,7 @@ impl Conda {
             .map(|r| r.package_record.name.as_normalized().to_owned())
             .collect();
         let specs = inputs.specs.clone();
-        let virtuals = virtual_packages(&config.platform);
+        let virtuals = inputs.virtual_packages.clone();
         let solved = tokio::task::spawn_blocking(move || {
             let task = SolverTask {
                 specs,

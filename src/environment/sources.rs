@@ -14,26 +14,28 @@ use super::network::{passwords, without_credentials};
 pub(super) struct Source {
     /// Without credentials, without a slash at the end; what keys and locks hold.
     pub(super) canonical: String,
-    /// With whatever credentials it was written with.
+    /// Without credentials too: this is what records, caches and prefixes get to see.
     pub(super) channel: Channel,
+    /// The address with the credentials it was written with, where it has any.
+    pub(super) written: Option<Url>,
 }
 
 impl Source {
     /// Password or token in the URL as written.
     pub(super) fn secrets(&self) -> Vec<String> {
-        let url = self.channel.base_url.as_str();
-        let mut words = passwords(url);
-        if let Some((_, rest)) = url.split_once("/t/") {
-            words.extend(rest.split('/').next().filter(|token| !token.is_empty()).map(str::to_owned));
-        }
-        words
+        self.written.as_ref().map(secrets_of).unwrap_or_default()
     }
 
     /// Whether its packages are reviewed by somebody else than the author of the repository.
     pub(super) fn is_curated(&self, config: &Config) -> bool {
-        let named = config.default_channels.iter().map(String::as_str).chain(["conda-forge", "bioconda"]);
-        named.filter_map(|name| absolute(name, config)).any(|url| canonical(&url) == self.canonical)
+        curated(config).contains(&self.canonical)
     }
+}
+
+/// Channels whose packages somebody reviews who is not the author of the repository.
+pub(super) fn curated(config: &Config) -> Vec<String> {
+    let named = config.default_channels.iter().map(String::as_str).chain(["conda-forge", "bioconda"]);
+    named.filter_map(|name| absolute(name, config)).map(|url| canonical(&url)).collect()
 }
 
 /// Resolves the channel list; channels that only a `channel::package` names are added at the end.
@@ -44,55 +46,72 @@ pub(super) fn resolve(
     variable: &dyn Fn(&str) -> Option<String>,
     (notes, problems): (&mut Vec<String>, &mut Vec<Problem>),
 ) -> Vec<Source> {
-    let mut names: Vec<String> = Vec::new();
-    let defaults = config.default_channels.join(", ");
+    // As written, for people, and as meant: what a variable held is never shown.
+    let mut names: Vec<(String, String)> = Vec::new();
+    let standing = || config.default_channels.iter().map(|name| (without_credentials(name), name.clone()));
+    let defaults = standing().map(|(shown, _)| shown).collect::<Vec<_>>().join(", ");
     for name in written.unwrap_or_default() {
         match expand(name.trim(), variable) {
             Err(unset) => problems.push(Problem {
-                entry: name.clone(),
+                entry: without_credentials(name),
                 message: format!("the variable `{unset}` is not given to soopervisor"),
                 help: Some(format!("write the channel's URL out, or hand the variable over: `--secret {unset}`")),
             }),
-            Ok(name) => match name.as_str() {
+            Ok(meant) => match meant.as_str() {
                 "nodefaults" | "" => {}
                 "defaults" => {
                     notes.push(format!("channel `defaults` was read as {defaults}"));
-                    names.extend(config.default_channels.iter().cloned());
+                    names.extend(standing());
                 }
-                _ => names.push(name),
+                _ => names.push((without_credentials(name), meant)),
             },
         }
     }
     if names.is_empty() {
         notes.push(format!("environment.yml names no channel to use: {defaults} was taken"));
-        names.clone_from(&config.default_channels);
+        names.extend(standing());
     }
     let mut sources: Vec<Source> = Vec::new();
-    for name in names {
+    for (written, name) in names {
         match absolute(&name, config) {
-            Some(url) => push(&mut sources, url),
+            Some(url) => push(&mut sources, &url),
             None => problems.push(Problem {
-                entry: without_credentials(&name),
+                entry: written,
                 message: "is not a channel".to_owned(),
                 help: Some("write a name such as `conda-forge`, or an https:// or file:/// URL".to_owned()),
             }),
         }
     }
     for spec in specs {
-        let Some(channel) = spec.channel.take() else { continue };
-        // The parser resolves names against its own alias; ours may be another.
-        let name = channel.name.clone().unwrap_or_else(|| channel.base_url.as_str().to_owned());
-        let known = sources.iter().find(|s| s.canonical == canonical(channel.base_url.url())).cloned();
-        let url = known.map(|s| s.channel.base_url.url().clone().into()).or_else(|| match name.as_str() {
-            "defaults" => config.default_channels.first().and_then(|first| absolute(first, config)),
-            name => absolute(name, config),
-        });
-        if let Some(url) = url {
-            push(&mut sources, url.clone());
-            spec.channel = Some(channel_of(url).into());
-        }
+        of_spec(spec, &mut sources, config, problems);
     }
     sources
+}
+
+/// Resolves the channel that a `channel::package` names.
+fn of_spec(spec: &mut MatchSpec, sources: &mut Vec<Source>, config: &Config, problems: &mut Vec<Problem>) {
+    let Some(channel) = spec.channel.take() else { return };
+    // The parser resolves names against its own alias; ours may be another.
+    let name = channel.name.clone().unwrap_or_else(|| channel.base_url.as_str().to_owned());
+    let known = sources.iter().find(|s| s.canonical == canonical(channel.base_url.url()));
+    let url = known.map(|s| s.channel.base_url.url().clone().into()).or_else(|| match name.as_str() {
+        "defaults" => config.default_channels.first().and_then(|first| absolute(first, config)),
+        name => absolute(name, config),
+    });
+    match url {
+        Some(url) => {
+            push(sources, &url);
+            spec.channel = Some(channel_of(clean(&url)).into());
+        }
+        None => problems.push(Problem {
+            entry: without_credentials(&format!(
+                "{name}::{}",
+                spec.name.as_exact().map_or("", |name| name.as_normalized())
+            )),
+            message: "names a channel that does not exist anywhere".to_owned(),
+            help: Some("write a name such as `conda-forge::package`, or an https:// URL".to_owned()),
+        }),
+    }
 }
 
 /// Where a channel's packages come from on this machine.
@@ -111,9 +130,21 @@ pub fn places(channel: &str, config: &Config) -> Vec<Place> {
         Some(folder) => Some(Place::Folder(folder)),
         None => Url::parse(mirror).ok().map(with_slash).map(Place::Address),
     };
-    let own = mirrors(config).into_iter().filter(|(url, _)| *url == itself);
+    let own = mirrors(config).into_iter().filter(|(url, _)| *url == clean(&itself));
     let places: Vec<Place> = own.filter_map(|(_, mirror)| place(&mirror)).collect();
     if places.is_empty() { vec![Place::Address(itself)] } else { places }
+}
+
+/// Addresses that were written with credentials: the clean one, with a slash, and the whole one.
+pub(super) fn written(sources: &[Source]) -> Vec<(String, Url)> {
+    sources.iter().filter_map(|s| Some((s.channel.base_url.as_str().to_owned(), s.written.clone()?))).collect()
+}
+
+/// Credentials in the addresses that this machine is set to.
+pub(super) fn secrets(config: &Config) -> Vec<String> {
+    let addresses = config.mirrors.values().flatten().chain(&config.default_channels);
+    let addresses = addresses.chain(config.custom_channels.values()).chain([&config.channel_alias]);
+    addresses.filter_map(|address| Url::parse(address).ok()).flat_map(|url| secrets_of(&url)).collect()
 }
 
 /// The folder that stands for this channel, when a mirror names one.
@@ -134,7 +165,7 @@ fn mirrors(config: &Config) -> Vec<(Url, String)> {
     let mut pairs = Vec::new();
     for (channel, mirrors) in &config.mirrors {
         if let Some(url) = absolute(channel, config) {
-            pairs.extend(mirrors.iter().map(|mirror| (url.clone(), mirror.clone())));
+            pairs.extend(mirrors.iter().map(|mirror| (clean(&url), mirror.clone())));
         }
     }
     pairs
@@ -147,11 +178,44 @@ fn mirror_folder(mirror: &str) -> Option<PathBuf> {
     Path::new(mirror).is_absolute().then(|| PathBuf::from(mirror))
 }
 
-fn push(sources: &mut Vec<Source>, url: Url) {
-    let canonical = canonical(&url);
+fn push(sources: &mut Vec<Source>, url: &Url) {
+    let canonical = canonical(url);
     if !sources.iter().any(|source| source.canonical == canonical) {
-        sources.push(Source { canonical, channel: channel_of(url) });
+        let channel = clean(url);
+        let written = (channel != *url).then(|| url.clone());
+        sources.push(Source { canonical, channel: channel_of(channel), written });
     }
+}
+
+/// Passwords and tokens of a channel's address.
+pub(super) fn secrets_of(url: &Url) -> Vec<String> {
+    let mut words = passwords(url.as_str());
+    words.extend(token_at(url).and_then(|at| url.path_segments()?.nth(at + 1).map(str::to_owned)));
+    words
+}
+
+/// conda's token stands behind a path part `t`; the number of that part.
+fn token_at(url: &Url) -> Option<usize> {
+    let parts: Vec<&str> = url.path_segments()?.collect();
+    let token = |pair: &[&str]| pair[0] == "t" && !pair[1].is_empty();
+    // What follows the token is the channel: where nothing follows, `t` is a name like any other.
+    parts.windows(2).position(token).filter(|at| parts[at + 2..].iter().any(|part| !part.is_empty()))
+}
+
+/// The address without user, password and token.
+fn clean(url: &Url) -> Url {
+    let mut plain = url.clone();
+    if !matches!(url.scheme(), "file") {
+        let _ = plain.set_username("");
+        let _ = plain.set_password(None);
+    }
+    if let Some(at) = token_at(url) {
+        let parts = url.path_segments().into_iter().flatten().enumerate();
+        let kept: Vec<&str> =
+            parts.filter(|(place, _)| *place != at && *place != at + 1).map(|(_, part)| part).collect();
+        plain.set_path(&kept.join("/"));
+    }
+    plain
 }
 
 fn channel_of(url: Url) -> Channel {
@@ -169,6 +233,12 @@ fn absolute(name: &str, config: &Config) -> Option<Url> {
     if name.starts_with('.') || name.starts_with('~') || name.contains(['\\', ' ']) {
         return None;
     }
+    let custom = config.custom_channels.iter().filter(|(known, _)| {
+        name.strip_prefix(known.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    });
+    if let Some((_, base)) = custom.max_by_key(|(known, _)| known.len()) {
+        return Url::parse(&format!("{}/{name}", base.trim_end_matches('/'))).ok().map(with_slash);
+    }
     let channel_config = ChannelConfig {
         channel_alias: with_slash(Url::parse(&config.channel_alias).ok()?),
         root_dir: PathBuf::from("/"),
@@ -177,7 +247,7 @@ fn absolute(name: &str, config: &Config) -> Option<Url> {
 }
 
 fn canonical(url: &Url) -> String {
-    without_credentials(url.as_str()).trim_end_matches('/').to_owned()
+    clean(url).as_str().trim_end_matches('/').to_owned()
 }
 
 fn with_slash(mut url: Url) -> Url {
@@ -188,7 +258,10 @@ fn with_slash(mut url: Url) -> Url {
 }
 
 /// `${NAME}` and `$NAME` as conda expands them in channel URLs.
-fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+///
+/// # Errors
+/// With the name that nobody gave a value.
+pub fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find('$') {

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::build::{self, Built};
+use super::kept::Fresh;
 use super::lease::Lease;
-use super::{Config, EnvironmentError, Inputs, Keep, Prepared, Wish, space, trash};
+use super::{Config, EnvironmentError, Inputs, Keep, Lock, Prepared, Room, space, trash};
 use crate::engine::Engine;
 use crate::id::{Digest, RunId};
 use crate::spec::amount::show_size;
@@ -40,6 +40,29 @@ pub struct Request<'a> {
     pub image: &'a str,
     /// Whose builders these are.
     pub run: &'a RunId,
+    /// Which packages it gets.
+    pub wish: Wish<'a>,
+}
+
+/// Which packages an environment gets.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Wish<'a> {
+    /// Those of the environment that is there, else of the lock that was kept, else what is solved.
+    #[default]
+    AsKept,
+    /// What is solved now; it takes the place of what was there, for later runs.
+    Anew,
+    /// Those of a lock, or none.
+    Exactly(&'a Lock),
+}
+
+impl Request<'_> {
+    fn key(&self) -> Digest {
+        match self.wish {
+            Wish::AsKept | Wish::Anew => self.inputs.key(self.config),
+            Wish::Exactly(lock) => lock.key(self.inputs, self.config),
+        }
+    }
 }
 
 /// A key file.
@@ -92,6 +115,7 @@ impl Store {
             reused: true,
             ploomber: entry.ploomber,
             notes: entry.notes,
+            changes: Vec::new(),
             _lease: lease,
         };
         let whole = prepared.host_prefix.join("conda-meta").is_dir() && prepared.activation.is_file();
@@ -109,12 +133,12 @@ impl Store {
         progress: &mut (dyn FnMut(String) + Send),
         cancel: &CancellationToken,
     ) -> Result<Prepared, EnvironmentError> {
-        let key = request.inputs.key(request.config);
-        if let Some(prepared) = self.find(&key) {
+        let key = request.key();
+        if let Some(prepared) = self.ready(request, &key) {
             return Ok(prepared);
         }
         let _lock = self.lock(&key, progress, cancel).await?;
-        if let Some(prepared) = self.find(&key) {
+        if let Some(prepared) = self.ready(request, &key) {
             return Ok(prepared);
         }
         progress(format!("building the environment {}", short(&key)));
@@ -123,8 +147,12 @@ impl Store {
         let caches = self.hold_caches(cancel).await?;
         let began = space::free(&self.root);
         let id = format!("{}-{}", short(&key), random_suffix());
-        let done = match Box::pin(build::build(self, request, &id, progress, cancel)).await {
-            Ok(built) => self.publish(&key, &id, request, built).await,
+        let done = match Box::pin(self.fresh(request, (&key, &id), progress, cancel)).await {
+            Ok(fresh) => {
+                // Before the key: what dies in between is built again as it was.
+                self.keep(&key, &fresh.built.lock);
+                self.publish(&key, &id, request, fresh).await
+            }
             Err(error) => Err(error),
         };
         drop(caches);
@@ -155,8 +183,8 @@ impl Store {
     fn keep_to_limits(&self) {
         let store = self.clone();
         std::thread::spawn(move || {
-            let wish = Wish { spare_caches: true, ..Wish::limits(store.keep) };
-            match store.prune(wish, &[]) {
+            let pruning = Room { spare_caches: true, ..Room::limits(store.keep) };
+            match store.prune(pruning, &[]) {
                 Ok(pruned) => tracing::debug!(?pruned, "kept to the limits"),
                 Err(error) => tracing::debug!(%error, "the limits of the store were not looked at"),
             }
@@ -197,7 +225,7 @@ impl Store {
         key: &Digest,
         id: &str,
         request: &Request<'_>,
-        built: Built,
+        Fresh { built, changes }: Fresh,
     ) -> Result<Prepared, EnvironmentError> {
         let prepared = Prepared {
             key: *key,
@@ -208,6 +236,7 @@ impl Store {
             reused: false,
             ploomber: built.ploomber,
             notes: request.inputs.notes().to_vec(),
+            changes,
             // The id is new: nobody else can have a hold on it.
             _lease: Lease::take(&self.lease_file(id)).unwrap_or_default(),
         };

@@ -1,6 +1,6 @@
 //! A plan in words, for `--dry-run`.
 
-use super::{Mode, Network, OnConflict, PlannedProduct, RunPlan};
+use super::{Mode, Network, OnConflict, Packages, PlannedProduct, RunPlan};
 use crate::spec::amount::{show_duration, show_size};
 
 /// As many products as one line shows.
@@ -18,6 +18,13 @@ impl RunPlan {
             lines.push(format!("folder    {}", self.pipeline_dir));
         }
         lines.push(format!("pipeline  {}, {}", self.entry_point.escape_debug(), counted(self.tasks.len(), "task")));
+        match &self.packages {
+            Packages::AsKept => {}
+            Packages::Anew => lines.push("packages  solved anew, also for later runs".to_owned()),
+            Packages::AsOf(commit) => {
+                lines.push(format!("packages  exactly those that `{}` ran with", commit.escape_debug()));
+            }
+        }
         lines.push(format!("image     {}", self.image.as_deref().unwrap_or("the runner image")));
         lines.push(format!("limits    {}", self.limits_in_words()));
         if !self.env.is_empty() {

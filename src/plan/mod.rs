@@ -42,6 +42,19 @@ pub enum OnConflict {
     NewRun,
 }
 
+/// Which packages the environment gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum Packages {
+    /// Those it had before; solved where there is no before.
+    #[default]
+    AsKept,
+    /// What is solved now, also for later runs.
+    Anew,
+    /// Those that a published commit ran with, as its manifest has them.
+    AsOf(String),
+}
+
 /// The container's network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
@@ -129,6 +142,8 @@ pub struct RunPlan {
     pub build_args: Vec<String>,
     /// Lines for the per-run user base: `.`, `-e .`, local paths, in the order written; empty when the repository is no package.
     pub local_installs: Vec<String>,
+    /// Which packages the environment gets.
+    pub packages: Packages,
     /// The image as asked for; `None` takes the runner image.
     pub image: Option<String>,
     /// What it may use.
@@ -149,6 +164,16 @@ pub struct RunPlan {
     pub on_conflict: OnConflict,
     /// Keep stdout and stderr apart instead of merging them in order.
     pub split_streams: bool,
+}
+
+/// The folder that a line installs, where it says nothing else: `.`, `./lib`. Such a line may be fulfilled by a wheel of
+/// the same files; `-e`, extras and archives are installed as they are written.
+pub fn plain_folder(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let path = if line == "." { line } else { line.strip_prefix("./")? };
+    let plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-/.".contains(&b));
+    let archive = [".whl", ".gz", ".zip", ".bz2", ".tgz"].iter().any(|end| path.ends_with(end));
+    (plain && !archive && !path.contains("..")).then_some(path)
 }
 
 impl RunPlan {

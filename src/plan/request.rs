@@ -41,6 +41,10 @@ pub struct Request {
     pub on_conflict: Option<OnConflict>,
     /// `--split-streams`.
     pub split_streams: bool,
+    /// `--refresh`.
+    pub refresh: bool,
+    /// `--frozen-as COMMIT`.
+    pub frozen_as: Option<String>,
 }
 
 /// What is known about the repository.

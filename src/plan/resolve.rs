@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Declared, DeclaredTask, Facts, Limits, Mode, PlannedTask, Request, RunPlan};
+use super::{Declared, DeclaredTask, Facts, Limits, Mode, Packages, PlannedTask, Request, RunPlan};
 use crate::diag::{self, Diagnostic};
 use crate::id::{ProjectName, RelPath};
 
@@ -49,6 +49,7 @@ pub fn resolve(
     check_entry_point(&build_args, &mut said);
     let tasks = tasks(&declared.tasks, &facts.pipeline_dir, &mut said);
     let limits = limits(request, settings, &mut said);
+    let packages = packages(request, &mut said);
     let storage = request.storage.clone().or_else(|| settings.storage.clone());
     if storage.as_deref().is_none_or(|text| text.trim().is_empty()) {
         said.push(
@@ -66,6 +67,7 @@ pub fn resolve(
         sample_flag: mode == Mode::Sample && declared.declares_sample,
         build_args,
         local_installs: declared.local_installs.clone(),
+        packages,
         image: request.image.clone().or_else(|| settings.image.clone()),
         limits,
         network: request.network.or(settings.network).unwrap_or_default(),
@@ -86,6 +88,28 @@ fn project(request: &Request, facts: &Facts, settings: &Request, said: &mut Vec<
         Diagnostic::error("plan/project-name", e.to_string()).help("say another with `--project NAME`")
     };
     name.parse().map_err(|e| said.push(refuse(e))).ok()
+}
+
+fn packages(request: &Request, said: &mut Vec<Diagnostic>) -> Packages {
+    match (&request.frozen_as, request.refresh) {
+        (None, false) => Packages::AsKept,
+        (None, true) => Packages::Anew,
+        (Some(commit), refresh) => {
+            if refresh {
+                let message =
+                    "`--refresh` and `--frozen-as` contradict each other: packages are solved anew, or as they were";
+                said.push(Diagnostic::error("plan/refresh-and-frozen", message).help("leave one of them out"));
+            }
+            if commit.trim().is_empty() {
+                let message = "`--frozen-as` names no commit";
+                said.push(
+                    Diagnostic::error("plan/frozen-as", message)
+                        .help("name a published one: a sha, a folder's name, a branch, or `latest`"),
+                );
+            }
+            Packages::AsOf(commit.trim().to_owned())
+        }
+    }
 }
 
 fn note_sample(mode: Mode, declared: &Declared, said: &mut Vec<Diagnostic>) {

@@ -187,3 +187,21 @@ fn another_entry_point_for_ploomber_is_refused_with_the_option_that_does_it() {
         assert!(said(args).is_empty(), "{args:?}");
     }
 }
+
+#[test]
+fn packages_are_as_kept_unless_somebody_asks() {
+    let of = |refresh, frozen_as: Option<&str>| {
+        let asked = Request { refresh, frozen_as: frozen_as.map(str::to_owned), ..request() };
+        resolve(&asked, &facts(), &declared()).map(|(plan, _)| plan)
+    };
+    let kept = of(false, None).unwrap();
+    assert_eq!(kept.packages, Packages::AsKept);
+    assert!(!kept.describe().join("\n").contains("packages"));
+    let anew = of(true, None).unwrap();
+    assert!(anew.describe().contains(&"packages  solved anew, also for later runs".to_owned()));
+    let as_of = of(false, Some("v1")).unwrap();
+    assert_eq!(as_of.packages, Packages::AsOf("v1".to_owned()));
+    assert!(as_of.describe().contains(&"packages  exactly those that `v1` ran with".to_owned()));
+    assert_eq!(codes(&of(true, Some("v1")).unwrap_err()), ["plan/refresh-and-frozen"]);
+    assert_eq!(codes(&of(false, Some(" ")).unwrap_err()), ["plan/frozen-as"]);
+}

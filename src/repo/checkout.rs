@@ -11,7 +11,7 @@ use super::git::{Failure, Git};
 use super::listing::{self, Listing};
 use super::{CommitTree, Exported, Folder, RepoError, lfs, name};
 use crate::diag::Diagnostic;
-use crate::id::{CommitSha, ProjectName, RelPath, Revision};
+use crate::id::{CommitSha, Digest, ProjectName, RelPath, Revision};
 
 /// As many files as a message names.
 const SHOWN: usize = 10;
@@ -72,6 +72,12 @@ impl Checkout {
     /// The commit's files, to be looked at.
     pub fn tree(&self) -> CommitTree {
         CommitTree::new(Arc::clone(&self.listing))
+    }
+
+    /// What stands below a folder of the snapshot, as one digest; `None` where nothing does, or where there is more than
+    /// files: what a link leads to is not told by the link.
+    pub fn digest(&self, folder: &RelPath) -> Option<Digest> {
+        self.listing.digest(folder).filter(|(_, plain)| *plain).map(|(digest, _)| digest)
     }
 
     /// Writes the commit's files into an empty folder, for `owner` (uid, gid) where that is another than this process.

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::git::Git;
 use super::{EntryKind, RepoError, lfs};
-use crate::id::{CommitSha, RelPath};
+use sha2::{Digest as _, Sha256};
+
+use crate::id::{CommitSha, Digest, RelPath};
 
 /// A file, link or submodule of the commit.
 #[derive(Debug)]
@@ -132,6 +134,30 @@ impl Listing {
     /// The item at `path`.
     pub(super) fn item(&self, path: &RelPath) -> Option<&Item> {
         self.index.get(path).map(|i| &self.items[*i])
+    }
+
+    /// Digest of every path, kind and content below a folder, and whether there are only files. What git calls a
+    /// tree's id, for a folder that may lie in changes that nobody committed, with submodules looked into.
+    pub(super) fn digest(&self, folder: &RelPath) -> Option<(Digest, bool)> {
+        let mut hash = Sha256::new();
+        let (mut any, mut plain) = (false, true);
+        for item in &self.items {
+            let Some(inside) = item.path.strip_prefix(folder) else { continue };
+            any = true;
+            let kind = match item.kind {
+                EntryKind::File { executable: false, .. } => b'f',
+                EntryKind::File { executable: true, .. } => b'x',
+                EntryKind::Link => b'l',
+                EntryKind::Submodule => b's',
+                EntryKind::Folder => b'd',
+            };
+            plain &= matches!(item.kind, EntryKind::File { .. });
+            for part in [inside.as_bytes(), &[kind], item.oid.as_bytes()] {
+                hash.update((part.len() as u64).to_be_bytes());
+                hash.update(part);
+            }
+        }
+        any.then(|| (Digest(hash.finalize().into()), plain))
     }
 
     /// Paths directly below a folder.

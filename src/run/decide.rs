@@ -17,7 +17,7 @@ use crate::plan::{self, Facts, Mode, RunPlan};
 use crate::repo::Checkout;
 use crate::script;
 use crate::secret::{SecretSet, SecretSpec};
-use crate::spec::{Dependency, Environment, SecretReference, SecretSource, Spanned, pip};
+use crate::spec::{Environment, SecretReference, SecretSource, Spanned};
 use crate::storage::Location;
 use crate::validate::{self, Project};
 
@@ -77,7 +77,7 @@ pub fn decide(
     plan.revision.partial = plan.leaves_tasks_out();
     let script = script::render(&plan)?;
     let location = location(request, &project, checkout, host, &plan)?;
-    let environment = raw_environment(&project.environment, project.pip);
+    let environment = RawEnvironment::of(&project.environment, project.pip);
     let (checkout, plan) = (Arc::clone(checkout), Arc::new(plan));
     Ok(Decided { checkout, plan, script, environment, secrets, location, file: project.environment })
 }
@@ -122,20 +122,6 @@ fn refused(findings: &[Diagnostic]) -> Stop {
 fn refuse_with(findings: &mut Vec<Diagnostic>, more: Vec<Diagnostic>) -> Stop {
     findings.extend(more);
     refused(findings)
-}
-
-fn raw_environment(file: &Environment, pip: pip::PipLines) -> RawEnvironment {
-    let texts = |list: &[crate::spec::Spanned<String>]| list.iter().map(|entry| entry.value.clone()).collect();
-    let conda = file.dependencies.iter().filter_map(|dependency| match dependency {
-        Dependency::Conda(entry) => Some(entry.value.clone()),
-        Dependency::Pip(_) => None,
-    });
-    RawEnvironment {
-        channels: file.channels.as_deref().map(texts),
-        conda: conda.collect(),
-        pip,
-        variables: file.variables.clone(),
-    }
 }
 
 /// Secrets of the command line, of soopervisor.yaml and of config.yaml; the nearer to the user wins.
@@ -186,6 +172,8 @@ fn asked(request: &RunRequest, host: &Host, secrets: &[SecretSpec]) -> Result<pl
         storage: request.storage.clone(),
         on_conflict: request.on_conflict,
         split_streams: request.split_streams,
+        refresh: request.refresh,
+        frozen_as: request.frozen_as.clone(),
     })
 }
 

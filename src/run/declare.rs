@@ -83,6 +83,8 @@ fn requested(settings: &Settings) -> Request {
             _ => OnConflict::Fail,
         }),
         split_streams: settings.split_streams.unwrap_or(false),
+        refresh: false,
+        frozen_as: None,
     }
 }
 

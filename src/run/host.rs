@@ -10,9 +10,13 @@ use jiff::Timestamp;
 
 use crate::engine::docker::Docker;
 use crate::engine::{Engine, EngineError};
-use crate::environment::{Config, Keep};
-use crate::spec;
+use crate::environment::{self, Config, Credential, Keep, Login};
+use crate::secret::{Origin, SecretSpec};
+use crate::spec::{self, SecretSource, Spanned};
 use crate::store::Home;
+
+use super::ending::Ending;
+use super::stop::Stop;
 
 /// The image that `make image` builds, named after the content of `images/runner/`.
 pub const RUNNER_IMAGE: &str = concat!("soopervisor-runner:", include_str!("../../images/runner/TAG")).trim_ascii();
@@ -82,30 +86,120 @@ pub fn keep(host: &Host) -> Keep {
 }
 
 /// How this machine gets packages: what the host itself is set to, then what config.yaml says.
-pub fn environment_config(host: &Host) -> Config {
+///
+/// # Errors
+/// When config.yaml names a variable or a file that is not there.
+pub fn environment_config(host: &Host) -> Result<Config, Stop> {
     let mut config = Config::from_host(host.home.environments(), |name| (host.variables)(name));
     let user = &host.config;
-    let text = |value: &Option<spec::Spanned<String>>| value.as_ref().map(|value| value.value.clone());
-    config.mirrors.extend(user.mirrors.clone());
+    // Whoever writes config.yaml owns this machine's variables: each may stand in an address.
+    let filled = |text: &str| {
+        environment::expand(text, &|name| (host.variables)(name)).map_err(|name| {
+            Stop::new(Ending::InvalidSpec, format!("config.yaml names the variable `{name}`, which is not set"))
+                .help(format!("export {name}=…, or write the address out in {}", host.home.config().display()))
+        })
+    };
+    let all = |list: Vec<&str>| list.into_iter().map(filled).collect::<Result<Vec<_>, _>>();
+    let texts = |list: &[Spanned<String>]| all(list.iter().map(Spanned::as_str).collect());
+    for (channel, mirrors) in &user.mirrors {
+        config.mirrors.insert(channel.clone(), all(mirrors.iter().map(String::as_str).collect())?);
+    }
     if !user.default_channels.is_empty() {
-        config.default_channels = user.default_channels.iter().map(|channel| channel.value.clone()).collect();
+        config.default_channels = texts(&user.default_channels)?;
     }
-    if let Some(alias) = text(&user.channel_alias) {
-        config.channel_alias = alias;
+    if let Some(alias) = &user.channel_alias {
+        config.channel_alias = filled(alias.as_str())?;
     }
-    if let Some(bundle) = text(&user.ca_bundle) {
-        config.ca_bundle = Some(bundle.into());
+    if let Some(bundle) = &user.ca_bundle {
+        config.ca_bundle = Some(bundle.as_str().into());
     }
-    let extra: Vec<&str> = user.extra_index_urls.iter().map(|url| url.value.as_str()).collect();
+    for (name, version) in &user.virtual_packages {
+        config.virtual_packages.entry(name.clone()).or_insert_with(|| version.clone());
+    }
+    config.credentials = user.credentials.iter().map(credential).collect::<Result<_, _>>()?;
+    let extra = texts(&user.extra_index_urls)?.join(" ");
+    let one = |value: &Option<Spanned<String>>| value.as_ref().map(|value| filled(value.as_str())).transpose();
     let variables = [
-        (text(&user.index_url), &["PIP_INDEX_URL"][..]),
-        ((!extra.is_empty()).then(|| extra.join(" ")), &["PIP_EXTRA_INDEX_URL"]),
-        (text(&user.proxy), &["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"]),
+        (one(&user.index_url)?, &["PIP_INDEX_URL"][..]),
+        (Some(extra).filter(|extra| !extra.is_empty()), &["PIP_EXTRA_INDEX_URL"]),
+        (one(&user.proxy)?, &["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"]),
     ];
     for (value, names) in variables {
-        for name in names.iter().filter(|_| value.is_some()) {
-            config.host_env.insert((*name).to_owned(), value.clone().unwrap_or_default());
+        let Some(value) = value else { continue };
+        config.host_env.extend(names.iter().map(|name| ((*name).to_owned(), value.clone())));
+    }
+    Ok(config)
+}
+
+/// A credential with its value read.
+fn credential(written: &spec::config::Credential) -> Result<Credential, Stop> {
+    let host = written.host.value.clone();
+    let read = |source: &SecretSource| {
+        let origin = match source {
+            SecretSource::Env(variable) => Origin::Env(variable.clone()),
+            SecretSource::File(path) => Origin::File(path.into()),
+        };
+        SecretSpec { name: host.clone(), origin }.resolve()
+    };
+    let login = match &written.login {
+        spec::config::Login::Token(source) => Login::Bearer(read(source)?),
+        spec::config::Login::CondaToken(source) => Login::CondaToken(read(source)?),
+        spec::config::Login::Password { user, password } => {
+            Login::Basic { user: user.clone(), password: read(password)? }
+        }
+    };
+    Ok(Credential { host, login })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(config: &str, folder: &std::path::Path) -> Host {
+        let (config, problems) = spec::config::parse("config.yaml", config.as_bytes());
+        assert_eq!(problems, []);
+        let mut host = Host::this(Home::at(folder), config, folder.to_owned());
+        host.variables = Arc::new(|name| match name {
+            "MIRROR_TOKEN" => Some("s3cret-token".to_owned()),
+            "CONDA_OVERRIDE_CUDA" => Some("11.8".to_owned()),
+            "PIP_CONFIG_FILE" => Some("/dev/null".to_owned()),
+            _ => None,
+        });
+        host
+    }
+
+    #[test]
+    fn variables_stand_for_what_no_file_should_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let password = folder.path().join("password");
+        std::fs::write(&password, "from-a-file\n").unwrap();
+        let text = format!(
+            "mirrors:\n  conda-forge: 'https://mirror.example.com/t/${{MIRROR_TOKEN}}/forge'\nindex-url: \
+             https://me:${{MIRROR_TOKEN}}@pypi.example.com/simple\nvirtual-packages: {{cuda: '12.4', glibc: '2.31'}}\n\
+             credentials: {{c.example.com: {{user: me, password: 'file:{}'}}}}\n",
+            password.display()
+        );
+        let config = environment_config(&host(&text, folder.path())).unwrap();
+        assert_eq!(config.mirrors["conda-forge"], ["https://mirror.example.com/t/s3cret-token/forge"]);
+        assert_eq!(config.index_url(), "https://me:s3cret-token@pypi.example.com/simple");
+        assert_eq!((&config.virtual_packages["cuda"][..], &config.virtual_packages["glibc"][..]), ("11.8", "2.31"));
+        let network = environment::network_env(&config);
+        assert!(!format!("{config:?}{:?}", network.env).contains("s3cret"));
+        for secret in [&b"s3cret-token"[..], b"from-a-file"] {
+            assert!(network.mask.iter().any(|known| known.expose() == secret), "{}", String::from_utf8_lossy(secret));
         }
     }
-    config
+
+    #[test]
+    fn what_is_not_set_stops_a_run_before_anything_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        for text in [
+            "mirrors: {conda-forge: 'https://h/${NOT_SET_ANYWHERE}/x'}",
+            "credentials: {h: {token: env:SOOPERVISOR_NOT_SET_ANYWHERE}}",
+        ] {
+            let stop = environment_config(&host(text, folder.path())).unwrap_err();
+            assert!(stop.line().contains("NOT_SET_ANYWHERE"), "{stop:?}");
+            assert_eq!(stop.ending, Ending::InvalidSpec);
+        }
+    }
 }

@@ -12,6 +12,7 @@ pub mod event;
 pub mod execute;
 pub mod figures;
 pub mod finish;
+mod frozen;
 pub mod host;
 pub mod pipeline;
 pub mod prepare;

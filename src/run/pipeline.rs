@@ -225,6 +225,8 @@ fn mounts(setting: &Setting<'_>) -> Vec<Mount> {
     let optional = [(environment.constraints(), guest::CONSTRAINTS), (setting.prepared.uv.clone(), guest::UV)];
     mounts
         .extend(optional.into_iter().filter(|(host, _)| host.is_file()).map(|(host, guest)| mount(host, guest, false)));
+    let wheels = setting.prepared.wheels.iter();
+    mounts.extend(wheels.map(|(number, host)| mount(host.clone(), &format!("{}/{number}", guest::WHEELS), false)));
     mounts.extend(setting.network.mounts.iter().cloned());
     mounts
 }

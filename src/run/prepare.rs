@@ -13,14 +13,16 @@ use tokio_util::task::AbortOnDropHandle;
 use super::cancel::{Cancel, Urgency};
 use super::decide::Decided;
 use super::ending::Ending;
-use super::event::{Outcome, Step};
+use super::event::{Outcome, RunEvent, Step};
+use super::frozen;
 use super::host::{FALLBACK_IMAGE, Host, RUNNER_IMAGE};
 use super::stop::Stop;
 use super::telling::Telling;
 use crate::engine::{Engine, EngineError, EngineInfo, Image, Swept};
-use crate::environment::{self, Chore, Config, Inputs, Store};
-use crate::id::RunId;
+use crate::environment::{self, Chore, Config, EnvironmentError, Inputs, Lock, Project, Store, Wish};
+use crate::id::{RelPath, RunId};
 use crate::outputs::{Baseline, Roots};
+use crate::plan::{self, Packages};
 use crate::script::guest;
 use crate::store::Folder;
 
@@ -38,6 +40,8 @@ pub struct Prepared {
     pub user: (u32, u32),
     /// The snapshot and `/output`, on our side.
     pub roots: Arc<Roots>,
+    /// Wheels of the project's own packages, with the number of the line that each fulfils.
+    pub wheels: Vec<(usize, PathBuf)>,
     /// What the snapshot held before the pipeline ran.
     pub baseline: Arc<Baseline>,
 }
@@ -50,6 +54,16 @@ pub(super) struct Place<'a> {
     pub(super) run: &'a RunId,
     /// Its folder.
     pub(super) folder: &'a Folder,
+}
+
+/// What an environment is built from.
+pub(super) struct Wanted<'a> {
+    /// environment.yml, decided.
+    pub(super) inputs: &'a Inputs,
+    /// How this machine gets packages.
+    pub(super) config: &'a Config,
+    /// The packages of `--frozen-as`.
+    pub(super) lock: Option<&'a Lock>,
 }
 
 /// An engine that is being asked who it is, and cleared of what dead runs left.
@@ -85,8 +99,7 @@ struct Engaged {
 /// When the engine, the image, the environment or the snapshot cannot be had; all are tried, one is told.
 pub(super) async fn prepare(
     decided: &Decided,
-    inputs: &Inputs,
-    config: &Config,
+    wanted: &Wanted<'_>,
     &Place { host, run, folder }: &Place<'_>,
     approach: Approach,
     telling: &Telling,
@@ -97,11 +110,13 @@ pub(super) async fn prepare(
     let user = host.container_user(engaged.info.rootless);
     // Only root can give files to somebody else, and only root needs to.
     let owner = (host.user.0 == 0 && user.0 != 0).then_some(user);
-    let config = Config { container_user: user, ..config.clone() };
+    let config = Config { container_user: user, ..wanted.config.clone() };
+    let wanted = Wanted { config: &config, ..*wanted };
+    let wish = wish(decided, wanted.lock);
     let store = Store::open(&config.root)?.keeping(super::host::keep(host));
     let mut laying = lay_out(decided, folder, owner);
     let both = tokio::try_join!(
-        async { ensure_environment(&store, &engaged, inputs, &config, run, telling, cancel).await },
+        async { ensure_environment(&store, &engaged, &wanted, wish, run, telling, cancel).await },
         laid_out(&mut laying, telling),
     );
     if both.is_err() && !laying.is_finished() {
@@ -110,11 +125,9 @@ pub(super) async fn prepare(
     }
     let (environment, (roots, baseline)) = both?;
     store.used_by(&environment, decided.plan.project.as_str());
-    if !environment.is_compiled() && host.config.environments.bytecode != Some(false) {
-        // Nothing waits for it, and nothing here ends it: what it sends goes on without us.
-        let (prepared, engine, image) = (environment.clone(), Arc::clone(&engaged.engine), engaged.image.id.clone());
-        tokio::spawn(Chore { store, prepared, engine, image, user, run: run.clone() }.run());
-    }
+    let place = Place { host, run, folder };
+    let wheels = wheels(decided, &engaged, &wanted, &environment, &place, (telling, cancel)).await?;
+    compile_later(host, &engaged, &environment, store, user, run);
     let words = if environment.reused { "environment reused" } else { "environment built" };
     telling.end(Step::Prepare, if environment.reused { Outcome::Reused } else { Outcome::Done }, words);
     let uv = environment::uv_program(&config);
@@ -123,6 +136,7 @@ pub(super) async fn prepare(
         image: engaged.image,
         environment,
         uv,
+        wheels,
         user,
         roots,
         baseline: Arc::new(baseline),
@@ -138,6 +152,22 @@ async fn engage(decided: &Decided, approach: Approach, telling: &Telling) -> Res
     }
     let image = ensure_image(engine.as_ref(), decided.plan.image.as_deref(), telling).await?;
     Ok(Engaged { engine, info, image })
+}
+
+/// Nothing waits for it, and nothing here ends it: what it sends goes on without us.
+fn compile_later(
+    host: &Host,
+    engaged: &Engaged,
+    environment: &environment::Prepared,
+    store: Store,
+    user: (u32, u32),
+    run: &RunId,
+) {
+    if environment.is_compiled() || host.config.environments.bytecode == Some(false) {
+        return;
+    }
+    let (prepared, engine, image) = (environment.clone(), Arc::clone(&engaged.engine), engaged.image.id.clone());
+    tokio::spawn(Chore { store, prepared, engine, image, user, run: run.clone() }.run());
 }
 
 /// The image that was asked for, or the runner image, or what stands in for it.
@@ -162,11 +192,20 @@ async fn ensure_image(engine: &dyn Engine, asked: Option<&str>, telling: &Tellin
     }
 }
 
+/// Which packages were asked for.
+fn wish<'a>(decided: &Decided, lock: Option<&'a Lock>) -> Wish<'a> {
+    match (&decided.plan.packages, lock) {
+        (_, Some(lock)) => Wish::Exactly(lock),
+        (Packages::Anew, None) => Wish::Anew,
+        _ => Wish::AsKept,
+    }
+}
+
 async fn ensure_environment(
     store: &Store,
     engaged: &Engaged,
-    inputs: &Inputs,
-    config: &Config,
+    &Wanted { inputs, config, .. }: &Wanted<'_>,
+    wish: Wish<'_>,
     run: &RunId,
     telling: &Telling,
     cancel: &Cancel,
@@ -178,14 +217,53 @@ async fn ensure_environment(
         ));
     }
     let request =
-        environment::Request { inputs, config, engine: engaged.engine.as_ref(), image: &engaged.image.id, run };
+        environment::Request { inputs, config, engine: engaged.engine.as_ref(), image: &engaged.image.id, run, wish };
     let token = CancellationToken::new();
     let _watch = watch(cancel.clone(), token.clone());
     let prepared = store.ensure(&request, &mut |line| telling.progress(Step::Prepare, line), &token).await?;
     for note in &prepared.notes {
         telling.progress(Step::Prepare, note.clone());
     }
+    match frozen::drift(&prepared.changes) {
+        Some(warning) => telling.tell(&RunEvent::Diagnosed(warning)),
+        None if matches!(wish, Wish::Anew) => {
+            telling.progress(Step::Prepare, "solved anew; no package is known to be another than before");
+        }
+        None => {}
+    }
     Ok(prepared)
+}
+
+/// Wheels for the lines that one may fulfil. What cannot be had is installed inside the run: that is slower, and no
+/// failure.
+async fn wheels(
+    decided: &Decided,
+    engaged: &Engaged,
+    &Wanted { inputs, config, .. }: &Wanted<'_>,
+    environment: &environment::Prepared,
+    place: &Place<'_>,
+    (telling, cancel): (&Telling, &Cancel),
+) -> Result<Vec<(usize, PathBuf)>, Stop> {
+    let mut found = Vec::new();
+    for (number, line) in decided.plan.local_installs.iter().enumerate() {
+        let Some(path) = plan::plain_folder(line) else { continue };
+        let Ok(inside) = RelPath::normalise(path) else { continue };
+        let folder = decided.plan.pipeline_dir.join(&inside);
+        let Some(digest) = decided.checkout.digest(&folder) else { continue };
+        let project = Project { source: place.folder.work().join(folder.as_path()), digest };
+        let (engine, image) = (engaged.engine.as_ref(), &engaged.image.id);
+        let request = environment::Request { inputs, config, engine, image, run: place.run, wish: Wish::AsKept };
+        let token = CancellationToken::new();
+        let _watch = watch(cancel.clone(), token.clone());
+        let store = Store::open(&config.root)?;
+        let mut tell = |line| telling.progress(Step::Prepare, line);
+        match store.wheel(&request, environment, &project, &mut tell, &token).await {
+            Ok(wheel) => found.extend(wheel.map(|wheel| (number, wheel.folder))),
+            Err(EnvironmentError::Cancelled) => return Err(EnvironmentError::Cancelled.into()),
+            Err(error) => telling.progress(Step::Prepare, format!("`{line}` is installed inside the run: {error}")),
+        }
+    }
+    Ok(found)
 }
 
 /// Turns the first request to stop into the token that the environment listens to; ends with the guard.

@@ -38,6 +38,8 @@ pub(super) fn script(folder: &Folder, decided: &Decided, prepared: &Prepared) ->
         mount(&folder.script(), "/soopervisor/run.sh", ",readonly"),
         format!("  --env HOME={} --workdir {}", guest::HOME, guest::WORK),
     ];
+    let wheels = prepared.wheels.iter();
+    lines.extend(wheels.map(|(number, host)| mount(host, &format!("{}/{number}", guest::WHEELS), ",readonly")));
     let limits = &decided.plan.limits;
     lines.extend(limits.memory_bytes.map(|bytes| format!("  --memory {bytes} --memory-swap {bytes}")));
     lines.extend((decided.plan.network == Network::None).then(|| "  --network none".to_owned()));

@@ -40,6 +40,10 @@ pub struct RunRequest {
     pub allow_dirty: bool,
     /// Keep stdout and stderr apart.
     pub split_streams: bool,
+    /// Solve the environment anew, also for later runs.
+    pub refresh: bool,
+    /// Take exactly the packages that a published commit ran with.
+    pub frozen_as: Option<String>,
     /// Keep the run's work folder, also after success.
     pub keep_work: bool,
     /// Whether the pipeline's output may keep its colours: it is shown on a terminal.

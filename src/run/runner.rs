@@ -16,9 +16,10 @@ use super::ending::Ending;
 use super::event::{Outcome, RunEvent, Step};
 use super::execute::Clearing;
 use super::finish::{self, Finished, Kept};
+use super::frozen;
 use super::host::Host;
 use super::pipeline::{Ran, Setting, run_script};
-use super::prepare::{Approach, Place, Prepared, approach, prepare};
+use super::prepare::{Approach, Place, Prepared, Wanted, approach, prepare};
 use super::request::RunRequest;
 use super::stop::Stop;
 use super::telling::{Listener, Telling};
@@ -125,12 +126,13 @@ impl Line<'_> {
         kept.masker = guarded.masker.clone();
         self.keep_script(&decided, &guarded.masker)?;
         let storage = self.storage(&decided).await?;
+        let lock = frozen::lock(&storage, &decided.plan).await?;
         let tasks = super::figures::count(decided.plan.tasks.len() as u64, "task");
         self.telling.end(Step::Validate, Outcome::Done, tasks);
         self.still_wanted()?;
         let place = Place { host: self.host, run: self.live.id(), folder: self.live.folder() };
-        let Guarded { inputs, config, .. } = &guarded;
-        let prepared = prepare(&decided, inputs, config, &place, approach, self.telling, self.cancel).await?;
+        let wanted = Wanted { inputs: &guarded.inputs, config: &guarded.config, lock: lock.as_ref() };
+        let prepared = prepare(&decided, &wanted, &place, approach, self.telling, self.cancel).await?;
         kept.prepared(&prepared);
         self.live.save(&kept.record)?;
         finish::keep_reproduction(self.live, &decided, &prepared)?;
@@ -182,7 +184,7 @@ impl Line<'_> {
 
     /// Reads the secrets and proves the masker before anything can print one.
     fn guard(&self, decided: &Decided) -> Result<Guarded, Stop> {
-        let config = super::host::environment_config(self.host);
+        let config = super::host::environment_config(self.host)?;
         let network = network_env(&config);
         let mut secrets = SecretSet::resolve(&decided.secrets)?;
         let inputs = decided.inputs(&config, &secrets).inspect_err(|stop| {

@@ -98,6 +98,11 @@ impl From<EnvironmentError> for Stop {
                 let looks = diagnose(tail.lines()).filter(|looks| looks.kind == Kind::MissingCompiler);
                 Self::of(Ending::InvalidSpec, &error).help(looks.map(|looks| looks.hint))
             }
+            EnvironmentError::Lock { .. } => Self::of(Ending::EngineUnavailable, &error).help(
+                "leave `--frozen-as` out to take the packages that environment.yml comes to here, or solve them anew with \
+                 `--refresh`"
+                    .to_owned(),
+            ),
             error if error.is_user_fault() => Self::of(Ending::InvalidSpec, &error),
             error => Self::of(Ending::EngineUnavailable, &error),
         }

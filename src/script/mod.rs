@@ -23,6 +23,8 @@ pub mod guest {
     pub const BYTECODE: &str = "/home/runner/.soopervisor/bytecode";
     /// The `uv` program, read-only, where the engine can share it; without it the script uses pip.
     pub const UV: &str = "/soopervisor/bin/uv";
+    /// Below it, a folder for each line that a kept wheel fulfils, called by the line's number; read-only.
+    pub const WHEELS: &str = "/soopervisor/wheels";
     /// The environment's exact versions as pip constraints, read-only, so that installing the project changes none.
     pub const CONSTRAINTS: &str = "/soopervisor/constraints.txt";
 }

@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::{ScriptError, guest, quote};
-use crate::plan::{Mode, RunPlan};
+use crate::plan::{Mode, RunPlan, plain_folder};
 
 #[derive(Template)]
 #[template(path = "script/run.sh")]
@@ -21,10 +21,18 @@ struct Run<'a> {
     /// Quoted already: a path may be other than UTF-8.
     folder: String,
     env: Vec<(&'a str, &'a str)>,
-    installs: Vec<Vec<&'a str>>,
+    wheels: &'a str,
+    installs: Vec<Install<'a>>,
     entry_point: &'a str,
     sample: bool,
     build_args: &'a [String],
+}
+
+/// One line that installs from the repository.
+struct Install<'a> {
+    words: Vec<&'a str>,
+    /// Its number, where a wheel may fulfil it.
+    wheel: Option<String>,
 }
 
 /// The script for a plan: one bash file that a person can read and run.
@@ -51,7 +59,8 @@ pub fn render(plan: &RunPlan) -> Result<String, ScriptError> {
         secret_names: &plan.secret_names,
         folder: if plan.pipeline_dir.is_root() { String::new() } else { folder },
         env: plan.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
-        installs: plan.local_installs.iter().map(|line| install_words(line)).collect(),
+        wheels: guest::WHEELS,
+        installs: plan.local_installs.iter().enumerate().map(|(number, line)| install(number, line)).collect(),
         entry_point: &plan.entry_point,
         sample: plan.sample_flag,
         build_args: &plan.build_args,
@@ -73,6 +82,10 @@ fn refuse(plan: &RunPlan) -> Result<(), ScriptError> {
     plan.env.iter().try_for_each(|(name, value)| nul(format!("the variable `{name}`"), value))?;
     plan.build_args.iter().try_for_each(|arg| nul(format!("the argument {arg:?}"), arg))?;
     plan.local_installs.iter().try_for_each(|line| nul(format!("the `pip:` line {line:?}"), line))
+}
+
+fn install(number: usize, line: &str) -> Install<'_> {
+    Install { words: install_words(line), wheel: plain_folder(line).map(|_| number.to_string()) }
 }
 
 /// A requirement line as arguments: `-e ./my package` is two words, anything else is one.

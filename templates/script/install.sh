@@ -9,3 +9,8 @@ install() {
     run {{ uv }} pip install --python python --prefix "$PYTHONUSERBASE" "${sv_constraints[@]}" "$@"
   fi
 }
+# A wheel that was built from these very files, where there is one; else the files.
+project() {
+  local wheels=({{ wheels }}/"$1"/*.whl)
+  if [[ -r ${wheels[0]} ]]; then install "${wheels[0]}"; else install "$2"; fi
+}

@@ -41,8 +41,8 @@ end
 {% if !installs.is_empty() -%}
 begin install
 {% include "script/install.sh" %}
-{%- for words in installs %}
-install{% for word in words %} {{ word }}{% endfor %}
+{%- for line in installs %}
+{% match line.wheel %}{% when Some with (number) %}project {{ number }}{% when None %}install{% endmatch %}{% for word in line.words %} {{ word }}{% endfor %}
 {%- endfor %}
 end
 

@@ -10,3 +10,4 @@ mod failing;
 mod publishing;
 mod secrets;
 mod support;
+mod wheels;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use soopervisor::engine::Engine;
-use soopervisor::environment::{Chore, Inputs, Prepared, RawEnvironment, Store, Wish};
+use soopervisor::environment::{Chore, Inputs, Prepared, RawEnvironment, Room, Store};
 use soopervisor::spec::pip;
 
 use crate::channel::{self, Package};
@@ -191,7 +191,7 @@ async fn it_outlives_us_and_whoever_comes_by_takes_what_it_did() {
     let _ = working.await;
     drop(built);
     let store = Store::open(small.root()).unwrap();
-    let done = store.prune(Wish { all: true, ..Wish::default() }, &[]).unwrap();
+    let done = store.prune(Room { all: true, ..Room::default() }, &[]).unwrap();
     assert_eq!((done.environments.len(), done.in_use.len()), (0, 1), "an errand works with it");
     let built = small.real.ensure(&small.inputs("1"), &Untouchable).await.unwrap();
     eventually("it ends by itself", || containers(&built).is_empty()).await;

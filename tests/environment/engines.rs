@@ -40,11 +40,16 @@ pub(crate) struct Builder {
     pub(crate) closed: Arc<AtomicUsize>,
     /// Guest paths of writable mounts, container by container.
     pub(crate) writable: Arc<std::sync::Mutex<Vec<Writable>>>,
+    /// How many of them had a network.
+    pub(crate) networked: Arc<AtomicUsize>,
+    /// What each of them was told to do.
+    pub(crate) scripts: Arc<std::sync::Mutex<Vec<String>>>,
 }
 
 impl Builder {
     pub(crate) fn new(play: Play) -> Self {
-        Self { play, started: Arc::default(), closed: Arc::default(), writable: Arc::default() }
+        let (started, closed) = (Arc::default(), Arc::default());
+        Self { play, started, closed, writable: Arc::default(), networked: Arc::default(), scripts: Arc::default() }
     }
 }
 
@@ -68,11 +73,13 @@ impl Engine for Builder {
 
     async fn start(&self, spec: SessionSpec) -> Result<Box<dyn Session>, EngineError> {
         self.started.fetch_add(1, Ordering::SeqCst);
+        self.networked.fetch_add(usize::from(spec.network), Ordering::SeqCst);
         let writable = spec.mounts.iter().filter(|mount| mount.writable);
         let writable = writable.map(|mount| (mount.host.0.clone(), mount.guest.0.clone())).collect();
         self.writable.lock().unwrap().push(writable);
         let stop = Arc::new(Stop { asked: Notify::new() });
-        Ok(Box::new(Container { spec, play: self.play, closed: Arc::clone(&self.closed), stop }))
+        let (closed, scripts) = (Arc::clone(&self.closed), Arc::clone(&self.scripts));
+        Ok(Box::new(Container { spec, play: self.play, closed, scripts, stop }))
     }
 
     async fn sweep(&self) -> Result<Vec<Swept>, EngineError> {
@@ -84,6 +91,7 @@ struct Container {
     spec: SessionSpec,
     play: Play,
     closed: Arc<AtomicUsize>,
+    scripts: Arc<std::sync::Mutex<Vec<String>>>,
     stop: Arc<Stop>,
 }
 
@@ -119,6 +127,9 @@ impl Container {
 
     /// What uv leaves behind.
     fn install(&self, script: &str) -> std::io::Result<()> {
+        if let Some(out) = self.spec.mounts.iter().find(|mount| mount.guest.0 == "/out") {
+            return std::fs::write(out.host.0.join("shop-0.1.0-py3-none-any.whl"), "a wheel");
+        }
         let (root, id) = self.place(script);
         let info = root.join("e").join(id).join("lib/python3.11/site-packages/ploomber-0.23.3.dist-info");
         std::fs::create_dir_all(&info)?;
@@ -138,6 +149,7 @@ impl Session for Container {
     }
 
     async fn exec(&mut self, spec: ExecSpec, sink: &mut dyn OutputSink) -> Result<Exit, EngineError> {
+        self.scripts.lock().unwrap().push(spec.script.clone());
         let wheels_only = spec.script.contains("--only-binary :all:");
         let (code, words) = match self.play {
             Play::Hang => {

@@ -6,9 +6,14 @@
 
 mod bytecode;
 mod channel;
+mod corpus;
+mod credentials;
 mod engines;
+mod flags;
+mod locks;
 mod process;
 mod pruning;
 mod real;
 mod space;
 mod store;
+mod wheels;

@@ -21,29 +21,21 @@ case " $* " in
   ;;
 esac
 "#;
-const PLOOMBER: &str = "#!/bin/sh\ncat \"$SOOPERVISOR_CONSTRAINTS\" /soopervisor/activate.sh >/dev/null || exit 9\n\
+pub(crate) const PLOOMBER: &str = "#!/bin/sh\ncat \"$SOOPERVISOR_CONSTRAINTS\" /soopervisor/activate.sh >/dev/null || exit 9\n\
+                        [ \"$ACTIVATED\" = yes ] || exit 8\n\
                         mkdir -p output && echo one > output/first.txt\n";
 const ENVIRONMENT: &str = "channels: [conda-forge]\ndependencies: [python=3.11, pip, ploomber, {pip: [sleepy]}]\n";
 const PIPELINE: &str = "tasks:\n  - source: tasks.first\n    product: output/first.txt\n";
 
 /// One user: a home, a repository and a channel of his own.
-struct User {
+pub(crate) struct User {
     folder: tempfile::TempDir,
 }
 
 impl User {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let package = |name, version, depends, files| Package { name, version, depends, files };
-        let python = [("bin/python", PYTHON), ("lib/python3.11/os.py", "")];
-        channel::write(
-            &folder.path().join("channel"),
-            &[
-                package("python", "3.11.7", &[], &python),
-                package("pip", "24.0", &["python"], &[("bin/pip", "#!/bin/sh\n")]),
-                package("ploomber", "0.23.3", &["python"], &[("bin/ploomber", PLOOMBER)]),
-            ],
-        );
+        publish(&folder.path().join("channel"), "24.0");
         let repo = folder.path().join("repo");
         fs::create_dir(&repo).unwrap();
         fs::write(folder.path().join("uv"), UV).unwrap();
@@ -58,12 +50,12 @@ impl User {
         Self { folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// A run that publishes to a folder of that name.
-    fn command(&self, storage: &str) -> Command {
+    pub(crate) fn command(&self, storage: &str) -> Command {
         // The shell only sets the mask; `exec` leaves the program under the number that we know.
         let mut command = Command::new("sh");
         command.args(["-c", "umask \"$MASK\" && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_soopervisor")]);
@@ -97,12 +89,32 @@ impl User {
     }
 }
 
+/// A channel whose pip is this one.
+pub(crate) fn publish(channel: &Path, pip: &str) {
+    let _ = fs::remove_dir_all(channel);
+    let package = |name, version, depends, files| Package { name, version, depends, files };
+    let python = [
+        ("bin/python", PYTHON),
+        ("lib/python3.11/os.py", ""),
+        ("etc/conda/activate.d/python.sh", "export ACTIVATED=yes\n"),
+    ];
+    let pip_files = [("bin/pip", "#!/bin/sh\n")];
+    channel::write(
+        channel,
+        &[
+            package("python", "3.11.7", &[], &python),
+            package("pip", pip, &["python"], &pip_files),
+            package("ploomber", "0.23.3", &["python"], &[("bin/ploomber", PLOOMBER)]),
+        ],
+    );
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
 }
 
@@ -116,7 +128,7 @@ fn eventually(what: &str, check: impl Fn() -> bool) {
 }
 
 #[track_caller]
-fn succeeds(child: Child) -> String {
+pub(crate) fn succeeds(child: Child) -> String {
     let output = child.wait_with_output().unwrap();
     let text = text(&output);
     assert!(output.status.success(), "{text}");

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use soopervisor::environment::{Keep, Prepared, Wish};
+use soopervisor::environment::{Keep, Prepared, Room};
 
 use crate::engines::{Builder, Play};
 use crate::store::{Fixture, entries};
@@ -62,8 +62,8 @@ async fn what_is_promised_is_what_becomes_free() {
     assert_eq!(listing.environments.len(), 2);
     assert!(listing.environments[1].bytes > 1600 << 10 && listing.environments[1].own_bytes < 200 << 10);
 
-    let wish = Wish { older_than: Some(Duration::from_hours(24 * 30)), ..Wish::default() };
-    let promised = store.prune(Wish { dry_run: true, ..wish }, &[]).unwrap();
+    let wish = Room { older_than: Some(Duration::from_hours(24 * 30)), ..Room::default() };
+    let promised = store.prune(Room { dry_run: true, ..wish }, &[]).unwrap();
     assert!(old_prefix.exists(), "nothing was touched");
     let done = store.prune(wish, &[]).unwrap();
     assert_eq!((promised.freed(), promised.left, promised.caches), (done.freed(), done.left, done.caches));
@@ -93,14 +93,14 @@ async fn a_size_is_kept_by_the_least_recently_used_and_what_is_in_use_stays() {
     drop((older, newest));
     let store = fixture.store();
     let total = store.list().unwrap().total_bytes;
-    let done = store.prune(Wish { keep_bytes: Some(total - (1 << 20)), ..Wish::default() }, &[]).unwrap();
+    let done = store.prune(Room { keep_bytes: Some(total - (1 << 20)), ..Room::default() }, &[]).unwrap();
     assert_eq!(done.in_use, [held.key.to_string()], "the oldest is in use");
     assert_eq!(done.environments.len(), 1, "one is enough");
     assert!(done.freed() > 2 << 20 && done.left <= total - (1 << 20));
     assert!(held.host_prefix.exists() && kept.exists());
 
     let shown = [kept.clone()];
-    let all = Wish { all: true, ..Wish::default() };
+    let all = Room { all: true, ..Room::default() };
     let done = store.prune(all, &shown).unwrap();
     assert_eq!((done.environments.len(), done.in_use.len()), (0, 2), "a live container is shown the other one");
     drop(held);
@@ -125,7 +125,7 @@ async fn caches_stay_while_something_is_built_and_builds_wait_for_no_prune() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let store = fixture.store();
-        tokio::task::spawn_blocking(move || store.prune(Wish { all: true, ..Wish::default() }, &[])).await.unwrap()
+        tokio::task::spawn_blocking(move || store.prune(Room { all: true, ..Room::default() }, &[])).await.unwrap()
     };
     tokio::select! {
         _ = building => panic!("it hangs"),

@@ -13,7 +13,7 @@ use soopervisor::engine::docker::Docker;
 use soopervisor::engine::{Engine, ExecSpec, GuestPath, HostPath, Mount, OutputSink, Purpose, SessionSpec, Stream};
 use soopervisor::environment::channel;
 use soopervisor::environment::{
-    Config, EnvironmentError, Inputs, Prepared, RawEnvironment, Request, Store, network_env,
+    Config, EnvironmentError, Inputs, Prepared, RawEnvironment, Request, Store, Wish, network_env,
 };
 use soopervisor::id::RunId;
 use soopervisor::spec::pip;
@@ -57,7 +57,8 @@ impl Real {
     }
 
     pub(crate) async fn ensure(&self, inputs: &Inputs, engine: &dyn Engine) -> Result<Prepared, EnvironmentError> {
-        let request = Request { inputs, config: &self.config, engine, image: &self.image, run: &self.run };
+        let request =
+            Request { inputs, config: &self.config, engine, image: &self.image, run: &self.run, wish: Wish::AsKept };
         let store = Store::open(&self.config.root).unwrap();
         let started = Instant::now();
         let mut say = |line: String| println!("{:6.1} {line}", started.elapsed().as_secs_f32());

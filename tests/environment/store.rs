@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use soopervisor::engine::Engine;
-use soopervisor::environment::{Config, EnvironmentError, Inputs, Prepared, RawEnvironment, Request, Store};
+use soopervisor::environment::{Config, EnvironmentError, Inputs, Prepared, RawEnvironment, Request, Store, Wish};
 use soopervisor::id::RunId;
 use soopervisor::spec::pip;
 use tokio_util::sync::CancellationToken;
@@ -75,6 +75,21 @@ impl Fixture {
         self.ensure_until(inputs, engine, &CancellationToken::new()).await
     }
 
+    /// The environment with the packages that are wished for, and what was told on the way.
+    pub(crate) async fn wish(
+        &self,
+        inputs: &Inputs,
+        engine: &dyn Engine,
+        wish: Wish<'_>,
+    ) -> (Result<Prepared, EnvironmentError>, String) {
+        let run: RunId = "20260101-000000-aaaaaaaa-test".parse().unwrap();
+        let request = Request { inputs, config: &self.config, engine, image: "image", run: &run, wish };
+        let mut told = String::new();
+        let mut tell = |line: String| told = format!("{told}{line}\n");
+        let result = self.store().ensure(&request, &mut tell, &CancellationToken::new()).await;
+        (result, told)
+    }
+
     async fn ensure_until(
         &self,
         inputs: &Inputs,
@@ -82,7 +97,8 @@ impl Fixture {
         cancel: &CancellationToken,
     ) -> Result<Prepared, EnvironmentError> {
         let run: RunId = "20260101-000000-aaaaaaaa-test".parse().unwrap();
-        let request = Request { inputs, config: &self.config, engine, image: "image", run: &run };
+        let wish = Wish::AsKept;
+        let request = Request { inputs, config: &self.config, engine, image: "image", run: &run, wish };
         self.store().ensure(&request, &mut |_| {}, cancel).await
     }
 
@@ -93,7 +109,7 @@ impl Fixture {
         engine: &dyn Engine,
     ) -> Result<Prepared, EnvironmentError> {
         let run: RunId = "20260101-000000-aaaaaaaa-test".parse().unwrap();
-        let request = Request { inputs, config: &self.config, engine, image: "image", run: &run };
+        let request = Request { inputs, config: &self.config, engine, image: "image", run: &run, wish: Wish::AsKept };
         store.ensure(&request, &mut |_| {}, &CancellationToken::new()).await
     }
 
@@ -135,6 +151,31 @@ async fn builds_once_then_answers_offline_without_the_engine() {
     let again = fixture.ensure(&inputs, &Untouchable).await.unwrap();
     assert!(again.reused);
     assert_eq!((again.host_prefix, again.lock, again.notes), (built.host_prefix, built.lock, built.notes));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_and_an_environment_that_is_there_are_had_without_any_connection() {
+    let mut fixture = Fixture::new();
+    let built =
+        fixture.ensure(&fixture.inputs(&["python"], &["ploomber"]), &Builder::new(Play::Install)).await.unwrap();
+    // Whatever could be asked leads here: channels, mirrors, proxies, indexes.
+    let trap = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let address = format!("http://{}", trap.local_addr().unwrap());
+    fixture.config.mirrors.insert("conda-forge".to_owned(), vec![address.clone()]);
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "PIP_INDEX_URL", "UV_DEFAULT_INDEX"] {
+        fixture.config.host_env.insert(name.to_owned(), address.clone());
+    }
+    fixture.config.uv = None;
+    let inputs = fixture.inputs(&["python"], &["ploomber"]);
+    assert_eq!(inputs.key(&fixture.config), built.key);
+    assert!(fixture.ensure(&inputs, &Untouchable).await.unwrap().reused);
+    let tried = trap.accept().map(drop).map_err(|error| error.kind());
+    assert_eq!(tried, Err(std::io::ErrorKind::WouldBlock), "somebody connected");
+    let other = fixture.inputs(&["python", "new"], &["ploomber"]);
+    let asked = fixture.ensure(&other, &Untouchable);
+    assert!(tokio::time::timeout(Duration::from_secs(2), asked).await.map_or(true, |result| result.is_err()));
+    assert!(trap.accept().is_ok(), "the trap is where a solve would go");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::{args, seam};
 use super::short;
-use crate::environment::{Pruned, Wish};
+use crate::environment::{Pruned, Room};
 use crate::report::bytes;
 use crate::run::stop::Stop;
 use crate::store::Home;
@@ -18,11 +18,11 @@ pub(super) fn execute(args: &args::EnvPrune, home: &Home) -> Result<Exit, Failur
         return Ok(Exit::Ok);
     };
     let asked = args.all || args.older_than.is_some() || args.keep_size.is_some();
-    let wish = Wish { older_than: args.older_than, keep_bytes: args.keep_size, all: args.all, ..Wish::default() };
-    let wish = if asked { wish } else { Wish::limits(seam::keep(home)?) };
+    let wish = Room { older_than: args.older_than, keep_bytes: args.keep_size, all: args.all, ..Room::default() };
+    let wish = if asked { wish } else { Room::limits(seam::keep(home)?) };
     // Leases say who uses what; an engine that answers says it a second time.
     let shown = seam::shown(home).unwrap_or_default();
-    let pruned = store.prune(Wish { dry_run: args.dry_run, ..wish }, &shown).map_err(Stop::from)?;
+    let pruned = store.prune(Room { dry_run: args.dry_run, ..wish }, &shown).map_err(Stop::from)?;
     Console::answer(&tell(&pruned, args.dry_run, args.all));
     Ok(Exit::Ok)
 }

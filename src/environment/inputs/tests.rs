@@ -1,7 +1,5 @@
 //! Entries as they stand in real environment.yml files, and what they must mean.
 
-use std::time::{Duration, Instant};
-
 use super::*;
 
 fn config() -> Config {
@@ -205,24 +203,75 @@ fn expands_only_variables_that_were_handed_over() {
     let inputs = Inputs::new(&file, &config(), &given).unwrap();
     assert_eq!(inputs.sources[0].canonical, "https://conda.example.com/team");
     assert_eq!(inputs.sources[1].canonical, FORGE);
-    assert!(inputs.sources[0].channel.base_url.as_str().contains("/t/s3cret/"));
+    assert_eq!(inputs.sources[0].channel.base_url.as_str(), "https://conda.example.com/team/");
+    assert!(inputs.sources[0].written.as_ref().unwrap().as_str().contains("/t/s3cret/"));
+    let garbage = |name: &str| Some(if name == "TOKEN" { "s3c ret/.." } else { "~s3cret~" }.to_owned());
+    let told = Inputs::new(&raw(Some(&["$NAME"]), &[], &[]), &config(), &garbage).unwrap_err().to_string();
+    assert!(told.contains("`$NAME`") && !told.contains("s3cret"), "{told}");
     let refused = Inputs::new(&file, &config(), &|_| None).unwrap_err();
     assert!(refused.is_user_fault() && refused.to_string().contains("TOKEN"), "{refused}");
 }
 
 #[test]
-fn computes_a_key_in_a_few_milliseconds() {
-    let conda: Vec<String> = (0..60).map(|n| format!("package-{n}>=1.{n},<3")).collect();
-    let conda: Vec<&str> = conda.iter().map(String::as_str).collect();
-    let file = raw(None, &conda, &["ploomber", "pandas", "scipy"]);
-    let best = (0..5)
-        .map(|_| {
-            let start = Instant::now();
-            inputs(&file).key(&config());
-            start.elapsed()
-        })
-        .min()
-        .unwrap();
-    // The bar is 2 ms for an optimised build; this one is not optimised and shares its machine.
-    assert!(best < Duration::from_millis(40), "{best:?}");
+fn variables_in_pip_lines_are_handed_to_the_builder_and_to_nothing_else() {
+    let file = raw(None, &[], &["git+https://${USER}:${TOKEN}@github.com/a/b@v1", "x @ https://h/x.whl?key=${TOKEN}"]);
+    let given = |name: &str| Some(format!("value-of-{name}"));
+    let inputs = Inputs::new(&file, &config(), &given).unwrap();
+    assert_eq!(inputs.pip_variables.iter().map(Secret::name).collect::<Vec<_>>(), ["USER", "TOKEN"]);
+    let shown = format!("{inputs:?} {}", inputs.material(&config()));
+    assert!(!shown.contains("value-of"), "{shown}");
+    assert!(inputs.secrets().iter().any(|secret| secret.expose() == b"value-of-TOKEN"));
+    let other = Inputs::new(&file, &config(), &|_| Some("other".to_owned())).unwrap();
+    assert_eq!(inputs.key(&config()), other.key(&config()));
+    let refused = Inputs::new(&file, &config(), &|_| None).unwrap_err().to_string();
+    assert!(refused.contains("`TOKEN`") && refused.contains("--secret TOKEN"), "{refused}");
+    let lower = raw(None, &[], &["x @ https://h/${lower}.whl"]);
+    assert!(Inputs::new(&lower, &config(), &|_| None).is_ok(), "pip leaves it as it is");
+}
+
+#[test]
+fn what_is_assumed_of_the_machine_is_part_of_the_key() {
+    let file = raw(None, &["python"], &["ploomber"]);
+    let base = inputs(&file).key(&config());
+    let mut keys = vec![base];
+    for (name, version) in [("cuda", "12.4"), ("cuda", "11.8"), ("glibc", "2.35")] {
+        let mut config = config();
+        config.virtual_packages.insert(name.to_owned(), version.to_owned());
+        keys.push(Inputs::new(&file, &config, &|_| None).unwrap().key(&config));
+    }
+    keys.sort_by_key(|key| key.0);
+    keys.dedup();
+    assert_eq!(keys.len(), 4);
+    let mut wrong = config();
+    wrong.virtual_packages.insert("cuda".to_owned(), "newest!".to_owned());
+    let refused = Inputs::new(&file, &wrong, &|_| None).unwrap_err().to_string();
+    assert!(refused.contains("cuda=newest!") && refused.contains("CONDA_OVERRIDE_CUDA"), "{refused}");
+}
+
+#[test]
+fn channels_of_a_condarc_lie_where_it_says() {
+    let mut config = config();
+    config.custom_channels = BTreeMap::from([
+        ("team".to_owned(), "https://me:hunter2@conda.example.com/api/".to_owned()),
+        ("team/secret".to_owned(), "https://other.example.com".to_owned()),
+    ]);
+    config.default_channels = vec!["https://repo.example.com/t/TOK/main".to_owned()];
+    let file = raw(Some(&["team", "team/label/dev", "team/secret", "teams", "defaults"]), &["team::x"], &[]);
+    let inputs = Inputs::new(&file, &config, &|_| None).unwrap();
+    let urls: Vec<&str> = inputs.sources.iter().map(|s| s.canonical.as_str()).collect();
+    let expected = [
+        "https://conda.example.com/api/team",
+        "https://conda.example.com/api/team/label/dev",
+        "https://other.example.com/team/secret",
+        "https://conda.anaconda.org/teams",
+        "https://repo.example.com/main",
+    ];
+    assert_eq!(urls, expected);
+    let shown = format!("{inputs:?} {} {:?}", inputs.material(&config), inputs.notes());
+    assert!(!shown.contains("hunter2") && !shown.contains("TOK"), "{shown}");
+    let written = sources::written(&inputs.sources);
+    assert_eq!(written.len(), 3);
+    assert_eq!(written[0].0, "https://conda.example.com/api/team/");
+    assert_eq!(written[2].1.as_str(), "https://repo.example.com/t/TOK/main/");
+    assert_eq!(inputs.specs[0].channel.as_ref().unwrap().base_url.as_str(), "https://conda.example.com/api/team/");
 }

@@ -1,0 +1,51 @@
+//! A project that is a package: installed from a wheel that was kept, which is what an install in the run comes to.
+
+use crate::support::User;
+
+const PROJECT: &str = "[build-system]\nrequires = [\"setuptools>=61\"]\nbuild-backend = \"setuptools.build_meta\"\n\n[project]\nname = \"shop\"\n\
+                       version = \"0.1.0\"\n\n[tool.setuptools.packages.find]\nwhere = [\"src\"]\n";
+const PIPELINE: &str = "tasks:\n  - source: shop.tasks.files\n    product: output/files.txt\n";
+/// Every file of the installed package with its digest, but for those that say where it was installed from.
+const TASKS: &str = "from importlib.metadata import distribution\nfrom pathlib import Path\n\ndef files(product):\n    \
+                     found = distribution('shop')\n    lines = [f'{file} {file.hash and file.hash.value}' for file in found.files\n             \
+                     if file.name not in ('direct_url.json', 'RECORD') and file.suffix != '.pyc']\n    \
+                     lines.append('in the user base: ' + str('.soopervisor/user' in str(found.locate_file('shop'))))\n    \
+                     Path(product).write_text('\\n'.join(sorted(lines)) + '\\n')\n";
+
+fn environment(line: &str) -> String {
+    let pip = format!("ploomber\n      - sqlalchemy\n      - pandas\n      - \"{line}\"\n");
+    crate::support::ENVIRONMENT.replace("ploomber\n      - sqlalchemy\n      - pandas\n", &pip)
+}
+
+#[test]
+fn a_kept_wheel_installs_what_the_files_would_and_follows_them() {
+    let user = User::with(&[
+        ("environment.yml", &environment(".")),
+        ("pyproject.toml", PROJECT),
+        ("pipeline.yaml", PIPELINE),
+        ("src/shop/__init__.py", ""),
+        ("src/shop/tasks.py", TASKS),
+    ]);
+    let published = |sha: &str| {
+        let folder = user.published_folders().into_iter().find(|folder| folder.ends_with(sha)).unwrap();
+        std::fs::read_to_string(folder.join("output/files.txt")).unwrap()
+    };
+    let first = user.git(&["rev-parse", "HEAD"]);
+    user.run(&["-v", "--on-conflict", "new-run"]).exits(0).says("building a wheel").hides("installed inside the run");
+    let from_wheel = published(&first);
+    assert!(from_wheel.contains("shop/tasks.py sha256") || from_wheel.contains("shop/tasks.py "), "{from_wheel}");
+    assert!(from_wheel.contains("in the user base: True"), "{from_wheel}");
+    user.run(&["-v"]).exits(0).hides("building a wheel");
+
+    // With an extra that is none, the same files are installed as they are written: inside the run.
+    user.write("environment.yml", &environment(".[none]"));
+    let second = user.commit("as written");
+    user.run(&["-v"]).exits(0).hides("building a wheel");
+    assert_eq!(published(&second), from_wheel);
+
+    user.write("environment.yml", &environment("."));
+    user.write("src/shop/more.py", "x = 1\n");
+    let third = user.commit("more");
+    user.run(&["-v"]).exits(0).says("building a wheel");
+    assert!(published(&third).contains("shop/more.py"));
+}
