@@ -41,6 +41,8 @@ pub struct Request {
     pub on_conflict: Option<OnConflict>,
     /// `--split-streams`.
     pub split_streams: bool,
+    /// `--no-reuse`.
+    pub no_reuse: bool,
 }
 
 /// What is known about the repository.

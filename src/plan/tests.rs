@@ -147,6 +147,7 @@ fn a_plan_is_described_in_the_order_of_what_happens() {
     variables REGION
     secrets   API_KEY
     install   -e .
+    reuse     tasks that nothing changed for; the nearest published ancestor is looked up when it is run
     build     ploomber build --entry-point pipeline.yaml --env--sample true
     collect   load: output/load.ipynb, ../shared/data.csv
     collect   what lies in /output
@@ -162,7 +163,8 @@ fn every_form_of_partially_is_seen_and_nothing_else() {
         let asked = Request { build_args: args.iter().map(|arg| (*arg).to_owned()).collect(), ..request() };
         resolve(&asked, &facts(), &declared()).unwrap().0.leaves_tasks_out()
     };
-    for args in [&["--partially", "x"][..], &["--partially=x"], &["--part", "x"], &["-p", "x"], &["-px"], &["-fp", "x"]] {
+    for args in [&["--partially", "x"][..], &["--partially=x"], &["--part", "x"], &["-p", "x"], &["-px"], &["-fp", "x"]]
+    {
         assert!(leaves(args), "{args:?}");
     }
     for args in [&[][..], &["--force"], &["-f"], &["--log", "info"], &["--"], &["--env--path", "x"]] {

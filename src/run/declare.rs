@@ -83,6 +83,7 @@ fn requested(settings: &Settings) -> Request {
             _ => OnConflict::Fail,
         }),
         split_streams: settings.split_streams.unwrap_or(false),
+        no_reuse: settings.reuse == Some(false),
     }
 }
 

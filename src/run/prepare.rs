@@ -15,12 +15,14 @@ use super::ending::Ending;
 use super::event::{Outcome, Step};
 use super::host::{FALLBACK_IMAGE, Host, RUNNER_IMAGE};
 use super::stop::Stop;
+use super::takeover::{self, Search, Takeover};
 use super::telling::Telling;
 use crate::engine::{Engine, EngineError, EngineInfo, Image, Swept};
 use crate::environment::{self, Config, Inputs, Store};
 use crate::id::RunId;
 use crate::outputs::{Baseline, Roots};
 use crate::script::guest;
+use crate::storage::Storage;
 use crate::store::Folder;
 
 /// What a script can start with.
@@ -37,8 +39,10 @@ pub struct Prepared {
     pub user: (u32, u32),
     /// The snapshot and `/output`, on our side.
     pub roots: Arc<Roots>,
-    /// What the snapshot held before the pipeline ran.
+    /// What the snapshot held before the pipeline ran, without what was taken over.
     pub baseline: Arc<Baseline>,
+    /// What was taken over from an earlier commit.
+    pub takeover: Takeover,
 }
 
 /// Where a run happens.
@@ -49,6 +53,8 @@ pub(super) struct Place<'a> {
     pub(super) run: &'a RunId,
     /// Its folder.
     pub(super) folder: &'a Folder,
+    /// Where outputs go, and where earlier ones are.
+    pub(super) storage: &'a Arc<dyn Storage>,
 }
 
 /// An engine that is being asked who it is, and cleared of what dead runs left.
@@ -86,7 +92,7 @@ pub(super) async fn prepare(
     decided: &Decided,
     inputs: &Inputs,
     config: &Config,
-    &Place { host, run, folder }: &Place<'_>,
+    &Place { host, run, folder, storage }: &Place<'_>,
     approach: Approach,
     telling: &Telling,
     cancel: &Cancel,
@@ -99,10 +105,15 @@ pub(super) async fn prepare(
     let config = Config { container_user: user, ..config.clone() };
     let (environment, snapshot) =
         tokio::try_join!(async { ensure_environment(&engaged, inputs, &config, run, telling, cancel).await }, async {
-            lay_out(decided, folder, owner, telling).await
+            let search = Search { decided, storage, inputs, config: &config, image: &engaged.image.id };
+            let (laid, found) = tokio::try_join!(lay_out(decided, folder, owner, telling), takeover::search(&search))?;
+            let taken = takeover::lay(found, &decided.plan, storage, &laid.0, owner, cancel).await?;
+            Ok((laid, taken))
         },)?;
-    let (roots, baseline) = snapshot;
+    let ((roots, baseline), mut takeover) = snapshot;
+    takeover.confirm(&environment.lock, &roots)?;
     let words = if environment.reused { "environment reused" } else { "environment built" };
+    let words = std::iter::once(words.to_owned()).chain(takeover.in_words()).collect::<Vec<_>>().join("; ");
     telling.end(Step::Prepare, if environment.reused { Outcome::Reused } else { Outcome::Done }, words);
     let uv = environment::uv_program(&config);
     Ok(Prepared {
@@ -113,6 +124,7 @@ pub(super) async fn prepare(
         user,
         roots,
         baseline: Arc::new(baseline),
+        takeover,
     })
 }
 

@@ -40,6 +40,8 @@ pub struct RunRequest {
     pub allow_dirty: bool,
     /// Keep stdout and stderr apart.
     pub split_streams: bool,
+    /// Execute every task, whatever was published before.
+    pub no_reuse: bool,
     /// Keep the run's work folder, also after success.
     pub keep_work: bool,
     /// Whether the pipeline's output may keep its colours: it is shown on a terminal.

@@ -8,5 +8,6 @@ mod afterwards;
 mod cancelling;
 mod failing;
 mod publishing;
+mod reuse;
 mod secrets;
 mod support;
