@@ -75,7 +75,7 @@ pub fn misfit(manifest: &Manifest, now: &Now) -> Option<String> {
     let Some(note) = manifest.about.reuse.as_ref().filter(|note| note.layout == LAYOUT) else {
         return Some("was published by another version of soopervisor".to_owned());
     };
-    if manifest.about.dirty || !manifest.about.revision.dirty_tree.is_none() || manifest.about.revision.partial {
+    if manifest.about.dirty || manifest.about.revision.dirty_tree.is_some() || manifest.about.revision.partial {
         return Some("is not the whole of a commit".to_owned());
     }
     if manifest.about.environment.as_ref().map(|environment| environment.key) != Some(now.environment) {
@@ -87,7 +87,7 @@ pub fn misfit(manifest: &Manifest, now: &Now) -> Option<String> {
     let names = note.setting.keys().chain(now.setting.keys());
     let differs = |name: &&String| note.setting.get(*name) != now.setting.get(*name);
     if let Some(name) = names.filter(differs).min() {
-        return Some(format!("ran with another {name}"));
+        return Some(format!("differs in its {name}"));
     }
     None
 }

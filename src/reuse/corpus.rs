@@ -196,7 +196,7 @@ fn may_be_inert(path: &RelPath) -> bool {
 fn of_others(path: &RelPath) -> Option<&'static str> {
     let parts: Vec<&[u8]> = path.as_bytes().split(|b| *b == b'/').collect();
     let folders = &parts[..parts.len().saturating_sub(1)];
-    FOLDERS_FOR_OTHERS.into_iter().find(|known| folders.iter().any(|part| *part == known.as_bytes()))
+    FOLDERS_FOR_OTHERS.into_iter().find(|known| folders.contains(&known.as_bytes()))
 }
 
 fn is_importable(name: &str) -> bool {

@@ -194,7 +194,7 @@ impl<'a> Comparison<'a> {
         let own = |version: &String| match outline(version) {
             Some(blocks) => {
                 let own = blocks.iter().filter(|block| !block.name.as_deref().is_some_and(others));
-                own.map(|block| format!("{}{}", block.head, block.body)).collect()
+                own.flat_map(|block| [block.head.as_str(), block.body.as_str()]).collect()
             }
             None => version.clone(),
         };

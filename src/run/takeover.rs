@@ -67,8 +67,8 @@ impl Planned {
 }
 
 impl Takeover {
-    fn nothing(because: impl Into<String>, setting: BTreeMap<String, Digest>) -> Self {
-        Self { because: Some(because.into()), setting, ..Self::default() }
+    fn nothing(because: String, setting: BTreeMap<String, Digest>) -> Self {
+        Self { because: Some(because).filter(|because| !because.is_empty()), setting, ..Self::default() }
     }
 
     /// For those who tell about tasks.
@@ -144,51 +144,43 @@ pub(super) async fn search(search: &Search<'_>) -> Result<Found, Stop> {
     let plan = &search.decided.plan;
     let setting = setting(plan)?;
     let prospect = match barred(plan) {
-        Some(because) => Err(because.map_or_else(
-            || Takeover { setting: setting.clone(), ..Takeover::default() },
-            |because| Takeover::nothing(because, setting.clone()),
-        )),
-        None => prospect(search, &setting).await.map_err(|because| match because {
-            Some(because) => Takeover::nothing(because, setting.clone()),
-            None => Takeover { setting: setting.clone(), ..Takeover::default() },
-        }),
+        Some(because) => Err(because),
+        None => prospect(search, &setting).await,
     };
+    let prospect = prospect.map_err(|because| Takeover::nothing(because, setting.clone()));
     Ok(Found { prospect: prospect.map(Box::new), setting })
 }
 
-/// Why nothing is looked for: `Some(None)` where nobody has to be told.
-fn barred(plan: &RunPlan) -> Option<Option<String>> {
+/// Why nothing is looked for; empty where nobody has to be told.
+fn barred(plan: &RunPlan) -> Option<String> {
     if !plan.reuse {
-        return Some(None);
+        return Some(String::new());
     }
     if plan.revision.dirty_tree.is_some() {
-        return Some(Some("there are uncommitted changes".to_owned()));
+        return Some("there are uncommitted changes".to_owned());
     }
-    plan.executes_anew().map(|argument| Some(format!("`{argument}` is given to Ploomber")))
+    plan.executes_anew().map(|argument| format!("`{argument}` is given to Ploomber"))
 }
 
-/// An `Err` says why there is none; `None` in it where nobody has to be told.
-async fn prospect(search: &Search<'_>, setting: &BTreeMap<String, Digest>) -> Result<Prospect, Option<String>> {
+/// An `Err` says why there is none; empty where nobody has to be told.
+async fn prospect(search: &Search<'_>, setting: &BTreeMap<String, Digest>) -> Result<Prospect, String> {
     let Search { decided, storage, inputs, config, image } = *search;
     let plan = Arc::clone(&decided.plan);
     let checkout = Arc::clone(&decided.checkout);
-    let history = tokio::task::spawn_blocking(move || checkout.ancestors(LOOKED_BACK)).await;
-    let history = history.map_err(|error| Some(error.to_string()))?.map_err(|error| Some(error.to_string()))?;
+    let lost = |error: tokio::task::JoinError| error.to_string();
+    let history = tokio::task::spawn_blocking(move || checkout.ancestors(LOOKED_BACK)).await.map_err(lost)?;
+    let history = history.map_err(|error| error.to_string())?;
     let now = Now { setting: setting.clone(), environment: inputs.key(config), image: image.to_owned() };
-    let found = reuse::candidates(storage.as_ref(), &plan.project, &plan.revision, &history.commits, &now)
-        .await
-        .map_err(Some)?;
+    let found = reuse::candidates(storage.as_ref(), &plan.project, &plan.revision, &history.commits, &now).await?;
     let Some(candidate) = found else {
-        let shallow = history.shallow.then(|| {
-            let known = count(history.commits.len() as u64, "earlier commit");
-            format!("the clone is shallow ({known} known), and none of these is published: `git fetch --unshallow`")
-        });
-        return Err(shallow);
+        let known = count(history.commits.len() as u64, "earlier commit");
+        let words =
+            format!("the clone is shallow ({known} known), and none of these is published: `git fetch --unshallow`");
+        return Err(if history.shallow { words } else { String::new() });
     };
     let (checkout, project) = (Arc::clone(&decided.checkout), Arc::clone(&decided.project));
     let options = decided.options.clone();
-    let compared = tokio::task::spawn_blocking(move || compare(&checkout, project, &options, candidate, &plan)).await;
-    compared.map_err(|error| Some(error.to_string()))?.map_err(Some)
+    tokio::task::spawn_blocking(move || compare(&checkout, project, &options, candidate, &plan)).await.map_err(lost)?
 }
 
 fn compare(

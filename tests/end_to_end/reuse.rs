@@ -116,7 +116,7 @@ fn damage_variables_and_wishes_execute_and_say_so() {
     user.run(&[]).exits(0);
     user.write("README.md", "more\n");
     let second = user.commit("words");
-    user.run(&["--env", "LEVEL=2", "--on-conflict", "keep"]).exits(0).says("ran with another variables");
+    user.run(&["--env", "LEVEL=2", "--on-conflict", "keep"]).exits(0).says("differs in its variables");
     assert_eq!(reused(&user, &second), [""; 0]);
     user.write("README.md", "and more\n");
     let third = user.commit("words");

@@ -170,13 +170,13 @@ impl Shared<'_> {
         let known = self.job.earlier.as_ref().and_then(|earlier| Some((earlier, earlier.file(output)?)));
         if let Some((earlier, file)) = known {
             let there = match &to {
-                Some(to) => earlier.clone_into(file, output, to).and_then(|done| match done {
-                    true => finish(to, output).map(|()| true),
-                    false => Ok(false),
-                }),
-                None => Ok(true),
+                Some(to) => earlier.clone_into(file, output, to).map_err(wrong)?,
+                None => true,
             };
-            if there.map_err(wrong)? {
+            if there {
+                if let Some(to) = &to {
+                    finish(to, output).map_err(wrong)?;
+                }
                 self.bytes.fetch_add(output.size, Ordering::Relaxed);
                 return Ok(Entry::new(output, Some(file.sha256), file.meaning));
             }
