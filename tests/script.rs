@@ -42,6 +42,7 @@ fn plan() -> RunPlan {
         storage: "local:artifacts".into(),
         on_conflict: OnConflict::Fail,
         split_streams: false,
+        reuse: true,
     }
 }
 

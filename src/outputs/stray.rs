@@ -124,10 +124,10 @@ fn in_home(folder: BorrowedFd<'_>, at: &RelPath, depth: usize, strays: &mut Vec<
         let path = rooted::child(at, &name)?;
         let known = |known: &&str| path.as_bytes() == known.as_bytes();
         let above = |known: &&str| known.as_bytes().starts_with(&[path.as_bytes(), b"/"].concat());
-        if HOME.iter().any(|place| known(place)) {
+        if HOME.iter().any(known) {
             continue;
         }
-        let inside = HOME.iter().any(|place| above(place)) || depth < 2;
+        let inside = HOME.iter().any(above) || depth < 2;
         match rooted::open_subfolder(folder, &name) {
             // Folders that programs make beforehand hold nothing yet.
             Ok(open) if inside => in_home(open.as_fd(), &path, depth + 1, strays)?,

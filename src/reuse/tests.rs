@@ -157,7 +157,9 @@ impl Model {
     fn code(&self, task: &TaskModel) -> String {
         let mut code = format!("v = {}\n", task.version);
         if task.function {
-            task.upstream.iter().for_each(|to| code += &format!("upstream['t{to}']\n"));
+            for to in &task.upstream {
+                code += &format!("upstream['t{to}']\n");
+            }
         }
         for look in &task.looks {
             code += &match look {
@@ -206,7 +208,7 @@ impl Model {
 }
 
 fn indented(code: &str) -> String {
-    code.lines().map(|line| format!("    {line}\n")).collect()
+    code.lines().flat_map(|line| ["    ", line, "\n"]).collect()
 }
 
 fn looks(at: usize, function: bool) -> impl Strategy<Value = Vec<Look>> {
@@ -344,7 +346,9 @@ proptest! {
         edits in prop::collection::vec(edit(), 0..4),
     ) {
         let mut after = before.clone();
-        edits.iter().for_each(|edit| after.apply(edit));
+        for edit in &edits {
+            after.apply(edit);
+        }
         let decision = compare(&before, &after);
         for name in decision.reused() {
             let at: usize = name[1..].parse().unwrap();

@@ -132,7 +132,7 @@ mod tests {
         let text = "'''doc\ndef no(): pass\n'''\nimport os\nX = [\n1,\n]\n\n@cache\n@other(1)\ndef first(product, a={1: 2},\n  b=3) -> 'x[1:2]':\n    if a:\n        pass\n\n    # end\n\ndef second(): return 1\nif X:\n    def third(): pass\nelse:\n    pass\nclass A:\n    def m(self): pass\n";
         assert_eq!(names(text).unwrap(), ["-", "-", "-", "first", "second", "-", "-"]);
         let blocks = outline(text).unwrap();
-        let joined: String = blocks.iter().map(|block| format!("{}{}", block.head, block.body)).collect();
+        let joined: String = blocks.iter().flat_map(|block| [block.head.as_str(), block.body.as_str()]).collect();
         assert_eq!(joined, text);
         let first = blocks.iter().find(|block| block.name.as_deref() == Some("first")).unwrap();
         assert!(first.head.starts_with("@cache") && first.head.ends_with("-> 'x[1:2]':"), "{first:?}");
