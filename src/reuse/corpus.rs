@@ -22,7 +22,7 @@ const PROGRAMS: [&str; 16] =
 const SHELLS: [&str; 3] = ["sh", "bash", "zsh"];
 const WORDS_FOR_PEOPLE: [&str; 4] = ["md", "rst", "adoc", "markdown"];
 const NAMES_FOR_PEOPLE: [&str; 9] =
-    ["license", "licence", "copying", "notice", "authors", "contributors", "changelog", "codeowners", "citation.cff"];
+    ["license", "licence", "copying", "notice", "authors", "contributors", "changelog", "codeowners", "citation"];
 const SETTINGS_FOR_OTHERS: [&str; 8] = [
     ".gitignore",
     ".editorconfig",
@@ -152,9 +152,8 @@ impl Corpus {
         text.any(|version| names_file(version, &name) || (by_pattern && version.contains(&pattern)))
             || (is_importable(&name) && imports_module(&text.imports, stem, &folder))
             || (self.dynamic.is_some() && is_importable(&name) && text.any(|version| has_word(version, stem)))
-            || of_others(path).filter(|_| !tool).is_some_and(|folder| {
-                text.any(|version| names_folder(version, folder)) || has_word(&text.imports, folder)
-            })
+            || (!tool && folders_above(path).iter().any(|folder| text.any(|version| names_folder(version, folder))))
+            || of_others(path).filter(|_| !tool).is_some_and(|folder| has_word(&text.imports, folder))
     }
 
     /// Whether a file means something to people, editors, services and tests only: by its name, and because no file
@@ -186,7 +185,7 @@ fn may_be_inert(path: &RelPath) -> bool {
     let stem = name.split('.').next().unwrap_or_default();
     let ending = ending(path);
     WORDS_FOR_PEOPLE.contains(&ending.as_str())
-        || NAMES_FOR_PEOPLE.iter().any(|known| stem == *known || name == *known)
+        || (NAMES_FOR_PEOPLE.iter().any(|known| stem == *known) && matches!(ending.as_str(), "" | "txt" | "cff"))
         || SETTINGS_FOR_OTHERS.contains(&name.as_str())
         || of_others(path).is_some()
         || (ending == "py" && (stem.starts_with("test_") || stem.ends_with("_test") || stem == "conftest"))
@@ -197,6 +196,20 @@ fn of_others(path: &RelPath) -> Option<&'static str> {
     let parts: Vec<&[u8]> = path.as_bytes().split(|b| *b == b'/').collect();
     let folders = &parts[..parts.len().saturating_sub(1)];
     FOLDERS_FOR_OTHERS.into_iter().find(|known| folders.contains(&known.as_bytes()))
+}
+
+/// Folders by which a path may be reached that only people seem to read: a loader takes all that is in one. Programs are
+/// reached by their names.
+fn folders_above(path: &RelPath) -> Vec<String> {
+    if let Some(folder) = of_others(path) {
+        return vec![folder.to_owned()];
+    }
+    if !may_be_inert(path) {
+        return Vec::new();
+    }
+    let above = path.parent().unwrap_or_default();
+    let parts = above.as_bytes().split(|b| *b == b'/').filter(|part| !part.is_empty());
+    parts.map(|part| String::from_utf8_lossy(part).into_owned()).collect()
 }
 
 fn is_importable(name: &str) -> bool {
@@ -294,6 +307,16 @@ mod tests {
             let found = corpus(&[&quiet[..], &[(name, text)]].concat(), &["fit.py"]);
             assert!(!found.is_inert(&path("README.md")), "{name}");
         }
+    }
+
+    #[test]
+    fn texts_that_are_data_are_not_taken_for_documents() {
+        let loads = [("fit.py", "DirectoryLoader('data/texts')"), ("data/texts/1.md", "a"), ("data/authors.csv", "b")];
+        let found = corpus(&loads, &["fit.py"]);
+        assert!(!found.is_inert(&path("data/texts/1.md")) && !found.is_inert(&path("data/authors.csv")));
+        let quiet = [("fit.py", "print(1)"), ("notes/1.md", "a"), ("AUTHORS", "b")];
+        let found = corpus(&quiet, &["fit.py"]);
+        assert!(found.is_inert(&path("notes/1.md")) && found.is_inert(&path("AUTHORS")));
     }
 
     #[test]
