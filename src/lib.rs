@@ -14,6 +14,7 @@ pub mod logs;
 pub mod outputs;
 pub mod plan;
 pub mod repo;
+pub mod reuse;
 pub mod script;
 pub mod spec;
 pub mod storage;

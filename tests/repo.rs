@@ -611,3 +611,41 @@ fn a_pipe_in_a_folder_is_no_file_and_holds_nobody_up() {
     assert_eq!(folder.entry(&path("pipe")), None);
     assert_eq!(folder.read(&path("pipe"), 10).unwrap(), None);
 }
+
+#[test]
+fn ancestors_come_nearest_first_and_say_what_changed_since() {
+    let fixture = Fixture::with(&[("a.py", "1"), ("b.py", "1"), ("run.sh", "1")]);
+    let first = git_in(&fixture.root, &["rev-parse", "HEAD"]);
+    git_in(&fixture.root, &["checkout", "--quiet", "-b", "side"]);
+    fixture.write("side.py", "1");
+    fixture.commit();
+    git_in(&fixture.root, &["checkout", "--quiet", "main"]);
+    fixture.write("a.py", "2");
+    std::fs::remove_file(fixture.path("b.py")).unwrap();
+    std::fs::set_permissions(fixture.path("run.sh"), PermissionsExt::from_mode(0o755)).unwrap();
+    fixture.commit();
+    git_in(&fixture.root, &["merge", "--quiet", "--no-edit", "side"]);
+    let checkout = repo::open(&fixture.root, false).unwrap();
+    let found = checkout.ancestors(10).unwrap();
+    assert_eq!((found.commits.len(), found.shallow), (3, false));
+    assert_eq!(found.commits[2].as_str(), first, "{found:?}");
+    let before = checkout.earlier(&found.commits[2]).unwrap();
+    assert_eq!(checkout.tree().changed_since(&before), ["a.py", "b.py", "run.sh", "side.py"].map(path));
+    assert_eq!(&*before.read(&path("a.py"), 10).unwrap().unwrap(), b"1");
+    assert_eq!(before.changed_since(&before), [] as [RelPath; 0]);
+    assert_eq!(checkout.ancestors(1).unwrap().commits.len(), 1);
+}
+
+#[test]
+fn a_shallow_clone_knows_few_ancestors_and_says_so() {
+    let fixture = Fixture::with(&[("a", "1")]);
+    fixture.write("a", "2");
+    fixture.commit();
+    let clone = tempfile::tempdir().unwrap();
+    let from = format!("file://{}", fixture.root.display());
+    git_in(clone.path(), &["clone", "--quiet", "--depth", "1", &from, "here"]);
+    let checkout = repo::open(&clone.path().join("here"), false).unwrap();
+    let found = checkout.ancestors(10).unwrap();
+    assert!(found.commits.is_empty() && found.shallow, "{found:?}");
+    assert!(checkout.earlier(&"0".repeat(40).parse().unwrap()).is_err());
+}

@@ -43,6 +43,7 @@ fn plan() -> RunPlan {
         on_conflict: OnConflict::Fail,
         split_streams: false,
         packages: soopervisor::plan::Packages::AsKept,
+        reuse: true,
     }
 }
 

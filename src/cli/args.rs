@@ -134,6 +134,9 @@ pub struct Pipeline {
     /// Keep stdout and stderr apart instead of in order
     #[arg(long, env = "SOOPERVISOR_SPLIT_STREAMS", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub split_streams: bool,
+    /// Execute every task, also those that nothing changed for since an earlier commit
+    #[arg(long, env = "SOOPERVISOR_NO_REUSE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub no_reuse: bool,
     /// Arguments for `ploomber build`
     #[arg(last = true, value_name = "PLOOMBER ARGS")]
     pub build_args: Vec<String>,

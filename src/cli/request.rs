@@ -40,6 +40,7 @@ impl args::Pipeline {
             secrets: self.secret.clone(),
             allow_dirty: self.allow_dirty,
             split_streams: self.split_streams,
+            no_reuse: self.no_reuse,
             build_args: self.build_args.clone(),
             ..RunRequest::default()
         }
@@ -103,7 +104,7 @@ mod tests {
         let request = request(
             "repo --pipeline p/a.yaml --environment e.yml --storage local:out --sample --project p --image i --env A=1 --env B --secret T=env:U --timeout 1m \
              --idle-timeout 5s --memory 1g --cpus 0.5 --pids 7 --disk 2g --network none --allow-dirty \
-             --on-conflict new-run --split-streams --keep-work --frozen-as v1 -- --force --log info",
+             --on-conflict new-run --split-streams --no-reuse --keep-work --frozen-as v1 -- --force --log info",
         );
         let env = |name: &str, value: Option<&str>| EnvAsk { name: name.into(), value: value.map(str::to_owned) };
         assert_eq!(request.storage.as_deref(), Some("local:out"));
@@ -114,7 +115,7 @@ mod tests {
         assert_eq!(request.secrets, ["T=env:U"]);
         assert_eq!(request.build_args, ["--force", "--log", "info"]);
         assert_eq!((request.limits.memory_bytes, request.limits.pids), (Some(1 << 30), Some(7)));
-        assert!(request.allow_dirty && request.split_streams && request.keep_work);
+        assert!(request.allow_dirty && request.split_streams && request.no_reuse && request.keep_work);
         assert_eq!((request.refresh, request.frozen_as.as_deref()), (false, Some("v1")));
     }
 

@@ -43,6 +43,16 @@ impl Baseline {
         Ok(())
     }
 
+    /// Every path that was there, folders excepted.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &RelPath> {
+        self.files.keys()
+    }
+
+    /// Whether something other than a folder was there.
+    pub(super) fn knows(&self, path: &RelPath) -> bool {
+        self.files.contains_key(path)
+    }
+
     /// Whether the run left it as it was.
     pub(super) fn holds(&self, path: &RelPath, now: &Stat) -> bool {
         self.files.get(path) == Some(&(rooted::size(now), rooted::mtime_ns(now)))

@@ -60,6 +60,24 @@ pub struct About {
     pub script_sha256: Digest,
     /// The pipeline's tasks.
     pub tasks: Vec<TaskNote>,
+    /// What a later run has to know before it takes tasks over from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<ReuseNote>,
+}
+
+/// What decides, besides commit, environment and image, whether a later run may take tasks over.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReuseNote {
+    /// The version of these words.
+    pub layout: u32,
+    /// Digests of arguments, variables, names of secrets, mode, network and script.
+    pub setting: BTreeMap<String, Digest>,
+    /// Files that the run left or changed and no task declares; the first ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strays: Vec<String>,
+    /// Tasks whose products were changed after they had ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsettled: Vec<String>,
 }
 
 /// How long something took.
@@ -96,10 +114,16 @@ pub struct ImageNote {
 pub struct TaskNote {
     /// Ploomber's name for it.
     pub name: String,
-    /// `done`, `reused`, `failed` or `cancelled`.
+    /// `executed` or `reused`.
     pub outcome: String,
     /// In milliseconds, where it was seen.
     pub elapsed_ms: Option<u64>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The commit whose products were taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<CommitSha>,
 }
 
 /// One file, empty folder or link.

@@ -53,6 +53,7 @@ pub mod manifest;
 pub mod meaning;
 pub mod pattern;
 pub(crate) mod rooted;
+mod stray;
 #[cfg(test)]
 mod tests;
 mod witness;
@@ -60,6 +61,7 @@ mod witness;
 pub use baseline::Baseline;
 pub use collect::collect;
 pub use error::OutputsError;
+pub use stray::{Traces, traces};
 
 /// What kind of thing an output is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

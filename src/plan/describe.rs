@@ -37,6 +37,7 @@ impl RunPlan {
         for line in &self.local_installs {
             lines.push(format!("install   {}", line.escape_debug()));
         }
+        lines.push(format!("reuse     {}", self.reuse_in_words()));
         lines.push(format!("build     {}", self.command_in_words()));
         lines.extend(self.tasks.iter().map(|task| {
             let products: Vec<String> = task.products.iter().map(product_in_words).collect();
@@ -88,6 +89,17 @@ impl RunPlan {
         words.extend(self.sample_flag.then(|| "--env--sample true".to_owned()));
         words.extend(self.build_args.iter().map(|arg| arg.escape_debug().to_string()));
         words.join(" ")
+    }
+
+    fn reuse_in_words(&self) -> String {
+        match self.executes_anew() {
+            _ if !self.reuse => "nothing: every task is executed".to_owned(),
+            _ if self.revision.dirty_tree.is_some() => "nothing: there are uncommitted changes".to_owned(),
+            Some(argument) => format!("nothing: `{}` is given to Ploomber", argument.escape_debug()),
+            None => {
+                "tasks that nothing changed for; the nearest published ancestor is looked up when it is run".to_owned()
+            }
+        }
     }
 
     fn conflict_in_words(&self) -> &'static str {

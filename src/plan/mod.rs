@@ -164,6 +164,8 @@ pub struct RunPlan {
     pub on_conflict: OnConflict,
     /// Keep stdout and stderr apart instead of merging them in order.
     pub split_streams: bool,
+    /// Whether tasks may be taken over from an earlier commit.
+    pub reuse: bool,
 }
 
 /// The folder that a line installs, where it says nothing else: `.`, `./lib`. Such a line may be fulfilled by a wheel of
@@ -177,6 +179,23 @@ pub fn plain_folder(line: &str) -> Option<&str> {
 }
 
 impl RunPlan {
+    /// The first argument for `ploomber build` that asks for executions, chooses among tasks, or is not known to leave
+    /// both alone; then nothing of an earlier commit is taken over.
+    pub fn executes_anew(&self) -> Option<&str> {
+        let mut arguments = self.build_args.iter();
+        while let Some(argument) = arguments.next() {
+            let name = argument.split('=').next().unwrap_or_default();
+            let harmless = matches!(name, "--log" | "-l" | "--log-file" | "-F") || name.starts_with("--env--");
+            if !harmless {
+                return Some(argument);
+            }
+            if !argument.contains('=') {
+                arguments.next();
+            }
+        }
+        None
+    }
+
     /// Whether the arguments for `ploomber build` leave tasks out: `--partially`, in any form that argparse takes.
     pub fn leaves_tasks_out(&self) -> bool {
         self.build_args.iter().any(|arg| {

@@ -45,6 +45,8 @@ pub struct Request {
     pub refresh: bool,
     /// `--frozen-as COMMIT`.
     pub frozen_as: Option<String>,
+    /// `--no-reuse`.
+    pub no_reuse: bool,
 }
 
 /// What is known about the repository.

@@ -78,6 +78,7 @@ pub fn resolve(
         storage: storage.unwrap_or_default(),
         on_conflict: request.on_conflict.or(settings.on_conflict).unwrap_or_default(),
         split_streams: request.split_streams || settings.split_streams,
+        reuse: !request.no_reuse && !settings.no_reuse,
     };
     Ok((plan, said))
 }

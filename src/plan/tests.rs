@@ -147,6 +147,7 @@ fn a_plan_is_described_in_the_order_of_what_happens() {
     variables REGION
     secrets   API_KEY
     install   -e .
+    reuse     tasks that nothing changed for; the nearest published ancestor is looked up when it is run
     build     ploomber build --entry-point pipeline.yaml --env--sample true
     collect   load: output/load.ipynb, ../shared/data.csv
     collect   what lies in /output

@@ -34,6 +34,9 @@ pub struct Checkout {
     /// What a user should know; nothing here stops a run.
     pub notes: Vec<Diagnostic>,
     listing: Arc<Listing>,
+    /// In the root of the work tree, for the commits before this one.
+    pub(super) git: Git,
+    pub(super) lfs_objects: PathBuf,
     /// Objects of uncommitted files; gone with the checkout.
     _scratch: Option<tempfile::TempDir>,
 }
@@ -108,7 +111,8 @@ fn open_with(git: &Git, path: &Path, allow_dirty: bool, leave_out: &[PathBuf]) -
         listed = listing::list(&both, &id)?;
         (reading, scratch) = (both, Some(folder));
     }
-    let listing = Listing::load(reading, lfs::below(&shared(git_dir)?, lfs_storage), &root, &listed)?;
+    let lfs_objects = lfs::below(&shared(git_dir)?, lfs_storage);
+    let listing = Listing::load(reading, lfs_objects.clone(), &root, &listed)?;
     if !allow_dirty {
         refuse_changes(&changes, &pipeline_dir)?;
     }
@@ -123,6 +127,8 @@ fn open_with(git: &Git, path: &Path, allow_dirty: bool, leave_out: &[PathBuf]) -
         pipeline_dir,
         origin,
         listing: Arc::new(listing),
+        git,
+        lfs_objects,
         _scratch: scratch,
     })
 }

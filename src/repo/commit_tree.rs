@@ -31,6 +31,11 @@ impl CommitTree {
         Self { listing, reader: Mutex::default() }
     }
 
+    /// Every path of the commit.
+    pub(super) fn listing(&self) -> &Listing {
+        &self.listing
+    }
+
     fn content(&self, item: &Item) -> Result<Arc<[u8]>, ReadError> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bytes) = reader.kept.get(&item.oid) {

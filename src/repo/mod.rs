@@ -15,6 +15,7 @@ mod error;
 mod export;
 mod folder;
 mod git;
+mod history;
 mod lfs;
 mod links;
 mod listing;
@@ -26,6 +27,7 @@ pub use commit_tree::CommitTree;
 pub use error::RepoError;
 pub use export::Exported;
 pub use folder::Folder;
+pub use history::Ancestors;
 pub use memory::MemoryTree;
 
 /// What stands at a path.

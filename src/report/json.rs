@@ -9,7 +9,7 @@
 //! | `step-progress` | `step`, `text` |
 //! | `step-ended` | `step`, `outcome`, `elapsed_ms`, `detail` |
 //! | `task-started` | `task` |
-//! | `task-ended` | `task`, `outcome`, `elapsed_ms` |
+//! | `task-ended` | `task`, `outcome`, `elapsed_ms`, `reason` (why it was executed or not, null where nothing is known), `from` (the commit it was taken over from, or null) |
 //! | `output` | `stream` (`stdout`, `stderr`), `text`, `lossy` (true where bytes were no UTF-8 and became U+FFFD) |
 //! | `diagnostic` | `diagnostic`: code, severity, message, file, line, column, … |
 //! | `published` | `location`, `files`, `bytes`, `note` |
@@ -109,9 +109,12 @@ fn describe(event: &RunEvent) -> (&'static str, Value) {
             ("step-ended", json!({"step": step, "outcome": outcome, "elapsed_ms": elapsed_ms, "detail": detail}))
         }
         RunEvent::TaskStarted { name } => ("task-started", json!({"task": name})),
-        RunEvent::TaskEnded { name, outcome, elapsed } => {
-            let outcome = outcome_word(*outcome);
-            ("task-ended", json!({"task": name, "outcome": outcome, "elapsed_ms": millis(elapsed)}))
+        RunEvent::TaskEnded { name, outcome, elapsed, reason, from } => {
+            let (outcome, elapsed_ms) = (outcome_word(*outcome), millis(elapsed));
+            let (task, reason) = (name, Some(reason).filter(|reason| !reason.is_empty()));
+            let more =
+                json!({"task": task, "outcome": outcome, "elapsed_ms": elapsed_ms, "reason": reason, "from": from});
+            ("task-ended", more)
         }
         RunEvent::Output { .. } => ("output", json!({})),
         RunEvent::Diagnosed(finding) => {

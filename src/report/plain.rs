@@ -137,8 +137,9 @@ pub(super) fn describe(event: &RunEvent) -> Option<String> {
             format!("<== {step} {outcome} in {elapsed}{}", with(detail, ": "))
         }
         RunEvent::TaskStarted { name } => format!("  > task {}", one_line(name)),
-        RunEvent::TaskEnded { name, outcome, elapsed } => {
-            format!("  < task {} {} in {}", one_line(name), outcome_word(*outcome), duration(*elapsed))
+        RunEvent::TaskEnded { name, outcome, elapsed, reason, .. } => {
+            let (outcome, elapsed) = (outcome_word(*outcome), duration(*elapsed));
+            format!("  < task {} {outcome} in {elapsed}{}", one_line(name), with(reason, ": "))
         }
         _ => return None,
     })

@@ -55,7 +55,13 @@ fn begin() -> Vec<RunEvent> {
         ended(Step::Prepare, Outcome::Reused, 8, "environment 91bd02"),
         started(Step::Execute, ""),
         RunEvent::TaskStarted { name: "load".to_owned() },
-        RunEvent::TaskEnded { name: "load".to_owned(), outcome: Outcome::Done, elapsed: Duration::from_millis(2_310) },
+        RunEvent::TaskEnded {
+            name: "load".to_owned(),
+            outcome: Outcome::Done,
+            elapsed: Duration::from_millis(2_310),
+            reason: "`scripts/load.py` changed".to_owned(),
+            from: None,
+        },
     ]
 }
 
@@ -92,7 +98,13 @@ pub(super) fn failure() -> Vec<RunEvent> {
         reproduce: Some("soopervisor run . --storage local:artifacts".to_owned()),
         log_path: Some("/state/runs/20261121-093000-4f1c2d9a-x7k2/log".into()),
     };
-    let fit = |outcome| RunEvent::TaskEnded { name: "fit".to_owned(), outcome, elapsed: Duration::from_millis(700) };
+    let fit = |outcome| RunEvent::TaskEnded {
+        name: "fit".to_owned(),
+        outcome,
+        elapsed: Duration::from_millis(700),
+        reason: String::new(),
+        from: None,
+    };
     events.extend([
         RunEvent::TaskStarted { name: "fit".to_owned() },
         fit(Outcome::Failed),

@@ -176,13 +176,15 @@ impl Terminal {
                 let bar = self.bar(bar, task_style(), message);
                 self.tasks.push((name.clone(), bar));
             }
-            RunEvent::TaskEnded { name, outcome, elapsed } => {
+            RunEvent::TaskEnded { name, outcome, elapsed, reason, .. } => {
                 if let Some(place) = self.tasks.iter().position(|(task, _)| task == name) {
                     let (_, bar) = self.tasks.remove(place);
                     self.view.remove(&bar);
                 }
                 let mark = mark(*outcome, &self.style);
-                self.line(&format!("  {mark} {} {}", one_line(name), paint.dim(&duration(*elapsed))));
+                let reason = if reason.is_empty() { String::new() } else { format!("  {}", one_line(reason)) };
+                let more = paint.dim(&(duration(*elapsed) + &reason));
+                self.line(&format!("  {mark} {} {more}", one_line(name)));
             }
             RunEvent::Output { .. } | RunEvent::Diagnosed(_) | RunEvent::Published(_) => {}
         }

@@ -17,7 +17,7 @@ use crate::plan::{self, Facts, Mode, RunPlan};
 use crate::repo::Checkout;
 use crate::script;
 use crate::secret::{SecretSet, SecretSpec};
-use crate::spec::{Environment, SecretReference, SecretSource, Spanned};
+use crate::spec::{SecretReference, SecretSource, Spanned};
 use crate::storage::Location;
 use crate::validate::{self, Project};
 
@@ -35,7 +35,10 @@ pub struct Decided {
     pub secrets: Vec<SecretSpec>,
     /// Where outputs go.
     pub location: Location,
-    file: Environment,
+    /// What the files declare.
+    pub project: Arc<Project>,
+    /// How they were read, for reading those of another commit in the same way.
+    pub options: validate::Options,
 }
 
 /// Decides a run. The findings hold warnings and notes also where it can go on.
@@ -77,9 +80,9 @@ pub fn decide(
     plan.revision.partial = plan.leaves_tasks_out();
     let script = script::render(&plan)?;
     let location = location(request, &project, checkout, host, &plan)?;
-    let environment = RawEnvironment::of(&project.environment, project.pip);
-    let (checkout, plan) = (Arc::clone(checkout), Arc::new(plan));
-    Ok(Decided { checkout, plan, script, environment, secrets, location, file: project.environment })
+    let environment = RawEnvironment::of(&project.environment, project.pip.clone());
+    let (checkout, plan, project) = (Arc::clone(checkout), Arc::new(plan), Arc::new(project));
+    Ok(Decided { checkout, plan, script, environment, secrets, location, project, options })
 }
 
 impl Decided {
@@ -104,8 +107,9 @@ impl Decided {
 
     fn locate(&self, problem: Problem) -> Diagnostic {
         let mut finding = Diagnostic::error("environment/entry", format!("`{}` {}", problem.entry, problem.message));
-        if let Some((_, span)) = environment_entries(&self.file).find(|(text, _)| *text == problem.entry) {
-            finding = finding.at(&self.file.source, span);
+        if let Some((_, span)) = environment_entries(&self.project.environment).find(|(text, _)| *text == problem.entry)
+        {
+            finding = finding.at(&self.project.environment.source, span);
         }
         finding.help = problem.help;
         finding
@@ -174,6 +178,7 @@ fn asked(request: &RunRequest, host: &Host, secrets: &[SecretSpec]) -> Result<pl
         split_streams: request.split_streams,
         refresh: request.refresh,
         frozen_as: request.frozen_as.clone(),
+        no_reuse: request.no_reuse,
     })
 }
 

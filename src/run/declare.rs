@@ -85,6 +85,7 @@ fn requested(settings: &Settings) -> Request {
         split_streams: settings.split_streams.unwrap_or(false),
         refresh: false,
         frozen_as: None,
+        no_reuse: settings.reuse == Some(false),
     }
 }
 

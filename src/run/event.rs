@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::diag::Diagnostic;
 use crate::engine::Stream;
-use crate::id::RunId;
+use crate::id::{CommitSha, RunId};
 use crate::logs::MaskedBytes;
 
 use super::card::{Card, Published};
@@ -108,6 +108,10 @@ pub enum RunEvent {
         outcome: Outcome,
         /// How long it took.
         elapsed: Duration,
+        /// Why it was executed or not; may be empty.
+        reason: String,
+        /// The commit whose products were taken over.
+        from: Option<CommitSha>,
     },
     /// Output of the script, masked.
     Output {

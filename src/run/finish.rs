@@ -16,6 +16,7 @@ use super::prepare::Prepared;
 use super::reproduce;
 use super::request::RunRequest;
 use super::stop::Stop;
+use super::takeover::Settled;
 use super::telling::{StepTime, Telling, masked_card};
 use crate::id::{Digest, RunId};
 use crate::logs::diagnose::Kind;
@@ -90,14 +91,16 @@ impl Kept {
     }
 
     /// The manifest's part that is not about files.
-    pub(super) fn about(&self, decided: &Decided, prepared: &Prepared, telling: &Telling, now: Timestamp) -> About {
+    pub(super) fn about(
+        &self,
+        decided: &Decided,
+        prepared: &Prepared,
+        settled: &Settled,
+        telling: &Telling,
+        now: Timestamp,
+    ) -> About {
         let plan = &decided.plan;
         let timing = |time: StepTime| Timing { name: time.step.word().to_owned(), elapsed_ms: time.elapsed_ms };
-        let task = |task: &TaskSeen| TaskNote {
-            name: task.name.clone(),
-            outcome: outcome_word(task.outcome).to_owned(),
-            elapsed_ms: Some(millis(task.elapsed)),
-        };
         About {
             soopervisor: env!("CARGO_PKG_VERSION").to_owned(),
             project: plan.project.clone(),
@@ -122,8 +125,29 @@ impl Kept {
             },
             ploomber: prepared.environment.ploomber.clone(),
             script_sha256: Digest(Sha256::digest(&decided.script).into()),
-            tasks: self.tasks.iter().map(task).collect(),
+            tasks: self.task_notes(decided, prepared, settled),
+            reuse: Some(settled.reuse.clone()),
         }
+    }
+
+    /// What was declared and what was seen: a grid's tasks have names of their own, and what Ploomber prints may be cut.
+    fn task_notes(&self, decided: &Decided, prepared: &Prepared, settled: &Settled) -> Vec<TaskNote> {
+        let takeover = &prepared.takeover;
+        let note = |name: &str, seen: Option<&TaskSeen>| {
+            let (taken, why, from) = takeover.verdict(name, settled);
+            let reused = taken || seen.is_some_and(|seen| seen.outcome == Outcome::Reused);
+            let reason = seen.filter(|seen| reused != taken && !seen.reason.is_empty()).map(|seen| seen.reason.clone());
+            TaskNote {
+                name: name.to_owned(),
+                outcome: if reused { "reused" } else { "executed" }.to_owned(),
+                elapsed_ms: seen.map(|seen| millis(seen.elapsed)),
+                reason: reason.unwrap_or(why),
+                from,
+            }
+        };
+        let seen = self.tasks.iter().map(|seen| note(&seen.name, Some(seen)));
+        let unseen = decided.plan.tasks.iter().filter(|task| !self.tasks.iter().any(|seen| seen.name == task.name));
+        seen.chain(unseen.map(|task| note(&task.name, None))).collect()
     }
 }
 
@@ -263,7 +287,7 @@ fn part_of_task(task: &TaskSeen) -> Part {
         name: task.name.clone(),
         outcome: outcome_word(task.outcome).to_owned(),
         elapsed_ms: millis(task.elapsed),
-        detail: String::new(),
+        detail: task.reason.clone(),
     }
 }
 

@@ -20,6 +20,7 @@ mod reproduce;
 pub mod request;
 pub mod runner;
 pub mod stop;
+pub mod takeover;
 pub mod telling;
 
 pub use finish::Finished;

@@ -10,6 +10,7 @@ use super::event::{Outcome, RunEvent, Step};
 use super::execute::{Clearing, Executed, Watch, execute};
 use super::prepare::Prepared;
 use super::stop::Stop;
+use super::takeover::Planned;
 use super::telling::Telling;
 use crate::engine::{ExecSpec, GuestPath, HostPath, Mount, Purpose, SessionSpec};
 use crate::environment::Network;
@@ -32,6 +33,8 @@ pub struct TaskSeen {
     pub outcome: Outcome,
     /// How long it took.
     pub elapsed: std::time::Duration,
+    /// Why it was executed or not; may be empty.
+    pub reason: String,
 }
 
 /// What came of the script.
@@ -90,7 +93,8 @@ pub async fn run_script(
     let (mut sink, feed) =
         Pipeline::new(setting.masker, log, &options).map_err(|error| Stop::of(Ending::of_io(&error), &error))?;
     let (runtime, listener) = (tokio::runtime::Handle::current(), telling.clone());
-    let showing = tokio::task::spawn_blocking(move || runtime.block_on(show(feed, listener)));
+    let seen = Seen { planned: setting.prepared.takeover.planned(), ..Seen::default() };
+    let showing = tokio::task::spawn_blocking(move || runtime.block_on(show(feed, listener, seen)));
     let ticking = tokio::spawn(sink.clone().tick_until_finished());
     let exec = ExecSpec { script: decided.script.clone(), secrets: secrets(setting), nonce };
     let watch = Watch { timeout: plan.limits.timeout, idle_timeout: plan.limits.idle_timeout, ..Watch::default() };
@@ -116,11 +120,11 @@ fn ran(executed: Executed, summary: Option<Summary>, seen: Seen, memory_limit: O
 struct Seen {
     tasks: Vec<TaskSeen>,
     failed_part: Option<String>,
+    planned: Planned,
 }
 
 /// Hands everything on to the listener, on a thread of its own: a slow one holds up nobody but itself.
-async fn show(mut feed: Feed<Happened>, telling: Telling) -> Seen {
-    let mut seen = Seen::default();
+async fn show(mut feed: Feed<Happened>, telling: Telling, mut seen: Seen) -> Seen {
     loop {
         let entry = match feed.next().await {
             Ok(Some(entry)) => entry,
@@ -160,8 +164,9 @@ impl Seen {
                     TaskOutcome::Skipped => Outcome::Reused,
                     TaskOutcome::Failed => Outcome::Failed,
                 };
-                self.tasks.push(TaskSeen { name: name.clone(), outcome, elapsed });
-                Some(RunEvent::TaskEnded { name, outcome, elapsed })
+                let (reason, from) = self.planned.why(&name, outcome);
+                self.tasks.push(TaskSeen { name: name.clone(), outcome, elapsed, reason: reason.clone() });
+                Some(RunEvent::TaskEnded { name, outcome, elapsed, reason, from })
             }
             // The log has a line about it, and so has everybody who reads it.
             Happened::Gap => None,

@@ -17,6 +17,7 @@ use super::event::{Outcome, RunEvent, Step};
 use super::frozen;
 use super::host::{FALLBACK_IMAGE, Host, RUNNER_IMAGE};
 use super::stop::Stop;
+use super::takeover::{self, Search, Takeover};
 use super::telling::Telling;
 use crate::engine::{Engine, EngineError, EngineInfo, Image, Swept};
 use crate::environment::{self, Chore, Config, EnvironmentError, Inputs, Lock, Project, Store, Wish};
@@ -24,6 +25,7 @@ use crate::id::{RelPath, RunId};
 use crate::outputs::{Baseline, Roots};
 use crate::plan::{self, Packages};
 use crate::script::guest;
+use crate::storage::Storage;
 use crate::store::Folder;
 
 /// What a script can start with.
@@ -42,8 +44,10 @@ pub struct Prepared {
     pub roots: Arc<Roots>,
     /// Wheels of the project's own packages, with the number of the line that each fulfils.
     pub wheels: Vec<(usize, PathBuf)>,
-    /// What the snapshot held before the pipeline ran.
+    /// What the snapshot held before the pipeline ran, without what was taken over.
     pub baseline: Arc<Baseline>,
+    /// What was taken over from an earlier commit.
+    pub takeover: Takeover,
 }
 
 /// Where a run happens.
@@ -54,6 +58,8 @@ pub(super) struct Place<'a> {
     pub(super) run: &'a RunId,
     /// Its folder.
     pub(super) folder: &'a Folder,
+    /// Where outputs go, and where earlier ones are.
+    pub(super) storage: &'a Arc<dyn Storage>,
 }
 
 /// What an environment is built from.
@@ -100,7 +106,7 @@ struct Engaged {
 pub(super) async fn prepare(
     decided: &Decided,
     wanted: &Wanted<'_>,
-    &Place { host, run, folder }: &Place<'_>,
+    &Place { host, run, folder, storage }: &Place<'_>,
     approach: Approach,
     telling: &Telling,
     cancel: &Cancel,
@@ -117,18 +123,25 @@ pub(super) async fn prepare(
     let mut laying = lay_out(decided, folder, owner);
     let both = tokio::try_join!(
         async { ensure_environment(&store, &engaged, &wanted, wish, run, telling, cancel).await },
-        laid_out(&mut laying, telling),
+        async {
+            let search = Search { decided, storage, inputs: wanted.inputs, config: &config, image: &engaged.image.id };
+            let (laid, found) = tokio::try_join!(laid_out(&mut laying, telling), takeover::search(&search))?;
+            let taken = takeover::lay(found, &decided.plan, storage, &laid.0, owner, cancel).await?;
+            Ok((laid, taken))
+        },
     );
     if both.is_err() && !laying.is_finished() {
         // It writes into the run's folder, which is about to be removed.
         let _ = laying.await;
     }
-    let (environment, (roots, baseline)) = both?;
+    let (environment, ((roots, baseline), mut takeover)) = both?;
+    takeover.confirm(&environment.lock, &roots)?;
     store.used_by(&environment, decided.plan.project.as_str());
-    let place = Place { host, run, folder };
+    let place = Place { host, run, folder, storage };
     let wheels = wheels(decided, &engaged, &wanted, &environment, &place, (telling, cancel)).await?;
     compile_later(host, &engaged, &environment, store, user, run);
     let words = if environment.reused { "environment reused" } else { "environment built" };
+    let words = std::iter::once(words.to_owned()).chain(takeover.in_words()).collect::<Vec<_>>().join("; ");
     telling.end(Step::Prepare, if environment.reused { Outcome::Reused } else { Outcome::Done }, words);
     let uv = environment::uv_program(&config);
     Ok(Prepared {
@@ -140,6 +153,7 @@ pub(super) async fn prepare(
         user,
         roots,
         baseline: Arc::new(baseline),
+        takeover,
     })
 }
 

@@ -44,6 +44,8 @@ pub struct RunRequest {
     pub refresh: bool,
     /// Take exactly the packages that a published commit ran with.
     pub frozen_as: Option<String>,
+    /// Execute every task, whatever was published before.
+    pub no_reuse: bool,
     /// Keep the run's work folder, also after success.
     pub keep_work: bool,
     /// Whether the pipeline's output may keep its colours: it is shown on a terminal.

@@ -130,7 +130,7 @@ impl Line<'_> {
         let tasks = super::figures::count(decided.plan.tasks.len() as u64, "task");
         self.telling.end(Step::Validate, Outcome::Done, tasks);
         self.still_wanted()?;
-        let place = Place { host: self.host, run: self.live.id(), folder: self.live.folder() };
+        let place = Place { host: self.host, run: self.live.id(), folder: self.live.folder(), storage: &storage };
         let wanted = Wanted { inputs: &guarded.inputs, config: &guarded.config, lock: lock.as_ref() };
         let prepared = prepare(&decided, &wanted, &place, approach, self.telling, self.cancel).await?;
         kept.prepared(&prepared);
@@ -261,11 +261,15 @@ impl Line<'_> {
         collection: Collection,
         kept: &Kept,
     ) -> Result<Published, Stop> {
+        let Prepared { roots, baseline, takeover, .. } = prepared;
+        let home = self.live.folder().home();
+        let settled = tokio::task::block_in_place(|| takeover.settle(decided, roots, baseline, &collection, &home))?;
         let publication = Publication {
-            about: kept.about(decided, prepared, self.telling, (self.host.clock)()),
+            about: kept.about(decided, prepared, &settled, self.telling, (self.host.clock)()),
             roots: Arc::clone(&prepared.roots),
             collection,
             on_conflict: decided.plan.on_conflict,
+            same: settled.same,
         };
         deliver::publish(storage, publication, self.telling, self.cancel).await
     }

@@ -140,9 +140,13 @@ fn masked(event: &RunEvent, masker: &Masker) -> Option<RunEvent> {
             RunEvent::StepEnded { step: *step, outcome: *outcome, elapsed: *elapsed, detail: text(detail) }
         }
         RunEvent::TaskStarted { name } => RunEvent::TaskStarted { name: text(name) },
-        RunEvent::TaskEnded { name, outcome, elapsed } => {
-            RunEvent::TaskEnded { name: text(name), outcome: *outcome, elapsed: *elapsed }
-        }
+        RunEvent::TaskEnded { name, outcome, elapsed, reason, from } => RunEvent::TaskEnded {
+            name: text(name),
+            outcome: *outcome,
+            elapsed: *elapsed,
+            reason: text(reason),
+            from: from.clone(),
+        },
         RunEvent::Published(published) => {
             let mut published = published.clone();
             published.location = text(&published.location);

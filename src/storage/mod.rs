@@ -9,6 +9,7 @@
 //! `fail` (the default) names the first ten differences, `keep` leaves what is there, `new-run` publishes beside it as
 //! `{commit}-run-{run id}`. A published folder is never written to again.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,9 +17,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::io::AsyncRead;
 
-use crate::id::{ProjectName, RelPath};
+use crate::id::{Digest, ProjectName, RelPath};
 use crate::outputs::manifest::{About, Manifest};
-use crate::outputs::{Collection, OutputKind, Roots};
+use crate::outputs::{Collection, Output, OutputKind, Roots};
 use crate::plan::OnConflict;
 
 mod conflict;
@@ -91,6 +92,38 @@ pub struct Publication {
     pub collection: Collection,
     /// What to do with an existing folder that holds something else.
     pub on_conflict: OnConflict,
+    /// Outputs that are files of an earlier folder, so that they need not be uploaded again.
+    pub same: Option<Same>,
+}
+
+/// Outputs that were fetched from an earlier folder, checked, and left alone since.
+///
+/// A storage may copy these on its own side, in any way that lets a later change of one copy leave the other alone. It
+/// need not: the output is there to be read like any other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Same {
+    /// The folder of the same project.
+    pub folder: Folder,
+    /// By the path of the output.
+    pub files: BTreeMap<RelPath, SameFile>,
+}
+
+/// A file of an earlier folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SameFile {
+    /// Its path there.
+    pub path: RelPath,
+    /// Of its bytes, as they were when it was fetched.
+    pub sha256: Digest,
+    /// Of what it means, where its manifest has that.
+    pub meaning: Option<Digest>,
+}
+
+impl Publication {
+    /// What is known of an output that need not be read again.
+    fn known(&self, output: &Output) -> Option<&SameFile> {
+        self.same.as_ref()?.files.get(&output.path).filter(|_| output.kind == OutputKind::File)
+    }
 }
 
 /// Follows a long action, and may stop it.

@@ -3,7 +3,8 @@
 //! Keys are created, never overwritten, so that two publishers cannot mix their files: who finds a key taken reads it
 //! back, and goes on only where the bytes are its own. The manifest is create-only too and makes the folder a published
 //! one. What a broken-off publish left is gone on with by the next one of the same content, and named to any other.
-//! Links and empty folders are in the manifest only. Services whose keys cannot be created exclusively are refused.
+//! Links and empty folders are in the manifest only. What is a file of an earlier folder is copied by the service itself
+//! where it can do that without overwriting. Services whose keys cannot be created exclusively are refused.
 
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use tokio::io::AsyncReadExt;
 use super::source::{self, Sources};
 use super::verify::digest;
 use super::{
-    Differences, Done, Folder, Health, Listed, Progress, Publication, PublishOutcome, Published, Reader, Storage,
-    StorageError, key,
+    Differences, Done, Folder, Health, Listed, Progress, Publication, PublishOutcome, Published, Reader, SameFile,
+    Storage, StorageError, key,
 };
 use crate::id::{Digest, ProjectName, RelPath};
 use crate::outputs::manifest::{Entry, Manifest, ManifestError};
@@ -49,6 +50,11 @@ impl Object {
     ) -> Result<Entry, StorageError> {
         if output.kind != OutputKind::File {
             return Ok(Entry::new(output, None, None));
+        }
+        if let Some(same) = publication.known(output)
+            && (key.is_none() || self.copied(publication, same, output, key).await)
+        {
+            return Ok(Entry::new(output, Some(same.sha256), same.meaning));
         }
         let (roots, opened) = (Arc::clone(&publication.roots), output.clone());
         let blocked = |error: std::io::Error| StorageError::Source { path: output.path.clone(), source: error };
@@ -86,6 +92,25 @@ impl Object {
             self.settle(upload, key, output, sha256).await?;
         }
         Ok(source::entry(output, sha256, keep.then_some(&whole[..])))
+    }
+
+    /// Whether the service has copied the earlier file to a key that was free. Whatever stands in the way of that, the
+    /// output is there to be uploaded.
+    async fn copied(&self, publication: &Publication, same: &SameFile, output: &Output, key: Option<&str>) -> bool {
+        let capability = self.operator.info().capability();
+        let (Some(key), Some(earlier)) = (key, &publication.same) else { return false };
+        if !(capability.copy && capability.copy_with_if_not_exists) {
+            return false;
+        }
+        let from = key::object(&publication.about.project, &earlier.folder, &same.path);
+        let size = match self.operator.stat(&from).await {
+            Ok(stat) if stat.content_length() == output.size => output.size,
+            _ => return false,
+        };
+        if self.operator.copy_with(&from, key).if_not_exists(true).await.is_err() {
+            return false;
+        }
+        self.operator.stat(key).await.is_ok_and(|stat| stat.content_length() == size)
     }
 
     /// Closes an upload and makes sure that the key holds our bytes.

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use super::StoreError;
 
@@ -24,9 +25,18 @@ pub(super) fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<(), St
     write().map_err(StoreError::io("write", path))
 }
 
-/// Removes a folder with everything in it, also where a pipeline left folders that nobody may write to.
+/// Removes a folder with everything in it, also where a pipeline left folders that nobody may write to, and where
+/// something that was told to stop still writes its last file.
 pub(super) fn remove_tree(folder: &Path) -> Result<(), StoreError> {
-    match fs_err::remove_dir_all(folder) {
+    const TRIES: u32 = 50;
+    let emptied = |tries: &u32| match fs_err::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && *tries < TRIES => {
+            std::thread::sleep(Duration::from_millis(20));
+            None
+        }
+        done => Some(done),
+    };
+    match (1..=TRIES).find_map(|tries| emptied(&tries)).unwrap_or(Ok(())) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {

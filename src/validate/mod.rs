@@ -14,12 +14,15 @@ use crate::spec::{EnvYaml, Environment, Pipeline, Settings};
 mod environment;
 mod layout;
 mod load;
+mod origin;
 mod placeholders;
 mod registry;
 mod rule;
 mod source;
 
+pub use origin::{Origin, origins};
 pub use registry::{RuleInfo, rules};
+pub use source::outline::{Block, has_word, outline, refers};
 
 /// What the caller knows beyond the files.
 #[derive(Debug, Clone, Default)]

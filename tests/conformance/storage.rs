@@ -11,7 +11,7 @@ use soopervisor::storage::local::Local;
 use soopervisor::storage::object::Object;
 use soopervisor::storage::resolve::resolve;
 use soopervisor::storage::verify::verify;
-use soopervisor::storage::{How, PublishOutcome, Published, Storage, StorageError, key};
+use soopervisor::storage::{Folder, How, PublishOutcome, Published, Same, SameFile, Storage, StorageError, key};
 
 #[path = "../fixture_run/mod.rs"]
 mod fixture_run;
@@ -46,6 +46,39 @@ impl Bench {
         let root = run.store().display().to_string();
         let fs = opendal::services::Fs::default().root(&root);
         Self::object(run, opendal::Operator::new(fs).expect("a folder"))
+    }
+
+    /// A service that says it copies without overwriting, and refuses when it is asked to.
+    fn object_refusing() -> Self {
+        let run = Run::new();
+        let fs = opendal::services::Fs::default().root(&run.store().display().to_string());
+        let copies = opendal::layers::CapabilityOverrideLayer::new(|mut capability| {
+            capability.copy_with_if_not_exists = true;
+            capability
+        });
+        Self::object(run, opendal::Operator::new(fs).expect("a folder").layer(copies))
+    }
+
+    /// Publishes another commit, of which `files` are said to be what the first one has.
+    async fn publish_same(&self, other: &str, files: &[&str]) -> Result<Published, StorageError> {
+        let manifest = self.storage.manifest(&project(), &folder()).await?;
+        let known = |name: &&str| {
+            let entry = manifest.entry(&path(name)).expect("an entry");
+            let sha256 = entry.sha256.expect("a digest");
+            (path(name), SameFile { path: path(name), sha256, meaning: entry.meaning })
+        };
+        let mut publication = self.run.publication("later", OnConflict::Fail);
+        publication.about.revision = other.parse().expect("a revision");
+        publication.about.commit = publication.about.revision.commit.clone();
+        publication.same = Some(Same { folder: folder(), files: files.iter().map(known).collect() });
+        self.storage.publish(publication, Arc::new(())).await
+    }
+
+    async fn bytes(&self, folder: &Folder, file: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut reader = self.storage.open(&project(), folder, &path(file), 0).await.expect("a file");
+        tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut bytes).await.expect("its bytes");
+        bytes
     }
 
     async fn publish(&self, id: &str, on_conflict: OnConflict) -> Result<Published, StorageError> {
@@ -320,6 +353,31 @@ async fn many_at_once_never_mix(bench: Bench) {
     }
 }
 
+async fn what_an_earlier_folder_has_is_published_whole_and_each_copy_is_its_own(bench: Bench) {
+    let big: Vec<u8> = (0..3_u32 << 20).map(|at| (at % 253) as u8).collect();
+    bench.run.product("sub/big.bin", &big);
+    bench.run.product("a.csv", "12345");
+    bench.run.product("b.csv", "abcde");
+    bench.run.product(".a.csv.metadata", "{\"timestamp\": 1.5, \"params\": {}}");
+    bench.publish("first", OnConflict::Fail).await.expect("published");
+    let other = SHA.replacen("0123", "0199", 1);
+    bench.run.product("new.csv", "new");
+    let files = ["sub/big.bin", "a.csv", ".a.csv.metadata"];
+    let later = bench.publish_same(&other, &files).await.expect("published");
+    let report = verify(&*bench.storage, &project(), &later.folder, &()).await.expect("a report");
+    assert!(report.is_sound() && report.ok == 5, "{report:?}");
+    assert_eq!(bench.bytes(&later.folder, "sub/big.bin").await, big);
+    let first = bench.storage.manifest(&project(), &folder()).await.expect("a manifest");
+    for file in files {
+        assert_eq!(first.entry(&path(file)), later.manifest.entry(&path(file)), "{file}");
+    }
+    // Again: nothing to do, and nothing is read for it.
+    let again = bench.publish_same(&other, &files).await.expect("identical");
+    assert_eq!(again.outcome, PublishOutcome::Identical);
+    bench.overwrite("a.csv", "edited").await;
+    assert_eq!(bench.bytes(&later.folder, "a.csv").await, b"12345");
+}
+
 async fn is_well_and_empty_at_first(bench: Bench) {
     bench.storage.check().await.expect("well");
     assert!(bench.storage.projects().await.expect("projects").is_empty());
@@ -333,6 +391,7 @@ macro_rules! suite {
         suite!(@ local: $($test)*);
         suite!(@ object_memory: $($test)*);
         suite!(@ object_fs: $($test)*);
+        suite!(@ object_refusing: $($test)*);
     };
     (@ $storage:ident: $($test:ident)*) => {
         mod $storage {
@@ -354,6 +413,7 @@ suite!(
     a_commit_is_found_by_sha_latest_and_branch,
     an_ambiguous_sha_lists_what_fits,
     many_at_once_never_mix,
+    what_an_earlier_folder_has_is_published_whole_and_each_copy_is_its_own,
     is_well_and_empty_at_first,
 );
 
@@ -371,4 +431,37 @@ async fn what_a_broken_off_upload_left_is_gone_on_with_or_named() {
     assert!(bench.storage.folders(&project()).await.expect("folders").is_empty());
     let beside = bench.publish("r", OnConflict::NewRun).await.expect("beside");
     assert_eq!(beside.folder.to_string(), format!("{SHA}-run-r"));
+}
+
+#[tokio::test]
+async fn earlier_files_are_taken_from_the_storage_and_not_read_from_the_run() {
+    let bench = Bench::local();
+    bench.run.product("a.csv", "12345");
+    bench.publish("first", OnConflict::Fail).await.expect("published");
+    // Another file of the same length, which only who reads it could tell.
+    bench.run.product("a.csv", "54321");
+    let later = bench.publish_same(&SHA.replacen("0123", "0199", 1), &["a.csv"]).await.expect("published");
+    assert_eq!(bench.bytes(&later.folder, "a.csv").await, b"12345");
+}
+
+#[tokio::test]
+async fn an_earlier_file_that_was_touched_since_it_was_published_is_not_cloned() {
+    let bench = Bench::local();
+    bench.run.product("a.csv", "12345");
+    bench.publish("first", OnConflict::Fail).await.expect("published");
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    bench.overwrite("a.csv", "edit!").await;
+    let later = bench.publish_same(&SHA.replacen("0123", "0199", 1), &["a.csv"]).await.expect("published");
+    assert_eq!(bench.bytes(&later.folder, "a.csv").await, b"12345");
+    let report = verify(&*bench.storage, &project(), &later.folder, &()).await.expect("a report");
+    assert!(report.is_sound(), "{report:?}");
+    // A folder that is gone is no loss either.
+    fs_err::remove_dir_all(bench.run.store().join("demo").join(SHA)).expect("removed");
+    let mut publication = bench.run.publication("last", OnConflict::Fail);
+    publication.about.revision = SHA.replacen("0123", "0177", 1).parse().expect("a revision");
+    publication.about.commit = publication.about.revision.commit.clone();
+    let known = SameFile { path: path("a.csv"), sha256: soopervisor::id::Digest([1; 32]), meaning: None };
+    publication.same = Some(Same { folder: folder(), files: [(path("a.csv"), known)].into() });
+    let last = bench.storage.publish(publication, Arc::new(())).await.expect("published");
+    assert!(verify(&*bench.storage, &project(), &last.folder, &()).await.expect("a report").is_sound());
 }

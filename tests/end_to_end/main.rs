@@ -8,6 +8,7 @@ mod afterwards;
 mod cancelling;
 mod failing;
 mod publishing;
+mod reuse;
 mod secrets;
 mod support;
 mod wheels;

@@ -71,7 +71,7 @@ impl Run {
             bounds: Bounds::default(),
         };
         let collection = collect(&roots, &wanted).expect("outputs");
-        Publication { about: about(run), roots: Arc::new(roots), collection, on_conflict }
+        Publication { about: about(run), roots: Arc::new(roots), collection, on_conflict, same: None }
     }
 }
 
@@ -102,5 +102,6 @@ pub(crate) fn about(run: &str) -> About {
         ploomber: "0.23.3".to_owned(),
         script_sha256: Digest([7; 32]),
         tasks: Vec::new(),
+        reuse: None,
     }
 }

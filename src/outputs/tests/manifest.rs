@@ -27,6 +27,7 @@ fn about() -> About {
         ploomber: "0.23.3".to_owned(),
         script_sha256: Digest([7; 32]),
         tasks: Vec::new(),
+        reuse: None,
     }
 }
 

@@ -75,9 +75,11 @@ pub struct Settings {
     pub on_conflict: Option<Spanned<String>>,
     /// Keep stdout and stderr apart.
     pub split_streams: Option<bool>,
+    /// Take tasks over from earlier commits.
+    pub reuse: Option<bool>,
 }
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "project",
     "image",
     "environment",
@@ -92,6 +94,7 @@ const KEYS: [&str; 20] = [
     "storage",
     "on-conflict",
     "split-streams",
+    "reuse",
     "executor",
     "cache_env",
     "environment_prefix",
@@ -120,6 +123,7 @@ pub fn read(document: &Node, source: &Arc<SourceText>) -> (Settings, Vec<Diagnos
             storage: None,
             on_conflict: choice(&mut fields, document, "on-conflict", &["fail", "keep", "new-run"]),
             split_streams: fields.flag(document, "split-streams"),
+            reuse: fields.flag(document, "reuse"),
         };
         if document.get("storage").is_some_and(|node| node.as_map().is_some()) {
             legacy_storage(&mut fields, document, &mut settings);
@@ -263,7 +267,7 @@ fn legacy(fields: &mut Fields<'_>, document: &Node, settings: &mut Settings) {
         ("executor", "every run is in a container; remove the key"),
         ("cache_env", "environments are always kept by their content; remove the key"),
         ("environment_prefix", "environments live in the cache of `soopervisor`; remove the key"),
-        ("allow_incremental", "every run starts fresh; remove the key"),
+        ("allow_incremental", "only what changed is executed, and `reuse: false` turns that off; remove the key"),
         ("lazy_import", "nothing of the pipeline is imported to check it; remove the key"),
     ];
     for (key, help) in GONE {

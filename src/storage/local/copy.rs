@@ -1,6 +1,7 @@
 //! Copies outputs into a staging folder and hashes them in the same pass, on a few threads with one buffer each.
 //!
-//! Without a target it hashes only, which is how a run is compared with what is published already.
+//! Without a target it hashes only, which is how a run is compared with what is published already. What is known to be
+//! a file of an earlier folder is cloned and not read.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use rustix::fs::{Mode, OFlags, Timespec, Timestamps};
 use sha2::{Digest as _, Sha256};
 
+use super::same::Earlier;
 use crate::id::{Digest, RelPath};
 use crate::outputs::manifest::Entry;
 use crate::outputs::rooted::{self, Opener};
@@ -28,6 +30,8 @@ pub(super) struct Job<'a> {
     pub(super) roots: &'a Roots,
     pub(super) outputs: &'a [Output],
     pub(super) target: Option<BorrowedFd<'a>>,
+    /// Where some of them were fetched from.
+    pub(super) earlier: Option<Earlier<'a>>,
     pub(super) progress: &'a dyn Progress,
     /// Called with the number of entries that are done.
     pub(super) copied: &'a (dyn Fn(usize) + Sync),
@@ -163,6 +167,20 @@ impl Shared<'_> {
         let wrong = |error| Failure::Target(output.path.clone(), error);
         let mut from = sources.open(output)?;
         let mut to = target.map(|folder| create(folder, &output.path)).transpose().map_err(wrong)?;
+        let known = self.job.earlier.as_ref().and_then(|earlier| Some((earlier, earlier.file(output)?)));
+        if let Some((earlier, file)) = known {
+            let there = match &to {
+                Some(to) => earlier.clone_into(file, output, to).map_err(wrong)?,
+                None => true,
+            };
+            if there {
+                if let Some(to) = &to {
+                    finish(to, output).map_err(wrong)?;
+                }
+                self.bytes.fetch_add(output.size, Ordering::Relaxed);
+                return Ok(Entry::new(output, Some(file.sha256), file.meaning));
+            }
+        }
         let keep = meaning::applies(&output.path, output.size);
         let mut whole = Vec::new();
         let mut hash = Sha256::new();

@@ -4,7 +4,8 @@
 //! 1. Folders of dead publishers (`.staging-*` that nobody holds a lock on) are removed.
 //! 2. `{project}/.staging-{run}` is made beside the final folder and locked; the kernel lets go of the lock when its
 //!    process dies, whatever way.
-//! 3. Every output is copied into it and hashed in the same pass.
+//! 3. Every output is copied into it and hashed in the same pass; what is a file of an earlier commit is cloned from
+//!    there (`same`).
 //! 4. `manifest.json` is written, last.
 //! 5. The file system is told to put all of it on disk, once.
 //! 6. The folder is renamed to its name, which fails when that name exists: of two publishers one wins, and the other
@@ -25,6 +26,7 @@ use crate::outputs::manifest::Manifest;
 mod copy;
 mod publish;
 mod read;
+mod same;
 mod stage;
 pub(super) mod system;
 

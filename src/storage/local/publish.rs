@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use super::copy::{self, Failure, Job};
+use super::same::Earlier;
 use super::stage::{self, Stage};
 use super::{Local, Point, read, system};
 use crate::outputs::manifest::Manifest;
@@ -147,6 +148,7 @@ impl Step<'_> {
             roots: &self.publication.roots,
             outputs: &collection.outputs,
             target: stage.map(Stage::fd),
+            earlier: self.publication.same.as_ref().and_then(|same| Earlier::open(self.project, same)),
             progress: self.progress,
             copied: &copied,
         };

@@ -11,6 +11,7 @@ use crate::spec::{Pipeline, Spanned, Task};
 
 pub(crate) mod module;
 mod notebook;
+pub(super) mod outline;
 mod python;
 mod template;
 

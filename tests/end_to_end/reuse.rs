@@ -1,0 +1,183 @@
+//! Only what changed runs: tasks are taken over from the nearest published ancestor, and the result is the same.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::support::User;
+
+/// Four functions in a diamond, and a script that reads none of them.
+const PIPELINE: &str = "tasks:
+  - source: tasks.load
+    product: output/load.txt
+  - source: tasks.left
+    product: output/left.txt
+  - source: tasks.right
+    product: output/right.txt
+  - source: tasks.both
+    product: {text: output/both.txt, more: output/more.txt}
+";
+const TASKS: &str = "from pathlib import Path
+
+def read(path):
+    return Path(path).read_text()
+
+def load(product):
+    Path(str(product)).write_text('load 1\\n')
+
+def left(product, upstream):
+    Path(str(product)).write_text(read(upstream['load']) + 'left 1\\n')
+
+def right(product, upstream):
+    Path(str(product)).write_text(read(upstream['load']) + 'right 1\\n')
+
+def both(product, upstream):
+    text = read(upstream['left']) + read(upstream['right']) + 'both 1\\n'
+    Path(str(product['text'])).write_text(text)
+    Path(str(product['more'])).write_text(text.upper())
+";
+
+fn user() -> User {
+    User::with(&[("pipeline.yaml", PIPELINE), ("tasks.py", TASKS), ("README.md", "words\n")])
+}
+
+fn folder(user: &User, sha: &str) -> PathBuf {
+    user.published_folders().into_iter().find(|folder| folder.ends_with(sha)).expect("it is published")
+}
+
+fn manifest(user: &User, sha: &str) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(folder(user, sha).join("manifest.json")).unwrap()).unwrap()
+}
+
+/// Outcome, reason and commit of each task.
+fn tasks(user: &User, sha: &str) -> BTreeMap<String, (String, String, Option<String>)> {
+    let manifest = manifest(user, sha);
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let task = |task: &serde_json::Value| {
+        (text(&task["name"]), (text(&task["outcome"]), text(&task["reason"]), task["from"].as_str().map(str::to_owned)))
+    };
+    manifest["tasks"].as_array().unwrap().iter().map(task).collect()
+}
+
+fn reused(user: &User, sha: &str) -> Vec<String> {
+    tasks(user, sha).into_iter().filter(|(_, task)| task.0 == "reused").map(|(name, _)| name).collect()
+}
+
+fn products(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let output = std::fs::read_dir(folder.join("output")).unwrap();
+    let files = output.map(|entry| entry.unwrap().path());
+    let named =
+        |path: PathBuf| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap());
+    files.map(named).filter(|(name, _)| !name.starts_with('.')).collect()
+}
+
+#[test]
+fn a_new_commit_executes_what_changed_and_publishes_all() {
+    let user = user();
+    let first = user.git(&["rev-parse", "HEAD"]);
+    user.run(&[]).exits(0).hides("taken over");
+    user.write("README.md", "other words\n");
+    let second = user.commit("words");
+    user.run(&[]).exits(0).says("4 of 4 tasks taken over").says(&first[..10]);
+    assert_eq!(reused(&user, &second), ["both", "left", "load", "right"]);
+    assert_eq!(products(&folder(&user, &second)), products(&folder(&user, &first)));
+    user.write("tasks.py", &TASKS.replace("left 1", "left 2"));
+    let third = user.commit("left");
+    let said = user.run(&[]).exits(0).says("2 of 4 tasks taken over").says("`left` in `tasks.py` changed");
+    said.says("`left`, which it needs, is executed").says("nothing that matters to it changed since");
+    let told = tasks(&user, &third);
+    assert_eq!(told["load"].2.as_deref(), Some(second.as_str()), "{told:?}");
+    assert_eq!(told["left"], ("executed".to_owned(), "`left` in `tasks.py` changed".to_owned(), None));
+    let both = std::fs::read_to_string(folder(&user, &third).join("output/both.txt")).unwrap();
+    assert_eq!(both, "load 1\nleft 2\nload 1\nright 1\nboth 1\n");
+    user.say(&["verify", &third, "--storage", "local:artifacts", "--project", "my-repo"]).exits(0);
+    assert_eq!(user.containers(), [""; 0]);
+}
+
+#[test]
+fn copies_of_two_commits_are_two_files() {
+    use std::os::unix::fs::MetadataExt;
+    let user = user();
+    let first = user.git(&["rev-parse", "HEAD"]);
+    user.run(&[]).exits(0);
+    let second = user.commit("nothing changed");
+    user.run(&[]).exits(0).says("4 of 4 tasks taken over");
+    let of = |sha: &str| folder(&user, sha).join("output/load.txt");
+    let (one, two) = (std::fs::metadata(of(&first)).unwrap(), std::fs::metadata(of(&second)).unwrap());
+    assert_ne!(one.ino(), two.ino());
+    assert_eq!((one.modified().unwrap(), one.mode()), (two.modified().unwrap(), two.mode()));
+    std::fs::write(of(&second), "edited").unwrap();
+    assert_eq!(std::fs::read_to_string(of(&first)).unwrap(), "load 1\n");
+}
+
+#[test]
+fn damage_variables_and_wishes_execute_and_say_so() {
+    let user = user();
+    let first = user.git(&["rev-parse", "HEAD"]);
+    user.run(&[]).exits(0);
+    user.write("README.md", "more\n");
+    let second = user.commit("words");
+    user.run(&["--env", "LEVEL=2", "--on-conflict", "keep"]).exits(0).says("differs in its variables");
+    assert_eq!(reused(&user, &second), [""; 0]);
+    user.write("README.md", "and more\n");
+    let third = user.commit("words");
+    user.run(&["--no-reuse"]).exits(0).hides("taken over");
+    assert_eq!(reused(&user, &third), [""; 0]);
+    std::fs::write(folder(&user, &third).join("output/left.txt"), "damaged").unwrap();
+    user.write("README.md", "and more again\n");
+    let fourth = user.commit("words");
+    user.run(&[]).exits(0).says("2 of 4 tasks taken over").says("`output/left.txt` is damaged there");
+    assert_eq!(reused(&user, &fourth), ["load", "right"]);
+    assert_eq!(products(&folder(&user, &fourth)), products(&folder(&user, &first)));
+    user.write("README.md", "uncommitted\n");
+    user.run(&["--allow-dirty"]).exits(0).says("there are uncommitted changes");
+    user.git(&["checkout", "-q", "."]);
+    user.run(&["--on-conflict", "keep", "--", "--force"]).exits(0).says("`--force` is given to Ploomber");
+}
+
+#[test]
+fn a_file_that_no_task_declares_keeps_parts_from_being_taken() {
+    let left = TASKS.replace("'load 1\\n')", "'load 1\\n')\n    Path('hidden.txt').write_text('x')");
+    let user = User::with(&[("pipeline.yaml", PIPELINE), ("tasks.py", &left)]);
+    user.run(&[]).exits(0);
+    user.write("tasks.py", &left.replace("left 1", "left 2"));
+    let second = user.commit("left");
+    user.run(&[]).exits(0).says("every task is executed").says("`hidden.txt` was left or changed there");
+    assert_eq!(reused(&user, &second), [""; 0]);
+    // Where nothing is executed, nobody misses it.
+    let third = user.commit("nothing");
+    user.run(&[]).exits(0);
+    assert_eq!(reused(&user, &third).len(), 4);
+}
+
+/// Seeded edits; each commit is run with and without taking tasks over, and must come to the same.
+#[test]
+fn a_full_run_and_one_that_takes_tasks_over_come_to_the_same() {
+    let user = user();
+    user.run(&[]).exits(0);
+    let mut code = TASKS.to_owned();
+    let mut seed = 20_260_801_u64;
+    for round in 0..4 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let task = ["load", "left", "right", "both"][(seed >> 33) as usize % 4];
+        match (seed >> 40) % 4 {
+            0 => user.write("README.md", &format!("round {round}\n")),
+            1 => user.write("pipeline.yaml", &format!("# round {round}\n{PIPELINE}")),
+            _ => {
+                code = code.replace(
+                    &format!("'{task} {}", digit(&code, task)),
+                    &format!("'{task} {}", digit(&code, task) + 1),
+                );
+                user.write("tasks.py", &code);
+            }
+        }
+        let sha = user.commit("round");
+        user.run(&[]).exits(0);
+        user.run(&["--no-reuse"]).exits(0).says("identical content was there");
+        assert!(!reused(&user, &sha).is_empty() || task == "load", "round {round}");
+    }
+}
+
+fn digit(code: &str, task: &str) -> u32 {
+    let at = code.find(&format!("'{task} ")).unwrap() + task.len() + 2;
+    code[at..].chars().next().unwrap().to_digit(10).unwrap()
+}
