@@ -30,6 +30,7 @@ mod sources;
 mod store;
 mod sweep;
 mod uv;
+mod volume;
 
 pub use config::{Config, PLOOMBER_PIN, platform_of};
 pub use error::{EnvironmentError, Problem};
@@ -43,8 +44,10 @@ pub use store::{Request, Store};
 pub struct Prepared {
     /// Digest of the normalised inputs.
     pub key: Digest,
-    /// The prefix on the host.
+    /// The prefix on the host; for an engine that does not see it, only a description of it.
     pub host_prefix: PathBuf,
+    /// The volume that holds the prefix, for an engine that does not see this machine's files.
+    pub volume: Option<String>,
     /// The same prefix inside the container: the path it was built for.
     pub guest_prefix: String,
     /// A bash file on the host that activates it; mounted at `script::guest::ACTIVATE`.

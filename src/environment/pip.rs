@@ -12,8 +12,9 @@ use std::path::Path;
 
 use super::bench::{Bench, GUEST_ROOT};
 use super::builder::{Builder, Finished, Job};
-use super::{Config, EnvironmentError, Inputs, lock, network};
-use crate::engine::{GuestPath, HostPath, Mount};
+use super::volume::Far;
+use super::{Config, EnvironmentError, Inputs, lock, network, volume};
+use crate::engine::{Carried, GuestPath, HostPath, Mount};
 
 /// Where the uv program is inside a builder.
 const GUEST_UV: &str = "/opt/uv";
@@ -42,16 +43,20 @@ pub(super) async fn install(
 ) -> Result<String, EnvironmentError> {
     write_requests(bench, inputs)
         .map_err(|error| EnvironmentError::io(&bench.scratch, "writing requirements", error))?;
-    bench.hand_over(config.container_user)?;
     let mut network = network::network_env(config);
     network::for_uv(&mut network);
     let mut mounts = network.mounts;
-    mounts.push(mount(&bench.root, GUEST_ROOT, true));
-    if let Some(uv) = uv {
-        mounts.push(mount(uv, GUEST_UV, false));
+    mounts.extend(uv.map(|uv| mount(uv, GUEST_UV, false)));
+    let mut carried = Carried::default();
+    if let Some(far) = &bench.far {
+        far.send_requests(builder, bench).await?;
+        carried = far.carried(bench, std::mem::take(&mut mounts));
+    } else {
+        bench.hand_over(config.container_user)?;
+        mounts.push(mount(&bench.root, GUEST_ROOT, true));
     }
-    let job =
-        Job { mounts, env: network.env, secrets: network.secret_env, script: script(bench, inputs, uv.is_some()) };
+    let script = script(bench, inputs, uv.is_some());
+    let job = Job { mounts, carried, env: network.env, secrets: network.secret_env, script };
     // One line a package says nothing that the lock does not.
     let mut short = |line: String| {
         if !line.trim_start().starts_with("+ ") {
@@ -60,6 +65,9 @@ pub(super) async fn install(
     };
     let finished = builder.run(job, &mut short).await?;
     outcome(&finished, config)?;
+    if let Some(far) = &bench.far {
+        far.fetch(builder, bench).await?;
+    }
     let lock = bench.scratch.join("lock.txt");
     match std::fs::read_to_string(&lock) {
         Ok(text) => Ok(text),
@@ -76,7 +84,6 @@ pub(super) async fn post_link(
     config: &Config,
     progress: &mut (dyn FnMut(String) + Send),
 ) -> Result<(), EnvironmentError> {
-    bench.hand_over(config.container_user)?;
     let prefix = &bench.guest_prefix;
     let mut script = format!("export PREFIX={prefix} PATH=\"{prefix}/bin:$PATH\" HOME=/tmp\numask 022\ncd /tmp\n");
     for name in scripts {
@@ -86,8 +93,14 @@ pub(super) async fn post_link(
     }
     let network = network::network_env(config);
     let mut mounts = network.mounts;
-    mounts.push(mount(&bench.prefix, prefix, true));
-    let job = Job { mounts, env: network.env, secrets: network.secret_env, script };
+    let mut carried = Carried::default();
+    if let Some(far) = &bench.far {
+        carried = far.carried_prefix(bench, std::mem::take(&mut mounts));
+    } else {
+        bench.hand_over(config.container_user)?;
+        mounts.push(mount(&bench.prefix, prefix, true));
+    }
+    let job = Job { mounts, carried, env: network.env, secrets: network.secret_env, script };
     let finished = builder.run(job, progress).await?;
     if finished.exit.code == 0 {
         return Ok(());
@@ -150,9 +163,11 @@ fn script(bench: &Bench, inputs: &Inputs, with_uv: bool) -> String {
             1 => "1 requirement".to_owned(),
             count => format!("{count} requirements"),
         };
+        let near = || (format!("{GUEST_ROOT}/uv"), "hardlink");
+        let (cache, link) = bench.far.as_ref().map_or_else(near, Far::uv_cache);
         let _ = write!(
             script,
-            "export UV_CACHE_DIR={GUEST_ROOT}/uv UV_LINK_MODE=hardlink UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1\n\
+            "export UV_CACHE_DIR={cache} UV_LINK_MODE={link} UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1\n\
              echo 'pip: resolving {asked} and what they need'\n\
              {GUEST_UV} pip compile {flags} --generate-hashes --no-header --no-annotate{limits} -o lock.txt \
              request.in >/dev/null || exit {RESOLVE_FAILED}\n\
@@ -169,6 +184,9 @@ fn script(bench: &Bench, inputs: &Inputs, with_uv: bool) -> String {
         "echo 'pip: compiling Python files'\nfor lib in {prefix}/lib/python3.*; do\n  \
          {prefix}/bin/python -I -S -m compileall -q -j 0 -x '/(tests?|idle_test)/' \"$lib\" >/dev/null 2>&1 || true\ndone\n"
     );
+    if bench.far.is_some() {
+        script.push_str(&volume::describe(prefix, scratch));
+    }
     script
 }
 

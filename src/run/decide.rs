@@ -35,6 +35,8 @@ pub struct Decided {
     pub secrets: Vec<SecretSpec>,
     /// Where outputs go.
     pub location: Location,
+    /// Whether the pipeline asks git about its commit.
+    pub asks_git: bool,
     file: Environment,
 }
 
@@ -79,7 +81,8 @@ pub fn decide(
     let location = location(request, &project, checkout, host, &plan)?;
     let environment = raw_environment(&project.environment, project.pip);
     let (checkout, plan) = (Arc::clone(checkout), Arc::new(plan));
-    Ok(Decided { checkout, plan, script, environment, secrets, location, file: project.environment })
+    let asks_git = project.asks_git;
+    Ok(Decided { checkout, plan, script, environment, secrets, location, asks_git, file: project.environment })
 }
 
 impl Decided {

@@ -4,6 +4,7 @@
 
 pub mod cancel;
 pub mod card;
+mod carry;
 pub mod decide;
 mod declare;
 pub mod deliver;
@@ -13,6 +14,7 @@ pub mod execute;
 pub mod figures;
 pub mod finish;
 pub mod host;
+pub mod layers;
 pub mod pipeline;
 pub mod prepare;
 mod reproduce;

@@ -14,12 +14,14 @@ use super::decide::Decided;
 use super::ending::Ending;
 use super::event::{Outcome, Step};
 use super::host::{FALLBACK_IMAGE, Host, RUNNER_IMAGE};
+use super::layers::{self, Layered};
 use super::stop::Stop;
 use super::telling::Telling;
 use crate::engine::{Engine, EngineError, EngineInfo, Image, Swept};
 use crate::environment::{self, Config, Inputs, Store};
 use crate::id::RunId;
 use crate::outputs::{Baseline, Roots};
+use crate::repo::Snapshots;
 use crate::script::guest;
 use crate::store::Folder;
 
@@ -39,6 +41,8 @@ pub struct Prepared {
     pub roots: Arc<Roots>,
     /// What the snapshot held before the pipeline ran.
     pub baseline: Arc<Baseline>,
+    /// The kept snapshot that the run's folder lies over, where it was not copied.
+    pub layered: Option<Layered>,
 }
 
 /// Where a run happens.
@@ -99,9 +103,9 @@ pub(super) async fn prepare(
     let config = Config { container_user: user, ..config.clone() };
     let (environment, snapshot) =
         tokio::try_join!(async { ensure_environment(&engaged, inputs, &config, run, telling, cancel).await }, async {
-            lay_out(decided, folder, owner, telling).await
+            lay_out(decided, host, folder, &engaged, (user, owner), telling).await
         },)?;
-    let (roots, baseline) = snapshot;
+    let LaidOut { roots, baseline, layered } = snapshot;
     let words = if environment.reused { "environment reused" } else { "environment built" };
     telling.end(Step::Prepare, if environment.reused { Outcome::Reused } else { Outcome::Done }, words);
     let uv = environment::uv_program(&config);
@@ -113,6 +117,7 @@ pub(super) async fn prepare(
         user,
         roots,
         baseline: Arc::new(baseline),
+        layered,
     })
 }
 
@@ -158,14 +163,13 @@ async fn ensure_environment(
     cancel: &Cancel,
 ) -> Result<environment::Prepared, Stop> {
     let store = Store::open(&config.root)?;
+    let mut config = config.clone();
     if !store.is_seen_by(engaged.engine.as_ref(), &engaged.info, &engaged.image.id).await? {
-        let address = engaged.info.address.clone();
-        return Err(Stop::from(EngineError::NoSharedFiles { address }).help(
-            "use an engine on this machine: unset DOCKER_HOST, or set it to unix:///var/run/docker.sock".to_owned(),
-        ));
+        config.far = Some(far(engaged, &config)?);
+        telling.progress(Step::Prepare, "the engine does not see this machine's files: they are copied to and from it");
     }
-    let request =
-        environment::Request { inputs, config, engine: engaged.engine.as_ref(), image: &engaged.image.id, run };
+    let engine = engaged.engine.as_ref();
+    let request = environment::Request { inputs, config: &config, engine, image: &engaged.image.id, run };
     let token = CancellationToken::new();
     let _watch = watch(cancel.clone(), token.clone());
     let prepared = store.ensure(&request, &mut |line| telling.progress(Step::Prepare, line), &token).await?;
@@ -173,6 +177,27 @@ async fn ensure_environment(
         telling.progress(Step::Prepare, note.clone());
     }
     Ok(prepared)
+}
+
+/// The name of an engine that is served through volumes.
+fn far(Engaged { engine, info, .. }: &Engaged, config: &Config) -> Result<String, Stop> {
+    if engine.volumes().is_none() {
+        return Err(Stop::from(EngineError::NoSharedFiles { address: info.address.clone() }).help(
+            "use an engine on this machine: unset DOCKER_HOST, or set it to unix:///var/run/docker.sock".to_owned(),
+        ));
+    }
+    let theirs = environment::platform_of(&info.architecture);
+    if theirs != Some(&config.platform) {
+        let message = format!(
+            "the engine at {} runs {}, this machine {}",
+            info.address,
+            info.architecture,
+            std::env::consts::ARCH
+        );
+        return Err(Stop::new(Ending::EngineUnavailable, message)
+            .help("environments are linked for this machine's architecture: use an engine of the same".to_owned()));
+    }
+    Ok(if info.id.is_empty() { info.address.clone() } else { info.id.clone() })
 }
 
 /// Turns the first request to stop into the token that the environment listens to; ends with the guard.
@@ -183,27 +208,56 @@ fn watch(mut cancel: Cancel, token: CancellationToken) -> AbortOnDropHandle<()> 
     }))
 }
 
-/// Makes the run's folders and writes the snapshot, on a thread that may block.
+/// A snapshot that a pipeline can run in.
+struct LaidOut {
+    roots: Arc<Roots>,
+    baseline: Baseline,
+    layered: Option<Layered>,
+}
+
+/// Makes the run's folders and writes the snapshot, or lays the run's folder over a kept one; on threads that may block.
 async fn lay_out(
     decided: &Decided,
+    host: &Host,
     folder: &Folder,
-    owner: Option<(u32, u32)>,
+    engaged: &Engaged,
+    (user, owner): ((u32, u32), Option<(u32, u32)>),
     telling: &Telling,
-) -> Result<(Arc<Roots>, Baseline), Stop> {
-    let checkout = Arc::clone(&decided.checkout);
-    let folder = folder.clone();
-    let laid = tokio::task::spawn_blocking(move || -> Result<(Roots, Baseline, u64), Stop> {
+) -> Result<LaidOut, Stop> {
+    let (checkout, snapshots) = (Arc::clone(&decided.checkout), Snapshots::at(host.home.snapshots()));
+    let kept = blocking(move || Ok(checkout.kept(&snapshots, owner)?)).await?;
+    let (engine, place) = (engaged.engine.as_ref(), host.home.snapshots());
+    let over = kept.is_some() && layers::possible(engine, &engaged.info, &engaged.image.id, user, &place).await;
+    let (checkout, snapshots) = (Arc::clone(&decided.checkout), Snapshots::at(place));
+    let (folder, asks_git) = (folder.clone(), decided.asks_git);
+    let (laid, files) = blocking(move || {
         let work = make_folder(&folder.work(), owner)?;
         let output = make_folder(&folder.output(), owner)?;
         make_folder(&folder.home(), owner)?;
-        let exported = checkout.export(&work, owner)?;
-        let baseline = Baseline::scan(&work).map_err(|error| Stop::of(Ending::Internal, &error))?;
+        let (contents, layered) = match kept {
+            Some(kept) if over => {
+                make_folder(&folder.layers(), None)?;
+                (kept.contents().clone(), Some(Layered::over(kept, folder.layers())))
+            }
+            kept => (checkout.lay_out(kept, &snapshots, &work, owner)?, None),
+        };
+        if asks_git {
+            let files = layered.as_ref().map_or_else(|| folder.work(), |layered: &Layered| layered.lower.clone());
+            checkout.add_git(&folder.work(), &files, owner)?;
+        }
         let roots = Roots { work, output, guest_work: guest::WORK, guest_output: guest::OUTPUT };
-        Ok((roots, baseline, exported.files))
-    });
-    let (roots, baseline, files) = laid.await.map_err(|error| Stop::of(Ending::Internal, &error))??;
-    telling.progress(Step::Prepare, format!("snapshot: {files} files"));
-    Ok((Arc::new(roots), baseline))
+        let files = contents.exported.files;
+        let baseline = Baseline::of(contents.entries, contents.mtime_ns);
+        Ok((LaidOut { roots: Arc::new(roots), baseline, layered }, files))
+    })
+    .await?;
+    let how = if laid.layered.is_some() { " of a kept snapshot, not copied" } else { "" };
+    telling.progress(Step::Prepare, format!("snapshot: {files} files{how}"));
+    Ok(laid)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Stop> + Send + 'static) -> Result<T, Stop> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Stop::of(Ending::Internal, &error))?
 }
 
 fn make_folder(path: &Path, owner: Option<(u32, u32)>) -> Result<Dir, Stop> {

@@ -9,4 +9,5 @@ mod cancelling;
 mod failing;
 mod publishing;
 mod secrets;
+mod snapshots;
 mod support;
