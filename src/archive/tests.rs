@@ -1,6 +1,7 @@
 //! Streams as engines send them, and streams as nobody should.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use cap_std::ambient_authority;
@@ -135,14 +136,11 @@ fn extended_headers_name_size_and_time_what_follows() {
     let long = format!("w/{}", "n".repeat(200));
     let records =
         ["path=".to_owned() + &long, "mtime=1000000000.123456789".to_owned(), "SCHILY.xattr.user.x=y\n".to_owned()];
-    let records: String = records
-        .iter()
-        .map(|text| {
-            let length = text.len() + 2;
-            let digits = (length + length.to_string().len()).to_string().len();
-            format!("{} {text}\n", length + digits)
-        })
-        .collect();
+    let records = records.iter().fold(String::new(), |all, text| {
+        let length = text.len() + 2;
+        let digits = (length + length.to_string().len()).to_string().len();
+        all + &format!("{} {text}\n", length + digits)
+    });
     let gnu = [entry(b'L', "././@LongLink", "", format!("w/{}\0", "g".repeat(180)).as_bytes())];
     let entries = [
         entry(b'x', "pax", "", records.as_bytes()),
@@ -178,7 +176,6 @@ fn nothing_that_gives_rights_or_reaches_hardware_comes_out() {
     let names: Vec<String> = done.left_out.iter().map(ToString::to_string).collect();
     assert_eq!(names, ["null", "sda"]);
     assert!(!dir.path().join("null").exists() && !dir.path().join("sda").exists());
-    use std::os::unix::fs::FileTypeExt;
     assert!(dir.path().join("pipe").metadata().unwrap().file_type().is_fifo());
 }
 
@@ -250,7 +247,6 @@ fn folders_without_rights_are_filled_and_get_their_mode_in_the_end() {
 fn a_folder_that_is_packed_comes_out_as_it_was() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let name = std::ffi::OsStr::from_bytes(b"odd \n\xff");
-    use std::os::unix::ffi::OsStrExt;
     let deep = from.path().join("a".repeat(120)).join("b".repeat(120));
     std::fs::create_dir_all(&deep).unwrap();
     std::fs::write(deep.join(name), "deep").unwrap();

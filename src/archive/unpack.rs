@@ -416,7 +416,7 @@ impl Sparse {
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         for part in bytes.chunks(Self::HOLE) {
             if part.len() == Self::HOLE && part.iter().all(|byte| *byte == 0) {
-                self.file.seek(SeekFrom::Current(Self::HOLE as i64))?;
+                self.file.seek(SeekFrom::Start(self.end + part.len() as u64))?;
             } else {
                 self.file.write_all(part)?;
             }

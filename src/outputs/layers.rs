@@ -138,7 +138,6 @@ impl Layers<'_> {
             let next = rooted::child(&here, part)?;
             let last = i + 1 == parts.len();
             match self.one(&next)? {
-                None => return Ok(()),
                 Some(FileType::Symlink) => {
                     let folder = rooted::open_folder(self.upper, &here)?;
                     let target = rustix::fs::readlinkat(&folder, *part, Vec::new())?;
@@ -150,8 +149,8 @@ impl Layers<'_> {
                 }
                 Some(FileType::Directory) if last && depth == Depth::Whole => return self.whole(&next),
                 Some(FileType::Directory) => here = next,
-                // A file: it is there now, and nothing is below it.
-                Some(_) => return Ok(()),
+                // Nothing, or a file: that is there now, and nothing is below it.
+                _ => return Ok(()),
             }
         }
         Ok(())

@@ -141,7 +141,7 @@ impl Over<'_> {
 
 async fn complete(upper: PathBuf, lower: PathBuf, plan: &RunPlan) -> Result<(), EngineError> {
     let products = plan.tasks.iter().flat_map(|task| &task.products);
-    let products: Vec<RelPath> = products.filter_map(|product| product_path(product)).collect();
+    let products: Vec<RelPath> = products.filter_map(product_path).collect();
     let pipeline_dir = plan.pipeline_dir.clone();
     let shown = upper.display().to_string();
     let completing = tokio::task::spawn_blocking(move || {

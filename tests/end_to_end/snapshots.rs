@@ -28,7 +28,7 @@ fn a_pipeline_that_asks_git_gets_branch_and_commit_and_the_repository_is_not_pub
 /// More files than are exported as fast as they are copied.
 fn large() -> User {
     let pipeline = "tasks:\n  - source: tasks.first\n    product: flow/out/first.txt\n  - source: tasks.second\n    product: {data: data/kept.csv, link: result}\n";
-    let tasks = "import os, shutil\nfrom pathlib import Path\n\ndef first(product):\n    assert len(list(Path('many').iterdir())) == 600\n    Path(product).parent.mkdir(parents=True)\n    Path(product).write_text(Path('many/7').read_text())\n    Path('many/7').write_text('changed')\n    os.remove('many/8')\n    shutil.rmtree('replaced')\n    Path('replaced').mkdir()\n    Path('replaced/new.txt').write_text('new')\n\ndef second(product, upstream):\n    assert not Path('many/8').exists() and os.listdir('replaced') == ['new.txt']\n    os.symlink('data/kept.csv', product['link'])\n";
+    let tasks = "import os, shutil\nfrom pathlib import Path\n\ndef first(product):\n    assert len(list(Path('many').iterdir())) == 600\n    Path(product).parent.mkdir(parents=True, exist_ok=True)\n    Path(product).write_text(Path('many/7').read_text())\n    Path('many/7').write_text('changed')\n    os.remove('many/8')\n    shutil.rmtree('replaced')\n    Path('replaced').mkdir()\n    Path('replaced/new.txt').write_text('new')\n\ndef second(product, upstream):\n    assert Path(upstream['first']).exists()\n    assert not Path('many/8').exists() and os.listdir('replaced') == ['new.txt']\n    os.symlink('data/kept.csv', product['link'])\n";
     let user = User::with(&[
         ("pipeline.yaml", pipeline),
         ("tasks.py", tasks),
@@ -67,7 +67,7 @@ fn a_large_commit_runs_again_and_again_from_what_is_kept_and_gives_the_same() {
 #[test]
 fn a_large_commit_whose_run_fails_can_be_repeated_and_leaves_no_volume() {
     let user = large();
-    user.write("tasks.py", "def first(product):\n    raise ValueError(len(__import__('os').listdir('many')))\n\ndef second(product, upstream):\n    pass\n");
+    user.write("tasks.py", "def first(product):\n    raise ValueError(len(__import__('os').listdir('many')))\n\ndef second(product, upstream):\n    print(upstream['first'])\n");
     user.commit("broken");
     user.run(&[]).exits(4).says("600");
     assert_eq!(volumes(&user), Vec::<String>::new());

@@ -61,7 +61,7 @@ fn start() -> Result<Daemon, String> {
     let scratch =
         tempfile::Builder::new().prefix("soopervisor-far-").tempdir().map_err(|error| error.to_string())?.keep();
     let number = std::process::id() ^ u32::from(free_port());
-    let (bridge, subnet) = (format!("svt{:08x}", number), format!("10.{}.{}", 64 + number % 128, number / 128 % 256));
+    let (bridge, subnet) = (format!("svt{number:08x}"), format!("10.{}.{}", 64 + number % 128, number / 128 % 256));
     let port = free_port();
     let log = std::fs::File::create(scratch.join("log")).map_err(|error| error.to_string())?;
     let keeper = Command::new("sh")
