@@ -20,7 +20,6 @@ use soopervisor::outputs::Baseline;
 use soopervisor::repo::{self, Snapshots};
 use soopervisor::run::host::RUNNER_IMAGE;
 
-#[allow(clippy::allow_attributes, dead_code, reason = "shared with benchmarks that use all of it")]
 mod stage;
 use stage::say;
 
@@ -90,6 +89,10 @@ fn main() {
         }
     }
     say(&format!("{files} files of {FILE} bytes, {rounds} rounds, load {}\n", stage::load()));
+    tell(rows.into());
+}
+
+fn tell(rows: Vec<(&str, Vec<Duration>)>) {
     say("| way | median | least | most |\n|---|---|---|---|");
     for (name, mut times) in rows {
         times.sort();

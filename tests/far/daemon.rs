@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 /// with it. The daemon is the first process of its own process namespace, so that its death takes along all it started.
 const KEEPER: &str = r#"
 set -eu
+PATH=$PATH:/usr/sbin:/sbin
+export PATH
 scratch=$1 bridge=$2 subnet=$3 port=$4 hidden=$5
 ip link add "$bridge" type bridge
 ip addr add "$subnet.1/24" dev "$bridge"
@@ -22,7 +24,7 @@ unshare --mount --pid --fork --kill-child --mount-proc sh -c '
     for folder in "$5" /tmp /run/docker /run/containerd; do
         [ ! -d "$folder" ] || mount -t tmpfs tmpfs "$folder"
     done
-    export PATH=$PATH:/usr/sbin:/sbin TMPDIR=/mnt
+    export TMPDIR=/mnt
     exec dockerd --data-root /mnt/data --exec-root /mnt/exec --pidfile /mnt/pid --host "tcp://127.0.0.1:$4" \
         --bridge "$2" --iptables=false --ip-forward=false --ip-masq=false --userland-proxy=false --tls=false
 ' sh "$scratch" "$bridge" "$subnet" "$port" "$hidden" </dev/null &
@@ -40,6 +42,8 @@ pub(crate) struct Daemon {
     pub(crate) address: String,
     /// Our own address on its containers' network.
     pub(crate) gateway: String,
+    /// A folder of ours that goes when it goes.
+    pub(crate) cache: PathBuf,
     // Held, never read: its input ends with this program.
     _keeper: Child,
 }
@@ -54,8 +58,9 @@ pub(crate) fn daemon() -> &'static Daemon {
 }
 
 fn start() -> Result<Daemon, String> {
-    if !rustix::process::geteuid().is_root() {
-        return Err("only root can start one; run `sudo -E env PATH=\"$PATH\" cargo test --test far`".to_owned());
+    let root = rustix::process::geteuid().is_root();
+    if !root && !Command::new("sudo").args(["-n", "true"]).status().is_ok_and(|status| status.success()) {
+        return Err("only root can start one, and sudo asks for a password: `sudo -v` before the tests".to_owned());
     }
     // Kept: the keeper removes it.
     let scratch =
@@ -64,7 +69,9 @@ fn start() -> Result<Daemon, String> {
     let (bridge, subnet) = (format!("svt{number:08x}"), format!("10.{}.{}", 64 + number % 128, number / 128 % 256));
     let port = free_port();
     let log = std::fs::File::create(scratch.join("log")).map_err(|error| error.to_string())?;
-    let keeper = Command::new("sh")
+    let mut keeper = if root { Command::new("sh") } else { Command::new("sudo") };
+    let keeper = keeper
+        .args(if root { &[][..] } else { &["-n", "sh"] })
         .args(["-c", KEEPER, "keeper"])
         .arg(&scratch)
         .args([&bridge, &subnet, &port.to_string()])
@@ -74,7 +81,10 @@ fn start() -> Result<Daemon, String> {
         .stderr(log)
         .spawn()
         .map_err(|error| format!("sh cannot be started: {error}"))?;
-    let daemon = Daemon { address: format!("tcp://127.0.0.1:{port}"), gateway: format!("{subnet}.1"), _keeper: keeper };
+    let cache = scratch.join("cache");
+    std::fs::create_dir(&cache).map_err(|error| error.to_string())?;
+    let daemon =
+        Daemon { cache, address: format!("tcp://127.0.0.1:{port}"), gateway: format!("{subnet}.1"), _keeper: keeper };
     wait_for(&daemon.address, &scratch)?;
     load_image(&daemon.address)?;
     Ok(daemon)

@@ -1,6 +1,5 @@
 //! Whole runs of the real program on an engine that does not see our files.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use crate::daemon::{daemon, says};
@@ -36,7 +35,10 @@ impl Far {
         let mut command = self.user.run_command(more);
         command.env("DOCKER_HOST", &daemon().address).env_remove("DOCKER_CONTEXT").env_remove("DOCKER_TLS_VERIFY");
         // The first daemon's environments must not be found: this cache belongs to these tests.
-        command.env("XDG_CACHE_HOME", cache()).env("HTTPS_PROXY", self.proxy).env("NO_PROXY", "127.0.0.1,localhost");
+        command
+            .env("XDG_CACHE_HOME", &daemon().cache)
+            .env("HTTPS_PROXY", self.proxy)
+            .env("NO_PROXY", "127.0.0.1,localhost");
         command
     }
 
@@ -59,13 +61,6 @@ impl Far {
         let all = says(&["ps", "-a", "--format", "{{.Names}}"]) + &says(&["volume", "ls", "-q"]);
         all.lines().filter(|name| ids.iter().any(|id| name.contains(id))).map(str::to_owned).collect()
     }
-}
-
-/// One cache for this program, gone with it.
-fn cache() -> PathBuf {
-    static CACHE: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    let folder = || tempfile::Builder::new().prefix("soopervisor-far-cache-").tempdir().unwrap().keep();
-    CACHE.get_or_init(folder).clone()
 }
 
 #[test]

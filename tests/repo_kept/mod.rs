@@ -29,7 +29,7 @@ fn open_dir(path: &Path) -> Dir {
 fn names(root: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().into_string().unwrap());
-    names.filter(|name| !name.ends_with(".lock")).collect()
+    names.filter(|name| name.strip_suffix(".lock").is_none()).collect()
 }
 
 #[track_caller]
