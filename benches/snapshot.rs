@@ -50,6 +50,7 @@ fn main() {
         "exported",
         "exported and kept, then copied",
         "kept: copied",
+        "kept: found",
         "kept: overlay and container",
         "container alone",
         "baseline scanned",
@@ -74,16 +75,18 @@ fn main() {
             let kept = checkout.kept(&snapshots, None).expect("kept");
             checkout.lay_out(kept, &snapshots, &open(&to("second")), None).expect("copied");
         });
-        time(4, &mut || {
-            let kept = checkout.kept(&snapshots, None).expect("kept").expect("large enough");
+        let mut kept = None;
+        time(4, &mut || kept = checkout.kept(&snapshots, None).expect("kept"));
+        let kept = kept.expect("large enough");
+        time(5, &mut || {
             let overlay = Overlay { lower: kept.files(), upper: to("upper"), scratch: to("scratch") };
             drop((open(&overlay.upper), open(&overlay.scratch)));
             runtime.block_on(container(&docker, Some(overlay)));
         });
-        time(5, &mut || runtime.block_on(container(&docker, None)));
-        time(6, &mut || drop(Baseline::scan(&open(&to("second"))).expect("scanned")));
-        let contents = checkout.kept(&snapshots, None).expect("kept").expect("kept").contents().clone();
-        time(7, &mut || drop(Baseline::of(contents.entries.clone(), contents.mtime_ns)));
+        time(6, &mut || runtime.block_on(container(&docker, None)));
+        time(7, &mut || drop(Baseline::scan(&open(&to("second"))).expect("scanned")));
+        let contents = kept.contents().clone();
+        time(8, &mut || drop(Baseline::of(contents.entries.clone(), contents.mtime_ns)));
         for name in ["cp", "exported", "first", "second", "snapshots"] {
             std::fs::remove_dir_all(to(name)).expect("removed");
         }

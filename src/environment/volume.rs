@@ -15,10 +15,16 @@ use crate::archive::Load;
 use crate::engine::volume::{Hold, VolumeSpec};
 use crate::engine::{Carried, Engine, EngineError, GuestPath, Mount, VolumeMount, Volumes};
 
-/// What an environment's volume is kept as, before its id.
-const ENVIRONMENT: &str = "environment:";
+/// What an environment's volume is kept as, before its id. The store's mark is part of it: two users of one machine may
+/// share an engine, and none of them knows what the other needs.
+fn environment(mark: &str) -> String {
+    format!("environment:{mark}:")
+}
+
 /// What the volume of uv's cache is kept as.
-const CACHE: &str = "uv-cache";
+fn cache(mark: &str) -> String {
+    format!("uv-cache:{mark}")
+}
 
 /// The volumes in which one environment is built.
 #[derive(Debug)]
@@ -55,11 +61,12 @@ impl Far {
         shared: bool,
     ) -> Result<Self, EnvironmentError> {
         let volumes = of(builder.engine)?;
-        let cache = if shared { Some(format!("soopervisor-uv-{}", store.mark()?)) } else { None };
-        let far = Self { prefix: name(id), scratch: format!("soopervisor-build-{id}"), cache };
-        let kept = [(&far.prefix, Some(format!("{ENVIRONMENT}{id}"))), (&far.scratch, None)];
-        let cache = far.cache.iter().map(|cache| (cache, Some(CACHE.to_owned())));
-        for (name, kept) in kept.into_iter().chain(cache) {
+        let mark = store.mark()?;
+        let shared = shared.then(|| format!("soopervisor-uv-{mark}"));
+        let far = Self { prefix: name(id), scratch: format!("soopervisor-build-{id}"), cache: shared };
+        let kept = [(&far.prefix, Some(environment(&mark) + id)), (&far.scratch, None)];
+        let shared = far.cache.iter().map(|shared| (shared, Some(cache(&mark))));
+        for (name, kept) in kept.into_iter().chain(shared) {
             let spec = VolumeSpec { name: name.clone(), run: builder.run.clone(), kept, overlay: None };
             if let Err(error) = volumes.create(&spec).await {
                 far.leave(builder, false).await;
@@ -223,11 +230,11 @@ impl Store {
         progress: &mut (dyn FnMut(String) + Send),
     ) -> Result<(), EnvironmentError> {
         let volumes = of(engine)?;
-        let known = self.known_ids()?;
+        let (known, mark) = (self.known_ids()?, self.mark()?);
         let (mut environments, mut removed) = (0, 0);
         let kept = volumes.kept().await?;
         for volume in &kept {
-            let Some(id) = volume.kept.strip_prefix(ENVIRONMENT) else { continue };
+            let Some(id) = volume.kept.strip_prefix(&environment(&mark)) else { continue };
             if known.contains(id) || !volume.abandoned {
                 environments += 1;
             } else if let Err(error) = volumes.remove(&volume.name).await {
@@ -239,7 +246,7 @@ impl Store {
             }
         }
         if environments == 0 {
-            for volume in kept.iter().filter(|volume| volume.kept == CACHE && volume.abandoned) {
+            for volume in kept.iter().filter(|volume| volume.kept == cache(&mark) && volume.abandoned) {
                 // Whoever builds just now makes it anew.
                 let _ = volumes.remove(&volume.name).await;
             }

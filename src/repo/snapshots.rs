@@ -82,17 +82,23 @@ impl Snapshots {
             return Ok(given_up(&error));
         }
         let folder = self.root.join(&key);
-        if folder.exists() && read(&folder).is_none() {
-            // Somebody's hand was in it: nothing of ours leaves one without its listing.
-            self.remove(&key);
-        }
-        let lock = match self.lock(&key).and_then(|file| file.lock_shared().map(|()| file)) {
+        let using = || self.lock(&key).and_then(|file| file.lock_shared().map(|()| file));
+        let mut lock = match using() {
             Ok(lock) => lock,
             Err(error) => return Ok(given_up(&error)),
         };
         if let Some(contents) = read(&folder) {
             let _ = File::open(folder.join(LISTING)).and_then(|file| file.set_modified(SystemTime::now()));
             return Ok(Some(Snapshot { folder, contents: Arc::new(contents), _lock: lock }));
+        }
+        if folder.exists() {
+            // Somebody's hand was in it: nothing of ours leaves one without its listing.
+            drop(lock);
+            self.remove(&key);
+            lock = match using() {
+                Ok(lock) => lock,
+                Err(error) => return Ok(given_up(&error)),
+            };
         }
         let contents = match self.write(&folder, listing, owner) {
             Ok(contents) => contents,

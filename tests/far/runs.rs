@@ -1,14 +1,18 @@
 //! Whole runs of the real program on an engine that does not see our files.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::daemon::{daemon, says};
 use crate::proxy;
 
+#[path = "../environment/channel.rs"]
+mod channel;
 #[path = "../end_to_end/support.rs"]
 #[expect(dead_code, reason = "written for another program, which uses all of it")]
 mod support;
 
+use channel::Package;
 use support::{Said, User, eventually, signal};
 
 const PIPELINE: &str = "tasks:\n  - source: tasks.first\n    product: output/first.txt\n  - source: tasks.second\n    product: products/second.txt\n";
@@ -125,31 +129,56 @@ fn ctrl_c_and_kill_nine_leave_nothing_there() {
     assert_eq!(far.left_there(), Vec::<String>::new());
 }
 
-#[test]
-fn an_environment_whose_volume_was_removed_is_built_anew() {
-    let far = Far::tiny();
-    // An environment of its own: the others are used by tests beside this one.
-    far.user.write("environment.yml", &format!("{}variables: {{MINE: alone}}\n", support::ENVIRONMENT));
-    far.user.commit("own environment");
-    let before = volumes_of_environments();
-    far.run(&["-v"]).exits(0).says("building the environment");
-    let made: Vec<String> = volumes_of_environments().into_iter().filter(|name| !before.contains(name)).collect();
-    assert_eq!(
-        made.iter().filter(|name| says(&["volume", "inspect", name]).contains("environment:")).count(),
-        made.len()
+/// Packages that are shell scripts, so that only volumes take time.
+fn quick_channel(folder: &Path) -> String {
+    let python =
+        [("bin/python", "#!/bin/sh\n"), ("lib/python3.11/os.py", ""), ("etc/conda/activate.d/a.sh", "export ON=1\n")];
+    let ploomber = "#!/bin/sh\n[ \"$ON\" = 1 ] || exit 8\ncat \"$SOOPERVISOR_CONSTRAINTS\" >/dev/null || exit 9\n\
+                    mkdir -p output products && echo one >output/first.txt && echo two >products/second.txt\n";
+    let package = |name, version, depends, files| Package { name, version, depends, files };
+    channel::write(
+        folder,
+        &[
+            package("python", "3.11.7", &[], &python),
+            package("pip", "24.0", &["python"], &[("bin/pip", "#!/bin/sh\n")]),
+            package("ploomber", "0.23.3", &["python"], &[("bin/ploomber", ploomber)]),
+        ],
     );
-    for name in made {
-        // Other tests' builds may be among them; those are in use, or built again.
-        let _ = crate::daemon::docker(&daemon().address, &["volume", "rm", &name]).status();
-    }
-    far.run(&["-v", "--on-conflict", "keep"]).exits(0).says("building the environment");
-    far.run(&["--on-conflict", "keep"]).exits(0).says("environment reused");
+    format!("conda-forge={}", folder.display())
 }
 
-fn volumes_of_environments() -> Vec<String> {
-    says(&["volume", "ls", "-q"])
-        .lines()
-        .filter(|name| name.starts_with("soopervisor-env-"))
-        .map(str::to_owned)
-        .collect()
+#[test]
+fn an_environment_whose_volume_was_removed_is_built_anew_and_one_that_nobody_used_for_a_month_goes() {
+    let far = Far::tiny();
+    let folder = tempfile::tempdir().unwrap();
+    let mirrors = quick_channel(&folder.path().join("channel"));
+    std::fs::write(folder.path().join("uv"), "never run").unwrap();
+    let run = |variables: &str| {
+        let environment = "channels: [conda-forge]\ndependencies: [python=3.11, pip, ploomber]\nvariables: ";
+        far.user.write("environment.yml", &format!("{environment}{variables}\n"));
+        far.user.commit("environment");
+        let mut command = far.command(&["-v", "--on-conflict", "new-run"]);
+        // A store of its own: what it holds is what this test made.
+        command.env("SOOPERVISOR_HOME", folder.path().join("home")).env("SOOPERVISOR_CONDA_MIRRORS", &mirrors);
+        command.env("SOOPERVISOR_UV", folder.path().join("uv"));
+        Said::from(command.output().unwrap())
+    };
+    run("{A: b}").exits(0).says("building the environment");
+    run("{A: b}").exits(0).says("environment reused");
+    let store = folder.path().join("home/cache/env");
+    let prefixes =
+        std::fs::read_dir(store.join("e")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let id = prefixes.into_iter().find(|name| !name.ends_with("activate.sh")).unwrap();
+    let volume = format!("soopervisor-env-{id}");
+    says(&["volume", "rm", &volume]);
+    run("{A: b}").exits(0).says("building the environment");
+
+    let key = std::fs::read_dir(store.join("keys")).unwrap().next().unwrap().unwrap().path();
+    let entry: serde_json::Value = serde_json::from_slice(&std::fs::read(&key).unwrap()).unwrap();
+    let old = entry["volume"].as_str().unwrap().to_owned();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(31 * 24);
+    std::fs::File::options().append(true).open(&key).unwrap().set_modified(long_ago).unwrap();
+    run("{C: d}").exits(0).says("unused for 31 days").says("removed 1 volumes");
+    let there = says(&["volume", "ls", "-q"]);
+    assert!(!there.contains(&old), "{there}");
 }
