@@ -185,7 +185,7 @@ fn may_be_inert(path: &RelPath) -> bool {
     let stem = name.split('.').next().unwrap_or_default();
     let ending = ending(path);
     WORDS_FOR_PEOPLE.contains(&ending.as_str())
-        || (NAMES_FOR_PEOPLE.iter().any(|known| stem == *known) && matches!(ending.as_str(), "" | "txt" | "cff"))
+        || (NAMES_FOR_PEOPLE.contains(&stem) && matches!(ending.as_str(), "" | "txt" | "cff"))
         || SETTINGS_FOR_OTHERS.contains(&name.as_str())
         || of_others(path).is_some()
         || (ending == "py" && (stem.starts_with("test_") || stem.ends_with("_test") || stem == "conftest"))
