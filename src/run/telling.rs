@@ -115,6 +115,11 @@ impl Telling {
         self.with(|inner| inner.masker = masker.clone());
     }
 
+    /// A text without secrets.
+    pub fn masked(&self, text: &str) -> String {
+        self.with(|inner| inner.masker.text(text))
+    }
+
     /// Tells one event.
     pub fn tell(&self, event: &RunEvent) {
         self.with(|inner| inner.tell(event));

@@ -180,7 +180,7 @@ async fn installs_ploomber_and_runs_it_from_a_read_only_prefix() {
     for name in ["NO_PROXY", "no_proxy"] {
         real.config.host_env.remove(name);
     }
-    let rebuilt = real.ensure(&inputs, &real.docker).await.unwrap();
+    let rebuilt = real.ensure(&inputs, real.docker.as_ref()).await.unwrap();
     assert!(!rebuilt.reused && rebuilt.lock == lock && rebuilt.changes.is_empty());
     let (code, out) = real.bash(&rebuilt, "ploomber --version").await;
     assert!(code == 0 && out.contains("0.23.3"), "{out}");
