@@ -182,6 +182,36 @@ fn an_empty_home_has_no_runs_and_says_what_to_do() {
 }
 
 #[test]
+fn an_empty_home_has_no_environments_and_nothing_to_prune() {
+    let place = Place::new();
+    let list = place.run(&["env", "list"]);
+    assert_eq!((code(&list), stdout(&list).as_str()), (0, ""));
+    assert!(stderr(&list).contains("no environments"));
+    let json: serde_json::Value = serde_json::from_str(&stdout(&place.run(&["env", "list", "--json"]))).unwrap();
+    let expected = serde_json::json!({"schema": 1, "environments": [], "total_bytes": 0, "unused_cache_bytes": 0});
+    assert_eq!(json, expected);
+    let prune = place.run(&["env", "prune", "--all"]);
+    assert!(code(&prune) == 0 && stdout(&prune).contains("nothing to remove"), "{}", stderr(&prune));
+    for words in [&["env"][..], &["env", "why"], &["env", "why", "cafe0123"], &["env", "why", "no folder"]] {
+        assert_eq!(code(&place.run(words)), 2, "{words:?}");
+    }
+    for words in [["--older-than", "soon"], ["--keep-size", "0"], ["--all", "--older-than=1d"]] {
+        assert_eq!(code(&place.run(&[&["env", "prune"][..], &words].concat())), 2, "{words:?}");
+    }
+    assert!(!place.path().join("home").exists(), "looking must not make folders");
+}
+
+#[test]
+fn every_thing_to_do_with_environments_explains_itself() {
+    let place = Place::new();
+    for verb in ["list", "prune", "why"] {
+        let help = place.run(&["env", verb, "--help"]);
+        assert_eq!((code(&help), stderr(&help).as_str()), (0, ""), "{verb}");
+        insta::assert_snapshot!(format!("envhelp-{verb}"), stdout(&help));
+    }
+}
+
+#[test]
 fn without_any_home_the_way_out_is_said() {
     let place = Place::new();
     let output = place.command(&["runs"]).env_remove("SOOPERVISOR_HOME").output().unwrap();

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::parse;
@@ -129,13 +128,13 @@ pub struct Pipeline {
     #[arg(long, value_name = "NAME[=env:VAR|=file:PATH]")]
     pub secret: Vec<String>,
     /// Run uncommitted changes too; published as COMMIT-dirty-TREE
-    #[arg(long, env = "SOOPERVISOR_ALLOW_DIRTY", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "SOOPERVISOR_ALLOW_DIRTY", hide_env_values = true, value_parser = parse::switch)]
     pub allow_dirty: bool,
     /// Keep stdout and stderr apart instead of in order
-    #[arg(long, env = "SOOPERVISOR_SPLIT_STREAMS", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "SOOPERVISOR_SPLIT_STREAMS", hide_env_values = true, value_parser = parse::switch)]
     pub split_streams: bool,
     /// Execute every task, also those that nothing changed for since an earlier commit
-    #[arg(long, env = "SOOPERVISOR_NO_REUSE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "SOOPERVISOR_NO_REUSE", hide_env_values = true, value_parser = parse::switch)]
     pub no_reuse: bool,
     /// Arguments for `ploomber build`
     #[arg(last = true, value_name = "PLOOMBER ARGS")]
@@ -190,7 +189,7 @@ pub struct Run {
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,
     /// Keep the folder in which the pipeline ran
-    #[arg(long, env = "SOOPERVISOR_KEEP_WORK", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "SOOPERVISOR_KEEP_WORK", hide_env_values = true, value_parser = parse::switch)]
     #[arg(help_heading = "Output")]
     pub keep_work: bool,
 }

@@ -1,15 +1,14 @@
 //! One run from the command line: a runtime, signals that ask and then kill, and the reporter as the listener.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use tokio::signal::unix::{SignalKind, signal};
-
+use super::desk;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::report::Reporter;
 use crate::run::cancel::{self, CancelReason, Canceller};
 use crate::run::request::RunRequest;
-use crate::run::telling::Listener;
+use crate::run::telling::Telling;
 use crate::run::{self, Host};
 
 /// Runs the request to its end and leaves the reporter finished.
@@ -21,40 +20,55 @@ pub(super) fn run(request: &RunRequest, host: &Host, reporter: Box<dyn Reporter>
         .enable_all()
         .build()
         .map_err(|error| Failure::of(Exit::Internal, &error))?;
-    let reporter = Arc::new(Mutex::new(reporter));
-    let listener: Listener = {
-        let reporter = Arc::clone(&reporter);
-        Box::new(move |event| reporter.lock().unwrap_or_else(PoisonError::into_inner).event(event))
-    };
+    let (desk, listener) = desk::open(reporter);
+    let (canceller, cancel) = cancel::pair();
+    let telling = Telling::new(listener).behind(desk.backlog());
     let finished = runtime.block_on(async {
-        let (canceller, cancel) = cancel::pair();
-        let listening = tokio::spawn(listen(canceller));
-        let finished = run::run(request, host, listener, &cancel).await;
-        listening.abort();
-        finished
+        let listening = tokio::spawn(listen(canceller.clone()));
+        let finished = run::run(request, host, telling, &cancel).await;
+        (finished, listening)
     });
+    let (finished, listening) = finished;
+    // Signals are heard until the reader has everything: the last lines may be what it waits with.
+    desk.close(&cancel);
+    listening.abort();
     // A thread that still writes a snapshot after a failure must not hold up the exit.
     runtime.shutdown_background();
-    reporter.lock().unwrap_or_else(PoisonError::into_inner).finish();
     let finished = finished?;
     Ok(Exit::from_code(finished.ending.exit_code()))
 }
 
 /// The first signal asks the run to stop, the second kills it; further ones change nothing: the end is on its way.
+/// Who started us with a signal ignored (`nohup`) wants it ignored.
 async fn listen(canceller: Canceller) {
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let Ok([mut interrupt, mut terminate, mut hangup]) = each(kinds.map(signal)) else { return };
+    let ignored = ignored();
+    let heard = |kind: SignalKind| {
+        let bit = 1_u64 << (kind.as_raw_value() - 1);
+        (ignored & bit == 0).then(|| signal(kind).ok()).flatten()
+    };
+    let mut interrupt = heard(SignalKind::interrupt());
+    let mut terminate = heard(SignalKind::terminate());
+    let mut hangup = heard(SignalKind::hangup());
     loop {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+            () = next(&mut interrupt) => {}
+            () = next(&mut terminate) => {}
+            () = next(&mut hangup) => {}
         }
         canceller.request(CancelReason::Signal);
     }
 }
 
-fn each<T, E>(results: [Result<T, E>; 3]) -> Result<[T; 3], E> {
-    let [a, b, c] = results;
-    Ok([a?, b?, c?])
+async fn next(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// The signals that this process was started to ignore, a bit each.
+fn ignored() -> u64 {
+    let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or(0)
 }

@@ -8,6 +8,7 @@ use clap::{CommandFactory, FromArgMatches};
 pub mod args;
 mod bare;
 mod console;
+mod desk;
 mod doctor;
 mod documents;
 mod drive;

@@ -17,6 +17,15 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     amount::parse_size(text).map_err(|error| error.to_string())
 }
 
+/// A switch as variables set it; an empty variable is as good as none.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "" | "0" | "false" | "no" | "off" => Ok(false),
+        "1" | "true" | "yes" | "on" => Ok(true),
+        _ => Err("write `true` or `false`".to_owned()),
+    }
+}
+
 /// A number of processors, fractions allowed.
 pub(super) fn cpus(text: &str) -> Result<f64, String> {
     amount::parse_cpus(text).map_err(|error| error.to_string())

@@ -18,6 +18,7 @@ mod output;
 mod pace;
 mod plain;
 mod terminal;
+mod tty;
 
 pub use crate::run::figures::{bytes, duration};
 pub use clean::Cleaner;

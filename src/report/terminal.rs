@@ -11,6 +11,7 @@ use super::ending::{Paint, Tally, card, mark, word};
 use super::lines::one_line;
 use super::output::OutputLines;
 use super::plain::draw_findings;
+use super::tty::Tty;
 use super::{Out, Reporter, Style, Verbosity};
 use crate::diag::Diagnostic;
 use crate::run::event::RunEvent;
@@ -38,7 +39,8 @@ impl Terminal {
     /// Draws on this process's stderr.
     pub fn stderr(style: Style) -> Self {
         let out = Out::new(Box::new(std::io::stderr()));
-        Self { ticks: true, ..Self::new(out, ProgressDrawTarget::stderr(), style) }
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(Tty::default()), 20);
+        Self { ticks: true, ..Self::new(out, target, style) }
     }
 
     /// Writes what scrolls to `out` and draws the view on `target`, which must be the same terminal.

@@ -19,7 +19,7 @@ enum Look {
     Dynamic,
     /// A committed table.
     Data,
-    /// Everything in the folder of tables.
+    /// Everything in the repository.
     Listing,
     /// README.md.
     Readme,
@@ -166,7 +166,7 @@ impl Model {
                 Look::Helper => "import help0\n".to_owned(),
                 Look::Dynamic => "import importlib\nimportlib.import_module('help' + '0')\n".to_owned(),
                 Look::Data => "open('data/d.csv')\n".to_owned(),
-                Look::Listing => "from pathlib import Path\nlist(Path('data').glob('*'))\n".to_owned(),
+                Look::Listing => "from pathlib import Path\nlist(Path('.').rglob('*'))\n".to_owned(),
                 Look::Readme => "open('README.md')\n".to_owned(),
                 Look::Behind(to) => format!("open('output/p{to}.{}')\n", self.kind(*to)),
                 Look::Import(to) => format!("from scripts import t{to}\n"),
@@ -194,7 +194,11 @@ impl Model {
             all += &match look {
                 Look::Helper | Look::Dynamic => format!("H={}", self.helper),
                 Look::Data => format!("D={}", self.data),
-                Look::Listing => format!("L={}{}", self.data, self.more_data),
+                Look::Listing => {
+                    let mut all = BTreeMap::new();
+                    files(&self.tree(), &RelPath::root(), &mut all);
+                    format!("{all:?}")
+                }
                 Look::Readme => format!("R={}", self.readme),
                 Look::Behind(to) => format!("B({})", self.makes(*to)),
                 Look::Import(to) | Look::Call(to) => match self.task(*to) {
@@ -226,9 +230,9 @@ fn looks(at: usize, function: bool) -> impl Strategy<Value = Vec<Look>> {
         1 => Just(Look::Listing),
         1 => Just(Look::Readme),
         2 => other,
-        1 => own,
+        4 => own,
     ];
-    prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(one, 1..3)]
+    prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(one, 1..3)]
 }
 
 fn task(name: usize) -> impl Strategy<Value = TaskModel> {

@@ -10,6 +10,7 @@ use super::figures;
 use super::stop::Stop;
 use super::telling::Telling;
 use crate::diag::Diagnostic;
+use crate::id::RelPath;
 use crate::outputs::{self, Baseline, Bounds, Collection, MissingReason, Roots, Wanted};
 use crate::plan::RunPlan;
 use crate::storage::{Done, Progress, Publication, PublishOutcome, Storage};
@@ -37,7 +38,15 @@ pub async fn collect(
         };
         outputs::collect(&roots, &wanted)
     });
-    let found = looking.await.map_err(|error| Stop::of(Ending::Internal, &error))??;
+    let mut found = looking.await.map_err(|error| Stop::of(Ending::Internal, &error))??;
+    // What is published keeps its name; a name that is only mentioned need not give a secret away.
+    for refused in &mut found.refused {
+        let shown = refused.path.as_str().map(|name| (telling.masked(name), name));
+        let hidden = shown.filter(|(masked, name)| masked != name);
+        if let Some(path) = hidden.and_then(|(masked, _)| RelPath::normalise(&masked).ok()) {
+            refused.path = path;
+        }
+    }
     tell_oddities(&found, telling);
     match missing(&found) {
         Some(stop) if !partial => return Err(stop),

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use super::cancel::Cancel;
 use super::carry::Carrying;
@@ -96,7 +99,8 @@ pub async fn run_script(
         Pipeline::new(setting.masker, log, &options).map_err(|error| Stop::of(Ending::of_io(&error), &error))?;
     let (runtime, listener) = (tokio::runtime::Handle::current(), telling.clone());
     let seen = Seen { planned: setting.prepared.takeover.planned(), ..Seen::default() };
-    let showing = tokio::task::spawn_blocking(move || runtime.block_on(show(feed, listener, seen)));
+    let (ended, over) = tokio::sync::watch::channel(false);
+    let showing = tokio::task::spawn_blocking(move || runtime.block_on(show(feed, listener, seen, over)));
     let ticking = tokio::spawn(sink.clone().tick_until_finished());
     let exec = ExecSpec { script: decided.script.clone(), secrets: secrets(setting), nonce };
     let watch = Watch { timeout: plan.limits.timeout, idle_timeout: plan.limits.idle_timeout, ..Watch::default() };
@@ -115,6 +119,7 @@ pub async fn run_script(
     };
     let summary = sink.finish().await;
     ticking.abort();
+    ended.send_replace(true);
     let seen = showing.await.map_err(|error| Stop::of(Ending::Internal, &error))?;
     if let Some(error) = summary.as_ref().and_then(|summary| summary.log_error.as_ref()) {
         telling.progress(Step::Execute, format!("the log on disk is not whole: {error}"));
@@ -136,8 +141,13 @@ struct Seen {
     planned: Planned,
 }
 
-/// Hands everything on to the listener, on a thread of its own: a slow one holds up nobody but itself.
-async fn show(mut feed: Feed<Happened>, telling: Telling, mut seen: Seen) -> Seen {
+/// How long a reader may take nothing once the script has ended, before the rest of its output is left to the log.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Hands everything on to the listener, on a thread of its own: a slow one holds up nobody but itself, and one that has
+/// stopped reading does not hold up the run's end.
+async fn show(mut feed: Feed<Happened>, telling: Telling, mut seen: Seen, mut over: watch::Receiver<bool>) -> Seen {
+    let mut shown = true;
     loop {
         let entry = match feed.next().await {
             Ok(Some(entry)) => entry,
@@ -148,14 +158,35 @@ async fn show(mut feed: Feed<Happened>, telling: Telling, mut seen: Seen) -> See
             }
         };
         let event = match entry {
+            Entry::Output { .. } if !shown => continue,
             Entry::Output { stream, bytes } => RunEvent::Output { stream, bytes },
             Entry::Event(happened) => match seen.take(happened) {
                 Some(event) => event,
                 None => continue,
             },
         };
+        if shown && !reader_follows(&telling, &mut over).await {
+            shown = false;
+            telling.progress(Step::Execute, "nobody reads any more: the rest of the output is in the log only");
+            continue;
+        }
         telling.tell(&event);
     }
+}
+
+/// Waits until what was told is written, but for a little; `false` when the script is over and the reader stands still.
+async fn reader_follows(telling: &Telling, over: &mut watch::Receiver<bool>) -> bool {
+    let (mut taken, mut since) = (telling.backlog().taken(), Instant::now());
+    while !telling.backlog().has_room() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let now = telling.backlog().taken();
+        if now != taken || !*over.borrow() {
+            (taken, since) = (now, Instant::now());
+        } else if since.elapsed() > PATIENCE {
+            return false;
+        }
+    }
+    true
 }
 
 impl Seen {

@@ -22,7 +22,7 @@ use super::pipeline::{Ran, Setting, run_script};
 use super::prepare::{Approach, Place, Prepared, Wanted, approach, prepare};
 use super::request::RunRequest;
 use super::stop::Stop;
-use super::telling::{Listener, Telling};
+use super::telling::Telling;
 use crate::diag::Diagnostic;
 use crate::environment::{Config, Inputs, Network, network_env};
 use crate::logs::Masker;
@@ -37,8 +37,7 @@ use crate::store::{LiveRun, Record, Runs};
 ///
 /// # Errors
 /// When there is no commit to run, or no place to record it.
-pub async fn run(request: &RunRequest, host: &Host, listener: Listener, cancel: &Cancel) -> Result<Finished, Stop> {
-    let telling = Telling::new(listener);
+pub async fn run(request: &RunRequest, host: &Host, telling: Telling, cancel: &Cancel) -> Result<Finished, Stop> {
     let since = Instant::now();
     let approach = approach(host);
     let checkout = Arc::new(open(request, host).await?);

@@ -117,6 +117,9 @@ impl From<OutputsError> for Stop {
 
 impl From<StorageError> for Stop {
     fn from(error: StorageError) -> Self {
+        if matches!(error, StorageError::Cancelled) {
+            return Self::of(Ending::Cancelled, &error);
+        }
         // Where the storage is full, it is the storage that failed.
         Self { ending: Ending::StorageFailed, ..Self::of(Ending::StorageFailed, &error) }.help(error.help())
     }

@@ -1,6 +1,7 @@
 //! Telling what happens: every event of a run goes through here, masked and in order; step times are kept for the
 //! record.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,39 @@ use crate::logs::mask::Masker;
 
 /// Where events go. Shared by the parts of a run; calls are short and never block on a terminal for long.
 pub type Listener = Box<dyn FnMut(&RunEvent) + Send>;
+
+/// Output that was told and not yet written. It stays small: who makes output waits while there is much of it.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    waiting: AtomicUsize,
+    taken: AtomicUsize,
+}
+
+impl Backlog {
+    /// Bytes that may wait.
+    const ROOM: usize = 4 << 20;
+
+    /// More waits.
+    pub fn put(&self, bytes: usize) {
+        self.waiting.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Some of it was written, or another event was.
+    pub fn take(&self, bytes: usize) {
+        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        self.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often something was taken: stands still where the reader does.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Whether more may be told.
+    pub fn has_room(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) < Self::ROOM
+    }
+}
 
 /// How long a step took and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -29,6 +63,7 @@ pub struct StepTime {
 #[derive(Clone)]
 pub struct Telling {
     inner: Arc<Mutex<Inner>>,
+    backlog: Arc<Backlog>,
 }
 
 struct Inner {
@@ -55,7 +90,19 @@ impl Telling {
                 open: Vec::new(),
                 times: Vec::new(),
             })),
+            backlog: Arc::default(),
         }
+    }
+
+    /// With a listener that only queues what it is told.
+    #[must_use]
+    pub fn behind(self, backlog: Arc<Backlog>) -> Self {
+        Self { backlog, ..self }
+    }
+
+    /// What waits to be written.
+    pub fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
@@ -66,6 +113,11 @@ impl Telling {
     /// From now on every text that is told is masked; output brings its own mask.
     pub fn mask_with(&self, masker: &Masker) {
         self.with(|inner| inner.masker = masker.clone());
+    }
+
+    /// A text without secrets.
+    pub fn masked(&self, text: &str) -> String {
+        self.with(|inner| inner.masker.text(text))
     }
 
     /// Tells one event.

@@ -218,6 +218,9 @@ impl StorageError {
         Some(match self {
             Self::NoLocation => "name one: `--storage local:DIR`".to_owned(),
             Self::NotBuilt(_) => "publish to a folder with `--storage local:DIR` and copy it from there".to_owned(),
+            Self::UnknownBackend { near: Some(near), name } if near == name => {
+                format!("a folder of that name is written `./{name}` or `local:{name}`")
+            }
             Self::UnknownBackend { near: Some(near), name } => {
                 format!("did you mean `{near}`? a folder of that name is written `./{name}` or `local:{name}`")
             }

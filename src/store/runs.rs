@@ -115,7 +115,10 @@ impl Runs {
         let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         let mut ids: Vec<RunId> =
             folders.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok())).collect();
-        ids.sort_unstable_by(|a, b| b.cmp(a));
+        // An id tells the second; within it, the folders themselves tell who came first.
+        let second = |id: &RunId| id.as_str().get(..15).unwrap_or_default().to_owned();
+        let made = |id: &RunId| fs_err::metadata(self.root.join(id.as_str())).and_then(|folder| folder.created()).ok();
+        ids.sort_by_cached_key(|id| std::cmp::Reverse((second(id), made(id), id.clone())));
         Ok(ids)
     }
 

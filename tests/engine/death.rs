@@ -6,11 +6,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use soopervisor::engine::docker::Docker;
-use soopervisor::engine::{Engine as _, EngineError};
+use soopervisor::engine::{Engine as _, EngineError, Errand, Purpose};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
-use crate::kit::{Heard, close, docker, docker_says, exists, gone, image, in_time, script, spec};
+use crate::kit::{Heard, close, docker, docker_says, exists, gone, image, in_time, mount, open_folder, script, spec};
 
 /// Tells the copy of this test program that it is to hold a session; the value is the script.
 const HOLD: &str = "SOOPERVISOR_TEST_HOLD";
@@ -256,4 +256,44 @@ async fn a_daemon_that_stays_away_is_gone() {
     let closed = session.close().await;
     docker_says(&["rm", "-f", &name]);
     assert!(closed.is_err(), "a container that could not be removed must not pass as removed");
+}
+
+fn errand(words: &[&str], lasts: Duration) -> Errand {
+    let mut spec = spec();
+    spec.purpose = Purpose::Errand;
+    Errand { spec, command: words.iter().map(|word| (*word).to_owned()).collect(), lasts }
+}
+
+#[tokio::test]
+async fn an_errand_goes_on_without_us_hardened_and_of_low_priority_until_its_time_is_over() {
+    let docker = docker().await;
+    let folder = open_folder();
+    let mut lasting = errand(&["sleep", "1000"], Duration::from_mins(5));
+    lasting.spec.mounts.push(mount(folder.path(), "/shown", false));
+    let lasting = docker.send(&lasting).await.unwrap();
+    let over = docker.send(&errand(&["sleep", "1000"], Duration::ZERO)).await.unwrap();
+    let format = "{{.HostConfig.CpuShares}} {{.HostConfig.CapDrop}} {{.HostConfig.NetworkMode}} {{.Config.User}} \
+                  {{index .Config.Labels \"soopervisor.pid\"}}|{{.HostConfig.AutoRemove}} {{.Config.OpenStdin}}";
+    let said = docker_says(&["inspect", "-f", format, &lasting]);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let swept = docker.sweep().await.unwrap();
+    let shown = docker.shown().await.unwrap();
+    let still = exists(&lasting);
+    docker_says(&["rm", "-f", &lasting]);
+    assert_eq!(said, "64 [ALL] none 10001:10001 <no value>|true false\n");
+    assert!(swept.iter().any(|swept| swept.name == over) && !exists(&over), "{swept:?}");
+    assert!(still, "its time is not over");
+    assert!(shown.iter().any(|path| path == folder.path()), "{shown:?}");
+}
+
+#[tokio::test]
+async fn an_errand_removes_itself_when_it_ends_and_one_that_cannot_start_stays_nowhere() {
+    let docker = docker().await;
+    for program in ["true", "/no/such/program"] {
+        let name = docker.send(&errand(&[program], Duration::from_mins(5))).await.unwrap();
+        gone(&name).await;
+    }
+    let mut elsewhere = errand(&["true"], Duration::from_mins(5));
+    elsewhere.spec.image = "soopervisor-no-such-image".to_owned();
+    assert!(matches!(docker.send(&elsewhere).await, Err(EngineError::Refused { .. })));
 }

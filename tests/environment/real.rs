@@ -143,7 +143,7 @@ fn channel() -> PathBuf {
 #[tokio::test(flavor = "multi_thread")]
 async fn installs_ploomber_and_runs_it_from_a_read_only_prefix() {
     let store = tempfile::tempdir().unwrap();
-    let real = Real::new(store.path()).await;
+    let mut real = Real::new(store.path()).await;
     let inputs = real.inputs(&["python=3.11", "pip"], &["ploomber==0.23.3"], &[("GREETING", "it's $HOME")]);
     let built = real.ensure(&inputs, real.docker.as_ref()).await.unwrap();
     assert!(!built.reused);
@@ -171,6 +171,22 @@ async fn installs_ploomber_and_runs_it_from_a_read_only_prefix() {
     let again = real.ensure(&inputs, &Untouchable).await.unwrap();
     assert!(again.reused && again.host_prefix == built.host_prefix);
     assert!(start.elapsed() < Duration::from_millis(300), "{:?}", start.elapsed());
+
+    let lock = built.lock.clone();
+    drop((built, again));
+    assert_eq!(Store::open(store.path()).unwrap().retire(Duration::ZERO).unwrap().len(), 1);
+    // No index and no channel answer any more: what is in the caches is enough.
+    real.config.mirrors.insert("conda-forge".to_owned(), vec!["/nowhere/at/all".to_owned()]);
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+        real.config.host_env.insert(name.to_owned(), "http://127.0.0.1:9".to_owned());
+    }
+    for name in ["NO_PROXY", "no_proxy"] {
+        real.config.host_env.remove(name);
+    }
+    let rebuilt = real.ensure(&inputs, real.docker.as_ref()).await.unwrap();
+    assert!(!rebuilt.reused && rebuilt.lock == lock && rebuilt.changes.is_empty());
+    let (code, out) = real.bash(&rebuilt, "ploomber --version").await;
+    assert!(code == 0 && out.contains("0.23.3"), "{out}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

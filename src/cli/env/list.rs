@@ -112,14 +112,14 @@ fn table(listing: &Listing, users: &[User], now: SystemTime) -> String {
         text += cells.collect::<Vec<_>>().join("  ").trim_end();
         text.push('\n');
     }
+    let unused = match listing.unused_cache_bytes {
+        0 => "nothing in the caches is unused".to_owned(),
+        count => format!("{} in the caches are unused: soopervisor env prune", bytes(count)),
+    };
+    let total = bytes(listing.total_bytes);
     // Writing to a string does not fail.
-    let _ = writeln!(
-        text,
-        "\n{} on disk, shared files counted once; OWN is what is free without that one. {} of the caches {}",
-        bytes(listing.total_bytes),
-        bytes(listing.unused_cache_bytes),
-        if listing.unused_cache_bytes == 0 { "are unused" } else { "are unused: soopervisor env prune" },
-    );
+    let _ =
+        writeln!(text, "\n{total} on disk, shared files counted once; OWN is what is free without that one; {unused}");
     text
 }
 

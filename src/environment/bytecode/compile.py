@@ -51,9 +51,11 @@ def deliver(folder, names):
 def main(folder):
     os.umask(0o022)
     os.nice(19)
-    # Held until this and all children are gone: how others see that somebody is at work.
-    lock = open(os.path.join(folder, "lock"), "w")
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    # Held until this and all children are gone: how others see that somebody is at work. It gets its name once it is
+    # held, so that nobody sees it without. Others try it for an instant: that is waited for.
+    lock = open(os.path.join(folder, "new-lock"), "w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    os.rename(os.path.join(folder, "new-lock"), os.path.join(folder, "lock"))
     with open(os.path.join(folder, "list.json")) as file:
         job = json.load(file)
     signal.alarm(job["seconds"])

@@ -88,7 +88,7 @@ impl State {
 
 /// While a prefix is built: links what is on the shelf. No environment fails for it, except for a full disk.
 pub(super) fn link_known(store: &Path, bench: &Bench, id: &str) -> Result<(), EnvironmentError> {
-    match settle(store, &bench.prefix, id, false) {
+    match settle(store, &bench.prefix, id, Errands::default()) {
         Err(error) if error.kind() == io::ErrorKind::StorageFull => {
             Err(EnvironmentError::io(&bench.prefix, "linking bytecode", error))
         }
@@ -100,8 +100,17 @@ pub(super) fn link_known(store: &Path, bench: &Bench, id: &str) -> Result<(), En
     }
 }
 
-/// Links what can be linked and notes what is missing; returns it. `in_vain` says that an errand has ended since.
-fn settle(store: &Path, prefix: &Path, id: &str, in_vain: bool) -> io::Result<(State, Vec<Group>)> {
+/// What is known of errands for a prefix.
+#[derive(Debug, Clone, Copy, Default)]
+struct Errands {
+    /// One is at work.
+    working: bool,
+    /// One has ended since the last look.
+    ended: bool,
+}
+
+/// Links what can be linked and notes what is missing; returns it.
+fn settle(store: &Path, prefix: &Path, id: &str, errands: Errands) -> io::Result<(State, Vec<Group>)> {
     let mut state = State { missing: 0, ..State::of(prefix).unwrap_or_default() };
     let Some(python) = Python::of(prefix) else {
         state.note(prefix)?;
@@ -118,11 +127,11 @@ fn settle(store: &Path, prefix: &Path, id: &str, in_vain: bool) -> io::Result<(S
             open.push(group);
         }
     }
-    if state.missing < FEW && open.iter().all(Group::is_own) {
+    if !errands.working && state.missing < FEW && open.iter().all(Group::is_own) {
         state.missing = 0;
         open.clear();
     }
-    state.vain = if state.linked > before { 0 } else { state.vain + u32::from(in_vain) };
+    state.vain = if state.linked > before { 0 } else { state.vain + u32::from(errands.ended) };
     state.note(prefix)?;
     Ok((state, open))
 }
@@ -206,7 +215,8 @@ impl Chore {
         for job in alive.iter().chain(&dead) {
             job.take_in(store)?;
         }
-        let (state, open) = settle(store, prefix, id, !dead.is_empty())?;
+        let errands = Errands { working: !alive.is_empty(), ended: !dead.is_empty() };
+        let (state, open) = settle(store, prefix, id, errands)?;
         dead.iter().for_each(Job::remove);
         if open.is_empty() {
             return Ok(Next::Nothing);

@@ -105,6 +105,7 @@ const KEYS: [&str; 21] = [
 
 /// Reads a soopervisor.yaml; an empty file is the same as none.
 pub fn read(document: &Node, source: &Arc<SourceText>) -> (Settings, Vec<Diagnostic>) {
+    let source = &without_values(document, source);
     let mut fields = Fields::new(source, "settings/value");
     let mut settings = Settings::default();
     if fields.mapping(document, "soopervisor.yaml", &KEYS) {
@@ -133,6 +134,37 @@ pub fn read(document: &Node, source: &Arc<SourceText>) -> (Settings, Vec<Diagnos
         legacy(&mut fields, document, &mut settings);
     }
     (settings, fields.problems)
+}
+
+/// The text with stars in place of what may be a secret's value: a finding shows the lines around it.
+fn without_values(document: &Node, source: &Arc<SourceText>) -> Arc<SourceText> {
+    let items = document.get("secrets").and_then(Node::as_seq).unwrap_or_default();
+    let mut spans = Vec::new();
+    for item in items {
+        match item.as_map() {
+            None => spans.extend(item.as_str().filter(|text| !variable_name(text)).map(|_| item.span)),
+            Some(pairs) => spans.extend(pairs.iter().filter_map(|(key, value)| {
+                let reference = match key.as_str() {
+                    Some("file") => true,
+                    Some("name" | "env") => value.as_str().is_some_and(variable_name),
+                    _ => false,
+                };
+                (!reference).then_some(value.span)
+            })),
+        }
+    }
+    if spans.is_empty() {
+        return Arc::clone(source);
+    }
+    let mut text = source.text.clone().into_bytes();
+    for byte in spans.iter().flat_map(|span| span.start..span.start + span.len) {
+        if let Some(byte) = text.get_mut(byte).filter(|byte| **byte != b'\n') {
+            *byte = b'*';
+        }
+    }
+    // Whole values were replaced, so no character was cut.
+    let text = String::from_utf8_lossy(&text).into_owned();
+    Arc::new(SourceText { name: source.name.clone(), text })
 }
 
 fn choice(fields: &mut Fields<'_>, node: &Node, key: &str, known: &[&'static str]) -> Option<Spanned<String>> {

@@ -102,7 +102,21 @@ fn encoded(value: &[u8], found: &mut BTreeSet<Vec<u8>>) {
     }
     found.insert(hex::encode(value).into_bytes());
     found.insert(hex::encode_upper(value).into_bytes());
-    found.extend(quote::percent(value));
+    for separator in [" ", ":", "-", "\\x"] {
+        for digits in [hex::encode(value), hex::encode_upper(value)] {
+            found.insert(spaced(&digits, separator));
+        }
+    }
+    let once = quote::percent(value);
+    // A link inside a link.
+    found.extend(once.iter().filter(|form| form.contains(&b'%')).flat_map(|form| quote::percent(form)));
+    found.extend(once);
+}
+
+/// `53 33`, `53:33`, `\x53\x33`: as dumps and literals write bytes.
+fn spaced(digits: &str, separator: &str) -> Vec<u8> {
+    let pairs: Vec<&str> = (0..digits.len() / 2).map(|at| &digits[at * 2..at * 2 + 2]).collect();
+    pairs.join(separator).into_bytes()
 }
 
 /// Quoted and escaped forms, without those that would still hold a newline.
@@ -170,6 +184,23 @@ mod tests {
             assert!(has(value, form), "{form}");
         }
         assert!(has(value, &hex::encode(value)) && has(value, &hex::encode_upper(value)));
+    }
+
+    #[test]
+    fn encoders_that_think_of_html_dumps_and_encodings_of_encodings_are_patterns() {
+        for (value, form) in [
+            ("pass&word\"quote1", "pass\\u0026word\\\"quote1"),
+            ("sv=1&sig=<x>abc", "sv=1\\u0026sig=\\u003cx\\u003eabc"),
+            ("pässwörd-geheim1", "p\\xe4ssw\\xf6rd-geheim1"),
+            ("pässwörd-geheim1", "p&#228;ssw&#246;rd-geheim1"),
+            ("it's-a\\secret1", "it\\\\\\'s-a\\\\\\\\secret1"),
+            ("a+b/c=dsecret", "a%252Bb%252Fc%253Ddsecret"),
+            ("S3cret", "53 33 63 72 65 74"),
+            ("S3cret", "53:33:63:72:65:74"),
+            ("S3cret", "53\\x33\\x63\\x72\\x65\\x74"),
+        ] {
+            assert!(has(value.as_bytes(), form), "{form}");
+        }
     }
 
     #[test]

@@ -8,10 +8,16 @@ use std::fmt::Write as _;
 pub(super) fn all(text: &str) -> Vec<String> {
     let json = json(text);
     let ascii = ascii_json(&json);
-    let mut forms = vec![json.replace('/', "\\/"), self::json(&json), ascii, json];
+    let mut forms = vec![json.replace('/', "\\/"), self::json(&json), self::json(&ascii), ascii];
+    forms.extend(safe_json(&json));
+    forms.push(json);
     forms.extend(shell(text));
-    forms.extend(python(text));
+    let python = python(text);
+    forms.extend(python.iter().flat_map(|once| self::python(once)));
+    forms.extend(python.iter().map(|once| ascii_python(once)));
+    forms.extend(python);
     forms.extend(markup(text));
+    forms.push(numbered(text));
     forms
 }
 
@@ -32,6 +38,42 @@ fn ascii_json(json: &str) -> String {
         for unit in c.encode_utf16(&mut [0; 2]) {
             // Writing into a string cannot fail.
             let _ = write!(out, "\\u{unit:04x}");
+        }
+    }
+    out
+}
+
+/// As encoders write it that think of HTML: Go's, Jinja's and Django's with all three letters, PHP's with the quote too.
+fn safe_json(json: &str) -> [String; 3] {
+    let safe = |json: &str| json.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e");
+    let once = safe(json);
+    [safe(&ascii_json(json)), once.replace('\'', "\\u0027"), once]
+}
+
+/// `ascii()` of what `repr` wrote, and `backslashreplace`.
+fn ascii_python(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        let number = u32::from(c);
+        // Writing into a string cannot fail.
+        let _ = match number {
+            0..0x80 => write!(out, "{c}"),
+            0x80..0x100 => write!(out, "\\x{number:02x}"),
+            0x100..0x1_0000 => write!(out, "\\u{number:04x}"),
+            _ => write!(out, "\\U{number:08x}"),
+        };
+    }
+    out
+}
+
+/// `xmlcharrefreplace`: letters beyond ASCII as numbers.
+fn numbered(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        if c.is_ascii() {
+            out.push(c);
+        } else {
+            let _ = write!(out, "&#{};", u32::from(c));
         }
     }
     out

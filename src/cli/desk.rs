@@ -1,0 +1,85 @@
+//! Between a run and who reads of it: events wait in a queue, and a thread of its own writes them. A reader that takes
+//! nothing holds up neither the run nor its end.
+
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::report::Reporter;
+use crate::run::cancel::Cancel;
+use crate::run::event::RunEvent;
+use crate::run::telling::{Backlog, Listener};
+
+/// How often somebody who waits for the reader looks whether that was given up.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The writing thread and what it has to do.
+pub(super) struct Desk {
+    backlog: Arc<Backlog>,
+    done: Arc<(Mutex<bool>, Condvar)>,
+    writer: JoinHandle<()>,
+}
+
+/// Starts to write; the listener is to be told, and dropped at the end.
+pub(super) fn open(reporter: Box<dyn Reporter>) -> (Desk, Listener) {
+    let (sender, events) = channel::<RunEvent>();
+    let (backlog, done) = (Arc::new(Backlog::default()), Arc::new((Mutex::new(false), Condvar::new())));
+    let (taken, over) = (Arc::clone(&backlog), Arc::clone(&done));
+    let writer = std::thread::spawn(move || {
+        let mut reporter = reporter;
+        for event in events {
+            let size = size(&event);
+            reporter.event(&event);
+            taken.take(size);
+        }
+        reporter.finish();
+        *lock(&over.0) = true;
+        over.1.notify_all();
+    });
+    let listener = listener(sender, Arc::clone(&backlog));
+    (Desk { backlog, done, writer }, listener)
+}
+
+fn listener(sender: Sender<RunEvent>, backlog: Arc<Backlog>) -> Listener {
+    Box::new(move |event| {
+        backlog.put(size(event));
+        // The writer is gone only where it panicked: then there is nobody to tell.
+        let _ = sender.send(event.clone());
+    })
+}
+
+/// Bytes that wait; everything but output is small.
+fn size(event: &RunEvent) -> usize {
+    match event {
+        RunEvent::Output { bytes, .. } => bytes.as_bytes().len(),
+        _ => 0,
+    }
+}
+
+fn lock(done: &Mutex<bool>) -> MutexGuard<'_, bool> {
+    done.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Desk {
+    /// What waits to be written, for those who make more of it.
+    pub(super) fn backlog(&self) -> Arc<Backlog> {
+        Arc::clone(&self.backlog)
+    }
+
+    /// Waits until all is written. Whoever asked the run to stop does not wait for a reader that takes nothing.
+    pub(super) fn close(self, cancel: &Cancel) {
+        let (mutex, changed) = &*self.done;
+        let mut done = lock(mutex);
+        let (mut seen, mut idle) = (self.backlog.taken(), Duration::ZERO);
+        while !*done && !self.writer.is_finished() {
+            done = changed.wait_timeout(done, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            let now = self.backlog.taken();
+            idle = if now == seen { idle + LOOK } else { Duration::ZERO };
+            seen = now;
+            if cancel.requested().is_some() && idle > Duration::from_secs(2) {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The terminal that the live view is drawn on: it may go away while we draw, and that is no reason to stop.
+//!
+//! Nothing is read from it. After the first write that fails nothing is written any more.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indicatif::TermLike;
+
+/// Columns where the terminal does not tell.
+const COLUMNS: u16 = 80;
+
+/// This process's stderr.
+#[derive(Debug, Default)]
+pub(super) struct Tty {
+    gone: AtomicBool,
+}
+
+impl Tty {
+    fn send(&self, text: &str) {
+        if self.gone.load(Ordering::Relaxed) {
+            return;
+        }
+        if io::stderr().lock().write_all(text.as_bytes()).is_err() {
+            self.gone.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn go(&self, steps: usize, letter: char) -> io::Result<()> {
+        if steps > 0 {
+            self.send(&format!("\x1b[{steps}{letter}"));
+        }
+        Ok(())
+    }
+}
+
+impl TermLike for Tty {
+    fn width(&self) -> u16 {
+        let size = rustix::termios::tcgetwinsize(io::stderr());
+        size.ok().map(|size| size.ws_col).filter(|columns| *columns > 0).unwrap_or(COLUMNS)
+    }
+
+    fn height(&self) -> u16 {
+        rustix::termios::tcgetwinsize(io::stderr()).ok().map(|size| size.ws_row).filter(|rows| *rows > 0).unwrap_or(24)
+    }
+
+    fn move_cursor_up(&self, lines: usize) -> io::Result<()> {
+        self.go(lines, 'A')
+    }
+
+    fn move_cursor_down(&self, lines: usize) -> io::Result<()> {
+        self.go(lines, 'B')
+    }
+
+    fn move_cursor_right(&self, columns: usize) -> io::Result<()> {
+        self.go(columns, 'C')
+    }
+
+    fn move_cursor_left(&self, columns: usize) -> io::Result<()> {
+        self.go(columns, 'D')
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.send(&format!("{text}\n"));
+        Ok(())
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.send(text);
+        Ok(())
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.send("\r\x1b[2K");
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        // stderr holds nothing back.
+        Ok(())
+    }
+}
