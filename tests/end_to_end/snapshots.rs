@@ -85,3 +85,45 @@ fn volumes(user: &User) -> Vec<String> {
         std::fs::read_dir(user.runs()).unwrap().map(|run| run.unwrap().file_name().into_string().unwrap()).collect();
     all.lines().filter(|name| runs.iter().any(|run| name.contains(run))).map(str::to_owned).collect()
 }
+
+#[test]
+fn over_a_large_commit_tasks_are_taken_over_and_the_commits_own_files_are_no_strays() {
+    let pipeline = "tasks:\n  - source: tasks.first\n    product: output/first.txt\n  - source: tasks.second\n    product: output/second.txt\n";
+    let tasks = "from pathlib import Path\n\ndef first(product):\n    Path(str(product)).write_text('one')\n\ndef second(product, upstream):\n    Path(str(product)).write_text(Path(str(upstream['first'])).read_text() + ' two')\n";
+    let user = User::with(&[("pipeline.yaml", pipeline), ("tasks.py", tasks)]);
+    for n in 0..600 {
+        user.write(&format!("docs/many/{n}.md"), &format!("{n}\n"));
+    }
+    user.commit("many");
+    user.run(&["-v"]).exits(0).says("snapshot: 60");
+    user.write("docs/many/7.md", "other words\n");
+    let second = user.commit("words");
+    user.run(&["-v"]).exits(0).says("2 of 2 tasks taken over");
+    let folder = user.published_folders().into_iter().find(|folder| folder.ends_with(&second)).unwrap();
+    assert_eq!(std::fs::read_to_string(folder.join("output/second.txt")).unwrap(), "one two");
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest["reuse"]["strays"].as_array().map_or(0, Vec::len), 0, "{}", manifest["reuse"]);
+
+    // What lies in the commit itself stands in the way, also where it only shows through.
+    user.write("output/first.txt", "of the commit");
+    user.git(&["add", "-f", "output/first.txt"]);
+    user.commit("a product in the commit");
+    user.run(&["-v"]).exits(0).hides("2 of 2 tasks taken over");
+    assert_eq!(volumes(&user), Vec::<String>::new());
+}
+
+#[test]
+fn what_asks_git_is_never_taken_over_from_another_commit() {
+    let pipeline =
+        "tasks:\n  - source: tasks.first\n    product: output/first.txt\n    params:\n      at: '{{git_hash}}'\n";
+    let tasks = "from pathlib import Path\n\ndef first(product, at):\n    Path(str(product)).write_text(at)\n";
+    let user = User::with(&[("pipeline.yaml", pipeline), ("tasks.py", tasks), ("README.md", "words\n")]);
+    user.run(&[]).exits(0);
+    user.write("README.md", "other words\n");
+    let second = user.commit("words");
+    user.run(&[]).exits(0).says("every task is executed").says("git_hash");
+    let folder = user.published_folders().into_iter().find(|folder| folder.ends_with(&second)).unwrap();
+    let at = std::fs::read_to_string(folder.join("output/first.txt")).unwrap();
+    assert!(second.starts_with(&at), "{at}");
+}
