@@ -102,7 +102,8 @@ impl Store {
     }
 
     pub(super) fn projects_file(&self, key: &str) -> PathBuf {
-        self.root.join("projects").join(key)
+        // An engine that has it in a volume is named after `@`.
+        self.root.join("projects").join(key.split('@').next().unwrap_or(key))
     }
 
     pub(super) fn census(&self) -> Result<Census, EnvironmentError> {

@@ -41,7 +41,7 @@ impl Store {
     pub fn judge(&self, inputs: &Inputs, config: &Config) -> Result<Verdict, EnvironmentError> {
         let (key, wanted) = (inputs.key(config).to_string(), inputs.material(config));
         let existing = self.documents()?;
-        let exists = existing.iter().any(|(found, _)| *found == key);
+        let exists = existing.iter().any(|(found, _)| found.split('@').next() == Some(&key));
         let compared = existing.into_iter().filter(|_| !exists).map(|(key, document)| {
             let found = differences(&wanted, &document["inputs"]);
             (key, found)

@@ -88,6 +88,18 @@ fn a_pipeline_runs_where_nothing_of_ours_is_seen_and_the_second_run_starts_at_on
 }
 
 #[test]
+fn tasks_are_taken_over_there_as_well() {
+    let pipeline = "tasks:\n  - source: tasks.first\n    product: output/first.txt\n";
+    let tasks = "from pathlib import Path\n\ndef first(product):\n    Path(str(product)).write_text('one')\n";
+    let far = Far::with(&[("pipeline.yaml", pipeline), ("tasks.py", tasks), ("README.md", "words\n")]);
+    far.run(&["--project", "taken"]).exits(0);
+    far.user.write("README.md", "other words\n");
+    far.user.commit("second");
+    far.run(&["--project", "taken"]).exits(0).says("1 of 1 task taken over");
+    assert_eq!(far.left_there(), Vec::<String>::new());
+}
+
+#[test]
 fn a_pipeline_that_fails_leaves_its_files_here_and_nothing_there() {
     let tasks = "def first(product):\n    open('half.txt', 'w').write('half')\n    raise ValueError('no luck')\n";
     let far =
