@@ -20,7 +20,7 @@ fn main() {
     for (packages, lines) in [(3, 6), (60, 40), (400, 150)] {
         let text = file(packages, lines);
         let what = format!("key, {packages} packages and {lines} `pip:` lines");
-        row(&what, || drop(store.find(&inputs(&text, &config).key(&config))));
+        row(&what, || drop(store.find(&inputs(&text, &config).key(&config), &config)));
     }
 }
 

@@ -12,6 +12,8 @@
 begin test
 need_rust
 need_tools
+# For the second engine of tests/far.
+has ip || [ -x /usr/sbin/ip ] || install_packages iproute2
 need_engine
 need_image
 build debug

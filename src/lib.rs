@@ -4,6 +4,7 @@
 //! never those below (`tests/tidy.rs` holds the exact table, `ARCHITECTURE.md` explains it).
 
 // words
+pub mod archive;
 pub mod diag;
 pub mod id;
 pub mod secret;

@@ -93,7 +93,7 @@ impl Earlier {
         let all: BTreeMap<&str, &[Piece]> =
             offer.tasks.iter().map(|(name, pieces)| (name.as_str(), pieces.as_slice())).collect();
         let (project, folder) = (project(), folder());
-        let source = Source { storage: &self.storage, project: &project, folder: &folder };
+        let source = Source { storage: &self.storage, project: &project, folder: &folder, beneath: None };
         restore(source, &all, &into.roots(), None, &|| false).await.expect("restored")
     }
 }
@@ -224,7 +224,7 @@ fn what_a_run_leaves_besides_its_outputs_is_noticed() {
         let (tasks, rules, root) = (tasks(), OutputRules::default(), RelPath::root());
         let found = collected(&run, &tasks, &rules);
         let wanted = wanted(&tasks, &rules, &baseline, &root);
-        traces(&run.roots(), &wanted, &found, &open, &[path("a.py")].into(), installs).expect("traces")
+        traces(&run.roots(), &wanted, &found, &open, &[path("a.py")].into(), installs, &|_| false).expect("traces")
     };
     let later = |name: &str, seconds: u64| {
         let at = run.product(name, "x");

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::archive::ArchiveError;
+
 /// Why the engine could not do it.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -45,10 +47,19 @@ pub enum EngineError {
         /// The engine's words.
         reason: String,
     },
-    /// The daemon does not see our files.
-    #[error("the container engine at {address} does not see this machine's files")]
+    /// The daemon does not see our files, and has no volumes to put copies into.
+    #[error("the container engine at {address} does not see this machine's files and offers no volumes")]
     NoSharedFiles {
         /// The address.
         address: String,
+    },
+    /// Files could not be copied to or from it.
+    #[error("could not {action} the container engine")]
+    Carry {
+        /// `copy files to`, `copy files from`.
+        action: &'static str,
+        /// Why.
+        #[source]
+        source: ArchiveError,
     },
 }

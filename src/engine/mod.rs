@@ -17,8 +17,10 @@ mod error;
 pub mod fake;
 mod frame;
 mod owner;
+pub mod volume;
 
 pub use error::EngineError;
+pub use volume::{Carried, VolumeMount, Volumes};
 
 /// A path on the engine's host, as we see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +67,8 @@ pub struct SessionSpec {
     pub user: (u32, u32),
     /// What is shown inside.
     pub mounts: Vec<Mount>,
+    /// What an engine that does not see our files gets in the place of mounts.
+    pub carried: Carried,
     /// Variables that are no secrets.
     pub env: BTreeMap<String, String>,
     /// Where the script starts.
@@ -165,7 +169,7 @@ pub struct Image {
 /// Something an earlier, dead process left and the sweep removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Swept {
-    /// The container's name.
+    /// The container's name, or the volume's.
     pub name: String,
     /// The run it belonged to.
     pub run: String,
@@ -190,6 +194,12 @@ pub trait Engine: Send + Sync {
     /// Whether the daemon sees the same files as we do at `folder` (a nonce file is shown to a container and read back).
     async fn shares_files(&self, folder: &Path, image: &str) -> Result<bool, EngineError>;
 
+    /// Whether the engine shows two folders of ours as one ([`volume::Overlay`]) to a user: tried below `folder`, with
+    /// writing, deleting and replacing.
+    async fn overlays(&self, _folder: &Path, _image: &str, _user: (u32, u32)) -> Result<bool, EngineError> {
+        Ok(false)
+    }
+
     /// Creates and starts a container that waits for its script.
     async fn start(&self, spec: SessionSpec) -> Result<Box<dyn Session>, EngineError>;
 
@@ -206,6 +216,11 @@ pub trait Engine: Send + Sync {
     /// Files and folders of ours that live containers are shown, whoever started them.
     async fn shown(&self) -> Result<Vec<PathBuf>, EngineError> {
         Ok(Vec::new())
+    }
+
+    /// Volumes, for an engine that does not see our files; `None` where there are none.
+    fn volumes(&self) -> Option<&dyn Volumes> {
+        None
     }
 }
 

@@ -6,6 +6,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use super::volume::Far;
 use super::{EnvironmentError, trash};
 
 /// The store's root inside containers: what prefixes are built for.
@@ -23,6 +24,8 @@ pub(super) struct Bench {
     pub(super) guest_scratch: String,
     /// Whether the cache is the one that all environments share.
     pub(super) shared: bool,
+    /// Where it is really built, for an engine that does not see the folders.
+    pub(super) far: Option<Far>,
 }
 
 impl Bench {
@@ -36,6 +39,7 @@ impl Bench {
             guest_scratch: format!("{GUEST_ROOT}/build/{id}"),
             root,
             shared,
+            far: None,
         };
         for folder in [&bench.prefix, &bench.scratch, &bench.root.join("uv")] {
             std::fs::create_dir_all(folder)

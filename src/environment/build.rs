@@ -14,6 +14,7 @@ use super::link::{self, Link};
 use super::lock::Distribution;
 use super::solve::Conda;
 use super::store::{Request, Store, write_readable};
+use super::volume::Far;
 use super::{EnvironmentError, Lock, activate, bytecode, kept, lock, network, pip, space, uv};
 
 /// A prefix that is complete and still on its bench.
@@ -72,6 +73,9 @@ pub(super) async fn build(
     match lock.map_or(Ok(()), |lock| kept::check(lock, &built.lock)) {
         Ok(()) => Ok(built),
         Err(error) => {
+            if let Some(far) = &built.bench.far {
+                far.leave(&job.builder(), false).await;
+            }
             built.bench.discard();
             Err(error)
         }
@@ -128,10 +132,12 @@ impl Build<'_> {
     }
 
     async fn attempt(&self, shared: bool, progress: Progress<'_>) -> Result<Built, EnvironmentError> {
-        let bench = Bench::new(&self.store.root, self.id, shared)?;
-        let filled = self.fill(&bench, progress).await;
-        let described = filled.and_then(|pip_lock| self.describe(&bench, &pip_lock));
-        match described.and_then(|done| bytecode::link_known(&self.store.root, &bench, self.id).map(|()| done)) {
+        let mut bench = Bench::new(&self.store.root, self.id, shared)?;
+        let described = self.make(&mut bench, progress).await;
+        if let Some(far) = &bench.far {
+            far.leave(&self.builder(), described.is_ok()).await;
+        }
+        match described {
             Ok((activation, lock, ploomber)) => Ok(Built { bench, activation, lock, ploomber }),
             Err(error) => {
                 bench.discard();
@@ -140,13 +146,37 @@ impl Build<'_> {
         }
     }
 
+    /// Fills the bench, here or in volumes, and describes what came out.
+    async fn make(
+        &self,
+        bench: &mut Bench,
+        progress: Progress<'_>,
+    ) -> Result<(String, Value, String), EnvironmentError> {
+        if self.request.config.far.is_some() {
+            bench.far = Some(Far::make(&self.builder(), self.store, self.id, bench.shared).await?);
+        }
+        let pip_lock = self.fill(bench, progress).await?;
+        if bench.far.is_some() {
+            bench.prefix = Far::described(bench);
+        }
+        let described = self.describe(bench, &pip_lock)?;
+        match &bench.far {
+            Some(far) => far.send_constraints(&self.builder(), bench).await?,
+            // What is in a volume shares no files with the shelf: the builder has compiled it.
+            None => bytecode::link_known(&self.store.root, bench, self.id)?,
+        }
+        Ok(described)
+    }
+
     /// Links the conda packages and installs the rest; returns uv's lock.
     async fn fill(&self, bench: &Bench, progress: Progress<'_>) -> Result<String, EnvironmentError> {
         let Request { inputs, config, .. } = *self.request;
-        let mut link = Link { host: &bench.prefix, guest: &bench.guest_prefix, shared: bench.shared };
+        // What is sent away may share files with the cache: nothing runs beside them here.
+        let shared = bench.shared || bench.far.is_some();
+        let mut link = Link { host: &bench.prefix, guest: &bench.guest_prefix, shared };
         self.link(&link, progress).await?;
         let mut scripts = link::post_link_scripts(&bench.prefix);
-        if !scripts.is_empty() && link.shared {
+        if !scripts.is_empty() && link.shared && bench.far.is_none() {
             // They write where they like: not into files that the cache shares with every other prefix.
             empty(&bench.prefix)?;
             link.shared = false;
@@ -154,6 +184,10 @@ impl Build<'_> {
             scripts = link::post_link_scripts(&bench.prefix);
         }
         let builder = self.builder();
+        if let Some(far) = &bench.far {
+            progress("sending the conda packages to the engine".to_owned());
+            cancellable(self.cancel, far.send_prefix(&builder, bench)).await?;
+        }
         if !scripts.is_empty() {
             progress(format!("conda: running {} post-link scripts in a container", scripts.len()));
             pip::post_link(&builder, bench, &scripts, config, progress).await?;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::EnvironmentError;
 use super::network::without_credentials;
-use crate::engine::{Engine, ExecSpec, Exit, Mount, OutputSink, Purpose, Session, SessionSpec, Stream};
+use crate::engine::{Carried, Engine, ExecSpec, Exit, Mount, OutputSink, Purpose, Session, SessionSpec, Stream};
 use crate::id::RunId;
 use crate::secret::Secret;
 
@@ -32,6 +32,8 @@ pub(super) struct Builder<'a> {
 /// One script.
 pub(super) struct Job {
     pub(super) mounts: Vec<Mount>,
+    /// In the place of mounts, for an engine that does not see our files.
+    pub(super) carried: Carried,
     pub(super) env: BTreeMap<String, String>,
     pub(super) secrets: Vec<Secret>,
     pub(super) script: String,
@@ -92,6 +94,7 @@ impl Builder<'_> {
             image: self.image.to_owned(),
             user: self.user,
             mounts: job.mounts.clone(),
+            carried: job.carried.clone(),
             env: job.env.clone(),
             workdir: "/".to_owned(),
             memory_bytes: None,

@@ -78,6 +78,8 @@ pub struct Config {
     pub container_user: (u32, u32),
     /// A uv program to use instead of the pinned one.
     pub uv: Option<PathBuf>,
+    /// The engine's own name, where it does not see this machine's files: environments are kept in its volumes then.
+    pub far: Option<String>,
     /// Settings of the host that cannot be followed, for the user.
     pub notes: Vec<String>,
 }
@@ -112,6 +114,7 @@ impl Config {
             platform: platform_of(std::env::consts::ARCH).unwrap_or("linux-64").to_owned(),
             container_user: container_user(),
             uv: None,
+            far: None,
             notes: Vec::new(),
         }
     }

@@ -22,14 +22,21 @@ pub(super) struct Fresh {
 
 impl Store {
     /// The environment that fulfils a request as it is, if there is one.
-    pub(super) fn ready(&self, request: &Request<'_>, key: &Digest) -> Option<Prepared> {
+    pub(super) async fn ready(
+        &self,
+        request: &Request<'_>,
+        key: &Digest,
+    ) -> Result<Option<Prepared>, EnvironmentError> {
         match request.wish {
-            Wish::AsKept => self.find(key),
-            Wish::Anew => None,
+            Wish::AsKept => self.find_whole(key, request).await,
+            Wish::Anew => Ok(None),
             Wish::Exactly(lock) => {
                 // Most often it is what environment.yml comes to anyway.
-                let usual = self.find(&request.inputs.key(request.config));
-                usual.filter(|prepared| lock.is_of(&prepared.lock)).or_else(|| self.find(key))
+                let usual = self.find_whole(&request.inputs.key(request.config), request).await?;
+                match usual.filter(|prepared| lock.is_of(&prepared.lock)) {
+                    Some(prepared) => Ok(Some(prepared)),
+                    None => self.find_whole(key, request).await,
+                }
             }
         }
     }

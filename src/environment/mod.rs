@@ -42,6 +42,7 @@ mod sweep;
 mod trash;
 mod uv;
 mod virtuals;
+mod volume;
 mod wheel;
 mod why;
 
@@ -66,8 +67,10 @@ pub use why::{Difference, Verdict, rows};
 pub struct Prepared {
     /// Digest of the normalised inputs.
     pub key: Digest,
-    /// The prefix on the host.
+    /// The prefix on the host; for an engine that does not see it, only a description of it.
     pub host_prefix: PathBuf,
+    /// The volume that holds the prefix, for an engine that does not see this machine's files.
+    pub volume: Option<String>,
     /// The same prefix inside the container: the path it was built for.
     pub guest_prefix: String,
     /// A bash file on the host that activates it; mounted at `script::guest::ACTIVATE`.
@@ -87,9 +90,9 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Whether all bytecode is in it that ever will be.
+    /// Whether all bytecode is in it that ever will be; in a volume nothing is changed after its build.
     pub fn is_compiled(&self) -> bool {
-        bytecode::State::of(&self.host_prefix).is_some_and(bytecode::State::is_settled)
+        self.volume.is_some() || bytecode::State::of(&self.host_prefix).is_some_and(bytecode::State::is_settled)
     }
 
     /// Whether processes had better keep bytecode in a folder of their own: hardly any is in it yet.

@@ -12,8 +12,9 @@ use std::path::Path;
 
 use super::bench::{Bench, GUEST_ROOT};
 use super::builder::{Builder, Finished, Job};
-use super::{Config, EnvironmentError, Inputs, lock, network};
-use crate::engine::{GuestPath, HostPath, Mount};
+use super::volume::Far;
+use super::{Config, EnvironmentError, Inputs, lock, network, volume};
+use crate::engine::{Carried, GuestPath, HostPath, Mount};
 use crate::secret::Secret;
 
 /// Where the uv program is inside a builder.
@@ -50,19 +51,25 @@ pub(super) async fn install(
     progress: &mut (dyn FnMut(String) + Send),
 ) -> Result<String, EnvironmentError> {
     write_requests(bench, what).map_err(|error| EnvironmentError::io(&bench.scratch, "writing requirements", error))?;
-    bench.hand_over(config.container_user)?;
-    if what.locked.unwrap_or(&what.inputs.pip).is_empty() {
-        // Nothing that a container would be needed for.
-        return Ok(String::new());
-    }
     let mut network = network::network_env(config);
     network::for_uv(&mut network);
     let mut mounts = network.mounts;
-    mounts.push(mount(&bench.root, GUEST_ROOT, true));
     mounts.extend(what.uv.map(|uv| mount(uv, GUEST_UV, false)));
+    let mut carried = Carried::default();
+    if let Some(far) = &bench.far {
+        far.send_requests(builder, bench).await?;
+        carried = far.carried(bench, std::mem::take(&mut mounts));
+    } else {
+        bench.hand_over(config.container_user)?;
+        if what.locked.unwrap_or(&what.inputs.pip).is_empty() {
+            // Nothing that a container would be needed for.
+            return Ok(String::new());
+        }
+        mounts.push(mount(&bench.root, GUEST_ROOT, true));
+    }
     let mut secrets = network.secret_env;
     secrets.extend(what.inputs.pip_variables.iter().cloned());
-    let job = Job { mounts, env: network.env, secrets, script: script(bench, what), network: true };
+    let job = Job { mounts, carried, env: network.env, secrets, script: script(bench, what), network: true };
     // One line a package says nothing that the lock does not.
     let mut short = |line: String| {
         if !line.trim_start().starts_with("+ ") {
@@ -71,6 +78,12 @@ pub(super) async fn install(
     };
     let finished = builder.run(job, &mut short).await?;
     outcome(&finished, config)?;
+    if let Some(far) = &bench.far {
+        far.fetch(builder, bench).await?;
+        if what.locked.unwrap_or(&what.inputs.pip).is_empty() {
+            return Ok(String::new());
+        }
+    }
     let lock = bench.scratch.join("lock.txt");
     match std::fs::read_to_string(&lock) {
         Ok(text) => Ok(named(&text, &what.inputs.pip_variables)),
@@ -97,7 +110,6 @@ pub(super) async fn post_link(
     config: &Config,
     progress: &mut (dyn FnMut(String) + Send),
 ) -> Result<(), EnvironmentError> {
-    bench.hand_over(config.container_user)?;
     let prefix = &bench.guest_prefix;
     let mut script = format!("export PREFIX={prefix} PATH=\"{prefix}/bin:$PATH\" HOME=/tmp\numask 022\ncd /tmp\n");
     for name in scripts {
@@ -107,8 +119,14 @@ pub(super) async fn post_link(
     }
     let network = network::network_env(config);
     let mut mounts = network.mounts;
-    mounts.push(mount(&bench.prefix, prefix, true));
-    let job = Job { mounts, env: network.env, secrets: network.secret_env, script, network: true };
+    let mut carried = Carried::default();
+    if let Some(far) = &bench.far {
+        carried = far.carried_prefix(bench, std::mem::take(&mut mounts));
+    } else {
+        bench.hand_over(config.container_user)?;
+        mounts.push(mount(&bench.prefix, prefix, true));
+    }
+    let job = Job { mounts, carried, env: network.env, secrets: network.secret_env, script, network: true };
     let finished = builder.run(job, progress).await?;
     if finished.exit.code == 0 {
         return Ok(());
@@ -155,11 +173,17 @@ fn script(bench: &Bench, what: &What<'_>) -> String {
     );
     let wanted = what.locked.unwrap_or(&what.inputs.pip);
     if what.uv.is_some() && !wanted.is_empty() {
+        let near = || (format!("{GUEST_ROOT}/uv"), "hardlink");
+        let (cache, link) = bench.far.as_ref().map_or_else(near, Far::uv_cache);
         let _ = writeln!(
             script,
-            "export UV_CACHE_DIR={GUEST_ROOT}/uv UV_LINK_MODE=hardlink UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1"
+            "export UV_CACHE_DIR={cache} UV_LINK_MODE={link} UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1"
         );
         script.push_str(&uv_steps(bench, what));
+    }
+    if bench.far.is_some() {
+        script.push_str(&volume::compile(&bench.guest_prefix));
+        script.push_str(&volume::describe(&bench.guest_prefix, scratch));
     }
     script
 }

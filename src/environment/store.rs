@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::kept::Fresh;
@@ -76,6 +77,9 @@ struct Entry {
     notes: Vec<String>,
     inputs: Value,
     lock: Value,
+    /// Of a far engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    volume: Option<String>,
 }
 
 impl Store {
@@ -97,8 +101,8 @@ impl Store {
     }
 
     /// The environment for a key, when it is built. Offline; a few file look-ups.
-    pub fn find(&self, key: &Digest) -> Option<Prepared> {
-        let file = self.key_file(key);
+    pub fn find(&self, key: &Digest, config: &Config) -> Option<Prepared> {
+        let file = self.key_file(key, config);
         let text = std::fs::read(&file).ok()?;
         let entry: Entry = serde_json::from_slice(&text).ok()?;
         let lease = Lease::take(&self.lease_file(&entry.id))?;
@@ -109,6 +113,7 @@ impl Store {
         let prepared = Prepared {
             key: *key,
             host_prefix: self.prefix(&entry.id),
+            volume: entry.volume,
             guest_prefix: entry.guest_prefix,
             activation: self.activation(&entry.id),
             lock: entry.lock,
@@ -134,15 +139,18 @@ impl Store {
         cancel: &CancellationToken,
     ) -> Result<Prepared, EnvironmentError> {
         let key = request.key();
-        if let Some(prepared) = self.ready(request, &key) {
+        if let Some(prepared) = self.ready(request, &key).await? {
             return Ok(prepared);
         }
         let _lock = self.lock(&key, progress, cancel).await?;
-        if let Some(prepared) = self.ready(request, &key) {
+        if let Some(prepared) = self.ready(request, &key).await? {
             return Ok(prepared);
         }
         progress(format!("building the environment {}", short(&key)));
         self.make_room(progress).await;
+        if request.config.far.is_some() {
+            self.sweep_volumes(request.engine, progress).await?;
+        }
         self.clear_dead(&short(&key))?;
         let caches = self.hold_caches(cancel).await?;
         let began = space::free(&self.root);
@@ -191,6 +199,24 @@ impl Store {
         });
     }
 
+    /// [`Store::find`], and where the environment is a volume, that is asked for: somebody may have removed it.
+    pub(super) async fn find_whole(
+        &self,
+        key: &Digest,
+        request: &Request<'_>,
+    ) -> Result<Option<Prepared>, EnvironmentError> {
+        let Some(prepared) = self.find(key, request.config) else { return Ok(None) };
+        match &prepared.volume {
+            Some(volume) if !super::volume::of(request.engine)?.exists(volume).await? => {
+                let file = self.key_file(key, request.config);
+                std::fs::remove_file(&file)
+                    .map_err(|error| EnvironmentError::io(&file, "forgetting an environment", error))?;
+                Ok(None)
+            }
+            _ => Ok(Some(prepared)),
+        }
+    }
+
     /// Serialises builders of one key. It only saves work: correctness comes from fresh folders.
     async fn lock(
         &self,
@@ -230,6 +256,7 @@ impl Store {
         let prepared = Prepared {
             key: *key,
             host_prefix: self.prefix(id),
+            volume: built.bench.far.as_ref().map(|far| far.prefix.clone()),
             guest_prefix: built.bench.guest_prefix.clone(),
             activation: self.activation(id),
             lock: built.lock,
@@ -249,8 +276,9 @@ impl Store {
             notes: prepared.notes.clone(),
             inputs: request.inputs.material(request.config),
             lock: prepared.lock.clone(),
+            volume: prepared.volume.clone(),
         };
-        let (file, root) = (self.key_file(key), self.root.clone());
+        let (file, root) = (self.key_file(key, request.config), self.root.clone());
         let (target, activation) = (prepared.host_prefix.clone(), prepared.activation.clone());
         let bench = built.bench;
         let text = built.activation;
@@ -296,8 +324,10 @@ impl Store {
         self.root.join("keys")
     }
 
-    fn key_file(&self, key: &Digest) -> PathBuf {
-        self.keys().join(format!("{key}.json"))
+    /// What is kept in an engine's volumes is known for that engine only.
+    fn key_file(&self, key: &Digest, config: &Config) -> PathBuf {
+        let far = config.far.as_ref().map(|far| format!("@{}", &hex::encode(Sha256::digest(far))[..16]));
+        self.keys().join(format!("{key}{}.json", far.unwrap_or_default()))
     }
 }
 
@@ -323,7 +353,7 @@ pub(super) fn short(key: &Digest) -> String {
 }
 
 /// Eight hexadecimal digits that no other build has: the standard library's per-process random keys, hashed anew.
-fn random_suffix() -> String {
+pub(super) fn random_suffix() -> String {
     use std::hash::{BuildHasher, Hasher};
     let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
     hasher.write_u32(std::process::id());

@@ -135,7 +135,7 @@ impl Store {
     }
 
     /// Ids that key files name. A key file that cannot be read stops the sweep: its prefix must not be lost.
-    fn known_ids(&self) -> Result<BTreeSet<String>, EnvironmentError> {
+    pub(super) fn known_ids(&self) -> Result<BTreeSet<String>, EnvironmentError> {
         Ok(self.published()?.into_iter().map(|(_, id)| id).collect())
     }
 

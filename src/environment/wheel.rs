@@ -17,6 +17,7 @@ use super::builder::{Builder, Job};
 use super::pip::{mount, quoted};
 use super::store::{Request, Store};
 use super::{EnvironmentError, Prepared};
+use crate::engine::Carried;
 use crate::id::Digest;
 
 mod declared;
@@ -196,7 +197,8 @@ async fn build(
         mount(out, OUT, true),
     ];
     let script = script(&format!("{}/bin/python", prepared.guest_prefix));
-    let job = Job { mounts, env: BTreeMap::new(), secrets: Vec::new(), script, network: false };
+    let (carried, env) = (Carried::default(), BTreeMap::new());
+    let job = Job { mounts, carried, env, secrets: Vec::new(), script, network: false };
     let finished = builder.run(job, &mut |line| tracing::debug!(line, "building a wheel")).await?;
     let last = || finished.tail.lines().last().unwrap_or("it cannot be built apart").to_owned();
     Ok(match finished.exit.code {

@@ -28,6 +28,11 @@ impl Baseline {
         Ok(found)
     }
 
+    /// What a snapshot is known to hold: paths with their sizes, all of one time. For one that was just written so.
+    pub fn of(files: impl IntoIterator<Item = (RelPath, u64)>, mtime_ns: i128) -> Self {
+        Self { files: files.into_iter().map(|(path, size)| (path, (size, mtime_ns))).collect() }
+    }
+
     fn add(&mut self, folder: BorrowedFd<'_>, at: &RelPath) -> io::Result<()> {
         for name in rooted::names(folder)? {
             let stat = rooted::look(folder, &name)?;

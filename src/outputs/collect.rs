@@ -381,6 +381,10 @@ pub(super) fn take_product(
         gather.refuse(root, path, RefusedReason::Whole);
         return Ok(Err(MissingReason::Refused));
     }
+    if root == Root::Work && path.as_bytes().split(|byte| *byte == b'/').next() == Some(b".git") {
+        // Not the commit's and not the pipeline's: soopervisor put it there.
+        return Ok(Err(MissingReason::Absent));
+    }
     let Some(above) = path.parent() else {
         // `/output` itself, declared as a product: it is walked in any case.
         return Ok(Ok((root, path.clone())));

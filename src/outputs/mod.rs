@@ -42,17 +42,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use crate::archive::rooted;
 use crate::id::RelPath;
 
 mod baseline;
 mod clash;
 mod collect;
 mod error;
+pub mod layers;
 mod link;
 pub mod manifest;
 pub mod meaning;
 pub mod pattern;
-pub(crate) mod rooted;
 mod stray;
 #[cfg(test)]
 mod tests;

@@ -44,7 +44,8 @@ pub struct Traces {
 }
 
 /// Looks at the snapshot and at HOME after a run. `sources` may have changed: Ploomber adds what a script lacks.
-/// `installs` says whether the project was installed, which leaves its traces beside it.
+/// `installs` says whether the project was installed, which leaves its traces beside it; `elsewhere` which of the
+/// snapshot's files are not gone although they are not in its folder.
 ///
 /// # Errors
 /// When a folder cannot be read.
@@ -55,6 +56,7 @@ pub fn traces(
     home: &cap_std::fs::Dir,
     sources: &BTreeSet<RelPath>,
     installs: bool,
+    elsewhere: &dyn Fn(&RelPath) -> bool,
 ) -> io::Result<Traces> {
     let outputs = found.outputs.iter().filter(|output| output.from.0 == Root::Work);
     let mut look = Look {
@@ -67,7 +69,10 @@ pub fn traces(
     };
     let top = rooted::open_folder(roots.fd(Root::Work), &RelPath::root())?;
     look.walk(top.as_fd(), &RelPath::root(), 0)?;
-    let gone = wanted.baseline.paths().filter(|path| !look.seen.contains(*path) && !is_cache(path, installs));
+    let gone = wanted
+        .baseline
+        .paths()
+        .filter(|path| !look.seen.contains(*path) && !is_cache(path, installs) && !elsewhere(path));
     let mut strays: Vec<String> = gone.map(|path| format!("{path} (gone)")).collect();
     strays.append(&mut look.strays);
     let top = rooted::open_folder(home.as_fd(), &RelPath::root())?;

@@ -9,7 +9,7 @@ use super::changes::{self, Changes};
 use super::error::names;
 use super::git::{Failure, Git};
 use super::listing::{self, Listing};
-use super::{CommitTree, Exported, Folder, RepoError, lfs, name};
+use super::{CommitTree, Contents, Folder, RepoError, Snapshot, Snapshots, lfs, name};
 use crate::diag::Diagnostic;
 use crate::id::{CommitSha, Digest, ProjectName, RelPath, Revision};
 
@@ -33,7 +33,7 @@ pub struct Checkout {
     pub project: ProjectName,
     /// What a user should know; nothing here stops a run.
     pub notes: Vec<Diagnostic>,
-    listing: Arc<Listing>,
+    pub(super) listing: Arc<Listing>,
     /// In the root of the work tree, for the commits before this one.
     pub(super) git: Git,
     pub(super) lfs_objects: PathBuf,
@@ -88,8 +88,40 @@ impl Checkout {
     /// # Errors
     /// When the folder is not empty, content is not here, or the disk fails. What was written then is for the caller
     /// to remove.
-    pub fn export(&self, into: &cap_std::fs::Dir, owner: Option<(u32, u32)>) -> Result<Exported, RepoError> {
+    pub fn export(&self, into: &cap_std::fs::Dir, owner: Option<(u32, u32)>) -> Result<Contents, RepoError> {
         super::export::export(&self.listing, into, owner)
+    }
+
+    /// The commit's files as they are kept for later runs; `None` where they are not: a small commit is exported as
+    /// fast, and one that is too large would push out all others.
+    ///
+    /// # Errors
+    /// As [`Checkout::export`]; that a snapshot cannot be kept is no error.
+    pub fn kept(&self, snapshots: &Snapshots, owner: Option<(u32, u32)>) -> Result<Option<Snapshot>, RepoError> {
+        snapshots.of(&self.listing, owner)
+    }
+
+    /// Writes a kept snapshot's files, or without one the commit's, into an empty folder, as [`Checkout::export`] does.
+    ///
+    /// # Errors
+    /// As [`Checkout::export`]. A snapshot that is damaged is forgotten and told: the next run exports anew.
+    pub fn lay_out(
+        &self,
+        kept: Option<Snapshot>,
+        snapshots: &Snapshots,
+        into: &cap_std::fs::Dir,
+        owner: Option<(u32, u32)>,
+    ) -> Result<Contents, RepoError> {
+        let Some(snapshot) = kept else { return self.export(into, owner) };
+        match snapshot.copy(&self.listing, into, owner) {
+            Ok(()) => Ok(snapshot.contents().clone()),
+            Err(error) => {
+                if matches!(&error, RepoError::Io { source, .. } if source.kind() == std::io::ErrorKind::InvalidData) {
+                    snapshots.forget(snapshot);
+                }
+                Err(error)
+            }
+        }
     }
 }
 

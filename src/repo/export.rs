@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
-use rustix::fs::{AtFlags, Gid, Mode, Uid};
+use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid};
 
 use super::blobs::Blobs;
 use super::lfs::{self, Pointer};
@@ -33,6 +33,34 @@ pub struct Exported {
     pub bytes: u64,
 }
 
+/// What was written, file by file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Contents {
+    /// In sum.
+    pub exported: Exported,
+    /// Every file and link with its size, sorted by path.
+    pub entries: Vec<(RelPath, u64)>,
+    /// The time that all of them were given, a whole second: nanoseconds since 1970.
+    pub mtime_ns: i128,
+}
+
+/// For setting a time.
+pub(super) fn timestamps(mtime_ns: i128) -> Timestamps {
+    let time = Timespec {
+        tv_sec: i64::try_from(mtime_ns.div_euclid(SECOND)).unwrap_or_default(),
+        tv_nsec: i64::try_from(mtime_ns.rem_euclid(SECOND)).unwrap_or_default(),
+    };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+const SECOND: i128 = 1_000_000_000;
+
+/// The second that has begun: what is written later is newer, and what only knows seconds knows this time too.
+fn this_second() -> i128 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i128::from(since.as_secs()) * SECOND
+}
+
 struct Export<'a> {
     listing: &'a Listing,
     into: &'a Dir,
@@ -43,17 +71,30 @@ struct Export<'a> {
     missing: Mutex<BTreeSet<RelPath>>,
     /// Set when one worker failed, so that the other stops.
     failed: AtomicBool,
+    times: Timestamps,
+    /// What was written so far.
+    entries: Mutex<Vec<(RelPath, u64)>>,
 }
 
 /// Folders first, then files, links last: while files are written there is no link that a path could lead through.
-pub(super) fn export(listing: &Listing, into: &Dir, owner: Option<(u32, u32)>) -> Result<Exported, RepoError> {
+pub(super) fn export(listing: &Listing, into: &Dir, owner: Option<(u32, u32)>) -> Result<Contents, RepoError> {
     let root = RelPath::root();
     if into.entries().map_err(io("read", &root))?.next().is_some() {
         return Err(RepoError::NotEmpty);
     }
     let owner = owner.map(|(uid, gid)| (Uid::from_raw(uid), Gid::from_raw(gid)));
     let lfs = uses_lfs(listing)?;
-    let export = Export { listing, into, owner, lfs, missing: Mutex::default(), failed: AtomicBool::new(false) };
+    let mtime_ns = this_second();
+    let export = Export {
+        listing,
+        into,
+        owner,
+        lfs,
+        missing: Mutex::default(),
+        failed: AtomicBool::new(false),
+        times: timestamps(mtime_ns),
+        entries: Mutex::default(),
+    };
     export.own(into.as_fd(), Path::new("."), &root)?;
     for folder in listing.folders() {
         into.create_dir(folder.as_path()).map_err(io("create", folder))?;
@@ -69,7 +110,9 @@ pub(super) fn export(listing: &Listing, into: &Dir, owner: Option<(u32, u32)>) -
         return Err(RepoError::LfsMissing { files, total: missing.len() });
     }
     done.links = export.links()?;
-    Ok(done)
+    let mut entries = export.entries.into_inner().unwrap_or_default();
+    entries.sort();
+    Ok(Contents { exported: done, entries, mtime_ns })
 }
 
 impl Export<'_> {
@@ -127,6 +170,7 @@ impl Export<'_> {
 
     fn receive(&self, blobs: &mut Blobs, items: &[&Item]) -> Result<Exported, RepoError> {
         let mut done = Exported::default();
+        let mut written = Vec::with_capacity(items.len());
         let mut folder: Option<(RelPath, Dir)> = None;
         for item in items {
             if self.failed.load(Ordering::Relaxed) {
@@ -142,17 +186,33 @@ impl Export<'_> {
                 }
             };
             let size = blobs.header(&item.oid)?;
-            done.bytes += self.write(blobs, item, size, dir)?;
+            let size = self.write(blobs, item, size, dir)?;
+            written.push((item.path.clone(), size));
+            done.bytes += size;
             done.files += 1;
             blobs.end()?;
         }
+        self.wrote(written);
         Ok(done)
     }
 
+    fn wrote(&self, written: Vec<(RelPath, u64)>) {
+        if let Ok(mut entries) = self.entries.lock() {
+            entries.extend(written);
+        }
+    }
+
+    /// Writes one file with its time; its size.
     fn write(&self, blobs: &mut Blobs, item: &Item, size: u64, dir: &Dir) -> Result<u64, RepoError> {
         let mut file = self.create(item, dir)?;
+        let size = self.fill(blobs, item, size, &mut file)?;
+        rustix::fs::futimens(&file, &self.times).map_err(|e| io("set the time of", &item.path)(e.into()))?;
+        Ok(size)
+    }
+
+    fn fill(&self, blobs: &mut Blobs, item: &Item, size: u64, file: &mut File) -> Result<u64, RepoError> {
         if !self.lfs || size > lfs::LONGEST_POINTER {
-            let copied = std::io::copy(&mut blobs.content(size), &mut file).map_err(io("write", &item.path))?;
+            let copied = std::io::copy(&mut blobs.content(size), file).map_err(io("write", &item.path))?;
             return if copied == size { Ok(size) } else { Err(RepoError::ObjectsMissing { detail: item.oid.clone() }) };
         }
         let bytes = blobs.content_bytes(size)?;
@@ -160,7 +220,7 @@ impl Export<'_> {
             return file.write_all(&bytes).map(|()| size).map_err(io("write", &item.path));
         };
         let objects = &self.listing.sources[item.source].lfs_objects;
-        if !lfs::copy(objects, &pointer, &item.path, &mut file)?
+        if !lfs::copy(objects, &pointer, &item.path, file)?
             && let Ok(mut missing) = self.missing.lock()
         {
             missing.insert(item.path.clone());
@@ -210,6 +270,9 @@ impl Export<'_> {
             let made = rustix::fs::symlinkat(std::ffi::OsStr::from_bytes(&target), &dir, name.as_path());
             made.map_err(|e| io("create", &item.path)(e.into()))?;
             self.own(dir.as_fd(), name.as_path(), &item.path)?;
+            rustix::fs::utimensat(&dir, name.as_path(), &self.times, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|e| io("set the time of", &item.path)(e.into()))?;
+            self.wrote(vec![(item.path.clone(), size)]);
             done += 1;
         }
         Ok(done)

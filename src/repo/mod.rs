@@ -11,24 +11,28 @@ mod blobs;
 mod changes;
 mod checkout;
 mod commit_tree;
+mod copy;
 mod error;
 mod export;
 mod folder;
 mod git;
+mod gitdir;
 mod history;
 mod lfs;
 mod links;
 mod listing;
 mod memory;
 mod name;
+mod snapshots;
 
 pub use checkout::{Checkout, look, open, open_without};
 pub use commit_tree::CommitTree;
 pub use error::RepoError;
-pub use export::Exported;
+pub use export::{Contents, Exported};
 pub use folder::Folder;
 pub use history::Ancestors;
 pub use memory::MemoryTree;
+pub use snapshots::{Limits, Snapshot, Snapshots};
 
 /// What stands at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use cap_std::fs::Dir;
 use futures::StreamExt;
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -41,6 +42,8 @@ pub struct Source<'a> {
     pub project: &'a ProjectName,
     /// The ancestor's folder.
     pub folder: &'a Folder,
+    /// The commit's files, where they are not in the snapshot's folder but show through it.
+    pub beneath: Option<&'a Dir>,
 }
 
 /// Writes the files of all `tasks`, for `owner` (uid, gid) where that is another than this process. `stop` is asked
@@ -58,7 +61,7 @@ pub async fn restore(
     let mut done = Restoration::default();
     let all: Vec<(&str, &Piece)> =
         tasks.iter().flat_map(|(task, pieces)| pieces.iter().map(|piece| (*task, piece))).collect();
-    let (folders, blocked) = make_folders(roots, &all, owner);
+    let (folders, blocked) = make_folders(roots, source.beneath, &all, owner);
     (done.folders, done.failed) = (folders, blocked);
     let wanted = all.iter().filter(|(task, _)| !done.failed.contains_key(*task)).map(|(task, piece)| async move {
         if stop() {
@@ -105,6 +108,7 @@ pub fn remove(done: &mut Restoration, roots: &Roots, of: &dyn Fn(&str) -> bool) 
 /// Makes every folder above the pieces; tasks whose way is blocked are named.
 fn make_folders(
     roots: &Roots,
+    beneath: Option<&Dir>,
     all: &[(&str, &Piece)],
     owner: Option<(u32, u32)>,
 ) -> (Vec<RelPath>, BTreeMap<String, String>) {
@@ -118,7 +122,8 @@ fn make_folders(
             missing.push(folder);
         }
         for folder in missing.into_iter().rev() {
-            match make_folder(roots.fd(Root::Work), &folder, owner) {
+            let clear = way_beneath(beneath, &folder, Some(FileType::Directory));
+            match clear.and_then(|()| make_folder(roots.fd(Root::Work), &folder, owner)) {
                 Ok(true) => made.push(folder.clone()),
                 Ok(false) => {}
                 Err(error) => {
@@ -130,6 +135,23 @@ fn make_folders(
         }
     }
     (made, failed)
+}
+
+/// Fails where the commit has something else than `allowed` at a path that nothing in the snapshot's folder hides.
+fn way_beneath(beneath: Option<&Dir>, path: &RelPath, allowed: Option<FileType>) -> io::Result<()> {
+    let Some(beneath) = beneath else { return Ok(()) };
+    let above = match rooted::open_folder(beneath.as_fd(), &path.parent().unwrap_or_default()) {
+        Ok(above) => above,
+        // The way to it was looked at before, folder by folder.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    match rooted::look(above.as_fd(), path.file_name()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(stat) if Some(rooted::kind(&stat)) == allowed => Ok(()),
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+    }
 }
 
 /// Whether it had to be made.
@@ -170,7 +192,8 @@ async fn lay(
         _ => format!("`{}` cannot be written: {error}", piece.to),
     };
     let folder = piece.entry.kind == OutputKind::Folder;
-    let created = if folder { create_folder(work, &piece.to) } else { create(work, &piece.to) };
+    let create = if folder { create_folder } else { create };
+    let created = way_beneath(source.beneath, &piece.to, None).and_then(|()| create(work, &piece.to));
     let fd = match created {
         Ok(fd) => fd,
         Err(error) => return Ok(Err(wrong(error))),

@@ -59,6 +59,11 @@ impl Clearing {
         Self(tokio::spawn(session.close()))
     }
 
+    /// One that was waited for already.
+    pub(super) fn over(result: Result<(), EngineError>) -> Self {
+        Self(tokio::spawn(std::future::ready(result)))
+    }
+
     /// Waits until the container is gone.
     ///
     /// # Errors

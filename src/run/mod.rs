@@ -4,6 +4,7 @@
 
 pub mod cancel;
 pub mod card;
+mod carry;
 pub mod decide;
 mod declare;
 pub mod deliver;
@@ -14,6 +15,8 @@ pub mod figures;
 pub mod finish;
 mod frozen;
 pub mod host;
+pub mod layers;
+mod laying;
 pub mod pipeline;
 pub mod prepare;
 mod reproduce;

@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::cancel::Cancel;
+use super::carry::Carrying;
 use super::decide::Decided;
 use super::ending::Ending;
 use super::event::{Outcome, RunEvent, Step};
 use super::execute::{Clearing, Executed, Watch, execute};
+use super::layers::Over;
 use super::prepare::Prepared;
 use super::stop::Stop;
 use super::takeover::Planned;
 use super::telling::Telling;
-use crate::engine::{ExecSpec, GuestPath, HostPath, Mount, Purpose, SessionSpec};
+use crate::engine::{Carried, ExecSpec, GuestPath, HostPath, Mount, Purpose, SessionSpec};
 use crate::environment::Network;
 use crate::id::RunId;
 use crate::logs::file::DEFAULT_CAP;
@@ -103,7 +105,18 @@ pub async fn run_script(
     let exec = ExecSpec { script: decided.script.clone(), secrets: secrets(setting), nonce };
     let watch = Watch { timeout: plan.limits.timeout, idle_timeout: plan.limits.idle_timeout, ..Watch::default() };
     let session = session(plan, setting);
-    let executed = execute(setting.prepared.engine.as_ref(), session, exec, watch, cancel, &mut sink).await;
+    let engine = setting.prepared.engine.as_ref();
+    let executed = match (&setting.prepared.environment.volume, &setting.prepared.layered) {
+        (Some(volume), _) => {
+            let run = Carrying { setting, volume, telling, cancel };
+            run.execute(session, exec, watch, &mut sink).await
+        }
+        (None, Some(layered)) => {
+            let run = Over { layered, setting, plan, cancel };
+            run.execute(session, exec, watch, &mut sink).await
+        }
+        (None, None) => execute(engine, session, exec, watch, cancel, &mut sink).await,
+    };
     let summary = sink.finish().await;
     ticking.abort();
     ended.send_replace(true);
@@ -226,6 +239,11 @@ fn session(plan: &RunPlan, setting: &Setting<'_>) -> SessionSpec {
         env.insert("PYTHONPYCACHEPREFIX", guest::BYTECODE);
     }
     let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    // Whose files these are for git depends on how the engine maps users; they are the run's own.
+    let trusted =
+        [("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "safe.directory"), ("GIT_CONFIG_VALUE_0", guest::WORK)];
+    let has_git = setting.folder.work().join(".git").is_dir();
+    let trusted = trusted.into_iter().filter(|_| has_git).map(|(name, value)| (name.to_owned(), value.to_owned()));
     let limits = &plan.limits;
     SessionSpec {
         run: setting.run.clone(),
@@ -233,7 +251,8 @@ fn session(plan: &RunPlan, setting: &Setting<'_>) -> SessionSpec {
         image: setting.prepared.image.id.clone(),
         user: setting.prepared.user,
         mounts: mounts(setting),
-        env: env.chain(setting.network.env.clone()).collect(),
+        carried: Carried::default(),
+        env: env.chain(trusted).chain(setting.network.env.clone()).collect(),
         workdir: guest::WORK.to_owned(),
         memory_bytes: limits.memory_bytes,
         cpus: limits.cpus,

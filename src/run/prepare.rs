@@ -1,12 +1,8 @@
 //! Everything a script needs before it can start: image, environment, snapshot, folders. Side by side where possible.
 
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cap_std::ambient_authority;
-use cap_std::fs::Dir;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -16,6 +12,8 @@ use super::ending::Ending;
 use super::event::{Outcome, RunEvent, Step};
 use super::frozen;
 use super::host::{FALLBACK_IMAGE, Host, RUNNER_IMAGE};
+use super::layers::Layered;
+use super::laying::{LaidOut, Laying, laid_out};
 use super::stop::Stop;
 use super::takeover::{self, Search, Takeover};
 use super::telling::Telling;
@@ -24,7 +22,6 @@ use crate::environment::{self, Chore, Config, EnvironmentError, Inputs, Lock, Pr
 use crate::id::{RelPath, RunId};
 use crate::outputs::{Baseline, Roots};
 use crate::plan::{self, Packages};
-use crate::script::guest;
 use crate::storage::Storage;
 use crate::store::Folder;
 
@@ -48,6 +45,8 @@ pub struct Prepared {
     pub baseline: Arc<Baseline>,
     /// What was taken over from an earlier commit.
     pub takeover: Takeover,
+    /// The kept snapshot that the run's folder lies over, where it was not copied.
+    pub layered: Option<Layered>,
 }
 
 /// Where a run happens.
@@ -120,13 +119,13 @@ pub(super) async fn prepare(
     let wanted = Wanted { config: &config, ..*wanted };
     let wish = wish(decided, wanted.lock);
     let store = Store::open(&config.root)?.keeping(super::host::keep(host));
-    let mut laying = lay_out(decided, folder, owner);
+    let mut laying = tokio::spawn(laying(decided, host, folder, &engaged, (user, owner)).run());
     let both = tokio::try_join!(
         async { ensure_environment(&store, &engaged, &wanted, wish, run, telling, cancel).await },
         async {
             let search = Search { decided, storage, inputs: wanted.inputs, config: &config, image: &engaged.image.id };
             let (laid, found) = tokio::try_join!(laid_out(&mut laying, telling), takeover::search(&search))?;
-            let taken = takeover::lay(found, &decided.plan, storage, &laid.0, owner, cancel).await?;
+            let taken = takeover::lay(found, &decided.plan, storage, &laid, owner, cancel).await?;
             Ok((laid, taken))
         },
     );
@@ -134,11 +133,12 @@ pub(super) async fn prepare(
         // It writes into the run's folder, which is about to be removed.
         let _ = laying.await;
     }
-    let (environment, ((roots, baseline), mut takeover)) = both?;
+    let (environment, (LaidOut { roots, baseline, layered }, mut takeover)) = both?;
     takeover.confirm(&environment.lock, &roots)?;
     store.used_by(&environment, decided.plan.project.as_str());
     let place = Place { host, run, folder, storage };
-    let wheels = wheels(decided, &engaged, &wanted, &environment, &place, (telling, cancel)).await?;
+    let snapshot = layered.as_ref().map_or_else(|| folder.work(), |layered| layered.lower.clone());
+    let wheels = wheels(decided, &engaged, &wanted, &environment, (&place, &snapshot), (telling, cancel)).await?;
     compile_later(host, &engaged, &environment, store, user, run);
     let words = if environment.reused { "environment reused" } else { "environment built" };
     let words = std::iter::once(words.to_owned()).chain(takeover.in_words()).collect::<Vec<_>>().join("; ");
@@ -154,7 +154,28 @@ pub(super) async fn prepare(
         roots,
         baseline: Arc::new(baseline),
         takeover,
+        layered,
     })
+}
+
+fn laying(
+    decided: &Decided,
+    host: &Host,
+    folder: &Folder,
+    engaged: &Engaged,
+    (user, owner): ((u32, u32), Option<(u32, u32)>),
+) -> Laying {
+    Laying {
+        checkout: Arc::clone(&decided.checkout),
+        asks_git: decided.project.asks_git,
+        snapshots: host.home.snapshots(),
+        folder: folder.clone(),
+        engine: Arc::clone(&engaged.engine),
+        info: engaged.info.clone(),
+        image: engaged.image.id.clone(),
+        user,
+        owner,
+    }
 }
 
 async fn engage(decided: &Decided, approach: Approach, telling: &Telling) -> Result<Engaged, Stop> {
@@ -224,14 +245,13 @@ async fn ensure_environment(
     telling: &Telling,
     cancel: &Cancel,
 ) -> Result<environment::Prepared, Stop> {
+    let mut config = config.clone();
     if !store.is_seen_by(engaged.engine.as_ref(), &engaged.info, &engaged.image.id).await? {
-        let address = engaged.info.address.clone();
-        return Err(Stop::from(EngineError::NoSharedFiles { address }).help(
-            "use an engine on this machine: unset DOCKER_HOST, or set it to unix:///var/run/docker.sock".to_owned(),
-        ));
+        config.far = Some(far(engaged, &config)?);
+        telling.progress(Step::Prepare, "the engine does not see this machine's files: they are copied to and from it");
     }
-    let request =
-        environment::Request { inputs, config, engine: engaged.engine.as_ref(), image: &engaged.image.id, run, wish };
+    let (engine, image) = (engaged.engine.as_ref(), &engaged.image.id);
+    let request = environment::Request { inputs, config: &config, engine, image, run, wish };
     let token = CancellationToken::new();
     let _watch = watch(cancel.clone(), token.clone());
     let prepared = store.ensure(&request, &mut |line| telling.progress(Step::Prepare, line), &token).await?;
@@ -255,16 +275,20 @@ async fn wheels(
     engaged: &Engaged,
     &Wanted { inputs, config, .. }: &Wanted<'_>,
     environment: &environment::Prepared,
-    place: &Place<'_>,
+    (place, snapshot): (&Place<'_>, &Path),
     (telling, cancel): (&Telling, &Cancel),
 ) -> Result<Vec<(usize, PathBuf)>, Stop> {
     let mut found = Vec::new();
+    if environment.volume.is_some() {
+        // A wheel is built in folders that the engine sees, and is shown to the run from there.
+        return Ok(found);
+    }
     for (number, line) in decided.plan.local_installs.iter().enumerate() {
         let Some(path) = plan::plain_folder(line) else { continue };
         let Ok(inside) = RelPath::normalise(path) else { continue };
         let folder = decided.plan.pipeline_dir.join(&inside);
         let Some(digest) = decided.checkout.digest(&folder) else { continue };
-        let project = Project { source: place.folder.work().join(folder.as_path()), digest };
+        let project = Project { source: snapshot.join(folder.as_path()), digest };
         let (engine, image) = (engaged.engine.as_ref(), &engaged.image.id);
         let request = environment::Request { inputs, config, engine, image, run: place.run, wish: Wish::AsKept };
         let token = CancellationToken::new();
@@ -280,48 +304,31 @@ async fn wheels(
     Ok(found)
 }
 
+/// The name of an engine that is served through volumes.
+fn far(Engaged { engine, info, .. }: &Engaged, config: &Config) -> Result<String, Stop> {
+    if engine.volumes().is_none() {
+        return Err(Stop::from(EngineError::NoSharedFiles { address: info.address.clone() }).help(
+            "use an engine on this machine: unset DOCKER_HOST, or set it to unix:///var/run/docker.sock".to_owned(),
+        ));
+    }
+    let theirs = environment::platform_of(&info.architecture);
+    if theirs != Some(&config.platform) {
+        let message = format!(
+            "the engine at {} runs {}, this machine {}",
+            info.address,
+            info.architecture,
+            std::env::consts::ARCH
+        );
+        return Err(Stop::new(Ending::EngineUnavailable, message)
+            .help("environments are linked for this machine's architecture: use an engine of the same".to_owned()));
+    }
+    Ok(if info.id.is_empty() { info.address.clone() } else { info.id.clone() })
+}
+
 /// Turns the first request to stop into the token that the environment listens to; ends with the guard.
 fn watch(mut cancel: Cancel, token: CancellationToken) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         cancel.reached(Urgency::Ask).await;
         token.cancel();
     }))
-}
-
-/// The run's folders with the snapshot in them, what the snapshot holds, and how many files that are.
-type Laid = Result<(Roots, Baseline, u64), Stop>;
-
-/// Makes the run's folders and writes the snapshot, on a thread that may block.
-fn lay_out(decided: &Decided, folder: &Folder, owner: Option<(u32, u32)>) -> JoinHandle<Laid> {
-    let checkout = Arc::clone(&decided.checkout);
-    let folder = folder.clone();
-    tokio::task::spawn_blocking(move || {
-        let work = make_folder(&folder.work(), owner)?;
-        let output = make_folder(&folder.output(), owner)?;
-        make_folder(&folder.home(), owner)?;
-        let exported = checkout.export(&work, owner)?;
-        let baseline = Baseline::scan(&work).map_err(|error| Stop::of(Ending::Internal, &error))?;
-        let roots = Roots { work, output, guest_work: guest::WORK, guest_output: guest::OUTPUT };
-        Ok((roots, baseline, exported.files))
-    })
-}
-
-async fn laid_out(laying: &mut JoinHandle<Laid>, telling: &Telling) -> Result<(Arc<Roots>, Baseline), Stop> {
-    let (roots, baseline, files) = laying.await.map_err(|error| Stop::of(Ending::Internal, &error))??;
-    telling.progress(Step::Prepare, format!("snapshot: {files} files"));
-    Ok((Arc::new(roots), baseline))
-}
-
-fn make_folder(path: &Path, owner: Option<(u32, u32)>) -> Result<Dir, Stop> {
-    let make = || {
-        std::fs::DirBuilder::new().mode(0o755).create(path)?;
-        if let Some((uid, gid)) = owner {
-            std::os::unix::fs::chown(path, Some(uid), Some(gid))?;
-        }
-        Dir::open_ambient_dir(path, ambient_authority())
-    };
-    make().map_err(|error: std::io::Error| Stop {
-        causes: vec![error.to_string()],
-        ..Stop::new(Ending::of_io(&error), format!("cannot make the run's folder `{}`", path.display()))
-    })
 }

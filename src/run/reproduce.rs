@@ -6,7 +6,9 @@
 use std::path::Path;
 
 use super::decide::Decided;
+use super::layers::Layered;
 use super::prepare::Prepared;
+use crate::engine::volume::Overlay;
 use crate::plan::Network;
 use crate::script::{guest, quote};
 use crate::store::Folder;
@@ -21,6 +23,9 @@ pub(super) fn command(file: &Path) -> String {
 
 /// The file's text.
 pub(super) fn script(folder: &Folder, decided: &Decided, prepared: &Prepared) -> String {
+    if let Some(volume) = &prepared.environment.volume {
+        return far_script(folder, decided, prepared, volume);
+    }
     let environment = &prepared.environment;
     let mount = |host: &Path, inside: &str, more: &str| {
         format!("  --mount {}", word(&format!("type=bind,source={},target={inside}{more}", host.display())))
@@ -29,8 +34,11 @@ pub(super) fn script(folder: &Folder, decided: &Decided, prepared: &Prepared) ->
     let mut lines = vec![
         "#!/usr/bin/env bash".to_owned(),
         "# Repeats the script of this run, in the same image and environment, with the run's own files.".to_owned(),
-        format!("exec docker run --rm -i --init --user {uid}:{gid} --cap-drop ALL --security-opt no-new-privileges"),
-        mount(&folder.work(), guest::WORK, ""),
+        format!("docker run --rm -i --init --user {uid}:{gid} --cap-drop ALL --security-opt no-new-privileges"),
+        match &prepared.layered {
+            None => mount(&folder.work(), guest::WORK, ""),
+            Some(_) => format!("  --mount type=volume,source=\"$volume\",target={}", guest::WORK),
+        },
         mount(&folder.output(), guest::OUTPUT, ""),
         mount(&folder.home(), guest::HOME, ""),
         mount(&environment.host_prefix, &environment.guest_prefix, ",readonly"),
@@ -40,13 +48,75 @@ pub(super) fn script(folder: &Folder, decided: &Decided, prepared: &Prepared) ->
     ];
     let wheels = prepared.wheels.iter();
     lines.extend(wheels.map(|(number, host)| mount(host, &format!("{}/{number}", guest::WHEELS), ",readonly")));
-    let limits = &decided.plan.limits;
-    lines.extend(limits.memory_bytes.map(|bytes| format!("  --memory {bytes} --memory-swap {bytes}")));
-    lines.extend((decided.plan.network == Network::None).then(|| "  --network none".to_owned()));
-    lines.extend(decided.plan.secret_names.iter().map(|name| format!("  --env {}", word(name))));
+    lines.extend(limits(decided));
     lines.push(format!("  {} bash /soopervisor/run.sh", word(&prepared.image.id)));
     let head = lines.drain(..2).collect::<Vec<_>>().join("\n");
-    format!("{head}\n{}\n", lines.join(" \\\n"))
+    let volume = prepared.layered.as_ref().map(|layered| layered_volume(folder, layered)).unwrap_or_default();
+    format!("{head}\n{volume}{}\n", lines.join(" \\\n"))
+}
+
+/// The volume of a run whose folder lies over a kept snapshot; it goes with the command.
+fn layered_volume(folder: &Folder, layered: &Layered) -> String {
+    let Overlay { lower, upper, scratch } = layered.overlay(folder.work());
+    let options =
+        format!("o=lowerdir={},upperdir={},workdir={},userxattr", lower.display(), upper.display(), scratch.display());
+    let gone = "the kept snapshot is gone: run the commit again";
+    format!(
+        "[ -d {} ] || {{ echo {} >&2; exit 1; }}\n\
+         volume=$(docker volume create --opt type=overlay --opt device=overlay --opt {})\n\
+         trap 'docker volume rm \"$volume\" >/dev/null' EXIT\n",
+        word(&lower.display().to_string()),
+        word(gone),
+        word(&options)
+    )
+}
+
+fn limits(decided: &Decided) -> Vec<String> {
+    let plan = &decided.plan;
+    let memory = plan.limits.memory_bytes.map(|bytes| format!("  --memory {bytes} --memory-swap {bytes}"));
+    let network = (plan.network == Network::None).then(|| "  --network none".to_owned());
+    let secrets = plan.secret_names.iter().map(|name| format!("  --env {}", word(name)));
+    memory.into_iter().chain(network).chain(secrets).collect()
+}
+
+/// For an engine that does not see the run's files: they are copied into the container.
+fn far_script(folder: &Folder, decided: &Decided, prepared: &Prepared, volume: &str) -> String {
+    let environment = &prepared.environment;
+    let (uid, gid) = prepared.user;
+    let mut lines = vec![
+        format!("id=$(docker create -i --init --user {uid}:{gid} --cap-drop ALL --security-opt no-new-privileges"),
+        format!("  --mount type=volume,source={volume},target={},readonly", environment.guest_prefix),
+        format!("  --env HOME={} --workdir {}", guest::HOME, guest::WORK),
+    ];
+    lines.extend(limits(decided));
+    lines.push(format!("  {} bash /soopervisor/run.sh)", word(&prepared.image.id)));
+    let copied = |host: &Path, inside: &str| {
+        let (above, name) = (host.parent().unwrap_or(host), host.file_name().unwrap_or_default());
+        let place = inside.trim_start_matches('/');
+        let name = name.to_string_lossy();
+        // The name in front of every path is replaced; what links lead to stays.
+        format!(
+            "tar -C {} --owner={uid} --group={gid} --transform={} -c {} | docker cp - \"$id:/\"\n",
+            word(&above.display().to_string()),
+            word(&format!("flags=rSH;s,^{name},{place},")),
+            word(&name)
+        )
+    };
+    let copies = [
+        copied(&folder.work(), guest::WORK),
+        copied(&folder.output(), guest::OUTPUT),
+        copied(&folder.home(), guest::HOME),
+        copied(&environment.activation, guest::ACTIVATE),
+        copied(&folder.script(), "/soopervisor/run.sh"),
+    ];
+    format!(
+        "#!/usr/bin/env bash\n\
+         # Repeats the script of this run, in the same image and environment, with copies of the run's own files: the\n\
+         # engine does not see this machine's.\n\
+         set -euo pipefail\n{}\ntrap 'docker rm -f \"$id\" >/dev/null' EXIT\n{}docker start -ai \"$id\"\n",
+        lines.join(" \\\n"),
+        copies.concat()
+    )
 }
 
 fn word(text: &str) -> String {

@@ -260,9 +260,8 @@ impl Line<'_> {
         collection: Collection,
         kept: &Kept,
     ) -> Result<Published, Stop> {
-        let Prepared { roots, baseline, takeover, .. } = prepared;
         let home = self.live.folder().home();
-        let settled = tokio::task::block_in_place(|| takeover.settle(decided, roots, baseline, &collection, &home))?;
+        let settled = tokio::task::block_in_place(|| prepared.takeover.settle(decided, prepared, &collection, &home))?;
         let publication = Publication {
             about: kept.about(decided, prepared, &settled, self.telling, (self.host.clock)()),
             roots: Arc::clone(&prepared.roots),

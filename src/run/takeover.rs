@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
 use sha2::{Digest as _, Sha256};
 
 use super::cancel::Cancel;
@@ -11,11 +13,14 @@ use super::decide::Decided;
 use super::ending::Ending;
 use super::event::Outcome;
 use super::figures::count;
+use super::layers::Layered;
+use super::laying::LaidOut;
+use super::prepare::Prepared;
 use super::stop::Stop;
 use crate::environment::{Config, Inputs};
-use crate::id::{CommitSha, Digest};
+use crate::id::{CommitSha, Digest, RelPath};
 use crate::outputs::manifest::ReuseNote;
-use crate::outputs::{Baseline, Bounds, Collection, Roots, Traces, Wanted, traces};
+use crate::outputs::{Bounds, Collection, Roots, Traces, Wanted, traces};
 use crate::plan::RunPlan;
 use crate::repo::{Checkout, CommitTree};
 use crate::reuse::{self, Candidate, Case, Decision, Now, Offer, Restoration, Side};
@@ -115,7 +120,7 @@ struct Prospect {
 struct Compared {
     before: (CommitTree, Project),
     after: (CommitTree, Arc<Project>),
-    changed: Vec<crate::id::RelPath>,
+    changed: Vec<RelPath>,
 }
 
 impl Compared {
@@ -143,7 +148,7 @@ pub(super) struct Found {
 pub(super) async fn search(search: &Search<'_>) -> Result<Found, Stop> {
     let plan = &search.decided.plan;
     let setting = setting(plan)?;
-    let prospect = match barred(plan) {
+    let prospect = match barred(plan, search.decided.project.asks_git) {
         Some(because) => Err(because),
         None => prospect(search, &setting).await,
     };
@@ -152,12 +157,16 @@ pub(super) async fn search(search: &Search<'_>) -> Result<Found, Stop> {
 }
 
 /// Why nothing is looked for; empty where nobody has to be told.
-fn barred(plan: &RunPlan) -> Option<String> {
+fn barred(plan: &RunPlan, asks_git: bool) -> Option<String> {
     if !plan.reuse {
         return Some(String::new());
     }
     if plan.revision.dirty_tree.is_some() {
         return Some("there are uncommitted changes".to_owned());
+    }
+    if asks_git {
+        // Two commits are never the same to it.
+        return Some("`{{git}}` or `{{git_hash}}` stands in the specs".to_owned());
     }
     plan.executes_anew().map(|argument| format!("`{argument}` is given to Ploomber"))
 }
@@ -210,7 +219,7 @@ pub(super) async fn lay(
     found: Found,
     plan: &RunPlan,
     storage: &Arc<dyn Storage>,
-    roots: &Roots,
+    LaidOut { roots, layered, .. }: &LaidOut,
     owner: Option<(u32, u32)>,
     cancel: &Cancel,
 ) -> Result<Takeover, Stop> {
@@ -221,7 +230,10 @@ pub(super) async fn lay(
     };
     let wanted: BTreeMap<&str, &[reuse::Piece]> =
         decision.reused().filter_map(|task| Some((task, offer.tasks.get(task)?.as_slice()))).collect();
-    let source = reuse::Source { storage: storage.as_ref(), project: &plan.project, folder: &candidate.folder };
+    let open = |layered: &Layered| Dir::open_ambient_dir(&layered.lower, ambient_authority());
+    let beneath = layered.as_ref().map(open).transpose().map_err(|error| Stop::of(Ending::of_io(&error), &error))?;
+    let (folder, beneath) = (&candidate.folder, beneath.as_ref());
+    let source = reuse::Source { storage: storage.as_ref(), project: &plan.project, folder, beneath };
     let stop = || cancel.requested().is_some();
     let restored = reuse::restore(source, &wanted, roots, owner, &stop).await;
     let mut restoration = restored.map_err(|error| spoilt(&error))?;
@@ -280,8 +292,7 @@ impl Takeover {
     pub(super) fn settle(
         &self,
         decided: &Decided,
-        roots: &Roots,
-        baseline: &Baseline,
+        Prepared { roots, baseline, layered, .. }: &Prepared,
         found: &Collection,
         home: &std::path::Path,
     ) -> Result<Settled, Stop> {
@@ -298,15 +309,16 @@ impl Takeover {
             baseline,
             bounds: Bounds::default(),
         };
-        let home = cap_std::fs::Dir::open_ambient_dir(home, cap_std::ambient_authority()).map_err(failed)?;
+        let home = Dir::open_ambient_dir(home, ambient_authority()).map_err(failed)?;
         let origins = validate::origins(&decided.checkout.tree(), &decided.project);
         let sources = origins.into_iter().filter_map(|origin| match origin {
             Origin::File(path) => Some(path),
             _ => None,
         });
+        let beneath = |path: &RelPath| layered.as_ref().is_some_and(|layered| layered.shows(path));
         let installs = !plan.local_installs.is_empty();
         let Traces { strays, unsettled } =
-            traces(roots, &wanted, found, &home, &sources.collect(), installs).map_err(failed)?;
+            traces(roots, &wanted, found, &home, &sources.collect(), installs, &beneath).map_err(failed)?;
         let reuse = ReuseNote { layout: reuse::LAYOUT, setting: self.setting.clone(), strays, unsettled };
         Ok(Settled { executed: fate.executed, same: fate.same, reuse })
     }

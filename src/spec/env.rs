@@ -3,6 +3,7 @@
 //! What only the run can know (`now`, `user`, `git`, `git_hash`, `env.X`) is left as it was written.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use minijinja::{Environment as Jinja, UndefinedBehavior, value::Value as JinjaValue};
@@ -57,6 +58,8 @@ pub enum Trouble {
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
     values: BTreeMap<String, Value>,
+    /// Whether any text asked for `git` or `git_hash`.
+    asked_git: Arc<AtomicBool>,
 }
 
 impl Scope {
@@ -69,7 +72,12 @@ impl Scope {
         values.insert("here".to_owned(), Value::Str(place(folder)));
         values.insert("cwd".to_owned(), Value::Str(place(cwd)));
         values.insert("root".to_owned(), Value::Str(place(root)));
-        Self { values }
+        Self { values, asked_git: Arc::default() }
+    }
+
+    /// Whether any text that was expanded so far, here or by a clone, asks git about the commit.
+    pub fn asked_git(&self) -> bool {
+        self.asked_git.load(Ordering::Relaxed)
     }
 
     /// Sets one name.
@@ -99,6 +107,11 @@ impl Scope {
         let used = template.undeclared_variables(false);
         if used.is_empty() {
             return Ok(cast(text));
+        }
+        // A key of that name in env.yaml has a value of its own.
+        let own = |name: &str| self.values.get(name) == Some(&Value::Str(format!("{{{{{name}}}}}")));
+        if ["git", "git_hash"].iter().any(|name| used.contains(*name) && own(name)) {
+            self.asked_git.store(true, Ordering::Relaxed);
         }
         if let Some(name) = used.iter().filter(|name| !self.knows(name)).min() {
             return Err(Trouble::Undefined(name.clone()));
@@ -238,6 +251,27 @@ mod tests {
     #[test]
     fn leaves_what_only_the_run_knows_as_it_is_written() {
         assert_eq!(text("runs/{{now}}/{{git_hash}}"), Value::Str("runs/{{now}}/{{git_hash}}".to_owned()));
+    }
+
+    #[test]
+    fn knows_whether_git_is_asked_in_any_spacing_and_not_where_env_yaml_says_otherwise() {
+        for (template, asks) in [
+            ("runs/{{git}}", true),
+            ("runs/{{  git_hash  }}/x", true),
+            ("{{git}}", true),
+            ("{% if git == 'main' %}a{% endif %}", true),
+            ("{{ 'git' }}", false),
+            ("git", false),
+            ("{{n}}/git", false),
+        ] {
+            let scope = scope();
+            let _ = scope.clone().expand(template);
+            assert_eq!(scope.asked_git(), asks, "{template}");
+        }
+        let mut own = scope();
+        own.set("git", Value::Str("mine".to_owned()));
+        own.expand("{{git}}").unwrap();
+        assert!(!own.asked_git());
     }
 
     #[test]

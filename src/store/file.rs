@@ -52,6 +52,8 @@ fn open_up(folder: &Path) {
     let mut waiting = vec![folder.to_path_buf()];
     while let Some(folder) = waiting.pop() {
         if fs_err::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).is_err() {
+            // The kernel's own folder of an overlay is root's, and empty: whoever owns the folder above may remove it.
+            let _ = fs_err::remove_dir(&folder);
             continue;
         }
         let Ok(entries) = fs_err::read_dir(&folder) else { continue };

@@ -78,6 +78,11 @@ impl Home {
         self.cache.join("env")
     }
 
+    /// Large snapshots, kept for later runs.
+    pub fn snapshots(&self) -> PathBuf {
+        self.cache.join("snapshots")
+    }
+
     /// One folder a run.
     pub fn runs(&self) -> PathBuf {
         self.state.join("runs")

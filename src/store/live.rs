@@ -39,6 +39,11 @@ impl Folder {
         self.0.join("work")
     }
 
+    /// What the kernel keeps for itself where the snapshot is the upper layer of an overlay.
+    pub fn layers(&self) -> PathBuf {
+        self.0.join("layers")
+    }
+
     /// HOME of the run's processes, with the packages that were installed for this run only.
     pub fn home(&self) -> PathBuf {
         self.0.join("home")
@@ -91,6 +96,7 @@ impl LiveRun {
     /// When something in them cannot be removed.
     pub fn clear_work(&self) -> Result<(), StoreError> {
         file::remove_tree(&self.folder.work())?;
+        file::remove_tree(&self.folder.layers())?;
         file::remove_tree(&self.folder.home())?;
         file::remove_tree(&self.folder.output())
     }

@@ -117,6 +117,7 @@ fn remove_run(folder: &Folder) -> Result<bool, StoreError> {
 fn remove_work(folder: &Folder) -> Result<bool, StoreError> {
     let Some(_lock) = try_lock(folder)? else { return Ok(false) };
     file::remove_tree(&folder.work())?;
+    file::remove_tree(&folder.layers())?;
     file::remove_tree(&folder.home())?;
     file::remove_tree(&folder.output())?;
     Ok(true)

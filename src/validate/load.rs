@@ -18,6 +18,8 @@ pub(super) struct Loaded {
     pub entry_point: String,
     pub pipeline: Pipeline,
     pub env: Option<EnvYaml>,
+    /// Whether a placeholder asks git about the commit.
+    pub asks_git: bool,
 }
 
 /// Reads one YAML file; what is wrong with it is said.
@@ -162,7 +164,7 @@ pub(super) fn pipeline(
         out,
     );
     let entry_point = file.strip_prefix(root).unwrap_or(file).to_string();
-    Some(Loaded { entry_point, pipeline, env })
+    Some(Loaded { entry_point, pipeline, env, asks_git: scope.asked_git() })
 }
 
 /// Folders that modules are imported from: the one that is run in, the pipeline's, and a package's `src`.

@@ -54,6 +54,8 @@ pub struct Project {
     pub environment_path: String,
     /// soopervisor.yaml; empty where there is none.
     pub settings: Settings,
+    /// Whether `{{git}}` or `{{git_hash}}` stands in the specs: then the run needs a repository around its files.
+    pub asks_git: bool,
     /// Whether the folder is a Python package (`setup.py`, or `pyproject.toml` with a build or a project).
     pub package: bool,
 }
@@ -88,6 +90,7 @@ pub fn check(tree: &dyn Tree, root: &RelPath, options: &Options) -> Outcome {
             pip,
             environment_path,
             settings,
+            asks_git: loaded.asks_git,
             package: is_package(tree, root),
         }),
         _ => None,

@@ -10,5 +10,6 @@ mod failing;
 mod publishing;
 mod reuse;
 mod secrets;
+mod snapshots;
 mod support;
 mod wheels;

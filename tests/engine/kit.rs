@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use soopervisor::engine::docker::Docker;
 use soopervisor::engine::{
-    Engine, EngineError, ExecSpec, Exit, GuestPath, HostPath, Mount, OutputSink, Purpose, Session, SessionSpec, Stream,
+    Carried, Engine, EngineError, ExecSpec, Exit, GuestPath, HostPath, Mount, OutputSink, Purpose, Session,
+    SessionSpec, Stream,
 };
 use soopervisor::secret::Secret;
 
@@ -46,6 +47,7 @@ pub(crate) fn spec() -> SessionSpec {
         image: image(),
         user: (10001, 10001),
         mounts: Vec::new(),
+        carried: Carried::default(),
         env: BTreeMap::new(),
         workdir: "/tmp".into(),
         memory_bytes: Some(256 << 20),

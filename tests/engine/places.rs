@@ -66,6 +66,27 @@ async fn the_daemon_of_this_machine_sees_our_files() {
 }
 
 #[tokio::test]
+async fn folders_are_laid_over_each_other_here_or_it_is_known_that_they_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let docker = docker().await;
+    let info = docker.info().await.unwrap();
+    let user = if info.rootless { (0, 0) } else { (10001, 10001) };
+    // What it depends on besides the engine (the kernel, the file system below) has no say in whether it is a fault.
+    let answer = docker.overlays(folder.path(), &image(), user).await;
+    assert!(matches!(answer, Ok(_) | Err(EngineError::Refused { .. })), "{answer:?}");
+    assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 0, "the probe cleans up");
+    let volumes = crate::kit::docker_says(&["volume", "ls", "-q"]);
+    assert!(!volumes.contains("soopervisor-probe-"), "{volumes}");
+}
+
+#[tokio::test]
+async fn a_folder_that_mount_options_cannot_name_is_refused_before_a_volume_exists() {
+    let folder = tempfile::Builder::new().prefix("a,b").tempdir().unwrap();
+    let refused = docker().await.overlays(folder.path(), &image(), (10001, 10001)).await.unwrap_err();
+    assert!(refused.to_string().contains("mount options"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_probe_in_a_folder_that_is_not_there_names_it() {
     let error = docker().await.shares_files("/no/such/folder".as_ref(), &image()).await.unwrap_err().to_string();
     assert!(error.contains("/no/such/folder"), "{error}");

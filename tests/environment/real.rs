@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use soopervisor::engine::docker::Docker;
-use soopervisor::engine::{Engine, ExecSpec, GuestPath, HostPath, Mount, OutputSink, Purpose, SessionSpec, Stream};
+use soopervisor::engine::{
+    Carried, Engine, ExecSpec, GuestPath, HostPath, Mount, OutputSink, Purpose, SessionSpec, Stream,
+};
 use soopervisor::environment::channel;
 use soopervisor::environment::{
     Config, EnvironmentError, Inputs, Prepared, RawEnvironment, Request, Store, Wish, network_env,
@@ -77,6 +79,7 @@ impl Real {
             image: self.image.clone(),
             user: self.config.container_user,
             mounts,
+            carried: Carried::default(),
             env: BTreeMap::from([("HOME".to_owned(), "/tmp".to_owned())]),
             workdir: "/tmp".to_owned(),
             memory_bytes: None,

@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hasher as _};
 
 use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount as Shown, MountType, RestartPolicy,
-    RestartPolicyNameEnum,
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount as Shown, MountType, MountVolumeOptions,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 
 use crate::engine::owner::Owner;
-use crate::engine::{EngineError, Errand, Mount, Purpose, SessionSpec, frame};
+use crate::engine::{EngineError, Errand, Mount, Purpose, SessionSpec, VolumeMount, frame};
+use crate::id::RunId;
 
 /// Labels that the sweep reads back.
 pub(super) mod label {
@@ -24,6 +25,8 @@ pub(super) mod label {
     pub(in super::super) const VERSION: &str = "soopervisor.version";
     /// In place of a process: when an errand's lease ends, in seconds since 1970.
     pub(in super::super) const UNTIL: &str = "soopervisor.until";
+    /// On volumes that outlive their run: what they are kept as.
+    pub(in super::super) const KEPT: &str = "soopervisor.kept";
 }
 
 /// Shared memory that data loaders want; more would only be charged to the container's memory anyway.
@@ -124,7 +127,7 @@ fn host_config(spec: &SessionSpec, limit_disk: bool) -> Result<HostConfig, Engin
         nano_cpus: spec.cpus.map(nano),
         shm_size: Some(signed(shared)),
         storage_opt: disk.map(|bytes| HashMap::from([("size".to_owned(), bytes.to_string())])),
-        mounts: Some(spec.mounts.iter().map(shown).collect::<Result<_, _>>()?),
+        mounts: Some(mounts(spec)?),
         ..HostConfig::default()
     })
 }
@@ -136,6 +139,22 @@ fn signed(bytes: u64) -> i64 {
 #[expect(clippy::cast_possible_truncation, reason = "a float that is too large saturates, and the engine refuses it")]
 fn nano(cpus: f64) -> i64 {
     (cpus * 1e9).round() as i64
+}
+
+fn mounts(spec: &SessionSpec) -> Result<Vec<Shown>, EngineError> {
+    spec.mounts.iter().map(shown).chain(spec.carried.volumes.iter().map(|volume| Ok(shown_volume(volume)))).collect()
+}
+
+/// Never filled with what the image has at that place: it holds what was put into it.
+pub(super) fn shown_volume(volume: &VolumeMount) -> Shown {
+    Shown {
+        typ: Some(MountType::VOLUME),
+        source: Some(volume.volume.clone()),
+        target: Some(volume.guest.0.clone()),
+        read_only: Some(!volume.writable),
+        volume_options: Some(MountVolumeOptions { no_copy: Some(true), ..MountVolumeOptions::default() }),
+        ..Shown::default()
+    }
 }
 
 /// As a structure, not as `host:guest:ro`: paths hold colons, commas and newlines.
@@ -171,15 +190,20 @@ fn variables(spec: &SessionSpec) -> Result<Vec<String>, EngineError> {
 
 fn labels(spec: &SessionSpec, owner: &Owner) -> HashMap<String, String> {
     let mut all: HashMap<_, _> = spec.labels.clone().into_iter().collect();
+    all.insert(label::PURPOSE.to_owned(), word(spec.purpose).to_owned());
+    all.extend(owned(&spec.run, owner));
+    all
+}
+
+/// By which the sweep knows whose something is.
+pub(super) fn owned(run: &RunId, owner: &Owner) -> HashMap<String, String> {
     let ours = [
-        (label::RUN, spec.run.to_string()),
-        (label::PURPOSE, word(spec.purpose).to_owned()),
+        (label::RUN, run.to_string()),
         (label::HOST, owner.host.clone()),
         (label::BOOT, owner.boot.clone()),
         (label::PID, owner.pid.to_string()),
         (label::PID_START, owner.started.clone()),
         (label::VERSION, env!("CARGO_PKG_VERSION").to_owned()),
     ];
-    all.extend(ours.map(|(name, value)| (name.to_owned(), value)));
-    all
+    ours.map(|(name, value)| (name.to_owned(), value)).into()
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 
 use super::owner::Owner;
-use super::{Engine, EngineError, EngineInfo, Errand, Image, Session, SessionSpec, Swept};
+use super::{Engine, EngineError, EngineInfo, Errand, Image, Session, SessionSpec, Swept, Volumes};
 
 pub mod address;
 mod connect;
@@ -22,6 +22,7 @@ mod memory;
 mod probe;
 mod session;
 mod sweep;
+mod volume;
 
 /// A connection to one engine.
 pub struct Docker {
@@ -132,11 +133,19 @@ impl Engine for Docker {
         probe::shares_files(self, folder, image).await
     }
 
+    async fn overlays(&self, folder: &Path, image: &str, user: (u32, u32)) -> Result<bool, EngineError> {
+        probe::overlays(self, folder, image, user).await
+    }
+
     async fn start(&self, spec: SessionSpec) -> Result<Box<dyn Session>, EngineError> {
         let name = container::name(&spec);
         let id = self.create(&spec, &name).await?;
-        let mut live = Box::new(session::Live::new(self.client.clone(), id, name));
-        match live.start().await {
+        let mut live = Box::new(session::Live::new(self.client.clone(), id.clone(), name));
+        let started = match volume::put_files(&self.client, &id, &spec.carried.files).await {
+            Ok(()) => live.start().await,
+            Err(error) => Err(error),
+        };
+        match started {
             Ok(()) => Ok(live),
             Err(error) => {
                 // What could not be started must still go; its own error matters more than one about removing it.
@@ -158,5 +167,9 @@ impl Engine for Docker {
 
     async fn shown(&self) -> Result<Vec<PathBuf>, EngineError> {
         errand::shown(&self.client).await
+    }
+
+    fn volumes(&self) -> Option<&dyn Volumes> {
+        Some(self)
     }
 }

@@ -3,14 +3,16 @@
 //! A folder of that name on another machine must not pass, so only the nonce's own bytes count.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use async_trait::async_trait;
 
 use super::container::random;
+use crate::engine::volume::{Overlay, VolumeSpec, Volumes};
 use crate::engine::{
-    Engine, EngineError, ExecSpec, GuestPath, HostPath, Mount, OutputSink, Purpose, SessionSpec, Stream,
+    Carried, Engine, EngineError, ExecSpec, GuestPath, HostPath, Mount, OutputSink, Purpose, SessionSpec, Stream,
+    VolumeMount,
 };
 use crate::id::RunId;
 
@@ -56,6 +58,78 @@ pub(super) async fn shares_files(engine: &super::Docker, folder: &Path, image: &
     ran.map(|_| heard.0 == nonce.as_bytes())
 }
 
+/// Whether two folders of ours can be shown as one: everything that a run may do to a snapshot is done to a small one.
+pub(super) async fn overlays(
+    engine: &super::Docker,
+    folder: &Path,
+    image: &str,
+    user: (u32, u32),
+) -> Result<bool, EngineError> {
+    let failed = |error: std::io::Error| EngineError::Refused {
+        action: "try an overlay",
+        reason: format!("`{}`: {error}", folder.display()),
+    };
+    let inside = tempfile::Builder::new().prefix(".probe-").tempdir_in(folder).map_err(failed)?;
+    let folders = Overlay {
+        lower: inside.path().join("lower"),
+        upper: inside.path().join("upper"),
+        scratch: inside.path().join("scratch"),
+    };
+    stage(&folders, user).map_err(failed)?;
+    let mut spec = spec(inside.path(), image)?;
+    let name = format!("soopervisor-probe-{:016x}", random());
+    let volume = VolumeSpec { name: name.clone(), run: spec.run.clone(), kept: None, overlay: Some(folders.clone()) };
+    Volumes::create(engine, &volume).await?;
+    spec.mounts.clear();
+    spec.user = user;
+    let guest = GuestPath("/probe".into());
+    spec.carried.volumes = vec![VolumeMount { volume: name.clone(), guest, writable: true }];
+    let ran = async {
+        let mut session = engine.start(spec).await?;
+        let script = "cd /probe && [ \"$(cat kept)\" = below ] && echo above >changed && rm gone && rm -r replaced && \
+                      mkdir replaced && echo above >replaced/new && ls -A replaced";
+        let mut heard = Heard(Vec::new());
+        let script = ExecSpec { script: script.into(), secrets: Vec::new(), nonce: String::new() };
+        let exit = session.exec(script, &mut heard).await;
+        session.close().await?;
+        Ok(exit?.code == 0 && heard.0 == b"new\n")
+    };
+    let ran: Result<bool, EngineError> = ran.await;
+    engine.remove(&name).await?;
+    Ok(ran? && looks_right(&folders))
+}
+
+fn stage(folders: &Overlay, user: (u32, u32)) -> std::io::Result<()> {
+    let deep = folders.lower.join("replaced");
+    for folder in [&folders.lower, &folders.upper, &folders.scratch, &deep] {
+        fs_err::create_dir(folder)?;
+    }
+    let files = ["kept", "changed", "gone", "replaced/old"].map(|name| folders.lower.join(name));
+    for file in &files {
+        fs_err::write(file, "below")?;
+    }
+    // Only root can give files away, and only root needs to.
+    if rustix::process::geteuid().is_root() {
+        for path in files.iter().chain([&folders.lower, &folders.upper, &deep]) {
+            std::os::unix::fs::chown(path, Some(user.0), Some(user.1))?;
+        }
+    }
+    Ok(())
+}
+
+/// The lower folder as it was; in the upper one what is new, and marks that we can read for what is not there any more.
+fn looks_right(folders: &Overlay) -> bool {
+    let below = ["kept", "changed", "gone", "replaced/old"];
+    let untouched = below.iter().all(|name| fs_err::read(folders.lower.join(name)).is_ok_and(|text| text == b"below"));
+    let above = |name: &str| folders.upper.join(name);
+    let new = fs_err::read(above("changed")).is_ok_and(|text| text == b"above\n");
+    let gone =
+        fs_err::symlink_metadata(above("gone")).is_ok_and(|meta| meta.file_type().is_char_device() && meta.rdev() == 0);
+    let mut mark = [0; 8];
+    let replaced = rustix::fs::getxattr(above("replaced"), c"user.overlay.opaque", &mut mark[..]);
+    untouched && new && gone && replaced == Ok(1) && mark[0] == b'y' && !above("kept").exists()
+}
+
 /// How Docker, Docker Desktop and Podman say that they see no such folder.
 fn is_about_mounts(reason: &str) -> bool {
     let reason = reason.to_ascii_lowercase();
@@ -75,6 +149,7 @@ fn spec(shown: &Path, image: &str) -> Result<SessionSpec, EngineError> {
         image: image.to_owned(),
         user: NOBODY,
         mounts: vec![Mount { host: HostPath(shown.to_owned()), guest: GuestPath("/probe".into()), writable: false }],
+        carried: Carried::default(),
         env: BTreeMap::new(),
         workdir: "/".into(),
         memory_bytes: Some(64 << 20),

@@ -1,23 +1,43 @@
-//! Removes what dead processes of this host left behind.
+//! Removes what dead processes of this host left behind: containers, and the volumes of their runs.
 //!
-//! Never touches a container of another host, of a living process, an errand within its time, or one whose owner cannot
-//! be told for certain.
+//! Never touches what belongs to another host or a living process, an errand within its time, what has an owner that
+//! cannot be told for certain, nor a volume that is kept for later runs: those are for whoever keeps them to judge.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
+use bollard::models::{ContainerSummary, Volume};
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
+};
 
 use super::container::label;
 use super::fault::{deepest, status, within};
 use crate::engine::owner::Owner;
 use crate::engine::{EngineError, Swept};
 
-/// Every state counts: a crash between create and start leaves a container that never ran.
 pub(super) async fn sweep(client: &bollard::Docker, owner: &Owner) -> Result<Vec<Swept>, EngineError> {
-    let filters = HashMap::from([("label", vec![format!("{}={}", label::HOST, owner.host)])]);
-    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-    let found = within("list containers", client.list_containers(Some(options))).await?;
+    // Every state counts: a crash between create and start leaves a container that never ran.
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&of_host(owner)).build();
+    let containers = async { within("list containers", client.list_containers(Some(options))).await };
+    let (containers, volumes) = tokio::try_join!(containers, volumes(client, owner))?;
+    let mut swept = sweep_containers(client, owner, containers).await;
+    // A volume cannot go before the container that uses it.
+    swept.extend(sweep_volumes(client, owner, volumes).await);
+    Ok(swept)
+}
+
+fn of_host(owner: &Owner) -> HashMap<&'static str, Vec<String>> {
+    HashMap::from([("label", vec![format!("{}={}", label::HOST, owner.host)])])
+}
+
+/// All volumes that processes of this host made.
+pub(super) async fn volumes(client: &bollard::Docker, owner: &Owner) -> Result<Vec<Volume>, EngineError> {
+    let options = ListVolumesOptionsBuilder::default().filters(&of_host(owner)).build();
+    Ok(within("list volumes", client.list_volumes(Some(options))).await?.volumes.unwrap_or_default())
+}
+
+async fn sweep_containers(client: &bollard::Docker, owner: &Owner, found: Vec<ContainerSummary>) -> Vec<Swept> {
     let mut swept = Vec::new();
     for container in found {
         let labels = container.labels.unwrap_or_default();
@@ -39,10 +59,28 @@ pub(super) async fn sweep(client: &bollard::Docker, owner: &Owner) -> Result<Vec
             run: labels.get(label::RUN).cloned().unwrap_or_default(),
         });
     }
-    Ok(swept)
+    swept
 }
 
-fn is_orphan(owner: &Owner, labels: &HashMap<String, String>) -> bool {
+async fn sweep_volumes(client: &bollard::Docker, owner: &Owner, found: Vec<Volume>) -> Vec<Swept> {
+    let mut swept = Vec::new();
+    for Volume { name, labels, .. } in found {
+        if labels.contains_key(label::KEPT) || !is_orphan(owner, &labels) {
+            continue;
+        }
+        match client.remove_volume(&name, None::<RemoveVolumeOptions>).await {
+            Ok(()) => swept.push(Swept { name, run: labels.get(label::RUN).cloned().unwrap_or_default() }),
+            // Gone already, or a container still has it: then the next sweep finds both.
+            Err(error) if matches!(status(&error), Some(404 | 409)) => {}
+            Err(error) => {
+                tracing::warn!(volume = %name, error = %deepest(&error), "a leftover volume could not be removed");
+            }
+        }
+    }
+    swept
+}
+
+pub(super) fn is_orphan(owner: &Owner, labels: &HashMap<String, String>) -> bool {
     let read = |name: &str| labels.get(name).map(String::as_str);
     if let Some(until) = read(label::UNTIL) {
         let until =

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::origin::{Group, Python, entries};
 use super::shelf::Shelf;
 use super::{Chore, jobs};
-use crate::engine::{Errand, GuestPath, HostPath, Mount, Purpose, SessionSpec};
+use crate::engine::{Carried, Errand, GuestPath, HostPath, Mount, Purpose, SessionSpec};
 use crate::environment::bench;
 
 /// Where the folder is inside.
@@ -103,6 +103,7 @@ impl Job {
                     mount(&prepared.host_prefix, &prepared.guest_prefix, false),
                     mount(&self.files(), GUEST, true),
                 ],
+                carried: Carried::default(),
                 env: BTreeMap::new(),
                 workdir: "/".to_owned(),
                 memory_bytes: Some(MEMORY),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::engine::Purpose;
 use crate::engine::fake::{Fake, Outcome};
+use crate::engine::{Carried, Purpose};
 use crate::run::cancel;
 
 struct Quiet;
@@ -22,6 +22,7 @@ fn session() -> SessionSpec {
         image: "image".to_owned(),
         user: (10_001, 10_001),
         mounts: Vec::new(),
+        carried: Carried::default(),
         env: BTreeMap::new(),
         workdir: "/".to_owned(),
         memory_bytes: None,

@@ -60,6 +60,23 @@ pub(crate) fn names(folder: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
     Ok(names)
 }
 
+/// Removes what stands at `name` in `folder`, a folder with everything in it; never through a link.
+pub(crate) fn remove(folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+        Ok(()) => return Ok(()),
+        // The second is POSIX's word for a folder, the first is Linux's.
+        Err(rustix::io::Errno::ISDIR | rustix::io::Errno::PERM) => {}
+        Err(error) => return Err(error.into()),
+    }
+    // It may forbid what has to be done to it.
+    let _ = rustix::fs::chmodat(folder, name, Mode::from_raw_mode(0o700), AtFlags::empty());
+    let inside = open_subfolder(folder, name)?;
+    for name in names(inside.as_fd())? {
+        remove(inside.as_fd(), &name)?;
+    }
+    Ok(rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)?)
+}
+
 /// `folder/name`.
 pub(crate) fn child(folder: &RelPath, name: &[u8]) -> io::Result<RelPath> {
     let name = RelPath::from_bytes(name).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;

@@ -1,0 +1,87 @@
+//! Snapshots of a special kind: with a repository for pipelines that ask git, and large ones that are not copied.
+
+use crate::support::User;
+
+#[test]
+fn a_pipeline_that_asks_git_gets_branch_and_commit_and_the_repository_is_not_published() {
+    let pipeline = "tasks:\n  - source: tasks.first\n    product: 'out/{{ git }}/{{git_hash}}/first.txt'\n    params:\n      where: '{{where}}'\n";
+    let tasks = "from pathlib import Path\n\ndef first(product, where):\n    Path(product).write_text(where)\n";
+    let user =
+        User::with(&[("pipeline.yaml", pipeline), ("tasks.py", tasks), ("env.yaml", "where: 'at {{git_hash}}'\n")]);
+    let hash = user.git(&["describe", "--tags", "--always"]);
+    user.run(&[]).exits(0);
+    let folder = user.published();
+    assert_eq!(
+        std::fs::read_to_string(folder.join(format!("out/main/{hash}/first.txt"))).unwrap(),
+        format!("at {hash}")
+    );
+    assert!(!folder.join(".git").exists());
+    assert!(!std::fs::read_to_string(folder.join("manifest.json")).unwrap().contains(".git/"));
+
+    user.git(&["tag", "v1.0"]);
+    user.git(&["checkout", "-q", "--detach"]);
+    user.run(&["--on-conflict", "new-run"]).exits(0);
+    let folders = user.published_folders();
+    assert!(folders.iter().any(|folder| folder.join("out/v1.0/v1.0/first.txt").is_file()), "{folders:?}");
+}
+
+/// More files than are exported as fast as they are copied.
+fn large() -> User {
+    let pipeline = "tasks:\n  - source: tasks.first\n    product: flow/out/first.txt\n  - source: tasks.second\n    product: {data: data/kept.csv, link: result}\n";
+    let tasks = "import os, shutil\nfrom pathlib import Path\n\ndef first(product):\n    assert len(list(Path('many').iterdir())) == 600\n    Path(product).parent.mkdir(parents=True, exist_ok=True)\n    Path(product).write_text(Path('many/7').read_text())\n    Path('many/7').write_text('changed')\n    os.remove('many/8')\n    shutil.rmtree('replaced')\n    Path('replaced').mkdir()\n    Path('replaced/new.txt').write_text('new')\n\ndef second(product, upstream):\n    assert Path(upstream['first']).exists()\n    assert not Path('many/8').exists() and os.listdir('replaced') == ['new.txt']\n    os.symlink('data/kept.csv', product['link'])\n";
+    let user = User::with(&[
+        ("pipeline.yaml", pipeline),
+        ("tasks.py", tasks),
+        ("soopervisor.yaml", "outputs: ['many/*', 'replaced']\n"),
+        ("data/kept.csv", "committed\n"),
+        ("replaced/old.txt", "old"),
+    ]);
+    for n in 0..600 {
+        user.write(&format!("many/{n}"), &format!("{n}\n"));
+    }
+    user.commit("many");
+    user
+}
+
+#[test]
+fn a_large_commit_runs_again_and_again_from_what_is_kept_and_gives_the_same() {
+    let user = large();
+    for run in 0..2 {
+        user.run(&["-v", "--on-conflict", "fail"]).exits(0).says("snapshot: 606 files");
+        let folder = user.published();
+        let read =
+            |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_else(|_| panic!("run {run}: {name}"));
+        assert_eq!(read("flow/out/first.txt"), "7\n", "run {run} began with the commit's own files");
+        assert_eq!(read("data/kept.csv"), "committed\n", "a declared product that the commit holds");
+        assert_eq!(read("many/7"), "changed");
+        assert_eq!(read("replaced/new.txt"), "new");
+        assert_eq!(std::fs::read_link(folder.join("result")).unwrap(), std::path::Path::new("data/kept.csv"));
+        let many = std::fs::read_dir(folder.join("many")).unwrap().count();
+        assert_eq!(many, 1, "what the commit held and the run left alone is no output");
+        assert!(!folder.join("replaced/old.txt").exists());
+    }
+    assert_eq!(volumes(&user), Vec::<String>::new());
+    assert_eq!(user.containers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_large_commit_whose_run_fails_can_be_repeated_and_leaves_no_volume() {
+    let user = large();
+    user.write("tasks.py", "def first(product):\n    raise ValueError(len(__import__('os').listdir('many')))\n\ndef second(product, upstream):\n    print(upstream['first'])\n");
+    user.commit("broken");
+    user.run(&[]).exits(4).says("600");
+    assert_eq!(volumes(&user), Vec::<String>::new());
+    let run = std::fs::read_dir(user.runs()).unwrap().next().unwrap().unwrap().path();
+    let again = std::process::Command::new("bash").arg(run.join("reproduce.sh")).output().unwrap();
+    let text = String::from_utf8_lossy(&[again.stdout, again.stderr].concat()).into_owned();
+    assert!(text.contains("ValueError: 600"), "{text}");
+}
+
+/// Volumes of this user's runs.
+fn volumes(user: &User) -> Vec<String> {
+    let output = std::process::Command::new("docker").args(["volume", "ls", "-q"]).output().unwrap();
+    let all = String::from_utf8(output.stdout).unwrap();
+    let runs: Vec<String> =
+        std::fs::read_dir(user.runs()).unwrap().map(|run| run.unwrap().file_name().into_string().unwrap()).collect();
+    all.lines().filter(|name| runs.iter().any(|run| name.contains(run))).map(str::to_owned).collect()
+}
