@@ -17,6 +17,13 @@ pub(super) fn with_verb(mut args: Vec<OsString>, command: &Command) -> Vec<OsStr
         seen = true;
         match classify(word, run, command) {
             Word::Plain if is_verb(word, command) => return args,
+            // A mistyped verb with something to do it to: clap names the right one.
+            Word::Plain
+                if is_nearly_a_verb(word, command)
+                    && words.next().is_some_and(|next| !next.as_encoded_bytes().starts_with(b"-")) =>
+            {
+                return args;
+            }
             Word::Plain | Word::End => {
                 args.insert(1, "run".into());
                 return args;
@@ -47,6 +54,12 @@ enum Word {
 
 fn is_verb(word: &OsStr, command: &Command) -> bool {
     word == "help" || word.to_str().is_some_and(|word| command.find_subcommand(word).is_some())
+}
+
+/// No path, and one or two letters away from a verb.
+fn is_nearly_a_verb(word: &OsStr, command: &Command) -> bool {
+    let Some(word) = word.to_str().filter(|word| !word.contains(['/', '.'])) else { return false };
+    command.get_subcommands().any(|verb| strsim::damerau_levenshtein(word, verb.get_name()) <= 2 && word.len() > 3)
 }
 
 fn classify(word: &OsStr, run: &Command, top: &Command) -> Word {
@@ -92,6 +105,13 @@ mod tests {
         assert_eq!(verb("--color always --secret show ."), "run --color always --secret show .");
         assert_eq!(verb("-- -odd-name"), "run -- -odd-name");
         assert_eq!(verb("--storage x"), "run --storage x");
+    }
+
+    #[test]
+    fn a_mistyped_verb_before_a_path_is_left_for_clap_to_name_and_a_folder_named_like_one_is_run() {
+        assert_eq!(verb("valdate repo"), "valdate repo");
+        assert_eq!(verb("shop --storage out"), "run shop --storage out");
+        assert_eq!(verb("shop"), "run shop");
     }
 
     #[test]

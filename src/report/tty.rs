@@ -26,11 +26,10 @@ impl Tty {
         }
     }
 
-    fn go(&self, steps: usize, letter: char) -> io::Result<()> {
+    fn go(&self, steps: usize, letter: char) {
         if steps > 0 {
             self.send(&format!("\x1b[{steps}{letter}"));
         }
-        Ok(())
     }
 }
 
@@ -45,19 +44,23 @@ impl TermLike for Tty {
     }
 
     fn move_cursor_up(&self, lines: usize) -> io::Result<()> {
-        self.go(lines, 'A')
+        self.go(lines, 'A');
+        Ok(())
     }
 
     fn move_cursor_down(&self, lines: usize) -> io::Result<()> {
-        self.go(lines, 'B')
+        self.go(lines, 'B');
+        Ok(())
     }
 
     fn move_cursor_right(&self, columns: usize) -> io::Result<()> {
-        self.go(columns, 'C')
+        self.go(columns, 'C');
+        Ok(())
     }
 
     fn move_cursor_left(&self, columns: usize) -> io::Result<()> {
-        self.go(columns, 'D')
+        self.go(columns, 'D');
+        Ok(())
     }
 
     fn write_line(&self, text: &str) -> io::Result<()> {

@@ -54,13 +54,14 @@ async fn by_manifest(
     folders: Vec<Folder>,
     wanted: &str,
 ) -> Result<Folder, StorageError> {
-    let mut newest = None;
+    let (mut newest, mut damaged) = (None, None);
     for folder in folders {
-        // One damaged folder must not hide the others.
+        // One damaged folder must not hide the others; where no other fits, it may be the one.
         let about = match storage.manifest(project, &folder).await {
             Ok(manifest) => manifest.about,
             Err(error) => {
-                tracing::warn!(%folder, %error, "passed over");
+                tracing::info!(%folder, %error, "passed over");
+                damaged.get_or_insert(error);
                 continue;
             }
         };
@@ -70,5 +71,5 @@ async fn by_manifest(
         }
     }
     let none = || StorageError::NoCommit { project: project.clone(), wanted: wanted.to_owned() };
-    newest.map(|(_, folder)| folder).ok_or_else(none)
+    newest.map(|(_, folder)| folder).ok_or_else(|| damaged.unwrap_or_else(none))
 }
