@@ -83,3 +83,64 @@ impl Desk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::Receiver;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::run::cancel::{self, CancelReason};
+
+    /// Stands still at its first event until it is let go.
+    struct Stuck(Receiver<()>);
+
+    impl Reporter for Stuck {
+        fn event(&mut self, _: &RunEvent) {
+            let _ = self.0.recv();
+        }
+
+        fn finish(&mut self) {}
+    }
+
+    fn ended() -> RunEvent {
+        RunEvent::Ended { exit_code: 0, summary: "done".to_owned() }
+    }
+
+    #[test]
+    fn a_reader_that_stands_still_holds_up_neither_the_run_nor_whoever_asked_it_to_stop() {
+        let (_let_go, stuck) = channel();
+        let (desk, mut listener) = open(Box::new(Stuck(stuck)));
+        let (canceller, cancel) = cancel::pair();
+        for _ in 0..100 {
+            listener(&ended());
+        }
+        drop(listener);
+        canceller.request(CancelReason::Signal);
+        let since = Instant::now();
+        desk.close(&cancel);
+        assert!(since.elapsed() < Duration::from_secs(30), "it waited for the reader");
+    }
+
+    #[test]
+    fn a_slow_reader_gets_everything_before_the_program_ends() {
+        struct Slow(Arc<Mutex<usize>>);
+        impl Reporter for Slow {
+            fn event(&mut self, _: &RunEvent) {
+                std::thread::sleep(Duration::from_millis(5));
+                *self.0.lock().unwrap() += 1;
+            }
+
+            fn finish(&mut self) {}
+        }
+        let seen = Arc::new(Mutex::new(0));
+        let (desk, mut listener) = open(Box::new(Slow(Arc::clone(&seen))));
+        for _ in 0..50 {
+            listener(&ended());
+        }
+        drop(listener);
+        let (_canceller, cancel) = cancel::pair();
+        desk.close(&cancel);
+        assert_eq!(*seen.lock().unwrap(), 50);
+    }
+}
