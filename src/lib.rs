@@ -5,9 +5,11 @@
 
 // words
 pub mod archive;
+pub mod auth;
 pub mod diag;
 pub mod id;
 pub mod secret;
+pub mod web;
 // the line: one run, top to bottom
 pub mod engine;
 pub mod environment;

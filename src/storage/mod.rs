@@ -24,12 +24,14 @@ use crate::plan::OnConflict;
 
 mod conflict;
 pub mod download;
+pub mod drive;
 mod error;
 pub mod key;
 pub mod local;
 pub mod location;
 pub mod object;
 pub mod resolve;
+pub mod service;
 mod source;
 pub mod verify;
 

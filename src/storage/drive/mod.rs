@@ -1,0 +1,26 @@
+//! The drives that people have: each a [`Service`](super::service::Service) of its own over [`crate::web`].
+//!
+//! They know their vendor's API and rules, and nothing of commits. Addresses for uploads that a vendor hands out are
+//! credentials and are told to nobody.
+
+use std::sync::Arc;
+
+use crate::auth::Endpoints;
+use crate::web::Bearer;
+
+/// What every drive is opened with.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The client of this machine.
+    pub client: reqwest::Client,
+    /// Who we are.
+    pub bearer: Arc<dyn Bearer>,
+    /// Tells accounts apart, so that all that use one share its pace; no credential.
+    pub account: String,
+    /// Where the drive is.
+    pub endpoints: Endpoints,
+    /// The folder in the drive below which everything lies, parts separated by `/`; empty for its root. Made if need be.
+    pub root: String,
+    /// For people: `box:reports`.
+    pub place: String,
+}

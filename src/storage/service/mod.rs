@@ -1,0 +1,222 @@
+//! What a service in the network has to do so that commits can be published to it.
+//!
+//! A service holds bytes under keys: `/`-separated names that [`super::key`] has made fit for every service, relative
+//! to the place that the user named. It creates and never overwrites; what a commit is, and when it is published, is
+//! [`super::remote`]'s to decide.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+pub use crate::web::Fault;
+pub use hash::{Checksum, HashKind, Hasher};
+pub use source::Source;
+
+mod hash;
+mod source;
+
+/// One service, opened for one place in one account.
+#[async_trait]
+pub trait Service: fmt::Debug + Send + Sync {
+    /// Where it is, for people: `box:`, `s3://bucket/prefix`. Holds no credentials.
+    fn place(&self) -> String;
+
+    /// What it can do, and how much at once.
+    fn traits(&self) -> Traits;
+
+    /// How much room there is; asked before anything is sent.
+    ///
+    /// # Errors
+    /// When the service cannot be reached or nobody is logged in.
+    async fn space(&self) -> Result<Space, Fault>;
+
+    /// Makes sure that the folders are there, parents first; called once before many [`Self::create`]. Services without
+    /// folders do nothing.
+    ///
+    /// # Errors
+    /// When one cannot be made.
+    async fn make_folders(&self, folders: &[String]) -> Result<(), Fault>;
+
+    /// Creates `key` from a file, which is read once and hashed on the way. Never overwrites. Safe to call again after
+    /// any failure, of this process too: what was sent of a large file is kept track of in `progress`.
+    ///
+    /// # Errors
+    /// When it could not be created; nothing half-written can be seen under the key.
+    async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault>;
+
+    /// Makes what [`Self::create`] left [`Created::Pending`] appear, in as few requests as the service allows; answers
+    /// in the same order.
+    async fn settle(&self, pending: Vec<Pending>) -> Vec<Result<Created, Fault>> {
+        pending.into_iter().map(|_| Err(Fault::Form("nothing can be pending here".to_owned()))).collect()
+    }
+
+    /// Creates a small object in one piece; `false` when the key is taken. When the service cannot tell
+    /// ([`Traits::create_only`] is false), the last writer wins.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<bool, Fault>;
+
+    /// Writes a small object over what is there: pointers only, never published files.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    async fn replace(&self, key: &str, bytes: Bytes) -> Result<(), Fault>;
+
+    /// The bytes of `key` from `offset` on.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`] when there is no such key.
+    async fn read(&self, key: &str, offset: u64) -> Result<Stream, Fault>;
+
+    /// What is known of one key; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the service cannot tell.
+    async fn stat(&self, key: &str) -> Result<Option<Meta>, Fault>;
+
+    /// What lies below `folder` (no closing `/`; empty for the place itself): its own entries, or with `deep` everything
+    /// below it. Whole keys, in any order; nothing where there is no such folder.
+    ///
+    /// # Errors
+    /// When the service cannot tell all of it.
+    async fn list(&self, folder: &str, deep: bool) -> Result<Vec<Meta>, Fault>;
+
+    /// Copies on the service's own side to a free key; `None` where it cannot do that.
+    ///
+    /// # Errors
+    /// When the copy failed; uploading is always another way.
+    async fn copy(&self, from: &str, to: &str) -> Result<Option<Created>, Fault>;
+
+    /// Removes one object that we made. One that is gone already is no failure.
+    ///
+    /// # Errors
+    /// When it could not be removed.
+    async fn remove(&self, key: &str) -> Result<(), Fault>;
+
+    /// Removes a folder and everything below it, by the service's own means for whole folders where it has them.
+    ///
+    /// # Errors
+    /// When something is left.
+    async fn remove_folder(&self, folder: &str) -> Result<Removed, Fault>;
+}
+
+/// Bytes as they come.
+pub type Stream = BoxStream<'static, Result<Bytes, Fault>>;
+
+/// What a service can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traits {
+    /// What it tells of a stored file's bytes.
+    pub hash: Option<HashKind>,
+    /// Whether of two who create one key exactly one succeeds.
+    pub create_only: bool,
+    /// Whether one name can be taken twice, so that two who create it may both succeed (Google Drive).
+    pub duplicates: bool,
+    /// Files that are sent at once.
+    pub lanes: usize,
+    /// Longest key, in characters; longer ones get a short name.
+    pub longest_key: usize,
+}
+
+/// Room.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that are free; `None` when the service does not tell or has no limit.
+    pub free: Option<u64>,
+    /// Bytes that one file may have.
+    pub largest: Option<u64>,
+    /// What a user should know: a token that ends soon.
+    pub notes: Vec<String>,
+}
+
+/// One stored object or folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meta {
+    /// Its whole key.
+    pub key: String,
+    /// Whether it is a folder.
+    pub folder: bool,
+    /// Bytes.
+    pub size: u64,
+    /// Of its bytes, where the service tells it.
+    pub checksum: Option<Checksum>,
+    /// The service's own name for it, where it has one.
+    pub id: Option<String>,
+}
+
+/// What creating came to.
+#[derive(Debug, Clone)]
+pub enum Created {
+    /// The key is ours, and the service's checksum, where it has one, is that of what was sent.
+    Ours(Receipt),
+    /// Everything is sent and checked; [`Service::settle`] makes it appear.
+    Pending(Pending),
+    /// Something stands there.
+    Taken(Option<Meta>),
+}
+
+/// What a service says of what it stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// As the service computed it.
+    pub checksum: Option<Checksum>,
+    /// The service's own name for it.
+    pub id: Option<String>,
+}
+
+/// Sent, and not visible yet.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// Where it will appear.
+    pub key: String,
+    /// The service's session.
+    pub session: String,
+    /// Bytes.
+    pub size: u64,
+    /// Of what was sent.
+    pub checksum: Checksum,
+}
+
+/// What was removed, and what a user should know of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Whether the room is free at once; where things go to a bin first it is not.
+    pub freed: bool,
+}
+
+/// What is remembered, across a crash of this process too, of files that are half sent. A session's name may be a
+/// credential: it is kept in a file of the user's own and told to nobody.
+pub trait Sessions: Send + Sync {
+    /// What was remembered of a key, if the file is still the same.
+    fn recall(&self, key: &str) -> Option<String>;
+
+    /// Remembers; the newest counts.
+    fn remember(&self, key: &str, session: &str);
+
+    /// Over, well or not.
+    fn forget(&self, key: &str);
+
+    /// So many bytes more have arrived.
+    fn sent(&self, bytes: u64);
+
+    /// So many bytes that were counted have to be sent once more.
+    fn unsent(&self, bytes: u64);
+}
+
+/// Nothing is remembered.
+impl Sessions for () {
+    fn recall(&self, _: &str) -> Option<String> {
+        None
+    }
+    fn remember(&self, _: &str, _: &str) {}
+    fn forget(&self, _: &str) {}
+    fn sent(&self, _: u64) {}
+    fn unsent(&self, _: u64) {}
+}
+
+/// A service that is used from several places.
+pub type Shared = Arc<dyn Service>;

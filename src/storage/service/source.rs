@@ -1,0 +1,171 @@
+//! A file that is sent: read once, in order, hashed on the way, and looked at again after its last byte.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use super::{Checksum, Fault, HashKind, Hasher};
+use crate::id::Digest;
+
+/// Asked after the last byte: whether the file is still the one that was collected.
+type Recheck = Box<dyn Fn(&File) -> Result<(), Fault> + Send + Sync>;
+
+/// One file on its way.
+pub struct Source {
+    file: File,
+    size: u64,
+    at: u64,
+    sha256: Sha256,
+    hasher: Option<Hasher>,
+    kind: Option<HashKind>,
+    /// The whole content, where what it means may differ from its bytes.
+    keep: Option<Vec<u8>>,
+    recheck: Recheck,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("size", &self.size).field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    /// A file of `size` bytes that is hashed in the service's way too. `keep` keeps its bytes for whoever wants to know
+    /// what they mean.
+    pub fn new(
+        file: File,
+        size: u64,
+        kind: Option<HashKind>,
+        keep: bool,
+        recheck: impl Fn(&File) -> Result<(), Fault> + Send + Sync + 'static,
+    ) -> Self {
+        let hasher = kind.map(Hasher::new);
+        let keep = keep.then(Vec::new);
+        Self { file, size, at: 0, sha256: Sha256::new(), hasher, kind, keep, recheck: Box::new(recheck) }
+    }
+
+    /// Its length in bytes, as collected.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// How far it has been read.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// The next `most` bytes, fewer only at the end; `None` after it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not the file that was collected.
+    pub async fn next(&mut self, most: u64) -> Result<Option<Bytes>, Fault> {
+        let length = usize::try_from(most.min(self.size - self.at)).unwrap_or(usize::MAX);
+        if length == 0 {
+            return Ok(None);
+        }
+        // A runtime of one thread has no other to hand its tasks to.
+        match tokio::runtime::Handle::current().runtime_flavor() {
+            tokio::runtime::RuntimeFlavor::MultiThread => tokio::task::block_in_place(|| self.read(length)).map(Some),
+            _ => self.read(length).map(Some),
+        }
+    }
+
+    fn read(&mut self, length: usize) -> Result<Bytes, Fault> {
+        let mut chunk = vec![0; length];
+        self.file.read_exact(&mut chunk).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => changed(),
+            _ => Fault::Local(error.to_string()),
+        })?;
+        self.at += length as u64;
+        self.sha256.update(&chunk);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&chunk);
+        }
+        if let Some(keep) = &mut self.keep {
+            keep.extend_from_slice(&chunk);
+        }
+        if self.at == self.size {
+            self.finish()?;
+        }
+        Ok(chunk.into())
+    }
+
+    /// The file ended where it should, and nobody wrote to it meanwhile.
+    fn finish(&mut self) -> Result<(), Fault> {
+        if self.file.read(&mut [0]).map_err(|error| Fault::Local(error.to_string()))? != 0 {
+            return Err(changed());
+        }
+        (self.recheck)(&self.file)
+    }
+
+    /// Back to the first byte, for another try of the whole file.
+    ///
+    /// # Errors
+    /// When it cannot be sought.
+    pub fn rewind(&mut self) -> Result<(), Fault> {
+        self.file.seek(SeekFrom::Start(0)).map_err(|error| Fault::Local(error.to_string()))?;
+        self.at = 0;
+        self.sha256 = Sha256::new();
+        self.hasher = self.kind.map(Hasher::new);
+        if let Some(keep) = &mut self.keep {
+            keep.clear();
+        }
+        Ok(())
+    }
+
+    /// Reads and hashes without sending, up to `offset`.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn skip_to(&mut self, offset: u64) -> Result<(), Fault> {
+        while self.at < offset {
+            self.next((offset - self.at).min(1024 * 1024)).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads to the end, so that the checksums are known.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn drain(&mut self) -> Result<(), Fault> {
+        if self.size == 0 {
+            return self.finish();
+        }
+        self.skip_to(self.size).await
+    }
+
+    /// sha256 of what was read so far.
+    pub fn sha256(&self) -> Digest {
+        Digest(self.sha256.clone().finalize().into())
+    }
+
+    /// The service's checksum of what was read so far, where it has one.
+    pub fn checksum(&self) -> Option<Checksum> {
+        self.hasher.clone().map(Hasher::finish)
+    }
+
+    /// The bytes, where they were to be kept.
+    pub fn kept(&self) -> Option<&[u8]> {
+        self.keep.as_deref()
+    }
+
+    /// Whether `there` is what was sent; a service that tells nothing is believed.
+    ///
+    /// # Errors
+    /// [`Fault::Damaged`] when it is something else.
+    pub fn compare(&self, there: Option<&Checksum>) -> Result<(), Fault> {
+        match (self.checksum(), there) {
+            (Some(ours), Some(theirs)) if ours.kind == theirs.kind && ours != *theirs => {
+                Err(Fault::Damaged(format!("sent {}, stored {}", ours.hex(), theirs.hex())))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn changed() -> Fault {
+    Fault::Local("the file changed while it was sent".to_owned())
+}

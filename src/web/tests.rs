@@ -1,0 +1,163 @@
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::secret::Secret;
+
+#[derive(Debug)]
+struct Plain;
+
+impl Judge for Plain {
+    fn judge(&self, answer: &Answer) -> Fault {
+        answer.plain_fault(&String::from_utf8_lossy(&answer.body))
+    }
+}
+
+#[derive(Debug)]
+struct Counting(AtomicUsize);
+
+#[async_trait]
+impl Bearer for Counting {
+    async fn token(&self) -> Result<Secret, Fault> {
+        Ok(Secret::new("token", b"old-token".to_vec()))
+    }
+
+    async fn renew(&self, stale: &Secret) -> Result<Secret, Fault> {
+        assert_eq!(stale.expose(), b"old-token");
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(Secret::new("token", b"new-token".to_vec()))
+    }
+}
+
+/// Answers one connection each with the given bytes, then closes it; gives back what was asked.
+fn serve(answers: Vec<&'static str>) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let served = std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut buffer = vec![0; 64 * 1024];
+            let read = stream.read(&mut buffer).unwrap();
+            asked.push(String::from_utf8_lossy(&buffer[..read]).into_owned());
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+        asked
+    });
+    (url, served)
+}
+
+fn web(bearer: Option<Arc<dyn Bearer>>) -> Web {
+    let pacer = Arc::new(Pacer::new(Pace::steady(1000.0, 100.0)));
+    Web::new(client(&Reach::default()).unwrap(), bearer, pacer, Arc::new(Plain))
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\ndone";
+
+#[tokio::test]
+async fn a_busy_service_is_asked_again_after_the_time_it_names() {
+    let busy = "HTTP/1.1 429 Busy\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let (url, served) = serve(vec![busy, OK]);
+    let begun = std::time::Instant::now();
+    let answer = web(None).send(|client| client.get(&url)).await.unwrap();
+    assert_eq!(&answer.body[..], b"done");
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    assert_eq!(served.join().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn answers_that_break_off_and_connections_that_close_are_tried_again() {
+    let cut = "HTTP/1.1 200 OK\r\ncontent-length: 400\r\nconnection: close\r\n\r\ndo";
+    let (url, served) = serve(vec![cut, "", "HTTP/1.1 502 Bad\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", OK]);
+    assert_eq!(&web(None).send(|client| client.get(&url)).await.unwrap().body[..], b"done");
+    assert_eq!(served.join().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn what_must_not_be_done_twice_is_repeated_only_when_it_was_refused() {
+    let (url, served) = serve(vec![""]);
+    let fault = web(None).send_once(|client| client.post(&url)).await.unwrap_err();
+    assert!(fault.is_passing(), "{fault:?}");
+    assert_eq!(served.join().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_taken_is_renewed_once() {
+    let no = "HTTP/1.1 401 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let (url, served) = serve(vec![no, OK]);
+    let bearer = Arc::new(Counting(AtomicUsize::new(0)));
+    web(Some(bearer.clone())).send(|client| client.get(&url)).await.unwrap();
+    let asked = served.join().unwrap();
+    assert!(asked[0].contains("authorization: Bearer old-token") && asked[1].contains("Bearer new-token"));
+    let (url, served) = serve(vec![no, no]);
+    let fault = web(Some(bearer.clone())).send(|client| client.get(&url)).await.unwrap_err();
+    assert!(matches!(fault, Fault::Login(_)));
+    assert_eq!((served.join().unwrap().len(), bearer.0.load(Ordering::SeqCst)), (2, 2));
+}
+
+#[tokio::test]
+async fn a_redirect_is_followed_without_the_token_and_never_to_plain_http_elsewhere() {
+    let (target, target_served) = serve(vec![OK]);
+    let there: &'static str =
+        format!("HTTP/1.1 302 Found\r\nlocation: {target}/x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").leak();
+    let (url, served) = serve(vec![there]);
+    let bearer: Arc<dyn Bearer> = Arc::new(Counting(AtomicUsize::new(0)));
+    let got = web(Some(Arc::clone(&bearer))).open(|client| client.get(&url).header("range", "bytes=1-")).await.unwrap();
+    assert_eq!(got.bytes().await.unwrap(), "done");
+    let asked = target_served.join().unwrap().remove(0);
+    assert!(asked.contains("range: bytes=1-") && !asked.to_lowercase().contains("authorization"), "{asked}");
+    drop(served);
+    let away = "HTTP/1.1 302 Found\r\nlocation: http://example.com/x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let (url, _served) = serve(vec![away]);
+    assert!(matches!(web(Some(bearer)).open(|client| client.get(&url)).await, Err(Fault::Form(_))));
+}
+
+#[tokio::test]
+async fn faults_hold_no_address() {
+    let fault = web(None).send_once(|client| client.get("http://127.0.0.1:1/upload?token=hunter2")).await.unwrap_err();
+    assert!(!format!("{fault} {fault:?}").contains("hunter2"), "{fault:?}");
+}
+
+#[test]
+fn base_urls_are_https_or_on_this_machine() {
+    for good in ["https://api.box.com", "http://127.0.0.1:80/box/", "http://[::1]:1", "http://localhost:1"] {
+        let endpoint: Endpoint = good.parse().unwrap();
+        assert!(!endpoint.at("/x").contains("//x"), "{endpoint}");
+    }
+    for bad in
+        ["http://api.box.com", "http://127.0.0.1.example.com", "ftp://localhost", "x", "https://u:p@h", "https://h?a"]
+    {
+        assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_keeps_its_rate_slows_when_told_and_recovers() {
+    let pacer = Pacer::new(Pace { start: 40.0, least: 5.0, most: 40.0, burst: 4.0 });
+    let begun = std::time::Instant::now();
+    for _ in 0..12 {
+        pacer.turn().await;
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(190), "{:?}", begun.elapsed());
+    pacer.throttled(Some(Duration::from_millis(300)));
+    pacer.throttled(None);
+    assert!((pacer.rate() - 20.0).abs() < 0.01, "a burst of answers counts once");
+    let begun = std::time::Instant::now();
+    pacer.turn().await;
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    (0..200).for_each(|_| pacer.went_well());
+    assert!((pacer.rate() - 40.0).abs() < 0.01);
+}
+
+#[test]
+fn one_account_has_one_bucket() {
+    let pace = Pace::steady(1.0, 1.0);
+    let first = Pacer::shared("box me", pace);
+    assert!(Arc::ptr_eq(&first, &Pacer::shared("box me", pace)));
+    assert!(!Arc::ptr_eq(&first, &Pacer::shared("box you", pace)));
+}
