@@ -152,6 +152,9 @@ pub struct Entry {
     /// The task that declares it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
+    /// Its name in the folder as the storage has it, where that is not its path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<String>,
 }
 
 impl Entry {
@@ -167,6 +170,7 @@ impl Entry {
             mtime_ns: i64::try_from(output.mtime_ns).unwrap_or_default(),
             link_target: output.link_target.clone(),
             task: output.task.clone(),
+            stored: None,
         }
     }
 

@@ -238,7 +238,7 @@ fn create(work: BorrowedFd<'_>, path: &RelPath) -> io::Result<OwnedFd> {
 async fn fill(source: Source<'_>, piece: &Piece, fd: OwnedFd) -> Result<(), String> {
     let path = &piece.entry.path;
     let mut reader =
-        source.storage.open(source.project, source.folder, path, 0).await.map_err(|error| error.to_string())?;
+        source.storage.open(source.project, source.folder, &piece.entry, 0).await.map_err(|error| error.to_string())?;
     let mut to = tokio::fs::File::from_std(fd.into());
     let (mut hash, mut size) = (Sha256::new(), 0_u64);
     let mut buffer = vec![0; CHUNK];

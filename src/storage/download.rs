@@ -294,7 +294,7 @@ impl Fetch<'_> {
         if offset == entry.size {
             return Ok(fetched);
         }
-        let open = self.storage.open(self.request.project, self.request.folder, &entry.path, offset);
+        let open = self.storage.open(self.request.project, self.request.folder, entry, offset);
         let mut reader = open.await.map_err(Broken::Storage)?;
         let mut buffer = vec![0; 1024 * 1024];
         loop {

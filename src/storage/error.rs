@@ -8,6 +8,7 @@ use super::conflict::Differences;
 use super::key::Folder;
 use crate::id::{Digest, ProjectName, RelPath};
 use crate::outputs::manifest::ManifestError;
+use crate::web::Fault;
 
 /// Why the storage could not do it.
 #[derive(Debug, Error)]
@@ -199,16 +200,27 @@ pub enum StorageError {
         #[source]
         source: std::io::Error,
     },
-    /// An object service failed.
-    #[error("the storage cannot {action} `{key}`")]
-    Backend {
+    /// The account has too little room for the whole publication.
+    #[error("{place} has {free} bytes free, {needed} are needed")]
+    Full {
+        /// Where.
+        place: String,
+        /// Bytes of what is to be sent.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// A service failed.
+    #[error("{place} cannot {action} `{key}`: {source}")]
+    Service {
         /// What was tried.
         action: &'static str,
         /// The key.
         key: String,
-        /// Its words.
-        #[source]
-        source: Box<opendal::Error>,
+        /// Where.
+        place: String,
+        /// Why.
+        source: Fault,
     },
 }
 
@@ -249,9 +261,24 @@ impl StorageError {
             Self::Corrupt { .. } | Self::Missing { .. } | Self::Manifest { .. } => {
                 "see what else is damaged with `soopervisor verify`, and run the commit again".to_owned()
             }
+            Self::Full { .. } => {
+                "make room there (`soopervisor prune` removes old commits), or leave files out with `exclude:`".to_owned()
+            }
+            Self::Service { source, .. } => return service_help(source),
             _ => return None,
         })
     }
+}
+
+fn service_help(fault: &Fault) -> Option<String> {
+    Some(match fault {
+        Fault::Full => "make room there (`soopervisor prune` removes old commits), then run the commit again".to_owned(),
+        Fault::Throttled(_) | Fault::Broken(_) => {
+            "run the commit again: what was sent already is not sent twice".to_owned()
+        }
+        Fault::Forbidden(_) => "see what the account and its token may do: `soopervisor auth status`".to_owned(),
+        _ => return None,
+    })
 }
 
 fn list<T: std::fmt::Display>(items: &[T]) -> String {

@@ -66,6 +66,11 @@ pub fn staging(run: &RunId) -> String {
     format!("{STAGING}{run}")
 }
 
+/// The name under which a folder that is being removed waits for the end of it; a staging folder of nobody.
+pub fn removal(folder: &Folder) -> String {
+    format!("{STAGING}removed-{folder}")
+}
+
 /// Whether a name in a project's folder is such a folder.
 pub fn is_staging(name: &[u8]) -> bool {
     name.starts_with(STAGING.as_bytes())
@@ -89,10 +94,25 @@ pub fn object_folder(project: &ProjectName, folder: &Folder) -> String {
     format!("{project}/{folder}/")
 }
 
+/// The name, in its folder, of one file that needs no name of its own.
+pub fn stored_name(path: &RelPath) -> String {
+    let parts: Vec<String> = path.as_bytes().split(|b| *b == b'/').map(encode).collect();
+    parts.join("/")
+}
+
 /// The key of one file in an object service.
 pub fn object(project: &ProjectName, folder: &Folder, path: &RelPath) -> String {
-    let parts: Vec<String> = path.as_bytes().split(|b| *b == b'/').map(encode).collect();
-    format!("{project}/{folder}/{}", parts.join("/"))
+    format!("{project}/{folder}/{}", stored_name(path))
+}
+
+/// What says which folder of a project is the newest. Readers need not believe it.
+pub fn latest(project: &ProjectName) -> String {
+    format!("{project}/latest.json")
+}
+
+/// One line of a project's index: names sort by time.
+pub fn index(project: &ProjectName, folder: &Folder, ended: jiff::Timestamp) -> String {
+    format!("{project}/index/{}-{folder}.json", ended.strftime("%Y%m%dT%H%M%SZ"))
 }
 
 /// The key of a folder's manifest in an object service.
@@ -118,12 +138,19 @@ pub fn from_object(key: &str) -> Option<RelPath> {
     RelPath::from_bytes(&bytes).ok()
 }
 
-/// One name, with everything escaped that some service trims, forbids or cannot carry.
+/// Names that some service or system keeps for itself, with any ending or without one.
+const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+/// Names that some service refuses or drops silently.
+const REFUSED: [&str; 7] =
+    ["desktop.ini", "thumbs.db", ".ds_store", "icon\r", ".dropbox", ".dropbox.attr", ".lock"];
+
+/// One name, with everything escaped that some service trims, forbids, drops or cannot carry: what one storage holds can
+/// be moved to any other.
 fn encode(name: &[u8]) -> String {
     let mut text = String::new();
     for chunk in name.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c.is_control() || c.is_whitespace() && c != ' ' || "%\\\"*:<>?|".contains(c) {
+            if c.is_control() || c.is_whitespace() && c != ' ' || "%\\\"*:<>?|".contains(c) || c == '\u{fffd}' {
                 escape(&mut text, c.encode_utf8(&mut [0; 4]).as_bytes());
             } else {
                 text.push(c);
@@ -131,17 +158,126 @@ fn encode(name: &[u8]) -> String {
         }
         escape(&mut text, chunk.invalid());
     }
-    // Services trim blanks at both ends and dots at the end, which would make two names one.
-    for end in [" ", "."] {
-        if let Some(rest) = text.strip_suffix(end) {
-            text = format!("{rest}%{:02x}", end.as_bytes()[0]);
+    if is_kept_elsewhere(name) {
+        let first = text.chars().next().unwrap_or_default();
+        if first != '%' {
+            let rest = text.split_off(first.len_utf8());
+            text.clear();
+            escape(&mut text, first.encode_utf8(&mut [0; 4]).as_bytes());
+            text.push_str(&rest);
         }
     }
-    match text.strip_prefix(' ') {
-        Some(rest) => format!("%20{rest}"),
-        None => text,
+    // SharePoint refuses it anywhere in a name.
+    let text = replace_ignoring_case(text, "_vti_", "%5fvti_");
+    // Services trim blanks at both ends and dots at the end, which would make two names one.
+    let text = match text.as_bytes().last() {
+        Some(end @ (b' ' | b'.')) => format!("{}%{end:02x}", &text[..text.len() - 1]),
+        _ => text,
+    };
+    match text.as_bytes().first() {
+        Some(start @ (b' ' | b'~')) => format!("%{start:02x}{}", &text[1..]),
+        _ => text,
     }
 }
+
+fn is_kept_elsewhere(name: &[u8]) -> bool {
+    let name = name.to_ascii_lowercase();
+    let stem = name.split(|b| *b == b'.').next().unwrap_or_default();
+    let numbered = matches!(stem, [b'c', b'o', b'm', b'0'..=b'9'] | [b'l', b'p', b't', b'0'..=b'9']);
+    numbered || DEVICES.iter().any(|device| stem == device.as_bytes()) || REFUSED.iter().any(|one| name == one.as_bytes())
+}
+
+fn replace_ignoring_case(text: String, from: &str, to: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    if !lower.contains(from) {
+        return text;
+    }
+    let (mut out, mut rest) = (String::new(), 0);
+    for (at, _) in lower.match_indices(from) {
+        out.push_str(&text[rest..at]);
+        // Only the first character is escaped; the others keep their case.
+        out.push_str(&to[..3]);
+        out.push_str(&text[at + 1..at + from.len()]);
+        rest = at + from.len();
+    }
+    out.push_str(&text[rest..]);
+    out
+}
+
+/// Under which names, relative to the folder, these files are stored: each its [`encode`]d path, or a short one of its
+/// own where that is longer than `longest` or where two differ in nothing that every service tells apart (case, the
+/// composition of letters).
+pub fn stored_names<'a>(paths: impl IntoIterator<Item = &'a RelPath>, longest: usize) -> Vec<String> {
+    use std::collections::HashMap;
+    // Folders clash too: `A/x` and `a/y` would lie in one folder of either name.
+    let mut spellings: HashMap<String, String> = HashMap::new();
+    let mut stored = |path: &RelPath| {
+        let mut name = String::new();
+        for part in path.as_bytes().split(|b| *b == b'/') {
+            let plain = encode(part);
+            if !name.is_empty() {
+                name.push('/');
+            }
+            let start = name.len();
+            name.push_str(&plain);
+            // The first spelling of its kind keeps it; any other gets a suffix of its own.
+            let first = spellings.entry(folded(&name)).or_insert_with(|| name.clone());
+            if *first != name || plain.chars().count() > LONGEST_NAME {
+                let own = short_name(&plain, name.as_bytes());
+                name.truncate(start);
+                name.push_str(&own);
+            }
+        }
+        if name.chars().count() <= longest {
+            return name;
+        }
+        short_name(name.rsplit('/').next().unwrap_or_default(), path.as_bytes())
+    };
+    paths.into_iter().map(&mut stored).collect()
+}
+
+/// A name that nothing else has, for what is stored a second time because its own name holds something else.
+pub fn other_name(name: &str, run: &RunId) -> String {
+    let (above, last) = name.rsplit_once('/').map_or(("", name), |(above, last)| (above, last));
+    let short = short_name(last, format!("{run}/{name}").as_bytes());
+    if above.is_empty() { short } else { format!("{above}/{short}") }
+}
+
+/// The beginning and the ending of `name`, with a digest of `of` between them.
+fn short_name(name: &str, of: &[u8]) -> String {
+    use sha2::{Digest as _, Sha256};
+    let digest = hex::encode(&Sha256::digest(of)[..8]);
+    let (stem, ending) = match name.rsplit_once('.') {
+        Some((stem, ending)) if !stem.is_empty() && ending.len() <= 10 && !ending.contains('%') => (stem, format!(".{ending}")),
+        _ => (name, String::new()),
+    };
+    let mut kept: String = stem.chars().take(40).collect();
+    // An escape is not cut in two.
+    if let Some(at) = kept.rfind('%')
+        && at + 3 > kept.len()
+    {
+        kept.truncate(at);
+    }
+    format!("{kept}%23{digest}{ending}")
+}
+
+/// Equal for two names that some service takes for one.
+fn folded(name: &str) -> String {
+    use unicode_normalization::UnicodeNormalization as _;
+    let once: String = name.nfc().collect::<String>().to_uppercase().to_lowercase();
+    once.nfc().collect()
+}
+
+/// Whether a stored name from a manifest, which may be hostile, stays inside its folder.
+pub fn is_stored_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 4096
+        && name.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+        && !name.bytes().any(|b| b.is_ascii_control() || b == b'\\')
+}
+
+/// Characters of one name.
+const LONGEST_NAME: usize = 200;
 
 fn escape(text: &mut String, bytes: &[u8]) {
     for byte in bytes {
@@ -187,6 +323,46 @@ mod tests {
             ["a", " a", "a ", "a.", "%20a"].iter().map(|name| object(&project, &folder, &path(name))).collect();
         let trimmed: std::collections::BTreeSet<_> = keys.iter().map(|key| key.trim_matches([' ', '.'])).collect();
         assert_eq!(trimmed.len(), keys.len(), "{keys:?}");
+    }
+
+    #[test]
+    fn names_that_a_service_keeps_for_itself_are_escaped() {
+        for name in ["CON", "nul.txt", "Com1", "desktop.ini", "Thumbs.db", "~lock", ".DS_Store", "a_vti_b", "A_VTI_"] {
+            let stored = stored_name(&path(name));
+            assert!(stored.contains('%'), "{name}");
+            assert_eq!(from_object(&stored), Some(path(name)), "{name}");
+        }
+        for name in ["console", "a.con", "data/plot.png", "é"] {
+            assert_eq!(stored_name(&path(name)), name);
+        }
+    }
+
+    #[test]
+    fn what_some_service_takes_for_one_name_gets_two() {
+        let paths: Vec<RelPath> =
+            ["A/x.csv", "a/x.csv", "a/y.csv", "e\u{301}.png", "é.png", "É.PNG", "straße", "STRASSE"].map(path).to_vec();
+        let names = stored_names(&paths, 1000);
+        let kinds: std::collections::BTreeSet<_> = names.iter().map(|name| folded(name)).collect();
+        assert_eq!(kinds.len(), paths.len(), "{names:?}");
+        assert_eq!((&names[0][..], &names[3][..]), ("A/x.csv", "e\u{301}.png"), "the first keeps its name");
+        assert!(names.iter().all(|name| is_stored_name(name)));
+    }
+
+    #[test]
+    fn long_names_get_short_ones_that_keep_their_ending() {
+        let long = path(&format!("{}/{}.csv", "d".repeat(150), "f".repeat(240)));
+        let deep = path(&vec!["folder"; 80].join("/"));
+        let names = stored_names([&long, &deep], 380);
+        assert!(names.iter().all(|name| name.chars().count() <= 380), "{names:?}");
+        assert!(std::path::Path::new(&names[0]).extension().is_some_and(|ending| ending == "csv"), "{names:?}");
+        assert_eq!(names, stored_names([&long, &deep], 380), "the same every time");
+    }
+
+    #[test]
+    fn stored_names_of_a_hostile_manifest_stay_inside() {
+        for bad in ["", "/x", "x/", "a//b", "..", "a/../b", ".", "a\\b", "a\nb"] {
+            assert!(!is_stored_name(bad), "{bad:?}");
+        }
     }
 
     proptest! {

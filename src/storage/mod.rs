@@ -18,18 +18,20 @@ use async_trait::async_trait;
 use tokio::io::AsyncRead;
 
 use crate::id::{Digest, ProjectName, RelPath};
-use crate::outputs::manifest::{About, Manifest};
+use crate::outputs::manifest::{About, Entry, Manifest};
 use crate::outputs::{Collection, Output, OutputKind, Roots};
 use crate::plan::OnConflict;
 
 mod conflict;
+mod describe;
 pub mod download;
 pub mod drive;
 mod error;
 pub mod key;
 pub mod local;
 pub mod location;
-pub mod object;
+pub mod prune;
+pub mod remote;
 pub mod resolve;
 pub mod service;
 mod source;
@@ -67,17 +69,23 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// The manifest of one folder, checked.
     async fn manifest(&self, project: &ProjectName, folder: &Folder) -> Result<Manifest, StorageError>;
 
-    /// The bytes of one file from `offset` on.
+    /// The bytes of one file of the folder's manifest from `offset` on.
     async fn open(
         &self,
         project: &ProjectName,
         folder: &Folder,
-        path: &RelPath,
+        entry: &Entry,
         offset: u64,
     ) -> Result<Reader, StorageError>;
 
     /// Everything that really lies in a folder, whatever its manifest says.
     async fn list(&self, project: &ProjectName, folder: &Folder) -> Result<Vec<Listed>, StorageError>;
+
+    /// Takes a published folder away: its manifest first, so that nobody takes the rest for a commit.
+    ///
+    /// # Errors
+    /// When something of it is left.
+    async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Removed, StorageError>;
 
     /// Whether it can be published to; for `doctor`. Leaves nothing behind.
     async fn check(&self) -> Result<Health, StorageError>;
@@ -188,6 +196,13 @@ pub struct Listed {
     pub kind: Option<OutputKind>,
     /// What a link says, as it stands there.
     pub link: Option<Vec<u8>>,
+}
+
+/// What became of a folder that was taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removed {
+    /// Whether its room is free at once; some drives keep what is removed in a bin first.
+    pub freed: bool,
 }
 
 /// What `doctor` says about a storage.

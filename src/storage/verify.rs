@@ -100,7 +100,7 @@ async fn examine(
         return Ok(Verdict::Changed);
     }
     let Some(expected) = entry.sha256 else { return Ok(Verdict::Fine(0)) };
-    let reader = match storage.open(project, folder, &entry.path, 0).await {
+    let reader = match storage.open(project, folder, entry, 0).await {
         Ok(reader) => reader,
         Err(StorageError::Missing { .. }) => return Ok(Verdict::Missing),
         Err(error) => return Err(error),

@@ -49,6 +49,9 @@ pub enum Fault {
     /// Something is set that cannot be right.
     #[error("{0}")]
     Setting(String),
+    /// A file of this machine changed while it was sent.
+    #[error("the file changed while it was sent")]
+    Changed,
     /// A file of this machine failed while it was sent.
     #[error("{0}")]
     Local(String),

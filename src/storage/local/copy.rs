@@ -26,19 +26,19 @@ const HOLE: usize = 64 * 1024;
 const LARGE: u64 = 8 * 1024 * 1024;
 
 /// One copy of many outputs.
-pub(super) struct Job<'a> {
-    pub(super) roots: &'a Roots,
-    pub(super) outputs: &'a [Output],
-    pub(super) target: Option<BorrowedFd<'a>>,
+pub(in crate::storage) struct Job<'a> {
+    pub(in crate::storage) roots: &'a Roots,
+    pub(in crate::storage) outputs: &'a [Output],
+    pub(in crate::storage) target: Option<BorrowedFd<'a>>,
     /// Where some of them were fetched from.
-    pub(super) earlier: Option<Earlier<'a>>,
-    pub(super) progress: &'a dyn Progress,
+    pub(in crate::storage) earlier: Option<Earlier<'a>>,
+    pub(in crate::storage) progress: &'a dyn Progress,
     /// Called with the number of entries that are done.
-    pub(super) copied: &'a (dyn Fn(usize) + Sync),
+    pub(in crate::storage) copied: &'a (dyn Fn(usize) + Sync),
 }
 
 /// Why one output could not be copied.
-pub(super) enum Failure {
+pub(in crate::storage) enum Failure {
     /// The output itself, or a request to stop.
     Ours(StorageError),
     /// Writing to the target.
@@ -63,7 +63,7 @@ struct Shared<'a> {
 
 impl Job<'_> {
     /// Copies everything; the first failure stops all threads.
-    pub(super) fn run(&self) -> Result<Vec<Entry>, Failure> {
+    pub(in crate::storage) fn run(&self) -> Result<Vec<Entry>, Failure> {
         self.make_folders()?;
         let mut order: Vec<usize> = (0..self.outputs.len()).collect();
         order.sort_by_key(|at| {

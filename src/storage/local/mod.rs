@@ -19,13 +19,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Folder, Health, Listed, Progress, Publication, Published, Reader, Storage, StorageError};
-use crate::id::{ProjectName, RelPath};
-use crate::outputs::manifest::Manifest;
+use super::{Folder, Health, Listed, Progress, Publication, Published, Reader, Removed, Storage, StorageError};
+use crate::id::ProjectName;
+use crate::outputs::manifest::{Entry, Manifest};
 
-mod copy;
+pub(super) mod copy;
 mod publish;
 mod read;
+mod remove;
 mod same;
 mod stage;
 pub(super) mod system;
@@ -153,10 +154,10 @@ impl Storage for Local {
         &self,
         project: &ProjectName,
         folder: &Folder,
-        path: &RelPath,
+        entry: &Entry,
         offset: u64,
     ) -> Result<Reader, StorageError> {
-        let (at, folder, path) = (self.folder_path(project, folder), folder.clone(), path.clone());
+        let (at, folder, path) = (self.folder_path(project, folder), folder.clone(), entry.path.clone());
         let file = blocking(&self.root, move || read::open(&at, &folder, &path, offset)).await?;
         Ok(Box::pin(tokio::fs::File::from_std(file)))
     }
@@ -164,6 +165,12 @@ impl Storage for Local {
     async fn list(&self, project: &ProjectName, folder: &Folder) -> Result<Vec<Listed>, StorageError> {
         let path = self.folder_path(project, folder);
         blocking(&self.root, move || read::list(&path)).await
+    }
+
+    async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Removed, StorageError> {
+        let (path, folder) = (self.project_path(project), folder.clone());
+        blocking(&self.root, move || remove::remove(&path, &folder)).await?;
+        Ok(Removed { freed: true })
     }
 
     async fn check(&self) -> Result<Health, StorageError> {

@@ -14,7 +14,7 @@ use crate::outputs::rooted::{self, Opener};
 use crate::storage::{Same, SameFile, key};
 
 /// An earlier folder that is open.
-pub(super) struct Earlier<'a> {
+pub(in crate::storage) struct Earlier<'a> {
     folder: OwnedFd,
     same: &'a Same,
     /// When its manifest was written: the last thing before it was published.

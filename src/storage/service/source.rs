@@ -75,7 +75,7 @@ impl Source {
     fn read(&mut self, length: usize) -> Result<Bytes, Fault> {
         let mut chunk = vec![0; length];
         self.file.read_exact(&mut chunk).map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => changed(),
+            std::io::ErrorKind::UnexpectedEof => Fault::Changed,
             _ => Fault::Local(error.to_string()),
         })?;
         self.at += length as u64;
@@ -95,7 +95,7 @@ impl Source {
     /// The file ended where it should, and nobody wrote to it meanwhile.
     fn finish(&mut self) -> Result<(), Fault> {
         if self.file.read(&mut [0]).map_err(|error| Fault::Local(error.to_string()))? != 0 {
-            return Err(changed());
+            return Err(Fault::Changed);
         }
         (self.recheck)(&self.file)
     }
@@ -164,8 +164,4 @@ impl Source {
             _ => Ok(()),
         }
     }
-}
-
-fn changed() -> Fault {
-    Fault::Local("the file changed while it was sent".to_owned())
 }

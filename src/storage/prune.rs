@@ -1,0 +1,226 @@
+//! Which published folders may go, and their going: a plan first, which can be shown, then one folder after the other.
+//!
+//! Only a folder whose name is a revision and whose manifest says that it belongs to that project and revision is ever
+//! touched. What has no manifest is of somebody who is publishing. The newest whole commit always stays.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+
+use super::{Folder, Progress, Storage, StorageError};
+use crate::id::{CommitSha, ProjectName};
+use crate::outputs::manifest::Manifest;
+
+/// Manifests read at once.
+const LANES: usize = 8;
+
+/// What stays. A folder goes when a limit says so and nothing keeps it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// So many of the newest stay.
+    pub keep_last: Option<usize>,
+    /// What is younger stays.
+    pub keep_for: Option<Duration>,
+    /// The newest folders stay that together have at most so many bytes.
+    pub keep_bytes: Option<u64>,
+    /// The newest run of each of these branches stays.
+    pub branches: BTreeSet<String>,
+    /// These commits stay: tags, heads, whatever somebody names.
+    pub commits: BTreeSet<CommitSha>,
+}
+
+/// What would be done.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// Newest first, with the reason why each stays.
+    pub stay: Vec<(Candidate, &'static str)>,
+    /// Oldest first.
+    pub go: Vec<Candidate>,
+    /// Folders whose manifest cannot be believed; left alone.
+    pub doubtful: Vec<(Folder, String)>,
+}
+
+/// One published folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The folder.
+    pub folder: Folder,
+    /// When its run ended.
+    pub ended: Timestamp,
+    /// The branch that was checked out.
+    pub branch: Option<String>,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Its files.
+    pub files: usize,
+}
+
+impl Candidate {
+    fn of(folder: Folder, manifest: &Manifest) -> Self {
+        Self {
+            folder,
+            ended: manifest.about.ended,
+            branch: manifest.about.branch.clone(),
+            bytes: manifest.total_bytes,
+            files: manifest.files.len(),
+        }
+    }
+}
+
+/// Decides what goes. Changes nothing.
+///
+/// # Errors
+/// When the storage cannot be read.
+pub async fn plan(
+    storage: &dyn Storage,
+    project: &ProjectName,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Plan, StorageError> {
+    let folders = storage.folders(project).await?;
+    let read = folders.into_iter().map(|folder| async move {
+        let manifest = storage.manifest(project, &folder).await;
+        (folder, manifest)
+    });
+    let read: Vec<_> = futures::stream::iter(read).buffered(LANES).collect().await;
+    let mut plan = Plan::default();
+    let mut candidates = Vec::new();
+    for (folder, manifest) in read {
+        match manifest {
+            Ok(manifest) => candidates.push(Candidate::of(folder, &manifest)),
+            Err(StorageError::Manifest { source, .. }) => plan.doubtful.push((folder, source.to_string())),
+            // Somebody removed it meanwhile.
+            Err(StorageError::Missing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // Names decide between equal times, so that the same storage gives the same plan.
+    candidates.sort_by_key(|one| (std::cmp::Reverse(one.ended), one.folder.to_string()));
+    decide(candidates, policy, now, &mut plan);
+    Ok(plan)
+}
+
+fn decide(newest_first: Vec<Candidate>, policy: &Policy, now: Timestamp, plan: &mut Plan) {
+    let limited = policy.keep_last.is_some() || policy.keep_for.is_some() || policy.keep_bytes.is_some();
+    let newest_whole = newest_first.iter().position(|one| one.folder.revision.is_whole());
+    let mut branches = policy.branches.clone();
+    let mut bytes = 0_u64;
+    for (at, one) in newest_first.into_iter().enumerate() {
+        bytes = bytes.saturating_add(one.bytes);
+        let age = now.duration_since(one.ended);
+        let young = |keep: Duration| age.is_negative() || age.unsigned_abs() < keep;
+        // Without a limit, nothing goes.
+        let mut limits_keep = !limited;
+        limits_keep |= policy.keep_last.is_some_and(|keep| at < keep);
+        limits_keep |= policy.keep_for.is_some_and(young);
+        limits_keep |= policy.keep_bytes.is_some_and(|keep| bytes <= keep);
+        let reason = if Some(at) == newest_whole {
+            Some("newest")
+        } else if one.branch.as_ref().is_some_and(|branch| branches.remove(branch)) {
+            Some("branch")
+        } else if policy.commits.contains(&one.folder.revision.commit) {
+            Some("named")
+        } else {
+            limits_keep.then_some("limits")
+        };
+        match reason {
+            Some(reason) => plan.stay.push((one, reason)),
+            None => plan.go.push(one),
+        }
+    }
+    plan.go.reverse();
+}
+
+/// What was done.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Folders that are gone.
+    pub removed: Vec<Candidate>,
+    /// Whether their room is free at once.
+    pub freed: bool,
+}
+
+/// Removes what the plan says, oldest first, each only if its manifest still says what it did.
+///
+/// # Errors
+/// The first that could not be removed, and what was done until then is done.
+pub async fn remove(
+    storage: &dyn Storage,
+    project: &ProjectName,
+    plan: &Plan,
+    progress: &dyn Progress,
+) -> Result<Report, StorageError> {
+    let mut report = Report { freed: true, ..Report::default() };
+    for candidate in &plan.go {
+        if progress.cancelled() {
+            return Err(StorageError::Cancelled);
+        }
+        let manifest = match storage.manifest(project, &candidate.folder).await {
+            Ok(manifest) => manifest,
+            Err(StorageError::Missing { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        if Candidate::of(candidate.folder.clone(), &manifest) != *candidate {
+            continue;
+        }
+        let removed = storage.unpublish(project, &candidate.folder).await?;
+        report.freed &= removed.freed;
+        report.removed.push(candidate.clone());
+    }
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(digit: char, day: i64, branch: &str, bytes: u64) -> Candidate {
+        let sha: String = std::iter::repeat_n(digit, 40).collect();
+        let ended = Timestamp::from_second(day * 86_400).unwrap();
+        Candidate { folder: sha.parse().unwrap(), ended, branch: Some(branch.to_owned()), bytes, files: 1 }
+    }
+
+    fn gone(policy: &Policy) -> String {
+        let candidates = vec![
+            candidate('5', 50, "feat", 10),
+            candidate('4', 40, "main", 10),
+            candidate('3', 30, "main", 10),
+            candidate('2', 20, "old", 10),
+            candidate('1', 10, "main", 10),
+        ];
+        let mut plan = Plan::default();
+        decide(candidates, policy, Timestamp::from_second(51 * 86_400).unwrap(), &mut plan);
+        assert_eq!(plan.stay.len() + plan.go.len(), 5);
+        plan.go.iter().map(|one| one.folder.to_string().remove(0)).collect()
+    }
+
+    #[test]
+    fn limits_name_what_stays_and_the_oldest_goes_first() {
+        assert_eq!(gone(&Policy::default()), "", "without a limit nothing goes");
+        assert_eq!(gone(&Policy { keep_last: Some(2), ..Policy::default() }), "123");
+        assert_eq!(gone(&Policy { keep_last: Some(0), ..Policy::default() }), "1234", "the newest always stays");
+        let days = Duration::from_hours(24 * 12);
+        assert_eq!(gone(&Policy { keep_for: Some(days), ..Policy::default() }), "123");
+        assert_eq!(gone(&Policy { keep_bytes: Some(30), ..Policy::default() }), "12");
+        assert_eq!(gone(&Policy { keep_bytes: Some(30), keep_last: Some(4), ..Policy::default() }), "1");
+    }
+
+    #[test]
+    fn branches_and_named_commits_stay_whatever_the_limits_say() {
+        let branches = ["main".to_owned(), "old".to_owned()].into();
+        assert_eq!(gone(&Policy { keep_last: Some(0), branches, ..Policy::default() }), "13");
+        let commits = [candidate('1', 0, "", 0).folder.revision.commit].into();
+        assert_eq!(gone(&Policy { keep_last: Some(1), commits, ..Policy::default() }), "234");
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_removes_nothing_of_the_future() {
+        let mut plan = Plan::default();
+        let candidates = vec![candidate('2', 20, "a", 1), candidate('1', 10, "a", 1)];
+        let policy = Policy { keep_for: Some(Duration::from_hours(24)), ..Policy::default() };
+        decide(candidates, &policy, Timestamp::from_second(0).unwrap(), &mut plan);
+        assert!(plan.go.is_empty());
+    }
+}

@@ -1,0 +1,209 @@
+//! Commits in a service of the network, whichever it is.
+//!
+//! # How a folder appears
+//! 1. What is published already is compared, and the room that is needed is asked for.
+//! 2. What lies in the folder without a manifest is what a publish left that broke off: files that are the same are
+//!    taken as sent.
+//! 3. Every other output is created under its own key, which never overwrites. Where a key holds something else (of a
+//!    run that broke off, or of one that is under way), the output gets another name, and the manifest says which.
+//! 4. `manifest.json` is created, last. Of two publishers one succeeds; the other compares what it has, and removes what
+//!    only it made.
+//! 5. What the manifest does not name is of nobody then, and is removed. Pointers (`latest.json`, `index/`) are
+//!    conveniences: readers trust manifests only.
+//!
+//! A crash between any two steps leaves a folder without a manifest, which nobody takes for a commit and the next
+//! publish goes on with. Links and empty folders are in the manifest only.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt};
+
+use super::service::{Fault, Meta, Service};
+use super::{
+    Folder, Health, Listed, Progress, Publication, Published, Reader, Removed, Storage, StorageError, key,
+};
+use crate::id::{ProjectName, RelPath};
+use crate::outputs::OutputKind;
+use crate::outputs::manifest::{Entry, Manifest, ManifestError};
+
+mod journal;
+mod pointer;
+mod publish;
+mod send;
+mod tally;
+
+/// Questions asked at once.
+const LANES: usize = 8;
+
+/// Storage over a service.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    service: Arc<dyn Service>,
+    /// Where half-sent files are kept track of; nowhere for one that lives as long as this process.
+    journals: Option<PathBuf>,
+}
+
+impl Remote {
+    /// Storage over `service`. Half-sent files are kept track of in the folder `journals`, which is the user's own.
+    pub fn new(service: Arc<dyn Service>, journals: Option<PathBuf>) -> Self {
+        Self { service, journals }
+    }
+
+    fn fault(&self, action: &'static str, key: &str, fault: Fault) -> StorageError {
+        StorageError::Service { action, key: key.to_owned(), place: self.service.place(), source: fault }
+    }
+
+    /// The published manifest, if the folder is published.
+    async fn published(&self, project: &ProjectName, folder: &Folder) -> Result<Option<Manifest>, StorageError> {
+        match self.manifest(project, folder).await {
+            Ok(manifest) => Ok(Some(manifest)),
+            Err(StorageError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Everything that lies in a folder, its keys relative to it.
+    async fn contents(&self, project: &ProjectName, folder: &Folder) -> Result<Vec<Meta>, StorageError> {
+        let prefix = key::object_folder(project, folder);
+        let folder = prefix.trim_end_matches('/');
+        let listed = self.service.list(folder, true).await.map_err(|fault| self.fault("list", folder, fault))?;
+        Ok(listed
+            .into_iter()
+            .filter(|meta| !meta.folder)
+            .filter_map(|meta| {
+                let key = meta.key.strip_prefix(&prefix)?.to_owned();
+                Some(Meta { key, ..meta })
+            })
+            .collect())
+    }
+
+    /// Names directly below a folder that are folders.
+    async fn folders_below(&self, folder: &str) -> Result<Vec<String>, StorageError> {
+        let listed = self.service.list(folder, false).await.map_err(|fault| self.fault("list", folder, fault))?;
+        let mut names: Vec<String> = listed
+            .into_iter()
+            .filter(|meta| meta.folder)
+            .filter_map(|meta| Some(meta.key.trim_end_matches('/').rsplit('/').next()?.to_owned()))
+            .collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+}
+
+/// What an entry is stored as.
+fn object(project: &ProjectName, folder: &Folder, entry: &Entry) -> String {
+    match &entry.stored {
+        Some(name) if key::is_stored_name(name) => format!("{}{name}", key::object_folder(project, folder)),
+        _ => key::object(project, folder, &entry.path),
+    }
+}
+
+#[async_trait]
+impl Storage for Remote {
+    fn place(&self) -> String {
+        self.service.place()
+    }
+
+    fn keeps_links(&self) -> bool {
+        false
+    }
+
+    async fn publish(&self, publication: Publication, progress: Arc<dyn Progress>) -> Result<Published, StorageError> {
+        publish::publish(self, &publication, &progress).await
+    }
+
+    async fn projects(&self) -> Result<Vec<ProjectName>, StorageError> {
+        let mut projects = Vec::new();
+        for name in self.folders_below("").await? {
+            if let Ok(project) = name.parse::<ProjectName>()
+                && !self.folders(&project).await?.is_empty()
+            {
+                projects.push(project);
+            }
+        }
+        projects.sort();
+        Ok(projects)
+    }
+
+    async fn folders(&self, project: &ProjectName) -> Result<Vec<Folder>, StorageError> {
+        let names = self.folders_below(project.as_str()).await?;
+        let named = names.into_iter().filter_map(|name| name.parse::<Folder>().ok());
+        let published = |folder: Folder| async move {
+            let key = key::object_manifest(project, &folder);
+            let there = self.service.stat(&key).await.map_err(|fault| self.fault("look at", &key, fault))?;
+            Ok::<_, StorageError>(there.map(|_| folder))
+        };
+        let found: Vec<Option<Folder>> =
+            futures::stream::iter(named.map(published)).buffered(LANES).try_collect().await?;
+        let mut folders: Vec<Folder> = found.into_iter().flatten().collect();
+        folders.sort_by_key(ToString::to_string);
+        Ok(folders)
+    }
+
+    async fn manifest(&self, project: &ProjectName, folder: &Folder) -> Result<Manifest, StorageError> {
+        let key = key::object_manifest(project, folder);
+        let unsound = |source| StorageError::Manifest { folder: folder.clone(), source };
+        let bytes = match pointer::read_small(&*self.service, &key).await {
+            Ok(bytes) => bytes,
+            Err(Fault::NotFound) => {
+                let path = RelPath::from_bytes(key::MANIFEST.as_bytes()).unwrap_or_default();
+                return Err(StorageError::Missing { folder: folder.clone(), path });
+            }
+            Err(fault) => return Err(self.fault("read", &key, fault)),
+        };
+        let manifest = Manifest::parse(&bytes).map_err(unsound)?;
+        if manifest.about.project == *project && manifest.about.revision == folder.revision {
+            Ok(manifest)
+        } else {
+            Err(unsound(ManifestError::Unsound("it belongs to another commit or project".to_owned())))
+        }
+    }
+
+    async fn open(
+        &self,
+        project: &ProjectName,
+        folder: &Folder,
+        entry: &Entry,
+        offset: u64,
+    ) -> Result<Reader, StorageError> {
+        if offset >= entry.size {
+            return Ok(Box::pin(tokio::io::empty()));
+        }
+        let key = object(project, folder, entry);
+        match self.service.read(&key, offset).await {
+            Ok(stream) => Ok(Box::pin(tokio_util::io::StreamReader::new(stream.map_err(std::io::Error::other)))),
+            Err(Fault::NotFound) => {
+                Err(StorageError::Missing { folder: folder.clone(), path: entry.path.clone() })
+            }
+            Err(fault) => Err(self.fault("read", &key, fault)),
+        }
+    }
+
+    async fn list(&self, project: &ProjectName, folder: &Folder) -> Result<Vec<Listed>, StorageError> {
+        let manifest = self.manifest(project, folder).await?;
+        let own: std::collections::HashMap<&str, &RelPath> =
+            manifest.files.iter().filter_map(|entry| Some((entry.stored.as_deref()?, &entry.path))).collect();
+        let files = self.contents(project, folder).await?.into_iter().filter(|meta| meta.key != key::MANIFEST);
+        Ok(files
+            .filter_map(|meta| own.get(&*meta.key).map_or_else(|| key::from_object(&meta.key), |path| Some((*path).clone())))
+            .map(|path| Listed { path, kind: Some(OutputKind::File), link: None })
+            .collect())
+    }
+
+    async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Removed, StorageError> {
+        let manifest = key::object_manifest(project, folder);
+        self.service.remove(&manifest).await.map_err(|fault| self.fault("remove", &manifest, fault))?;
+        let prefix = key::object_folder(project, folder);
+        let whole = prefix.trim_end_matches('/');
+        let removed = self.service.remove_folder(whole).await.map_err(|fault| self.fault("remove", whole, fault))?;
+        Ok(Removed { freed: removed.freed })
+    }
+
+    async fn check(&self) -> Result<Health, StorageError> {
+        let space = self.service.space().await.map_err(|fault| self.fault("reach", "/", fault))?;
+        Ok(Health { place: self.place(), free: space.free, notes: space.notes })
+    }
+}

@@ -1,0 +1,83 @@
+//! Small objects: manifests read whole, and the pointers beside them that only make looking faster.
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use serde::{Deserialize, Serialize};
+
+use crate::id::ProjectName;
+use crate::outputs::manifest::Manifest;
+use crate::storage::service::{Fault, Service};
+use crate::storage::{Folder, key};
+
+/// A manifest of two million entries stays below it.
+const LARGEST: usize = 1024 * 1024 * 1024;
+
+/// Reads an object that fits into memory, from its first byte again where the connection broke.
+pub(super) async fn read_small(service: &dyn Service, key: &str) -> Result<Vec<u8>, Fault> {
+    let mut tries = 0;
+    loop {
+        match read_once(service, key).await {
+            Err(fault) if fault.is_passing() && tries < 3 => tries += 1,
+            done => return done,
+        }
+    }
+}
+
+async fn read_once(service: &dyn Service, key: &str) -> Result<Vec<u8>, Fault> {
+    let mut stream = service.read(key, 0).await?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = stream.try_next().await? {
+        if bytes.len() + chunk.len() > LARGEST {
+            return Err(Fault::Form("it is too long".to_owned()));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// What `latest.json` and the lines of the index say.
+#[derive(Debug, Serialize, Deserialize)]
+struct Pointer {
+    schema: u32,
+    folder: String,
+    run: String,
+    ended: jiff::Timestamp,
+    branch: Option<String>,
+    content: String,
+    files: usize,
+    total_bytes: u64,
+}
+
+/// Points to a folder that was just published. Whatever goes wrong, the folder is published.
+pub(super) async fn point(service: &dyn Service, project: &ProjectName, folder: &Folder, manifest: &Manifest) {
+    let pointer = Pointer {
+        schema: 1,
+        folder: folder.to_string(),
+        run: manifest.about.run.to_string(),
+        ended: manifest.about.ended,
+        branch: manifest.about.branch.clone(),
+        content: manifest.content.to_string(),
+        files: manifest.files.len(),
+        total_bytes: manifest.total_bytes,
+    };
+    let Ok(bytes) = serde_json::to_vec_pretty(&pointer) else { return };
+    let index = key::index(project, folder, manifest.about.ended);
+    let above = index.rsplit_once('/').map(|(above, _)| above.to_owned()).unwrap_or_default();
+    if let Err(fault) = service.make_folders(&[above]).await {
+        tracing::info!(%fault, "the index is not kept");
+    }
+    for (key, done) in [
+        (index.clone(), service.put(&index, Bytes::from(bytes.clone())).await.map(drop)),
+        (key::latest(project), service.replace(&key::latest(project), Bytes::from(bytes)).await),
+    ] {
+        if let Err(fault) = done {
+            tracing::info!(%fault, key, "not written");
+        }
+    }
+}
+
+/// The folder that `latest.json` names, if it says anything sensible.
+pub(super) async fn latest(service: &dyn Service, project: &ProjectName) -> Option<Folder> {
+    let bytes = read_small(service, &key::latest(project)).await.ok()?;
+    serde_json::from_slice::<Pointer>(&bytes).ok()?.folder.parse().ok()
+}

@@ -1,0 +1,301 @@
+//! The steps of publishing, in the order that makes a crash between any two of them harmless.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt;
+
+use super::journal::Journal;
+use super::send::{Sender, Sent};
+use super::tally::{Tally, unless_cancelled};
+use super::{Remote, pointer};
+use crate::outputs::manifest::{Entry, Manifest, ManifestError};
+use crate::outputs::{Output, OutputKind};
+use crate::plan::OnConflict;
+use crate::storage::service::{Created, Fault, Pending};
+use crate::storage::{
+    Differences, Folder, Progress, Publication, PublishOutcome, Published, StorageError, describe, key,
+};
+
+/// Files that are made visible by one request.
+const BATCH: usize = 500;
+/// Files from this size on go first: the longest way decides when all are there.
+const LARGE: u64 = 8 * 1024 * 1024;
+
+pub(super) async fn publish(
+    remote: &Remote,
+    publication: &Publication,
+    progress: &Arc<dyn Progress>,
+) -> Result<Published, StorageError> {
+    let project = &publication.about.project;
+    let mut folder = Folder::of(&publication.about.revision);
+    let finish = |folder: Folder, outcome, manifest| {
+        let place = format!("{}/{project}/{folder}", remote.service.place());
+        Published { folder, place, outcome, manifest }
+    };
+    loop {
+        let Some(there) = unless_cancelled(&**progress, remote.published(project, &folder)).await? else {
+            match create(remote, publication, &folder, progress).await? {
+                Some(ours) => return Ok(finish(folder, PublishOutcome::Created, ours)),
+                // Another publisher's manifest was first: compare with it.
+                None => continue,
+            }
+        };
+        if publication.on_conflict == OnConflict::Keep {
+            return Ok(finish(folder, PublishOutcome::Kept, there));
+        }
+        let ours = describe::describe(publication, progress).await?;
+        let differences = Differences::between(&there, &ours);
+        if differences.is_empty() {
+            return Ok(finish(folder, PublishOutcome::Identical, there));
+        }
+        if publication.on_conflict != OnConflict::NewRun || folder.run.is_some() {
+            return Err(StorageError::Conflict { folder, differences });
+        }
+        folder = folder.beside(&publication.about.run);
+    }
+}
+
+/// Sends everything and the manifest; `None` when another publisher's manifest was first.
+async fn create(
+    remote: &Remote,
+    publication: &Publication,
+    folder: &Folder,
+    progress: &Arc<dyn Progress>,
+) -> Result<Option<Manifest>, StorageError> {
+    let outputs = &publication.collection.outputs;
+    let place = remote.service.place();
+    let tally = Tally::new(progress, outputs.len() as u64, outputs.iter().map(|output| output.size).sum());
+    let prefix = key::object_folder(&publication.about.project, folder);
+    let journal = Journal::open(remote.journals.as_deref(), &place, &prefix);
+    let prepared = tally.unless_cancelled(prepare(remote, publication, folder));
+    let (there, earlier) = prepared.await?;
+    let left_over = !there.is_empty();
+    let sender = Sender { remote, publication, folder, there, earlier, journal: &journal, tally: &tally };
+    let sent = tally.unless_cancelled(send_all(&sender)).await?;
+    let made: Vec<String> = sent.iter().filter(|sent| sent.made).filter_map(|sent| name_of(&sent.entry)).collect();
+    let collection = &publication.collection;
+    let entries = sent.into_iter().map(|sent| sent.entry).collect();
+    let ours = Manifest::new(publication.about.clone(), entries).noting(
+        collection.missing.clone(),
+        collection.refused.clone(),
+        collection.moved.clone(),
+    );
+    // From here on nobody can stop it: half a decision is none.
+    let won = seal(remote, folder, &ours).await?;
+    drop(sender);
+    journal.close();
+    if won {
+        if left_over {
+            tidy(remote, publication, folder, &ours).await;
+        }
+        pointer::point(&*remote.service, &publication.about.project, folder, &ours).await;
+        return Ok(Some(ours));
+    }
+    give_up(remote, publication, folder, &made).await;
+    Ok(None)
+}
+
+type Found = (HashMap<String, crate::storage::service::Meta>, Option<(Folder, Manifest)>);
+
+/// Asks for room and for what is there, and makes the folders.
+async fn prepare(remote: &Remote, publication: &Publication, folder: &Folder) -> Result<Found, StorageError> {
+    let project = &publication.about.project;
+    let outputs = &publication.collection.outputs;
+    let contents = remote.contents(project, folder).await?;
+    let there: HashMap<_, _> = contents.into_iter().map(|meta| (meta.key.clone(), meta)).collect();
+    room(remote, outputs, there.values().map(|meta| meta.size).sum()).await?;
+    let names = names(remote, publication, folder);
+    let mut folders: BTreeSet<String> = BTreeSet::new();
+    let prefix = key::object_folder(project, folder);
+    let whole = prefix.trim_end_matches('/').to_owned();
+    let files = outputs.iter().zip(&names).filter(|(output, _)| output.kind == OutputKind::File);
+    for name in files.map(|(_, name)| format!("{prefix}{name}")) {
+        let above = name.match_indices('/').map(|(at, _)| name[..at].to_owned());
+        folders.extend(above);
+    }
+    folders.extend([project.to_string(), whole]);
+    let folders: Vec<String> = folders.into_iter().collect();
+    let made = remote.service.make_folders(&folders).await;
+    made.map_err(|fault| remote.fault("make the folder", &prefix, fault))?;
+    Ok((there, earlier(remote, publication, folder).await))
+}
+
+/// The commit whose files may be copied: the one that tasks were taken over from, else the newest.
+async fn earlier(remote: &Remote, publication: &Publication, folder: &Folder) -> Option<(Folder, Manifest)> {
+    let project = &publication.about.project;
+    let known = publication.same.as_ref().map(|same| same.folder.clone());
+    let known = match known {
+        Some(known) => known,
+        None => pointer::latest(&*remote.service, project).await?,
+    };
+    if known == *folder {
+        return None;
+    }
+    let manifest = remote.published(project, &known).await.ok().flatten()?;
+    Some((known, manifest))
+}
+
+/// Whether everything fits, before anything is sent.
+async fn room(remote: &Remote, outputs: &[Output], there: u64) -> Result<(), StorageError> {
+    let space = remote.service.space().await.map_err(|fault| remote.fault("reach", "/", fault))?;
+    if let Some(most) = space.largest
+        && let Some(output) = outputs.iter().find(|output| output.size > most)
+    {
+        return Err(StorageError::FileTooLarge { path: output.path.clone() });
+    }
+    let whole: u64 = outputs.iter().map(|output| output.size).sum();
+    let needed = whole.saturating_sub(there);
+    match space.free {
+        Some(free) if free < needed => Err(StorageError::Full { place: remote.service.place(), needed, free }),
+        _ => Ok(()),
+    }
+}
+
+fn names(remote: &Remote, publication: &Publication, folder: &Folder) -> Vec<String> {
+    let prefix = key::object_folder(&publication.about.project, folder).chars().count();
+    let longest = remote.service.traits().longest_key.saturating_sub(prefix).max(60);
+    key::stored_names(publication.collection.outputs.iter().map(|output| &output.path), longest)
+}
+
+/// Sends every output, and makes those visible that wait for it.
+async fn send_all(sender: &Sender<'_>) -> Result<Vec<Sent>, StorageError> {
+    let outputs = &sender.publication.collection.outputs;
+    let names = names(sender.remote, sender.publication, sender.folder);
+    let lanes = sender.remote.service.traits().lanes.max(1);
+    let order = order(outputs);
+    let mut on_their_way = futures::stream::iter(order)
+        .map(|at| {
+            let (output, name) = (&outputs[at], &names[at]);
+            async move { (at, sender.send(output, name).await) }
+        })
+        .buffer_unordered(lanes);
+    let mut done: Vec<Option<Sent>> = outputs.iter().map(|_| None).collect();
+    let mut waiting: Vec<usize> = Vec::new();
+    while let Some((at, sent)) = on_their_way.next().await {
+        let sent = sent?;
+        if sent.pending.is_some() {
+            waiting.push(at);
+        }
+        done[at] = Some(sent);
+        if waiting.len() >= BATCH {
+            settle(sender, std::mem::take(&mut waiting), &names, &mut done).await?;
+        }
+    }
+    settle(sender, waiting, &names, &mut done).await?;
+    Ok(done.into_iter().flatten().collect())
+}
+
+/// Large files first and small ones among them: the former keep the line busy, the latter the service.
+fn order(outputs: &[Output]) -> Vec<usize> {
+    let (mut large, small): (Vec<usize>, Vec<usize>) = (0..outputs.len()).partition(|at| outputs[*at].size >= LARGE);
+    large.sort_by_key(|at| std::cmp::Reverse(outputs[*at].size));
+    let mut order = Vec::with_capacity(outputs.len());
+    let mut small = small.into_iter();
+    for one in large {
+        order.push(one);
+        order.extend(small.by_ref().take(4));
+    }
+    order.extend(small);
+    order
+}
+
+/// Makes visible what was sent; what turns out to be taken is compared, or gets another name.
+async fn settle(
+    sender: &Sender<'_>,
+    mut waiting: Vec<usize>,
+    names: &[String],
+    done: &mut [Option<Sent>],
+) -> Result<(), StorageError> {
+    let outputs = &sender.publication.collection.outputs;
+    while !waiting.is_empty() {
+        let pending: Vec<Pending> =
+            waiting.iter().filter_map(|at| done[*at].as_mut().and_then(|sent| sent.pending.take())).collect();
+        let settled = sender.remote.service.settle(pending).await;
+        if settled.len() != waiting.len() {
+            let fault = Fault::Form("not every file was answered for".to_owned());
+            return Err(sender.remote.fault("publish", "", fault));
+        }
+        let mut again = Vec::new();
+        for (at, created) in std::mem::take(&mut waiting).into_iter().zip(settled) {
+            let output = &outputs[at];
+            match created.map_err(|fault| sender.wrong(output, &names[at], fault))? {
+                Created::Ours(_) => sender.counted(output),
+                Created::Taken(_) => {
+                    let sent = sender.send_beside(output, &names[at]).await?;
+                    match &sent.pending {
+                        Some(_) => again.push(at),
+                        None => sender.counted(output),
+                    }
+                    done[at] = Some(sent);
+                }
+                Created::Pending(pending) => {
+                    if let Some(sent) = &mut done[at] {
+                        sent.pending = Some(pending);
+                    }
+                    again.push(at);
+                }
+            }
+        }
+        waiting = again;
+    }
+    Ok(())
+}
+
+/// Writes the manifest; `false` when another one is there.
+async fn seal(remote: &Remote, folder: &Folder, ours: &Manifest) -> Result<bool, StorageError> {
+    let key = key::object_manifest(&ours.about.project, folder);
+    let bytes: Bytes = ours
+        .to_bytes()
+        .map_err(|error| StorageError::Manifest { folder: folder.clone(), source: ManifestError::Form(error) })?
+        .into();
+    let traits = remote.service.traits();
+    let wrong = |fault| remote.fault("write", &key, fault);
+    if !traits.create_only && !traits.duplicates && remote.service.stat(&key).await.map_err(wrong)?.is_some() {
+        return Ok(false);
+    }
+    let mut made = remote.service.put(&key, bytes.clone()).await;
+    if made.as_ref().is_err_and(Fault::is_passing) {
+        // Nobody knows whether it arrived: what lies there tells.
+        made = Ok(false);
+    }
+    if made.map_err(wrong)? && traits.create_only {
+        return Ok(true);
+    }
+    // Who cannot create exclusively looks whose manifest lies there now: the last one to write it.
+    match pointer::read_small(&*remote.service, &key).await {
+        Ok(there) => Ok(there == bytes),
+        Err(fault) => Err(wrong(fault)),
+    }
+}
+
+/// Removes what no manifest names: it is of nobody, now that one manifest stands.
+async fn tidy(remote: &Remote, publication: &Publication, folder: &Folder, ours: &Manifest) {
+    let project = &publication.about.project;
+    let Ok(contents) = remote.contents(project, folder).await else { return };
+    let named: HashSet<String> = ours.files.iter().filter_map(name_of).collect();
+    let prefix = key::object_folder(project, folder);
+    for meta in contents.iter().filter(|meta| meta.key != key::MANIFEST && !named.contains(&meta.key)) {
+        let removed = remote.service.remove(&format!("{prefix}{}", meta.key)).await;
+        tracing::info!(key = meta.key, ?removed, "was of no manifest");
+    }
+}
+
+/// Removes what this publish made and the manifest that stands does not name.
+async fn give_up(remote: &Remote, publication: &Publication, folder: &Folder, made: &[String]) {
+    let project = &publication.about.project;
+    let Ok(Some(theirs)) = remote.published(project, folder).await else { return };
+    let named: HashSet<String> = theirs.files.iter().filter_map(name_of).collect();
+    let prefix = key::object_folder(project, folder);
+    for name in made.iter().filter(|name| !named.contains(*name)) {
+        let removed = remote.service.remove(&format!("{prefix}{name}")).await;
+        tracing::info!(name, ?removed, "was of a publish that came second");
+    }
+}
+
+/// What a file of a manifest is called in its folder.
+fn name_of(entry: &Entry) -> Option<String> {
+    (entry.kind == OutputKind::File)
+        .then(|| entry.stored.clone().unwrap_or_else(|| key::stored_name(&entry.path)))
+}
