@@ -69,10 +69,6 @@ impl Shelf {
         objects.insert(key.to_owned(), bytes);
         Created::Ours(Receipt { checksum, id: None })
     }
-
-    pub(crate) fn keys(&self) -> Vec<String> {
-        self.objects.lock().expect("objects").keys().cloned().collect()
-    }
 }
 
 #[async_trait]
@@ -95,7 +91,8 @@ impl Service for Shelf {
     }
 
     async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
-        let session = sessions.recall(key).unwrap_or_else(|| format!("session of {key}"));
+        let number = self.requests.load(Ordering::SeqCst);
+        let session = sessions.recall(key).unwrap_or_else(|| format!("session {number} of {key}"));
         let have = self.halves.lock().expect("halves").get(&session).map_or(0, Vec::len);
         source.skip_to(have as u64).await?;
         sessions.sent(have as u64);

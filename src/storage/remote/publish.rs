@@ -180,10 +180,10 @@ async fn send_all(sender: &Sender<'_>) -> Result<Vec<Sent>, StorageError> {
         }
         done[at] = Some(sent);
         if waiting.len() >= BATCH {
-            settle(sender, std::mem::take(&mut waiting), &names, &mut done).await?;
+            settle(sender, std::mem::take(&mut waiting), &mut done).await?;
         }
     }
-    settle(sender, waiting, &names, &mut done).await?;
+    settle(sender, waiting, &mut done).await?;
     Ok(done.into_iter().flatten().collect())
 }
 
@@ -202,40 +202,35 @@ fn order(outputs: &[Output]) -> Vec<usize> {
 }
 
 /// Makes visible what was sent; what turns out to be taken is compared, or gets another name.
-async fn settle(
-    sender: &Sender<'_>,
-    mut waiting: Vec<usize>,
-    names: &[String],
-    done: &mut [Option<Sent>],
-) -> Result<(), StorageError> {
+async fn settle(sender: &Sender<'_>, mut waiting: Vec<usize>, done: &mut [Option<Sent>]) -> Result<(), StorageError> {
     let outputs = &sender.publication.collection.outputs;
     while !waiting.is_empty() {
         let pending: Vec<Pending> =
             waiting.iter().filter_map(|at| done[*at].as_mut().and_then(|sent| sent.pending.take())).collect();
-        let settled = sender.remote.service.settle(pending).await;
-        if settled.len() != waiting.len() {
+        let settled = sender.remote.service.settle(pending.clone()).await;
+        if settled.len() != waiting.len() || pending.len() != waiting.len() {
             let fault = Fault::Form("not every file was answered for".to_owned());
             return Err(sender.remote.fault("publish", "", fault));
         }
         let mut again = Vec::new();
-        for (at, created) in std::mem::take(&mut waiting).into_iter().zip(settled) {
-            let output = &outputs[at];
-            match created.map_err(|fault| sender.wrong(output, &names[at], fault))? {
+        for ((at, created), pending) in std::mem::take(&mut waiting).into_iter().zip(settled).zip(pending) {
+            let (output, Some(sent)) = (&outputs[at], &mut done[at]) else { continue };
+            match created.map_err(|fault| sender.wrong(output, &sent.name, fault))? {
                 Created::Ours(_) => sender.counted(output),
-                Created::Taken(_) => {
-                    let sent = sender.send_beside(output, &names[at]).await?;
-                    match &sent.pending {
-                        Some(_) => again.push(at),
-                        None => sender.counted(output),
+                Created::Pending(pending) => sent.pending = Some(pending),
+                Created::Taken(meta) => {
+                    let name = sent.name.clone();
+                    match sender.make_way(output, &name, sent, &pending.checksum, meta).await? {
+                        None => {
+                            sent.made = false;
+                            sender.counted(output);
+                        }
+                        Some(other) => *sent = other,
                     }
-                    done[at] = Some(sent);
                 }
-                Created::Pending(pending) => {
-                    if let Some(sent) = &mut done[at] {
-                        sent.pending = Some(pending);
-                    }
-                    again.push(at);
-                }
+            }
+            if sent.pending.is_some() {
+                again.push(at);
             }
         }
         waiting = again;

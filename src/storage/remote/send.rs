@@ -33,11 +33,19 @@ pub(super) struct Sender<'a> {
     pub(super) tally: &'a Tally,
 }
 
+/// What is known of a file that was read.
+struct Known {
+    sha256: Digest,
+    checksum: Option<Checksum>,
+}
+
 /// How one output ended.
 pub(super) struct Sent {
     pub(super) entry: Entry,
     /// Whether this publish made the key, so that it may remove it again.
     pub(super) made: bool,
+    /// Under which name, relative to the folder.
+    pub(super) name: String,
     /// What [`crate::storage::service::Service::settle`] has to make visible.
     pub(super) pending: Option<Pending>,
 }
@@ -48,11 +56,11 @@ impl Sender<'_> {
         if output.kind != OutputKind::File {
             let entry = Entry::new(output, None, None);
             self.tally.file();
-            return Ok(Sent { entry, made: false, pending: None });
+            return Ok(Sent { entry, made: false, name: name.to_owned(), pending: None });
         }
         let part = self.journal.of(output.size, self.tally);
         let sent = match self.copied(output, name).await {
-            Some(entry) => Sent { entry, made: true, pending: None },
+            Some(entry) => Sent { entry, made: true, name: name.to_owned(), pending: None },
             None => self.create(output, name, &part).await?,
         };
         if sent.pending.is_none() {
@@ -62,10 +70,23 @@ impl Sender<'_> {
         Ok(sent)
     }
 
-    /// Sends an output that turned out to be pending for nothing: its key was taken meanwhile.
-    pub(super) async fn send_beside(&self, output: &Output, name: &str) -> Result<Sent, StorageError> {
+    /// An output that was sent whole, and whose key turned out to be taken when it was to appear: by the same bytes, or
+    /// it is sent again under another name.
+    pub(super) async fn make_way(
+        &self,
+        output: &Output,
+        name: &str,
+        sent: &Sent,
+        checksum: &Checksum,
+        meta: Option<Meta>,
+    ) -> Result<Option<Sent>, StorageError> {
+        let sha256 = sent.entry.sha256.unwrap_or(Digest([0; 32]));
+        if self.holds(name, output, Known { sha256, checksum: Some(checksum.clone()) }, meta).await? {
+            return Ok(None);
+        }
         let part = self.journal.of(output.size, self.tally);
-        self.create(output, name, &part).await
+        let name = key::other_name(name, &self.publication.about.run);
+        self.create(output, &name, &part).await.map(Some)
     }
 
     async fn create(
@@ -76,7 +97,7 @@ impl Sender<'_> {
     ) -> Result<Sent, StorageError> {
         let mut source = self.source(output).await?;
         if let Some(entry) = self.copied_by_content(output, &mut source, name).await? {
-            return Ok(Sent { entry, made: true, pending: None });
+            return Ok(Sent { entry, made: true, name: name.to_owned(), pending: None });
         }
         let mut name = name.to_owned();
         // Its own name, another one, and one more should two publishers of one run meet there.
@@ -91,7 +112,8 @@ impl Sender<'_> {
                 Created::Pending(pending) => return Ok(self.sent(output, &source, name, true, Some(pending))),
                 Created::Taken(meta) => {
                     self.drain(output, &mut source).await?;
-                    if self.holds(&name, output, &source, meta).await? {
+                    let known = Known { sha256: source.sha256(), checksum: source.checksum() };
+                    if self.holds(&name, output, known, meta).await? {
                         return Ok(self.sent(output, &source, name, false, None));
                     }
                     name = key::other_name(&name, &self.publication.about.run);
@@ -126,12 +148,12 @@ impl Sender<'_> {
         source.drain().await.map_err(|fault| self.wrong(output, "", fault))
     }
 
-    /// Whether the key holds the bytes of the source, which was read to its end.
+    /// Whether the key holds the bytes that are known.
     async fn holds(
         &self,
         name: &str,
         output: &Output,
-        source: &Source,
+        known: Known,
         meta: Option<Meta>,
     ) -> Result<bool, StorageError> {
         let meta = match meta {
@@ -142,9 +164,9 @@ impl Sender<'_> {
         if meta.size != output.size || meta.folder {
             return Ok(false);
         }
-        match (meta.checksum, source.checksum()) {
+        match (meta.checksum, known.checksum) {
             (Some(theirs), Some(ours)) if theirs.kind == ours.kind => Ok(theirs == ours),
-            _ => Ok(self.read_back(name, output).await? == source.sha256()),
+            _ => Ok(self.read_back(name, output).await? == known.sha256),
         }
     }
 
@@ -240,7 +262,7 @@ impl Sender<'_> {
 
     fn sent(&self, output: &Output, source: &Source, name: String, made: bool, pending: Option<Pending>) -> Sent {
         let entry = source::entry(output, source.sha256(), source.kept());
-        Sent { entry: self.named(entry, &name), made, pending }
+        Sent { entry: self.named(entry, &name), made, name, pending }
     }
 
     /// Notes the name where it is not the path.

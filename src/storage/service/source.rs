@@ -120,6 +120,9 @@ impl Source {
     /// # Errors
     /// As [`Self::next`].
     pub async fn skip_to(&mut self, offset: u64) -> Result<(), Fault> {
+        if offset > self.size {
+            return Err(Fault::Damaged("more was sent than the file has".to_owned()));
+        }
         while self.at < offset {
             self.next((offset - self.at).min(1024 * 1024)).await?;
         }
