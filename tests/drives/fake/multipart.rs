@@ -33,16 +33,20 @@ fn boundary(kind: &str) -> Option<String> {
 pub async fn read(ask: &mut Ask, shared: &Shared, is_file: impl Fn(&str, usize) -> bool) -> Result<Parts, Refusal> {
     let kind = ask.header("content-type").unwrap_or_default().to_owned();
     let boundary = boundary(&kind).ok_or_else(|| bad("no boundary"))?;
-    let mark = format!("\r\n--{boundary}").into_bytes();
-    let mut held: Vec<u8> = b"\r\n".to_vec();
+    let mut held: Vec<u8> = b"\n".to_vec();
     let mut small = Vec::new();
-    // To behind the first mark.
-    let mut at = fill(ask, &mut held, &mark).await?;
-    held.drain(..at + mark.len());
+    // To the end of the line with the first mark, whose ending says how lines end: Google's own client writes `\n`.
+    let first = format!("\n--{boundary}").into_bytes();
+    let mut at = fill(ask, &mut held, &first).await?;
+    held.drain(..at + first.len());
+    at = fill(ask, &mut held, b"\n").await?;
+    let line = if at > 0 && held[at - 1] == b'\r' { "\r\n" } else { "\n" };
+    let mark = format!("{line}--{boundary}").into_bytes();
+    let gap = line.repeat(2).into_bytes();
     loop {
-        at = fill(ask, &mut held, b"\r\n\r\n").await?;
+        at = fill(ask, &mut held, &gap).await?;
         let headers = String::from_utf8_lossy(&held[..at]).to_lowercase();
-        held.drain(..at + 4);
+        held.drain(..at + gap.len());
         if is_file(&headers, small.len()) {
             let blob = file(ask, shared, held, &mark).await?;
             return Ok(Parts { small, last: (headers, blob) });

@@ -39,7 +39,7 @@ pub fn items(shared: &Shared, ask: &Ask, id: &str) -> Answer {
         return Err(refuse(400, "bad_request"));
     }
     let limit = limit.min(account.page).max(1);
-    let by_marker = ask.query("usemarker") == Some("true");
+    let by_marker = ask.says("usemarker");
     let start = match ask.query("marker").filter(|marker| by_marker && !marker.is_empty()) {
         None => number("offset").unwrap_or_default(),
         Some(marker) => {
@@ -66,7 +66,7 @@ pub fn delete(shared: &Shared, ask: &Ask, id: &str) -> Answer {
     if id == ROOT {
         return Err(refuse(403, "access_denied_insufficient_permissions"));
     }
-    if ask.query("recursive") != Some("true") && !account.tree.children(id).is_empty() {
+    if !ask.says("recursive") && !account.tree.children(id).is_empty() {
         return Err(refuse(400, "folder_not_empty"));
     }
     account.tree.trash(id);
