@@ -55,7 +55,7 @@ pub fn items(shared: &Shared, ask: &Ask, id: &str) -> Answer {
         return Ok(Reply::json(200, &value));
     }
     let next = start + entries.len();
-    let marker = if next < all.len() { format!("marker{next}") } else { String::new() };
+    let marker = (next < all.len()).then(|| format!("marker{next}"));
     Ok(Reply::json(200, &json!({"entries": entries, "limit": limit, "next_marker": marker})))
 }
 

@@ -40,6 +40,10 @@ pub async fn answer(shared: &Arc<Shared>, ask: &mut Ask) -> Answer {
         (["revoke"], Method::POST) => return revoke(shared, ask).await,
         // A session's URL is a permission of its own.
         (["upload", "drive", "v3", "files", ..], Method::PUT) => return resumable::put(shared, ask).await,
+        // rclone sends chunks with POST, and Google takes them.
+        (["upload", "drive", "v3", "files", ..], Method::POST) if ask.query("upload_id").is_some() => {
+            return resumable::put(shared, ask).await;
+        }
         (["upload", "drive", "v3", "files", ..], Method::DELETE) => return resumable::abort(shared, ask),
         _ => {}
     }
