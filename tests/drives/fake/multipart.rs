@@ -14,6 +14,8 @@ pub struct Parts {
     pub small: Vec<(String, String)>,
     /// Headers of the last part, and its bytes.
     pub last: (String, Arc<Blob>),
+    /// Another part comes after the file.
+    pub followed: bool,
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
@@ -29,7 +31,7 @@ fn boundary(kind: &str) -> Option<String> {
     Some(parameter.trim_matches('"').to_owned())
 }
 
-/// Reads parts until `is_file` says that this one, by its headers, is the file; what follows it must be the end.
+/// Reads parts until `is_file` says that this one, by its headers, is the file.
 pub async fn read(ask: &mut Ask, shared: &Shared, is_file: impl Fn(&str, usize) -> bool) -> Result<Parts, Refusal> {
     let kind = ask.header("content-type").unwrap_or_default().to_owned();
     let boundary = boundary(&kind).ok_or_else(|| bad("no boundary"))?;
@@ -48,8 +50,8 @@ pub async fn read(ask: &mut Ask, shared: &Shared, is_file: impl Fn(&str, usize) 
         let headers = String::from_utf8_lossy(&held[..at]).to_lowercase();
         held.drain(..at + gap.len());
         if is_file(&headers, small.len()) {
-            let blob = file(ask, shared, held, &mark).await?;
-            return Ok(Parts { small, last: (headers, blob) });
+            let (blob, followed) = file(ask, shared, held, &mark).await?;
+            return Ok(Parts { small, last: (headers, blob), followed });
         }
         at = fill(ask, &mut held, &mark).await?;
         let text = String::from_utf8_lossy(&held[..at]).into_owned();
@@ -72,7 +74,7 @@ async fn fill(ask: &mut Ask, held: &mut Vec<u8>, needle: &[u8]) -> Result<usize,
     }
 }
 
-async fn file(ask: &mut Ask, shared: &Shared, mut held: Vec<u8>, mark: &[u8]) -> Result<Arc<Blob>, Refusal> {
+async fn file(ask: &mut Ask, shared: &Shared, mut held: Vec<u8>, mark: &[u8]) -> Result<(Arc<Blob>, bool), Refusal> {
     let spool = shared.room.spool();
     let mut size = 0_u64;
     loop {
@@ -80,8 +82,8 @@ async fn file(ask: &mut Ask, shared: &Shared, mut held: Vec<u8>, mark: &[u8]) ->
             spool.write(size, &held[..at]);
             size += at as u64;
             let rest = held.split_off(at + mark.len());
-            end(ask, rest).await?;
-            return Ok(Blob::seal(Arc::new(spool), size, ask.drive).await);
+            let followed = followed(ask, rest).await?;
+            return Ok((Blob::seal(Arc::new(spool), size, ask.drive).await, followed));
         }
         // A mark may have begun.
         let sure = held.len().saturating_sub(mark.len());
@@ -93,12 +95,13 @@ async fn file(ask: &mut Ask, shared: &Shared, mut held: Vec<u8>, mark: &[u8]) ->
     }
 }
 
-async fn end(ask: &mut Ask, mut rest: Vec<u8>) -> Result<(), Refusal> {
+/// What is behind the file is anything but the end.
+async fn followed(ask: &mut Ask, mut rest: Vec<u8>) -> Result<bool, Refusal> {
     while let Some(data) = ask.body.next().await? {
         rest.extend_from_slice(&data);
         if rest.len() > LONGEST_PART {
             break;
         }
     }
-    if rest.starts_with(b"--") { Ok(()) } else { Err(bad("something follows the file")) }
+    Ok(!rest.starts_with(b"--"))
 }
