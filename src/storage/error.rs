@@ -262,7 +262,8 @@ impl StorageError {
                 "see what else is damaged with `soopervisor verify`, and run the commit again".to_owned()
             }
             Self::Full { .. } => {
-                "make room there (`soopervisor prune` removes old commits), or leave files out with `exclude:`".to_owned()
+                "make room there (`soopervisor prune` removes old commits), or leave files out with `exclude:`"
+                    .to_owned()
             }
             Self::Service { source, .. } => return service_help(source),
             _ => return None,
@@ -272,7 +273,9 @@ impl StorageError {
 
 fn service_help(fault: &Fault) -> Option<String> {
     Some(match fault {
-        Fault::Full => "make room there (`soopervisor prune` removes old commits), then run the commit again".to_owned(),
+        Fault::Full => {
+            "make room there (`soopervisor prune` removes old commits), then run the commit again".to_owned()
+        }
         Fault::Throttled(_) | Fault::Broken(_) => {
             "run the commit again: what was sent already is not sent twice".to_owned()
         }

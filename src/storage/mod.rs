@@ -35,6 +35,7 @@ pub mod remote;
 pub mod resolve;
 pub mod service;
 mod source;
+pub mod stores;
 pub mod verify;
 
 pub use conflict::{Difference, Differences, How};
