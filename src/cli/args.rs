@@ -85,6 +85,8 @@ pub enum Verb {
     Download(Download),
     /// Check a commit's outputs in the storage against their manifest
     Verify(Verify),
+    /// Remove old commits' outputs from the storage
+    Prune(Prune),
     /// List built environments, make room, or say why one would be built
     #[command(subcommand)]
     Env(Env),
@@ -373,7 +375,7 @@ pub struct Logs {
 /// Which outputs.
 #[derive(Debug, Clone, Args)]
 pub struct Stored {
-    /// A commit (4 digits or more), the name of its folder, a branch, or `latest`
+    /// A commit (4 digits or more), the name of its folder, a branch, a tag of the repository here, or `latest`
     pub commit: String,
     /// Where they are.
     #[command(flatten)]
@@ -406,6 +408,44 @@ pub struct Verify {
     /// Which outputs.
     #[command(flatten)]
     pub stored: Stored,
+}
+
+/// Arguments of `prune`.
+#[derive(Debug, Clone, Args)]
+pub struct Prune {
+    /// Keep so many of the newest
+    #[arg(long, value_name = "NUMBER")]
+    pub keep_last: Option<usize>,
+    /// Keep what is younger: `30d`, `12h`
+    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    pub keep_for: Option<Duration>,
+    /// Keep the newest that have no more than this together: `20GB`
+    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
+    pub keep_size: Option<u64>,
+    /// Keep the newest run of this branch, whatever the limits say (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub keep_branch: Vec<String>,
+    /// Keep the commits that branches of the repository in the current folder point to
+    #[arg(long)]
+    pub keep_heads: bool,
+    /// Keep the commits that its tags point to
+    #[arg(long)]
+    pub keep_tags: bool,
+    /// Where they are.
+    #[command(flatten)]
+    pub storage: Storage,
+    /// First folder in the storage [default: the name of the repository in the current folder]
+    #[arg(long, env = "SOOPERVISOR_PROJECT", hide_env_values = true, value_name = "NAME")]
+    pub project: Option<ProjectName>,
+    /// Only say what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Remove without asking
+    #[arg(long, conflicts_with = "dry_run")]
+    pub yes: bool,
+    /// One JSON document
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to do with environments.

@@ -20,6 +20,7 @@ mod history;
 mod init;
 mod logs;
 mod parse;
+mod prune;
 mod request;
 mod run;
 mod script;
@@ -74,6 +75,7 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
         Verb::Logs(args) => logs::execute(args, &console.stdout()),
         Verb::Download(args) => stored::download(args),
         Verb::Verify(args) => stored::verify(args),
+        Verb::Prune(args) => prune::execute(args, console),
         Verb::Env(args) => env::execute(args, console),
         Verb::Channel(args) => setup::channel(args),
         Verb::Image(args) => setup::image(args),
@@ -99,6 +101,7 @@ fn tell(failure: &Failure, verb: &Verb, console: Console) -> Exit {
         Verb::Runs(args) => args.json,
         Verb::Show(args) => args.json,
         Verb::Doctor(args) => args.json,
+        Verb::Prune(args) => args.json,
         Verb::Env(args::Env::List(args)) => args.json,
         _ => false,
     };

@@ -160,7 +160,7 @@ pub(super) fn rules() -> Vec<(&'static str, &'static str)> {
 pub(super) fn download(wanted: &Wanted, globs: &[String], to: Option<&Path>, force: bool) -> Result<Fetched, Failure> {
     let (storage, project) = wanted.open()?;
     block_on(async {
-        let folder = storage::resolve::resolve(&*storage, &project, &wanted.commit).await.map_err(Stop::from)?;
+        let folder = resolve(&*storage, &project, &wanted.commit).await?;
         let to = to.map_or_else(|| PathBuf::from(folder.to_string()), Path::to_path_buf);
         let request = storage::download::Request { project: &project, folder: &folder, globs, to: &to, force };
         let report = storage::download::download(&*storage, &request, &()).await.map_err(Stop::from)?;
@@ -172,7 +172,7 @@ pub(super) fn download(wanted: &Wanted, globs: &[String], to: Option<&Path>, for
 pub(super) fn verify(wanted: &Wanted) -> Result<Verified, Failure> {
     let (storage, project) = wanted.open()?;
     block_on(async {
-        let folder = storage::resolve::resolve(&*storage, &project, &wanted.commit).await.map_err(Stop::from)?;
+        let folder = resolve(&*storage, &project, &wanted.commit).await?;
         let report = storage::verify::verify(&*storage, &project, &folder, &()).await.map_err(Stop::from)?;
         let named = |what: &str, paths: &[RelPath]| paths.iter().map(|path| format!("{what}: {path}")).collect();
         let missing: Vec<String> = named("missing", &report.missing);
@@ -184,18 +184,86 @@ pub(super) fn verify(wanted: &Wanted) -> Result<Verified, Failure> {
 impl Wanted {
     /// The storage, and the project: as asked for, or the one of the repository here.
     fn open(&self) -> Result<(Arc<dyn storage::Storage>, ProjectName), Failure> {
-        let here = current_dir()?;
-        let location = storage::Location::parse(&self.storage, &here).map_err(Stop::from)?;
-        let project = if let Some(project) = &self.project {
-            project.clone()
+        Ok((opened(&self.storage)?, project_here(self.project.as_ref())?))
+    }
+}
+
+/// The storage as written on the command line.
+fn opened(written: &str) -> Result<Arc<dyn storage::Storage>, Failure> {
+    let location = storage::Location::parse(written, &current_dir()?).map_err(Stop::from)?;
+    Ok(location.open())
+}
+
+fn project_here(asked: Option<&ProjectName>) -> Result<ProjectName, Failure> {
+    if let Some(project) = asked {
+        return Ok(project.clone());
+    }
+    let repository = repo::open(&current_dir()?, true).map_err(|error| {
+        let failure = Failure::of(Exit::Usage, &error);
+        failure.help("name the project: --project NAME, or change to its repository")
+    })?;
+    Ok(repository.project)
+}
+
+/// What the user means by a commit: what the storage knows by that name, or else what git here does.
+async fn resolve(
+    storage: &dyn storage::Storage,
+    project: &ProjectName,
+    wanted: &str,
+) -> Result<storage::Folder, Failure> {
+    let unknown = match storage::resolve::resolve(storage, project, wanted).await {
+        Err(unknown @ storage::StorageError::NoCommit { .. }) => unknown,
+        found => return Ok(found.map_err(Stop::from)?),
+    };
+    let here = current_dir().ok().and_then(|here| repo::open(&here, true).ok());
+    let commit = here.and_then(|here| here.commit_of(wanted).ok().flatten());
+    let Some(commit) = commit else { return Err(Stop::from(unknown).into()) };
+    Ok(storage::resolve::resolve(storage, project, commit.as_str()).await.map_err(Stop::from)?)
+}
+
+/// A project's folders in a storage, and what of them stays.
+pub(super) struct Pruning {
+    storage: Arc<dyn storage::Storage>,
+    project: ProjectName,
+    policy: storage::prune::Policy,
+}
+
+impl Pruning {
+    /// Opens the storage and asks git for what is to stay.
+    pub(super) fn open(args: &super::args::Prune) -> Result<Self, Failure> {
+        let storage = opened(&args.storage.required()?)?;
+        let project = project_here(args.project.as_ref())?;
+        let commits = if args.keep_heads || args.keep_tags {
+            let here = repo::open(&current_dir()?, true).map_err(Stop::from)?;
+            here.named(args.keep_heads, args.keep_tags).map_err(Stop::from)?
         } else {
-            let repository = repo::open(&here, true).map_err(|error| {
-                let failure = Failure::of(Exit::Usage, &error);
-                failure.help("name the project: --project NAME, or change to its repository")
-            })?;
-            repository.project
+            std::collections::BTreeSet::new()
         };
-        Ok((location.open(), project))
+        let policy = storage::prune::Policy {
+            keep_last: args.keep_last,
+            keep_for: args.keep_for,
+            keep_bytes: args.keep_size,
+            branches: args.keep_branch.iter().cloned().collect(),
+            commits,
+        };
+        Ok(Self { storage, project, policy })
+    }
+
+    /// What would go.
+    pub(super) fn plan(&self) -> Result<storage::prune::Plan, Failure> {
+        let now = jiff::Timestamp::now();
+        block_on(async {
+            let plan = storage::prune::plan(&*self.storage, &self.project, &self.policy, now).await;
+            Ok(plan.map_err(Stop::from)?)
+        })
+    }
+
+    /// Removes it.
+    pub(super) fn remove(&self, plan: &storage::prune::Plan) -> Result<storage::prune::Report, Failure> {
+        block_on(async {
+            let removed = storage::prune::remove(&*self.storage, &self.project, plan, &()).await;
+            Ok(removed.map_err(Stop::from)?)
+        })
     }
 }
 

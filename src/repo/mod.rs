@@ -23,6 +23,7 @@ mod links;
 mod listing;
 mod memory;
 mod name;
+mod refs;
 mod snapshots;
 
 pub use checkout::{Checkout, look, open, open_without};

@@ -1,0 +1,122 @@
+//! `soopervisor prune`: old commits' outputs go from the storage, after a plan that can be looked at first.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, IsTerminal as _};
+
+use serde_json::json;
+
+use super::args;
+use super::console::Console;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::seam::Pruning;
+use crate::report::bytes;
+use crate::storage::prune::{Candidate, Plan, Report};
+
+pub(super) fn execute(args: &args::Prune, console: Console) -> Result<Exit, Failure> {
+    if args.keep_last.is_none() && args.keep_for.is_none() && args.keep_size.is_none() {
+        let failure = Failure::new(Exit::Usage, "nothing says what may go");
+        return Err(failure.help("say what stays: `--keep-last NUMBER`, `--keep-for TIME` or `--keep-size SIZE`"));
+    }
+    let pruning = Pruning::open(args)?;
+    let plan = pruning.plan()?;
+    let wanted = plan.go.is_empty() || args.dry_run || args.yes || asked(&plan, args.json)?;
+    let report = if plan.go.is_empty() || args.dry_run || !wanted { None } else { Some(pruning.remove(&plan)?) };
+    if args.json {
+        Console::answer(&format!("{}\n", document(&plan, report.as_ref())));
+    } else {
+        Console::answer(&tell(&plan, report.as_ref(), args.dry_run));
+    }
+    for (folder, why) in &plan.doubtful {
+        let line = format!("left alone: `{folder}`, because its manifest is not to be believed: {why}\n");
+        Console::note(&line);
+    }
+    let _ = console;
+    Ok(Exit::Ok)
+}
+
+/// Shows the plan and asks on a terminal; elsewhere nothing is removed without `--yes`.
+fn asked(plan: &Plan, json: bool) -> Result<bool, Failure> {
+    if json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        let failure = Failure::new(Exit::Usage, format!("{} would be removed", folders(plan.go.len())));
+        return Err(failure.help("look at them with `--dry-run`, and remove them with `--yes`"));
+    }
+    Console::note(&tell(plan, None, true));
+    Console::note("remove them? [y/N] ");
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    Ok(read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+fn folders(count: usize) -> String {
+    if count == 1 { "1 folder".to_owned() } else { format!("{count} folders") }
+}
+
+fn tell(plan: &Plan, report: Option<&Report>, dry_run: bool) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let mut line = |word: &str, one: &Candidate| {
+        let branch = one.branch.as_deref().unwrap_or("-");
+        let when = one.ended.strftime("%Y-%m-%d");
+        let _ = writeln!(text, "{word}  {}  {when}  {:>9}  {branch}", one.folder, bytes(one.bytes));
+    };
+    let gone: &[Candidate] = report.map_or(&plan.go, |report| &report.removed);
+    let (word, sum) = match (report, dry_run) {
+        (Some(_), _) => ("removed     ", "removed"),
+        (None, true) => ("would remove", "would be removed"),
+        (None, false) => ("kept        ", "kept: nobody said yes"),
+    };
+    gone.iter().for_each(|one| line(word, one));
+    for (one, reason) in plan.stay.iter().filter(|(_, reason)| *reason != "limits") {
+        let word = format!("stays ({reason})");
+        line(&format!("{word:<12}"), one);
+    }
+    let total: u64 = gone.iter().map(|one| one.bytes).sum();
+    let _ = writeln!(text, "{} of {}, {} {sum}", gone.len(), folders(gone.len() + plan.stay.len()), bytes(total));
+    if report.is_some_and(|report| !report.freed && !report.removed.is_empty()) {
+        text += "the drive keeps them in its bin: the room is free when that is emptied\n";
+    }
+    text
+}
+
+fn document(plan: &Plan, report: Option<&Report>) -> serde_json::Value {
+    let one = |one: &Candidate| {
+        json!({
+            "folder": one.folder, "ended": one.ended.to_string(), "branch": one.branch,
+            "bytes": one.bytes, "files": one.files,
+        })
+    };
+    let stay: Vec<_> = plan.stay.iter().map(|(kept, why)| json!({"reason": why, "folder": kept.folder})).collect();
+    json!({
+        "would_remove": plan.go.iter().map(one).collect::<Vec<_>>(),
+        "stay": stay,
+        "removed": report.map(|report| report.removed.iter().map(one).collect::<Vec<_>>()),
+        "freed": report.map(|report| report.freed),
+        "doubtful": plan.doubtful.iter().map(|(folder, why)| json!({"folder": folder, "why": why})).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(digit: char, branch: Option<&str>, bytes: u64) -> Candidate {
+        let sha: String = std::iter::repeat_n(digit, 40).collect();
+        let ended = "2026-11-28T10:00:00Z".parse().unwrap();
+        Candidate { folder: sha.parse().unwrap(), ended, branch: branch.map(str::to_owned), bytes, files: 3 }
+    }
+
+    #[test]
+    fn says_what_goes_what_stays_and_why() {
+        let plan = Plan {
+            stay: vec![(candidate('9', Some("main"), 2_000_000), "newest"), (candidate('8', None, 1), "limits")],
+            go: vec![candidate('1', Some("feat/x"), 12_300_000), candidate('2', None, 500)],
+            doubtful: Vec::new(),
+        };
+        insta::assert_snapshot!("prune_plan", tell(&plan, None, true));
+        let report = Report { removed: plan.go.clone(), freed: false };
+        let text = tell(&plan, Some(&report), false);
+        assert!(text.contains("removed") && text.contains("bin"), "{text}");
+        assert_eq!(document(&plan, None)["would_remove"][0]["bytes"], 12_300_000);
+    }
+}

@@ -1,0 +1,211 @@
+//! A service in memory that keeps every promise of `Service`, and can be told to break off: what the publish protocol is
+//! tried on, step by step.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use soopervisor::storage::service::{
+    Created, Fault, HashKind, Hasher, Meta, Pending, Receipt, Removed, Service, Sessions, Source, Space, Stream, Traits,
+};
+
+/// What it holds, and what it was told to do.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    pub(crate) objects: Mutex<BTreeMap<String, Bytes>>,
+    pub(crate) sent: Mutex<BTreeMap<String, Bytes>>,
+    /// Tells checksums, as drives do.
+    pub(crate) hash: Option<HashKind>,
+    /// Makes files visible only when they are settled, as Dropbox does.
+    pub(crate) batches: bool,
+    /// Copies on its own side.
+    pub(crate) copies: bool,
+    /// Bytes that are free.
+    pub(crate) free: Option<u64>,
+    /// Requests until everything fails; below zero never.
+    pub(crate) breaks_after: AtomicI64,
+    /// Carries a creation out, and says that it broke.
+    pub(crate) lies_once: AtomicBool,
+    pub(crate) bytes_in: AtomicU64,
+    pub(crate) requests: AtomicU64,
+    /// Bytes of large files that arrived before it broke, by session.
+    pub(crate) halves: Mutex<BTreeMap<String, Vec<u8>>>,
+}
+
+const PART: u64 = 1024 * 1024;
+
+impl Shelf {
+    pub(crate) fn new() -> Self {
+        Self { breaks_after: AtomicI64::new(-1), ..Self::default() }
+    }
+
+    fn request(&self) -> Result<(), Fault> {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        match self.breaks_after.load(Ordering::SeqCst) {
+            0 => Err(Fault::Broken("the line is dead".to_owned())),
+            left => {
+                if left > 0 {
+                    self.breaks_after.fetch_sub(1, Ordering::SeqCst);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn meta(&self, key: &str, bytes: &Bytes) -> Meta {
+        let checksum = self.hash.map(|kind| Hasher::of(kind, bytes));
+        Meta { key: key.to_owned(), folder: false, size: bytes.len() as u64, checksum, id: None }
+    }
+
+    fn insert(&self, key: &str, bytes: Bytes) -> Created {
+        let mut objects = self.objects.lock().expect("objects");
+        if let Some(there) = objects.get(key) {
+            return Created::Taken(Some(self.meta(key, there)));
+        }
+        let checksum = self.meta(key, &bytes).checksum;
+        objects.insert(key.to_owned(), bytes);
+        Created::Ours(Receipt { checksum, id: None })
+    }
+
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.objects.lock().expect("objects").keys().cloned().collect()
+    }
+}
+
+#[async_trait]
+impl Service for Shelf {
+    fn place(&self) -> String {
+        "shelf:".to_owned()
+    }
+
+    fn traits(&self) -> Traits {
+        Traits { hash: self.hash, create_only: true, duplicates: false, lanes: 3, longest_key: 400 }
+    }
+
+    async fn space(&self) -> Result<Space, Fault> {
+        self.request()?;
+        Ok(Space { free: self.free, largest: None, notes: Vec::new() })
+    }
+
+    async fn make_folders(&self, _: &[String]) -> Result<(), Fault> {
+        self.request()
+    }
+
+    async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
+        let session = sessions.recall(key).unwrap_or_else(|| format!("session of {key}"));
+        let have = self.halves.lock().expect("halves").get(&session).map_or(0, Vec::len);
+        source.skip_to(have as u64).await?;
+        sessions.sent(have as u64);
+        sessions.remember(key, &session);
+        while let Some(chunk) = source.next(PART).await? {
+            self.request()?;
+            self.bytes_in.fetch_add(chunk.len() as u64, Ordering::SeqCst);
+            sessions.sent(chunk.len() as u64);
+            self.halves.lock().expect("halves").entry(session.clone()).or_default().extend_from_slice(&chunk);
+        }
+        self.request()?;
+        let bytes: Bytes = self.halves.lock().expect("halves").remove(&session).unwrap_or_default().into();
+        sessions.forget(key);
+        if self.batches {
+            self.sent.lock().expect("sent").insert(session.clone(), bytes.clone());
+            let checksum = Hasher::of(self.hash.unwrap_or(HashKind::Dropbox), &bytes);
+            return Ok(Created::Pending(Pending { key: key.to_owned(), session, size: bytes.len() as u64, checksum }));
+        }
+        let created = self.insert(key, bytes);
+        if self.lies_once.swap(false, Ordering::SeqCst) {
+            return Err(Fault::Broken("the answer was lost".to_owned()));
+        }
+        Ok(created)
+    }
+
+    async fn settle(&self, pending: Vec<Pending>) -> Vec<Result<Created, Fault>> {
+        let one = |pending: Pending| {
+            self.request()?;
+            let bytes = self.sent.lock().expect("sent").remove(&pending.session);
+            Ok(self.insert(&pending.key, bytes.ok_or(Fault::NotFound)?))
+        };
+        pending.into_iter().map(one).collect()
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<bool, Fault> {
+        self.request()?;
+        let made = matches!(self.insert(key, bytes), Created::Ours(_));
+        if self.lies_once.swap(false, Ordering::SeqCst) {
+            return Err(Fault::Broken("the answer was lost".to_owned()));
+        }
+        Ok(made)
+    }
+
+    async fn replace(&self, key: &str, bytes: Bytes) -> Result<(), Fault> {
+        self.request()?;
+        self.objects.lock().expect("objects").insert(key.to_owned(), bytes);
+        Ok(())
+    }
+
+    async fn read(&self, key: &str, offset: u64) -> Result<Stream, Fault> {
+        self.request()?;
+        let bytes = self.objects.lock().expect("objects").get(key).cloned().ok_or(Fault::NotFound)?;
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+        let chunks: Vec<_> = bytes[from..].chunks(64 * 1024).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+        Ok(futures::stream::iter(chunks).boxed())
+    }
+
+    async fn stat(&self, key: &str) -> Result<Option<Meta>, Fault> {
+        self.request()?;
+        Ok(self.objects.lock().expect("objects").get(key).map(|bytes| self.meta(key, bytes)))
+    }
+
+    async fn list(&self, folder: &str, deep: bool) -> Result<Vec<Meta>, Fault> {
+        self.request()?;
+        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let objects = self.objects.lock().expect("objects");
+        let mut found = BTreeMap::new();
+        for (key, bytes) in objects.iter().filter(|(key, _)| key.starts_with(&prefix)) {
+            let rest = &key[prefix.len()..];
+            match rest.split_once('/') {
+                Some((first, _)) if !deep => {
+                    let key = format!("{prefix}{first}");
+                    let meta = Meta { key: key.clone(), folder: true, size: 0, checksum: None, id: None };
+                    found.insert(key, meta);
+                }
+                _ => drop(found.insert(key.clone(), self.meta(key, bytes))),
+            }
+        }
+        Ok(found.into_values().collect())
+    }
+
+    async fn copy(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {
+        self.request()?;
+        if !self.copies {
+            return Ok(None);
+        }
+        let bytes = self.objects.lock().expect("objects").get(from).cloned().ok_or(Fault::NotFound)?;
+        Ok(Some(self.insert(to, bytes)))
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), Fault> {
+        self.request()?;
+        self.objects.lock().expect("objects").remove(key);
+        Ok(())
+    }
+
+    async fn remove_folder(&self, folder: &str) -> Result<Removed, Fault> {
+        self.request()?;
+        let prefix = format!("{folder}/");
+        self.objects.lock().expect("objects").retain(|key, _| !key.starts_with(&prefix));
+        Ok(Removed { freed: true })
+    }
+}
+
+/// One that tells checksums and makes files visible in batches, as drives do.
+pub(crate) fn drive() -> Arc<Shelf> {
+    Arc::new(Shelf { hash: Some(HashKind::Dropbox), batches: true, copies: true, ..Shelf::new() })
+}
+
+/// One that tells nothing, as file servers do.
+pub(crate) fn plain() -> Arc<Shelf> {
+    Arc::new(Shelf::new())
+}
