@@ -185,9 +185,12 @@ pub(super) fn folder(text: &str, base: &Path) -> Result<Location, StorageError> 
 }
 
 fn nearest(name: &str, remotes: &Remotes) -> Option<String> {
-    let own = RemoteKind::ALL.into_iter().map(RemoteKind::name).chain(ALIASES.map(|(alias, _)| alias));
-    let known = own.chain(ABSENT).chain(["file"]).chain(remotes.names());
-    let near = known.map(|known| (strsim::damerau_levenshtein(name, known), known)).min()?;
+    let mut known: Vec<&str> = remotes.names().collect();
+    known.extend(RemoteKind::ALL.map(RemoteKind::name));
+    known.extend(ALIASES.map(|(alias, _)| alias));
+    known.extend(ABSENT);
+    known.push("file");
+    let near = known.into_iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min()?;
     // Half the letters of a short name make any word its neighbour.
     (name.len() > 3 && near.0 <= 2).then(|| near.1.to_owned())
 }

@@ -31,12 +31,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Found>, Fault> {
                 open(&within, &mut one);
             }
             Event::Empty(empty) => open(&local(empty.name()), &mut one),
-            Event::Text(text) => {
-                word.push_str(&text.xml_content(XmlVersion::Implicit1_0).map_err(|error| wrong(&error))?)
-            }
+            Event::Text(text) => word.push_str(&text.xml_content(XmlVersion::Implicit1_0)),
             Event::GeneralRef(reference) => {
-                let name = reference.decode().map_err(|error| wrong(&error))?;
-                let known = match &*name {
+                let known = match &*reference {
                     "amp" => Some('&'),
                     "lt" => Some('<'),
                     "gt" => Some('>'),
@@ -80,7 +77,7 @@ fn close(name: &str, word: &str, found: &mut Found) {
 
 /// The name without its namespace's prefix, which every server chooses for itself.
 fn local(name: QName<'_>) -> String {
-    String::from_utf8_lossy(name.local_name().into_inner()).to_ascii_lowercase()
+    name.local_name().into_inner().to_ascii_lowercase()
 }
 
 #[cfg(test)]

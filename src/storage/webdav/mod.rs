@@ -159,27 +159,8 @@ impl WebDav {
             let request = self.request(client, "PUT", &url).header(CONTENT_LENGTH, length);
             if length == 0 { request } else { request.body(reqwest::Body::wrap_stream(stream)) }
         });
-        let feeding = async {
-            loop {
-                let (bytes, fault) = match source.next(CHUNK).await {
-                    Ok(Some(bytes)) => (Ok(bytes), None),
-                    Ok(None) => return None,
-                    Err(fault) => (Err(std::io::Error::other("the file cannot be read")), Some(fault)),
-                };
-                let length = bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
-                if sender.send(bytes).await.is_err() || fault.is_some() {
-                    return fault;
-                }
-                sessions.sent(length);
-            }
-        };
-        let feeding = async {
-            let fault = feeding.await;
-            drop(sender);
-            fault
-        };
         // Whether the server has the answer early or the file ends first: both come to an end.
-        match futures::join!(sending, feeding) {
+        match futures::join!(sending, feed(source, sender, sessions)) {
             (_, Some(ours)) => Err(ours),
             (answer, None) => answer.map(drop),
         }
@@ -231,6 +212,31 @@ fn header(entry: &Entry) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_bytes(&text).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+/// Hands a file's bytes over as they are taken; what is wrong with the file itself, if anything.
+async fn feed(
+    source: &mut Source,
+    sender: mpsc::Sender<Result<Bytes, std::io::Error>>,
+    sessions: &dyn Sessions,
+) -> Option<Fault> {
+    loop {
+        match source.next(CHUNK).await {
+            Ok(None) => return None,
+            Ok(Some(bytes)) => {
+                let length = bytes.len() as u64;
+                if sender.send(Ok(bytes)).await.is_err() {
+                    return None;
+                }
+                sessions.sent(length);
+            }
+            Err(fault) => {
+                // The request must break off: what was sent of it is not the file.
+                let _ = sender.send(Err(std::io::Error::other("the file cannot be read"))).await;
+                return Some(fault);
+            }
+        }
+    }
 }
 
 fn receiving<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> impl futures::Stream<Item = T> + Send {
