@@ -10,6 +10,8 @@
 . scripts/parts.sh
 # shellcheck source=judges.sh
 . scripts/judges.sh
+# shellcheck source=servers.sh
+. scripts/servers.sh
 
 begin test
 need_rust
@@ -17,6 +19,7 @@ need_tools
 # For the second engine of tests/far.
 has ip || [ -x /usr/sbin/ip ] || install_packages iproute2
 need_judges
+need_servers
 need_engine
 need_image
 build debug

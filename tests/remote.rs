@@ -232,7 +232,8 @@ async fn prune_removes_only_folders_that_a_manifest_proves_and_never_the_newest(
         let mut publication = run.publication("r", OnConflict::Fail);
         publication.about.revision = SHA.replacen("0123", digit, 1).parse().expect("a revision");
         publication.about.commit = publication.about.revision.commit.clone();
-        publication.about.ended = jiff::Timestamp::from_second(i64::try_from(at).expect("small") * 86_400).expect("a time");
+        publication.about.ended =
+            jiff::Timestamp::from_second(i64::try_from(at).expect("small") * 86_400).expect("a time");
         remote.publish(publication, Arc::new(())).await.expect("published");
     }
     // Of somebody who is publishing, of another tool, and of a liar.

@@ -190,8 +190,10 @@ impl Wanted {
 
 /// The storage as written on the command line.
 fn opened(written: &str) -> Result<Arc<dyn storage::Storage>, Failure> {
-    let location = storage::Location::parse(written, &current_dir()?).map_err(Stop::from)?;
-    Ok(location.open())
+    let home = Home::from_env()?;
+    let host = host(&home)?;
+    let location = storage::Location::parse(written, &host.current_dir, &host.remotes()).map_err(Stop::from)?;
+    Ok(location.open(&host.access()).map_err(Stop::from)?)
 }
 
 fn project_here(asked: Option<&ProjectName>) -> Result<ProjectName, Failure> {

@@ -16,11 +16,13 @@ impl Checkout {
     /// # Errors
     /// When git cannot tell.
     pub fn commit_of(&self, name: &str) -> Result<Option<CommitSha>, RepoError> {
-        if name.is_empty() || name.starts_with('-') || name.contains("..") || name.contains(['\0', '\n', ':', '^', '@']) {
+        if name.is_empty() || name.starts_with('-') || name.contains("..") || name.contains(['\0', '\n', ':', '^', '@'])
+        {
             return Ok(None);
         }
         let asked = format!("{name}^{{commit}}");
-        let found = self.git.ask(&["rev-parse", "--verify", "--quiet", "--end-of-options", &asked], "find the commit")?;
+        let found =
+            self.git.ask(&["rev-parse", "--verify", "--quiet", "--end-of-options", &asked], "find the commit")?;
         Ok(found.and_then(|found| String::from_utf8_lossy(&found).trim().parse().ok()))
     }
 

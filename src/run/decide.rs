@@ -193,5 +193,5 @@ fn location(
     let written_in_repo = request.storage.is_none() && project.settings.storage.is_some();
     let base: PathBuf =
         if written_in_repo { checkout.root.join(checkout.pipeline_dir.as_path()) } else { host.current_dir.clone() };
-    Ok(Location::parse(&plan.storage, &base)?)
+    Ok(Location::parse(&plan.storage, &base, &host.remotes())?)
 }

@@ -113,8 +113,7 @@ pub async fn publish(
     cancel: &Cancel,
 ) -> Result<Published, Stop> {
     telling.begin(Step::Publish, storage.place());
-    let follow =
-        Arc::new(Follow::new(telling, cancel));
+    let follow = Arc::new(Follow::new(telling, cancel));
     let published = storage.publish(publication, follow).await?;
     let (outcome, words, note) = match published.outcome {
         PublishOutcome::Created => (Outcome::Done, "new folder", None),

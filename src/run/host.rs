@@ -2,6 +2,7 @@
 //!
 //! Everything a run takes from outside comes through here, so that tests can hold it still.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,7 +14,9 @@ use crate::engine::{Engine, EngineError};
 use crate::environment::{self, Config, Credential, Keep, Login};
 use crate::secret::{Origin, SecretSpec};
 use crate::spec::{self, SecretSource, Spanned};
+use crate::storage::{Access, Remotes};
 use crate::store::Home;
+use crate::web::Reach;
 
 use super::ending::Ending;
 use super::stop::Stop;
@@ -66,6 +69,27 @@ impl Host {
             })
         };
         Self { home, config, variables, current_dir, user, connect, clock: Arc::new(Timestamp::now) }
+    }
+
+    /// Every storage that has a name here.
+    pub fn remotes(&self) -> Remotes {
+        Remotes::new(self.config.remotes.clone(), Arc::clone(&self.variables))
+    }
+
+    /// What opening a storage needs of this machine.
+    pub fn access(&self) -> Access {
+        let mut proxies = BTreeMap::new();
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+            for name in [name.to_owned(), name.to_ascii_lowercase()] {
+                proxies.extend((self.variables)(&name).map(|value| (name, value)));
+            }
+        }
+        if let Some(proxy) = &self.config.proxy {
+            proxies.extend(["HTTP_PROXY", "HTTPS_PROXY"].map(|name| (name.to_owned(), proxy.value.clone())));
+        }
+        let written = self.config.ca_bundle.as_ref().map(|path| path.value.clone());
+        let ca_bundle = written.or_else(|| (self.variables)("SSL_CERT_FILE")).map(PathBuf::from);
+        Access { reach: Reach { ca_bundle, proxies }, remotes: self.remotes(), state: self.home.state().to_owned() }
     }
 
     /// The user that processes get inside a container.

@@ -83,11 +83,13 @@ async fn open(request: &RunRequest, host: &Host) -> Result<Checkout, Stop> {
 /// The storage, where it is a folder of this machine: should it lie in the repository, what was published there is no
 /// part of what runs.
 pub fn published_here(request: &RunRequest, host: &Host) -> Vec<PathBuf> {
-    let written = request.storage.as_deref().and_then(|text| Location::parse(text, &host.current_dir).ok());
+    let written =
+        request.storage.as_deref().and_then(|text| Location::parse(text, &host.current_dir, &host.remotes()).ok());
     written
         .into_iter()
-        .map(|location| match location {
-            Location::Local(folder) => folder,
+        .filter_map(|location| match location {
+            Location::Local(folder) => Some(folder),
+            _ => None,
         })
         .collect()
 }
@@ -212,7 +214,7 @@ impl Line<'_> {
 
     /// Opens the storage and asks whether it takes anything, before minutes are spent.
     async fn storage(&self, decided: &Decided) -> Result<Arc<dyn Storage>, Stop> {
-        let storage = decided.location.open();
+        let storage = decided.location.open(&self.host.access())?;
         let health = storage.check().await?;
         for note in health.notes {
             self.telling.progress(Step::Validate, note);

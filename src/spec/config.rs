@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Spanned;
 use super::fields::Fields;
+use super::remotes::{self, Remote};
 use super::settings::{self, SecretReference, SecretSource};
 use super::yaml::{self, Node};
 use crate::diag::{Diagnostic, SourceText};
@@ -44,6 +45,8 @@ pub struct Config {
     pub proxy: Option<Spanned<String>>,
     /// Default storage.
     pub storage: Option<Spanned<String>>,
+    /// Storages by name.
+    pub remotes: Vec<Remote>,
     /// Default image.
     pub image: Option<Spanned<String>>,
     /// Secrets of every project, by reference.
@@ -77,7 +80,7 @@ pub enum Login {
     },
 }
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "mirrors",
     "default-channels",
     "channel-alias",
@@ -88,6 +91,7 @@ const KEYS: [&str; 13] = [
     "ca-bundle",
     "proxy",
     "storage",
+    "remotes",
     "image",
     "secrets",
     "environments",
@@ -110,6 +114,7 @@ pub fn read(document: &Node, source: &Arc<SourceText>) -> (Config, Vec<Diagnosti
         ca_bundle: fields.text(document, "ca-bundle"),
         proxy: fields.text(document, "proxy"),
         storage: fields.text(document, "storage"),
+        remotes: remotes::read(&mut fields, document),
         image: fields.text(document, "image"),
         secrets: settings::secrets(&mut fields, document),
         environments: environments(&mut fields, document),
@@ -200,7 +205,7 @@ fn login(fields: &mut Fields<'_>, node: &Node, help: &str) -> Option<Login> {
     }
 }
 
-fn source(text: &str) -> Option<SecretSource> {
+pub(super) fn source(text: &str) -> Option<SecretSource> {
     match text.split_once(':')? {
         ("env", name) if settings::variable_name(name) => Some(SecretSource::Env(name.to_owned())),
         ("file", path) if !path.is_empty() => Some(SecretSource::File(path.to_owned())),

@@ -12,6 +12,7 @@ pub mod environment;
 pub mod fields;
 pub mod pip;
 pub mod pipeline;
+pub mod remotes;
 pub mod settings;
 pub mod suggest;
 pub mod yaml;

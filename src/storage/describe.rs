@@ -29,10 +29,7 @@ pub(super) async fn describe(
         let manifest = Manifest::new(publication.about.clone(), entries);
         Ok(manifest.noting(collection.missing.clone(), collection.refused.clone(), collection.moved.clone()))
     };
-    let lost = |error| StorageError::Io {
-        action: "read",
-        path: "outputs".into(),
-        source: std::io::Error::other(error),
-    };
+    let lost =
+        |error| StorageError::Io { action: "read", path: "outputs".into(), source: std::io::Error::other(error) };
     tokio::task::spawn_blocking(work).await.map_err(lost)?
 }

@@ -26,7 +26,37 @@ pub enum StorageError {
         /// As written, without what follows it (it may hold credentials).
         name: String,
         /// The nearest known one.
-        near: Option<&'static str>,
+        near: Option<String>,
+    },
+    /// An address that leads nowhere.
+    #[error("the storage `{scheme}` is not understood: {why}")]
+    Address {
+        /// Its beginning; the rest may hold credentials.
+        scheme: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// Credentials in an address end up in the shell's history, in process lists and in logs.
+    #[error("the address after `{scheme}:` holds a user or a password, which it never should")]
+    Credentials {
+        /// As written.
+        scheme: String,
+        /// The name of variables.
+        remote: &'static str,
+    },
+    /// A variable makes a remote of a kind that there is not.
+    #[error("{variable} names no kind of storage")]
+    RemoteType {
+        /// Which variable.
+        variable: String,
+    },
+    /// A place that cannot be opened as it is set.
+    #[error("{place} cannot be opened: {source}")]
+    Open {
+        /// Where.
+        place: String,
+        /// Why.
+        source: Fault,
     },
     /// `~` was not expanded by the shell.
     #[error("`{0}` would be a folder called `~`")]
@@ -236,7 +266,16 @@ impl StorageError {
             Self::UnknownBackend { near: Some(near), name } => {
                 format!("did you mean `{near}`? a folder of that name is written `./{name}` or `local:{name}`")
             }
-            Self::UnknownBackend { near: None, .. } => "this build knows `local:DIR`".to_owned(),
+            Self::UnknownBackend { near: None, .. } => {
+                "there are `local:DIR`, `box`, `dropbox`, `onedrive`, `gdrive`, `s3://BUCKET`, `gs://BUCKET`, \
+                 `azblob://CONTAINER`, `webdav://HOST/PATH`, `sftp://HOST/PATH`, and what `remotes:` in config.yaml names"
+                    .to_owned()
+            }
+            Self::Credentials { remote, .. } => credentials_help(remote),
+            Self::RemoteType { .. } => {
+                "set it to local, box, dropbox, onedrive, gdrive, s3, gcs, azblob, webdav or sftp".to_owned()
+            }
+            Self::Open { source, .. } => return service_help(source),
             Self::Tilde(text) => format!("write `{}`", text.replacen('~', "$HOME", 1)),
             Self::NotAFolder(_) | Self::ReadOnly(_) => "name another folder: `--storage local:DIR`".to_owned(),
             Self::Forbidden { path, .. } => {
@@ -262,7 +301,8 @@ impl StorageError {
                 "see what else is damaged with `soopervisor verify`, and run the commit again".to_owned()
             }
             Self::Full { .. } => {
-                "make room there (`soopervisor prune` removes old commits), or leave files out with `exclude:`".to_owned()
+                "make room there (`soopervisor prune` removes old commits), or leave files out with `exclude:`"
+                    .to_owned()
             }
             Self::Service { source, .. } => return service_help(source),
             _ => return None,
@@ -270,9 +310,22 @@ impl StorageError {
     }
 }
 
+fn credentials_help(remote: &str) -> String {
+    let keys = match remote {
+        "s3" => "SOOPERVISOR_S3_ACCESS_KEY_ID and SOOPERVISOR_S3_SECRET_ACCESS_KEY (or AWS_…)",
+        "gcs" => "SOOPERVISOR_GCS_CREDENTIALS (or GOOGLE_APPLICATION_CREDENTIALS)",
+        "azblob" => "SOOPERVISOR_AZBLOB_ACCOUNT and SOOPERVISOR_AZBLOB_ACCOUNT_KEY (or AZURE_STORAGE_…)",
+        "webdav" => "SOOPERVISOR_WEBDAV_USER and SOOPERVISOR_WEBDAV_PASSWORD",
+        _ => "an agent or a key file for ssh: it is asked for no password here",
+    };
+    format!("write the address without it, and set {keys}; or name them in config.yaml's `remotes:` by reference")
+}
+
 fn service_help(fault: &Fault) -> Option<String> {
     Some(match fault {
-        Fault::Full => "make room there (`soopervisor prune` removes old commits), then run the commit again".to_owned(),
+        Fault::Full => {
+            "make room there (`soopervisor prune` removes old commits), then run the commit again".to_owned()
+        }
         Fault::Throttled(_) | Fault::Broken(_) => {
             "run the commit again: what was sent already is not sent twice".to_owned()
         }

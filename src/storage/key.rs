@@ -141,8 +141,7 @@ pub fn from_object(key: &str) -> Option<RelPath> {
 /// Names that some service or system keeps for itself, with any ending or without one.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 /// Names that some service refuses or drops silently.
-const REFUSED: [&str; 7] =
-    ["desktop.ini", "thumbs.db", ".ds_store", "icon\r", ".dropbox", ".dropbox.attr", ".lock"];
+const REFUSED: [&str; 7] = ["desktop.ini", "thumbs.db", ".ds_store", "icon\r", ".dropbox", ".dropbox.attr", ".lock"];
 
 /// One name, with everything escaped that some service trims, forbids, drops or cannot carry: what one storage holds can
 /// be moved to any other.
@@ -184,7 +183,9 @@ fn is_kept_elsewhere(name: &[u8]) -> bool {
     let name = name.to_ascii_lowercase();
     let stem = name.split(|b| *b == b'.').next().unwrap_or_default();
     let numbered = matches!(stem, [b'c', b'o', b'm', b'0'..=b'9'] | [b'l', b'p', b't', b'0'..=b'9']);
-    numbered || DEVICES.iter().any(|device| stem == device.as_bytes()) || REFUSED.iter().any(|one| name == one.as_bytes())
+    numbered
+        || DEVICES.iter().any(|device| stem == device.as_bytes())
+        || REFUSED.iter().any(|one| name == one.as_bytes())
 }
 
 fn replace_ignoring_case(text: String, from: &str, to: &str) -> String {
@@ -248,7 +249,9 @@ fn short_name(name: &str, of: &[u8]) -> String {
     use sha2::{Digest as _, Sha256};
     let digest = hex::encode(&Sha256::digest(of)[..8]);
     let (stem, ending) = match name.rsplit_once('.') {
-        Some((stem, ending)) if !stem.is_empty() && ending.len() <= 10 && !ending.contains('%') => (stem, format!(".{ending}")),
+        Some((stem, ending)) if !stem.is_empty() && ending.len() <= 10 && !ending.contains('%') => {
+            (stem, format!(".{ending}"))
+        }
         _ => (name, String::new()),
     };
     let mut kept: String = stem.chars().take(40).collect();

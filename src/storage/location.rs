@@ -1,17 +1,28 @@
 //! `--storage`: which backend, and where in it.
 //!
-//! Never opens anything. What follows an unknown scheme is not repeated in errors, because it may hold credentials.
+//! Never opens anything and holds no secrets. What follows an unknown scheme is not repeated in errors, because it may
+//! hold credentials; an address with a password is refused.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::local::Local;
-use super::{Storage, StorageError};
+use url::Url;
 
-/// Backends that this build does not hold.
-const ABSENT: [&str; 14] = [
-    "box", "dropbox", "onedrive", "gdrive", "s3", "gs", "gcs", "az", "azblob", "webdav", "sftp", "ftp", "http", "https",
+use super::StorageError;
+use super::remotes::Remotes;
+use crate::auth::Provider;
+use crate::spec::remotes::RemoteKind;
+
+/// Backends that people may mean and that there are not.
+const ABSENT: [&str; 4] = ["ftp", "ftps", "http", "https"];
+/// Other spellings.
+const ALIASES: [(&str, RemoteKind); 6] = [
+    ("gs", RemoteKind::Gcs),
+    ("az", RemoteKind::Azblob),
+    ("webdavs", RemoteKind::WebDav),
+    ("https+webdav", RemoteKind::WebDav),
+    ("http+webdav", RemoteKind::WebDav),
+    ("ssh", RemoteKind::Sftp),
 ];
 
 /// Where runs are published.
@@ -19,14 +30,79 @@ const ABSENT: [&str; 14] = [
 pub enum Location {
     /// A folder of this machine, absolute.
     Local(PathBuf),
+    /// A drive that people have an account with.
+    Drive {
+        /// Whose.
+        provider: Provider,
+        /// The name that logins and settings go by: `box`, `team-box`.
+        remote: String,
+        /// The folder in the drive, parts separated by `/`; empty for its root.
+        root: String,
+    },
+    /// A place in an object store.
+    Bucket {
+        /// Which one.
+        store: Store,
+        /// The name that settings go by: `s3`, `lab`.
+        remote: String,
+        /// The bucket or container.
+        bucket: String,
+        /// What every key begins with, without `/` at either end.
+        prefix: String,
+    },
+    /// A folder of a WebDAV server.
+    WebDav {
+        /// The name that settings go by.
+        remote: String,
+        /// The folder, without a user, with a `/` at its end.
+        url: Url,
+        /// The user.
+        user: Option<String>,
+    },
+    /// A folder of an SSH server.
+    Sftp {
+        /// The name that settings go by.
+        remote: String,
+        /// The user; ssh's own settings decide where none is named.
+        user: Option<String>,
+        /// The server, or its name in ssh's settings.
+        host: String,
+        /// Its port, where it is not the one of ssh's settings.
+        port: Option<u16>,
+        /// The folder; without a `/` at the front it is below the user's own.
+        path: String,
+    },
+}
+
+/// Which object store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// Amazon S3 and what speaks like it.
+    S3,
+    /// Google Cloud Storage.
+    Gcs,
+    /// Azure Blob Storage.
+    Azblob,
+}
+
+impl Store {
+    /// As it stands before `://`.
+    pub const fn scheme(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Gcs => "gs",
+            Self::Azblob => "azblob",
+        }
+    }
 }
 
 impl Location {
-    /// Reads `local:DIR`, `file://DIR`, a bare path, or a backend's name; relative paths start at `base`.
+    /// Reads `local:DIR`, a bare path, a drive (`box`, `dropbox:FOLDER`), an address (`s3://bucket/prefix`), or a remote's
+    /// name (`team-box`, `team-box:FOLDER`). Relative paths start at `base`.
     ///
     /// # Errors
-    /// When the backend is unknown or not part of this build, or no folder is named.
-    pub fn parse(text: &str, base: &Path) -> Result<Self, StorageError> {
+    /// When the backend is unknown or not part of this build, no place is named, or the address holds credentials.
+    pub fn parse(text: &str, base: &Path, remotes: &Remotes) -> Result<Self, StorageError> {
         let text = text.trim();
         if text.is_empty() {
             return Err(StorageError::NoLocation);
@@ -38,38 +114,67 @@ impl Location {
         let name = scheme.to_ascii_lowercase();
         let bare = !text.contains(':');
         match name.as_str() {
-            "local" if bare => Err(StorageError::NoLocation),
-            "local" => folder(rest, base),
-            "file" if !bare => folder(rest.strip_prefix("//").unwrap_or(rest), base),
-            known if ABSENT.contains(&known) => Err(StorageError::NotBuilt(name)),
-            _ => {
-                let near = nearest(&name);
+            "local" if bare => return Err(StorageError::NoLocation),
+            "local" => return folder(rest, base),
+            "file" if !bare => return folder(rest.strip_prefix("//").unwrap_or(rest), base),
+            absent if ABSENT.contains(&absent) => return Err(StorageError::NotBuilt(name)),
+            _ => {}
+        }
+        let alias = ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, kind)| *kind);
+        let own = alias.or_else(|| RemoteKind::named(&name));
+        if let Some(address) = rest.strip_prefix("//") {
+            let Some(kind) = own else { return Err(unknown(scheme, remotes)) };
+            return super::address::read(kind, &name, address);
+        }
+        let kind = if own.is_some() { own } else { remotes.kind(&name)? };
+        match kind {
+            Some(kind) => super::address::named(kind, &name, rest, base, remotes),
+            None => {
+                let near = nearest(&name, remotes);
                 // `artifacts`, `out/runs`: a folder, unless it is a backend's name with a slip in it.
                 if bare && (near.is_none() || text.contains('/') || base.join(text).is_dir()) {
                     return folder(text, base);
                 }
-                Err(StorageError::UnknownBackend { name: scheme.to_owned(), near })
+                Err(unknown(scheme, remotes))
             }
         }
     }
+}
 
-    /// Opens the backend; touches nothing yet.
-    pub fn open(&self) -> Arc<dyn Storage> {
-        match self {
-            Self::Local(path) => Arc::new(Local::new(path.clone())),
-        }
-    }
+fn unknown(scheme: &str, remotes: &Remotes) -> StorageError {
+    let near = nearest(&scheme.to_ascii_lowercase(), remotes);
+    // Not even the scheme, where it is not one: `key:secret` may be all there is.
+    let plain = |c: char| c.is_ascii_alphanumeric() || "+-._".contains(c);
+    let name = if scheme.len() <= 24 && scheme.chars().all(plain) { scheme.to_owned() } else { "…".to_owned() };
+    StorageError::UnknownBackend { name, near }
 }
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local(path) => write!(f, "local:{}", path.display()),
+            Self::Drive { remote, root, .. } => write!(f, "{remote}:{root}"),
+            Self::Bucket { store, bucket, prefix, .. } => {
+                write!(f, "{}://{bucket}", store.scheme())?;
+                if prefix.is_empty() { Ok(()) } else { write!(f, "/{prefix}") }
+            }
+            Self::WebDav { url, .. } => {
+                let rest = url.as_str().trim_end_matches('/');
+                let (scheme, rest) = rest.split_once("://").unwrap_or(("", rest));
+                write!(f, "{}://{rest}", if scheme == "http" { "webdav" } else { "webdavs" })
+            }
+            Self::Sftp { user, host, port, path, .. } => {
+                f.write_str("sftp://")?;
+                user.iter().try_for_each(|user| write!(f, "{user}@"))?;
+                f.write_str(host)?;
+                port.iter().try_for_each(|port| write!(f, ":{port}"))?;
+                if path.starts_with('/') { f.write_str(path) } else { write!(f, "/~/{path}") }
+            }
         }
     }
 }
 
-fn folder(text: &str, base: &Path) -> Result<Location, StorageError> {
+pub(super) fn folder(text: &str, base: &Path) -> Result<Location, StorageError> {
     if text.is_empty() {
         return Err(StorageError::NoLocation);
     }
@@ -79,60 +184,16 @@ fn folder(text: &str, base: &Path) -> Result<Location, StorageError> {
     Ok(Location::Local(base.join(text).components().collect()))
 }
 
-fn nearest(name: &str) -> Option<&'static str> {
-    let known = ABSENT.iter().copied().chain(["local", "file"]);
-    let near = known.map(|known| (strsim::damerau_levenshtein(name, known), known)).min()?;
+fn nearest(name: &str, remotes: &Remotes) -> Option<String> {
+    let mut known: Vec<&str> = remotes.names().collect();
+    known.extend(RemoteKind::ALL.map(RemoteKind::name));
+    known.extend(ALIASES.map(|(alias, _)| alias));
+    known.extend(ABSENT);
+    known.push("file");
+    let near = known.into_iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min()?;
     // Half the letters of a short name make any word its neighbour.
-    (name.len() > 3 && near.0 <= 2).then_some(near.1)
+    (name.len() > 3 && near.0 <= 2).then(|| near.1.to_owned())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Location, StorageError> {
-        Location::parse(text, Path::new("/base"))
-    }
-
-    #[test]
-    fn folders_in_every_spelling() {
-        for (text, path) in [
-            ("local:./artifacts", "/base/artifacts"),
-            ("local:/data/x", "/data/x"),
-            ("LOCAL:x", "/base/x"),
-            ("file:///data/x", "/data/x"),
-            ("./box", "/base/box"),
-            ("artifacts", "/base/artifacts"),
-            ("out/dropbx", "/base/out/dropbx"),
-            ("/with space/é", "/with space/é"),
-        ] {
-            assert_eq!(parse(text).unwrap(), Location::Local(PathBuf::from(path)), "{text}");
-        }
-    }
-
-    #[test]
-    fn absent_backends_are_told_from_unknown_ones() {
-        assert!(matches!(parse("box"), Err(StorageError::NotBuilt(name)) if name == "box"));
-        assert!(matches!(parse("s3://key:secret@bucket"), Err(StorageError::NotBuilt(name)) if name == "s3"));
-        for (text, expected) in [("dropbx", Some("dropbox")), ("locla:x", Some("local")), ("magic:x", None)] {
-            match parse(text) {
-                Err(StorageError::UnknownBackend { near, .. }) => assert_eq!(near, expected, "{text}"),
-                other => panic!("{text}: {other:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn errors_never_repeat_what_follows_the_scheme() {
-        let error = parse("s5://key:hunter2@bucket").unwrap_err();
-        assert!(!format!("{error} {error:?} {:?}", error.help()).contains("hunter2"));
-    }
-
-    #[test]
-    fn a_folder_called_tilde_is_refused_with_the_way_out() {
-        let error = parse("local:~/x").unwrap_err();
-        assert_eq!(error.help().unwrap(), "write `$HOME/x`");
-        assert!(matches!(parse("local:"), Err(StorageError::NoLocation)));
-        assert!(matches!(parse(" "), Err(StorageError::NoLocation)));
-    }
-}
+mod tests;

@@ -22,6 +22,7 @@ use crate::outputs::manifest::{About, Entry, Manifest};
 use crate::outputs::{Collection, Output, OutputKind, Roots};
 use crate::plan::OnConflict;
 
+mod address;
 mod conflict;
 mod describe;
 pub mod download;
@@ -30,17 +31,26 @@ mod error;
 pub mod key;
 pub mod local;
 pub mod location;
+pub mod open;
 pub mod prune;
 pub mod remote;
+pub mod remotes;
 pub mod resolve;
 pub mod service;
+#[cfg(feature = "sftp")]
+pub mod sftp;
 mod source;
+pub mod stores;
 pub mod verify;
+#[cfg(feature = "webdav")]
+pub mod webdav;
 
 pub use conflict::{Difference, Differences, How};
 pub use error::StorageError;
 pub use key::Folder;
 pub use location::Location;
+pub use open::Access;
+pub use remotes::Remotes;
 
 /// A file's bytes as they come.
 pub type Reader = Pin<Box<dyn AsyncRead + Send>>;

@@ -21,9 +21,7 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 
 use super::service::{Fault, Meta, Service};
-use super::{
-    Folder, Health, Listed, Progress, Publication, Published, Reader, Removed, Storage, StorageError, key,
-};
+use super::{Folder, Health, Listed, Progress, Publication, Published, Reader, Removed, Storage, StorageError, key};
 use crate::id::{ProjectName, RelPath};
 use crate::outputs::OutputKind;
 use crate::outputs::manifest::{Entry, Manifest, ManifestError};
@@ -175,9 +173,7 @@ impl Storage for Remote {
         let key = object(project, folder, entry);
         match self.service.read(&key, offset).await {
             Ok(stream) => Ok(Box::pin(tokio_util::io::StreamReader::new(stream.map_err(std::io::Error::other)))),
-            Err(Fault::NotFound) => {
-                Err(StorageError::Missing { folder: folder.clone(), path: entry.path.clone() })
-            }
+            Err(Fault::NotFound) => Err(StorageError::Missing { folder: folder.clone(), path: entry.path.clone() }),
             Err(fault) => Err(self.fault("read", &key, fault)),
         }
     }
@@ -188,7 +184,9 @@ impl Storage for Remote {
             manifest.files.iter().filter_map(|entry| Some((entry.stored.as_deref()?, &entry.path))).collect();
         let files = self.contents(project, folder).await?.into_iter().filter(|meta| meta.key != key::MANIFEST);
         Ok(files
-            .filter_map(|meta| own.get(&*meta.key).map_or_else(|| key::from_object(&meta.key), |path| Some((*path).clone())))
+            .filter_map(|meta| {
+                own.get(&*meta.key).map_or_else(|| key::from_object(&meta.key), |path| Some((*path).clone()))
+            })
             .map(|path| Listed { path, kind: Some(OutputKind::File), link: None })
             .collect())
     }

@@ -291,6 +291,5 @@ async fn give_up(remote: &Remote, publication: &Publication, folder: &Folder, ma
 
 /// What a file of a manifest is called in its folder.
 fn name_of(entry: &Entry) -> Option<String> {
-    (entry.kind == OutputKind::File)
-        .then(|| entry.stored.clone().unwrap_or_else(|| key::stored_name(&entry.path)))
+    (entry.kind == OutputKind::File).then(|| entry.stored.clone().unwrap_or_else(|| key::stored_name(&entry.path)))
 }

@@ -89,12 +89,7 @@ impl Sender<'_> {
         self.create(output, &name, &part).await.map(Some)
     }
 
-    async fn create(
-        &self,
-        output: &Output,
-        name: &str,
-        part: &super::journal::Part<'_>,
-    ) -> Result<Sent, StorageError> {
+    async fn create(&self, output: &Output, name: &str, part: &super::journal::Part<'_>) -> Result<Sent, StorageError> {
         let mut source = self.source(output).await?;
         if let Some(entry) = self.copied_by_content(output, &mut source, name).await? {
             return Ok(Sent { entry, made: true, name: name.to_owned(), pending: None });

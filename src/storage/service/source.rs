@@ -140,6 +140,20 @@ impl Source {
         self.skip_to(self.size).await
     }
 
+    /// Reads what is left and keeps it; for services that take a small file in one piece.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn drain_into(&mut self, whole: &mut Vec<Bytes>) -> Result<(), Fault> {
+        if self.size == 0 {
+            return self.finish();
+        }
+        while let Some(bytes) = self.next(1024 * 1024).await? {
+            whole.push(bytes);
+        }
+        Ok(())
+    }
+
     /// sha256 of what was read so far.
     pub fn sha256(&self) -> Digest {
         Digest(self.sha256.clone().finalize().into())

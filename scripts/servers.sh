@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# The servers that tests/stores talks to: rclone and OpenSSH from the distribution, S3 and Google Cloud Storage as Python
+# packages, Azure Blob Storage as a node package, all pinned. To be sourced after say.sh and packages.sh.
+
+python_servers=('moto[server]==5.2.5' 'gcp-storage-emulator==2026.7.19')
+node_servers=('azurite@3.35.0')
+
+# need_servers: sets and exports SOOPERVISOR_TEST_SERVERS.
+need_servers() {
+    local missing=() wanted
+    has rclone || missing+=(rclone)
+    [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
+    has ssh || missing+=(openssh-client)
+    has python3 || missing+=(python3)
+    if has python3 && ! python3 -c 'import ensurepip' 2>/dev/null; then missing+=(python3-venv); fi
+    if ! has node || ! has npm; then missing+=(nodejs npm); fi
+    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+    # sshd, started by root, asks for it; nothing is ever in it.
+    if [ "$(id -u)" -eq 0 ]; then mkdir -p /run/sshd; fi
+    SOOPERVISOR_TEST_SERVERS=${SOOPERVISOR_TEST_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/soopervisor/servers}
+    export SOOPERVISOR_TEST_SERVERS
+    wanted="${python_servers[*]} ${node_servers[*]}"
+    if [ "$(cat "$SOOPERVISOR_TEST_SERVERS/installed" 2>/dev/null)" = "$wanted" ]; then
+        say "servers for tests: $SOOPERVISOR_TEST_SERVERS is there"
+        return
+    fi
+    may_install "python3 -m venv $SOOPERVISOR_TEST_SERVERS/venv; its pip install ${python_servers[*]}; npm install ${node_servers[*]}"
+    say "servers for tests: installing ${python_servers[*]} ${node_servers[*]} below $SOOPERVISOR_TEST_SERVERS"
+    mkdir -p "$SOOPERVISOR_TEST_SERVERS"
+    [ -x "$SOOPERVISOR_TEST_SERVERS/venv/bin/pip" ] ||
+        quietly 'python3 -m venv failed' python3 -m venv "$SOOPERVISOR_TEST_SERVERS/venv"
+    quietly 'pip install failed' "$SOOPERVISOR_TEST_SERVERS/venv/bin/pip" install --quiet "${python_servers[@]}"
+    quietly 'npm install failed' npm install --no-audit --no-fund --prefix "$SOOPERVISOR_TEST_SERVERS" "${node_servers[@]}"
+    printf '%s\n' "$wanted" >"$SOOPERVISOR_TEST_SERVERS/installed"
+}

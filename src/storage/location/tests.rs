@@ -1,0 +1,128 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::spec::config;
+
+const CONFIG: &str = "remotes:
+  team-box: {type: box, folder: reports}
+  minio: {type: s3, bucket: data, prefix: a/b, endpoint: 'https://minio:9000'}
+  cloud: {type: webdav, endpoint: 'https://cloud.example.com/dav', user: me}
+  lab: {type: sftp, endpoint: 'lab:2222', folder: /srv/out}
+  disk: {type: local, folder: /mnt/disk}
+";
+
+fn parse(text: &str) -> Result<Location, StorageError> {
+    let (config, found) = config::parse("config.yaml", CONFIG.as_bytes());
+    assert_eq!(found, []);
+    let set = |name: &str| (name == "SOOPERVISOR_CI_BOX_TYPE").then(|| "box".to_owned());
+    Location::parse(text, Path::new("/base"), &Remotes::new(config.remotes, Arc::new(set)))
+}
+
+#[test]
+fn folders_in_every_spelling() {
+    for (text, path) in [
+        ("local:./artifacts", "/base/artifacts"),
+        ("local:/data/x", "/data/x"),
+        ("LOCAL:x", "/base/x"),
+        ("file:///data/x", "/data/x"),
+        ("./box", "/base/box"),
+        ("artifacts", "/base/artifacts"),
+        ("out/dropbx", "/base/out/dropbx"),
+        ("/with space/é", "/with space/é"),
+        ("disk", "/mnt/disk"),
+        ("disk:x/y", "/mnt/disk/x/y"),
+    ] {
+        assert_eq!(parse(text).unwrap(), Location::Local(PathBuf::from(path)), "{text}");
+    }
+}
+
+#[test]
+fn every_place_is_told_as_it_would_be_written() {
+    for (text, told) in [
+        ("box", "box:"),
+        ("dropbox:/a//b/", "dropbox:a/b"),
+        ("onedrive:x", "onedrive:x"),
+        ("gdrive", "gdrive:"),
+        ("team-box", "team-box:reports"),
+        ("team-box:2026", "team-box:reports/2026"),
+        ("ci-box:x", "ci-box:x"),
+        ("s3://bucket", "s3://bucket"),
+        ("S3://bucket/a/b/", "s3://bucket/a/b"),
+        ("minio", "s3://data/a/b"),
+        ("minio:c", "s3://data/a/b/c"),
+        ("gs://b/x", "gs://b/x"),
+        ("gcs://b/x", "gs://b/x"),
+        ("az://c/x", "azblob://c/x"),
+        ("azblob://c/x", "azblob://c/x"),
+        ("webdav://example.com/a é", "webdavs://example.com/a%20%C3%A9"),
+        ("webdav://127.0.0.1:1/a", "webdav://127.0.0.1:1/a"),
+        ("webdavs://me@example.com", "webdavs://example.com"),
+        ("https+webdav://example.com/x", "webdavs://example.com/x"),
+        ("cloud:x", "webdavs://cloud.example.com/dav/x"),
+        ("sftp://me@host:2222/srv/x", "sftp://me@host:2222/srv/x"),
+        ("sftp://host/~/x", "sftp://host/~/x"),
+        ("lab:x", "sftp://lab:2222/srv/out/x"),
+    ] {
+        assert_eq!(parse(text).unwrap().to_string(), told, "{text}");
+    }
+}
+
+#[test]
+fn unknown_backends_are_told_from_slips_of_known_ones() {
+    for (text, expected) in
+        [("dropbx", Some("dropbox")), ("locla:x", Some("local")), ("team-bx:x", Some("team-box")), ("magic:x", None)]
+    {
+        match parse(text) {
+            Err(StorageError::UnknownBackend { near, .. }) => assert_eq!(near.as_deref(), expected, "{text}"),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    assert!(matches!(parse("ftp://host/x"), Err(StorageError::NotBuilt(name)) if name == "ftp"));
+}
+
+#[test]
+fn credentials_in_an_address_are_refused_and_never_repeated() {
+    for text in [
+        "s5://key:hunter2@bucket",
+        "key:hunter2",
+        "s3://key:hunter2@bucket",
+        "s3://hunter2@bucket",
+        "gs://b/x?token=hunter2",
+        "az://c?sig=hunter2",
+        "webdav://me:hunter2@host/x",
+        "sftp://me:hunter2@host/x",
+        "sftp://me%3Ahunter2@host/x",
+        "https://me:hunter2@host",
+        "webdav://me@hunter2:x:y",
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(!format!("{error} {error:?} {:?}", error.help()).contains("hunter2"), "{text}: {error:?}");
+    }
+    let help = parse("s3://key:x@bucket").unwrap_err().help().unwrap();
+    assert!(help.contains("SOOPERVISOR_S3_SECRET_ACCESS_KEY"), "{help}");
+}
+
+#[test]
+fn places_that_are_none_are_refused() {
+    for text in [
+        "s3://",
+        "s3",
+        "minio:../x",
+        "box:a/../b",
+        "webdav",
+        "sftp://-oProxyCommand=x/y",
+        "http+webdav://example.com",
+        "box://x",
+        "sftp://h:x/y",
+    ] {
+        assert!(matches!(parse(text), Err(StorageError::Address { .. })), "{text}: {:?}", parse(text));
+    }
+}
+
+#[test]
+fn a_folder_called_tilde_is_refused_with_the_way_out() {
+    let error = parse("local:~/x").unwrap_err();
+    assert_eq!(error.help().unwrap(), "write `$HOME/x`");
+    assert!(matches!(parse("local:"), Err(StorageError::NoLocation)));
+    assert!(matches!(parse(" "), Err(StorageError::NoLocation)));
+}

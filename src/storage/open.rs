@@ -1,0 +1,233 @@
+//! A place that is named becomes a storage that can be asked; nothing is asked yet.
+//!
+//! Secrets are read here, handed to the service that needs them, and told to nobody.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::local::Local;
+use super::location::{Location, Store};
+use super::remote::Remote;
+use super::remotes::Remotes;
+use super::service::{Fault, Shared};
+use super::{Storage, StorageError};
+use crate::secret::Secret;
+use crate::web::{self, Reach};
+
+/// What opening needs of this machine.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// The way to the network.
+    pub reach: Reach,
+    /// What is set for storages.
+    pub remotes: Remotes,
+    /// The user's own folder for what is kept between runs.
+    pub state: PathBuf,
+}
+
+impl Location {
+    /// Opens the backend; touches nothing yet.
+    ///
+    /// # Errors
+    /// When something is set that cannot be right, or the backend is not part of this build.
+    pub fn open(&self, access: &Access) -> Result<Arc<dyn Storage>, StorageError> {
+        if let Self::Local(path) = self {
+            return Ok(Arc::new(Local::new(path.clone())));
+        }
+        Ok(Arc::new(Remote::new(service(self, access)?, Some(access.state.join("uploads")))))
+    }
+}
+
+/// The service behind a place in the network.
+///
+/// # Errors
+/// As [`Location::open`]; and for folders of this machine, which are no service.
+pub fn service(location: &Location, access: &Access) -> Result<Shared, StorageError> {
+    let wrong = |source| StorageError::Open { place: location.to_string(), source };
+    match location {
+        Location::Local(_) => Err(wrong(Fault::Setting("it is a folder of this machine".to_owned()))),
+        Location::Drive { .. } => Err(wrong(Fault::Setting("drives are opened with a login, elsewhere".to_owned()))),
+        Location::Bucket { store: Store::S3, remote, bucket, prefix } => {
+            s3(location, access, remote, bucket, prefix)?.map_err(wrong)
+        }
+        Location::Bucket { store: Store::Gcs, remote, bucket, prefix } => {
+            gcs(location, access, remote, bucket, prefix)?.map_err(wrong)
+        }
+        Location::Bucket { store: Store::Azblob, remote, bucket, prefix } => {
+            azblob(location, access, remote, bucket, prefix)?.map_err(wrong)
+        }
+        Location::WebDav { .. } => webdav(location, access)?.map_err(wrong),
+        Location::Sftp { .. } => sftp(location, access)?.map_err(wrong),
+    }
+}
+
+/// Not built, or what opening came to.
+type Opened = Result<Result<Shared, Fault>, StorageError>;
+
+/// A secret as text.
+#[cfg_attr(not(any(feature = "s3", feature = "gcs", feature = "azblob")), expect(dead_code, reason = "stores need it"))]
+fn text(secret: &Secret) -> Result<String, Fault> {
+    let wrong = |_| Fault::Setting(format!("`{}` is no text", secret.name()));
+    std::str::from_utf8(secret.expose()).map(str::to_owned).map_err(wrong)
+}
+
+#[cfg_attr(not(any(feature = "s3", feature = "gcs", feature = "azblob")), expect(dead_code, reason = "stores need it"))]
+fn secret(access: &Access, remote: &str, key: &str) -> Result<Option<String>, Fault> {
+    access.remotes.secret(remote, key)?.as_ref().map(text).transpose()
+}
+
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azblob"))]
+fn store(
+    builder: impl opendal::Builder,
+    kind: super::stores::Kind,
+    location: &Location,
+    access: &Access,
+) -> Result<Shared, Fault> {
+    let operator = opendal::Operator::new(builder).map_err(|error| Fault::Setting(error.message().to_owned()))?;
+    let client = web::client(&access.reach)?;
+    Ok(Arc::new(super::stores::ObjectStore::new(operator, kind, client, location.to_string())))
+}
+
+#[cfg(feature = "s3")]
+fn s3(location: &Location, access: &Access, remote: &str, bucket: &str, prefix: &str) -> Opened {
+    let open = || {
+        let set = |key: &str| access.remotes.text(remote, key);
+        let vendor = |names: [&str; 2]| names.into_iter().find_map(|name| access.remotes.lookup(name));
+        let region = set("region").or_else(|| vendor(["AWS_REGION", "AWS_DEFAULT_REGION"]));
+        // Each part is sent with its md5, which the service compares.
+        let mut builder = opendal::services::S3::default()
+            .bucket(bucket)
+            .root(&format!("/{prefix}"))
+            .region(region.as_deref().unwrap_or("us-east-1"))
+            .checksum_algorithm("md5");
+        match set("endpoint").or_else(|| vendor(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])) {
+            Some(endpoint) => builder = builder.endpoint(&endpoint),
+            // A dot would make a host of two parts, for which no certificate is good.
+            None if !bucket.contains('.') => builder = builder.enable_virtual_host_style(),
+            None => {}
+        }
+        if let Some(id) = set("access-key-id") {
+            builder = builder.access_key_id(&id);
+        }
+        if let Some(key) = secret(access, remote, "secret-access-key")? {
+            builder = builder.secret_access_key(&key);
+        }
+        if let Some(token) = secret(access, remote, "session-token")? {
+            builder = builder.session_token(&token);
+        }
+        store(builder, super::stores::Kind::S3, location, access)
+    };
+    Ok(open())
+}
+
+#[cfg(not(feature = "s3"))]
+fn s3(_: &Location, _: &Access, _: &str, _: &str, _: &str) -> Opened {
+    Err(StorageError::NotBuilt("s3".to_owned()))
+}
+
+#[cfg(feature = "gcs")]
+fn gcs(location: &Location, access: &Access, remote: &str, bucket: &str, prefix: &str) -> Opened {
+    use base64::Engine as _;
+    let open = || {
+        let mut builder = opendal::services::Gcs::default().bucket(bucket).root(&format!("/{prefix}"));
+        if let Some(endpoint) = access.remotes.text(remote, "endpoint") {
+            builder = builder.endpoint(&endpoint);
+        }
+        if let Some(credentials) = secret(access, remote, "credentials")? {
+            let encoded = base64::engine::general_purpose::STANDARD.encode(credentials);
+            builder = builder.credential(&encoded).disable_vm_metadata().disable_config_load();
+        } else if let Some(token) = secret(access, remote, "token")? {
+            builder = builder.token(token).disable_vm_metadata().disable_config_load();
+        }
+        store(builder, super::stores::Kind::Gcs, location, access)
+    };
+    Ok(open())
+}
+
+#[cfg(not(feature = "gcs"))]
+fn gcs(_: &Location, _: &Access, _: &str, _: &str, _: &str) -> Opened {
+    Err(StorageError::NotBuilt("gcs".to_owned()))
+}
+
+#[cfg(feature = "azblob")]
+fn azblob(location: &Location, access: &Access, remote: &str, container: &str, prefix: &str) -> Opened {
+    let open = || {
+        let set = |key: &str| access.remotes.text(remote, key);
+        let vendor = |names: [&str; 2]| names.into_iter().find_map(|name| access.remotes.lookup(name));
+        let account = set("account").or_else(|| vendor(["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT"]));
+        let endpoint = set("endpoint")
+            .or_else(|| account.as_ref().map(|account| format!("https://{account}.blob.core.windows.net")));
+        let endpoint = endpoint.ok_or_else(|| {
+            let variable = super::remotes::variable_of(remote, "account");
+            Fault::Setting(format!("no account is set: {variable} (or AZURE_STORAGE_ACCOUNT)"))
+        })?;
+        let mut builder =
+            opendal::services::Azblob::default().container(container).root(&format!("/{prefix}")).endpoint(&endpoint);
+        if let Some(account) = account {
+            builder = builder.account_name(&account);
+        }
+        let key = secret(access, remote, "account-key")?;
+        if let Some(key) = key.or_else(|| vendor(["AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_KEY"])) {
+            builder = builder.account_key(&key);
+        }
+        if let Some(token) = secret(access, remote, "sas-token")? {
+            builder = builder.sas_token(token.trim_start_matches('?'));
+        }
+        store(builder, super::stores::Kind::Azblob, location, access)
+    };
+    Ok(open())
+}
+
+#[cfg(not(feature = "azblob"))]
+fn azblob(_: &Location, _: &Access, _: &str, _: &str, _: &str) -> Opened {
+    Err(StorageError::NotBuilt("azblob".to_owned()))
+}
+
+#[cfg(feature = "webdav")]
+fn webdav(location: &Location, access: &Access) -> Opened {
+    use super::webdav::{Entry, WebDav};
+    let open = || {
+        let Location::WebDav { remote, url, user } = location else {
+            return Err(Fault::Setting("it is no WebDAV server".to_owned()));
+        };
+        let user = user.clone().or_else(|| access.remotes.text(remote, "user"));
+        let entry = match (access.remotes.secret(remote, "token")?, user) {
+            (Some(token), _) => Entry::Token(token),
+            (None, Some(user)) => Entry::Password { user, password: access.remotes.secret(remote, "password")? },
+            (None, None) => Entry::Open,
+        };
+        let client = web::client(&access.reach)?;
+        let service: Shared = Arc::new(WebDav::new(client, url.clone(), entry, location.to_string()));
+        Ok(service)
+    };
+    Ok(open())
+}
+
+#[cfg(not(feature = "webdav"))]
+fn webdav(_: &Location, _: &Access) -> Opened {
+    Err(StorageError::NotBuilt("webdav".to_owned()))
+}
+
+#[cfg(feature = "sftp")]
+fn sftp(location: &Location, access: &Access) -> Opened {
+    use super::sftp::{Host, Sftp};
+    let Location::Sftp { remote, user, host, port, path } = location else {
+        return Err(StorageError::NotBuilt("sftp".to_owned()));
+    };
+    let file = |key: &str| access.remotes.text(remote, key).map(PathBuf::from);
+    let host = Host {
+        name: host.clone(),
+        user: user.clone().or_else(|| access.remotes.text(remote, "user")),
+        port: *port,
+        key: file("key"),
+        known_hosts: file("known-hosts"),
+        ssh_config: file("ssh-config"),
+    };
+    let service: Shared = Arc::new(Sftp::new(host, path.clone(), location.to_string()));
+    Ok(Ok(service))
+}
+
+#[cfg(not(feature = "sftp"))]
+fn sftp(_: &Location, _: &Access) -> Opened {
+    Err(StorageError::NotBuilt("sftp".to_owned()))
+}

@@ -1,0 +1,279 @@
+//! Object stores that opendal reaches (S3, Google Cloud Storage, Azure Blob Storage, a folder, memory) as a service.
+//!
+//! Keys are created exclusively, in parts that go out side by side, and appear whole or not at all: an object store shows
+//! a key when its upload is closed; in a folder the bytes are written beside it and linked to the key, which fails where
+//! something stands. What commits are, and which keys there are, is not known here.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
+use opendal::layers::{RetryLayer, TimeoutLayer};
+use opendal::{EntryMode, ErrorKind, Metadata, OperationContext, Operator};
+use tokio::sync::Semaphore;
+
+use super::service::{
+    Checksum, Created, Fault, HashKind, Meta, Receipt, Removed, Service, Sessions, Source, Space, Stream, Traits,
+};
+
+mod fault;
+mod parts;
+mod transport;
+mod upload;
+
+use fault::fault;
+use transport::Patient;
+
+/// Parts of all uploads that may be in memory at once: 256 MiB with parts of 8 MiB.
+const ROOM: u32 = 32;
+/// Names that are ours while something is written, and nobody's afterwards.
+const PART: &str = ".soopervisor-part-";
+
+/// How a store differs from the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Amazon S3 and what speaks like it: an entity tag is a checksum there, or it is not.
+    S3,
+    /// Google Cloud Storage.
+    Gcs,
+    /// Azure Blob Storage.
+    Azblob,
+    /// This process' memory.
+    Memory,
+    /// A folder.
+    Folder,
+}
+
+/// One store, opened for one place in it.
+#[derive(Debug, Clone)]
+pub struct ObjectStore {
+    operator: Operator,
+    kind: Kind,
+    place: String,
+    /// Where keys are files: bytes are written beside them, and linked.
+    folder: Option<PathBuf>,
+    room: Arc<Semaphore>,
+}
+
+impl ObjectStore {
+    /// A store over `operator`, whose requests go through `client`; `place` is how people know it, without credentials.
+    pub fn new(operator: Operator, kind: Kind, client: reqwest::Client, place: String) -> Self {
+        let context = OperationContext::new().with_http_transport(opendal::HttpTransporter::new(Patient::new(client)));
+        let operator = operator
+            .with_context(context)
+            .layer(TimeoutLayer::new().with_timeout(Duration::from_mins(2)).with_io_timeout(Duration::from_mins(5)))
+            .layer(RetryLayer::new().with_jitter().with_max_times(6).with_max_delay(Duration::from_secs(30)));
+        Self { operator, kind, place, folder: None, room: Arc::new(Semaphore::new(ROOM as usize)) }
+    }
+
+    /// A store in this process' memory.
+    ///
+    /// # Errors
+    /// Never, as far as is known.
+    pub fn memory() -> Result<Self, Fault> {
+        let operator = Operator::new(opendal::services::Memory::default()).map_err(|error| fault(&error))?;
+        Ok(Self::new(operator, Kind::Memory, reqwest::Client::new(), "memory:".to_owned()))
+    }
+
+    /// A store in a folder, which is made if need be.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn folder(root: PathBuf) -> Result<Self, Fault> {
+        let place = format!("folder {}", root.display());
+        let text = root.to_str().ok_or_else(|| Fault::Setting(format!("{place}: its name is not UTF-8")))?;
+        let operator = Operator::new(opendal::services::Fs::default().root(text)).map_err(|error| fault(&error))?;
+        let store = Self::new(operator, Kind::Folder, reqwest::Client::new(), place);
+        Ok(Self { folder: Some(root), ..store })
+    }
+
+    /// What the service says of stored bytes, where that can be nothing but their checksum.
+    fn checksum(&self, metadata: &Metadata) -> Option<Checksum> {
+        match self.kind {
+            Kind::Gcs | Kind::Azblob => Checksum::from_base64(HashKind::Md5, metadata.content_md5()?).filter(is_md5),
+            _ => None,
+        }
+    }
+
+    /// As [`Self::checksum`], knowing what was sent: where an entity tag is its checksum, that is no accident.
+    fn proof(&self, metadata: &Metadata, sent: Option<&Checksum>) -> Option<Checksum> {
+        let tag = || Checksum::from_hex(HashKind::Md5, metadata.etag()?.trim_matches('"'));
+        match self.kind {
+            Kind::S3 => tag().filter(|tag| Some(tag) == sent),
+            _ => self.checksum(metadata),
+        }
+    }
+
+    fn meta(&self, key: &str, metadata: &Metadata) -> Meta {
+        Meta {
+            key: key.trim_end_matches('/').to_owned(),
+            folder: metadata.mode() == EntryMode::DIR,
+            size: metadata.content_length(),
+            checksum: self.checksum(metadata),
+            id: None,
+        }
+    }
+
+    /// Everything below a folder as the service tells it, our own unfinished files included.
+    async fn entries(&self, folder: &str, deep: bool) -> Result<Vec<opendal::Entry>, Fault> {
+        let prefix = prefix(folder);
+        let listing = async {
+            let lister = self.operator.lister_with(&prefix).recursive(deep).await?;
+            lister.try_collect::<Vec<_>>().await
+        };
+        match listing.await {
+            Ok(entries) => {
+                let below = |path: &str| path.len() > prefix.len() && path.starts_with(&prefix);
+                Ok(entries.into_iter().filter(|entry| below(entry.path())).collect())
+            }
+            Err(error) => match fault(&error) {
+                Fault::NotFound => Ok(Vec::new()),
+                fault => Err(fault),
+            },
+        }
+    }
+}
+
+fn is_md5(checksum: &Checksum) -> bool {
+    checksum.bytes.len() == 16
+}
+
+/// What every key below a folder begins with.
+fn prefix(folder: &str) -> String {
+    if folder.is_empty() { String::new() } else { format!("{}/", folder.trim_end_matches('/')) }
+}
+
+fn is_unfinished(path: &str) -> bool {
+    path.trim_end_matches('/').rsplit('/').next().is_some_and(|name| name.starts_with(PART))
+}
+
+#[async_trait]
+impl Service for ObjectStore {
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    fn traits(&self) -> Traits {
+        let cloud = matches!(self.kind, Kind::S3 | Kind::Gcs | Kind::Azblob);
+        // 1024 bytes for a key, of which the place takes its part; letters of three bytes are the longest that are usual.
+        let root = self.operator.info().root().len();
+        Traits {
+            hash: cloud.then_some(HashKind::Md5),
+            create_only: self.operator.info().capability().write_with_if_not_exists,
+            duplicates: false,
+            lanes: if cloud { 16 } else { 8 },
+            longest_key: 1024_usize.saturating_sub(root).max(300) / 3,
+        }
+    }
+
+    async fn space(&self) -> Result<Space, Fault> {
+        // Nothing tells how much room there is; that the place can be reached is worth knowing before anything is sent.
+        let probe = self.operator.lister_with("").limit(1).await;
+        let first = async { probe?.try_next().await };
+        match first.await {
+            Ok(_) => Ok(Space::default()),
+            Err(error) if error.kind() == ErrorKind::NotFound && self.folder.is_some() => Ok(Space::default()),
+            Err(error) => Err(fault(&error)),
+        }
+    }
+
+    async fn make_folders(&self, _: &[String]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
+        upload::create(self, key, source, sessions).await
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<bool, Fault> {
+        upload::put(self, key, bytes).await
+    }
+
+    async fn replace(&self, key: &str, bytes: Bytes) -> Result<(), Fault> {
+        let Some(root) = &self.folder else {
+            return self.operator.write(key, bytes).await.map(drop).map_err(|error| fault(&error));
+        };
+        let part = parts::beside(key);
+        self.operator.write(&part, bytes).await.map_err(|error| fault(&error))?;
+        parts::rename(root, &part, key).await
+    }
+
+    async fn read(&self, key: &str, offset: u64) -> Result<Stream, Fault> {
+        // A range that begins at the end is an error to many services.
+        let size = self.stat(key).await?.filter(|meta| !meta.folder).ok_or(Fault::NotFound)?.size;
+        if offset >= size {
+            return Ok(futures::stream::empty().boxed());
+        }
+        let reader = self.operator.reader(key).await.map_err(|error| fault(&error))?;
+        let stream = reader.into_bytes_stream(offset..size).await.map_err(|error| fault(&error))?;
+        Ok(stream.map_err(|error| Fault::Broken(error.to_string())).boxed())
+    }
+
+    async fn stat(&self, key: &str) -> Result<Option<Meta>, Fault> {
+        match self.operator.stat(key).await {
+            Ok(metadata) => Ok(Some(self.meta(key, &metadata))),
+            Err(error) => match fault(&error) {
+                Fault::NotFound => Ok(None),
+                fault => Err(fault),
+            },
+        }
+    }
+
+    async fn list(&self, folder: &str, deep: bool) -> Result<Vec<Meta>, Fault> {
+        let mut found = Vec::new();
+        for entry in self.entries(folder, deep).await? {
+            if is_unfinished(entry.path()) {
+                continue;
+            }
+            let mut meta = self.meta(entry.path(), entry.metadata());
+            // Listings of folders tell names only.
+            if self.folder.is_some() && !meta.folder {
+                match self.stat(&meta.key).await? {
+                    Some(looked_at) => meta = looked_at,
+                    None => continue,
+                }
+            }
+            found.push(meta);
+        }
+        Ok(found)
+    }
+
+    async fn copy(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {
+        let capability = self.operator.info().capability();
+        if !capability.copy || !capability.copy_with_if_not_exists {
+            return Ok(None);
+        }
+        match self.operator.copy_with(from, to).if_not_exists(true).await {
+            Ok(_) => Ok(Some(Created::Ours(Receipt::default()))),
+            Err(error) => match fault(&error) {
+                Fault::Exists => Ok(Some(Created::Taken(self.stat(to).await?))),
+                fault => Err(fault),
+            },
+        }
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), Fault> {
+        match self.operator.delete(key).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(fault(&error)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn remove_folder(&self, folder: &str) -> Result<Removed, Fault> {
+        if folder.trim_matches('/').is_empty() {
+            return Err(Fault::Setting("the place itself is never removed".to_owned()));
+        }
+        let mut paths: Vec<String> =
+            self.entries(folder, true).await?.iter().map(|entry| entry.path().to_owned()).collect();
+        if self.folder.is_some() {
+            paths.push(prefix(folder));
+        }
+        // What lies deeper comes first.
+        paths.sort_by_key(|path| std::cmp::Reverse(path.trim_end_matches('/').matches('/').count()));
+        self.operator.delete_iter(paths).await.map_err(|error| fault(&error))?;
+        Ok(Removed { freed: true })
+    }
+}

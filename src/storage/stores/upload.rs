@@ -1,0 +1,211 @@
+//! One key being created: in parts that go out side by side, or beside the key where keys are files.
+
+use bytes::Bytes;
+use opendal::{Metadata, Writer};
+
+use super::{Fault, ObjectStore, ROOM, fault, parts};
+use crate::storage::service::{Created, Receipt, Service as _, Sessions, Source};
+
+const MIB: u64 = 1024 * 1024;
+/// A part, unless there would be too many of them.
+const CHUNK: u64 = 8 * MIB;
+/// Parts of one file on their way at once.
+const LANES: u64 = 4;
+/// Every service takes so many parts.
+const MOST_PARTS: u64 = 9_000;
+/// From here on it is asked whether the key is free before the bytes are sent.
+const WORTH_ASKING: u64 = 64 * MIB;
+
+/// In what pieces a file is sent.
+#[derive(Debug, PartialEq, Eq)]
+struct Pieces {
+    chunk: u64,
+    lanes: u64,
+    /// Of [`ROOM`].
+    weight: u32,
+}
+
+impl Pieces {
+    fn of(size: u64) -> Self {
+        let chunk = CHUNK.max(size.div_ceil(MOST_PARTS).next_multiple_of(MIB));
+        let lanes = size.div_ceil(chunk).clamp(1, LANES).min((u64::from(ROOM) / 2 * CHUNK / chunk).max(1));
+        let held = if size <= chunk { 1 } else { (lanes + 1) * chunk.div_ceil(CHUNK) };
+        Self { chunk, lanes, weight: u32::try_from(held).unwrap_or(ROOM).min(ROOM) }
+    }
+}
+
+/// What writing came to.
+enum Written {
+    Whole(Metadata),
+    Taken,
+}
+
+pub(super) async fn create(
+    store: &ObjectStore,
+    key: &str,
+    source: &mut Source,
+    sessions: &dyn Sessions,
+) -> Result<Created, Fault> {
+    if source.size() >= WORTH_ASKING
+        && let Some(meta) = store.stat(key).await?
+    {
+        return Ok(Created::Taken(Some(meta)));
+    }
+    let pieces = Pieces::of(source.size());
+    let _room = store.room.acquire_many(pieces.weight).await.map_err(|error| Fault::Broken(error.to_string()))?;
+    let target = if store.folder.is_some() { parts::beside(key) } else { key.to_owned() };
+    let mut sent = 0;
+    let written = write(store, &target, source, &pieces, sessions, &mut sent).await;
+    if !matches!(written, Ok(Written::Whole(_))) {
+        sessions.unsent(sent);
+    }
+    if let (Some(root), true) = (&store.folder, written.is_err()) {
+        parts::remove(root, &target).await;
+    }
+    let metadata = match written? {
+        Written::Whole(metadata) => metadata,
+        Written::Taken => return taken(store, key).await,
+    };
+    if let Some(root) = &store.folder
+        && !parts::link(root, &target, key).await?
+    {
+        sessions.unsent(sent);
+        return taken(store, key).await;
+    }
+    verify(store, key, source, &metadata).await
+}
+
+/// Somebody has the key; if they have lost it meanwhile, it is still not ours.
+async fn taken(store: &ObjectStore, key: &str) -> Result<Created, Fault> {
+    Ok(Created::Taken(store.stat(key).await?))
+}
+
+async fn write(
+    store: &ObjectStore,
+    key: &str,
+    source: &mut Source,
+    pieces: &Pieces,
+    sessions: &dyn Sessions,
+    sent: &mut u64,
+) -> Result<Written, Fault> {
+    let chunk = usize::try_from(pieces.chunk).map_err(|error| Fault::Form(error.to_string()))?;
+    let lanes = usize::try_from(pieces.lanes).unwrap_or(1);
+    if !store.operator.info().capability().write_can_multi || source.size() == 0 {
+        return write_whole(store, key, source, sessions, sent).await;
+    }
+    let opened = store.operator.writer_with(key).if_not_exists(true).chunk(chunk).concurrent(lanes).await;
+    let mut writer = match opened.map_err(|error| fault(&error)) {
+        Ok(writer) => writer,
+        Err(Fault::Exists) => return Ok(Written::Taken),
+        Err(fault) => return Err(fault),
+    };
+    match fill(&mut writer, source, pieces.chunk, sessions, sent).await {
+        Ok(metadata) => Ok(Written::Whole(metadata)),
+        Err(fault) => {
+            // Parts that were sent cost room until they are given up.
+            let given_up = writer.abort().await;
+            tracing::debug!(%fault, gave_up = given_up.is_ok(), "an upload broke off");
+            match fault {
+                Fault::Exists => Ok(Written::Taken),
+                fault => Err(fault),
+            }
+        }
+    }
+}
+
+async fn fill(
+    writer: &mut Writer,
+    source: &mut Source,
+    chunk: u64,
+    sessions: &dyn Sessions,
+    sent: &mut u64,
+) -> Result<Metadata, Fault> {
+    while let Some(bytes) = source.next(chunk).await? {
+        let length = bytes.len() as u64;
+        writer.write(bytes).await.map_err(|error| fault(&error))?;
+        *sent += length;
+        sessions.sent(length);
+    }
+    writer.close().await.map_err(|error| fault(&error))
+}
+
+/// For services that take a key in one piece only, and for files without bytes.
+async fn write_whole(
+    store: &ObjectStore,
+    key: &str,
+    source: &mut Source,
+    sessions: &dyn Sessions,
+    sent: &mut u64,
+) -> Result<Written, Fault> {
+    let mut whole: Vec<Bytes> = Vec::new();
+    source.drain_into(&mut whole).await?;
+    let whole: opendal::Buffer = whole.into();
+    let length = whole.len() as u64;
+    match store.operator.write_with(key, whole).if_not_exists(true).await.map_err(|error| fault(&error)) {
+        Ok(metadata) => {
+            *sent += length;
+            sessions.sent(length);
+            Ok(Written::Whole(metadata))
+        }
+        Err(Fault::Exists) => Ok(Written::Taken),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Whether what lies there is what was sent: by its checksum, or else by its length.
+async fn verify(store: &ObjectStore, key: &str, source: &Source, written: &Metadata) -> Result<Created, Fault> {
+    let sent = source.checksum();
+    let mut checksum = store.proof(written, sent.as_ref());
+    if checksum.is_none() {
+        let there = store.operator.stat(key).await.map_err(|error| fault(&error))?;
+        if there.content_length() != source.size() {
+            let words = format!("{} bytes were sent, {} are stored", source.size(), there.content_length());
+            return damaged(store, key, Fault::Damaged(words)).await;
+        }
+        checksum = store.proof(&there, sent.as_ref());
+    }
+    if let Err(fault) = source.compare(checksum.as_ref()) {
+        return damaged(store, key, fault).await;
+    }
+    Ok(Created::Ours(Receipt { checksum, id: None }))
+}
+
+/// We made it, so that we may take it away.
+async fn damaged(store: &ObjectStore, key: &str, fault: Fault) -> Result<Created, Fault> {
+    let removed = store.remove(key).await;
+    tracing::warn!(%fault, removed = removed.is_ok(), "what was stored is not what was sent");
+    Err(fault)
+}
+
+pub(super) async fn put(store: &ObjectStore, key: &str, bytes: Bytes) -> Result<bool, Fault> {
+    let Some(root) = &store.folder else {
+        return match store.operator.write_with(key, bytes).if_not_exists(true).await.map_err(|error| fault(&error)) {
+            Ok(_) => Ok(true),
+            Err(Fault::Exists) => Ok(false),
+            Err(fault) => Err(fault),
+        };
+    };
+    let part = parts::beside(key);
+    if let Err(error) = store.operator.write(&part, bytes).await {
+        parts::remove(root, &part).await;
+        return Err(fault(&error));
+    }
+    parts::link(root, &part, key).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixteen_large_files_fit_into_256_mebibytes() {
+        for size in [0, 1, CHUNK, CHUNK + 1, 100 * MIB, 80 * 1024 * MIB, 5_000_000 * MIB] {
+            let pieces = Pieces::of(size);
+            let held = if size <= pieces.chunk { size } else { (pieces.lanes + 1) * pieces.chunk };
+            assert!(held <= u64::from(pieces.weight) * CHUNK || pieces.weight == ROOM, "{size}: {pieces:?}");
+            assert!(size.div_ceil(pieces.chunk) <= MOST_PARTS, "{size}: {pieces:?}");
+        }
+        assert_eq!(Pieces::of(100 * MIB), Pieces { chunk: CHUNK, lanes: 4, weight: 5 });
+        assert_eq!(Pieces::of(3).weight, 1);
+    }
+}

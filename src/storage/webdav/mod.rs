@@ -1,0 +1,370 @@
+//! A folder of a WebDAV server as a service.
+//!
+//! A file goes out as one stream to a name beside its key, its length is compared, and it is moved to the key without
+//! overwriting. Servers differ in whether two such moves can both succeed, so no key counts as created exclusively.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue, RANGE};
+use reqwest::{Client, Method, RequestBuilder};
+use tokio::sync::mpsc;
+use url::Url;
+
+use super::service::{Created, Fault, Meta, Receipt, Removed, Service, Sessions, Source, Space, Stream, Traits};
+use crate::secret::Secret;
+use crate::web::{Answer, Judge, Pace, Pacer, Web};
+
+mod answer;
+mod tree;
+
+use answer::Found;
+
+const PART: &str = ".soopervisor-part-";
+const CHUNK: u64 = 256 * 1024;
+const TRIES: u32 = 4;
+const WORTH_ASKING: u64 = 8 * 1024 * 1024;
+
+/// How somebody is let in.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// Everybody is.
+    Open,
+    /// With a user's name and a password.
+    Password {
+        /// The name.
+        user: String,
+        /// The password.
+        password: Option<Secret>,
+    },
+    /// With a token.
+    Token(Secret),
+}
+
+/// A folder of a WebDAV server.
+#[derive(Debug, Clone)]
+pub struct WebDav {
+    web: Web,
+    root: Url,
+    entry: Option<HeaderValue>,
+    place: String,
+}
+
+#[derive(Debug)]
+struct Words;
+
+impl Judge for Words {
+    fn judge(&self, answer: &Answer) -> Fault {
+        match answer.status {
+            401 => Fault::Login("the server does not take the user and password that are set".to_owned()),
+            403 => Fault::Forbidden("the server says so".to_owned()),
+            // Some say so of what is being written by somebody else.
+            423 => Fault::Broken("it is locked".to_owned()),
+            _ => answer.plain_fault("see the server's own log"),
+        }
+    }
+}
+
+impl WebDav {
+    /// The folder at `root`, whose address holds no user and ends in `/`.
+    pub fn new(client: Client, root: Url, entry: Entry, place: String) -> Self {
+        let pacer = Pacer::shared(&format!("webdav {}", root.authority()), Pace::steady(100.0, 50.0));
+        Self { web: Web::new(client, None, pacer, Arc::new(Words)), root, entry: header(&entry), place }
+    }
+
+    /// The address of a key, each of its parts escaped.
+    fn url(&self, key: &str, folder: bool) -> Url {
+        let mut url = self.root.clone();
+        let parts = key.split('/').filter(|part| !part.is_empty());
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(parts);
+            if folder {
+                segments.push("");
+            }
+        }
+        url
+    }
+
+    fn request(&self, client: &Client, method: &str, url: &Url) -> RequestBuilder {
+        let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::GET);
+        let request = client.request(method, url.clone());
+        match &self.entry {
+            Some(entry) => request.header(AUTHORIZATION, entry.clone()),
+            None => request,
+        }
+    }
+
+    /// Moves or copies without overwriting, unless told to; `false` when the name is taken.
+    async fn bring(&self, method: &str, from: &str, to: &str, over: bool) -> Result<bool, Fault> {
+        let (from, to) = (self.url(from, false), self.url(to, false));
+        let brought = self.web.send_once(|client| {
+            let request = self.request(client, method, &from).header("Destination", to.as_str());
+            request.header("Overwrite", if over { "T" } else { "F" })
+        });
+        match brought.await {
+            Ok(_) => Ok(true),
+            Err(Fault::Exists) if !over => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Sends a part, in a folder that is made if need be, until it is there with its whole length.
+    async fn send(&self, part: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<(), Fault> {
+        let mut tries = 1;
+        loop {
+            let fault = match self.stream(part, source, sessions).await {
+                Ok(()) => match self.stat(part).await? {
+                    Some(meta) if meta.size == source.size() => return Ok(()),
+                    there => {
+                        let there = there.map_or(0, |meta| meta.size);
+                        Fault::Damaged(format!("{} bytes were sent, {there} are stored", source.size()))
+                    }
+                },
+                Err(fault) => fault,
+            };
+            sessions.unsent(source.at());
+            let folder = part.rsplit_once('/').map_or("", |(folder, _)| folder);
+            match &fault {
+                // What a missing folder is answered with.
+                Fault::NotFound | Fault::Exists if tries == 1 => self.make(folder).await?,
+                Fault::Broken(_) | Fault::Throttled(_) | Fault::Damaged(_) if tries < TRIES => {
+                    tokio::time::sleep(std::time::Duration::from_millis(300 << tries)).await;
+                }
+                _ => return Err(fault),
+            }
+            tries += 1;
+            source.rewind()?;
+        }
+    }
+
+    /// One try of [`Self::send`].
+    async fn stream(&self, part: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<(), Fault> {
+        let url = self.url(part, false);
+        let length = source.size();
+        if length == 0 {
+            source.drain().await?;
+        }
+        let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(4);
+        let body = Mutex::new(Some(receiver));
+        let sending = self.web.send_once(|client| {
+            let receiver = body.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let stream = match receiver {
+                Some(receiver) => receiving(receiver).boxed(),
+                // Asked for a second time: the bytes are gone, and the whole is tried anew.
+                None => futures::stream::once(async { Err(std::io::Error::other("once more")) }).boxed(),
+            };
+            let request = self.request(client, "PUT", &url).header(CONTENT_LENGTH, length);
+            if length == 0 { request } else { request.body(reqwest::Body::wrap_stream(stream)) }
+        });
+        // Whether the server has the answer early or the file ends first: both come to an end.
+        match futures::join!(sending, feed(source, sender, sessions)) {
+            (_, Some(ours)) => Err(ours),
+            (answer, None) => answer.map(drop),
+        }
+    }
+
+    /// Puts a small object at a part, then moves it.
+    async fn write(&self, key: &str, bytes: Bytes, over: bool) -> Result<bool, Fault> {
+        let part = beside(key);
+        let url = self.url(&part, false);
+        let put = || self.web.send(|client| self.request(client, "PUT", &url).body(bytes.clone()));
+        match put().await {
+            Err(Fault::NotFound | Fault::Exists) => {
+                self.make(key.rsplit_once('/').map_or("", |(folder, _)| folder)).await?;
+                put().await?;
+            }
+            answer => drop(answer?),
+        }
+        self.land(&part, key, over).await
+    }
+
+    /// Gives a finished part its name; where the name is taken the part goes away.
+    async fn land(&self, part: &str, key: &str, over: bool) -> Result<bool, Fault> {
+        let moved = match self.bring("MOVE", part, key, over).await {
+            // Nobody knows whether it was moved: the part tells.
+            Err(fault) if fault.is_passing() => match self.stat(part).await? {
+                Some(_) => self.bring("MOVE", part, key, over).await,
+                None => Ok(true),
+            },
+            moved => moved,
+        };
+        if !matches!(moved, Ok(true)) {
+            let removed = self.remove(part).await;
+            tracing::debug!(removed = removed.is_ok(), "an unfinished file is not needed");
+        }
+        moved
+    }
+}
+
+fn header(entry: &Entry) -> Option<HeaderValue> {
+    let text = match entry {
+        Entry::Open => return None,
+        Entry::Token(token) => [b"Bearer ", token.expose()].concat(),
+        Entry::Password { user, password } => {
+            let password = password.as_ref().map(Secret::expose).unwrap_or_default();
+            let pair = [user.as_bytes(), b":", password].concat();
+            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)).into_bytes()
+        }
+    };
+    let mut value = HeaderValue::from_bytes(&text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Hands a file's bytes over as they are taken; what is wrong with the file itself, if anything.
+async fn feed(
+    source: &mut Source,
+    sender: mpsc::Sender<Result<Bytes, std::io::Error>>,
+    sessions: &dyn Sessions,
+) -> Option<Fault> {
+    loop {
+        match source.next(CHUNK).await {
+            Ok(None) => return None,
+            Ok(Some(bytes)) => {
+                let length = bytes.len() as u64;
+                if sender.send(Ok(bytes)).await.is_err() {
+                    return None;
+                }
+                sessions.sent(length);
+            }
+            Err(fault) => {
+                // The request must break off: what was sent of it is not the file.
+                let _ = sender.send(Err(std::io::Error::other("the file cannot be read"))).await;
+                return Some(fault);
+            }
+        }
+    }
+}
+
+fn receiving<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> impl futures::Stream<Item = T> + Send {
+    futures::stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) })
+}
+
+fn beside(key: &str) -> String {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    let random = || std::hash::RandomState::new().build_hasher().finish();
+    let name = format!("{PART}{:016x}{:016x}", random(), random());
+    match key.rsplit_once('/') {
+        Some((folder, _)) => format!("{folder}/{name}"),
+        None => name,
+    }
+}
+
+fn meta(key: String, found: &Found) -> Meta {
+    Meta { key, folder: found.folder, size: found.size, checksum: None, id: None }
+}
+
+#[async_trait]
+impl Service for WebDav {
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    fn traits(&self) -> Traits {
+        Traits { hash: None, create_only: false, duplicates: false, lanes: 8, longest_key: 250 }
+    }
+
+    async fn space(&self) -> Result<Space, Fault> {
+        let found = self.find("", false).await?.unwrap_or_default();
+        Ok(Space { free: found.iter().find_map(|found| found.free), ..Space::default() })
+    }
+
+    async fn make_folders(&self, folders: &[String]) -> Result<(), Fault> {
+        self.make("").await?;
+        for folder in folders {
+            self.make_one(folder).await?;
+        }
+        Ok(())
+    }
+
+    async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
+        if source.size() >= WORTH_ASKING
+            && let Some(meta) = self.stat(key).await?
+        {
+            return Ok(Created::Taken(Some(meta)));
+        }
+        let part = beside(key);
+        if let Err(fault) = self.send(&part, source, sessions).await {
+            let removed = self.remove(&part).await;
+            tracing::debug!(removed = removed.is_ok(), "an upload broke off");
+            return Err(fault);
+        }
+        if self.land(&part, key, false).await? {
+            return Ok(Created::Ours(Receipt::default()));
+        }
+        sessions.unsent(source.size());
+        Ok(Created::Taken(self.stat(key).await?))
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<bool, Fault> {
+        self.write(key, bytes, false).await
+    }
+
+    async fn replace(&self, key: &str, bytes: Bytes) -> Result<(), Fault> {
+        self.write(key, bytes, true).await.map(drop)
+    }
+
+    async fn read(&self, key: &str, offset: u64) -> Result<Stream, Fault> {
+        let size = self.stat(key).await?.filter(|meta| !meta.folder).ok_or(Fault::NotFound)?.size;
+        if offset >= size {
+            return Ok(futures::stream::empty().boxed());
+        }
+        let url = self.url(key, false);
+        let response = self.web.open(|client| {
+            let request = self.request(client, "GET", &url);
+            if offset == 0 { request } else { request.header(RANGE, format!("bytes={offset}-")) }
+        });
+        let response = response.await?;
+        // Who does not know ranges sends everything.
+        let mut skip = if response.status().as_u16() == 206 { 0 } else { offset };
+        let stream = response.bytes_stream().map_err(Fault::network);
+        Ok(stream
+            .map_ok(move |bytes| {
+                let cut = usize::try_from(skip).unwrap_or(usize::MAX).min(bytes.len());
+                skip -= cut as u64;
+                bytes.slice(cut..)
+            })
+            .boxed())
+    }
+
+    async fn stat(&self, key: &str) -> Result<Option<Meta>, Fault> {
+        let found = self.find(key, false).await?;
+        Ok(found.and_then(|found| found.first().map(|found| meta(key.to_owned(), found))))
+    }
+
+    async fn list(&self, folder: &str, deep: bool) -> Result<Vec<Meta>, Fault> {
+        self.walk(folder, deep).await
+    }
+
+    async fn copy(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {
+        match self.bring("COPY", from, to, false).await {
+            Ok(true) => Ok(Some(Created::Ours(Receipt::default()))),
+            Ok(false) => match self.stat(to).await? {
+                Some(meta) => Ok(Some(Created::Taken(Some(meta)))),
+                // A missing folder is answered in the same way.
+                None => Ok(None),
+            },
+            Err(Fault::Refused { status: 405 | 501, .. }) => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), Fault> {
+        self.delete(&self.url(key, false)).await
+    }
+
+    async fn remove_folder(&self, folder: &str) -> Result<Removed, Fault> {
+        if folder.trim_matches('/').is_empty() {
+            return Err(Fault::Setting("the place itself is never removed".to_owned()));
+        }
+        self.delete(&self.url(folder, true)).await?;
+        // An answer of many parts may hide a failure.
+        match self.find(folder, true).await? {
+            None => Ok(Removed { freed: true }),
+            Some(_) => Err(Fault::Broken("some of it is still there".to_owned())),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Every storage that is no drive, held to one suite against real servers: moto (S3), Azurite (Azure Blob), an emulator of
+//! Google Cloud Storage, rclone (WebDAV), OpenSSH (SFTP), a folder, and memory. A server that is missing is a failure.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod servers;
+mod suite;
+
+use servers::{Server, folder_of_servers, free_port};
+use soopervisor::storage::service::{Fault, Service as _, Shared};
+use soopervisor::storage::stores::ObjectStore;
+use soopervisor::storage::{Access, Location, Remotes, open};
+use soopervisor::web::Reach;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+/// What is named, opened as the program opens it, with these variables.
+fn opened(text: &str, set: Vec<(&'static str, String)>) -> Shared {
+    let lookup = move |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+    let remotes = Remotes::new(Vec::new(), Arc::new(lookup));
+    let location = Location::parse(text, Path::new("/"), &remotes).unwrap();
+    let access = Access { reach: Reach::default(), remotes, state: std::env::temp_dir() };
+    open::service(&location, &access).unwrap()
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// No name of an unfinished file is left below a folder.
+fn assert_nothing_unfinished(folder: &Path) {
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        assert!(!name.contains("soopervisor-part"), "{}", entry.path().display());
+        if entry.file_type().unwrap().is_dir() {
+            assert_nothing_unfinished(&entry.path());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_keeps_what_services_promise() {
+    suite::all(&(Arc::new(ObjectStore::memory().unwrap()) as Shared), 1_200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_keeps_what_services_promise() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path().join("with space");
+    let store: Shared = Arc::new(ObjectStore::folder(root.clone()).unwrap());
+    suite::all(&store, 1_200).await;
+    assert_nothing_unfinished(&root);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_keeps_what_services_promise() {
+    let port = free_port();
+    let _server =
+        Server::start("moto", &folder_of_servers().join("venv/bin/moto_server"), &["-p", &port.to_string()], port);
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let made = reqwest::Client::new().put(format!("{endpoint}/conformance")).send().await.unwrap();
+    assert!(made.status().is_success());
+    let set = |endpoint: &str| {
+        vec![
+            ("SOOPERVISOR_S3_ENDPOINT", endpoint.to_owned()),
+            ("SOOPERVISOR_S3_ACCESS_KEY_ID", "testing".to_owned()),
+            ("SOOPERVISOR_S3_SECRET_ACCESS_KEY", "testing-secret".to_owned()),
+        ]
+    };
+    let store = opened("s3://conformance/a place/é", set(&endpoint));
+    assert_eq!(store.place(), "s3://conformance/a place/é");
+    suite::all(&store, 1_200).await;
+    let absent = opened("s3://no-such-bucket/x", set(&endpoint)).space().await.unwrap_err();
+    assert!(matches!(&absent, Fault::Setting(words) if words.contains("no such bucket")), "{absent:?}");
+    let closed = format!("http://127.0.0.1:{}", free_port());
+    let client = opened("s3://conformance", set(&closed));
+    let waiting = tokio::time::timeout(std::time::Duration::from_secs(120), client.space());
+    let unreachable = waiting.await.unwrap().unwrap_err();
+    assert!(matches!(unreachable, Fault::Broken(_)), "{unreachable:?}");
+    assert!(!format!("{unreachable} {unreachable:?}").contains("testing"), "{unreachable:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn azure_keeps_what_services_promise() {
+    let port = free_port();
+    let folder = folder_of_servers();
+    let arguments =
+        ["--blobHost", "127.0.0.1", "--blobPort", &port.to_string(), "--inMemoryPersistence", "--skipApiVersionCheck"];
+    let program = folder.join("node_modules/.bin/azurite-blob");
+    let _server = Server::start("azurite", &program, &arguments, port);
+    let endpoint = format!("http://127.0.0.1:{port}/devstoreaccount1");
+    let python = folder.join("venv/bin/python");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stores/azure_container.py");
+    run(python.to_str().unwrap(), &[script, &endpoint, "conformance", KEY_OF_AZURITE]);
+    let set = vec![
+        ("SOOPERVISOR_AZBLOB_ENDPOINT", endpoint),
+        ("SOOPERVISOR_AZBLOB_ACCOUNT", "devstoreaccount1".to_owned()),
+        ("SOOPERVISOR_AZBLOB_ACCOUNT_KEY", KEY_OF_AZURITE.to_owned()),
+    ];
+    suite::all(&opened("az://conformance/a place", set), 300).await;
+}
+
+/// Azurite's only account; everybody knows it.
+const KEY_OF_AZURITE: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn google_cloud_storage_keeps_what_services_promise() {
+    let port = free_port();
+    let program = folder_of_servers().join("venv/bin/gcp-storage-emulator");
+    let arguments =
+        ["start", "--host", "127.0.0.1", "--port", &port.to_string(), "--in-memory", "--default-bucket", "conformance"];
+    let _server = Server::start("gcp-storage-emulator", &program, &arguments, port);
+    let set = vec![
+        ("SOOPERVISOR_GCS_ENDPOINT", format!("http://127.0.0.1:{port}")),
+        ("SOOPERVISOR_GCS_TOKEN", "no token at all".to_owned()),
+    ];
+    suite::small(&opened("gs://conformance/a place", set)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webdav_keeps_what_services_promise() {
+    let (port, place) = (free_port(), tempfile::tempdir().unwrap());
+    let address = format!("127.0.0.1:{port}");
+    let root = place.path().to_str().unwrap();
+    let arguments =
+        ["serve", "webdav", root, "--addr", &address, "--user", "me", "--pass", "let-me-in", "--config", "/dev/null"];
+    let _server = Server::start("rclone", Path::new("rclone"), &arguments, port);
+    let with = |password: &str| {
+        vec![("SOOPERVISOR_WEBDAV_USER", "me".to_owned()), ("SOOPERVISOR_WEBDAV_PASSWORD", password.to_owned())]
+    };
+    let written = format!("webdav://{address}/a place/é");
+    suite::all(&opened(&written, with("let-me-in")), 100).await;
+    assert_nothing_unfinished(place.path());
+    let refused = opened(&written, with("hunter2")).space().await.unwrap_err();
+    assert!(matches!(refused, Fault::Login(_)), "{refused:?}");
+    assert!(!format!("{refused} {refused:?} {:?}", opened(&written, with("hunter2"))).contains("hunter2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sftp_keeps_what_services_promise() {
+    let (port, place) = (free_port(), tempfile::tempdir().unwrap());
+    let daemon = servers::sshd(place.path(), port);
+    let file = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let set = |key: &str| {
+        vec![
+            ("SOOPERVISOR_SFTP_KEY", file(key)),
+            ("SOOPERVISOR_SFTP_KNOWN_HOSTS", file("known_hosts")),
+            ("SOOPERVISOR_SFTP_SSH_CONFIG", "/dev/null".to_owned()),
+        ]
+    };
+    let root = place.path().join("a place");
+    let written = format!("sftp://127.0.0.1:{port}{}", root.display());
+    let service = opened(&written, set("user"));
+    suite::all(&service, 300).await;
+    assert!(service.traits().create_only, "OpenSSH links");
+    assert!(service.space().await.unwrap().free.is_some());
+    assert_nothing_unfinished(&root);
+    let refused = opened(&written, set("stranger")).space().await.unwrap_err();
+    assert!(matches!(refused, Fault::Login(_)), "{refused:?}");
+    drop(daemon);
+}

@@ -1,0 +1,71 @@
+//! Real servers on free ports of this machine, gone with the test that started them.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::run;
+
+/// Where scripts/servers.sh puts what it installs.
+pub(crate) fn folder_of_servers() -> PathBuf {
+    let cache = || {
+        let set = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        set.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"))
+    };
+    let set = std::env::var_os("SOOPERVISOR_TEST_SERVERS").map(PathBuf::from);
+    set.unwrap_or_else(|| cache().join("soopervisor/servers"))
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A program that serves until it is dropped.
+pub(crate) struct Server(Child);
+
+impl Server {
+    pub(crate) fn start(name: &str, program: &Path, arguments: &[&str], port: u16) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().unwrap_or_else(|error| {
+            panic!("{name} is missing ({error}): `scripts/test.sh` installs it (scripts/servers.sh)")
+        });
+        let mut server = Self(child);
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if let Some(status) = server.0.try_wait().unwrap() {
+                panic!("{name} ended at once: {status}");
+            }
+            assert!(begun.elapsed() < Duration::from_secs(90), "{name} does not answer on port {port}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        server
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An OpenSSH server for one user, whose key is `user`; `stranger` is a key that it does not know.
+pub(crate) fn sshd(place: &Path, port: u16) -> Server {
+    let file = |name: &str| place.join(name).to_str().unwrap().to_owned();
+    for name in ["host", "user", "stranger"] {
+        run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &file(name)]);
+    }
+    std::fs::copy(place.join("user.pub"), place.join("authorized")).unwrap();
+    let host_key = std::fs::read_to_string(place.join("host.pub")).unwrap();
+    std::fs::write(place.join("known_hosts"), format!("[127.0.0.1]:{port} {host_key}")).unwrap();
+    let settings = format!(
+        "ListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
+         PasswordAuthentication no\nKbdInteractiveAuthentication no\nSubsystem sftp internal-sftp\n",
+        file("host"),
+        file("authorized"),
+    );
+    std::fs::write(place.join("sshd_config"), settings).unwrap();
+    Server::start("sshd", Path::new("/usr/sbin/sshd"), &["-D", "-f", &file("sshd_config")], port)
+}
