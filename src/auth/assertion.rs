@@ -83,7 +83,7 @@ impl Assertion {
         let own = id(written.enterprise).map(|id| ("enterprise".to_owned(), id));
         let own = own.or_else(|| id(written.user).map(|id| ("user".to_owned(), id)));
         let subject = subject.or(own).ok_or_else(|| {
-            Fault::Setting(format!("{name} names no enterprise: set _BOX_SUBJECT_TYPE and _BOX_SUBJECT_ID beside it"))
+            Fault::Setting(format!("{name} names no enterprise: set …_SUBJECT_TYPE and …_SUBJECT_ID beside it"))
         })?;
         let settings = written.box_app_settings;
         let secret = |what: &str, text: String| Secret::new(format!("{what} of {name}"), text.into_bytes());

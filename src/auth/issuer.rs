@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{App, Endpoints, Provider, variable};
+use super::{App, Endpoints, Entry, Provider, variable};
 use crate::secret::Secret;
 use crate::web::{Answer, Fault, Judge, Pace, Pacer, Web};
 
@@ -150,16 +150,21 @@ impl Issuer {
         web.send(|client| client.post(&url).header("accept", "application/json").form(&form)).await
     }
 
-    /// Ends a token at the vendor, where that can be asked for.
+    /// Ends a login at the vendor; `false` where that cannot be asked for.
     ///
     /// # Errors
     /// When the vendor refuses.
-    pub async fn revoke(&self, access: &Secret, refresh: Option<&Secret>) -> Result<bool, Fault> {
-        let token = refresh.unwrap_or(access).clone();
+    pub async fn revoke(&self, entry: &Entry) -> Result<bool, Fault> {
+        let token = entry.refresh.as_ref().unwrap_or(&entry.access).clone();
         match self.provider {
             Provider::OneDrive => return Ok(false),
             Provider::Dropbox => {
-                let bearer = Arc::new(super::who::Fixed(access.clone()));
+                // Takes an access token, and ends the refresh token that it came from.
+                let access = match &entry.refresh {
+                    Some(refresh) if !entry.is_good() => self.refresh(refresh).await?.access,
+                    _ => entry.access.clone(),
+                };
+                let bearer = Arc::new(super::who::Fixed(access));
                 let judge = Arc::new(Refusals { hide: vec![token] });
                 let web = Web::new(self.client.clone(), Some(bearer), Arc::clone(&self.pacer), judge);
                 let url = self.endpoints.api.at("/2/auth/token/revoke");

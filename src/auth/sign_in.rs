@@ -21,11 +21,7 @@ impl SignIn {
     /// # Errors
     /// When the service does not take the fresh token.
     pub async fn of(issuer: &Issuer, grant: Grant) -> Result<Self, Fault> {
-        let entry = Entry::new(issuer.provider, &issuer.app, grant);
-        Self::again(issuer, entry).await
-    }
-
-    async fn again(issuer: &Issuer, mut entry: Entry) -> Result<Self, Fault> {
+        let mut entry = Entry::new(issuer.provider, &issuer.app, grant);
         let bearer = Arc::new(Fixed(entry.access.clone()));
         let account = Account::of(issuer.provider, &issuer.endpoints, &issuer.client, bearer).await?;
         entry.account = Some(account.name.clone());
@@ -56,5 +52,5 @@ pub async fn forget(
     let Some(entry) = guard.remove(remote)? else { return Ok(None) };
     let Some(provider) = super::Provider::named(&entry.provider) else { return Ok(Some(Ok(false))) };
     let issuer = Issuer::new(provider, remote, endpoints, client, entry.app(), |_| None);
-    Ok(Some(issuer.revoke(&entry.access, entry.refresh.as_ref()).await))
+    Ok(Some(issuer.revoke(&entry).await))
 }

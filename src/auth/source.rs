@@ -17,7 +17,7 @@ pub enum Source {
         /// As it stands there.
         entry: Box<Entry>,
     },
-    /// `_BOX_SUBJECT_TYPE` and `_BOX_SUBJECT_ID` with a client's id and secret.
+    /// `_SUBJECT_TYPE` and `_SUBJECT_ID` (or `_BOX_SUBJECT_…`) with a client's id and secret.
     ClientCredentials {
         /// The app.
         app: App,
@@ -87,12 +87,13 @@ pub(super) fn packed_name(remote: &str) -> String {
 }
 
 fn subject(prefix: &str, set: impl Fn(&str) -> Option<String>) -> Result<Option<(String, String)>, Fault> {
-    let (kind, id) = (set(&format!("{prefix}_BOX_SUBJECT_TYPE")), set(&format!("{prefix}_BOX_SUBJECT_ID")));
+    let named = |part: &str| set(&format!("{prefix}_BOX_{part}")).or_else(|| set(&format!("{prefix}_{part}")));
+    let (kind, id) = (named("SUBJECT_TYPE"), named("SUBJECT_ID"));
     match (kind, id) {
         (None, None) => Ok(None),
         (Some(kind), Some(id)) if kind == "enterprise" || kind == "user" => Ok(Some((kind, id))),
         _ => Err(Fault::Setting(format!(
-            "{prefix}_BOX_SUBJECT_TYPE must be `enterprise` or `user`, and {prefix}_BOX_SUBJECT_ID its id"
+            "{prefix}_SUBJECT_TYPE must be `enterprise` or `user`, and {prefix}_SUBJECT_ID its id"
         ))),
     }
 }

@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
 pub mod args;
+mod auth;
 mod bare;
 mod console;
 mod desk;
@@ -74,6 +75,7 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
         Verb::Logs(args) => logs::execute(args, &console.stdout()),
         Verb::Download(args) => stored::download(args),
         Verb::Verify(args) => stored::verify(args),
+        Verb::Auth(args) => auth::execute(args),
         Verb::Env(args) => env::execute(args, console),
         Verb::Channel(args) => setup::channel(args),
         Verb::Image(args) => setup::image(args),
@@ -99,6 +101,7 @@ fn tell(failure: &Failure, verb: &Verb, console: Console) -> Exit {
         Verb::Runs(args) => args.json,
         Verb::Show(args) => args.json,
         Verb::Doctor(args) => args.json,
+        Verb::Auth(args::Auth::Status(args)) => args.json,
         Verb::Env(args::Env::List(args)) => args.json,
         _ => false,
     };
