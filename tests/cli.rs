@@ -59,7 +59,7 @@ fn repository(place: &Place) -> std::path::PathBuf {
     folder
 }
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "run",
     "validate",
     "script",
@@ -70,6 +70,7 @@ const VERBS: [&str; 15] = [
     "logs",
     "download",
     "verify",
+    "auth",
     "env",
     "channel",
     "image",
@@ -208,6 +209,16 @@ fn every_thing_to_do_with_environments_explains_itself() {
         let help = place.run(&["env", verb, "--help"]);
         assert_eq!((code(&help), stderr(&help).as_str()), (0, ""), "{verb}");
         insta::assert_snapshot!(format!("envhelp-{verb}"), stdout(&help));
+    }
+}
+
+#[test]
+fn every_thing_to_do_with_logins_explains_itself() {
+    let place = Place::new();
+    for verb in ["login", "status", "logout", "export"] {
+        let help = place.run(&["auth", verb, "--help"]);
+        assert_eq!((code(&help), stderr(&help).as_str()), (0, ""), "{verb}");
+        insta::assert_snapshot!(format!("authhelp-{verb}"), stdout(&help));
     }
 }
 

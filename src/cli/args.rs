@@ -87,6 +87,9 @@ pub enum Verb {
     Verify(Verify),
     /// Remove old commits' outputs from the storage
     Prune(Prune),
+    /// Log in to a drive, say who is logged in, log out, or name what CI needs
+    #[command(subcommand)]
+    Auth(Auth),
     /// List built environments, make room, or say why one would be built
     #[command(subcommand)]
     Env(Env),
@@ -446,6 +449,68 @@ pub struct Prune {
     /// One JSON document
     #[arg(long)]
     pub json: bool,
+}
+
+/// What to do with logins.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Auth {
+    /// Log in to a drive and keep the login on this machine
+    Login(AuthLogin),
+    /// Say who is logged in where, until when, and how much room there is
+    Status(AuthStatus),
+    /// End a login, here and at the service
+    Logout(AuthLogout),
+    /// Name the variables that CI needs, and how to hand them over unseen
+    Export(AuthExport),
+}
+
+/// Arguments of `auth login`.
+#[derive(Debug, Clone, Args)]
+pub struct AuthLogin {
+    /// `box`, `dropbox`, `onedrive`, `gdrive`, or a remote of config.yaml
+    pub remote: String,
+    /// Print the login as one variable for a machine without a browser, and keep nothing here
+    #[arg(long, conflicts_with = "token_stdin")]
+    pub on_desktop: bool,
+    /// Take what `--on-desktop` printed elsewhere from stdin
+    #[arg(long)]
+    pub token_stdin: bool,
+    /// Open no browser here; say what to open
+    #[arg(long)]
+    pub no_browser: bool,
+}
+
+/// Arguments of `auth status`.
+#[derive(Debug, Clone, Args)]
+pub struct AuthStatus {
+    /// One remote only
+    pub remote: Option<String>,
+    /// One JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `auth logout`.
+#[derive(Debug, Clone, Args)]
+pub struct AuthLogout {
+    /// The remote
+    pub remote: String,
+}
+
+/// Arguments of `auth export`.
+#[derive(Debug, Clone, Args)]
+pub struct AuthExport {
+    /// The remote
+    pub remote: String,
+    /// Print the commands that set them as secrets of a GitHub repository
+    #[arg(long)]
+    pub github: bool,
+    /// Print one value and nothing else, for another program to read
+    #[arg(long, value_name = "NAME", conflicts_with = "github")]
+    pub value: Option<String>,
+    /// Print values where somebody may see them
+    #[arg(long, conflicts_with = "github")]
+    pub reveal: bool,
 }
 
 /// What to do with environments.

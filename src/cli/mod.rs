@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
 pub mod args;
+mod auth;
 mod bare;
 mod console;
 mod desk;
@@ -76,6 +77,7 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
         Verb::Download(args) => stored::download(args),
         Verb::Verify(args) => stored::verify(args),
         Verb::Prune(args) => prune::execute(args, console),
+        Verb::Auth(args) => auth::execute(args),
         Verb::Env(args) => env::execute(args, console),
         Verb::Channel(args) => setup::channel(args),
         Verb::Image(args) => setup::image(args),
@@ -102,6 +104,7 @@ fn tell(failure: &Failure, verb: &Verb, console: Console) -> Exit {
         Verb::Show(args) => args.json,
         Verb::Doctor(args) => args.json,
         Verb::Prune(args) => args.json,
+        Verb::Auth(args::Auth::Status(args)) => args.json,
         Verb::Env(args::Env::List(args)) => args.json,
         _ => false,
     };

@@ -273,7 +273,7 @@ fn current_dir() -> Result<PathBuf, Failure> {
     std::env::current_dir().map_err(|error| Failure::of(Exit::Internal, &error))
 }
 
-fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::of(Exit::Internal, &error))?;
     runtime.block_on(work)
 }
@@ -343,6 +343,13 @@ async fn shares_files(engine: &dyn Engine, home: &Home, image: &str) -> Result<b
 /// Where this machine gets packages.
 pub(super) fn packages(home: &Home) -> Result<environment::Config, Failure> {
     Ok(run::host::environment_config(&host(home)?)?)
+}
+
+/// How this machine reaches services: proxies and the CA bundle, as its variables and settings say.
+pub(super) fn reach(home: &Home) -> Result<crate::web::Reach, Failure> {
+    let config = packages(home)?;
+    let proxies = config.host_env.into_iter().filter(|(name, _)| name.to_ascii_uppercase().ends_with("_PROXY"));
+    Ok(crate::web::Reach { ca_bundle: config.ca_bundle, proxies: proxies.collect() })
 }
 
 /// Where the user's settings for this machine are; `None` when there are none.

@@ -1,0 +1,70 @@
+//! `soopervisor auth`: logins of drives, one file for each thing to do with them.
+//!
+//! Tokens go to the service, to the token file, or to stdout where that was asked for; never into words.
+
+use super::args::Auth;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::seam;
+use crate::auth::{Endpoints, Provider, TokenFile, keep_from_dumps, variable};
+use crate::store::Home;
+use crate::web::Fault;
+
+mod export;
+mod login;
+mod logout;
+mod status;
+
+pub(super) fn execute(args: &Auth) -> Result<Exit, Failure> {
+    keep_from_dumps();
+    let home = Home::from_env()?;
+    match args {
+        Auth::Login(args) => login::execute(args, &home),
+        Auth::Status(args) => status::execute(args, &home),
+        Auth::Logout(args) => logout::execute(args, &home),
+        Auth::Export(args) => export::execute(args, &home),
+    }
+}
+
+/// A drive by the name that the user gave it.
+struct Remote {
+    name: String,
+    provider: Provider,
+    endpoints: Endpoints,
+}
+
+impl Remote {
+    /// A drive's own name, or one that variables give a meaning.
+    fn named(name: &str) -> Result<Self, Failure> {
+        let written = set(&format!("{}_TYPE", variable(name)));
+        let provider = Provider::named(name).or_else(|| Provider::named(written.as_deref()?.trim()));
+        let provider = provider.ok_or_else(|| {
+            // Not repeated where it may be a pasted value.
+            let plain = name.len() < 40 && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+            let name = if plain { name } else { "…" };
+            Failure::new(Exit::Usage, format!("there is no drive `{name}`"))
+                .help("the drives are `box`, `dropbox`, `onedrive` and `gdrive`")
+        })?;
+        let endpoints = Endpoints::of(provider, name, set).map_err(|fault| failed("it cannot be asked", &fault))?;
+        Ok(Self { name: name.to_owned(), provider, endpoints })
+    }
+}
+
+/// A variable of this process.
+fn set(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn tokens(home: &Home) -> TokenFile {
+    TokenFile::in_folder(home.state())
+}
+
+fn client(home: &Home) -> Result<reqwest::Client, Failure> {
+    crate::web::client(&seam::reach(home)?).map_err(|fault| failed("the network cannot be used", &fault))
+}
+
+/// What could not be done, and why.
+fn failed(what: impl Into<String>, fault: &Fault) -> Failure {
+    let exit = if matches!(fault, Fault::Setting(_)) { Exit::Usage } else { Exit::StorageFailed };
+    Failure::new(exit, what).why(fault.to_string())
+}

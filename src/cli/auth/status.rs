@@ -1,0 +1,159 @@
+//! `soopervisor auth status`: who is logged in where, until when, from where, and how much room there is.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+
+use super::super::args;
+use super::super::console::Console;
+use super::super::exit::Exit;
+use super::super::failure::Failure;
+use super::super::seam;
+use super::{Remote, client, set, tokens};
+use crate::auth::{Login, Provider};
+use crate::report::bytes;
+use crate::store::Home;
+use crate::web::Fault;
+
+/// One line of the answer.
+#[derive(Debug, Default, Serialize)]
+struct Row {
+    remote: String,
+    provider: &'static str,
+    logged_in: bool,
+    account: Option<String>,
+    scope: Option<String>,
+    used: Option<u64>,
+    total: Option<u64>,
+    /// When the login ends unless it is used.
+    ends_at: Option<String>,
+    source: Option<String>,
+    notes: Vec<String>,
+    problem: Option<String>,
+}
+
+pub(super) fn execute(args: &args::AuthStatus, home: &Home) -> Result<Exit, Failure> {
+    let kept = tokens(home).read();
+    let remotes = match &args.remote {
+        Some(name) => vec![name.clone()],
+        None => {
+            let mut names: Vec<String> = Provider::ALL.iter().map(|provider| provider.name().to_owned()).collect();
+            let more = kept.iter().flatten().map(|(name, _)| name.clone());
+            // Descendants of single-use tokens in variables have no name of their own.
+            names.extend(more.filter(|name| Provider::named(name).is_none() && !name.contains('#')));
+            names
+        }
+    };
+    let client = client(home)?;
+    let rows = seam::block_on(async {
+        let mut rows = Vec::new();
+        for name in remotes {
+            rows.push(row(&name, &client, home).await?);
+        }
+        Ok(rows)
+    })?;
+    if args.json {
+        Console::answer(&format!("{}\n", json!({"schema": 1, "remotes": rows})));
+    } else {
+        Console::answer(&table(&rows));
+        for row in &rows {
+            row.notes.iter().for_each(|note| Console::note(&format!("note: {note}\n")));
+            let problem = row.problem.iter().filter(|_| args.remote.is_some() || row.source.is_some());
+            problem.for_each(|problem| Console::note(&format!("{}: {problem}\n", row.remote)));
+        }
+    }
+    let good = rows.iter().all(|row| row.logged_in || (args.remote.is_none() && row.source.is_none()));
+    Ok(if good { Exit::Ok } else { Exit::StorageFailed })
+}
+
+async fn row(name: &str, client: &reqwest::Client, home: &Home) -> Result<Row, Failure> {
+    let remote = match Remote::named(name) {
+        Ok(remote) => remote,
+        // Kept for a name that means nothing any more.
+        Err(failure) if Provider::named(name).is_none() => {
+            let source = Some("tokens.json".to_owned());
+            return Ok(Row { remote: name.to_owned(), source, problem: Some(failure.what), ..Row::default() });
+        }
+        Err(failure) => return Err(failure),
+    };
+    let mut row = Row { remote: name.to_owned(), provider: remote.provider.name(), ..Row::default() };
+    let folder = home.state().to_path_buf();
+    let login = match Login::open(name, remote.provider, remote.endpoints, client.clone(), set, folder) {
+        Ok(login) => login,
+        Err(fault) => {
+            // Something is set, and wrong; that nobody is logged in is no problem of its own.
+            row.source = (!matches!(fault, Fault::Login(_))).then(|| "not usable".to_owned());
+            row.problem = Some(fault.to_string());
+            return Ok(row);
+        }
+    };
+    row.source = Some(login.source().describe());
+    row.notes = login.notes();
+    match login.who().await {
+        Ok(account) => {
+            row.logged_in = true;
+            (row.account, row.used, row.total) = (Some(account.name), account.used, account.total);
+        }
+        Err(fault) => {
+            row.account = login.entry().and_then(|entry| entry.account.clone());
+            row.problem = Some(fault.to_string());
+        }
+    }
+    // What asking may have renewed.
+    let kept = tokens(home).read().unwrap_or_default().remove(name);
+    let entry = kept.as_ref().filter(|_| matches!(login.source(), crate::auth::Source::File)).or(login.entry());
+    row.scope = entry.and_then(|entry| entry.scope.clone());
+    let ends = entry.and_then(|entry| entry.refresh_expires_at);
+    row.ends_at = ends.and_then(|at| Timestamp::from_second(at).ok()).map(|at| at.to_string());
+    Ok(row)
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut lines = vec![["REMOTE", "ACCOUNT", "ROOM", "ENDS", "FROM", "SCOPE"].map(str::to_owned)];
+    for row in rows {
+        let account = match (&row.account, row.logged_in, &row.source) {
+            (Some(account), true, _) => account.clone(),
+            (None, true, _) => "somebody".to_owned(),
+            (_, false, Some(_)) => "no longer logged in".to_owned(),
+            (_, false, None) => "not logged in".to_owned(),
+        };
+        let room = match (row.used, row.total) {
+            (Some(used), Some(total)) => format!("{} of {}", bytes(used), bytes(total)),
+            (Some(used), None) => bytes(used),
+            _ => String::new(),
+        };
+        let ends = row.ends_at.as_deref().and_then(|at| at.get(..10)).unwrap_or_default().to_owned();
+        let from = row.source.clone().unwrap_or_default();
+        lines.push([row.remote.clone(), account, room, ends, from, row.scope.clone().unwrap_or_default()]);
+    }
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    let drawn = lines.iter().map(|line| {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    });
+    drawn.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_says_who_where_from_and_until_when() {
+        let rows = [
+            Row {
+                remote: "box".to_owned(),
+                logged_in: true,
+                account: Some("Ann (ann@example.org)".to_owned()),
+                used: Some(3 << 30),
+                total: Some(10 << 30),
+                ends_at: Some("2027-01-20T09:30:00Z".to_owned()),
+                source: Some("tokens.json".to_owned()),
+                ..Row::default()
+            },
+            Row { remote: "dropbox".to_owned(), ..Row::default() },
+        ];
+        insta::assert_snapshot!("auth_status", table(&rows));
+    }
+}
