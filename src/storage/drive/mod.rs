@@ -3,10 +3,20 @@
 //! They know their vendor's API and rules, and nothing of commits. Addresses for uploads that a vendor hands out are
 //! credentials and are told to nobody.
 
+mod download;
+mod escape;
+mod gdrive;
+mod onedrive;
+mod patience;
+mod pieces;
+
 use std::sync::Arc;
 
 use crate::auth::Endpoints;
 use crate::web::Bearer;
+
+pub use gdrive::GoogleDrive;
+pub use onedrive::OneDrive;
 
 /// What every drive is opened with.
 #[derive(Debug, Clone)]

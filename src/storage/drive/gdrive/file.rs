@@ -1,0 +1,91 @@
+//! A file or folder as Google describes it, and which of several of one name counts.
+
+use serde::Deserialize;
+
+use super::query::FOLDER;
+use crate::storage::service::{Checksum, HashKind, Meta};
+
+/// A file or folder.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct File {
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) name: String,
+    #[serde(default)]
+    mime_type: String,
+    /// A number, written as text.
+    size: Option<String>,
+    md5_checksum: Option<String>,
+    #[serde(default)]
+    pub(super) created_time: String,
+    #[serde(default)]
+    pub(super) trashed: bool,
+    #[serde(default)]
+    pub(super) parents: Vec<String>,
+}
+
+/// One page of a search.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Page {
+    #[serde(default)]
+    pub(super) files: Vec<File>,
+    pub(super) next_page_token: Option<String>,
+    #[serde(default)]
+    pub(super) incomplete_search: bool,
+}
+
+impl File {
+    pub(super) fn is_folder(&self) -> bool {
+        self.mime_type == FOLDER
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size.as_deref().and_then(|size| size.parse().ok()).unwrap_or(0)
+    }
+
+    pub(super) fn checksum(&self) -> Option<Checksum> {
+        Checksum::from_hex(HashKind::Md5, self.md5_checksum.as_deref()?)
+    }
+
+    /// Of several of one name the lowest is the one: everybody who looks comes to the same.
+    pub(super) fn order(&self) -> (&str, &str) {
+        (&self.created_time, &self.id)
+    }
+
+    pub(super) fn meta(&self, key: &str) -> Meta {
+        let folder = self.is_folder();
+        Meta { key: key.to_owned(), folder, size: self.size(), checksum: self.checksum(), id: Some(self.id.clone()) }
+    }
+}
+
+/// The file that a name stands for; a folder where there is no file.
+pub(super) fn lowest(mut files: Vec<File>) -> Option<File> {
+    files.sort_by(|one, other| (one.is_folder(), one.order()).cmp(&(other.is_folder(), other.order())));
+    files.into_iter().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_file_is_the_one_and_the_lowest_id_of_one_moment() {
+        let file = |id: &str, made: &str, kind: &str| File {
+            id: id.to_owned(),
+            name: String::new(),
+            mime_type: kind.to_owned(),
+            size: None,
+            md5_checksum: None,
+            created_time: made.to_owned(),
+            trashed: false,
+            parents: Vec::new(),
+        };
+        let files = vec![file("c", "2026-01-02", ""), file("z", "2026-01-01", ""), file("b", "2026-01-01", "")];
+        let folder = file("a", "2025-01-01", FOLDER);
+        assert_eq!(lowest([files, vec![folder.clone()]].concat()).unwrap().id, "b");
+        assert_eq!(lowest(vec![folder]).unwrap().id, "a");
+        assert!(lowest(Vec::new()).is_none());
+    }
+}

@@ -1,0 +1,109 @@
+//! Folders by path: found, all of a name, and made where there is none.
+
+use serde_json::json;
+
+use super::GoogleDrive;
+use super::file::File;
+use super::known::Folder;
+use super::query::{self, FOLDER, PARENTS};
+use crate::storage::drive::escape::{join, parts, split};
+use crate::storage::service::{Fault, Removed};
+
+impl GoogleDrive {
+    /// All folders of a path, the lowest first; none where it does not exist. `anew` asks again for those of which some
+    /// are known: others may have made more.
+    pub(super) async fn folders(&self, path: &str, anew: bool) -> Result<Vec<String>, Fault> {
+        let mut ids = vec![self.top.clone()];
+        let mut at = String::new();
+        for name in parts(path) {
+            at = join(&at, name);
+            let mut next = self.known().folders(&at);
+            if next.is_empty() || anew {
+                let found = self.named(&ids, name).await?;
+                let folders = found.iter().filter(|file| file.is_folder()).map(Folder::of);
+                let mut known = self.known();
+                known.learn(&at, folders);
+                next = known.folders(&at);
+            }
+            if next.is_empty() {
+                return Ok(next);
+            }
+            ids = next;
+        }
+        Ok(ids)
+    }
+
+    /// Everything of a name in any of these folders.
+    pub(super) async fn named(&self, parents: &[String], name: &str) -> Result<Vec<File>, Fault> {
+        let mut found = Vec::new();
+        for parents in parents.chunks(PARENTS) {
+            let files = self.search(&query::named(parents, name)).await?;
+            // The search does not tell upper from lower case.
+            found.extend(files.into_iter().filter(|file| file.name == name));
+        }
+        Ok(found)
+    }
+
+    /// The folder of a path, made with all above it where need be. One at a time: two who do not see each other's folder
+    /// would make two.
+    pub(super) async fn make(&self, path: &str) -> Result<String, Fault> {
+        let making = self.making.lock().await;
+        let mut id = self.top.clone();
+        let mut at = String::new();
+        for name in parts(path) {
+            let above = at;
+            at = join(&above, name);
+            // Nothing of others can be in a folder that was made a moment ago.
+            let is_new = self.known().was_made(&above);
+            let there = match is_new {
+                true => self.known().folders(&at),
+                false => self.folders(&at, false).await?,
+            };
+            id = match there.into_iter().next() {
+                Some(id) => id,
+                None => self.make_one(&at, name, &id).await?,
+            };
+        }
+        drop(making);
+        Ok(id)
+    }
+
+    async fn make_one(&self, path: &str, name: &str, parent: &str) -> Result<String, Fault> {
+        let id = self.id().await?;
+        let url = self.address.files();
+        let body = json!({"id": id, "name": name, "mimeType": FOLDER, "parents": [parent]});
+        let made = match self.writes.send(|client| client.post(&url).json(&body)).await {
+            Ok(answer) => Some(answer.json()?),
+            // The id is ours alone: it was made, and the answer was lost.
+            Err(Fault::Exists) => self.file(&id).await?,
+            Err(Fault::NotFound) => {
+                self.known().forget(split(path).0);
+                None
+            }
+            Err(fault) => return Err(fault),
+        };
+        let made = made.ok_or_else(|| Fault::Broken("a folder vanished while another was made in it".to_owned()))?;
+        let mut known = self.known();
+        known.learn(path, [Folder::of(&made)]);
+        known.is_new(path);
+        Ok(id)
+    }
+
+    /// Removes all folders of a path for good, with what is in them.
+    pub(super) async fn remove_whole(&self, folder: &str) -> Result<Removed, Fault> {
+        if parts(folder).next().is_none() {
+            return Err(Fault::Setting("the whole place is never removed, only folders in it".to_owned()));
+        }
+        let path = self.path(folder);
+        let making = self.making.lock().await;
+        let mut freed = true;
+        for id in self.folders(&path, true).await? {
+            freed &= self.erase(&id).await?;
+        }
+        self.known().forget(&path);
+        let start = format!("{path}/");
+        self.listings.lock().await.retain(|known, _| *known != path && !known.starts_with(&start));
+        drop(making);
+        Ok(Removed { freed })
+    }
+}

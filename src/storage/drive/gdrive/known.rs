@@ -1,0 +1,94 @@
+//! What this process knows without asking: ids of folders and files by path. Listings lag behind what was written; this
+//! does not.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::file::File;
+use crate::storage::service::Checksum;
+
+/// A folder of a path; there may be several, of which the lowest is the one that is written to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Folder {
+    pub(super) created: String,
+    pub(super) id: String,
+}
+
+impl Folder {
+    pub(super) fn of(file: &File) -> Self {
+        Self { created: file.created_time.clone(), id: file.id.clone() }
+    }
+}
+
+/// A file that this process made.
+#[derive(Debug, Clone)]
+pub(super) struct Made {
+    pub(super) id: String,
+    pub(super) checksum: Option<Checksum>,
+}
+
+/// By path below the top.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    folders: HashMap<String, BTreeSet<Folder>>,
+    /// Folders that did not exist before this process made them.
+    fresh: BTreeSet<String>,
+    files: HashMap<String, String>,
+    made: BTreeMap<String, Made>,
+}
+
+impl Known {
+    /// Ids of a folder, the lowest first; none where it is not known.
+    pub(super) fn folders(&self, path: &str) -> Vec<String> {
+        self.folders.get(path).into_iter().flatten().map(|folder| folder.id.clone()).collect()
+    }
+
+    /// Adds to what is known of a folder.
+    pub(super) fn learn(&mut self, path: &str, found: impl IntoIterator<Item = Folder>) {
+        let mut found = found.into_iter().peekable();
+        if found.peek().is_some() {
+            self.folders.entry(path.to_owned()).or_default().extend(found);
+        }
+    }
+
+    /// Notes that a folder is there since this process made it.
+    pub(super) fn is_new(&mut self, path: &str) {
+        self.fresh.insert(path.to_owned());
+    }
+
+    /// Whether nothing can be in a folder but what this process put there.
+    pub(super) fn was_made(&self, path: &str) -> bool {
+        self.fresh.contains(path)
+    }
+
+    /// The id of a file.
+    pub(super) fn file(&self, path: &str) -> Option<String> {
+        self.files.get(path).cloned()
+    }
+
+    pub(super) fn found(&mut self, path: &str, id: &str) {
+        self.files.insert(path.to_owned(), id.to_owned());
+    }
+
+    /// Notes a file that this process made.
+    pub(super) fn made(&mut self, path: &str, file: &File) {
+        self.found(path, &file.id);
+        self.made.insert(path.to_owned(), Made { id: file.id.clone(), checksum: file.checksum() });
+    }
+
+    /// What this process made below a folder.
+    pub(super) fn made_below(&self, folder: &str) -> BTreeMap<String, Made> {
+        let start = format!("{folder}/");
+        let below = self.made.iter().filter(|(path, _)| folder.is_empty() || path.starts_with(&start));
+        below.map(|(path, made)| (path.clone(), made.clone())).collect()
+    }
+
+    /// A path, and all below it, is not what it was.
+    pub(super) fn forget(&mut self, path: &str) {
+        let start = format!("{path}/");
+        let stays = |known: &String| known != path && !known.starts_with(&start);
+        self.folders.retain(|known, _| stays(known));
+        self.fresh.retain(|known| stays(known));
+        self.files.retain(|known, _| stays(known));
+        self.made.retain(|known, _| stays(known));
+    }
+}

@@ -1,0 +1,232 @@
+//! Google Drive.
+//!
+//! Everything has an id, and a name may be taken twice, by folders too. Files and folders are created with ids that were
+//! asked for beforehand, so that a request whose answer was lost is refused when it is repeated, and never makes a second
+//! file. Of several of one name the oldest counts, for everybody who looks; who reads looks into all folders of a name.
+//! Listings lag: what this process made it knows by itself. The address of an upload session is a credential: it is sent
+//! without a token and told to nobody.
+
+mod copy;
+mod file;
+mod find;
+mod folder;
+mod heal;
+mod judge;
+mod known;
+mod query;
+mod session;
+mod upload;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Setup;
+use super::download::download;
+use super::escape::{join, parts};
+use crate::storage::service::{
+    Created, Fault, HashKind, Meta, Removed, Service, Sessions, Source, Space, Stream, Traits,
+};
+use crate::web::{Pace, Pacer, Web};
+use file::File;
+use find::Listing;
+use known::Known;
+use query::Address;
+
+/// Reads a second.
+const READS: Pace = Pace { start: 10.0, least: 0.5, most: 20.0, burst: 20.0 };
+/// Writes a second.
+const WRITES: Pace = Pace { start: 3.0, least: 0.2, most: 10.0, burst: 5.0 };
+/// Names may have any length; this is what others can read.
+const LONGEST: usize = 1000;
+/// The service's own bound.
+const LARGEST: u64 = 5 * 1024 * 1024 * 1024 * 1024;
+/// Ids that are asked for at once.
+const IDS: usize = 1000;
+/// A root that begins with this is a folder by its id.
+const BY_ID: &str = "id:";
+
+/// One place in one Google Drive.
+#[derive(Debug)]
+pub struct GoogleDrive {
+    reads: Web,
+    writes: Web,
+    /// For addresses that are credentials themselves.
+    bare: Web,
+    address: Address,
+    /// The id of the folder that `root` begins in.
+    top: String,
+    root: String,
+    place: String,
+    known: Mutex<Known>,
+    ids: tokio::sync::Mutex<Vec<String>>,
+    /// Who makes folders holds this.
+    making: tokio::sync::Mutex<()>,
+    /// What lay in folders a moment ago. Who asks holds this.
+    listings: tokio::sync::Mutex<HashMap<String, Listing>>,
+}
+
+impl GoogleDrive {
+    /// Opens the folder that `setup` names: a path below My Drive, or `id:FOLDER` and a path below that folder, which may
+    /// lie in a shared drive. Asks nothing yet.
+    pub fn open(setup: Setup) -> Self {
+        let pacer = |what: &str, pace| Pacer::shared(&format!("gdrive {what} {}", setup.account), pace);
+        let reads = Web::new(setup.client, Some(setup.bearer), pacer("reads", READS), Arc::new(judge::Words));
+        let writes = reads.at_pace(pacer("writes", WRITES));
+        let mut names: Vec<&str> = parts(&setup.root).collect();
+        let top = names.first().and_then(|first| first.strip_prefix(BY_ID)).map(str::to_owned);
+        if top.is_some() {
+            names.remove(0);
+        }
+        Self {
+            bare: writes.without_token(),
+            reads,
+            writes,
+            address: Address { api: setup.endpoints.api, upload: setup.endpoints.upload },
+            root: names.join("/"),
+            top: top.unwrap_or_else(|| "root".to_owned()),
+            place: setup.place,
+            known: Mutex::default(),
+            ids: tokio::sync::Mutex::default(),
+            making: tokio::sync::Mutex::default(),
+            listings: tokio::sync::Mutex::default(),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The path of a key below the top.
+    fn path(&self, key: &str) -> String {
+        join(&self.root, key)
+    }
+
+    /// An id for something new, that nobody else has.
+    async fn id(&self) -> Result<String, Fault> {
+        #[derive(Deserialize)]
+        struct Ids {
+            ids: Vec<String>,
+        }
+        let mut left = self.ids.lock().await;
+        if left.is_empty() {
+            let url = self.address.ids(IDS);
+            let answer: Ids = self.reads.send(|client| client.get(&url)).await?.json()?;
+            *left = answer.ids;
+        }
+        left.pop().ok_or_else(|| Fault::Form("no ids were given".to_owned()))
+    }
+
+    /// A file that is not in the bin, by its id.
+    async fn file(&self, id: &str) -> Result<Option<File>, Fault> {
+        let url = self.address.file(id, "");
+        match self.reads.send(|client| client.get(&url)).await {
+            Ok(answer) => answer.json().map(|file: File| Some(file).filter(|file| !file.trashed)),
+            Err(Fault::NotFound) => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Removes for good; whether the room is free at once. In a shared drive that may be others' to do: then to the bin.
+    async fn erase(&self, id: &str) -> Result<bool, Fault> {
+        let url = self.address.file(id, "");
+        match self.writes.send(|client| client.delete(&url)).await {
+            Ok(_) | Err(Fault::NotFound) => return Ok(true),
+            Err(Fault::Forbidden(_)) => {}
+            Err(fault) => return Err(fault),
+        }
+        let bin = serde_json::json!({"trashed": true});
+        match self.writes.send(|client| client.patch(&url).json(&bin)).await {
+            Ok(_) => Ok(false),
+            Err(Fault::NotFound) => Ok(true),
+            Err(fault) => Err(fault),
+        }
+    }
+}
+
+#[async_trait]
+impl Service for GoogleDrive {
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    fn traits(&self) -> Traits {
+        let hash = Some(HashKind::Md5);
+        Traits { hash, create_only: false, duplicates: true, lanes: 4, longest_key: LONGEST }
+    }
+
+    async fn space(&self) -> Result<Space, Fault> {
+        let url = self.address.about();
+        let about = self.reads.send(|client| client.get(&url)).await?.value();
+        let number = |value: &Value| value.as_str().and_then(|text| text.parse::<u64>().ok());
+        let quota = &about["storageQuota"];
+        let free = number(&quota["limit"]).map(|limit| limit.saturating_sub(number(&quota["usage"]).unwrap_or(0)));
+        let largest = number(&about["maxUploadSize"]).unwrap_or(LARGEST);
+        Ok(Space { free, largest: Some(largest), notes: Vec::new() })
+    }
+
+    async fn make_folders(&self, folders: &[String]) -> Result<(), Fault> {
+        for folder in folders {
+            self.make(&self.path(folder)).await?;
+        }
+        Ok(())
+    }
+
+    async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
+        match self.present(&self.path(key)).await? {
+            Some(there) => Ok(Created::Taken(Some(there.meta(key)))),
+            None => self.upload(key, source, sessions).await,
+        }
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<bool, Fault> {
+        self.put_first(key, &bytes).await
+    }
+
+    async fn replace(&self, key: &str, bytes: Bytes) -> Result<(), Fault> {
+        self.put_over(key, &bytes).await
+    }
+
+    async fn read(&self, key: &str, offset: u64) -> Result<Stream, Fault> {
+        let open = |id: &str| {
+            let url = self.address.media(id);
+            download(self.reads.clone(), offset, move |client| client.get(&url))
+        };
+        let path = self.path(key);
+        let known = self.known().file(&path);
+        if let Some(id) = known {
+            match open(&id).await {
+                Err(Fault::NotFound) => self.known().forget(&path),
+                opened => return opened,
+            }
+        }
+        match self.look(&path).await? {
+            Some(file) if !file.is_folder() => open(&file.id).await,
+            _ => Err(Fault::NotFound),
+        }
+    }
+
+    async fn stat(&self, key: &str) -> Result<Option<Meta>, Fault> {
+        Ok(self.find(&self.path(key)).await?.map(|file| file.meta(key)))
+    }
+
+    async fn list(&self, folder: &str, deep: bool) -> Result<Vec<Meta>, Fault> {
+        self.listing(folder, deep).await
+    }
+
+    async fn copy(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {
+        self.copied(from, to).await
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), Fault> {
+        self.remove_files(key).await
+    }
+
+    async fn remove_folder(&self, folder: &str) -> Result<Removed, Fault> {
+        self.remove_whole(folder).await
+    }
+}

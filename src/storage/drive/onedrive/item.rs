@@ -1,0 +1,79 @@
+//! An item as Graph describes it.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::storage::service::{Checksum, HashKind, Meta};
+
+/// What is asked for.
+pub(super) const FIELDS: &str = "$select=id,name,size,file,folder,package,parentReference";
+
+/// A file or a folder.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Item {
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) size: u64,
+    file: Option<File>,
+    folder: Option<IgnoredAny>,
+    package: Option<IgnoredAny>,
+    parent_reference: Option<Reference>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct File {
+    hashes: Option<Hashes>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Hashes {
+    quick_xor_hash: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reference {
+    drive_id: Option<String>,
+}
+
+/// One page of a listing.
+#[derive(Debug, Deserialize)]
+pub(super) struct Page {
+    pub(super) value: Vec<Item>,
+    #[serde(rename = "@odata.nextLink")]
+    pub(super) next: Option<String>,
+}
+
+impl Item {
+    /// Whether it is a folder, or something that is shown as one.
+    pub(super) fn is_folder(&self) -> bool {
+        self.folder.is_some() || self.package.is_some()
+    }
+
+    /// As the service computed it; a while after an upload it may not have done so yet.
+    pub(super) fn checksum(&self) -> Option<Checksum> {
+        let text = self.file.as_ref()?.hashes.as_ref()?.quick_xor_hash.as_deref()?;
+        Checksum::from_base64(HashKind::QuickXor, text)
+    }
+
+    /// The drive that it is in.
+    pub(super) fn drive(&self) -> Option<&str> {
+        self.parent_reference.as_ref()?.drive_id.as_deref()
+    }
+
+    /// Whether it surely holds these bytes.
+    pub(super) fn holds(&self, size: u64, checksum: Option<&Checksum>) -> bool {
+        !self.is_folder() && self.size == size && checksum.is_some() && self.checksum().as_ref() == checksum
+    }
+
+    /// What is told of it.
+    pub(super) fn meta(&self, key: &str) -> Meta {
+        let folder = self.is_folder();
+        let size = if folder { 0 } else { self.size };
+        Meta { key: key.to_owned(), folder, size, checksum: self.checksum(), id: Some(self.id.clone()) }
+    }
+}

@@ -1,0 +1,124 @@
+//! One file's way there: sent, looked at where the answer was lost, and compared.
+
+use bytes::Bytes;
+use reqwest::header::CONTENT_TYPE;
+
+use super::OneDrive;
+use super::item::Item;
+use crate::storage::drive::patience::Patience;
+use crate::storage::service::{Checksum, Created, Fault, Receipt, Sessions, Source};
+
+/// Up to here a file goes in one request; empty ones must.
+const SMALL: u64 = 4 * 1024 * 1024;
+pub(super) const OCTETS: &str = "application/octet-stream";
+
+/// What sending came to.
+pub(super) enum Sent {
+    /// We made it.
+    Made(Item),
+    /// Somebody else's stands there.
+    Taken(Option<Item>),
+}
+
+impl OneDrive {
+    /// Creates `key`, and once more if what lies there then is not what was sent.
+    pub(super) async fn upload(
+        &self,
+        key: &str,
+        source: &mut Source,
+        sessions: &dyn Sessions,
+    ) -> Result<Created, Fault> {
+        let mut damage = Fault::Damaged(String::new());
+        for _ in 0..2 {
+            if source.at() > 0 {
+                source.rewind()?;
+            }
+            let sent = match source.size() {
+                size if size <= SMALL => self.whole(key, source, sessions).await?,
+                _ => self.through_session(key, source, sessions).await?,
+            };
+            let item = match sent {
+                Sent::Made(item) => item,
+                Sent::Taken(item) => return Ok(Created::Taken(item.map(|item| item.meta(key)))),
+            };
+            match self.checked(key, source, item).await? {
+                Ok(receipt) => return Ok(Created::Ours(receipt)),
+                Err((id, fault)) => {
+                    self.erase(&id).await?;
+                    sessions.unsent(source.size());
+                    damage = fault;
+                }
+            }
+        }
+        Err(damage)
+    }
+
+    /// Whether the item is what was sent; else its id and what is wrong.
+    async fn checked(
+        &self,
+        key: &str,
+        source: &Source,
+        mut item: Item,
+    ) -> Result<Result<Receipt, (String, Fault)>, Fault> {
+        if item.checksum().is_none() {
+            // It is computed a moment after the upload. What tells none later either is compared by its size.
+            let later = self.item(key).await?;
+            item = later.filter(|later| later.id == item.id).unwrap_or(item);
+        }
+        let checksum = item.checksum();
+        let right = match item.size == source.size() {
+            true => source.compare(checksum.as_ref()),
+            false => Err(Fault::Damaged(format!("sent {} bytes, stored {}", source.size(), item.size))),
+        };
+        Ok(match right {
+            Ok(()) => Ok(Receipt { checksum, id: Some(item.id) }),
+            Err(fault) => Err((item.id, fault)),
+        })
+    }
+
+    async fn whole(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Sent, Fault> {
+        let bytes = match source.next(SMALL).await? {
+            Some(bytes) => bytes,
+            None => {
+                source.drain().await?;
+                Bytes::new()
+            }
+        };
+        let sent = self.in_one_request(key, &bytes, source.checksum().as_ref()).await?;
+        if matches!(sent, Sent::Made(_)) {
+            sessions.sent(source.size());
+        }
+        Ok(sent)
+    }
+
+    async fn in_one_request(&self, key: &str, bytes: &Bytes, checksum: Option<&Checksum>) -> Result<Sent, Fault> {
+        let url = format!("{}?@microsoft.graph.conflictBehavior=fail", self.address.of(key, "content"));
+        let size = bytes.len() as u64;
+        let mut patience = Patience::new();
+        let mut unsure = false;
+        loop {
+            let put = self.web.send_once(|client| client.put(&url).header(CONTENT_TYPE, OCTETS).body(bytes.clone()));
+            let fault = match put.await {
+                Ok(answer) => return answer.json().map(Sent::Made),
+                Err(fault @ (Fault::Exists | Fault::Broken(_))) => fault,
+                Err(fault) => return Err(fault),
+            };
+            unsure |= fault != Fault::Exists;
+            match self.item(key).await? {
+                // Our own, of which the answer did not arrive.
+                Some(item) if unsure && item.holds(size, checksum) => return Ok(Sent::Made(item)),
+                Some(item) => return Ok(Sent::Taken(Some(item))),
+                // A conflict over a folder that others make at the same time passes too.
+                None if patience.again().await => {}
+                None => return Err(fault),
+            }
+        }
+    }
+
+    /// Writes over what is there.
+    pub(super) async fn put_over(&self, key: &str, bytes: &Bytes) -> Result<(), Fault> {
+        let url = format!("{}?@microsoft.graph.conflictBehavior=replace", self.address.of(key, "content"));
+        let put = self.web.send(|client| client.put(&url).header(CONTENT_TYPE, OCTETS).body(bytes.clone()));
+        put.await.map(drop)
+    }
+}
