@@ -193,7 +193,7 @@ fn opened(written: &str) -> Result<Arc<dyn storage::Storage>, Failure> {
     let home = Home::from_env()?;
     let host = host(&home)?;
     let location = storage::Location::parse(written, &host.current_dir, &host.remotes()).map_err(Stop::from)?;
-    Ok(location.open(&host.access()).map_err(Stop::from)?)
+    Ok(location.open(&host.access()?).map_err(Stop::from)?)
 }
 
 fn project_here(asked: Option<&ProjectName>) -> Result<ProjectName, Failure> {
@@ -347,9 +347,12 @@ pub(super) fn packages(home: &Home) -> Result<environment::Config, Failure> {
 
 /// How this machine reaches services: proxies and the CA bundle, as its variables and settings say.
 pub(super) fn reach(home: &Home) -> Result<crate::web::Reach, Failure> {
-    let config = packages(home)?;
-    let proxies = config.host_env.into_iter().filter(|(name, _)| name.to_ascii_uppercase().ends_with("_PROXY"));
-    Ok(crate::web::Reach { ca_bundle: config.ca_bundle, proxies: proxies.collect() })
+    Ok(host(home)?.access()?.reach)
+}
+
+/// Every storage that has a name here.
+pub(super) fn remotes(home: &Home) -> Result<storage::Remotes, Failure> {
+    Ok(host(home)?.remotes())
 }
 
 /// Where the user's settings for this machine are; `None` when there are none.

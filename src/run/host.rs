@@ -2,7 +2,6 @@
 //!
 //! Everything a run takes from outside comes through here, so that tests can hold it still.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -77,19 +76,14 @@ impl Host {
     }
 
     /// What opening a storage needs of this machine.
-    pub fn access(&self) -> Access {
-        let mut proxies = BTreeMap::new();
-        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
-            for name in [name.to_owned(), name.to_ascii_lowercase()] {
-                proxies.extend((self.variables)(&name).map(|value| (name, value)));
-            }
-        }
-        if let Some(proxy) = &self.config.proxy {
-            proxies.extend(["HTTP_PROXY", "HTTPS_PROXY"].map(|name| (name.to_owned(), proxy.value.clone())));
-        }
-        let written = self.config.ca_bundle.as_ref().map(|path| path.value.clone());
-        let ca_bundle = written.or_else(|| (self.variables)("SSL_CERT_FILE")).map(PathBuf::from);
-        Access { reach: Reach { ca_bundle, proxies }, remotes: self.remotes(), state: self.home.state().to_owned() }
+    ///
+    /// # Errors
+    /// As [`environment_config`].
+    pub fn access(&self) -> Result<Access, Stop> {
+        let config = environment_config(self)?;
+        let proxies = config.host_env.into_iter().filter(|(name, _)| name.to_ascii_uppercase().ends_with("_PROXY"));
+        let reach = Reach { ca_bundle: config.ca_bundle, proxies: proxies.collect() };
+        Ok(Access { reach, remotes: self.remotes(), state: self.home.state().to_owned() })
     }
 
     /// The user that processes get inside a container.

@@ -196,6 +196,9 @@ impl Line<'_> {
         for secret in network.mask.iter().chain(&network.secret_env).chain(&inputs.secrets()) {
             secrets.hide(secret.name(), secret.expose());
         }
+        for secret in decided.location.secrets(&self.host.access()?) {
+            secrets.hide(secret.name(), secret.expose());
+        }
         let masker = Masker::new(&secrets);
         canary(&masker).map_err(|error| Stop::of(Ending::Internal, &error))?;
         self.telling.mask_with(&masker);
@@ -214,7 +217,7 @@ impl Line<'_> {
 
     /// Opens the storage and asks whether it takes anything, before minutes are spent.
     async fn storage(&self, decided: &Decided) -> Result<Arc<dyn Storage>, Stop> {
-        let storage = decided.location.open(&self.host.access())?;
+        let storage = decided.location.open(&self.host.access()?)?;
         let health = storage.check().await?;
         for note in health.notes {
             self.telling.progress(Step::Validate, note);

@@ -5,13 +5,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::drive::{BoxDrive, Dropbox, GoogleDrive, OneDrive, Setup};
 use super::local::Local;
 use super::location::{Location, Store};
 use super::remote::Remote;
 use super::remotes::Remotes;
 use super::service::{Fault, Shared};
 use super::{Storage, StorageError};
+use crate::auth::{Endpoints, Login, Provider};
 use crate::secret::Secret;
+use crate::spec::remotes::SECRETS;
 use crate::web::{self, Reach};
 
 /// What opening needs of this machine.
@@ -34,8 +37,75 @@ impl Location {
         if let Self::Local(path) = self {
             return Ok(Arc::new(Local::new(path.clone())));
         }
-        Ok(Arc::new(Remote::new(service(self, access)?, Some(access.state.join("uploads")))))
+        let journals = Some(access.state.join("uploads"));
+        if let Self::Drive { provider, remote, root } = self {
+            let wrong = |source| StorageError::Open { place: self.to_string(), source };
+            let (service, login) = drive(self, access, *provider, remote, root).map_err(wrong)?;
+            return Ok(Arc::new(Remote::new(service, journals).noting(login.notes())));
+        }
+        Ok(Arc::new(Remote::new(service(self, access)?, journals)))
     }
+
+    /// Every value with which the backend is opened and that nobody may see, for the masker. What cannot be read is named
+    /// when the backend is opened.
+    pub fn secrets(&self, access: &Access) -> Vec<Secret> {
+        let remote = match self {
+            Self::Local(_) => return Vec::new(),
+            Self::Drive { remote, .. }
+            | Self::Bucket { remote, .. }
+            | Self::WebDav { remote, .. }
+            | Self::Sftp { remote, .. } => remote,
+        };
+        let set = SECRETS.iter().filter_map(|key| access.remotes.secret(remote, key).ok().flatten());
+        let mut secrets: Vec<Secret> = set.collect();
+        if let Self::Drive { provider, remote, .. } = self
+            && let Ok(login) = login(access, *provider, remote)
+        {
+            secrets.extend(login.secrets());
+        }
+        if matches!(self, Self::Bucket { .. }) {
+            let vendors = VENDORS.iter().filter_map(|name| Some((name, access.remotes.lookup(name)?)));
+            secrets.extend(vendors.map(|(name, value)| Secret::new(*name, value.into_bytes())));
+        }
+        secrets
+    }
+}
+
+/// What object stores' own programs read, and so do we.
+const VENDORS: [&str; 4] =
+    ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_KEY"];
+
+/// The login of a drive, from variables, config.yaml or the token file.
+fn login(access: &Access, provider: Provider, remote: &str) -> Result<Arc<Login>, Fault> {
+    let set = |name: &str| access.remotes.resolved(remote, name);
+    let endpoints = Endpoints::of(provider, remote, set)?;
+    let client = web::client(&access.reach)?;
+    Login::open(remote, provider, endpoints, client, set, access.state.clone())
+}
+
+fn drive(
+    location: &Location,
+    access: &Access,
+    provider: Provider,
+    remote: &str,
+    root: &str,
+) -> Result<(Shared, Arc<Login>), Fault> {
+    let login = login(access, provider, remote)?;
+    let setup = Setup {
+        client: web::client(&access.reach)?,
+        bearer: Arc::clone(&login) as Arc<dyn web::Bearer>,
+        account: login.account(),
+        endpoints: Endpoints::of(provider, remote, |name| access.remotes.resolved(remote, name))?,
+        root: root.to_owned(),
+        place: location.to_string(),
+    };
+    let service: Shared = match provider {
+        Provider::Box => Arc::new(BoxDrive::open(setup)),
+        Provider::Dropbox => Arc::new(Dropbox::open(setup)),
+        Provider::OneDrive => Arc::new(OneDrive::open(setup)),
+        Provider::GoogleDrive => Arc::new(GoogleDrive::open(setup)),
+    };
+    Ok((service, login))
 }
 
 /// The service behind a place in the network.
@@ -46,7 +116,9 @@ pub fn service(location: &Location, access: &Access) -> Result<Shared, StorageEr
     let wrong = |source| StorageError::Open { place: location.to_string(), source };
     match location {
         Location::Local(_) => Err(wrong(Fault::Setting("it is a folder of this machine".to_owned()))),
-        Location::Drive { .. } => Err(wrong(Fault::Setting("drives are opened with a login, elsewhere".to_owned()))),
+        Location::Drive { provider, remote, root } => {
+            drive(location, access, *provider, remote, root).map(|(service, _)| service).map_err(wrong)
+        }
         Location::Bucket { store: Store::S3, remote, bucket, prefix } => {
             s3(location, access, remote, bucket, prefix)?.map_err(wrong)
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::StorageError;
 use crate::auth::variable;
 use crate::secret::{Origin, Secret, SecretSpec};
-use crate::spec::remotes::{Remote, RemoteKind, is_name};
+use crate::spec::remotes::{Remote, RemoteKind, SECRETS, TEXTS, is_name};
 use crate::spec::settings::SecretSource;
 use crate::web::Fault;
 
@@ -85,6 +85,20 @@ impl Remotes {
                 spec.resolve().map(Some).map_err(|error| Fault::Setting(error.to_string()))
             }
         }
+    }
+
+    /// What a variable of a remote is set to, or what config.yaml says in its place: `SOOPERVISOR_TEAM_BOX_CLIENT_ID` is
+    /// `client-id` of `team-box`. A reference that leads nowhere counts as nothing.
+    pub fn resolved(&self, name: &str, variable: &str) -> Option<String> {
+        if let Some(value) = self.lookup(variable) {
+            return Some(value);
+        }
+        if let Some(key) = TEXTS.iter().find(|key| variable_of(name, key) == variable) {
+            return self.text(name, key);
+        }
+        let key = SECRETS.iter().find(|key| variable_of(name, key) == variable)?;
+        let secret = self.secret(name, key).ok().flatten()?;
+        String::from_utf8(secret.expose().to_vec()).ok()
     }
 
     /// Names in config.yaml.

@@ -6,7 +6,7 @@ use super::super::args;
 use super::super::console::Console;
 use super::super::exit::Exit;
 use super::super::failure::Failure;
-use super::{Remote, failed, set, tokens};
+use super::{Remote, failed, tokens};
 use crate::auth::{App, Entry, Provider, variable};
 use crate::secret::Secret;
 use crate::store::Home;
@@ -19,7 +19,7 @@ struct Wanted {
 }
 
 pub(super) fn execute(args: &args::AuthExport, home: &Home) -> Result<Exit, Failure> {
-    let remote = Remote::named(&args.remote)?;
+    let remote = Remote::named(&args.remote, home)?;
     let what = format!("nothing of `{}` can be exported", remote.name);
     let entry = tokens(home).read().map_err(|fault| failed(what.clone(), &fault))?.remove(&remote.name);
     if entry.is_none() && remote.provider != Provider::Box {
@@ -46,7 +46,7 @@ pub(super) fn execute(args: &args::AuthExport, home: &Home) -> Result<Exit, Fail
 
 fn wanted(remote: &Remote, entry: Option<&Entry>) -> Vec<Wanted> {
     let prefix = variable(&remote.name);
-    let app = entry.map(Entry::app).or_else(|| App::of(remote.provider, &remote.name, set).ok());
+    let app = entry.map(Entry::app).or_else(|| App::of(remote.provider, &remote.name, remote.set()).ok());
     let one = |part: &str, value: Option<Secret>, about| Wanted { name: format!("{prefix}_{part}"), value, about };
     let id = app.as_ref().map(|app| Secret::new("id", app.id.clone().into_bytes()));
     let secret = app.and_then(|app| app.secret);
@@ -109,7 +109,7 @@ fn one(wanted: &[Wanted], name: &str, reveal: bool) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Usage, "this machine has no value of that name")
             .help(format!("it has {}", names.join(", "))));
     };
-    let in_ci = set("CI").is_some_and(|value| !value.is_empty() && value != "false");
+    let in_ci = std::env::var("CI").ok().is_some_and(|value| !value.is_empty() && value != "false");
     if !reveal && (std::io::stdout().is_terminal() || in_ci) {
         return Err(Failure::new(Exit::Usage, format!("{name} would be seen"))
             .why("stdout is a terminal, or this is a CI job, whose output is kept")

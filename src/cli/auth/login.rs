@@ -9,7 +9,7 @@ use super::super::console::Console;
 use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::seam;
-use super::{Remote, client, failed, set, tokens};
+use super::{Remote, client, failed, tokens};
 use crate::auth::{App, Grant, Issuer, Login, Loopback, Provider, SignIn, Source, Way, pack, unpack, variable};
 use crate::report::bytes;
 use crate::secret::Secret;
@@ -17,16 +17,16 @@ use crate::store::Home;
 use crate::web::Fault;
 
 pub(super) fn execute(args: &args::AuthLogin, home: &Home) -> Result<Exit, Failure> {
-    let remote = Remote::named(&args.remote)?;
+    let remote = Remote::named(&args.remote, home)?;
     let what = format!("nobody was logged in to {}", remote.provider.title());
     let wrong = |fault: Fault| failed(what.clone(), &fault);
     if args.token_stdin {
         return take(&remote, home, wrong);
     }
-    let app = App::of(remote.provider, &remote.name, set).map_err(wrong)?;
+    let app = App::of(remote.provider, &remote.name, remote.set()).map_err(wrong)?;
     let client = client(home)?;
     seam::block_on(async {
-        let issuer = Issuer::new(remote.provider, &remote.name, remote.endpoints.clone(), client, app, set);
+        let issuer = Issuer::new(remote.provider, &remote.name, remote.endpoints.clone(), client, app, remote.set());
         let grant = match remote.provider.way() {
             Way::Device => device(&issuer).await,
             Way::LoopbackOrPaste if args.no_browser || !has_browser() => paste(&issuer).await,
@@ -46,7 +46,7 @@ pub(super) fn execute(args: &args::AuthLogin, home: &Home) -> Result<Exit, Failu
 
 /// What goes before a login, and when it ends.
 fn remind(remote: &Remote) {
-    if let Ok(source) = Source::find(remote.provider, &remote.name, set)
+    if let Ok(source) = Source::find(remote.provider, &remote.name, remote.set())
         && !matches!(source, Source::File)
     {
         Console::note(&format!("note: what variables say goes before this login: {}\n", source.describe()));
@@ -81,7 +81,7 @@ async fn device(issuer: &Issuer) -> Result<Grant, Fault> {
 }
 
 async fn loopback(issuer: &Issuer, browser: bool) -> Result<Grant, Fault> {
-    let port = set(&format!("{}_REDIRECT_PORT", variable(&issuer.remote)));
+    let port = std::env::var(format!("{}_REDIRECT_PORT", variable(&issuer.remote)));
     let port = port.map(|port| port.trim().parse::<u16>()).transpose();
     let port = port.map_err(|_| Fault::Setting(format!("{}_REDIRECT_PORT is no port", variable(&issuer.remote))))?;
     let server = Loopback::open(port).await?;

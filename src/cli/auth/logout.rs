@@ -5,12 +5,12 @@ use super::super::console::Console;
 use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::seam;
-use super::{Remote, client, failed, set, tokens};
+use super::{Remote, client, failed, tokens};
 use crate::auth::{Source, forget};
 use crate::store::Home;
 
 pub(super) fn execute(args: &args::AuthLogout, home: &Home) -> Result<Exit, Failure> {
-    let remote = Remote::named(&args.remote)?;
+    let remote = Remote::named(&args.remote, home)?;
     let (name, title) = (&remote.name, remote.provider.title());
     let tokens = tokens(home);
     let wrong = |fault| failed(format!("the login of `{name}` could not be removed"), &fault);
@@ -30,7 +30,7 @@ pub(super) fn execute(args: &args::AuthLogout, home: &Home) -> Result<Exit, Fail
     } else {
         Console::note(&format!("nobody was logged in to {title} as `{name}`\n"));
     }
-    if let Ok(source) = Source::find(remote.provider, name, set)
+    if let Ok(source) = Source::find(remote.provider, name, remote.set())
         && !matches!(source, Source::File)
     {
         Console::note(&format!("note: variables still give a login: {}\n", source.describe()));

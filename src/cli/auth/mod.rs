@@ -6,7 +6,8 @@ use super::args::Auth;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::seam;
-use crate::auth::{Endpoints, Provider, TokenFile, keep_from_dumps, variable};
+use crate::auth::{Endpoints, Provider, TokenFile, keep_from_dumps};
+use crate::storage::Remotes;
 use crate::store::Home;
 use crate::web::Fault;
 
@@ -31,28 +32,30 @@ struct Remote {
     name: String,
     provider: Provider,
     endpoints: Endpoints,
+    remotes: Remotes,
 }
 
 impl Remote {
-    /// A drive's own name, or one that variables give a meaning.
-    fn named(name: &str) -> Result<Self, Failure> {
-        let written = set(&format!("{}_TYPE", variable(name)));
-        let provider = Provider::named(name).or_else(|| Provider::named(written.as_deref()?.trim()));
-        let provider = provider.ok_or_else(|| {
+    /// A drive's own name, or one that config.yaml or variables give a meaning.
+    fn named(name: &str, home: &Home) -> Result<Self, Failure> {
+        let remotes = seam::remotes(home)?;
+        let kind = remotes.kind(name).map_err(|error| Failure::of(Exit::Usage, &error))?;
+        let provider = kind.and_then(|kind| Provider::named(kind.name())).ok_or_else(|| {
             // Not repeated where it may be a pasted value.
             let plain = name.len() < 40 && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
             let name = if plain { name } else { "…" };
             Failure::new(Exit::Usage, format!("there is no drive `{name}`"))
-                .help("the drives are `box`, `dropbox`, `onedrive` and `gdrive`")
+                .help("the drives are `box`, `dropbox`, `onedrive` and `gdrive`, and those under `remotes:` in config.yaml")
         })?;
-        let endpoints = Endpoints::of(provider, name, set).map_err(|fault| failed("it cannot be asked", &fault))?;
-        Ok(Self { name: name.to_owned(), provider, endpoints })
+        let endpoints = Endpoints::of(provider, name, |variable| remotes.resolved(name, variable));
+        let endpoints = endpoints.map_err(|fault| failed("it cannot be asked", &fault))?;
+        Ok(Self { name: name.to_owned(), provider, endpoints, remotes })
     }
-}
 
-/// A variable of this process.
-fn set(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    /// Looks up what is set for it.
+    fn set(&self) -> impl Fn(&str) -> Option<String> + '_ {
+        |variable| self.remotes.resolved(&self.name, variable)
+    }
 }
 
 fn tokens(home: &Home) -> TokenFile {

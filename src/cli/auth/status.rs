@@ -9,7 +9,7 @@ use super::super::console::Console;
 use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::seam;
-use super::{Remote, client, set, tokens};
+use super::{Remote, client, tokens};
 use crate::auth::{Login, Provider};
 use crate::report::bytes;
 use crate::store::Home;
@@ -67,7 +67,7 @@ pub(super) fn execute(args: &args::AuthStatus, home: &Home) -> Result<Exit, Fail
 }
 
 async fn row(name: &str, client: &reqwest::Client, home: &Home) -> Result<Row, Failure> {
-    let remote = match Remote::named(name) {
+    let remote = match Remote::named(name, home) {
         Ok(remote) => remote,
         // Kept for a name that means nothing any more.
         Err(failure) if Provider::named(name).is_none() => {
@@ -78,7 +78,7 @@ async fn row(name: &str, client: &reqwest::Client, home: &Home) -> Result<Row, F
     };
     let mut row = Row { remote: name.to_owned(), provider: remote.provider.name(), ..Row::default() };
     let folder = home.state().to_path_buf();
-    let login = match Login::open(name, remote.provider, remote.endpoints, client.clone(), set, folder) {
+    let login = match Login::open(name, remote.provider, remote.endpoints.clone(), client.clone(), remote.set(), folder) {
         Ok(login) => login,
         Err(fault) => {
             // Something is set, and wrong; that nobody is logged in is no problem of its own.

@@ -41,12 +41,20 @@ pub struct Remote {
     service: Arc<dyn Service>,
     /// Where half-sent files are kept track of; nowhere for one that lives as long as this process.
     journals: Option<PathBuf>,
+    /// What a user should know before anything is sent.
+    notes: Vec<String>,
 }
 
 impl Remote {
     /// Storage over `service`. Half-sent files are kept track of in the folder `journals`, which is the user's own.
     pub fn new(service: Arc<dyn Service>, journals: Option<PathBuf>) -> Self {
-        Self { service, journals }
+        Self { service, journals, notes: Vec::new() }
+    }
+
+    /// With something that a user should know: a login that ends soon.
+    #[must_use]
+    pub fn noting(self, notes: Vec<String>) -> Self {
+        Self { notes, ..self }
     }
 
     fn fault(&self, action: &'static str, key: &str, fault: Fault) -> StorageError {
@@ -202,6 +210,7 @@ impl Storage for Remote {
 
     async fn check(&self) -> Result<Health, StorageError> {
         let space = self.service.space().await.map_err(|fault| self.fault("reach", "/", fault))?;
-        Ok(Health { place: self.place(), free: space.free, notes: space.notes })
+        let notes = self.notes.iter().cloned().chain(space.notes).collect();
+        Ok(Health { place: self.place(), free: space.free, notes })
     }
 }
