@@ -1,0 +1,74 @@
+//! Box's folders: create, get, list with markers or offsets, delete.
+
+use serde_json::{Value, json};
+
+use super::super::ask::{Answer, Ask, Reply};
+use super::super::{Drive, Shared};
+use super::{ROOT, check_name, find, refuse, show, taken};
+
+pub async fn create(shared: &Shared, ask: &mut Ask) -> Answer {
+    let body = ask.json().await?;
+    let (Some(name), Some(parent)) = (body["name"].as_str(), body["parent"]["id"].as_str()) else {
+        return Err(refuse(400, "bad_request"));
+    };
+    check_name(name)?;
+    let mut account = shared.account(Drive::Box);
+    find(&account, parent, false)?;
+    taken(&account, parent, name, false, None)?;
+    let id = account.id();
+    let node = account.tree.add(&id, parent, name, None);
+    Ok(Reply::json(201, &show(&account, &node)))
+}
+
+pub fn get(shared: &Shared, id: &str) -> Answer {
+    let account = shared.account(Drive::Box);
+    let node = find(&account, id, false)?;
+    let mut value = show(&account, node);
+    let entries: Vec<Value> = account.tree.children(id).iter().take(100).map(|node| super::mini(node)).collect();
+    let count = account.tree.children(id).len();
+    value["item_collection"] = json!({"total_count": count, "entries": entries, "offset": 0, "limit": 100});
+    Ok(Reply::json(200, &value))
+}
+
+pub fn items(shared: &Shared, ask: &Ask, id: &str) -> Answer {
+    let account = shared.account(Drive::Box);
+    find(&account, id, false)?;
+    let number = |name: &str| ask.query(name).and_then(|text| text.parse::<usize>().ok());
+    let limit = number("limit").unwrap_or(100);
+    if limit > 1000 {
+        return Err(refuse(400, "bad_request"));
+    }
+    let limit = limit.min(account.page).max(1);
+    let by_marker = ask.query("usemarker") == Some("true");
+    let start = match ask.query("marker").filter(|marker| by_marker && !marker.is_empty()) {
+        None => number("offset").unwrap_or_default(),
+        Some(marker) => {
+            let parsed = marker.strip_prefix("marker").and_then(|text| text.parse().ok());
+            parsed.ok_or_else(|| refuse(400, "bad_request"))?
+        }
+    };
+    let fresh = |born: u64| ask.stale.is_none_or(|clock| born <= clock);
+    let all: Vec<_> = account.tree.children(id).into_iter().filter(|node| fresh(node.born)).collect();
+    let entries: Vec<Value> = all.iter().skip(start).take(limit).map(|node| show(&account, node)).collect();
+    if !by_marker {
+        let value = json!({"total_count": all.len(), "entries": entries, "offset": start, "limit": limit});
+        return Ok(Reply::json(200, &value));
+    }
+    let next = start + entries.len();
+    let marker = if next < all.len() { format!("marker{next}") } else { String::new() };
+    Ok(Reply::json(200, &json!({"entries": entries, "limit": limit, "next_marker": marker})))
+}
+
+/// Into the trash, where it still takes room.
+pub fn delete(shared: &Shared, ask: &Ask, id: &str) -> Answer {
+    let mut account = shared.account(Drive::Box);
+    find(&account, id, false)?;
+    if id == ROOT {
+        return Err(refuse(403, "access_denied_insufficient_permissions"));
+    }
+    if ask.query("recursive") != Some("true") && !account.tree.children(id).is_empty() {
+        return Err(refuse(400, "folder_not_empty"));
+    }
+    account.tree.trash(id);
+    Ok(Reply::empty(204))
+}
