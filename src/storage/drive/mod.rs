@@ -3,10 +3,18 @@
 //! They know their vendor's API and rules, and nothing of commits. Addresses for uploads that a vendor hands out are
 //! credentials and are told to nobody.
 
+mod boxdrive;
+mod download;
+mod dropbox;
+mod memory;
+
 use std::sync::Arc;
 
 use crate::auth::Endpoints;
 use crate::web::Bearer;
+
+pub use boxdrive::BoxDrive;
+pub use dropbox::Dropbox;
 
 /// What every drive is opened with.
 #[derive(Debug, Clone)]
