@@ -8,10 +8,13 @@
 . scripts/engine.sh
 # shellcheck source=parts.sh
 . scripts/parts.sh
+# shellcheck source=judges.sh
+. scripts/judges.sh
 
 begin setup
 need_rust
 need_tools
+need_judges
 need_engine
 need_image
 build debug

@@ -8,12 +8,15 @@
 . scripts/engine.sh
 # shellcheck source=parts.sh
 . scripts/parts.sh
+# shellcheck source=judges.sh
+. scripts/judges.sh
 
 begin test
 need_rust
 need_tools
 # For the second engine of tests/far.
 has ip || [ -x /usr/sbin/ip ] || install_packages iproute2
+need_judges
 need_engine
 need_image
 build debug

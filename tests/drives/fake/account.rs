@@ -70,6 +70,8 @@ pub struct Account {
     /// A batch of writes is under way (Dropbox).
     pub busy: bool,
     pub uploads_per_second: Option<usize>,
+    /// A token at an upload URL is let pass (OneDrive).
+    pub lenient: bool,
     uploads: VecDeque<Instant>,
     serial: u64,
 }
@@ -100,6 +102,7 @@ impl Account {
             page: 1000,
             busy: false,
             uploads_per_second: None,
+            lenient: false,
             uploads: VecDeque::new(),
             serial: 1000,
         }

@@ -175,6 +175,11 @@ impl Ask {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// Python's SDKs write `True`.
+    pub fn says(&self, name: &str) -> bool {
+        self.query(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
     /// A URL that leads back here; `path` as the vendor has it on `host`.
     pub fn url(&self, host: &str, path: &str) -> String {
         match &self.way {

@@ -55,7 +55,7 @@ impl Drop for Spool {
 
 impl Spool {
     pub fn write(&self, offset: u64, bytes: &[u8]) {
-        if offset >= self.written.load(Ordering::Acquire) && bytes.iter().all(|byte| *byte == 0) {
+        if offset >= self.written.load(Ordering::Acquire) && is_zero(bytes) {
             return;
         }
         self.written.fetch_max(offset + bytes.len() as u64, Ordering::AcqRel);
@@ -77,6 +77,12 @@ impl Spool {
         each(&self.file, from, size, |bytes| digest.update(bytes));
         digest.finalize().into()
     }
+}
+
+/// By comparison of memory, which is fast without optimisation too.
+fn is_zero(bytes: &[u8]) -> bool {
+    static ZEROS: [u8; 65536] = [0; 65536];
+    bytes.chunks(ZEROS.len()).all(|chunk| chunk == &ZEROS[..chunk.len()])
 }
 
 fn each(file: &File, from: u64, size: u64, mut take: impl FnMut(&[u8])) {
@@ -207,16 +213,32 @@ impl Default for QuickXor {
 
 impl QuickXor {
     pub fn update(&mut self, bytes: &[u8]) {
-        if bytes.iter().all(|byte| *byte == 0) {
+        if is_zero(bytes) {
             self.length += bytes.len() as u64;
             return;
         }
-        let mut at = usize::try_from(self.length % 160).unwrap_or_default();
-        for byte in bytes {
-            self.cells[at] ^= byte;
-            at = if at == 159 { 0 } else { at + 1 };
-        }
+        let at = usize::try_from(self.length % 160).unwrap_or_default();
         self.length += bytes.len() as u64;
+        let (head, rest) = bytes.split_at(bytes.len().min((160 - at) % 160));
+        for (cell, byte) in self.cells[at..].iter_mut().zip(head) {
+            *cell ^= byte;
+        }
+        // Rounds, 128 bits at a time.
+        let rounds = rest.chunks_exact(160);
+        let tail = rounds.remainder();
+        let mut words = [0_u128; 10];
+        for round in rounds {
+            for (word, bytes) in words.iter_mut().zip(round.chunks_exact(16)) {
+                *word ^= u128::from_ne_bytes(bytes.try_into().unwrap_or_default());
+            }
+        }
+        let folded = words.iter().flat_map(|word| word.to_ne_bytes());
+        for (cell, byte) in self.cells.iter_mut().zip(folded) {
+            *cell ^= byte;
+        }
+        for (cell, byte) in self.cells.iter_mut().zip(tail) {
+            *cell ^= byte;
+        }
     }
 
     pub fn finish(&self) -> [u8; 20] {

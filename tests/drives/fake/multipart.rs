@@ -14,6 +14,8 @@ pub struct Parts {
     pub small: Vec<(String, String)>,
     /// Headers of the last part, and its bytes.
     pub last: (String, Arc<Blob>),
+    /// Another part comes after the file.
+    pub followed: bool,
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
@@ -29,23 +31,27 @@ fn boundary(kind: &str) -> Option<String> {
     Some(parameter.trim_matches('"').to_owned())
 }
 
-/// Reads parts until `is_file` says that this one, by its headers, is the file; what follows it must be the end.
+/// Reads parts until `is_file` says that this one, by its headers, is the file.
 pub async fn read(ask: &mut Ask, shared: &Shared, is_file: impl Fn(&str, usize) -> bool) -> Result<Parts, Refusal> {
     let kind = ask.header("content-type").unwrap_or_default().to_owned();
     let boundary = boundary(&kind).ok_or_else(|| bad("no boundary"))?;
-    let mark = format!("\r\n--{boundary}").into_bytes();
-    let mut held: Vec<u8> = b"\r\n".to_vec();
+    let mut held: Vec<u8> = b"\n".to_vec();
     let mut small = Vec::new();
-    // To behind the first mark.
-    let mut at = fill(ask, &mut held, &mark).await?;
-    held.drain(..at + mark.len());
+    // To the end of the line with the first mark, whose ending says how lines end: Google's own client writes `\n`.
+    let first = format!("\n--{boundary}").into_bytes();
+    let mut at = fill(ask, &mut held, &first).await?;
+    held.drain(..at + first.len());
+    at = fill(ask, &mut held, b"\n").await?;
+    let line = if at > 0 && held[at - 1] == b'\r' { "\r\n" } else { "\n" };
+    let mark = format!("{line}--{boundary}").into_bytes();
+    let gap = line.repeat(2).into_bytes();
     loop {
-        at = fill(ask, &mut held, b"\r\n\r\n").await?;
+        at = fill(ask, &mut held, &gap).await?;
         let headers = String::from_utf8_lossy(&held[..at]).to_lowercase();
-        held.drain(..at + 4);
+        held.drain(..at + gap.len());
         if is_file(&headers, small.len()) {
-            let blob = file(ask, shared, held, &mark).await?;
-            return Ok(Parts { small, last: (headers, blob) });
+            let (blob, followed) = file(ask, shared, held, &mark).await?;
+            return Ok(Parts { small, last: (headers, blob), followed });
         }
         at = fill(ask, &mut held, &mark).await?;
         let text = String::from_utf8_lossy(&held[..at]).into_owned();
@@ -68,7 +74,7 @@ async fn fill(ask: &mut Ask, held: &mut Vec<u8>, needle: &[u8]) -> Result<usize,
     }
 }
 
-async fn file(ask: &mut Ask, shared: &Shared, mut held: Vec<u8>, mark: &[u8]) -> Result<Arc<Blob>, Refusal> {
+async fn file(ask: &mut Ask, shared: &Shared, mut held: Vec<u8>, mark: &[u8]) -> Result<(Arc<Blob>, bool), Refusal> {
     let spool = shared.room.spool();
     let mut size = 0_u64;
     loop {
@@ -76,8 +82,8 @@ async fn file(ask: &mut Ask, shared: &Shared, mut held: Vec<u8>, mark: &[u8]) ->
             spool.write(size, &held[..at]);
             size += at as u64;
             let rest = held.split_off(at + mark.len());
-            end(ask, rest).await?;
-            return Ok(Blob::seal(Arc::new(spool), size, ask.drive).await);
+            let followed = followed(ask, rest).await?;
+            return Ok((Blob::seal(Arc::new(spool), size, ask.drive).await, followed));
         }
         // A mark may have begun.
         let sure = held.len().saturating_sub(mark.len());
@@ -89,12 +95,13 @@ async fn file(ask: &mut Ask, shared: &Shared, mut held: Vec<u8>, mark: &[u8]) ->
     }
 }
 
-async fn end(ask: &mut Ask, mut rest: Vec<u8>) -> Result<(), Refusal> {
+/// What is behind the file is anything but the end.
+async fn followed(ask: &mut Ask, mut rest: Vec<u8>) -> Result<bool, Refusal> {
     while let Some(data) = ask.body.next().await? {
         rest.extend_from_slice(&data);
         if rest.len() > LONGEST_PART {
             break;
         }
     }
-    if rest.starts_with(b"--") { Ok(()) } else { Err(bad("something follows the file")) }
+    Ok(!rest.starts_with(b"--"))
 }

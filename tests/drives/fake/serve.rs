@@ -40,6 +40,8 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     let service = service_fn(move |request| respond(request, Arc::clone(&shared)));
     let _ = hyper::server::conn::http1::Builder::new()
         .max_buf_size(1 << 20)
+        // As vendors do; Box's SDK looks for `Retry-After` in exactly this case.
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
@@ -146,7 +148,9 @@ fn throttle(drive: Drive, status: u16, after: Option<u64>) -> Reply {
 /// The drive, the vendor's path, and how the request came.
 fn find_drive(request: &Request<Incoming>) -> Option<(Drive, String, Way)> {
     let host = request.headers().get("host")?.to_str().ok()?;
-    let name = host.split(':').next().unwrap_or_default();
+    // For clients that cannot say another `Host` than the address they connect to.
+    let told = request.headers().get("x-fake-host").and_then(|value| value.to_str().ok());
+    let name = told.unwrap_or(host).split(':').next().unwrap_or_default();
     let path = request.uri().path();
     if let Some(drive) = vendor(name) {
         return Some((drive, path.to_owned(), Way::Host(name.to_owned())));

@@ -2,12 +2,14 @@
 
 import hashlib
 import io
+import json
 
 import google.oauth2.credentials
 from google.auth.exceptions import RefreshError
-from googleapiclient.discovery import build
+from googleapiclient.discovery import build_from_document
+from googleapiclient.discovery_cache import get_static_doc
 from googleapiclient.errors import HttpError
-from googleapiclient.http import MediaFileUpload, MediaIoBaseDownload, MediaIoBaseUpload
+from googleapiclient.http import MediaIoBaseDownload, MediaIoBaseUpload
 from near import LARGE, URL, claim, control, refused
 
 FOLDER = "application/vnd.google-apps.folder"
@@ -15,19 +17,9 @@ tokens = control("tokens", drive="gdrive")
 credentials = google.oauth2.credentials.Credentials(
     tokens["access"], tokens["refresh"], token_uri=f"{URL}/gdrive/token", client_id="id", client_secret="secret"
 )
-drive = build(
-    "drive", "v3", credentials=credentials, static_discovery=True, client_options={"api_endpoint": f"{URL}/gdrive/drive/v3/"}
-)
-# Uploads go to the root URL of the document.
-drive._baseUrl = f"{URL}/gdrive/drive/v3/"
-
-
-def led(request):
-    """Upload addresses are made from the document's root, which cannot be set from outside."""
-    request.uri = request.uri.replace("https://www.googleapis.com", f"{URL}/gdrive")
-    return request
-
-
+document = json.loads(get_static_doc("drive", "v3"))
+document["rootUrl"] = document["mtlsRootUrl"] = f"{URL}/gdrive/"
+drive = build_from_document(document, credentials=credentials)
 ALL = "id,name,size,md5Checksum,sha1Checksum,sha256Checksum,parents"
 about = drive.about().get(fields="storageQuota,user").execute()
 claim(int(about["storageQuota"]["limit"]) > 0 and about["user"]["emailAddress"], "about")
@@ -42,7 +34,7 @@ drive.files().delete(fileId=second).execute()
 def upload(name, data, resumable, chunk=256 << 10, **more):
     media = MediaIoBaseUpload(io.BytesIO(data), "application/octet-stream", chunksize=chunk, resumable=resumable)
     body = {"name": name, "parents": [folder], **more}
-    return led(drive.files().create(body=body, media_body=media, fields=ALL))
+    return drive.files().create(body=body, media_body=media, fields=ALL)
 
 
 name = "it's a \\ été ?*.txt"
@@ -91,7 +83,7 @@ claim(moved["parents"] != [folder], "move by query")
 body = refused(HttpError, lambda: drive.files().update(fileId=large, body={"parents": ["root"]}).execute())
 claim(body.resp.status == 403, "no move by body")
 media = MediaIoBaseUpload(io.BytesIO(b"second"), "text/plain", resumable=False)
-second = led(drive.files().update(fileId=large, media_body=media, fields=ALL)).execute()
+second = drive.files().update(fileId=large, media_body=media, fields=ALL).execute()
 claim(second["id"] == large and second["size"] == "6", "new content")
 
 control("quota", drive="gdrive", value=1)

@@ -39,7 +39,7 @@ pub fn items(shared: &Shared, ask: &Ask, id: &str) -> Answer {
         return Err(refuse(400, "bad_request"));
     }
     let limit = limit.min(account.page).max(1);
-    let by_marker = ask.query("usemarker") == Some("true");
+    let by_marker = ask.says("usemarker");
     let start = match ask.query("marker").filter(|marker| by_marker && !marker.is_empty()) {
         None => number("offset").unwrap_or_default(),
         Some(marker) => {
@@ -55,7 +55,7 @@ pub fn items(shared: &Shared, ask: &Ask, id: &str) -> Answer {
         return Ok(Reply::json(200, &value));
     }
     let next = start + entries.len();
-    let marker = if next < all.len() { format!("marker{next}") } else { String::new() };
+    let marker = (next < all.len()).then(|| format!("marker{next}"));
     Ok(Reply::json(200, &json!({"entries": entries, "limit": limit, "next_marker": marker})))
 }
 
@@ -66,7 +66,7 @@ pub fn delete(shared: &Shared, ask: &Ask, id: &str) -> Answer {
     if id == ROOT {
         return Err(refuse(403, "access_denied_insufficient_permissions"));
     }
-    if ask.query("recursive") != Some("true") && !account.tree.children(id).is_empty() {
+    if !ask.says("recursive") && !account.tree.children(id).is_empty() {
         return Err(refuse(400, "folder_not_empty"));
     }
     account.tree.trash(id);

@@ -60,6 +60,9 @@ async fn form(shared: &Shared, ask: &mut Ask) -> Result<(Value, Arc<Blob>), Refu
     let parts = multipart::read(ask, shared, is_file).await?;
     let attributes = parts.small.iter().find(|(headers, _)| headers.contains("name=\"attributes\""));
     let Some((_, text)) = attributes else { return Err(refuse(400, "metadata_after_file_contents")) };
+    if parts.followed {
+        return Err(refuse(400, "bad_request"));
+    }
     let value = serde_json::from_str(text).map_err(|_| refuse(400, "bad_request"))?;
     let blob = parts.last.1;
     if ask.header("content-md5").is_some_and(|sha1| !sha1.eq_ignore_ascii_case(&blob.digests.sha1)) {

@@ -14,6 +14,7 @@ use super::ask::{Answer, Ask, Refusal, Reply};
 use super::tree::Node;
 use super::{Account, Drive, Shared, grants};
 
+const REALM: &str = "Bearer realm=\"https://accounts.google.com/\", error=\"invalid_token\"";
 pub const FOLDER: &str = "application/vnd.google-apps.folder";
 
 pub fn error(status: u16, reason: &str, message: &str) -> Reply {
@@ -39,12 +40,16 @@ pub async fn answer(shared: &Arc<Shared>, ask: &mut Ask) -> Answer {
         (["revoke"], Method::POST) => return revoke(shared, ask).await,
         // A session's URL is a permission of its own.
         (["upload", "drive", "v3", "files", ..], Method::PUT) => return resumable::put(shared, ask).await,
+        // rclone sends chunks with POST, and Google takes them.
+        (["upload", "drive", "v3", "files", ..], Method::POST) if ask.query("upload_id").is_some() => {
+            return resumable::put(shared, ask).await;
+        }
         (["upload", "drive", "v3", "files", ..], Method::DELETE) => return resumable::abort(shared, ask),
         _ => {}
     }
     let good = ask.bearer().is_some_and(|token| shared.account(Drive::GDrive).tokens.is_good(&token));
     if !good {
-        return Err(error(401, "authError", "Invalid Credentials").with("www-authenticate", "Bearer").into());
+        return Err(error(401, "authError", "Invalid Credentials").with("www-authenticate", REALM).into());
     }
     match (parts.as_slice(), ask.method.clone()) {
         (["upload", "drive", "v3", "files"], Method::POST) => upload::begin(shared, ask, None).await,

@@ -37,6 +37,9 @@ async fn related(shared: &Shared, ask: &mut Ask) -> Result<(Value, Arc<Blob>), R
         return Err(refuse(400, "badContent", "Unsupported content with type: not multipart/related"));
     }
     let parts = multipart::read(ask, shared, |_, number| number == 1).await?;
+    if parts.followed {
+        return Err(refuse(400, "badContent", "more than two parts"));
+    }
     let Some((headers, text)) = parts.small.first() else { return Err(refuse(400, "badContent", "no metadata")) };
     if !headers.contains("application/json") {
         return Err(refuse(400, "badContent", "the first part is JSON"));

@@ -1,0 +1,46 @@
+# shellcheck shell=bash
+# The vendors' own clients that tests/drives holds the fake drives to: pinned, in a folder of the cache. To be sourced after
+# packages.sh. Tests fail where they are missing.
+
+judges_python=(dropbox==12.2.4 'box-sdk-gen[jwt]==1.17.0' google-api-python-client==2.202.0)
+judges_node=(@microsoft/microsoft-graph-client@3.0.7)
+
+# python_with_venv: the first Python that can make environments.
+python_with_venv() {
+    local candidate
+    for candidate in python3 /usr/bin/python3; do
+        if has "$candidate" && "$candidate" -c 'import ensurepip, venv' >/dev/null 2>&1; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# need_judges: installs what is missing and names the folder in SOOPERVISOR_JUDGES.
+need_judges() {
+    local missing=() wanted python home
+    python_with_venv >/dev/null || missing+=(python3 python3-venv)
+    has node || missing+=(nodejs)
+    has npm || missing+=(npm)
+    has rclone || missing+=(rclone)
+    has openssl || missing+=(openssl)
+    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+    home=${XDG_CACHE_HOME:-$HOME/.cache}/soopervisor/judges
+    wanted="${judges_python[*]} ${judges_node[*]}"
+    if [ "$(cat "$home/ready" 2>/dev/null)" != "$wanted" ] || ! "$home/venv/bin/python" -c '' 2>/dev/null; then
+        python=$(python_with_venv) || fail 'no Python can make environments (python3-venv)'
+        say 'installing the clients that judge the fake drives'
+        # Two that are started side by side wait for each other.
+        mkdir -p "$home"
+        exec 9>"$home/lock"
+        flock 9
+        rm -rf "$home/ready" "$home/venv" "$home/node_modules"
+        quietly 'no environment for the judges' "$python" -m venv "$home/venv"
+        quietly 'pip could not install the judges' "$home/venv/bin/pip" install --quiet "${judges_python[@]}"
+        quietly 'npm could not install the judges' npm install --prefix "$home" --no-audit --no-fund --no-save "${judges_node[@]}"
+        printf '%s\n' "$wanted" >"$home/ready"
+        exec 9>&-
+    fi
+    export SOOPERVISOR_JUDGES=$home
+}
