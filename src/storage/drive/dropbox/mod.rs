@@ -30,7 +30,7 @@ use api::{ARG, Api, Entry, ascii, is};
 use judge::DropboxJudge;
 
 /// Dropbox names no limit; it says when it is too much.
-const PACE: Pace = Pace { start: 30.0, least: 0.5, most: 50.0, burst: 30.0 };
+const PACE: Pace = Pace { start: 100.0, least: 0.5, most: 100.0, burst: 100.0 };
 /// Bytes of files in memory, whatever is sent.
 const MEMORY: u64 = 160 * 1024 * 1024;
 /// The largest file: 2 TiB less 4 MiB.
@@ -160,10 +160,10 @@ impl Service for Dropbox {
     }
 
     async fn replace(&self, key: &str, bytes: Bytes) -> Result<(), Fault> {
-        match self.write(key, &bytes, "overwrite").await? {
-            true => Ok(()),
-            false => Err(Fault::refused(409, "a folder is where a file has to be")),
+        if self.write(key, &bytes, "overwrite").await? {
+            return Ok(());
         }
+        Err(Fault::refused(409, "a folder is where a file has to be"))
     }
 
     async fn read(&self, key: &str, offset: u64) -> Result<Stream, Fault> {
@@ -210,7 +210,12 @@ impl Service for Dropbox {
         if key.is_empty() {
             return Err(Fault::Setting("the place itself is never removed".to_owned()));
         }
-        self.api.delete(&self.path(key)).await
+        // Deleting does not ask what it deletes.
+        match self.api.look(&self.path(key)).await? {
+            Some(entry) if entry.is_folder() => Err(Fault::refused(409, "it is a folder, not a file")),
+            Some(_) => self.api.delete(&self.path(key)).await,
+            None => Ok(()),
+        }
     }
 
     async fn remove_folder(&self, folder: &str) -> Result<Removed, Fault> {

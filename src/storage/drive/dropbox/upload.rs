@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Dropbox;
 use super::api::is;
-use crate::storage::service::{Created, Pending, Sessions, Source};
+use crate::storage::service::{Created, HashKind, Hasher, Pending, Sessions, Source};
 use crate::web::Fault;
 
 /// Up to here in one request; 150 MiB would be allowed.
@@ -81,7 +81,9 @@ impl Dropbox {
         let _room = self.memory.room(size).await?;
         let bytes = source.next(size).await?.unwrap_or_default();
         source.drain().await?;
-        let started = self.api.send("files/upload_session/start", &json!({"close": true}), &bytes, &[], || ()).await?;
+        let sum = source.checksum().map(|sum| sum.hex());
+        let argument = json!({"close": true, "content_hash": sum});
+        let started = self.api.send("files/upload_session/start", &argument, &bytes, &[], || ()).await?;
         sessions.sent(size);
         pending(key, started.json::<Started>()?.session_id, source)
     }
@@ -150,7 +152,10 @@ impl Dropbox {
     }
 
     async fn append(&self, session: &str, offset: u64, bytes: &Bytes, close: bool) -> Result<Appended, Fault> {
-        let argument = json!({"cursor": {"session_id": session, "offset": offset}, "close": close});
+        let mut argument = json!({"cursor": {"session_id": session, "offset": offset}, "close": close});
+        if !bytes.is_empty() {
+            argument["content_hash"] = json!(Hasher::of(HashKind::Dropbox, bytes).hex());
+        }
         let told = ["incorrect_offset", "closed", "not_found"];
         let answer = self.api.send("files/upload_session/append_v2", &argument, bytes, &told, || ()).await?;
         if is(&answer, "incorrect_offset") {
