@@ -138,7 +138,20 @@ impl Web {
     /// # Errors
     /// The judged fault of the last try.
     pub async fn send(&self, make: impl Fn(&Client) -> RequestBuilder + Send + Sync) -> Result<Answer, Fault> {
-        self.attempt(&make, Again::Always, |response| read(response, ANSWER)).await
+        self.attempt(&make, Again::Always, |_| None, |response| read(response, ANSWER)).await
+    }
+
+    /// As [`Self::send`]; a refusal that `wanted` picks is handed out as it is: it says more than a fault can.
+    ///
+    /// # Errors
+    /// The judged fault of the last try.
+    pub async fn send_for(
+        &self,
+        wanted: impl Fn(&Answer) -> bool + Send + Sync,
+        make: impl Fn(&Client) -> RequestBuilder + Send + Sync,
+    ) -> Result<Answer, Fault> {
+        let pick = |answer: &Answer| wanted(answer).then(|| answer.clone());
+        self.attempt(&make, Again::Always, pick, |response| read(response, ANSWER)).await
     }
 
     /// As [`Self::send`]; a request is repeated only when the service said that it did not carry it out. Who calls this
@@ -147,7 +160,7 @@ impl Web {
     /// # Errors
     /// The judged fault of the last try.
     pub async fn send_once(&self, make: impl Fn(&Client) -> RequestBuilder + Send + Sync) -> Result<Answer, Fault> {
-        self.attempt(&make, Again::Refused, |response| read(response, ANSWER)).await
+        self.attempt(&make, Again::Refused, |_| None, |response| read(response, ANSWER)).await
     }
 
     /// As [`Self::send`], with the body still to come; redirects are followed, without the token where they lead
@@ -156,7 +169,7 @@ impl Web {
     /// # Errors
     /// The judged fault of the last try.
     pub async fn open(&self, make: impl Fn(&Client) -> RequestBuilder + Send + Sync) -> Result<Response, Fault> {
-        let mut response = self.attempt(&make, Again::Always, |response| async { Ok(response) }).await?;
+        let mut response = self.attempt(&make, Again::Always, |_| None, |response| async { Ok(response) }).await?;
         for _ in 0..5 {
             if !response.status().is_redirection() {
                 return Ok(response);
@@ -169,16 +182,18 @@ impl Web {
                 Some(range) => client.get(to.clone()).header("range", range.clone()),
                 None => client.get(to.clone()),
             };
-            response = self.without_token().attempt(&next, Again::Always, |response| async { Ok(response) }).await?;
+            let elsewhere = self.without_token();
+            response = elsewhere.attempt(&next, Again::Always, |_| None, |response| async { Ok(response) }).await?;
         }
         Err(Fault::Form("too many redirects".to_owned()))
     }
 
-    /// Tries until `finish` has made something of an answer.
+    /// Tries until `finish` has made something of an answer, or `pick` something of a refusal.
     async fn attempt<T, F: Future<Output = Result<T, Fault>> + Send>(
         &self,
         make: &(impl Fn(&Client) -> RequestBuilder + Send + Sync),
         again: Again,
+        pick: impl Fn(&Answer) -> Option<T> + Send + Sync,
         finish: impl Fn(Response) -> F + Send + Sync,
     ) -> Result<T, Fault> {
         let begun = Instant::now();
@@ -204,6 +219,10 @@ impl Web {
                         token = Some(bearer.renew(stale).await?);
                         renewed = true;
                         continue;
+                    }
+                    if let Some(picked) = pick(&answer) {
+                        self.pacer.went_well();
+                        return Ok(picked);
                     }
                     let fault = self.judge.judge(&answer);
                     let refused = matches!(fault, Fault::Throttled(_));

@@ -81,7 +81,7 @@ async fn device(issuer: &Issuer) -> Result<Grant, Fault> {
 }
 
 async fn loopback(issuer: &Issuer, browser: bool) -> Result<Grant, Fault> {
-    let port = std::env::var(format!("{}_REDIRECT_PORT", variable(&issuer.remote)));
+    let port = std::env::var(format!("{}_REDIRECT_PORT", variable(&issuer.remote))).ok();
     let port = port.map(|port| port.trim().parse::<u16>()).transpose();
     let port = port.map_err(|_| Fault::Setting(format!("{}_REDIRECT_PORT is no port", variable(&issuer.remote))))?;
     let server = Loopback::open(port).await?;

@@ -3,9 +3,12 @@
 //! They know their vendor's API and rules, and nothing of commits. Addresses for uploads that a vendor hands out are
 //! credentials and are told to nobody.
 
+mod boxdrive;
 mod download;
+mod dropbox;
 mod escape;
 mod gdrive;
+mod memory;
 mod onedrive;
 mod patience;
 mod pieces;
@@ -15,6 +18,8 @@ use std::sync::Arc;
 use crate::auth::Endpoints;
 use crate::web::Bearer;
 
+pub use boxdrive::BoxDrive;
+pub use dropbox::Dropbox;
 pub use gdrive::GoogleDrive;
 pub use onedrive::OneDrive;
 

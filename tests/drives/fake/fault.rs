@@ -111,6 +111,10 @@ impl Script {
         self.lines.push(Line { drive, when, fault, clock, matched: 0 });
     }
 
+    pub fn clear(&mut self) {
+        self.lines.clear();
+    }
+
     pub fn left(&self) -> usize {
         self.lines.iter().filter(|line| line.matched + 1 < line.when.nth + line.when.times).count()
     }

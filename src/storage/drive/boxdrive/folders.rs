@@ -1,0 +1,79 @@
+//! Paths of folders to Box's ids: each is asked for or made once, however many need it at the same time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::api::{Api, Made};
+use crate::web::Fault;
+
+/// Box's own name for the top.
+const TOP: &str = "0";
+
+/// The id, once it is known; who holds the lock is finding out.
+type Slot = Arc<tokio::sync::Mutex<Option<String>>>;
+
+/// What is known of folders.
+#[derive(Debug)]
+pub(super) struct Folders {
+    /// The folder below which everything lies.
+    root: Vec<String>,
+    known: Mutex<HashMap<String, Slot>>,
+}
+
+impl Folders {
+    pub(super) fn below(root: &str) -> Self {
+        let root = root.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        Self { root, known: Mutex::default() }
+    }
+
+    /// The id of a folder; `None` where there is none.
+    pub(super) async fn find(&self, api: &Api, folder: &str) -> Result<Option<String>, Fault> {
+        self.walk(api, folder, false).await
+    }
+
+    /// The id of a folder, which is made with all above it where it is missing.
+    pub(super) async fn make(&self, api: &Api, folder: &str) -> Result<String, Fault> {
+        self.walk(api, folder, true).await?.ok_or(Fault::NotFound)
+    }
+
+    /// Somebody removed folders: nothing is known any longer.
+    pub(super) fn forget(&self) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn slot(&self, path: &str) -> Slot {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(path.to_owned()).or_default())
+    }
+
+    async fn walk(&self, api: &Api, folder: &str, make: bool) -> Result<Option<String>, Fault> {
+        let (mut at, mut path) = (TOP.to_owned(), String::new());
+        let parts = self.root.iter().map(String::as_str).chain(folder.split('/').filter(|part| !part.is_empty()));
+        for name in parts {
+            path = format!("{path}/{name}");
+            let slot = self.slot(&path);
+            let mut known = slot.lock().await;
+            if known.is_none() {
+                *known = if make { Some(made(api, &at, name).await?) } else { found(api, &at, name).await? };
+            }
+            match &*known {
+                Some(id) => at.clone_from(id),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(at))
+    }
+}
+
+/// Made without a look first: a name in use is answered with what uses it.
+async fn made(api: &Api, parent: &str, name: &str) -> Result<String, Fault> {
+    match api.make_folder(parent, name).await? {
+        Made::New(item) => Ok(item.id),
+        Made::There { item, .. } if item.is_folder() => Ok(item.id),
+        Made::There { .. } => Err(Fault::refused(409, &format!("`{name}` is a file where a folder has to be"))),
+    }
+}
+
+async fn found(api: &Api, parent: &str, name: &str) -> Result<Option<String>, Fault> {
+    Ok(api.find(parent, name).await?.filter(super::api::Item::is_folder).map(|item| item.id))
+}

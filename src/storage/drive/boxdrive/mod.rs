@@ -1,0 +1,234 @@
+//! Box: everything by id, so paths are walked and kept; names are unique in a folder, so creating is exclusive by itself.
+//!
+//! Files are compared by SHA-1, which Box tells of every file. Sizes that a plan allows are asked of the account.
+
+mod api;
+mod folders;
+mod judge;
+mod session;
+mod upload;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{StreamExt as _, TryStreamExt as _};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Setup;
+use super::download::download;
+use super::memory::Memory;
+use crate::storage::service::{
+    Created, HashKind, Hasher, Meta, Pending, Receipt, Removed, Service, Sessions, Source, Space, Stream, Traits,
+};
+use crate::web::{Fault, Pace, Pacer, Web};
+use api::{Api, Item, Made};
+use folders::Folders;
+use judge::BoxJudge;
+use upload::{Target, meta};
+
+/// 1,000 calls a minute are allowed, and 240 uploads.
+const CALLS: Pace = Pace::steady(16.0, 8.0);
+const UPLOADS: Pace = Pace::steady(4.0, 2.0);
+/// Bytes of files in memory, whatever is sent.
+const MEMORY: u64 = 128 * 1024 * 1024;
+/// Folders that are listed at once.
+const LISTINGS: usize = 4;
+
+/// Box, for one place in one account.
+#[derive(Debug)]
+pub struct BoxDrive {
+    api: Api,
+    folders: Folders,
+    memory: Memory,
+    place: String,
+}
+
+impl BoxDrive {
+    /// Opens without asking anything yet.
+    pub fn open(setup: Setup) -> Self {
+        let Setup { client, bearer, account, endpoints, root, place } = setup;
+        let pacer = |kind: &str, pace| Pacer::shared(&format!("box:{kind}:{account}"), pace);
+        let calls = Web::new(client, Some(bearer), pacer("calls", CALLS), Arc::new(BoxJudge));
+        let uploads = calls.at_pace(pacer("uploads", UPLOADS));
+        let api = Api { calls, uploads, base: endpoints.api, upload: endpoints.upload };
+        Self { api, folders: Folders::below(&root), memory: Memory::new(MEMORY), place }
+    }
+
+    /// The item under a key.
+    async fn item(&self, key: &str) -> Result<Option<Item>, Fault> {
+        let (folder, name) = split(key);
+        match self.folders.find(&self.api, folder).await? {
+            Some(parent) => self.api.find(&parent, name).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn entries(&self, folder: &str, id: &str) -> Result<Vec<Meta>, Fault> {
+        let items = match self.api.items(id).await {
+            Err(Fault::NotFound) => Vec::new(),
+            items => items?,
+        };
+        let key = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+        Ok(items.into_iter().map(|item| meta(&key(&item.name), item)).collect())
+    }
+}
+
+/// Folder and name of a key.
+fn split(key: &str) -> (&str, &str) {
+    key.rsplit_once('/').unwrap_or(("", key))
+}
+
+#[async_trait]
+impl Service for BoxDrive {
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    fn traits(&self) -> Traits {
+        Traits { hash: Some(HashKind::Sha1), create_only: true, duplicates: false, lanes: 4, longest_key: 1000 }
+    }
+
+    async fn space(&self) -> Result<Space, Fault> {
+        /// Both amounts are beyond all bounds, or negative, where there is no limit.
+        #[derive(Deserialize)]
+        struct Me {
+            space_amount: Option<i64>,
+            space_used: Option<i64>,
+            max_upload_size: Option<i64>,
+        }
+        let url = self.api.base.at("/2.0/users/me");
+        let fields = [("fields", "space_amount,space_used,max_upload_size")];
+        let me: Me = self.api.calls.send(|client| client.get(&url).query(&fields)).await?.json()?;
+        let count = |number: i64| u64::try_from(number).ok();
+        let free = me.space_amount.and_then(count).zip(me.space_used.and_then(count));
+        Ok(Space {
+            free: free.map(|(all, used)| all.saturating_sub(used)),
+            largest: me.max_upload_size.and_then(count),
+            notes: Vec::new(),
+        })
+    }
+
+    async fn make_folders(&self, folders: &[String]) -> Result<(), Fault> {
+        let make = |folder: String| async move { self.folders.make(&self.api, &folder).await.map(drop) };
+        futures::stream::iter(folders.iter().cloned().map(make)).buffer_unordered(LISTINGS).try_collect().await
+    }
+
+    async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
+        self.upload(key, source, sessions).await
+    }
+
+    async fn settle(&self, pending: Vec<Pending>) -> Vec<Result<Created, Fault>> {
+        pending.into_iter().map(|_| Err(Fault::Form("nothing can be pending in Box".to_owned()))).collect()
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<bool, Fault> {
+        let (folder, name) = split(key);
+        let sha1 = Hasher::of(HashKind::Sha1, &bytes);
+        let mut known = true;
+        loop {
+            let target = Target { key, parent: self.folders.make(&self.api, folder).await?, name };
+            match self.send(&target, &bytes, &sha1).await {
+                Err(Fault::NotFound) if known => {
+                    self.folders.forget();
+                    known = false;
+                }
+                sent => return Ok(matches!(sent?, Created::Ours(_))),
+            }
+        }
+    }
+
+    async fn replace(&self, key: &str, bytes: Bytes) -> Result<(), Fault> {
+        let (folder, name) = split(key);
+        let parent = self.folders.make(&self.api, folder).await?;
+        let sha1 = Hasher::of(HashKind::Sha1, &bytes);
+        let attributes = json!({"name": name, "parent": {"id": parent}});
+        let over = match self.api.find(&parent, name).await? {
+            Some(item) => item,
+            None => match self.api.send(&attributes, None, &bytes, &sha1).await? {
+                Made::New(_) => return Ok(()),
+                Made::There { item, .. } => item,
+            },
+        };
+        if over.is_folder() {
+            return Err(Fault::refused(409, &format!("`{name}` is a folder where a file has to be")));
+        }
+        match self.api.send(&json!({"name": name}), Some(&over.id), &bytes, &sha1).await? {
+            Made::New(item) if item.checksum().is_none_or(|there| there == sha1) => Ok(()),
+            _ => Err(Fault::Damaged(format!("`{name}` is not what was written"))),
+        }
+    }
+
+    async fn read(&self, key: &str, offset: u64) -> Result<Stream, Fault> {
+        let item = self.item(key).await?.filter(|item| !item.is_folder()).ok_or(Fault::NotFound)?;
+        let url = self.api.base.at(&format!("/2.0/files/{}/content", item.id));
+        download(self.api.calls.clone(), offset, move |client| client.get(&url)).await
+    }
+
+    async fn stat(&self, key: &str) -> Result<Option<Meta>, Fault> {
+        match self.item(key).await? {
+            None => Ok(None),
+            Some(item) if item.is_folder() || item.size.is_some() => Ok(Some(meta(key, item))),
+            // Found by its name, which tells no size.
+            Some(item) => match self.api.file(&item.id).await {
+                Ok(item) => Ok(Some(meta(key, item))),
+                Err(Fault::NotFound) => Ok(None),
+                Err(fault) => Err(fault),
+            },
+        }
+    }
+
+    async fn list(&self, folder: &str, deep: bool) -> Result<Vec<Meta>, Fault> {
+        let Some(id) = self.folders.find(&self.api, folder).await? else { return Ok(Vec::new()) };
+        let (mut all, mut waiting) = (Vec::new(), vec![(folder.to_owned(), id)]);
+        while !waiting.is_empty() {
+            let list = |(folder, id): (String, String)| async move { self.entries(&folder, &id).await };
+            let found: Vec<Vec<Meta>> = futures::stream::iter(std::mem::take(&mut waiting).into_iter().map(list))
+                .buffer_unordered(LISTINGS)
+                .try_collect()
+                .await?;
+            for entry in found.into_iter().flatten() {
+                if let (true, true, Some(id)) = (deep, entry.folder, &entry.id) {
+                    waiting.push((entry.key.clone(), id.clone()));
+                }
+                all.push(entry);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn copy(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {
+        let file = self.item(from).await?.filter(|item| !item.is_folder()).ok_or(Fault::NotFound)?;
+        let (folder, name) = split(to);
+        let parent = self.folders.make(&self.api, folder).await?;
+        let ours = |item: Item| Created::Ours(Receipt { checksum: item.checksum(), id: Some(item.id) });
+        Ok(Some(match self.api.copy(&file.id, &parent, name).await? {
+            Made::New(item) => ours(item),
+            Made::There { item, unsure: true } if item.checksum() == file.checksum() => ours(item),
+            Made::There { item, .. } => self.taken(to, item).await?,
+        }))
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), Fault> {
+        match self.item(key).await? {
+            Some(item) if !item.is_folder() => self.api.remove("files", &item.id).await.map(drop),
+            Some(_) => Err(Fault::refused(409, "it is a folder, not a file")),
+            None => Ok(()),
+        }
+    }
+
+    async fn remove_folder(&self, folder: &str) -> Result<Removed, Fault> {
+        if folder.split('/').all(str::is_empty) {
+            return Err(Fault::Setting("the place itself is never removed".to_owned()));
+        }
+        // Asked anew: what was kept may be another folder by now.
+        self.folders.forget();
+        let freed = match self.folders.find(&self.api, folder).await? {
+            Some(id) => self.api.remove("folders", &id).await?,
+            None => true,
+        };
+        self.folders.forget();
+        Ok(Removed { freed })
+    }
+}

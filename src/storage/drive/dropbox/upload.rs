@@ -1,0 +1,189 @@
+//! Bytes into sessions of Dropbox: small files in one request, large ones chunk by chunk. Nothing can be seen yet:
+//! [`super::batch`] makes files of sessions.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::Dropbox;
+use super::api::is;
+use crate::storage::service::{Created, HashKind, Hasher, Pending, Sessions, Source};
+use crate::web::Fault;
+
+/// Up to here in one request; 150 MiB would be allowed.
+pub(super) const SMALL: u64 = 48 * 1024 * 1024;
+/// A multiple of 4 MiB, as Dropbox advises.
+const CHUNK: u64 = 16 * 1024 * 1024;
+/// Answers about an offset that do not move a file on.
+const STUCK: u32 = 5;
+
+#[derive(Deserialize)]
+struct Started {
+    session_id: String,
+}
+
+/// What is remembered of a large file.
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    session: String,
+}
+
+/// What became of bytes that were sent.
+enum Appended {
+    All,
+    /// They were to begin where the session does not end: it has so many bytes.
+    Not(u64),
+    /// All has arrived before and nothing more is taken.
+    Closed,
+    /// There is no such session.
+    Gone,
+}
+
+impl Dropbox {
+    /// Sends a file into a session of its own.
+    pub(super) async fn upload(
+        &self,
+        key: &str,
+        source: &mut Source,
+        sessions: &dyn Sessions,
+    ) -> Result<Created, Fault> {
+        if source.size() <= SMALL {
+            return self.whole(key, source, sessions).await;
+        }
+        let mut remembered = sessions.recall(key).and_then(|text| serde_json::from_str::<Remembered>(&text).ok());
+        for _ in 0..2 {
+            let mut counted = Counted { sessions, bytes: 0 };
+            let (session, sent) = if let Some(Remembered { session }) = remembered.take() {
+                let sent = self.go_on(&session, source, &mut counted).await;
+                (session, sent)
+            } else {
+                let session = self.start(key, sessions).await?;
+                let sent = self.chunks(&session, source, &mut counted).await;
+                (session, sent)
+            };
+            match sent {
+                Ok(()) => return pending(key, session, source),
+                // The session is over: once more from the beginning.
+                Err(Fault::NotFound) => {
+                    sessions.unsent(counted.bytes);
+                    sessions.forget(key);
+                    source.rewind()?;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Err(Fault::Broken("Dropbox has lost two sessions of one file".to_owned()))
+    }
+
+    /// One request that may be repeated: a session more is nothing that can be seen.
+    async fn whole(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
+        let size = source.size();
+        let _room = self.memory.room(size).await?;
+        let bytes = source.next(size).await?.unwrap_or_default();
+        source.drain().await?;
+        let sum = source.checksum().map(|sum| sum.hex());
+        let argument = json!({"close": true, "content_hash": sum});
+        let started = self.api.send("files/upload_session/start", &argument, &bytes, &[], || ()).await?;
+        sessions.sent(size);
+        pending(key, started.json::<Started>()?.session_id, source)
+    }
+
+    /// A session without bytes, remembered before any are sent.
+    async fn start(&self, key: &str, sessions: &dyn Sessions) -> Result<String, Fault> {
+        let argument = json!({"close": false});
+        let started = self.api.send("files/upload_session/start", &argument, &Bytes::new(), &[], || ()).await?;
+        let session = started.json::<Started>()?.session_id;
+        let text = serde_json::to_string(&Remembered { session: session.clone() });
+        sessions.remember(key, &text.map_err(|error| Fault::Form(error.to_string()))?);
+        Ok(session)
+    }
+
+    /// Finds out how much of a session has arrived and sends the rest.
+    async fn go_on(&self, session: &str, source: &mut Source, counted: &mut Counted<'_>) -> Result<(), Fault> {
+        // Nothing, at the very beginning: where bytes have arrived, Dropbox says how many.
+        match self.append(session, 0, &Bytes::new(), false).await? {
+            Appended::Closed => {
+                source.drain().await?;
+                counted.more(source.size());
+                Ok(())
+            }
+            Appended::Not(there) if there <= source.size() => {
+                source.skip_to(there).await?;
+                counted.more(there);
+                self.chunks(session, source, counted).await
+            }
+            Appended::All => self.chunks(session, source, counted).await,
+            Appended::Not(_) | Appended::Gone => Err(Fault::NotFound),
+        }
+    }
+
+    /// Sends from where the source stands; the last chunk closes the session.
+    async fn chunks(&self, session: &str, source: &mut Source, counted: &mut Counted<'_>) -> Result<(), Fault> {
+        loop {
+            let (offset, size) = (source.at(), source.size());
+            let _room = self.memory.room(CHUNK.min(size - offset)).await?;
+            let bytes = source.next(CHUNK).await?.unwrap_or_default();
+            let last = source.at() == size;
+            self.chunk(session, offset, bytes, last).await?;
+            counted.more(source.at() - offset);
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends one chunk, or what is missing of it where a try before was not answered.
+    async fn chunk(&self, session: &str, mut offset: u64, mut bytes: Bytes, last: bool) -> Result<(), Fault> {
+        let end = offset + bytes.len() as u64;
+        for _ in 0..STUCK {
+            match self.append(session, offset, &bytes, last).await? {
+                Appended::All => return Ok(()),
+                Appended::Closed if last => return Ok(()),
+                Appended::Not(there) if there == end && !last => return Ok(()),
+                Appended::Not(there) if there > offset && there <= end => {
+                    let arrived = usize::try_from(there - offset).unwrap_or(usize::MAX);
+                    bytes = bytes.slice(arrived.min(bytes.len())..);
+                    offset = there;
+                }
+                Appended::Not(_) | Appended::Closed | Appended::Gone => return Err(Fault::NotFound),
+            }
+        }
+        Err(Fault::Broken("a chunk does not arrive whole".to_owned()))
+    }
+
+    async fn append(&self, session: &str, offset: u64, bytes: &Bytes, close: bool) -> Result<Appended, Fault> {
+        let mut argument = json!({"cursor": {"session_id": session, "offset": offset}, "close": close});
+        if !bytes.is_empty() {
+            argument["content_hash"] = json!(Hasher::of(HashKind::Dropbox, bytes).hex());
+        }
+        let told = ["incorrect_offset", "closed", "not_found"];
+        let answer = self.api.send("files/upload_session/append_v2", &argument, bytes, &told, || ()).await?;
+        if is(&answer, "incorrect_offset") {
+            let there = answer.value()["error"]["correct_offset"].as_u64();
+            return there.map(Appended::Not).ok_or_else(|| Fault::Form("an offset that is none".to_owned()));
+        }
+        Ok(match () {
+            () if is(&answer, "closed") => Appended::Closed,
+            () if is(&answer, "not_found") => Appended::Gone,
+            () => Appended::All,
+        })
+    }
+}
+
+/// What was told of a file's progress, to be taken back when it has to be sent anew.
+struct Counted<'a> {
+    sessions: &'a dyn Sessions,
+    bytes: u64,
+}
+
+impl Counted<'_> {
+    fn more(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.sessions.sent(bytes);
+    }
+}
+
+fn pending(key: &str, session: String, source: &Source) -> Result<Created, Fault> {
+    let checksum = source.checksum().ok_or_else(|| Fault::Form("the file was not hashed".to_owned()))?;
+    Ok(Created::Pending(Pending { key: key.to_owned(), session, size: source.size(), checksum }))
+}
