@@ -13,17 +13,27 @@ use soopervisor::storage::resolve::resolve;
 use soopervisor::storage::verify::verify;
 use soopervisor::storage::{Folder, How, PublishOutcome, Published, Same, SameFile, Storage, StorageError, key};
 
+use drives::OnDrive;
+use fake::Drive;
 use shelf::Shelf;
+use soopervisor::storage::service::Shared;
 
+mod drives;
+#[path = "../drives/fake/mod.rs"]
+mod fake;
 #[path = "../fixture_run/mod.rs"]
 mod fixture_run;
+#[path = "../drives/front/mod.rs"]
+mod front;
 mod shelf;
 
 /// A storage, and a way to damage what it holds.
 struct Bench {
     run: Run,
     storage: Arc<dyn Storage>,
-    shelf: Option<Arc<Shelf>>,
+    /// What the storage stands on; a folder of this machine stands on nothing.
+    service: Option<Shared>,
+    drive: Option<OnDrive>,
 }
 
 fn path(text: &str) -> RelPath {
@@ -31,24 +41,47 @@ fn path(text: &str) -> RelPath {
 }
 
 impl Bench {
-    fn local() -> Self {
+    async fn local() -> Self {
         let run = Run::new();
-        Self { storage: Arc::new(Local::new(run.store()).durable(false)), shelf: None, run }
+        Self { storage: Arc::new(Local::new(run.store()).durable(false)), service: None, drive: None, run }
     }
 
     fn remote(shelf: Arc<Shelf>) -> Self {
         let storage = Arc::new(Remote::new(Arc::clone(&shelf) as Arc<_>, None));
-        Self { run: Run::new(), storage, shelf: Some(shelf) }
+        Self { run: Run::new(), storage, service: Some(shelf), drive: None }
+    }
+
+    /// A drive, opened as the program opens it, against the fake that its vendor's own clients accept.
+    async fn on(drive: Drive) -> Self {
+        let (drive, run) = (OnDrive::open(drive).await, Run::new());
+        let storage = drive.storage(&run.path("state"));
+        Self { storage, service: Some(drive.service(&run.path("state"))), drive: Some(drive), run }
     }
 
     /// Tells no checksums and copies nothing.
-    fn plain() -> Self {
+    async fn plain() -> Self {
         Self::remote(shelf::plain())
     }
 
     /// Tells checksums, copies, and makes files visible in batches.
-    fn drive() -> Self {
+    async fn batching() -> Self {
         Self::remote(shelf::drive())
+    }
+
+    async fn on_box() -> Self {
+        Self::on(Drive::Box).await
+    }
+
+    async fn on_dropbox() -> Self {
+        Self::on(Drive::Dropbox).await
+    }
+
+    async fn on_onedrive() -> Self {
+        Self::on(Drive::OneDrive).await
+    }
+
+    async fn on_gdrive() -> Self {
+        Self::on(Drive::GDrive).await
     }
 
     /// Publishes another commit, of which `files` are said to be what the first one has.
@@ -80,20 +113,21 @@ impl Bench {
     }
 
     async fn overwrite(&self, file: &str, bytes: &'static str) {
-        match &self.shelf {
+        match &self.service {
             None => fs_err::write(self.place(file), bytes).expect("written"),
-            Some(shelf) => {
+            Some(service) => {
                 let key = key::object(&project(), &folder(), &path(file));
-                shelf.objects.lock().expect("objects").insert(key, bytes.into());
+                service.remove(&key).await.expect("removed");
+                assert!(service.put(&key, bytes.into()).await.expect("written"));
             }
         }
     }
 
     async fn remove(&self, file: &str) {
-        match &self.shelf {
+        match &self.service {
             None => fs_err::remove_file(self.place(file)).expect("removed"),
-            Some(shelf) => {
-                shelf.objects.lock().expect("objects").remove(&key::object(&project(), &folder(), &path(file)));
+            Some(service) => {
+                service.remove(&key::object(&project(), &folder(), &path(file))).await.expect("removed");
             }
         }
     }
@@ -398,13 +432,17 @@ macro_rules! suite {
     ($($test:ident),* $(,)?) => {
         suite!(@ local: $($test)*);
         suite!(@ plain: $($test)*);
-        suite!(@ drive: $($test)*);
+        suite!(@ batching: $($test)*);
+        suite!(@ on_box: $($test)*);
+        suite!(@ on_dropbox: $($test)*);
+        suite!(@ on_onedrive: $($test)*);
+        suite!(@ on_gdrive: $($test)*);
     };
     (@ $storage:ident: $($test:ident)*) => {
         mod $storage {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $test() {
-                super::$test(super::Bench::$storage()).await;
+                super::$test(super::Bench::$storage().await).await;
             })*
         }
     };
@@ -425,9 +463,25 @@ suite!(
     is_well_and_empty_at_first,
 );
 
+/// An independent reader finds, by the vendor's own hash, what was published, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn rclone_reads_back_what_was_published_on_each_drive() {
+    for drive in Drive::ALL {
+        let bench = Bench::on(drive).await;
+        for (name, bytes) in [("plots/été plot.png", "1"), ("deep/er/data.csv", "a,b\n"), ("empty", ""), ("x y.txt", "2")] {
+            bench.run.product(name, bytes);
+        }
+        bench.run.product("big.bin", vec![7; 25 << 20]);
+        let published = bench.publish("r", OnConflict::Fail).await.expect("published");
+        let expected = bench.run.path("work");
+        fs_err::write(expected.join("manifest.json"), published.manifest.to_bytes().expect("a manifest")).expect("written");
+        bench.drive.as_ref().expect("a drive").read_by_rclone(&expected, &format!("demo/{SHA}")).await;
+    }
+}
+
 #[tokio::test]
 async fn earlier_files_are_taken_from_the_storage_and_not_read_from_the_run() {
-    let bench = Bench::local();
+    let bench = Bench::local().await;
     bench.run.product("a.csv", "12345");
     bench.publish("first", OnConflict::Fail).await.expect("published");
     // Another file of the same length, which only who reads it could tell.
@@ -438,7 +492,7 @@ async fn earlier_files_are_taken_from_the_storage_and_not_read_from_the_run() {
 
 #[tokio::test]
 async fn an_earlier_file_that_was_touched_since_it_was_published_is_not_cloned() {
-    let bench = Bench::local();
+    let bench = Bench::local().await;
     bench.run.product("a.csv", "12345");
     bench.publish("first", OnConflict::Fail).await.expect("published");
     std::thread::sleep(std::time::Duration::from_millis(20));
