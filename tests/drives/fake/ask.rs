@@ -132,7 +132,7 @@ impl Body {
     }
 
     /// Writes it into a file from there on; how many bytes came.
-    pub async fn into_spool(&mut self, spool: &Spool, from: u64) -> Result<u64, Refusal> {
+    pub async fn pour(&mut self, spool: &Spool, from: u64) -> Result<u64, Refusal> {
         let mut at = from;
         while let Some(data) = self.next().await? {
             spool.write(at, &data);
@@ -220,7 +220,7 @@ impl Ask {
     /// The whole body as a file.
     pub async fn blob(&mut self, shared: &Shared) -> Result<Arc<Blob>, Refusal> {
         let spool = shared.room.spool();
-        let size = self.body.into_spool(&spool, 0).await?;
+        let size = self.body.pour(&spool, 0).await?;
         Ok(Blob::seal(Arc::new(spool), size, self.drive).await)
     }
 }

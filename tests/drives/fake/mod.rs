@@ -6,8 +6,15 @@
 //! Drives are found below a path (`{url}/box`, `/dropbox`, `/onedrive`, `/gdrive`; the vendor's own paths follow) or by
 //! the vendor's `Host`. What children of a test need is below `/_fake` (`control`).
 
-#![expect(clippy::allow_attributes, reason = "each test program uses another part")]
-#![allow(dead_code, clippy::unwrap_used, clippy::missing_panics_doc, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::enum_variant_names,
+    clippy::single_match_else,
+    dead_code,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod account;
 mod ask;

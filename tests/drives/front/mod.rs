@@ -3,8 +3,14 @@
 //!
 //! Needs `crate::fake` beside it, and `openssl`.
 
-#![expect(clippy::allow_attributes, reason = "each test program uses another part")]
-#![allow(dead_code, clippy::unwrap_used, clippy::missing_panics_doc, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::enum_variant_names,
+    dead_code,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    missing_docs,
+    unreachable_pub
+)]
 
 pub mod rclone;
 

@@ -9,7 +9,7 @@ use crate::fake::{Drive, Fake};
 /// The id of the fake's drive, which rclone wants to be told.
 const ONEDRIVE: &str = "f00dfeedf00dfeed";
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub struct Rclone {
     folder: tempfile::TempDir,

@@ -117,7 +117,7 @@ pub async fn part(shared: &Shared, ask: &mut Ask, id: &str) -> Answer {
     }
     // A file of its own: two may send the same part at once, and the second must not touch what the first wrote.
     let own = shared.room.spool();
-    let size = ask.body.into_spool(&own, 0).await?;
+    let size = ask.body.pour(&own, 0).await?;
     if size != to - from || hex::encode(own.sha1(0, size)) != wanted {
         return Err(refuse(412, "precondition_failed"));
     }

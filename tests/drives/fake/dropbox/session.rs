@@ -30,7 +30,7 @@ pub async fn start(shared: &Shared, ask: &mut Ask) -> Answer {
     let concurrent = is_concurrent(&arg);
     let close = arg["close"].as_bool().unwrap_or_default();
     let (id, mut session) = open(shared, concurrent);
-    session.size = ask.body.into_spool(&session.spool, 0).await?;
+    session.size = ask.body.pour(&session.spool, 0).await?;
     if concurrent && session.size > 0 {
         return Err(refuse(&json!({".tag": "concurrent_session_data_not_allowed"})));
     }
@@ -82,7 +82,7 @@ pub async fn append(shared: &Shared, ask: &mut Ask) -> Answer {
     let close = arg["close"].as_bool().unwrap_or_default();
     let spool = may_append(&shared.account(Drive::Dropbox), cursor).map_err(|error| refuse(&error))?;
     let offset = cursor["offset"].as_u64().unwrap_or_default();
-    let size = ask.body.into_spool(&spool, offset).await?;
+    let size = ask.body.pour(&spool, offset).await?;
     let mut account = shared.account(Drive::Dropbox);
     // Somebody else may have been faster.
     may_append(&account, cursor).map_err(|error| refuse(&error))?;
@@ -123,7 +123,7 @@ pub async fn finish(shared: &Shared, ask: &mut Ask) -> Answer {
     let failed = |error: Value| refuse(&json!({".tag": "lookup_failed", "lookup_failed": error}));
     let cursor = &arg["cursor"];
     let (spool, mut size) = ready(&shared.account(Drive::Dropbox), cursor).map_err(failed)?;
-    size += ask.body.into_spool(&spool, size).await?;
+    size += ask.body.pour(&spool, size).await?;
     let blob = Blob::seal(spool, size, Drive::Dropbox).await;
     let mut account = shared.account(Drive::Dropbox);
     let stored = upload::commit(&mut account, &arg["commit"], &blob, ask.quota_full);

@@ -133,7 +133,7 @@ fn compare(field: &str, operator: &str, value: &str, account: &Account, node: &N
         "mimeType" => kind(node),
         "modifiedTime" => &node.client_modified,
         "createdTime" => &node.made,
-        "trashed" => return Some((!account.tree.is_live(&node.id) == (value == "true")) == (operator == "=")),
+        "trashed" => return Some((account.tree.is_live(&node.id) != (value == "true")) == (operator == "=")),
         "sharedWithMe" | "starred" => return Some((value == "false") == (operator == "=")),
         _ => return None,
     };
@@ -173,7 +173,7 @@ pub fn list(shared: &Shared, ask: &Ask) -> Answer {
                 }
             }
             // Without `orderBy` there is no order to rely on: the newest first.
-            found.sort_by(|one, other| other.born.cmp(&one.born));
+            found.sort_by_key(|node| std::cmp::Reverse(node.born));
             match ask.query("orderBy").map(|order| order.split(',').next().unwrap_or_default()) {
                 Some("name") => found.sort_by(|one, other| one.name.cmp(&other.name)),
                 Some("createdTime") => found.sort_by_key(|node| node.born),

@@ -29,9 +29,8 @@ pub fn parse(account: &Account, text: &str) -> Result<Place, Refusal> {
     let parts: Vec<String> = start.split('/').filter(|part| !part.is_empty()).map(names::decode).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let (from, tail) = match parts.as_slice() {
-        ["root", tail @ ..] => (account.tree.root.clone(), tail),
+        ["root", tail @ ..] | ["items", "root", tail @ ..] => (account.tree.root.clone(), tail),
         ["special", "approot", tail @ ..] => ("F00D!104".to_owned(), tail),
-        ["items", "root", tail @ ..] => (account.tree.root.clone(), tail),
         ["items", id, tail @ ..] => ((*id).to_owned(), tail),
         _ => return Err(refuse(400, "invalidRequest")),
     };

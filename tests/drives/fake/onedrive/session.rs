@@ -92,7 +92,7 @@ async fn fragment(shared: &Shared, ask: &mut Ask, id: &str) -> Answer {
         check(session, from, to, total)?;
         Arc::clone(&session.spool)
     };
-    let size = ask.body.into_spool(&spool, from).await?;
+    let size = ask.body.pour(&spool, from).await?;
     let about = {
         let mut account = shared.account(Drive::OneDrive);
         let session = open(&mut account, id)?;
