@@ -16,15 +16,15 @@ use soopervisor::web::{Bearer, Fault, Reach, client};
 
 use super::fake::{Drive, Fake};
 
-pub const BOTH: [Drive; 2] = [Drive::Box, Drive::Dropbox];
+pub(crate) const BOTH: [Drive; 2] = [Drive::Box, Drive::Dropbox];
 
 /// Below this everything lies.
-pub const ROOT: &str = "Apps/Our Things";
+pub(crate) const ROOT: &str = "Apps/Our Things";
 
-pub struct Bench {
-    pub fake: Arc<Fake>,
-    pub drive: Drive,
-    pub service: Arc<dyn Service>,
+pub(crate) struct Bench {
+    pub(crate) fake: Arc<Fake>,
+    pub(crate) drive: Drive,
+    pub(crate) service: Arc<dyn Service>,
 }
 
 /// Asks the fake for another token when one has ended.
@@ -54,46 +54,46 @@ impl Bearer for Login {
 }
 
 impl Bench {
-    pub async fn new(drive: Drive) -> Self {
+    pub(crate) async fn new(drive: Drive) -> Self {
         let fake = Arc::new(Fake::start().await);
         let service = open(&fake, drive, &fake.base(drive));
         Self { fake, drive, service }
     }
 
     /// Another client of the same account, as another process would be one; it knows nothing.
-    pub fn other(&self) -> Arc<dyn Service> {
+    pub(crate) fn other(&self) -> Arc<dyn Service> {
         open(&self.fake, self.drive, &self.fake.base(self.drive))
     }
 
     /// Creates and, where that is needed, makes visible.
-    pub async fn send(&self, key: &str, bytes: &[u8]) -> Result<Created, Fault> {
+    pub(crate) async fn send(&self, key: &str, bytes: &[u8]) -> Result<Created, Fault> {
         send(&*self.service, key, bytes, &()).await
     }
 
     /// What the fake holds under a key.
-    pub fn held(&self, key: &str) -> Option<Vec<u8>> {
+    pub(crate) fn held(&self, key: &str) -> Option<Vec<u8>> {
         self.fake.read(self.drive, &format!("{ROOT}/{key}"))
     }
 
-    pub async fn read(&self, key: &str, offset: u64) -> Result<Vec<u8>, Fault> {
+    pub(crate) async fn read(&self, key: &str, offset: u64) -> Result<Vec<u8>, Fault> {
         let stream = self.service.read(key, offset).await?;
         let chunks: Vec<Bytes> = stream.try_collect().await?;
         Ok(chunks.concat())
     }
 
-    pub async fn keys(&self, folder: &str) -> Vec<String> {
+    pub(crate) async fn keys(&self, folder: &str) -> Vec<String> {
         let mut keys: Vec<String> =
             self.service.list(folder, true).await.unwrap().into_iter().filter(|m| !m.folder).map(|m| m.key).collect();
         keys.sort();
         keys
     }
 
-    pub fn kind(&self) -> HashKind {
+    pub(crate) fn kind(&self) -> HashKind {
         self.service.traits().hash.unwrap()
     }
 }
 
-pub fn open(fake: &Arc<Fake>, drive: Drive, base: &str) -> Arc<dyn Service> {
+pub(crate) fn open(fake: &Arc<Fake>, drive: Drive, base: &str) -> Arc<dyn Service> {
     // Accounts share a pace, tests do not.
     static ACCOUNTS: AtomicU32 = AtomicU32::new(0);
     let provider = if drive == Drive::Box { Provider::Box } else { Provider::Dropbox };
@@ -113,14 +113,19 @@ pub fn open(fake: &Arc<Fake>, drive: Drive, base: &str) -> Arc<dyn Service> {
     }
 }
 
-pub fn source(bytes: &[u8], kind: HashKind) -> Source {
+pub(crate) fn source(bytes: &[u8], kind: HashKind) -> Source {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     file.rewind().unwrap();
     Source::new(file, bytes.len() as u64, Some(kind), false, |_| Ok(()))
 }
 
-pub async fn send(service: &dyn Service, key: &str, bytes: &[u8], sessions: &dyn Sessions) -> Result<Created, Fault> {
+pub(crate) async fn send(
+    service: &dyn Service,
+    key: &str,
+    bytes: &[u8],
+    sessions: &dyn Sessions,
+) -> Result<Created, Fault> {
     let mut source = source(bytes, service.traits().hash.unwrap());
     match service.create(key, &mut source, sessions).await? {
         Created::Pending(pending) => service.settle(vec![pending]).await.remove(0),
@@ -129,8 +134,8 @@ pub async fn send(service: &dyn Service, key: &str, bytes: &[u8], sessions: &dyn
 }
 
 /// Reproducible bytes that differ from block to block.
-pub fn bytes(count: usize, seed: u8) -> Vec<u8> {
-    let block: Vec<u8> = (0..64 * 1024_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8 ^ seed).collect();
+pub(crate) fn bytes(count: usize, seed: u8) -> Vec<u8> {
+    let block: Vec<u8> = (0..64 * 1024_u32).map(|at| at.wrapping_mul(2_654_435_761).to_le_bytes()[2] ^ seed).collect();
     let mut all = Vec::with_capacity(count + block.len());
     while all.len() < count {
         let number = all.len().to_le_bytes();
@@ -142,7 +147,7 @@ pub fn bytes(count: usize, seed: u8) -> Vec<u8> {
 }
 
 #[track_caller]
-pub fn ours(created: Result<Created, Fault>, bytes: &[u8], kind: HashKind) {
+pub(crate) fn ours(created: Result<Created, Fault>, bytes: &[u8], kind: HashKind) {
     match created {
         Ok(Created::Ours(receipt)) => assert_eq!(receipt.checksum, Some(Hasher::of(kind, bytes))),
         other => panic!("{other:?}"),
@@ -150,7 +155,7 @@ pub fn ours(created: Result<Created, Fault>, bytes: &[u8], kind: HashKind) {
 }
 
 #[track_caller]
-pub fn taken(created: Result<Created, Fault>) -> Meta {
+pub(crate) fn taken(created: Result<Created, Fault>) -> Meta {
     match created {
         Ok(Created::Taken(Some(meta))) => meta,
         other => panic!("{other:?}"),
@@ -159,9 +164,9 @@ pub fn taken(created: Result<Created, Fault>) -> Meta {
 
 /// What is remembered of files that are half sent.
 #[derive(Default)]
-pub struct Memory {
-    pub known: Mutex<HashMap<String, String>>,
-    pub progress: AtomicI64,
+pub(crate) struct Memory {
+    pub(crate) known: Mutex<HashMap<String, String>>,
+    pub(crate) progress: AtomicI64,
 }
 
 impl Sessions for Memory {

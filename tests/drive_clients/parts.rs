@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use soopervisor::storage::service::{Hasher, Service};
+use soopervisor::storage::service::Hasher;
 use soopervisor::web::Fault;
 
 use super::bench::{BOTH, Bench, Memory, bytes, ours, send, taken};
@@ -22,6 +22,10 @@ fn part(drive: Drive) -> (&'static str, &'static str, usize) {
     }
 }
 
+fn whole(length: usize) -> i64 {
+    i64::try_from(length).unwrap()
+}
+
 async fn arrives(drive: Drive, script: Option<(When, Script)>) -> Bench {
     let bench = Bench::new(drive).await;
     let happens = script.is_some();
@@ -33,7 +37,7 @@ async fn arrives(drive: Drive, script: Option<(When, Script)>) -> Bench {
     ours(created, &content, bench.kind());
     assert!(bench.held("p/c/large").unwrap() == content, "{drive:?}");
     assert_eq!(bench.fake.files(drive).len(), 1);
-    assert_eq!(memory.progress.load(Ordering::SeqCst), LENGTH as i64, "{drive:?}: progress ends where the file does");
+    assert_eq!(memory.progress.load(Ordering::SeqCst), whole(LENGTH), "{drive:?}: progress ends where the file does");
     assert!(!happens || bench.fake.faults_left() == 0, "{drive:?}: it happened");
     bench
 }
@@ -118,7 +122,7 @@ async fn what_was_half_sent_when_we_died_is_not_sent_again() {
         // Dropbox is asked once more: how much there is.
         let asked = usize::from(drive == Drive::Dropbox);
         assert_eq!(sent - asked, parts - 2, "{drive:?}: two parts had arrived");
-        assert_eq!(memory.progress.load(Ordering::SeqCst), LENGTH as i64);
+        assert_eq!(memory.progress.load(Ordering::SeqCst), whole(LENGTH));
     }
 }
 
@@ -144,7 +148,7 @@ async fn what_is_remembered_wrongly_does_no_harm() {
             let key = format!("p/{number}");
             memory.known.lock().unwrap().insert(key.clone(), text);
             ours(send(&*bench.service, &key, &content, &memory).await, &content, bench.kind());
-            assert_eq!(memory.progress.load(Ordering::SeqCst), content.len() as i64, "{drive:?} {number}");
+            assert_eq!(memory.progress.load(Ordering::SeqCst), whole(content.len()), "{drive:?} {number}");
         }
     }
 }
