@@ -68,9 +68,8 @@ impl Assertion {
         let text = if value.trim_start().starts_with('{') {
             value.to_owned()
         } else {
-            std::fs::read_to_string(value.trim()).map_err(|error| {
-                Fault::Setting(format!("the file that {name} names cannot be read: {error}"))
-            })?
+            std::fs::read_to_string(value.trim())
+                .map_err(|error| Fault::Setting(format!("the file that {name} names cannot be read: {error}")))?
         };
         // serde's words may repeat a value.
         let written: Written = serde_json::from_str(&text).map_err(|_| {

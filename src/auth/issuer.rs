@@ -145,8 +145,10 @@ impl Issuer {
         let hide = fields.iter().filter(|(name, _)| is_telling(name)).map(|(_, value)| value.clone()).collect();
         let web = Web::new(self.client.clone(), None, Arc::clone(&self.pacer), Arc::new(Refusals { hide }));
         let url = self.endpoints.auth.at(path);
-        let form: Vec<(&str, &str)> =
-            fields.iter().map(|(name, value)| (*name, std::str::from_utf8(value.expose()).unwrap_or_default())).collect();
+        let form: Vec<(&str, &str)> = fields
+            .iter()
+            .map(|(name, value)| (*name, std::str::from_utf8(value.expose()).unwrap_or_default()))
+            .collect();
         web.send(|client| client.post(&url).header("accept", "application/json").form(&form)).await
     }
 

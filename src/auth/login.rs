@@ -272,7 +272,9 @@ fn of_file(tokens: &TokenFile, remote: &str, provider: Provider) -> Result<Entry
         return Ok(entry);
     }
     let other = entry.provider;
-    Err(Fault::Login(format!("`{remote}` was a login of `{other}`, and is `{provider}` now: `soopervisor auth login {remote}`")))
+    Err(Fault::Login(format!(
+        "`{remote}` was a login of `{other}`, and is `{provider}` now: `soopervisor auth login {remote}`"
+    )))
 }
 
 fn not_logged_in(provider: Provider, remote: &str) -> Fault {

@@ -62,8 +62,7 @@ impl Source {
         }
         let packed = packed_name(remote);
         if let Some(value) = set(&packed) {
-            let entry = blob::unpack(provider, &value)
-                .map_err(|fault| Fault::Setting(format!("{packed}: {fault}")))?;
+            let entry = blob::unpack(provider, &value).map_err(|fault| Fault::Setting(format!("{packed}: {fault}")))?;
             return Ok(Self::Refresh { variable: packed, entry: Box::new(entry) });
         }
         Ok(Self::File)

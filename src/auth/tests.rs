@@ -91,7 +91,10 @@ fn an_assertion_says_whom_it_speaks_for_and_is_signed_by_the_key() {
     let (head, claims) = signed.split_once('.').unwrap();
     assert_eq!(part(head), json!({"alg": "RS512", "typ": "JWT", "kid": "kid"}));
     let claims = part(claims);
-    assert_eq!((&claims["sub"], &claims["box_sub_type"], &claims["iss"]), (&json!("42"), &json!("user"), &json!("app")));
+    assert_eq!(
+        (&claims["sub"], &claims["box_sub_type"], &claims["iss"]),
+        (&json!("42"), &json!("user"), &json!("app"))
+    );
     let left = claims["exp"].as_i64().unwrap() - file::now();
     assert!((1..=60).contains(&left) && claims["jti"].as_str().unwrap().len() >= 16);
 }

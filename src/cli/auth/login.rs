@@ -141,10 +141,10 @@ fn take(remote: &Remote, home: &Home, wrong: impl Fn(Fault) -> Failure) -> Resul
     seam::block_on(async {
         let tokens = tokens(home);
         tokens.lock().await.and_then(|guard| guard.keep(&remote.name, &entry)).map_err(&wrong)?;
-        // The addresses, and nothing that would go before the file.
-        let none = |_: &str| None;
+        // Nothing that would go before the file.
+        let only = |name: &str| set(name).filter(|_| name.ends_with("_TENANT"));
         let folder = home.state().to_path_buf();
-        let login = Login::open(&remote.name, remote.provider, remote.endpoints.clone(), client, none, folder);
+        let login = Login::open(&remote.name, remote.provider, remote.endpoints.clone(), client, only, folder);
         let account = login.map_err(&wrong)?.who().await.map_err(&wrong)?;
         let room = room(account.used, account.total);
         Console::answer(&format!("logged in to {} as {}{room}\n", remote.provider.title(), account.name));

@@ -16,9 +16,8 @@ pub(super) fn execute(args: &args::AuthLogout, home: &Home) -> Result<Exit, Fail
     let wrong = |fault| failed(format!("the login of `{name}` could not be removed"), &fault);
     if tokens.read().map_err(wrong)?.contains_key(name) {
         let client = client(home)?;
-        let ended = seam::block_on(async {
-            forget(&tokens, name, remote.endpoints.clone(), client).await.map_err(wrong)
-        })?;
+        let ended =
+            seam::block_on(async { forget(&tokens, name, remote.endpoints.clone(), client).await.map_err(wrong) })?;
         let told = match ended {
             None | Some(Ok(true)) => format!("logged out of {title}\n"),
             Some(Ok(false)) => format!(
