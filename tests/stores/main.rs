@@ -86,8 +86,15 @@ async fn s3_keeps_what_services_promise() {
 async fn azure_keeps_what_services_promise() {
     let port = free_port();
     let folder = folder_of_servers();
-    let arguments =
-        ["--blobHost", "127.0.0.1", "--blobPort", &port.to_string(), "--inMemoryPersistence", "--skipApiVersionCheck"];
+    let arguments = [
+        "--blobHost",
+        "127.0.0.1",
+        "--blobPort",
+        &port.to_string(),
+        "--inMemoryPersistence",
+        "--skipApiVersionCheck",
+        "--disableTelemetry",
+    ];
     let program = folder.join("node_modules/.bin/azurite-blob");
     let _server = Server::start("azurite", &program, &arguments, port);
     let endpoint = format!("http://127.0.0.1:{port}/devstoreaccount1");
