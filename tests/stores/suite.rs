@@ -45,6 +45,19 @@ pub(crate) async fn small(service: &Shared) {
     a_folder_goes_and_its_neighbours_stay(service).await;
 }
 
+/// For a server that knows no conditions, and so cannot tell a key that is taken.
+pub(crate) async fn without_conditions(service: &Shared) {
+    service.space().await.unwrap();
+    ours(service, "p/c/a.txt", b"0123456789").await;
+    assert_eq!(read(service, "p/c/a.txt", 3).await.unwrap(), b"3456789");
+    ours(service, "p/c/empty", b"").await;
+    ours(service, "p/c/new/er/x", b"x").await;
+    what_is_not_there_is_told_as_such(service).await;
+    names_come_back(service).await;
+    a_file_that_changes_while_it_is_sent_is_not_there(service).await;
+    a_folder_goes_and_its_neighbours_stay(service).await;
+}
+
 fn source(service: &Shared, bytes: &[u8]) -> Source {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
