@@ -203,7 +203,7 @@ pub struct Run {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Storage")]
 pub struct Storage {
-    /// Where outputs are published: `local:DIR`, or a path
+    /// Where outputs are published: `local:DIR`, a path, `box`, `s3://BUCKET`, …
     #[arg(long, env = "SOOPERVISOR_STORAGE", hide_env_values = true, value_name = "STORAGE", group = "place")]
     pub storage: Option<String>,
     /// Short for `--storage dropbox`

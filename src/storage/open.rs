@@ -166,12 +166,10 @@ fn s3(location: &Location, access: &Access, remote: &str, bucket: &str, prefix: 
         let set = |key: &str| access.remotes.text(remote, key);
         let vendor = |names: [&str; 2]| names.into_iter().find_map(|name| access.remotes.lookup(name));
         let region = set("region").or_else(|| vendor(["AWS_REGION", "AWS_DEFAULT_REGION"]));
-        // Each part is sent with its md5, which the service compares.
         let mut builder = opendal::services::S3::default()
             .bucket(bucket)
             .root(&format!("/{prefix}"))
-            .region(region.as_deref().unwrap_or("us-east-1"))
-            .checksum_algorithm("md5");
+            .region(region.as_deref().unwrap_or("us-east-1"));
         match set("endpoint").or_else(|| vendor(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])) {
             Some(endpoint) => builder = builder.endpoint(&endpoint),
             // A dot would make a host of two parts, for which no certificate is good.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
-use soopervisor::storage::service::{Created, Fault, Service, Shared, Source};
+use soopervisor::storage::service::{Created, Fault, Shared, Source};
 
 /// Names that some service has trouble with, as `storage::key` hands them over.
 const NAMES: [&str; 10] = [
@@ -41,6 +41,19 @@ pub(crate) async fn small(service: &Shared) {
     what_is_not_there_is_told_as_such(service).await;
     names_come_back(service).await;
     copies_and_small_objects(service).await;
+    a_file_that_changes_while_it_is_sent_is_not_there(service).await;
+    a_folder_goes_and_its_neighbours_stay(service).await;
+}
+
+/// For a server that knows no conditions, and so cannot tell a key that is taken.
+pub(crate) async fn without_conditions(service: &Shared) {
+    service.space().await.unwrap();
+    ours(service, "p/c/a.txt", b"0123456789").await;
+    assert_eq!(read(service, "p/c/a.txt", 3).await.unwrap(), b"3456789");
+    ours(service, "p/c/empty", b"").await;
+    ours(service, "p/c/new/er/x", b"x").await;
+    what_is_not_there_is_told_as_such(service).await;
+    names_come_back(service).await;
     a_file_that_changes_while_it_is_sent_is_not_there(service).await;
     a_folder_goes_and_its_neighbours_stay(service).await;
 }

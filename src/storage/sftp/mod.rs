@@ -350,10 +350,11 @@ impl Service for Sftp {
         let part = self.path(&part);
         let mut tries = 1;
         loop {
-            match self.send(&part, folder, source, sessions).await {
+            let mut sent = 0;
+            match self.send(&part, folder, source, sessions, &mut sent).await {
                 Ok(()) => break,
                 Err(fault) => {
-                    sessions.unsent(source.at());
+                    sessions.unsent(sent);
                     let removed = self.unlink(&part).await;
                     if tries == TRIES || !fault.is_passing() || removed.is_err() {
                         return Err(fault);
@@ -445,7 +446,14 @@ impl Service for Sftp {
 
 impl Sftp {
     /// The whole file, written to a part.
-    async fn send(&self, part: &str, folder: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<(), Fault> {
+    async fn send(
+        &self,
+        part: &str,
+        folder: &str,
+        source: &mut Source,
+        sessions: &dyn Sessions,
+        sent: &mut u64,
+    ) -> Result<(), Fault> {
         let (session, file) = self.new_file(part, folder).await?;
         let mut file = Box::pin(TokioCompatFile::new(file));
         let broken = |error: std::io::Error| Fault::Broken(error.to_string());
@@ -459,6 +467,7 @@ impl Sftp {
                 break;
             }
             sessions.sent(bytes.len() as u64);
+            *sent += bytes.len() as u64;
         }
         if done.is_ok() {
             done = file.shutdown().await;

@@ -246,6 +246,10 @@ impl Service for ObjectStore {
         if !capability.copy || !capability.copy_with_if_not_exists {
             return Ok(None);
         }
+        // What speaks like S3 may not know conditions on copies: who asks first overwrites nothing that stands there.
+        if let Some(meta) = self.stat(to).await? {
+            return Ok(Some(Created::Taken(Some(meta))));
+        }
         match self.operator.copy_with(from, to).if_not_exists(true).await {
             Ok(_) => Ok(Some(Created::Ours(Receipt::default()))),
             Err(error) => match fault(&error) {

@@ -115,7 +115,8 @@ impl WebDav {
     async fn send(&self, part: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<(), Fault> {
         let mut tries = 1;
         loop {
-            let fault = match self.stream(part, source, sessions).await {
+            let mut sent = 0;
+            let fault = match self.stream(part, source, sessions, &mut sent).await {
                 Ok(()) => match self.stat(part).await? {
                     Some(meta) if meta.size == source.size() => return Ok(()),
                     there => {
@@ -125,7 +126,7 @@ impl WebDav {
                 },
                 Err(fault) => fault,
             };
-            sessions.unsent(source.at());
+            sessions.unsent(sent);
             let folder = part.rsplit_once('/').map_or("", |(folder, _)| folder);
             match &fault {
                 // What a missing folder is answered with.
@@ -141,7 +142,13 @@ impl WebDav {
     }
 
     /// One try of [`Self::send`].
-    async fn stream(&self, part: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<(), Fault> {
+    async fn stream(
+        &self,
+        part: &str,
+        source: &mut Source,
+        sessions: &dyn Sessions,
+        sent: &mut u64,
+    ) -> Result<(), Fault> {
         let url = self.url(part, false);
         let length = source.size();
         if length == 0 {
@@ -160,7 +167,7 @@ impl WebDav {
             if length == 0 { request } else { request.body(reqwest::Body::wrap_stream(stream)) }
         });
         // Whether the server has the answer early or the file ends first: both come to an end.
-        match futures::join!(sending, feed(source, sender, sessions)) {
+        match futures::join!(sending, feed(source, sender, sessions, sent)) {
             (_, Some(ours)) => Err(ours),
             (answer, None) => answer.map(drop),
         }
@@ -219,6 +226,7 @@ async fn feed(
     source: &mut Source,
     sender: mpsc::Sender<Result<Bytes, std::io::Error>>,
     sessions: &dyn Sessions,
+    sent: &mut u64,
 ) -> Option<Fault> {
     loop {
         match source.next(CHUNK).await {
@@ -229,6 +237,7 @@ async fn feed(
                     return None;
                 }
                 sessions.sent(length);
+                *sent += length;
             }
             Err(fault) => {
                 // The request must break off: what was sent of it is not the file.
