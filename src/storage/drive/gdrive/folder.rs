@@ -37,7 +37,7 @@ impl GoogleDrive {
     pub(super) async fn named(&self, parents: &[String], name: &str) -> Result<Vec<File>, Fault> {
         let mut found = Vec::new();
         for parents in parents.chunks(PARENTS) {
-            let files = self.search(&query::named(parents, name)).await?;
+            let files = self.below(parents, |parents| query::named(parents, name)).await?;
             // The search does not tell upper from lower case.
             found.extend(files.into_iter().filter(|file| file.name == name));
         }
