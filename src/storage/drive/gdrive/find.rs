@@ -134,7 +134,8 @@ impl GoogleDrive {
     /// What lies in any of these folders.
     async fn inside(&self, parents: Vec<String>) -> Result<Vec<File>, Fault> {
         let chunks: Vec<Vec<String>> = parents.chunks(PARENTS).map(<[String]>::to_vec).collect();
-        let searches = futures::stream::iter(chunks).map(|chunk| async move { self.below(&chunk, query::inside).await });
+        let searches =
+            futures::stream::iter(chunks).map(|chunk| async move { self.below(&chunk, query::inside).await });
         let found: Vec<Vec<File>> = searches.buffer_unordered(AT_ONCE).try_collect().await?;
         Ok(found.concat())
     }

@@ -55,10 +55,7 @@ impl GoogleDrive {
             at = join(&above, name);
             // Nothing of others can be in a folder that was made a moment ago.
             let is_new = self.known().was_made(&above);
-            let there = match is_new {
-                true => self.known().folders(&at),
-                false => self.folders(&at, false).await?,
-            };
+            let there = if is_new { self.known().folders(&at) } else { self.folders(&at, false).await? };
             id = match there.into_iter().next() {
                 Some(id) => id,
                 None => self.make_one(&at, name, &id).await?,
