@@ -44,6 +44,26 @@ impl GoogleDrive {
         }
     }
 
+    /// All that a search in these folders finds. One of them that is gone fails the whole search: it is left out then.
+    pub(super) async fn below(
+        &self,
+        parents: &[String],
+        query: impl Fn(&[String]) -> String + Send + Sync,
+    ) -> Result<Vec<File>, Fault> {
+        match self.search(&query(parents)).await {
+            Err(Fault::NotFound) => {}
+            found => return found,
+        }
+        let mut there = Vec::new();
+        for id in parents {
+            match self.file(id).await? {
+                Some(_) => there.push(id.clone()),
+                None => self.known().gone(id),
+            }
+        }
+        if there.is_empty() { Ok(Vec::new()) } else { self.search(&query(&there)).await }
+    }
+
     /// The file of a path: as this process knows it, else as a search finds it.
     pub(super) async fn find(&self, path: &str) -> Result<Option<File>, Fault> {
         let known = self.known().file(path);
@@ -113,8 +133,9 @@ impl GoogleDrive {
 
     /// What lies in any of these folders.
     async fn inside(&self, parents: Vec<String>) -> Result<Vec<File>, Fault> {
-        let queries: Vec<String> = parents.chunks(PARENTS).map(query::inside).collect();
-        let searches = futures::stream::iter(queries).map(|query| async move { self.search(&query).await });
+        let chunks: Vec<Vec<String>> = parents.chunks(PARENTS).map(<[String]>::to_vec).collect();
+        let searches =
+            futures::stream::iter(chunks).map(|chunk| async move { self.below(&chunk, query::inside).await });
         let found: Vec<Vec<File>> = searches.buffer_unordered(AT_ONCE).try_collect().await?;
         Ok(found.concat())
     }

@@ -37,7 +37,7 @@ impl GoogleDrive {
     pub(super) async fn named(&self, parents: &[String], name: &str) -> Result<Vec<File>, Fault> {
         let mut found = Vec::new();
         for parents in parents.chunks(PARENTS) {
-            let files = self.search(&query::named(parents, name)).await?;
+            let files = self.below(parents, |parents| query::named(parents, name)).await?;
             // The search does not tell upper from lower case.
             found.extend(files.into_iter().filter(|file| file.name == name));
         }
@@ -55,10 +55,7 @@ impl GoogleDrive {
             at = join(&above, name);
             // Nothing of others can be in a folder that was made a moment ago.
             let is_new = self.known().was_made(&above);
-            let there = match is_new {
-                true => self.known().folders(&at),
-                false => self.folders(&at, false).await?,
-            };
+            let there = if is_new { self.known().folders(&at) } else { self.folders(&at, false).await? };
             id = match there.into_iter().next() {
                 Some(id) => id,
                 None => self.make_one(&at, name, &id).await?,

@@ -50,6 +50,13 @@ impl Known {
         }
     }
 
+    /// A folder is gone.
+    pub(super) fn gone(&mut self, id: &str) {
+        for folders in self.folders.values_mut() {
+            folders.retain(|folder| folder.id != id);
+        }
+    }
+
     /// Notes that a folder is there since this process made it.
     pub(super) fn is_new(&mut self, path: &str) {
         self.fresh.insert(path.to_owned());

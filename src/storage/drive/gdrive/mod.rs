@@ -40,7 +40,7 @@ use query::Address;
 /// Reads a second.
 const READS: Pace = Pace { start: 10.0, least: 0.5, most: 20.0, burst: 20.0 };
 /// Writes a second.
-const WRITES: Pace = Pace { start: 3.0, least: 0.2, most: 10.0, burst: 5.0 };
+const WRITES: Pace = Pace { start: 3.0, least: 0.5, most: 10.0, burst: 5.0 };
 /// Names may have any length; this is what others can read.
 const LONGEST: usize = 1000;
 /// The service's own bound.

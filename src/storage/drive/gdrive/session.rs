@@ -45,16 +45,15 @@ impl GoogleDrive {
         let mut half = self.recalled(key, source.size(), sessions).await?;
         let mut pieces = Pieces::new(source, sessions, CHUNK);
         for _ in 0..SESSIONS {
-            let (kept, at) = match half.take() {
-                Some(half) => half,
-                None => {
-                    let id = self.id().await?;
-                    about["id"] = json!(id);
-                    let url = self.begin(&about, pieces.size()).await?;
-                    let kept = Kept { id, url };
-                    sessions.remember(key, &serde_json::to_string(&kept).unwrap_or_default());
-                    (kept, At::Wanted(0))
-                }
+            let (kept, at) = if let Some(half) = half.take() {
+                half
+            } else {
+                let id = self.id().await?;
+                about["id"] = json!(id);
+                let url = self.begin(&about, pieces.size()).await?;
+                let kept = Kept { id, url };
+                sessions.remember(key, &serde_json::to_string(&kept).unwrap_or_default());
+                (kept, At::Wanted(0))
             };
             let done = match at {
                 At::Wanted(at) => self.push(&kept.url, at, &mut pieces).await,

@@ -67,9 +67,10 @@ impl GoogleDrive {
         if file.checksum().is_none() {
             file = self.file(&file.id).await?.unwrap_or(file);
         }
-        let right = match file.size() == source.size() {
-            true => source.compare(file.checksum().as_ref()),
-            false => Err(Fault::Damaged(format!("sent {} bytes, stored {}", source.size(), file.size()))),
+        let right = if file.size() == source.size() {
+            source.compare(file.checksum().as_ref())
+        } else {
+            Err(Fault::Damaged(format!("sent {} bytes, stored {}", source.size(), file.size())))
         };
         Ok(match right {
             Ok(()) => Ok(file),
@@ -78,12 +79,11 @@ impl GoogleDrive {
     }
 
     async fn whole(&self, mut about: Value, source: &mut Source, sessions: &dyn Sessions) -> Result<File, Fault> {
-        let bytes = match source.next(SMALL).await? {
-            Some(bytes) => bytes,
-            None => {
-                source.drain().await?;
-                Bytes::new()
-            }
+        let bytes = if let Some(bytes) = source.next(SMALL).await? {
+            bytes
+        } else {
+            source.drain().await?;
+            Bytes::new()
         };
         let id = self.id().await?;
         about["id"] = json!(id);

@@ -27,13 +27,12 @@ impl OneDrive {
     pub(super) async fn copied(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {
         let (folder, name) = split(to);
         let Some(original) = self.item(from).await?.filter(|item| !item.is_folder()) else { return Ok(None) };
-        let folder = match self.item(folder).await? {
-            Some(folder) => folder,
-            None => {
-                self.make(&[folder.to_owned()]).await?;
-                let Some(folder) = self.item(folder).await? else { return Ok(None) };
-                folder
-            }
+        let folder = if let Some(folder) = self.item(folder).await? {
+            folder
+        } else {
+            self.make(&[folder.to_owned()]).await?;
+            let Some(folder) = self.item(folder).await? else { return Ok(None) };
+            folder
         };
         if let Some(there) = self.item(to).await? {
             return Ok(Some(Created::Taken(Some(there.meta(to)))));

@@ -66,9 +66,10 @@ impl OneDrive {
             item = later.filter(|later| later.id == item.id).unwrap_or(item);
         }
         let checksum = item.checksum();
-        let right = match item.size == source.size() {
-            true => source.compare(checksum.as_ref()),
-            false => Err(Fault::Damaged(format!("sent {} bytes, stored {}", source.size(), item.size))),
+        let right = if item.size == source.size() {
+            source.compare(checksum.as_ref())
+        } else {
+            Err(Fault::Damaged(format!("sent {} bytes, stored {}", source.size(), item.size)))
         };
         Ok(match right {
             Ok(()) => Ok(Receipt { checksum, id: Some(item.id) }),
@@ -77,12 +78,11 @@ impl OneDrive {
     }
 
     async fn whole(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Sent, Fault> {
-        let bytes = match source.next(SMALL).await? {
-            Some(bytes) => bytes,
-            None => {
-                source.drain().await?;
-                Bytes::new()
-            }
+        let bytes = if let Some(bytes) = source.next(SMALL).await? {
+            bytes
+        } else {
+            source.drain().await?;
+            Bytes::new()
         };
         let sent = self.in_one_request(key, &bytes, source.checksum().as_ref()).await?;
         if matches!(sent, Sent::Made(_)) {

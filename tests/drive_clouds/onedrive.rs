@@ -1,0 +1,64 @@
+//! What only OneDrive does.
+
+use soopervisor::storage::service::{Created, Fault as Told};
+
+use crate::bench::{MIB, Memory, create_with, made, noise, open, read};
+use crate::fake::{Drive, Fake, Fault, When};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_session_that_is_not_known_everywhere_yet_is_waited_for() {
+    let fake = Fake::start().await;
+    let service = open(&fake, Drive::OneDrive, "");
+    fake.fault(Drive::OneDrive, When::path("/up/").method("PUT").times(2), Fault::NotFound);
+    made(&*service, "p/large", &noise(12 * MIB, 1)).await;
+    assert_eq!(fake.count(Drive::OneDrive, "POST", "createUploadSession"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ended_is_begun_anew() {
+    let fake = Fake::start().await;
+    let service = open(&fake, Drive::OneDrive, "");
+    fake.fault(Drive::OneDrive, When::path("/up/").method("PUT").nth(2), Fault::NotFound);
+    let memory = Memory::default();
+    let bytes = noise(25 * MIB, 1);
+    create_with(&*service, "p/large", &bytes, &memory).await.unwrap();
+    assert_eq!(fake.count(Drive::OneDrive, "POST", "createUploadSession"), 2);
+    assert!(fake.read(Drive::OneDrive, "p/large").unwrap() == bytes);
+    // What is remembered of one that is over does no harm either.
+    let old = format!(r#"{{"uploadUrl": "{}/up/none"}}"#, fake.base(Drive::OneDrive));
+    memory.kept.lock().unwrap().insert("p/other".to_owned(), old);
+    let created = create_with(&*service, "p/other", &bytes, &memory).await.unwrap();
+    assert!(matches!(created, Created::Ours(_)));
+    assert!(memory.kept.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upload_addresses_are_asked_without_the_token() {
+    // The fake refuses a token there.
+    let fake = Fake::start().await;
+    let service = open(&fake, Drive::OneDrive, "");
+    made(&*service, "p/large", &noise(12 * MIB, 1)).await;
+    assert_eq!(service.login.renewed.load(std::sync::atomic::Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_applications_own_folder_is_a_place_too() {
+    let fake = Fake::start().await;
+    let service = open(&fake, Drive::OneDrive, "approot/reports");
+    service.make_folders(&["p/a".to_owned()]).await.unwrap();
+    made(&*service, "p/a/x.txt", b"x").await;
+    made(&*service, "p/a/large", &noise(5 * MIB, 1)).await;
+    assert_eq!(fake.read(Drive::OneDrive, "Apps/soopervisor/reports/p/a/x.txt").unwrap(), b"x");
+    assert_eq!(crate::bench::keys(&*service, "p", true).await, ["p/a/", "p/a/large", "p/a/x.txt"]);
+    assert_eq!(read(&*service, "p/a/x.txt", 0).await.unwrap(), b"x");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_the_service_forbids_are_refused_with_its_words() {
+    let fake = Fake::start().await;
+    let service = open(&fake, Drive::OneDrive, "");
+    let fault = service.put("p/CON", bytes::Bytes::from_static(b"x")).await.unwrap_err();
+    assert!(matches!(&fault, Told::Refused { status: 400, words } if words.contains("invalidRequest")), "{fault:?}");
+    let long = format!("p/{}", "x".repeat(service.traits().longest_key));
+    assert!(matches!(service.put(&long, bytes::Bytes::new()).await, Err(Told::Refused { .. })), "names have 255");
+}
