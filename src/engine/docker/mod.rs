@@ -23,12 +23,23 @@ mod probe;
 mod session;
 mod sweep;
 mod volume;
+mod word;
+
+/// Where the two that speak the protocol differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Docker, and what is built on it.
+    Docker,
+    /// Podman.
+    Podman,
+}
 
 /// A connection to one engine.
 pub struct Docker {
     client: bollard::Docker,
     address: String,
     name: String,
+    kind: Kind,
     owner: Owner,
     /// Whether the storage driver limits the writable layer; unknown until it was first asked for.
     limits_disk: OnceLock<bool>,
@@ -47,7 +58,8 @@ impl Docker {
         async move {
             let connect::Connected { client, address, name } = connect::first_answering(candidates?).await?;
             tracing::debug!(engine.address = %address, engine.name = %name, "connected");
-            Ok(Self { client, address, name, owner: Owner::current(), limits_disk: OnceLock::new() })
+            let kind = if name.starts_with("podman") { Kind::Podman } else { Kind::Docker };
+            Ok(Self { client, address, name, kind, owner: Owner::current(), limits_disk: OnceLock::new() })
         }
     }
 
@@ -76,11 +88,16 @@ impl Docker {
     }
 
     async fn create_with(&self, spec: &SessionSpec, name: &str, limit_disk: bool) -> Result<String, EngineError> {
-        let body = container::body(spec, &self.owner, limit_disk)?;
+        if let (Kind::Podman, Some(absent)) = (self.kind, spec.mounts.iter().find(|mount| !mount.host.0.exists())) {
+            // Docker refuses it in these words, Podman would make the folder.
+            let reason = format!("bind source path does not exist: {}", absent.host.0.display());
+            return Err(EngineError::Refused { action: "create a container", reason });
+        }
+        let body = container::body(spec, &self.owner, limit_disk, self.kind)?;
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let created = self.client.create_container(Some(options), body);
         let created = fault::within("create a container", created).await.map_err(|error| match error {
-            EngineError::Refused { reason, .. } if reason.contains("No such image") => {
+            EngineError::Refused { reason, .. } if is_about_image(&reason) => {
                 EngineError::Image { reference: spec.image.clone(), reason: "it is not present".into() }
             }
             other => other,
@@ -90,6 +107,11 @@ impl Docker {
         }
         Ok(created.id)
     }
+}
+
+/// The words of Docker, and of Podman.
+fn is_about_image(reason: &str) -> bool {
+    reason.contains("No such image") || reason.contains("no such image") || reason.contains("image not known")
 }
 
 /// The words of Docker's overlay2 and vfs, and of Podman.
@@ -105,7 +127,14 @@ impl Engine for Docker {
         let options = info.security_options.unwrap_or_default();
         Ok(EngineInfo {
             name: self.name.clone(),
-            id: info.id.unwrap_or_default(),
+            id: match self.kind {
+                Kind::Docker => info.id.unwrap_or_default(),
+                // Podman makes up another one for every answer.
+                Kind::Podman => {
+                    let (name, root) = (info.name.unwrap_or_default(), info.docker_root_dir.unwrap_or_default());
+                    format!("podman {} {name} {root}", self.address)
+                }
+            },
             address: self.address.clone(),
             architecture: info.architecture.unwrap_or_default(),
             cgroup: match info.cgroup_version {
@@ -162,7 +191,7 @@ impl Engine for Docker {
     }
 
     async fn send(&self, errand: &Errand) -> Result<String, EngineError> {
-        errand::send(&self.client, &self.owner, errand).await
+        errand::send(&self.client, &self.owner, errand, self.kind).await
     }
 
     async fn shown(&self) -> Result<Vec<PathBuf>, EngineError> {

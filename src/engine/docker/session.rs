@@ -14,11 +14,13 @@ use bollard::query_parameters::{
 };
 use futures::{Stream as Streaming, StreamExt as _};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::watch;
 
 use super::control::Ladder;
 use super::fate::{Fate, Watch};
 use super::fault::{deepest, fault, status, within};
 use super::memory;
+use super::word::Word;
 use crate::engine::{Control, EngineError, ExecSpec, Exit, OutputSink, Session, Stream, frame};
 
 /// After the last output byte the engine needs tens of milliseconds to tell the exit; beyond this something is wrong.
@@ -44,6 +46,12 @@ pub(super) struct Live {
     closed: bool,
 }
 
+/// What the container itself says, and where it is kept.
+struct Told {
+    word: Word,
+    known: Option<watch::Sender<Fate>>,
+}
+
 impl Live {
     /// Takes charge of a container that was just created: from here on it is removed whatever happens.
     pub(super) fn new(client: bollard::Docker, id: String, name: String) -> Self {
@@ -63,13 +71,21 @@ impl Live {
     }
 
     /// Delivers until the stream ends; `Err` only says that it broke off.
-    async fn pump(mut output: Output, sink: &mut dyn OutputSink) -> Result<(), Error> {
+    async fn pump(mut output: Output, told: &mut Told, sink: &mut dyn OutputSink) -> Result<(), Error> {
         while let Some(frame) = output.next().await {
             match frame? {
                 LogOutput::StdOut { message } | LogOutput::StdIn { message } => {
                     sink.output(Stream::Stdout, &message).await;
                 }
-                LogOutput::StdErr { message } => sink.output(Stream::Stderr, &message).await,
+                LogOutput::StdErr { message } => {
+                    let (text, killed) = told.word.take(&message);
+                    if let (true, Some(known)) = (killed, &told.known) {
+                        known.send_modify(|fate| fate.oom_killed = true);
+                    }
+                    if !text.is_empty() {
+                        sink.output(Stream::Stderr, &text).await;
+                    }
+                }
                 // Not a frame of a container without a terminal, but the daemon's own words about a broken stream.
                 LogOutput::Console { message } => {
                     tracing::warn!(message = %String::from_utf8_lossy(&message), "the engine wrote beside the frames");
@@ -123,12 +139,13 @@ impl Live {
         &mut self,
         frame: &[u8],
         attached: AttachContainerResults,
+        told: &mut Told,
         sink: &mut dyn OutputSink,
     ) -> Result<Fate, EngineError> {
         let AttachContainerResults { output, input } = attached;
         // Both at once: a container that writes before it has read its frame would wait for us for ever. The input
         // stays open until the end: closing it is the signal that we are gone.
-        let (_lifeline, pumped) = tokio::join!(feed(input, frame), Self::pump(output, sink));
+        let (_lifeline, pumped) = tokio::join!(feed(input, frame), Self::pump(output, told, sink));
         if let Some(fate) = self.fate().await {
             if let Err(error) = pumped {
                 tracing::warn!(%error, "the output broke off shortly before the container ended");
@@ -143,7 +160,7 @@ impl Live {
             Err(fate) => return Ok(fate),
         };
         let AttachContainerResults { output, input: _lifeline } = again;
-        let broken = Self::pump(output, sink).await.err().map(|error| deepest(&error));
+        let broken = Self::pump(output, told, sink).await.err().map(|error| deepest(&error));
         self.fate().await.ok_or_else(|| EngineError::Gone {
             reason: broken.unwrap_or_else(|| "the connection broke a second time".into()),
         })
@@ -215,14 +232,20 @@ impl Session for Live {
     }
 
     async fn exec(&mut self, spec: ExecSpec, sink: &mut dyn OutputSink) -> Result<Exit, EngineError> {
-        let frame = frame::encode(&spec)?;
+        let mut told = Told { word: Word::new(), known: self.watch.as_ref().map(Watch::known) };
+        let frame = frame::encode(&spec, told.word.as_str())?;
         let attached = self.attached.take().ok_or_else(|| EngineError::Refused {
             action: "run a script",
             reason: "this container has already been given one".into(),
         })?;
         drop(spec);
         let peak = memory::Gauge::begin(self.client.clone(), self.id.clone());
-        let fate = self.run(&frame, attached, sink).await?;
+        let fate = self.run(&frame, attached, &mut told, sink).await;
+        let rest = told.word.rest();
+        if !rest.is_empty() {
+            sink.output(Stream::Stderr, &rest).await;
+        }
+        let fate = fate?;
         self.ended = true;
         Ok(Exit { code: fate.code.unwrap_or(-1), oom_killed: fate.oom_killed, peak_memory_bytes: peak.highest() })
     }
