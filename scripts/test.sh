@@ -14,6 +14,7 @@ need_rust
 need_tools
 # For the second engine of tests/far.
 has ip || [ -x /usr/sbin/ip ] || install_packages iproute2
+need_elsewhere
 need_engine
 need_image
 build debug

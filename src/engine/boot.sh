@@ -97,6 +97,9 @@ exec 9<&0 </dev/null 7>&2
 )
 
 if [ -n "$__sv_had_locale" ]; then LC_ALL=$__sv_locale; else unset LC_ALL; fi
+# Whoever asks us to end before the script has begun means the script.
+__sv_asked=
+trap '__sv_asked=yes' TERM INT HUP
 __sv_init=${TINI_KILL_PROCESS_GROUP-}
 unset TINI_KILL_PROCESS_GROUP
 for __sv_i in "${!__sv_names[@]}"; do
@@ -107,9 +110,9 @@ done
 exec 8>&2 2>/dev/null
 # A signal is the script's to answer, and its children's: a shell runs its traps only once its child has ended. Ours is
 # to wait for the answer.
+[ -z "$__sv_asked" ] || exit 143
 if [ -n "$__sv_init" ]; then
     # This init signals the whole process group.
-    trap : TERM INT HUP
     "$BASH" "$__sv_file" 3<<<"$__sv_nonce" 9<&- 7>&- 2>&8 8>&-
     __sv_code=$?
 else

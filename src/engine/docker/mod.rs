@@ -68,6 +68,16 @@ impl Docker {
         self.limits_disk.get().copied()
     }
 
+    /// Podman says it in a place of its own, which bollard does not read; so its socket's owner is asked, and elsewhere
+    /// the folder of its images.
+    fn podman_is_rootless(&self, root: &str) -> bool {
+        let socket = self.address.strip_prefix("unix://").map(Path::new);
+        match socket.and_then(|socket| socket.metadata().ok()) {
+            Some(meta) => std::os::unix::fs::MetadataExt::uid(&meta) != 0,
+            None => root.contains("/.local/share/containers"),
+        }
+    }
+
     async fn create(&self, spec: &SessionSpec, name: &str) -> Result<String, EngineError> {
         let wants = spec.disk_bytes.is_some();
         let limit = wants && self.limits_disk() != Some(false);
@@ -125,14 +135,14 @@ impl Engine for Docker {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
         let info = fault::within("describe itself", self.client.info()).await?;
         let options = info.security_options.unwrap_or_default();
+        let root = info.docker_root_dir.unwrap_or_default();
         Ok(EngineInfo {
             name: self.name.clone(),
             id: match self.kind {
                 Kind::Docker => info.id.unwrap_or_default(),
                 // Podman makes up another one for every answer.
                 Kind::Podman => {
-                    let (name, root) = (info.name.unwrap_or_default(), info.docker_root_dir.unwrap_or_default());
-                    format!("podman {} {name} {root}", self.address)
+                    format!("podman {} {} {root}", self.address, info.name.unwrap_or_default())
                 }
             },
             address: self.address.clone(),
@@ -142,7 +152,8 @@ impl Engine for Docker {
                 Some(bollard::models::SystemInfoCgroupVersionEnum::_2) => "cgroup v2".into(),
                 _ => "unknown".into(),
             },
-            rootless: options.iter().any(|option| option.contains("name=rootless")),
+            rootless: options.iter().any(|option| option.contains("name=rootless"))
+                || (self.kind == Kind::Podman && self.podman_is_rootless(&root)),
         })
     }
 

@@ -42,6 +42,8 @@ pub(super) struct Live {
     name: String,
     watch: Option<Watch>,
     attached: Option<AttachContainerResults>,
+    /// When it was last asked to start.
+    started: tokio::time::Instant,
     ended: bool,
     closed: bool,
 }
@@ -55,19 +57,30 @@ struct Told {
 impl Live {
     /// Takes charge of a container that was just created: from here on it is removed whatever happens.
     pub(super) fn new(client: bollard::Docker, id: String, name: String) -> Self {
-        Self { client, id, name, watch: None, attached: None, ended: false, closed: false }
+        let started = tokio::time::Instant::now();
+        Self { client, id, name, watch: None, attached: None, started, ended: false, closed: false }
     }
 
     /// Attaches, begins to watch, then starts: any other order loses output or the exit code.
     pub(super) async fn start(&mut self) -> Result<(), EngineError> {
         self.attached = Some(attach(&self.client, &self.id).await?);
         self.watch = Some(Watch::begin(self.client.clone(), self.id.clone()));
-        within("start a container", self.client.start_container(&self.id, None)).await.map_err(|error| match error {
-            EngineError::Refused { action, reason } if reason.contains("\"bash\"") || reason.contains("`bash`") => {
-                EngineError::Refused { action, reason: format!("the image has no bash, which scripts need ({reason})") }
-            }
-            other => other,
-        })
+        let started =
+            within("start a container", self.client.start_container(&self.id, None)).await.map_err(
+                |error| match error {
+                    EngineError::Refused { action, reason }
+                        if reason.contains("\"bash\"") || reason.contains("`bash`") =>
+                    {
+                        EngineError::Refused {
+                            action,
+                            reason: format!("the image has no bash, which scripts need ({reason})"),
+                        }
+                    }
+                    other => other,
+                },
+            );
+        self.started = tokio::time::Instant::now();
+        started
     }
 
     /// Delivers until the stream ends; `Err` only says that it broke off.
@@ -228,7 +241,7 @@ impl Session for Live {
 
     fn control(&self) -> Arc<dyn Control> {
         let fate = self.watch.as_ref().map(Watch::subscribe);
-        Arc::new(Ladder::new(self.client.clone(), self.id.clone(), fate))
+        Arc::new(Ladder::new(self.client.clone(), self.id.clone(), self.started, fate))
     }
 
     async fn exec(&mut self, spec: ExecSpec, sink: &mut dyn OutputSink) -> Result<Exit, EngineError> {
