@@ -60,6 +60,7 @@ fn has_ended(error: &bollard::errors::Error) -> bool {
         || words.contains("no such process")
         || words.contains("already finished")
         || words.contains("can only kill running containers")
+        || words.contains("no such container")
 }
 
 #[async_trait]

@@ -34,18 +34,22 @@ pub(super) async fn list(
     mut filters: HashMap<&'static str, Vec<String>>,
     all: bool,
 ) -> Result<Vec<ContainerSummary>, EngineError> {
-    const KNOWN: [&str; 5] = ["created", "running", "paused", "exited", "removing"];
+    // For Podman what has ended a moment ago has exited, too, until it is asked for its state; so that goes last.
+    const KNOWN: [&str; 5] = ["created", "running", "paused", "removing", "exited"];
     const ACTION: &str = "list containers";
     for attempt in 0.. {
         let options = ListContainersOptionsBuilder::default().all(all).filters(&filters).build();
         match tokio::time::timeout(PATIENCE, client.list_containers(Some(options))).await {
             Ok(Ok(found)) => return Ok(found),
-            // A state may change between Podman's look at it and its answer: so once more.
-            Ok(Err(Error::JsonDataError { .. })) if attempt < 5 => {
-                let states = KNOWN.iter().map(|state| (*state).to_owned());
-                filters
-                    .entry("status")
-                    .or_insert_with(|| if all { states.collect() } else { vec!["running".to_owned()] });
+            // A state may change between Podman's look at it and its answer: so again, and at last without those.
+            Ok(Err(Error::JsonDataError { .. })) if attempt < 10 => {
+                let known = match (all, attempt) {
+                    (false, _) => &["running"][..],
+                    (true, 0..6) => &KNOWN[..],
+                    (true, _) => &KNOWN[..4],
+                };
+                filters.insert("status", known.iter().map(|state| (*state).to_owned()).collect());
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Ok(Err(error)) => return Err(fault(ACTION, &error)),
             Err(_) => break,

@@ -33,7 +33,8 @@ fn runs_an_example(setting: &[(&str, &str)], more: &[&str]) {
     ran.exits(0).says("succeeded");
     let folder = user.published();
     assert!(folder.join("output/report.txt").is_file(), "the report is there");
-    let verified = user.program(&["verify", "latest", "--project", "my repo", "--storage", "local:artifacts"]).output();
+    let mut verify = user.program(&["verify", "latest", "--storage", "local:../artifacts"]);
+    let verified = verify.current_dir(user.repo()).output();
     assert!(done(&verified.unwrap()).contains("as the manifest says"));
 }
 

@@ -18,6 +18,8 @@ settings() {
 
 const PODMAN: &str = r#"
 mkdir -p "$scratch/net"
+# conmon leaves notes where it was started.
+cd "$scratch"
 settings >"$scratch/containers.conf"
 export CONTAINERS_CONF="$scratch/containers.conf"
 podman() { command podman --root "$scratch/root" --runroot "$scratch/run" --tmpdir "$scratch/tmp" "$@"; }
