@@ -50,6 +50,23 @@ need_tools() {
     [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
 }
 
+# need_elsewhere: the other engines that tests/engine/elsewhere starts: Podman, engines without root, TLS, ssh, a registry.
+need_elsewhere() {
+    local missing=() sbin=$PATH:/usr/sbin:/sbin
+    PATH=$sbin has podman || missing+=(podman)
+    PATH=$sbin has catatonit || missing+=(catatonit)
+    [ -x /usr/lib/podman/netavark ] || PATH=$sbin has netavark || missing+=(netavark aardvark-dns)
+    PATH=$sbin has fuse-overlayfs || missing+=(fuse-overlayfs)
+    PATH=$sbin has newuidmap || missing+=(uidmap)
+    PATH=$sbin has slirp4netns || missing+=(slirp4netns)
+    PATH=$sbin has rootlesskit || missing+=(rootlesskit)
+    PATH=$sbin has sshd || missing+=(openssh-server)
+    PATH=$sbin has ssh || missing+=(openssh-client)
+    PATH=$sbin has openssl || missing+=(openssl)
+    PATH=$sbin has docker-registry || missing+=(docker-registry)
+    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+}
+
 # need_rust: Rust is the user's to choose; it is never installed here. Asked first, before anything is installed.
 need_rust() {
     local found wanted

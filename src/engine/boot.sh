@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Handed to `bash -p -c`: takes secrets, nonce and script from the attached stdin, runs the script, ends as it ends.
 #
-# Frame: COUNT\n, COUNT times (LENGTH\n NAME LENGTH\n VALUE), LENGTH\n NONCE, LENGTH\n SCRIPT. Lengths are bytes.
+# Frame: COUNT\n, COUNT times (LENGTH\n NAME LENGTH\n VALUE), LENGTH\n WORD, LENGTH\n NONCE, LENGTH\n SCRIPT. Lengths are
+# bytes. With the word we say on stderr what the engine may not tell; the script and its children do not know it.
 # A frame that ends early must never run in part, and a child of the script must never see this stdin.
 
 __sv_die() {
@@ -25,6 +26,21 @@ __sv_take() {
     [ "${#__sv_taken}" -eq "$1" ] || __sv_die "the script did not arrive whole: ${#__sv_taken} of $1 bytes"
 }
 
+# Whether the kernel has killed one of this container's processes for memory; control groups of version 2, then 1.
+__sv_killed_for_memory() {
+    for __sv_counts in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+        [ -r "$__sv_counts" ] || continue
+        while read -r __sv_key __sv_count; do
+            if [ "$__sv_key" = oom_kill ] && [ "$__sv_count" != 0 ]; then return 0; fi
+        done <"$__sv_counts"
+    done
+    return 1
+}
+
+__sv_tell() {
+    [ -z "$__sv_word" ] || printf '\036%s %s\036\n' "$__sv_word" "$1"
+}
+
 # Lengths count bytes, so the locale must not join them to characters.
 __sv_had_locale=${LC_ALL+yes} __sv_locale=${LC_ALL-}
 LC_ALL=C
@@ -37,6 +53,7 @@ while [ "$__sv_count" -gt 0 ]; do
     __sv_take && __sv_values+=("$__sv_taken")
     __sv_count=$((__sv_count - 1))
 done
+__sv_take && __sv_word=$__sv_taken
 __sv_take && __sv_nonce=$__sv_taken
 __sv_take && __sv_script=$__sv_taken
 __sv_taken=
@@ -58,12 +75,21 @@ umask "$__sv_umask"
 __sv_script=
 
 # The lifeline: the daemon closes our stdin when the process that attached it dies by whatever means. Started twice
-# removed, so that it belongs to init and a bare `wait` in the script does not see it.
-exec 9<&0 </dev/null
+# removed, so that it belongs to init and a bare `wait` in the script does not see it. While it waits it looks whether a
+# process was killed for memory: the others may live on, and not every engine tells.
+exec 9<&0 </dev/null 7>&2
 (
     (
         trap '' TERM INT HUP
-        IFS= read -r -N 1 -u 9
+        __sv_told=
+        while :; do
+            IFS= read -r -N 1 -t 2 -u 9
+            [ $? -gt 128 ] || break
+            if [ -z "$__sv_told" ] && __sv_killed_for_memory; then
+                __sv_told=yes
+                __sv_tell oom >&7
+            fi
+        done
         kill -TERM 1
         sleep 3
         kill -KILL -1
@@ -71,25 +97,44 @@ exec 9<&0 </dev/null
 )
 
 if [ -n "$__sv_had_locale" ]; then LC_ALL=$__sv_locale; else unset LC_ALL; fi
+# Whoever asks us to end before the script has begun means the script.
+__sv_asked=
+trap '__sv_asked=yes' TERM INT HUP
+__sv_init=${TINI_KILL_PROCESS_GROUP-}
 unset TINI_KILL_PROCESS_GROUP
 for __sv_i in "${!__sv_names[@]}"; do
     export "${__sv_names[__sv_i]}=${__sv_values[__sv_i]}" || __sv_die "the secret ${__sv_names[__sv_i]} cannot be set"
 done
 
-# A signal is the script's to answer; it reaches the whole process group. Ours is to wait for the answer.
-trap : TERM INT HUP
 # Bash would write that the script was killed into the script's own output.
 exec 8>&2 2>/dev/null
-"$BASH" "$__sv_file" 3<<<"$__sv_nonce" 9<&- 2>&8 8>&-
-__sv_code=$?
+# A signal is the script's to answer, and its children's: a shell runs its traps only once its child has ended. Ours is
+# to wait for the answer.
+[ -z "$__sv_asked" ] || exit 143
+if [ -n "$__sv_init" ]; then
+    # This init signals the whole process group.
+    "$BASH" "$__sv_file" 3<<<"$__sv_nonce" 9<&- 7>&- 2>&8 8>&-
+    __sv_code=$?
+else
+    # This one signals nobody but us: we hand it on, to a group that is the script's own.
+    set -m
+    "$BASH" "$__sv_file" 3<<<"$__sv_nonce" 9<&- 7>&- 2>&8 8>&- &
+    __sv_child=$!
+    trap '__sv_again=yes; kill -TERM -- "-$__sv_child"' TERM INT HUP
+    while :; do
+        __sv_again=
+        wait "$__sv_child"
+        __sv_code=$?
+        [ -n "$__sv_again" ] || break
+    done
+    set +m
+fi
 [ "$__sv_code" -ne 0 ] || exit 0
 
 # The engine learns of a memory kill from the container's control group, and forgets one that it reads after the group
 # is gone. So the group stays a moment longer.
-for __sv_counts in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
-    [ -r "$__sv_counts" ] || continue
-    while read -r __sv_key __sv_count; do
-        if [ "$__sv_key" = oom_kill ] && [ "$__sv_count" != 0 ]; then sleep 1; fi
-    done <"$__sv_counts"
-done
+if __sv_killed_for_memory; then
+    __sv_tell oom >&7
+    sleep 1
+fi
 exit "$__sv_code"

@@ -372,7 +372,7 @@ impl Session for Played {
 
     async fn exec(&mut self, spec: ExecSpec, sink: &mut dyn OutputSink) -> Result<Exit, EngineError> {
         // Refuses what a real engine would refuse.
-        frame::encode(&spec)?;
+        frame::encode(&spec, "")?;
         let (steps, exit) = self.play.take().ok_or_else(|| EngineError::Refused {
             action: "run a script",
             reason: "this container has already been given one".into(),

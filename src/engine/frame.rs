@@ -12,9 +12,9 @@ pub(super) const BOOT: &str = include_str!("boot.sh");
 /// The kernel takes no single `NAME=value` longer than this (`MAX_ARG_STRLEN`, its NUL included).
 const LONGEST_VARIABLE: usize = 128 * 1024 - 1;
 
-/// Writes the frame; its layout is told in `boot.sh`.
-pub(super) fn encode(spec: &ExecSpec) -> Result<Zeroizing<Vec<u8>>, EngineError> {
-    let room = spec.script.len() + spec.secrets.iter().map(|s| s.expose().len() + 64).sum::<usize>() + 128;
+/// Writes the frame; its layout is told in `boot.sh`. The word is what `boot.sh` says something to us with.
+pub(super) fn encode(spec: &ExecSpec, word: &str) -> Result<Zeroizing<Vec<u8>>, EngineError> {
+    let room = spec.script.len() + spec.secrets.iter().map(|s| s.expose().len() + 64).sum::<usize>() + word.len() + 128;
     // Sized before, because a growing vector would leave copies of the secrets behind.
     let mut frame = Zeroizing::new(Vec::with_capacity(room));
     frame.extend_from_slice(format!("{}\n", spec.secrets.len()).as_bytes());
@@ -23,6 +23,7 @@ pub(super) fn encode(spec: &ExecSpec) -> Result<Zeroizing<Vec<u8>>, EngineError>
         push(&mut frame, secret.name().as_bytes());
         push(&mut frame, secret.expose());
     }
+    push(&mut frame, word.as_bytes());
     if !spec.nonce.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Err(refuse("the nonce of step markers holds more than letters and digits".into()));
     }
@@ -75,8 +76,8 @@ mod tests {
 
     #[test]
     fn counts_bytes_not_characters() {
-        let frame = encode(&spec(vec![Secret::new("A", b"x\ny".to_vec())])).unwrap();
-        assert_eq!(&frame[..], "1\n1\nA3\nx\ny2\na18\necho é\n".as_bytes());
+        let frame = encode(&spec(vec![Secret::new("A", b"x\ny".to_vec())]), "w0").unwrap();
+        assert_eq!(&frame[..], "1\n1\nA3\nx\ny2\nw02\na18\necho é\n".as_bytes());
     }
 
     #[test]
@@ -84,7 +85,7 @@ mod tests {
         let secrets = (0..50).map(|i| Secret::new(format!("NAME_{i}"), vec![b'x'; 4000])).collect();
         let spec = spec(secrets);
         let room = spec.script.len() + spec.secrets.iter().map(|s| s.expose().len() + 64).sum::<usize>() + 128;
-        assert!(encode(&spec).unwrap().len() <= room);
+        assert!(encode(&spec, "").unwrap().len() <= room);
     }
 
     #[test]
@@ -97,7 +98,7 @@ mod tests {
             ("A", "hunter2\0".to_owned()),
             ("A", "hunter2".repeat(20_000)),
         ] {
-            let error = encode(&spec(vec![Secret::new(name, value.into_bytes())])).unwrap_err().to_string();
+            let error = encode(&spec(vec![Secret::new(name, value.into_bytes())]), "").unwrap_err().to_string();
             assert!(error.contains("secret") && !error.contains("hunter2"), "{error}");
         }
     }
@@ -105,8 +106,8 @@ mod tests {
     #[test]
     fn refuses_nul_in_the_script_and_a_nonce_that_could_break_out() {
         let nul = ExecSpec { script: "a\0b".into(), secrets: vec![], nonce: String::new() };
-        assert!(encode(&nul).is_err());
+        assert!(encode(&nul, "").is_err());
         let nonce = ExecSpec { script: String::new(), secrets: vec![], nonce: "a\nb".into() };
-        assert!(encode(&nonce).is_err());
+        assert!(encode(&nonce, "").is_err());
     }
 }

@@ -1,15 +1,15 @@
 //! Decides on symbolic links, after everything else was found: kept, replaced by what they lead to, or refused.
 //!
 //! Links are resolved by `cap-std` below their root, as the kernel would, so a chain that leaves the root for a moment
-//! is refused too. A link that is kept points straight at a file or folder that is published, never at another link.
+//! is refused too; one that begins with an absolute path below a root as the pipeline saw it is followed there. A link that is kept points straight at a file or folder that is published, never at another link.
 
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use super::collect::{FoundLink, Gather, Scope, reason_for};
-use super::{OutputKind, OutputsError, RefusedReason, Root, rooted};
+use super::collect::{FoundLink, Gather, Place, Scope, reason_for};
+use super::{OutputKind, OutputsError, RefusedReason, Root, Roots, rooted};
 use crate::id::RelPath;
 
 /// The path without links, below the root.
@@ -86,14 +86,29 @@ fn index_above(gather: &Gather<'_>, sources: &mut HashMap<(Root, RelPath), RelPa
     }
 }
 
+/// Where a link leads: below its own root or, where it names a place as the pipeline saw it, below that one's root.
+fn leads_to(roots: &Roots, place: &Place) -> Result<(Root, RelPath), RefusedReason> {
+    let outside = match real(roots.dir(place.root), &place.real) {
+        Ok(real) => return Ok((place.root, real)),
+        Err(RefusedReason::LinkOutside) => RefusedReason::LinkOutside,
+        Err(reason) => return Err(reason),
+    };
+    let Ok(target) = roots.dir(place.root).read_link_contents(place.real.as_path()) else { return Err(outside) };
+    let below = [(Root::Work, roots.guest_work), (Root::Output, roots.guest_output)]
+        .into_iter()
+        .find_map(|(root, guest)| Some((root, target.strip_prefix(guest).ok()?)));
+    let Some((root, below)) = below else { return Err(outside) };
+    let below = RelPath::from_bytes(below.as_os_str().as_bytes()).map_err(|_| outside)?;
+    Ok((root, real(roots.dir(root), &below)?))
+}
+
 fn decide(
     gather: &mut Gather<'_>,
     link: &FoundLink,
     sources: &HashMap<(Root, RelPath), RelPath>,
 ) -> Result<Result<(), RefusedReason>, OutputsError> {
-    let root = link.place.root;
-    let real = match real(gather.roots.dir(root), &link.place.real) {
-        Ok(real) => real,
+    let (root, real) = match leads_to(gather.roots, &link.place) {
+        Ok(place) => place,
         Err(reason) => return Ok(Err(reason)),
     };
     if let Some(target) = sources.get(&(root, real.clone())) {
@@ -112,7 +127,7 @@ fn decide(
         Err(error) => return Ok(Err(reason_for(&error))),
     };
     let mut place = link.place.clone();
-    place.real = real.clone();
+    (place.root, place.real) = (root, real.clone());
     gather.take(
         folder.as_fd(),
         real.file_name(),

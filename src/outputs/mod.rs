@@ -229,7 +229,7 @@ pub enum RefusedReason {
     /// A socket.
     #[error("a socket")]
     Socket,
-    /// A link that leads outside, absolute ones included.
+    /// A link that leads outside.
     #[error("a link that leads outside")]
     LinkOutside,
     /// A link that leads nowhere or in a circle.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::id::{ProjectName, RelPath, Revision};
 
 mod describe;
+mod image;
 mod paths;
 mod request;
 mod resolve;

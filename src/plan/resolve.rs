@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::image;
 use super::{Declared, DeclaredTask, Facts, Limits, Mode, Packages, PlannedTask, Request, RunPlan};
 use crate::diag::{self, Diagnostic};
 use crate::id::{ProjectName, RelPath};
@@ -57,6 +58,13 @@ pub fn resolve(
                 .help("add `--storage local:./artifacts`, or `storage: local:./artifacts` in soopervisor.yaml"),
         );
     }
+    let named = request.image.clone().or_else(|| settings.image.clone());
+    if let Some(image) = named.as_deref().filter(|named| !image::is_reference(named)) {
+        said.push(
+            Diagnostic::error("plan/image", format!("`{}` is no name of a container image", image.escape_debug()))
+                .help("such as `debian:bookworm-slim`, `registry.example.org:5000/team/image@sha256:…`; in lower case"),
+        );
+    }
     let (Some(project), false) = (project, diag::has_errors(&said)) else { return Err(said) };
     let plan = RunPlan {
         project,
@@ -68,7 +76,7 @@ pub fn resolve(
         build_args,
         local_installs: declared.local_installs.clone(),
         packages,
-        image: request.image.clone().or_else(|| settings.image.clone()),
+        image: named,
         limits,
         network: request.network.or(settings.network).unwrap_or_default(),
         env,

@@ -111,6 +111,7 @@ fn everything_that_cannot_be_is_said_at_once() {
         memory_bytes: Some(1000),
         pids: Some(0),
         cpus: Some(f64::NAN),
+        image: Some("Not An\nImage".into()),
         build_args: vec!["a\0b".into()],
         ..Request::default()
     };
@@ -118,6 +119,7 @@ fn everything_that_cannot_be_is_said_at_once() {
     let mut expected = vec!["plan/project-name", "plan/variable-name", "plan/reserved-variable", "plan/nul-byte"];
     expected.extend(["plan/reserved-variable", "plan/secret-and-variable", "plan/variable-name", "plan/nul-byte"]);
     expected.extend(["plan/memory-too-small", "plan/no-processes", "plan/no-processors", "plan/no-storage"]);
+    expected.push("plan/image");
     assert_eq!(codes(&said), expected);
     assert!(said.iter().all(|d| !d.message.contains(['\0', '\n'])));
 }

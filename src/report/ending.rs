@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::Style;
-use super::lines::one_line;
+use super::lines::{escaped, one_line};
 use crate::run::card::{Card, Published};
 use crate::run::event::{Outcome, RunEvent, Step};
 use crate::run::figures::{bytes, count, duration};
@@ -32,7 +32,7 @@ impl Tally {
         let paint = Paint(style.color);
         let mut lines = Vec::new();
         if let Some(published) = self.published.as_ref().filter(|_| exit_code == 0) {
-            lines.push(format!("published  {}", paint.bold(&one_line(&published.location))));
+            lines.push(format!("published  {}", paint.bold(&escaped(&published.location))));
             let size = bytes(published.bytes);
             lines.push(format!("           {}, {size}", count(published.files, "file")));
             if let Some(note) = &published.note {

@@ -87,6 +87,11 @@ pub(super) fn one_line(text: &str) -> String {
     text.trim_start()[..end].trim_end().chars().flat_map(visible).collect()
 }
 
+/// All of a text in one line: for paths, of which nothing may be missing.
+pub(super) fn escaped(text: &str) -> String {
+    text.chars().flat_map(visible).collect()
+}
+
 /// A character as it may reach a terminal.
 fn visible(c: char) -> Vec<char> {
     if c.is_control() && c != '\t' { c.escape_default().collect() } else { vec![c] }
@@ -95,6 +100,12 @@ fn visible(c: char) -> Vec<char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_with_a_newline_stays_whole_in_one_line() {
+        assert_eq!(escaped("/a\nb/\x1bc"), "/a\\nb/\\u{1b}c");
+        assert_eq!(one_line("first\nsecond"), "first");
+    }
 
     fn split(parts: &[&str]) -> (Vec<(String, End)>, String) {
         let mut lines = Lines::default();

@@ -80,6 +80,13 @@ impl From<SecretError> for Stop {
 
 impl From<EngineError> for Stop {
     fn from(error: EngineError) -> Self {
+        // Only the engine knows how many processors there are; that it refuses more is no fault of it.
+        if let EngineError::Refused { reason, .. } = &error
+            && reason.contains("Range of CPUs")
+        {
+            return Self::of(Ending::InvalidSpec, &error)
+                .help("ask for fewer with `--cpus`, or leave it out".to_owned());
+        }
         Self::of(Ending::EngineUnavailable, &error).help("`soopervisor doctor` looks closer".to_owned())
     }
 }

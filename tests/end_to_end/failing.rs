@@ -131,3 +131,12 @@ fn the_container_is_hardened() {
     assert_eq!(owner, me, "what is published belongs to the user");
     assert_eq!(std::fs::metadata(user.runs()).unwrap().permissions().mode() & 0o077, 0, "runs are private");
 }
+
+#[test]
+fn what_the_machine_cannot_give_is_the_users_to_change() {
+    let user = User::with(&[("pipeline.yaml", PIPELINE), ("tasks.py", TASKS)]);
+    user.run(&["--cpus", "1000"]).exits(3).says("Range of CPUs").says("`--cpus`");
+    user.run(&["--image", "Not::an image"]).exits(3).says("no name of a container image");
+    user.run(&["--image", "Not::an image", "--dry-run"]).exits(3);
+    assert_eq!(user.published_folders(), Vec::<std::path::PathBuf>::new());
+}

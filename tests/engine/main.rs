@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in what it calls too")]
 
 mod death;
+mod elsewhere;
 mod hardening;
 mod kit;
 mod output;

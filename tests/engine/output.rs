@@ -171,7 +171,8 @@ async fn the_script_finds_the_environment_that_the_container_was_given() {
         given.env = [("PLAIN".to_owned(), "1".to_owned())].into();
         given.env.extend(locale.map(|locale| ("LC_ALL".to_owned(), locale.to_owned())));
         let (_, heard) = run(&docker, given, script(text)).await;
-        assert_eq!(heard.stdout(), "TINI_KILL_PROCESS_GROUP=1\n", "{locale:?}");
+        // Not set for Podman.
+        assert!(["TINI_KILL_PROCESS_GROUP=1\n", ""].contains(&heard.stdout()), "{locale:?}: {}", heard.stdout());
     }
 }
 

@@ -14,8 +14,9 @@ use crate::engine::EngineError;
 /// bollard's own limit runs until response headers and includes uploads, so it must never be what ends a call.
 const NEVER: u64 = 7 * 24 * 3600;
 
-/// A ping that takes longer is no answer; a first ssh handshake may be slow.
-const ANSWER: Duration = Duration::from_secs(5);
+/// An answer that takes longer is none. Podman starts programs for its own while others wait; a first ssh handshake may be
+/// slow.
+const ANSWER: Duration = Duration::from_secs(15);
 const ANSWER_SSH: Duration = Duration::from_secs(30);
 
 /// Why one place did not do.

@@ -10,6 +10,7 @@ use bollard::models::{
     RestartPolicy, RestartPolicyNameEnum,
 };
 
+use super::Kind;
 use crate::engine::owner::Owner;
 use crate::engine::{EngineError, Errand, Mount, Purpose, SessionSpec, VolumeMount, frame};
 use crate::id::RunId;
@@ -59,7 +60,12 @@ fn word(purpose: Purpose) -> &'static str {
 }
 
 /// What is asked for. `limit_disk` adds the size of the writable layer, which only some storage drivers take.
-pub(super) fn body(spec: &SessionSpec, owner: &Owner, limit_disk: bool) -> Result<ContainerCreateBody, EngineError> {
+pub(super) fn body(
+    spec: &SessionSpec,
+    owner: &Owner,
+    limit_disk: bool,
+    kind: Kind,
+) -> Result<ContainerCreateBody, EngineError> {
     let boot = ["bash", "-p", "-c", frame::BOOT, "soopervisor"];
     Ok(ContainerCreateBody {
         image: Some(spec.image.clone()),
@@ -67,7 +73,7 @@ pub(super) fn body(spec: &SessionSpec, owner: &Owner, limit_disk: bool) -> Resul
         cmd: Some(Vec::new()),
         user: Some(format!("{}:{}", spec.user.0, spec.user.1)),
         working_dir: Some(spec.workdir.clone()),
-        env: Some(variables(spec)?),
+        env: Some(variables(spec, kind)?),
         labels: Some(labels(spec, owner)),
         tty: Some(false),
         open_stdin: Some(true),
@@ -77,14 +83,19 @@ pub(super) fn body(spec: &SessionSpec, owner: &Owner, limit_disk: bool) -> Resul
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".into()]), ..HealthConfig::default() }),
-        host_config: Some(host_config(spec, limit_disk)?),
+        host_config: Some(host_config(spec, limit_disk, kind)?),
         ..ContainerCreateBody::default()
     })
 }
 
 /// As [`body`], hardened alike, with the errand's own program; what else the machine does comes first.
-pub(super) fn errand(errand: &Errand, owner: &Owner, until: u64) -> Result<ContainerCreateBody, EngineError> {
-    let body = body(&errand.spec, owner, false)?;
+pub(super) fn errand(
+    errand: &Errand,
+    owner: &Owner,
+    until: u64,
+    kind: Kind,
+) -> Result<ContainerCreateBody, EngineError> {
+    let body = body(&errand.spec, owner, false, kind)?;
     let mut labels = body.labels.unwrap_or_default();
     for name in [label::PID, label::PID_START] {
         labels.remove(name);
@@ -105,7 +116,8 @@ pub(super) fn errand(errand: &Errand, owner: &Owner, until: u64) -> Result<Conta
     })
 }
 
-fn host_config(spec: &SessionSpec, limit_disk: bool) -> Result<HostConfig, EngineError> {
+fn host_config(spec: &SessionSpec, limit_disk: bool, kind: Kind) -> Result<HostConfig, EngineError> {
+    let (binds, mounts) = mounts(spec, kind)?;
     let memory = spec.memory_bytes.map(signed);
     let shared = spec.memory_bytes.map_or(SHARED_MEMORY, |bytes| SHARED_MEMORY.min(bytes / 2));
     let disk = spec.disk_bytes.filter(|_| limit_disk);
@@ -127,7 +139,8 @@ fn host_config(spec: &SessionSpec, limit_disk: bool) -> Result<HostConfig, Engin
         nano_cpus: spec.cpus.map(nano),
         shm_size: Some(signed(shared)),
         storage_opt: disk.map(|bytes| HashMap::from([("size".to_owned(), bytes.to_string())])),
-        mounts: Some(mounts(spec)?),
+        binds: Some(binds).filter(|binds| !binds.is_empty()),
+        mounts: Some(mounts),
         ..HostConfig::default()
     })
 }
@@ -141,8 +154,30 @@ fn nano(cpus: f64) -> i64 {
     (cpus * 1e9).round() as i64
 }
 
-fn mounts(spec: &SessionSpec) -> Result<Vec<Shown>, EngineError> {
-    spec.mounts.iter().map(shown).chain(spec.carried.volumes.iter().map(|volume| Ok(shown_volume(volume)))).collect()
+/// Texts, for what a structure cannot say, and structures.
+fn mounts(spec: &SessionSpec, kind: Kind) -> Result<(Vec<String>, Vec<Shown>), EngineError> {
+    let (mut binds, mut mounts) = (Vec::new(), Vec::new());
+    for mount in &spec.mounts {
+        let shown = shown(mount)?;
+        let host = shown.source.as_deref().unwrap_or_default();
+        match kind {
+            // Podman makes a line of comma-separated values of the structure, and does not quote them.
+            Kind::Podman if host.contains([',', '"', '\n', '\r']) => binds.push(bind(mount, host)?),
+            Kind::Podman | Kind::Docker => mounts.push(shown),
+        }
+    }
+    mounts.extend(spec.carried.volumes.iter().map(shown_volume));
+    Ok((binds, mounts))
+}
+
+fn bind(mount: &Mount, host: &str) -> Result<String, EngineError> {
+    if host.contains(':') {
+        return Err(EngineError::Refused {
+            action: "mount a folder",
+            reason: format!("Podman cannot be told a path with a colon and a comma, quote or newline: `{host}`"),
+        });
+    }
+    Ok(format!("{host}:{}:{}", mount.guest.0, if mount.writable { "rw" } else { "ro" }))
 }
 
 /// Never filled with what the image has at that place: it holds what was put into it.
@@ -172,7 +207,7 @@ fn shown(mount: &Mount) -> Result<Shown, EngineError> {
     })
 }
 
-fn variables(spec: &SessionSpec) -> Result<Vec<String>, EngineError> {
+fn variables(spec: &SessionSpec, kind: Kind) -> Result<Vec<String>, EngineError> {
     let mut all = Vec::with_capacity(spec.env.len() + 1);
     for (name, value) in &spec.env {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
@@ -183,8 +218,11 @@ fn variables(spec: &SessionSpec) -> Result<Vec<String>, EngineError> {
         }
         all.push(format!("{name}={value}"));
     }
-    // init hands TERM to the script's children too: a shell runs its traps only once its child has ended.
-    all.push("TINI_KILL_PROCESS_GROUP=1".into());
+    // Docker's init hands TERM to the script's children too: a shell runs its traps only once its child has ended.
+    // Podman's knows no such thing, and `boot.sh` does it in its place where this is not set.
+    if kind == Kind::Docker {
+        all.push("TINI_KILL_PROCESS_GROUP=1".into());
+    }
     Ok(all)
 }
 

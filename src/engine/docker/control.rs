@@ -7,21 +7,39 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bollard::query_parameters::KillContainerOptionsBuilder;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::fate::Fate;
 use super::fault::{fault, status};
 use crate::engine::{Control, EngineError};
 
+/// How long after its start a container may not have heard a signal, and when it is then asked again.
+const BEGINNING: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_millis(500);
+
 /// Signals one container.
 pub(super) struct Ladder {
     client: bollard::Docker,
     id: String,
+    started: Instant,
     fate: Option<watch::Receiver<Fate>>,
 }
 
 impl Ladder {
-    pub(super) fn new(client: bollard::Docker, id: String, fate: Option<watch::Receiver<Fate>>) -> Self {
-        Self { client, id, fate }
+    pub(super) fn new(
+        client: bollard::Docker,
+        id: String,
+        started: Instant,
+        fate: Option<watch::Receiver<Fate>>,
+    ) -> Self {
+        Self { client, id, started, fate }
+    }
+
+    /// Whether it has ended by then; at once where nobody follows it.
+    async fn ends_by(&self, by: Instant) -> bool {
+        let Some(mut fate) = self.fate.clone() else { return false };
+        let ended = fate.wait_for(|fate| fate.code.is_some() || fate.settled);
+        tokio::time::timeout_at(by, ended).await.is_ok()
     }
 
     async fn signal(&self, signal: &str) -> Result<(), EngineError> {
@@ -38,18 +56,27 @@ impl Ladder {
 
 fn has_ended(error: &bollard::errors::Error) -> bool {
     let words = error.to_string();
-    words.contains("is not running") || words.contains("no such process") || words.contains("already finished")
+    words.contains("is not running")
+        || words.contains("no such process")
+        || words.contains("already finished")
+        || words.contains("can only kill running containers")
+        || words.contains("no such container")
 }
 
 #[async_trait]
 impl Control for Ladder {
     async fn stop(&self, grace: Duration) -> Result<(), EngineError> {
+        let by = Instant::now() + grace;
         self.signal("TERM").await?;
-        if let Some(mut fate) = self.fate.clone() {
-            let ended = fate.wait_for(|fate| fate.code.is_some() || fate.settled);
-            if tokio::time::timeout(grace, ended).await.is_ok() {
+        if self.started.elapsed() < BEGINNING {
+            // The kernel throws a signal away that init gets before it has said what it does with it.
+            if self.ends_by(by.min(Instant::now() + AGAIN)).await {
                 return Ok(());
             }
+            self.signal("TERM").await?;
+        }
+        if self.ends_by(by).await {
+            return Ok(());
         }
         self.signal("KILL").await
     }

@@ -6,20 +6,24 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
-};
+use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder};
 
 use super::container::{self, label};
 use super::fault::within;
+use super::{Kind, sweep};
 use crate::engine::owner::Owner;
 use crate::engine::{EngineError, Errand};
 
 /// Creates and starts it; what does not start does not stay.
-pub(super) async fn send(client: &bollard::Docker, owner: &Owner, errand: &Errand) -> Result<String, EngineError> {
+pub(super) async fn send(
+    client: &bollard::Docker,
+    owner: &Owner,
+    errand: &Errand,
+    kind: Kind,
+) -> Result<String, EngineError> {
     let ends = SystemTime::now() + errand.lasts;
     let until = ends.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let body = container::errand(errand, owner, until)?;
+    let body = container::errand(errand, owner, until, kind)?;
     let name = container::name(&errand.spec);
     let options = CreateContainerOptionsBuilder::default().name(&name).build();
     let id = within("create a container", client.create_container(Some(options), body)).await?.id;
@@ -35,8 +39,7 @@ pub(super) async fn send(client: &bollard::Docker, owner: &Owner, errand: &Erran
 /// Sources of all bind mounts of live containers with our labels.
 pub(super) async fn shown(client: &bollard::Docker) -> Result<Vec<PathBuf>, EngineError> {
     let filters = HashMap::from([("label", vec![label::PURPOSE.to_owned()])]);
-    let options = ListContainersOptionsBuilder::default().filters(&filters).build();
-    let found = within("list containers", client.list_containers(Some(options))).await?;
+    let found = sweep::list(client, filters, false).await?;
     let mounts = found.into_iter().flat_map(|container| container.mounts.unwrap_or_default());
     Ok(mounts.filter_map(|mount| mount.source).map(PathBuf::from).collect())
 }

@@ -74,6 +74,11 @@ impl Watch {
         Self { fate, task: task.abort_handle() }
     }
 
+    /// For what the container itself tells.
+    pub(super) fn known(&self) -> watch::Sender<Fate> {
+        self.fate.clone()
+    }
+
     /// For a stop from elsewhere.
     pub(super) fn subscribe(&self) -> watch::Receiver<Fate> {
         self.fate.subscribe()

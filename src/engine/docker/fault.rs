@@ -9,7 +9,7 @@ use bollard::errors::Error;
 use crate::engine::EngineError;
 
 /// No single call that is not a wait takes this long on a healthy engine, not even under load.
-const PATIENCE: Duration = Duration::from_mins(2);
+pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Awaits one call; an engine that falls silent counts as gone.
 pub(super) async fn within<T>(

@@ -23,12 +23,23 @@ mod probe;
 mod session;
 mod sweep;
 mod volume;
+mod word;
+
+/// Where the two that speak the protocol differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Docker, and what is built on it.
+    Docker,
+    /// Podman.
+    Podman,
+}
 
 /// A connection to one engine.
 pub struct Docker {
     client: bollard::Docker,
     address: String,
     name: String,
+    kind: Kind,
     owner: Owner,
     /// Whether the storage driver limits the writable layer; unknown until it was first asked for.
     limits_disk: OnceLock<bool>,
@@ -47,13 +58,24 @@ impl Docker {
         async move {
             let connect::Connected { client, address, name } = connect::first_answering(candidates?).await?;
             tracing::debug!(engine.address = %address, engine.name = %name, "connected");
-            Ok(Self { client, address, name, owner: Owner::current(), limits_disk: OnceLock::new() })
+            let kind = if name.starts_with("podman") { Kind::Podman } else { Kind::Docker };
+            Ok(Self { client, address, name, kind, owner: Owner::current(), limits_disk: OnceLock::new() })
         }
     }
 
     /// Whether a disk limit takes effect here; `None` until a container with one was asked for.
     pub fn limits_disk(&self) -> Option<bool> {
         self.limits_disk.get().copied()
+    }
+
+    /// Podman says it in a place of its own, which bollard does not read; so its socket's owner is asked, and elsewhere
+    /// the folder of its images.
+    fn podman_is_rootless(&self, root: &str) -> bool {
+        let socket = self.address.strip_prefix("unix://").map(Path::new);
+        match socket.and_then(|socket| socket.metadata().ok()) {
+            Some(meta) => std::os::unix::fs::MetadataExt::uid(&meta) != 0,
+            None => root.contains("/.local/share/containers"),
+        }
     }
 
     async fn create(&self, spec: &SessionSpec, name: &str) -> Result<String, EngineError> {
@@ -76,11 +98,16 @@ impl Docker {
     }
 
     async fn create_with(&self, spec: &SessionSpec, name: &str, limit_disk: bool) -> Result<String, EngineError> {
-        let body = container::body(spec, &self.owner, limit_disk)?;
+        if let (Kind::Podman, Some(absent)) = (self.kind, spec.mounts.iter().find(|mount| !mount.host.0.exists())) {
+            // Docker refuses it in these words, Podman would make the folder.
+            let reason = format!("bind source path does not exist: {}", absent.host.0.display());
+            return Err(EngineError::Refused { action: "create a container", reason });
+        }
+        let body = container::body(spec, &self.owner, limit_disk, self.kind)?;
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let created = self.client.create_container(Some(options), body);
         let created = fault::within("create a container", created).await.map_err(|error| match error {
-            EngineError::Refused { reason, .. } if reason.contains("No such image") => {
+            EngineError::Refused { reason, .. } if is_about_image(&reason) => {
                 EngineError::Image { reference: spec.image.clone(), reason: "it is not present".into() }
             }
             other => other,
@@ -90,6 +117,11 @@ impl Docker {
         }
         Ok(created.id)
     }
+}
+
+/// The words of Docker, and of Podman.
+fn is_about_image(reason: &str) -> bool {
+    reason.contains("No such image") || reason.contains("no such image") || reason.contains("image not known")
 }
 
 /// The words of Docker's overlay2 and vfs, and of Podman.
@@ -103,9 +135,16 @@ impl Engine for Docker {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
         let info = fault::within("describe itself", self.client.info()).await?;
         let options = info.security_options.unwrap_or_default();
+        let root = info.docker_root_dir.unwrap_or_default();
         Ok(EngineInfo {
             name: self.name.clone(),
-            id: info.id.unwrap_or_default(),
+            id: match self.kind {
+                Kind::Docker => info.id.unwrap_or_default(),
+                // Podman makes up another one for every answer.
+                Kind::Podman => {
+                    format!("podman {} {} {root}", self.address, info.name.unwrap_or_default())
+                }
+            },
             address: self.address.clone(),
             architecture: info.architecture.unwrap_or_default(),
             cgroup: match info.cgroup_version {
@@ -113,7 +152,8 @@ impl Engine for Docker {
                 Some(bollard::models::SystemInfoCgroupVersionEnum::_2) => "cgroup v2".into(),
                 _ => "unknown".into(),
             },
-            rootless: options.iter().any(|option| option.contains("name=rootless")),
+            rootless: options.iter().any(|option| option.contains("name=rootless"))
+                || (self.kind == Kind::Podman && self.podman_is_rootless(&root)),
         })
     }
 
@@ -162,7 +202,7 @@ impl Engine for Docker {
     }
 
     async fn send(&self, errand: &Errand) -> Result<String, EngineError> {
-        errand::send(&self.client, &self.owner, errand).await
+        errand::send(&self.client, &self.owner, errand, self.kind).await
     }
 
     async fn shown(&self) -> Result<Vec<PathBuf>, EngineError> {

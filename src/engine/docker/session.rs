@@ -14,11 +14,13 @@ use bollard::query_parameters::{
 };
 use futures::{Stream as Streaming, StreamExt as _};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::watch;
 
 use super::control::Ladder;
 use super::fate::{Fate, Watch};
 use super::fault::{deepest, fault, status, within};
 use super::memory;
+use super::word::Word;
 use crate::engine::{Control, EngineError, ExecSpec, Exit, OutputSink, Session, Stream, frame};
 
 /// After the last output byte the engine needs tens of milliseconds to tell the exit; beyond this something is wrong.
@@ -40,36 +42,63 @@ pub(super) struct Live {
     name: String,
     watch: Option<Watch>,
     attached: Option<AttachContainerResults>,
+    /// When it was last asked to start.
+    started: tokio::time::Instant,
     ended: bool,
     closed: bool,
+}
+
+/// What the container itself says, and where it is kept.
+struct Told {
+    word: Word,
+    known: Option<watch::Sender<Fate>>,
 }
 
 impl Live {
     /// Takes charge of a container that was just created: from here on it is removed whatever happens.
     pub(super) fn new(client: bollard::Docker, id: String, name: String) -> Self {
-        Self { client, id, name, watch: None, attached: None, ended: false, closed: false }
+        let started = tokio::time::Instant::now();
+        Self { client, id, name, watch: None, attached: None, started, ended: false, closed: false }
     }
 
     /// Attaches, begins to watch, then starts: any other order loses output or the exit code.
     pub(super) async fn start(&mut self) -> Result<(), EngineError> {
         self.attached = Some(attach(&self.client, &self.id).await?);
         self.watch = Some(Watch::begin(self.client.clone(), self.id.clone()));
-        within("start a container", self.client.start_container(&self.id, None)).await.map_err(|error| match error {
-            EngineError::Refused { action, reason } if reason.contains("\"bash\"") || reason.contains("`bash`") => {
-                EngineError::Refused { action, reason: format!("the image has no bash, which scripts need ({reason})") }
-            }
-            other => other,
-        })
+        let started =
+            within("start a container", self.client.start_container(&self.id, None)).await.map_err(
+                |error| match error {
+                    EngineError::Refused { action, reason }
+                        if reason.contains("\"bash\"") || reason.contains("`bash`") =>
+                    {
+                        EngineError::Refused {
+                            action,
+                            reason: format!("the image has no bash, which scripts need ({reason})"),
+                        }
+                    }
+                    other => other,
+                },
+            );
+        self.started = tokio::time::Instant::now();
+        started
     }
 
     /// Delivers until the stream ends; `Err` only says that it broke off.
-    async fn pump(mut output: Output, sink: &mut dyn OutputSink) -> Result<(), Error> {
+    async fn pump(mut output: Output, told: &mut Told, sink: &mut dyn OutputSink) -> Result<(), Error> {
         while let Some(frame) = output.next().await {
             match frame? {
                 LogOutput::StdOut { message } | LogOutput::StdIn { message } => {
                     sink.output(Stream::Stdout, &message).await;
                 }
-                LogOutput::StdErr { message } => sink.output(Stream::Stderr, &message).await,
+                LogOutput::StdErr { message } => {
+                    let (text, killed) = told.word.take(&message);
+                    if let (true, Some(known)) = (killed, &told.known) {
+                        known.send_modify(|fate| fate.oom_killed = true);
+                    }
+                    if !text.is_empty() {
+                        sink.output(Stream::Stderr, &text).await;
+                    }
+                }
                 // Not a frame of a container without a terminal, but the daemon's own words about a broken stream.
                 LogOutput::Console { message } => {
                     tracing::warn!(message = %String::from_utf8_lossy(&message), "the engine wrote beside the frames");
@@ -123,12 +152,13 @@ impl Live {
         &mut self,
         frame: &[u8],
         attached: AttachContainerResults,
+        told: &mut Told,
         sink: &mut dyn OutputSink,
     ) -> Result<Fate, EngineError> {
         let AttachContainerResults { output, input } = attached;
         // Both at once: a container that writes before it has read its frame would wait for us for ever. The input
         // stays open until the end: closing it is the signal that we are gone.
-        let (_lifeline, pumped) = tokio::join!(feed(input, frame), Self::pump(output, sink));
+        let (_lifeline, pumped) = tokio::join!(feed(input, frame), Self::pump(output, told, sink));
         if let Some(fate) = self.fate().await {
             if let Err(error) = pumped {
                 tracing::warn!(%error, "the output broke off shortly before the container ended");
@@ -143,7 +173,7 @@ impl Live {
             Err(fate) => return Ok(fate),
         };
         let AttachContainerResults { output, input: _lifeline } = again;
-        let broken = Self::pump(output, sink).await.err().map(|error| deepest(&error));
+        let broken = Self::pump(output, told, sink).await.err().map(|error| deepest(&error));
         self.fate().await.ok_or_else(|| EngineError::Gone {
             reason: broken.unwrap_or_else(|| "the connection broke a second time".into()),
         })
@@ -211,18 +241,24 @@ impl Session for Live {
 
     fn control(&self) -> Arc<dyn Control> {
         let fate = self.watch.as_ref().map(Watch::subscribe);
-        Arc::new(Ladder::new(self.client.clone(), self.id.clone(), fate))
+        Arc::new(Ladder::new(self.client.clone(), self.id.clone(), self.started, fate))
     }
 
     async fn exec(&mut self, spec: ExecSpec, sink: &mut dyn OutputSink) -> Result<Exit, EngineError> {
-        let frame = frame::encode(&spec)?;
+        let mut told = Told { word: Word::new(), known: self.watch.as_ref().map(Watch::known) };
+        let frame = frame::encode(&spec, told.word.as_str())?;
         let attached = self.attached.take().ok_or_else(|| EngineError::Refused {
             action: "run a script",
             reason: "this container has already been given one".into(),
         })?;
         drop(spec);
         let peak = memory::Gauge::begin(self.client.clone(), self.id.clone());
-        let fate = self.run(&frame, attached, sink).await?;
+        let fate = self.run(&frame, attached, &mut told, sink).await;
+        let rest = told.word.rest();
+        if !rest.is_empty() {
+            sink.output(Stream::Stderr, &rest).await;
+        }
+        let fate = fate?;
         self.ended = true;
         Ok(Exit { code: fate.code.unwrap_or(-1), oom_killed: fate.oom_killed, peak_memory_bytes: peak.highest() })
     }

@@ -6,25 +6,56 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+use bollard::errors::Error;
 use bollard::models::{ContainerSummary, Volume};
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
 };
 
 use super::container::label;
-use super::fault::{deepest, status, within};
+use super::fault::{PATIENCE, deepest, fault, status, within};
 use crate::engine::owner::Owner;
 use crate::engine::{EngineError, Swept};
 
 pub(super) async fn sweep(client: &bollard::Docker, owner: &Owner) -> Result<Vec<Swept>, EngineError> {
     // Every state counts: a crash between create and start leaves a container that never ran.
-    let options = ListContainersOptionsBuilder::default().all(true).filters(&of_host(owner)).build();
-    let containers = async { within("list containers", client.list_containers(Some(options))).await };
-    let (containers, volumes) = tokio::try_join!(containers, volumes(client, owner))?;
+    let (containers, volumes) = tokio::try_join!(list(client, of_host(owner), true), volumes(client, owner))?;
     let mut swept = sweep_containers(client, owner, containers).await;
     // A volume cannot go before the container that uses it.
     swept.extend(sweep_volumes(client, owner, volumes).await);
     Ok(swept)
+}
+
+/// Containers with certain labels. Podman also tells of states that Docker has no word for (a container that was
+/// attached to and not yet started, one that ended a moment ago), and bollard refuses the whole answer for one of them:
+/// then only those in states that both know are asked for.
+pub(super) async fn list(
+    client: &bollard::Docker,
+    mut filters: HashMap<&'static str, Vec<String>>,
+    all: bool,
+) -> Result<Vec<ContainerSummary>, EngineError> {
+    // For Podman what has ended a moment ago has exited, too, until it is asked for its state; so that goes last.
+    const KNOWN: [&str; 5] = ["created", "running", "paused", "removing", "exited"];
+    const ACTION: &str = "list containers";
+    for attempt in 0.. {
+        let options = ListContainersOptionsBuilder::default().all(all).filters(&filters).build();
+        match tokio::time::timeout(PATIENCE, client.list_containers(Some(options))).await {
+            Ok(Ok(found)) => return Ok(found),
+            // A state may change between Podman's look at it and its answer: so again, and at last without those.
+            Ok(Err(Error::JsonDataError { .. })) if attempt < 10 => {
+                let known = match (all, attempt) {
+                    (false, _) => &["running"][..],
+                    (true, 0..6) => &KNOWN[..],
+                    (true, _) => &KNOWN[..4],
+                };
+                filters.insert("status", known.iter().map(|state| (*state).to_owned()).collect());
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Ok(Err(error)) => return Err(fault(ACTION, &error)),
+            Err(_) => break,
+        }
+    }
+    Err(EngineError::Gone { reason: format!("no answer when asked to {ACTION}") })
 }
 
 fn of_host(owner: &Owner) -> HashMap<&'static str, Vec<String>> {

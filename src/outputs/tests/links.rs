@@ -121,6 +121,38 @@ fn links_below_output_do_not_reach_the_snapshot_or_the_host() {
     tree.link("output/host", "../elsewhere");
     tree.link("output/guest", "/output/a");
     let found = tree.collect();
-    assert_eq!(shape(&found), ["output/a", "output/ok -> output/a"]);
-    assert_eq!(found.refused.len(), 2);
+    assert_eq!(shape(&found), ["output/a", "output/guest -> output/a", "output/ok -> output/a"]);
+    assert_eq!(found.refused.len(), 1);
+}
+
+#[test]
+fn absolute_links_are_followed_as_the_pipeline_saw_them_and_no_further() {
+    let mut tree = Tree::new();
+    tree.declare("t", "out");
+    tree.declare("model", "best.bin");
+    tree.file("work/out/run-1/x", "1");
+    tree.file("work/private", "not an output");
+    tree.file("elsewhere/secret", "of the host");
+    tree.file("output/deep/a", "1");
+    tree.link("work/best.bin", "/output/deep/a");
+    tree.link("work/out/latest", "/workspace/out/run-1");
+    tree.link("output/from-here", "/workspace/out/run-1/x");
+    tree.link("output/deep/up", "/output/deep");
+    tree.link("output/climb", "/output/../elsewhere/secret");
+    tree.link("output/near", "/outputs/a");
+    tree.link("output/private", "/workspace/private");
+    let found = tree.collect();
+    let shape = shape(&found);
+    for kept in ["out/latest -> out/run-1", "output/from-here -> out/run-1/x"] {
+        assert!(shape.iter().any(|line| line == kept), "{kept}: {shape:?}");
+    }
+    assert!(shape.iter().any(|line| line.starts_with("best.bin")), "{shape:?}");
+    for (name, why) in [("climb", RefusedReason::LinkOutside), ("near", RefusedReason::LinkOutside)] {
+        assert!(refused(&found).iter().any(|(path, reason)| path.ends_with(name) && *reason == why), "{name}");
+    }
+    assert!(
+        refused(&found)
+            .iter()
+            .any(|(path, reason)| { path.ends_with("private") && *reason == RefusedReason::LinkUnpublished })
+    );
 }
