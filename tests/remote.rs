@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 use fixture_run::{Run, SHA, folder, project};
 use soopervisor::id::RelPath;
 use soopervisor::plan::OnConflict;
+use soopervisor::storage::backend::HashKind;
 use soopervisor::storage::prune::{self, Policy};
 use soopervisor::storage::remote::Remote;
-use soopervisor::storage::service::HashKind;
 use soopervisor::storage::verify::verify;
 use soopervisor::storage::{PublishOutcome, Storage, StorageError};
 

@@ -23,6 +23,7 @@ use crate::outputs::{Collection, Output, OutputKind, Roots};
 use crate::plan::OnConflict;
 
 mod address;
+pub mod backend;
 mod conflict;
 mod describe;
 pub mod download;
@@ -36,7 +37,6 @@ pub mod prune;
 pub mod remote;
 pub mod remotes;
 pub mod resolve;
-pub mod service;
 #[cfg(feature = "sftp")]
 pub mod sftp;
 mod source;

@@ -5,12 +5,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::backend::{Fault, Shared};
 use super::drive::{BoxDrive, Dropbox, GoogleDrive, OneDrive, Setup};
 use super::local::Local;
 use super::location::{Location, Store};
 use super::remote::Remote;
 use super::remotes::Remotes;
-use super::service::{Fault, Shared};
 use super::{Storage, StorageError};
 use crate::auth::{Endpoints, Login, Provider};
 use crate::secret::Secret;

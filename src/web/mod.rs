@@ -1,6 +1,6 @@
 //! Requests to web services: one client, paced, retried, with typed faults that hold no credentials.
 //!
-//! Knows HTTP and nothing of any service: what an answer means is the caller's to say ([`Service::judge`]). Addresses that
+//! Knows HTTP and nothing of any service: what an answer means is the caller's to say ([`Judge`]). Addresses that
 //! a server hands out may be credentials themselves, so no address and no header is ever part of a fault.
 
 mod client;

@@ -1,3 +1,5 @@
+//! Requests against a server that misbehaves, byte by byte.
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use soopervisor::storage::backend::Shared;
 use soopervisor::storage::open::service;
-use soopervisor::storage::service::Shared;
 use soopervisor::storage::{Access, Location, Remotes, Storage};
 use soopervisor::web::Reach;
 

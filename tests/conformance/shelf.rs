@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
-use soopervisor::storage::service::{
-    Created, Fault, HashKind, Hasher, Meta, Pending, Receipt, Removed, Service, Sessions, Source, Space, Stream, Traits,
+use soopervisor::storage::backend::{
+    Backend, Created, Fault, HashKind, Hasher, Meta, Pending, Receipt, Removed, Sessions, Source, Space, Stream, Traits,
 };
 
 /// What it holds, and what it was told to do.
@@ -72,7 +72,7 @@ impl Shelf {
 }
 
 #[async_trait]
-impl Service for Shelf {
+impl Backend for Shelf {
     fn place(&self) -> String {
         "shelf:".to_owned()
     }

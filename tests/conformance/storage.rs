@@ -16,7 +16,7 @@ use soopervisor::storage::{Folder, How, PublishOutcome, Published, Same, SameFil
 use drives::OnDrive;
 use fake::Drive;
 use shelf::Shelf;
-use soopervisor::storage::service::Shared;
+use soopervisor::storage::backend::Shared;
 
 mod drives;
 #[path = "../drives/fake/mod.rs"]
@@ -468,13 +468,16 @@ suite!(
 async fn rclone_reads_back_what_was_published_on_each_drive() {
     for drive in Drive::ALL {
         let bench = Bench::on(drive).await;
-        for (name, bytes) in [("plots/été plot.png", "1"), ("deep/er/data.csv", "a,b\n"), ("empty", ""), ("x y.txt", "2")] {
+        for (name, bytes) in
+            [("plots/été plot.png", "1"), ("deep/er/data.csv", "a,b\n"), ("empty", ""), ("x y.txt", "2")]
+        {
             bench.run.product(name, bytes);
         }
         bench.run.product("big.bin", vec![7; 25 << 20]);
         let published = bench.publish("r", OnConflict::Fail).await.expect("published");
         let expected = bench.run.path("work");
-        fs_err::write(expected.join("manifest.json"), published.manifest.to_bytes().expect("a manifest")).expect("written");
+        fs_err::write(expected.join("manifest.json"), published.manifest.to_bytes().expect("a manifest"))
+            .expect("written");
         bench.drive.as_ref().expect("a drive").read_by_rclone(&expected, &format!("demo/{SHA}")).await;
     }
 }

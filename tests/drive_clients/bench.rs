@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use soopervisor::auth::{Endpoints, Provider};
 use soopervisor::secret::Secret;
+use soopervisor::storage::backend::{Backend, Created, HashKind, Hasher, Meta, Sessions, Source};
 use soopervisor::storage::drive::{BoxDrive, Dropbox, Setup};
-use soopervisor::storage::service::{Created, HashKind, Hasher, Meta, Service, Sessions, Source};
 use soopervisor::web::{Bearer, Fault, Reach, client};
 
 use super::fake::{Drive, Fake};
@@ -24,7 +24,7 @@ pub(crate) const ROOT: &str = "Apps/Our Things";
 pub(crate) struct Bench {
     pub(crate) fake: Arc<Fake>,
     pub(crate) drive: Drive,
-    pub(crate) service: Arc<dyn Service>,
+    pub(crate) service: Arc<dyn Backend>,
 }
 
 /// Asks the fake for another token when one has ended.
@@ -61,7 +61,7 @@ impl Bench {
     }
 
     /// Another client of the same account, as another process would be one; it knows nothing.
-    pub(crate) fn other(&self) -> Arc<dyn Service> {
+    pub(crate) fn other(&self) -> Arc<dyn Backend> {
         open(&self.fake, self.drive, &self.fake.base(self.drive))
     }
 
@@ -93,7 +93,7 @@ impl Bench {
     }
 }
 
-pub(crate) fn open(fake: &Arc<Fake>, drive: Drive, base: &str) -> Arc<dyn Service> {
+pub(crate) fn open(fake: &Arc<Fake>, drive: Drive, base: &str) -> Arc<dyn Backend> {
     // Accounts share a pace, tests do not.
     static ACCOUNTS: AtomicU32 = AtomicU32::new(0);
     let provider = if drive == Drive::Box { Provider::Box } else { Provider::Dropbox };
@@ -121,7 +121,7 @@ pub(crate) fn source(bytes: &[u8], kind: HashKind) -> Source {
 }
 
 pub(crate) async fn send(
-    service: &dyn Service,
+    service: &dyn Backend,
     key: &str,
     bytes: &[u8],
     sessions: &dyn Sessions,

@@ -1,7 +1,7 @@
 //! What every drive has to do when nothing goes wrong.
 
 use bytes::Bytes;
-use soopervisor::storage::service::{Created, Hasher};
+use soopervisor::storage::backend::{Created, Hasher};
 use soopervisor::web::Fault;
 
 use super::bench::{BOTH, Bench, ROOT, bytes, ours, send, taken};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use soopervisor::storage::service::Hasher;
+use soopervisor::storage::backend::Hasher;
 use soopervisor::web::Fault;
 
 use super::bench::{BOTH, Bench, Memory, bytes, ours, send, taken};
@@ -189,7 +189,7 @@ async fn sends_half_a_gigabyte_at_once() {
                 let file = tempfile::tempfile().unwrap();
                 file.set_len(45_000_000).unwrap();
                 let kind = service.traits().hash;
-                let mut source = soopervisor::storage::service::Source::new(file, 45_000_000, kind, false, |_| Ok(()));
+                let mut source = soopervisor::storage::backend::Source::new(file, 45_000_000, kind, false, |_| Ok(()));
                 service.create(&format!("p/{number}"), &mut source, &()).await.unwrap();
             }
         };

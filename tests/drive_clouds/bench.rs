@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use soopervisor::auth::{Endpoints, Provider};
 use soopervisor::secret::Secret;
+use soopervisor::storage::backend::{Backend, Created, Fault, Receipt, Sessions, Source};
 use soopervisor::storage::drive::{GoogleDrive, OneDrive, Setup};
-use soopervisor::storage::service::{Created, Fault, Receipt, Service, Sessions, Source};
 use soopervisor::web::{Bearer, Reach, client};
 
 use crate::fake::{Drive, Fake};
@@ -50,12 +50,12 @@ impl Bearer for Login {
 }
 
 pub struct Opened {
-    pub service: Arc<dyn Service>,
+    pub service: Arc<dyn Backend>,
     pub login: Arc<Login>,
 }
 
 impl std::ops::Deref for Opened {
-    type Target = dyn Service;
+    type Target = dyn Backend;
 
     fn deref(&self) -> &Self::Target {
         &*self.service
@@ -76,7 +76,7 @@ pub fn open(fake: &Fake, drive: Drive, root: &str) -> Opened {
         root: root.to_owned(),
         place: format!("{}:{root}", drive.prefix()),
     };
-    let service: Arc<dyn Service> = match drive {
+    let service: Arc<dyn Backend> = match drive {
         Drive::OneDrive => Arc::new(OneDrive::open(setup)),
         _ => Arc::new(GoogleDrive::open(setup)),
     };
@@ -122,19 +122,19 @@ pub fn noise(size: usize, seed: u32) -> Vec<u8> {
     bytes
 }
 
-pub fn source(service: &dyn Service, bytes: &[u8]) -> Source {
+pub fn source(service: &dyn Backend, bytes: &[u8]) -> Source {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     file.rewind().unwrap();
     Source::new(file, bytes.len() as u64, service.traits().hash, false, |_| Ok(()))
 }
 
-pub async fn create(service: &dyn Service, key: &str, bytes: &[u8]) -> Result<Created, Fault> {
+pub async fn create(service: &dyn Backend, key: &str, bytes: &[u8]) -> Result<Created, Fault> {
     create_with(service, key, bytes, &()).await
 }
 
 pub async fn create_with(
-    service: &dyn Service,
+    service: &dyn Backend,
     key: &str,
     bytes: &[u8],
     sessions: &dyn Sessions,
@@ -149,19 +149,19 @@ pub async fn create_with(
 }
 
 /// Creates what must be free.
-pub async fn made(service: &dyn Service, key: &str, bytes: &[u8]) -> Receipt {
+pub async fn made(service: &dyn Backend, key: &str, bytes: &[u8]) -> Receipt {
     match create(service, key, bytes).await.unwrap() {
         Created::Ours(receipt) => receipt,
         other => panic!("{key}: {other:?}"),
     }
 }
 
-pub async fn read(service: &dyn Service, key: &str, offset: u64) -> Result<Vec<u8>, Fault> {
+pub async fn read(service: &dyn Backend, key: &str, offset: u64) -> Result<Vec<u8>, Fault> {
     let pieces: Vec<bytes::Bytes> = service.read(key, offset).await?.try_collect().await?;
     Ok(pieces.concat())
 }
 
-pub async fn keys(service: &dyn Service, folder: &str, deep: bool) -> Vec<String> {
+pub async fn keys(service: &dyn Backend, folder: &str, deep: bool) -> Vec<String> {
     let listed = service.list(folder, deep).await.unwrap();
     let mut keys: Vec<String> =
         listed.into_iter().map(|meta| if meta.folder { meta.key + "/" } else { meta.key }).collect();

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use soopervisor::storage::service::{Created, Fault};
+use soopervisor::storage::backend::{Created, Fault};
 
 use crate::bench::{BOTH, MIB, Memory, create, create_with, keys, made, noise, open, read, source, uploads};
 use crate::fake::{Drive, Fake};

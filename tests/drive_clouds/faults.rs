@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use soopervisor::storage::service::{Created, Fault as Told};
+use soopervisor::storage::backend::{Created, Fault as Told};
 
 use crate::bench::{BOTH, MIB, Memory, create, create_with, fragment, made, noise, open, read, source, uploads, whole};
 use crate::fake::{Drive, Fake, Fault, When};
@@ -173,7 +173,7 @@ async fn of_two_who_create_one_manifest_exactly_one_succeeds() {
         let (one, two) = (open(&fake, drive, ""), open(&fake, drive, ""));
         for round in 0..4 {
             let key = format!("p/{round}/manifest.json");
-            let put = |service: Arc<dyn soopervisor::storage::service::Service>, text: &'static [u8]| {
+            let put = |service: Arc<dyn soopervisor::storage::backend::Backend>, text: &'static [u8]| {
                 let key = key.clone();
                 async move { service.put(&key, bytes::Bytes::from_static(text)).await }
             };
@@ -199,7 +199,7 @@ async fn a_file_that_changes_while_it_is_sent_is_never_created() {
             file.write_all(&noise(size, 1)).unwrap();
             let changed = |_: &std::fs::File| Err(Told::Local("changed".to_owned()));
             let hash = service.traits().hash;
-            let mut changing = soopervisor::storage::service::Source::new(file, size as u64, hash, false, changed);
+            let mut changing = soopervisor::storage::backend::Source::new(file, size as u64, hash, false, changed);
             changing.rewind().unwrap();
             let fault = service.create("p/file", &mut changing, &()).await.unwrap_err();
             assert!(matches!(fault, Told::Local(_)), "{fault:?}");
@@ -251,7 +251,7 @@ async fn memory_is_bounded_however_large_files_are() {
             let (service, hash) = (Arc::clone(&service.service), service.traits().hash);
             async move {
                 let size = 80 * 1024 * 1024;
-                let mut source = soopervisor::storage::service::Source::new(file, size, hash, false, |_| Ok(()));
+                let mut source = soopervisor::storage::backend::Source::new(file, size, hash, false, |_| Ok(()));
                 service.create(&format!("p/{lane}"), &mut source, &()).await
             }
         });

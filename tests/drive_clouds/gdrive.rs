@@ -1,7 +1,7 @@
 //! What only Google Drive does: names that are taken twice, listings that lag, ids made beforehand.
 
 use serde_json::json;
-use soopervisor::storage::service::{Created, Fault as Told};
+use soopervisor::storage::backend::{Created, Fault as Told};
 
 use crate::bench::{MIB, create, keys, made, noise, open, read};
 use crate::fake::{Drive, Fake, Fault, When};

@@ -1,6 +1,6 @@
 //! What only OneDrive does.
 
-use soopervisor::storage::service::{Created, Fault as Told};
+use soopervisor::storage::backend::{Created, Fault as Told};
 
 use crate::bench::{MIB, Memory, create_with, made, noise, open, read};
 use crate::fake::{Drive, Fake, Fault, When};

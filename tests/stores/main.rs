@@ -7,7 +7,7 @@ mod servers;
 mod suite;
 
 use servers::{Server, folder_of_servers, free_port};
-use soopervisor::storage::service::{Fault, Shared};
+use soopervisor::storage::backend::{Fault, Shared};
 use soopervisor::storage::stores::ObjectStore;
 use soopervisor::storage::{Access, Location, Remotes, open};
 use soopervisor::web::Reach;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
-use soopervisor::storage::service::{Created, Fault, Shared, Source};
+use soopervisor::storage::backend::{Created, Fault, Shared, Source};
 
 /// Names that some service has trouble with, as `storage::key` hands them over.
 const NAMES: [&str; 10] = [

@@ -55,7 +55,9 @@ fn wanted(remote: &Remote, entry: Option<&Entry>) -> Vec<Wanted> {
         wanted.push(one("CLIENT_SECRET", secret, "the app's client secret"));
     }
     if remote.provider == Provider::Box {
-        let fixed = |name: &str| remote.set()(&format!("{prefix}_{name}")).map(|value| Secret::new("subject", value.into_bytes()));
+        let fixed = |name: &str| {
+            remote.set()(&format!("{prefix}_{name}")).map(|value| Secret::new("subject", value.into_bytes()))
+        };
         wanted.push(one("SUBJECT_TYPE", fixed("SUBJECT_TYPE"), "`enterprise`, or `user` for one user's own files"));
         wanted.push(one("SUBJECT_ID", fixed("SUBJECT_ID"), "the enterprise's or the user's id, from the app's page"));
     } else {

@@ -142,7 +142,7 @@ fn take(remote: &Remote, home: &Home, wrong: impl Fn(Fault) -> Failure) -> Resul
         let tokens = tokens(home);
         tokens.lock().await.and_then(|guard| guard.keep(&remote.name, &entry)).map_err(&wrong)?;
         // Nothing that would go before the file.
-        let only = |name: &str| set(name).filter(|_| name.ends_with("_TENANT"));
+        let only = |name: &str| remote.set()(name).filter(|_| name.ends_with("_TENANT"));
         let folder = home.state().to_path_buf();
         let login = Login::open(&remote.name, remote.provider, remote.endpoints.clone(), client, only, folder);
         let account = login.map_err(&wrong)?.who().await.map_err(&wrong)?;

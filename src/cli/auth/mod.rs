@@ -44,8 +44,9 @@ impl Remote {
             // Not repeated where it may be a pasted value.
             let plain = name.len() < 40 && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
             let name = if plain { name } else { "…" };
-            Failure::new(Exit::Usage, format!("there is no drive `{name}`"))
-                .help("the drives are `box`, `dropbox`, `onedrive` and `gdrive`, and those under `remotes:` in config.yaml")
+            Failure::new(Exit::Usage, format!("there is no drive `{name}`")).help(
+                "the drives are `box`, `dropbox`, `onedrive` and `gdrive`, and those under `remotes:` in config.yaml",
+            )
         })?;
         let endpoints = Endpoints::of(provider, name, |variable| remotes.resolved(name, variable));
         let endpoints = endpoints.map_err(|fault| failed("it cannot be asked", &fault))?;

@@ -78,7 +78,8 @@ async fn row(name: &str, client: &reqwest::Client, home: &Home) -> Result<Row, F
     };
     let mut row = Row { remote: name.to_owned(), provider: remote.provider.name(), ..Row::default() };
     let folder = home.state().to_path_buf();
-    let login = match Login::open(name, remote.provider, remote.endpoints.clone(), client.clone(), remote.set(), folder) {
+    let login = match Login::open(name, remote.provider, remote.endpoints.clone(), client.clone(), remote.set(), folder)
+    {
         Ok(login) => login,
         Err(fault) => {
             // Something is set, and wrong; that nobody is logged in is no problem of its own.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
-use crate::storage::service::Stream;
+use crate::storage::backend::Stream;
 use crate::web::{Fault, Web};
 
 /// Connections that break one after the other without a byte.

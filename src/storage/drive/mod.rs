@@ -1,4 +1,4 @@
-//! The drives that people have: each a [`Service`](super::service::Service) of its own over [`crate::web`].
+//! The drives that people have: each a [`Backend`](super::backend::Backend) of its own over [`crate::web`].
 //!
 //! They know their vendor's API and rules, and nothing of commits. Addresses for uploads that a vendor hands out are
 //! credentials and are told to nobody.

@@ -4,7 +4,7 @@ use std::io::{Seek as _, Write as _};
 
 use bytes::Bytes;
 
-use crate::storage::service::{Fault, HashKind, Sessions, Source};
+use crate::storage::backend::{Fault, HashKind, Sessions, Source};
 
 /// Bytes that are sent as a file is: a manifest may be large too.
 ///
@@ -97,7 +97,7 @@ mod tests {
             assert_eq!(pieces.at(at).await.unwrap(), bytes[usize::try_from(at).unwrap()..end], "{at}");
         }
         assert!(pieces.is_read());
-        let whole = crate::storage::service::Hasher::of(HashKind::Md5, &bytes);
+        let whole = crate::storage::backend::Hasher::of(HashKind::Md5, &bytes);
         assert_eq!(source.checksum(), Some(whole));
     }
 }

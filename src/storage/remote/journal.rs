@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::tally::Tally;
-use crate::storage::service::Sessions;
+use crate::storage::backend::Sessions;
 
 /// Services keep sessions for about a week.
 const OLDEST: std::time::Duration = std::time::Duration::from_hours(7 * 24);

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 
-use super::service::{Fault, Meta, Service};
+use super::backend::{Backend, Fault, Meta};
 use super::{Folder, Health, Listed, Progress, Publication, Published, Reader, Removed, Storage, StorageError, key};
 use crate::id::{ProjectName, RelPath};
 use crate::outputs::OutputKind;
@@ -38,7 +38,7 @@ const LANES: usize = 8;
 /// Storage over a service.
 #[derive(Debug, Clone)]
 pub struct Remote {
-    service: Arc<dyn Service>,
+    service: Arc<dyn Backend>,
     /// Where half-sent files are kept track of; nowhere for one that lives as long as this process.
     journals: Option<PathBuf>,
     /// What a user should know before anything is sent.
@@ -47,7 +47,7 @@ pub struct Remote {
 
 impl Remote {
     /// Storage over `service`. Half-sent files are kept track of in the folder `journals`, which is the user's own.
-    pub fn new(service: Arc<dyn Service>, journals: Option<PathBuf>) -> Self {
+    pub fn new(service: Arc<dyn Backend>, journals: Option<PathBuf>) -> Self {
         Self { service, journals, notes: Vec::new() }
     }
 

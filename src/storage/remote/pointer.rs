@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::ProjectName;
 use crate::outputs::manifest::Manifest;
-use crate::storage::service::{Fault, Service};
+use crate::storage::backend::{Backend, Fault};
 use crate::storage::{Folder, key};
 
 /// A manifest of two million entries stays below it.
 const LARGEST: usize = 1024 * 1024 * 1024;
 
 /// Reads an object that fits into memory, from its first byte again where the connection broke.
-pub(super) async fn read_small(service: &dyn Service, key: &str) -> Result<Vec<u8>, Fault> {
+pub(super) async fn read_small(service: &dyn Backend, key: &str) -> Result<Vec<u8>, Fault> {
     let mut tries = 0;
     loop {
         match read_once(service, key).await {
@@ -23,7 +23,7 @@ pub(super) async fn read_small(service: &dyn Service, key: &str) -> Result<Vec<u
     }
 }
 
-async fn read_once(service: &dyn Service, key: &str) -> Result<Vec<u8>, Fault> {
+async fn read_once(service: &dyn Backend, key: &str) -> Result<Vec<u8>, Fault> {
     let mut stream = service.read(key, 0).await?;
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.try_next().await? {
@@ -49,7 +49,7 @@ struct Pointer {
 }
 
 /// Points to a folder that was just published. Whatever goes wrong, the folder is published.
-pub(super) async fn point(service: &dyn Service, project: &ProjectName, folder: &Folder, manifest: &Manifest) {
+pub(super) async fn point(service: &dyn Backend, project: &ProjectName, folder: &Folder, manifest: &Manifest) {
     let pointer = Pointer {
         schema: 1,
         folder: folder.to_string(),
@@ -77,7 +77,7 @@ pub(super) async fn point(service: &dyn Service, project: &ProjectName, folder: 
 }
 
 /// The folder that `latest.json` names, if it says anything sensible.
-pub(super) async fn latest(service: &dyn Service, project: &ProjectName) -> Option<Folder> {
+pub(super) async fn latest(service: &dyn Backend, project: &ProjectName) -> Option<Folder> {
     let bytes = read_small(service, &key::latest(project)).await.ok()?;
     serde_json::from_slice::<Pointer>(&bytes).ok()?.folder.parse().ok()
 }

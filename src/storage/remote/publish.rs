@@ -13,7 +13,7 @@ use super::{Remote, pointer};
 use crate::outputs::manifest::{Entry, Manifest, ManifestError};
 use crate::outputs::{Output, OutputKind};
 use crate::plan::OnConflict;
-use crate::storage::service::{Created, Fault, Pending};
+use crate::storage::backend::{Created, Fault, Pending};
 use crate::storage::{
     Differences, Folder, Progress, Publication, PublishOutcome, Published, StorageError, describe, key,
 };
@@ -97,7 +97,7 @@ async fn create(
     Ok(None)
 }
 
-type Found = (HashMap<String, crate::storage::service::Meta>, Option<(Folder, Manifest)>);
+type Found = (HashMap<String, crate::storage::backend::Meta>, Option<(Folder, Manifest)>);
 
 /// Asks for room and for what is there, and makes the folders.
 async fn prepare(remote: &Remote, publication: &Publication, folder: &Folder) -> Result<Found, StorageError> {

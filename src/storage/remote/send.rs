@@ -10,7 +10,7 @@ use super::tally::Tally;
 use crate::id::Digest;
 use crate::outputs::manifest::{Entry, Manifest};
 use crate::outputs::{Output, OutputKind, meaning};
-use crate::storage::service::{Checksum, Created, Fault, Meta, Pending, Receipt, Source};
+use crate::storage::backend::{Checksum, Created, Fault, Meta, Pending, Receipt, Source};
 use crate::storage::source::{self, Sources};
 use crate::storage::verify::digest;
 use crate::storage::{Folder, Publication, SameFile, StorageError, key};
@@ -46,7 +46,7 @@ pub(super) struct Sent {
     pub(super) made: bool,
     /// Under which name, relative to the folder.
     pub(super) name: String,
-    /// What [`crate::storage::service::Service::settle`] has to make visible.
+    /// What [`crate::storage::backend::Backend::settle`] has to make visible.
     pub(super) pending: Option<Pending>,
 }
 
@@ -144,13 +144,7 @@ impl Sender<'_> {
     }
 
     /// Whether the key holds the bytes that are known.
-    async fn holds(
-        &self,
-        name: &str,
-        output: &Output,
-        known: Known,
-        meta: Option<Meta>,
-    ) -> Result<bool, StorageError> {
+    async fn holds(&self, name: &str, output: &Output, known: Known, meta: Option<Meta>) -> Result<bool, StorageError> {
         let meta = match meta {
             Some(meta) if meta.checksum.is_some() || meta.size != output.size => Some(meta),
             _ => self.remote.service.stat(&self.key(name)).await.map_err(|fault| self.wrong(output, name, fault))?,

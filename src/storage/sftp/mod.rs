@@ -15,7 +15,7 @@ use openssh_sftp_client::{Error, metadata::MetaData};
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 
-use super::service::{Created, Fault, Meta, Receipt, Removed, Service, Sessions, Source, Space, Stream, Traits};
+use super::backend::{Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits};
 
 mod session;
 
@@ -299,7 +299,7 @@ fn meta(key: &str, metadata: &MetaData) -> Meta {
 }
 
 #[async_trait]
-impl Service for Sftp {
+impl Backend for Sftp {
     fn place(&self) -> String {
         self.place.clone()
     }

@@ -15,8 +15,8 @@ use opendal::layers::{RetryLayer, TimeoutLayer};
 use opendal::{EntryMode, ErrorKind, Metadata, OperationContext, Operator};
 use tokio::sync::Semaphore;
 
-use super::service::{
-    Checksum, Created, Fault, HashKind, Meta, Receipt, Removed, Service, Sessions, Source, Space, Stream, Traits,
+use super::backend::{
+    Backend, Checksum, Created, Fault, HashKind, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits,
 };
 
 mod fault;
@@ -151,7 +151,7 @@ fn is_unfinished(path: &str) -> bool {
 }
 
 #[async_trait]
-impl Service for ObjectStore {
+impl Backend for ObjectStore {
     fn place(&self) -> String {
         self.place.clone()
     }

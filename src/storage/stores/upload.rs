@@ -4,7 +4,7 @@ use bytes::Bytes;
 use opendal::{Metadata, Writer};
 
 use super::{Fault, ObjectStore, ROOM, fault, parts};
-use crate::storage::service::{Created, Receipt, Service as _, Sessions, Source};
+use crate::storage::backend::{Backend as _, Created, Receipt, Sessions, Source};
 
 const MIB: u64 = 1024 * 1024;
 /// A part, unless there would be too many of them.

@@ -14,7 +14,7 @@ use reqwest::{Client, Method, RequestBuilder};
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::service::{Created, Fault, Meta, Receipt, Removed, Service, Sessions, Source, Space, Stream, Traits};
+use super::backend::{Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits};
 use crate::secret::Secret;
 use crate::web::{Answer, Judge, Pace, Pacer, Web};
 
@@ -267,7 +267,7 @@ fn meta(key: String, found: &Found) -> Meta {
 }
 
 #[async_trait]
-impl Service for WebDav {
+impl Backend for WebDav {
     fn place(&self) -> String {
         self.place.clone()
     }

@@ -5,7 +5,7 @@ use url::Url;
 
 use super::answer::{self, Found};
 use super::{PART, WebDav, meta};
-use crate::storage::service::{Fault, Meta};
+use crate::storage::backend::{Fault, Meta};
 
 const ASKED: &str = r#"<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop><resourcetype/><getcontentlength/><quota-available-bytes/></prop></propfind>"#;
 

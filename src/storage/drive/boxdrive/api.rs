@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::judge::code;
-use crate::storage::service::{Checksum, HashKind};
+use crate::storage::backend::{Checksum, HashKind};
 use crate::web::{Answer, Endpoint, Fault, Web};
 
 const FIELDS: &str = "id,type,name,size,sha1";

@@ -19,8 +19,8 @@ use serde_json::json;
 use super::Setup;
 use super::download::download;
 use super::memory::Memory;
-use crate::storage::service::{
-    Created, HashKind, Hasher, Meta, Pending, Receipt, Removed, Service, Sessions, Source, Space, Stream, Traits,
+use crate::storage::backend::{
+    Backend, Created, HashKind, Hasher, Meta, Pending, Receipt, Removed, Sessions, Source, Space, Stream, Traits,
 };
 use crate::web::{Fault, Pace, Pacer, Web};
 use api::{Api, Item, Made};
@@ -81,7 +81,7 @@ fn split(key: &str) -> (&str, &str) {
 }
 
 #[async_trait]
-impl Service for BoxDrive {
+impl Backend for BoxDrive {
     fn place(&self) -> String {
         self.place.clone()
     }

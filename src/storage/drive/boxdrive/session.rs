@@ -15,7 +15,7 @@ use super::BoxDrive;
 use super::api::{Made, conflict, item};
 use super::judge::code;
 use super::upload::Target;
-use crate::storage::service::{Checksum, Created, HashKind, Hasher, Sessions, Source};
+use crate::storage::backend::{Checksum, Created, HashKind, Hasher, Sessions, Source};
 use crate::web::{Answer, Endpoint, Fault, Web};
 
 /// Parts of one file that are on their way at once.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::BoxDrive;
 use super::api::{Item, Made};
-use crate::storage::service::{Checksum, Created, HashKind, Hasher, Meta, Receipt, Sessions, Source};
+use crate::storage::backend::{Checksum, Created, HashKind, Hasher, Meta, Receipt, Sessions, Source};
 use crate::web::Fault;
 
 /// From here on in parts. Box takes parts from 20 MB on and advises them from 50 MB on.
@@ -21,7 +21,7 @@ pub(super) struct Target<'a> {
 }
 
 impl BoxDrive {
-    /// See [`crate::storage::service::Service::create`].
+    /// See [`crate::storage::backend::Backend::create`].
     pub(super) async fn upload(
         &self,
         key: &str,

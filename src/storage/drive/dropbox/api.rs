@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::judge::tags;
-use crate::storage::service::{Checksum, HashKind};
+use crate::storage::backend::{Checksum, HashKind};
 use crate::web::{Answer, Endpoint, Fault, Web};
 
 /// The header that holds the argument of what has a file for a body.

@@ -11,7 +11,7 @@ use super::Dropbox;
 use super::api::{Entry, is};
 use super::judge::{meaning, tags};
 use super::listing;
-use crate::storage::service::{Created, Pending, Receipt};
+use crate::storage::backend::{Created, Pending, Receipt};
 use crate::web::{Answer, Fault};
 
 /// Entries of one batch.
@@ -46,7 +46,7 @@ enum Ended {
 }
 
 impl Dropbox {
-    /// See [`crate::storage::service::Service::settle`].
+    /// See [`crate::storage::backend::Backend::settle`].
     pub(super) async fn finish(&self, pending: &[Pending]) -> Vec<Result<Created, Fault>> {
         let mut all = Vec::with_capacity(pending.len());
         for some in pending.chunks(MOST) {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::api::{Api, Entry, is};
-use crate::storage::service::Meta;
+use crate::storage::backend::Meta;
 use crate::web::{Answer, Fault};
 
 /// How often a listing is begun anew when Dropbox has lost its place in it.

@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 use super::Setup;
 use super::download::download;
 use super::memory::Memory;
-use crate::storage::service::{
-    Checksum, Created, HashKind, Hasher, Meta, Pending, Receipt, Removed, Service, Sessions, Source, Space, Stream,
+use crate::storage::backend::{
+    Backend, Checksum, Created, HashKind, Hasher, Meta, Pending, Receipt, Removed, Sessions, Source, Space, Stream,
     Traits,
 };
 use crate::web::{Answer, Fault, Pace, Pacer, Web};
@@ -107,7 +107,7 @@ fn same(entry: &Entry, sum: &Checksum) -> Result<(), Fault> {
 }
 
 #[async_trait]
-impl Service for Dropbox {
+impl Backend for Dropbox {
     fn place(&self) -> String {
         self.place.clone()
     }

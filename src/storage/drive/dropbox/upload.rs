@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Dropbox;
 use super::api::is;
-use crate::storage::service::{Created, HashKind, Hasher, Pending, Sessions, Source};
+use crate::storage::backend::{Created, HashKind, Hasher, Pending, Sessions, Source};
 use crate::web::Fault;
 
 /// Up to here in one request; 150 MiB would be allowed.

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::GoogleDrive;
+use crate::storage::backend::{Created, Fault, Receipt};
 use crate::storage::drive::escape::split;
-use crate::storage::service::{Created, Fault, Receipt};
 
 impl GoogleDrive {
     pub(super) async fn copied(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {

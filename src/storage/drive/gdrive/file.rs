@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::query::FOLDER;
-use crate::storage::service::{Checksum, HashKind, Meta};
+use crate::storage::backend::{Checksum, HashKind, Meta};
 
 /// A file or folder.
 #[derive(Debug, Clone, Deserialize)]

@@ -10,8 +10,8 @@ use super::GoogleDrive;
 use super::file::{File, Page, lowest};
 use super::known::Folder;
 use super::query::{self, PARENTS};
+use crate::storage::backend::{Fault, Meta};
 use crate::storage::drive::escape::{join, split};
-use crate::storage::service::{Fault, Meta};
 
 /// A listing that is younger tells what is there.
 const FRESH: Duration = Duration::from_mins(1);

@@ -6,8 +6,8 @@ use super::GoogleDrive;
 use super::file::File;
 use super::known::Folder;
 use super::query::{self, FOLDER, PARENTS};
+use crate::storage::backend::{Fault, Removed};
 use crate::storage::drive::escape::{join, parts, split};
-use crate::storage::service::{Fault, Removed};
 
 impl GoogleDrive {
     /// All folders of a path, the lowest first; none where it does not exist. `anew` asks again for those of which some

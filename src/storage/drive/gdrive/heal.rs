@@ -8,10 +8,10 @@ use reqwest::header::CONTENT_TYPE;
 use super::GoogleDrive;
 use super::file::{File, lowest};
 use super::upload::OCTETS;
+use crate::storage::backend::{Created, Fault, HashKind};
 use crate::storage::drive::escape::split;
 use crate::storage::drive::patience::Patience;
 use crate::storage::drive::pieces::from_memory;
-use crate::storage::service::{Created, Fault, HashKind};
 
 /// Whoever created within the same tick of the service's clock is visible after this, or comes later for everybody.
 const TICK: Duration = Duration::from_millis(1100);

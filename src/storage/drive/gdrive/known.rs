@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::file::File;
-use crate::storage::service::Checksum;
+use crate::storage::backend::Checksum;
 
 /// A folder of a path; there may be several, of which the lowest is the one that is written to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -28,8 +28,8 @@ use serde_json::Value;
 use super::Setup;
 use super::download::download;
 use super::escape::{join, parts};
-use crate::storage::service::{
-    Created, Fault, HashKind, Meta, Removed, Service, Sessions, Source, Space, Stream, Traits,
+use crate::storage::backend::{
+    Backend, Created, Fault, HashKind, Meta, Removed, Sessions, Source, Space, Stream, Traits,
 };
 use crate::web::{Pace, Pacer, Web};
 use file::File;
@@ -149,7 +149,7 @@ impl GoogleDrive {
 }
 
 #[async_trait]
-impl Service for GoogleDrive {
+impl Backend for GoogleDrive {
     fn place(&self) -> String {
         self.place.clone()
     }

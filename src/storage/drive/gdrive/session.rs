@@ -8,9 +8,9 @@ use url::Url;
 use super::GoogleDrive;
 use super::file::File;
 use super::upload::OCTETS;
+use crate::storage::backend::{Fault, Sessions, Source};
 use crate::storage::drive::patience::Patience;
 use crate::storage::drive::pieces::Pieces;
-use crate::storage::service::{Fault, Sessions, Source};
 use crate::web::{Answer, Endpoint};
 
 /// A multiple of 256 KiB, as the service demands.

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::GoogleDrive;
 use super::file::File;
+use crate::storage::backend::{Created, Fault, Receipt, Sessions, Source};
 use crate::storage::drive::escape::split;
-use crate::storage::service::{Created, Fault, Receipt, Sessions, Source};
 
 /// Up to here a file goes in one request.
 const SMALL: u64 = 5_000_000;

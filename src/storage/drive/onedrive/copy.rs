@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::OneDrive;
+use crate::storage::backend::{Created, Fault, Receipt};
 use crate::storage::drive::escape::split;
-use crate::storage::service::{Created, Fault, Receipt};
 use crate::web::Endpoint;
 
 const FIRST_WAIT: Duration = Duration::from_millis(200);

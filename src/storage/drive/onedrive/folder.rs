@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::OneDrive;
 use super::item::{FIELDS, Item, Page};
+use crate::storage::backend::{Fault, Meta, Removed};
 use crate::storage::drive::escape::{join, parts, split};
-use crate::storage::service::{Fault, Meta, Removed};
 
 /// Folders that are asked or made at once.
 const AT_ONCE: usize = 4;

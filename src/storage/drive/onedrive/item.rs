@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::storage::service::{Checksum, HashKind, Meta};
+use crate::storage::backend::{Checksum, HashKind, Meta};
 
 /// What is asked for.
 pub(super) const FIELDS: &str = "$select=id,name,size,file,folder,package,parentReference";

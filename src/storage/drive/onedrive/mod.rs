@@ -24,8 +24,8 @@ use tokio::sync::Mutex;
 use super::Setup;
 use super::download::download;
 use super::pieces::from_memory;
-use crate::storage::service::{
-    Created, Fault, HashKind, Meta, Removed, Service, Sessions, Source, Space, Stream, Traits,
+use crate::storage::backend::{
+    Backend, Created, Fault, HashKind, Meta, Removed, Sessions, Source, Space, Stream, Traits,
 };
 use crate::web::{Pace, Pacer, Web};
 use address::Address;
@@ -84,7 +84,7 @@ impl OneDrive {
 }
 
 #[async_trait]
-impl Service for OneDrive {
+impl Backend for OneDrive {
     fn place(&self) -> String {
         self.place.clone()
     }

@@ -7,9 +7,9 @@ use url::Url;
 use super::OneDrive;
 use super::item::Item;
 use super::upload::Sent;
+use crate::storage::backend::{Fault, Sessions, Source};
 use crate::storage::drive::patience::Patience;
 use crate::storage::drive::pieces::Pieces;
-use crate::storage::service::{Fault, Sessions, Source};
 use crate::web::{Answer, Endpoint};
 
 /// A multiple of 320 KiB, as the service demands.

@@ -5,8 +5,8 @@ use reqwest::header::CONTENT_TYPE;
 
 use super::OneDrive;
 use super::item::Item;
+use crate::storage::backend::{Checksum, Created, Fault, Receipt, Sessions, Source};
 use crate::storage::drive::patience::Patience;
-use crate::storage::service::{Checksum, Created, Fault, Receipt, Sessions, Source};
 
 /// Up to here a file goes in one request; empty ones must.
 const SMALL: u64 = 4 * 1024 * 1024;

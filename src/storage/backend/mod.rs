@@ -20,7 +20,7 @@ mod source;
 
 /// One service, opened for one place in one account.
 #[async_trait]
-pub trait Service: fmt::Debug + Send + Sync {
+pub trait Backend: fmt::Debug + Send + Sync {
     /// Where it is, for people: `box:`, `s3://bucket/prefix`. Holds no credentials.
     fn place(&self) -> String;
 
@@ -153,7 +153,7 @@ pub struct Meta {
 pub enum Created {
     /// The key is ours, and the service's checksum, where it has one, is that of what was sent.
     Ours(Receipt),
-    /// Everything is sent and checked; [`Service::settle`] makes it appear.
+    /// Everything is sent and checked; [`Backend::settle`] makes it appear.
     Pending(Pending),
     /// Something stands there.
     Taken(Option<Meta>),
@@ -219,4 +219,4 @@ impl Sessions for () {
 }
 
 /// A service that is used from several places.
-pub type Shared = Arc<dyn Service>;
+pub type Shared = Arc<dyn Backend>;
