@@ -41,6 +41,7 @@ fn file(path: &[u8], digest: u8) -> Entry {
         mode: 0o644,
         mtime_ns: 1_600_000_000_123_456_789,
         link_target: None,
+        stored: None,
         task: Some("get".to_owned()),
     }
 }
