@@ -43,6 +43,7 @@ fn file(path: &[u8], digest: u8) -> Entry {
         link_target: None,
         stored: None,
         task: Some("get".to_owned()),
+        stored: None,
     }
 }
 

@@ -1,3 +1,5 @@
+//! Every spelling of a place, and that no spelling gives away a password.
+
 use std::sync::Arc;
 
 use super::*;
