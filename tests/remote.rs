@@ -1,5 +1,6 @@
 //! The publish protocol over a service that breaks off wherever it hurts.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -86,7 +87,6 @@ async fn a_large_file_that_was_half_sent_is_gone_on_with_by_another_process() {
     assert!(sent > 0 && sent < 3 << 20, "{sent}");
     shelf.breaks_after.store(-1, Ordering::SeqCst);
     let kept: Vec<_> = fs_err::read_dir(&journals).expect("journals").map(|e| e.expect("a file").path()).collect();
-    use std::os::unix::fs::PermissionsExt as _;
     for file in &kept {
         assert_eq!(fs_err::metadata(file).expect("a file").permissions().mode() & 0o077, 0, "sessions are credentials");
     }

@@ -54,7 +54,8 @@ struct Settings {
 struct Key {
     #[serde(rename = "publicKeyID")]
     id: String,
-    private_key: String,
+    #[serde(rename = "privateKey")]
+    pem: String,
     #[serde(default)]
     passphrase: String,
 }
@@ -91,7 +92,7 @@ impl Assertion {
             app: App { id: settings.client, secret: Some(secret("secret", settings.client_secret)) },
             subject,
             key_id: settings.app_auth.id,
-            key: secret("key", settings.app_auth.private_key),
+            key: secret("key", settings.app_auth.pem),
             passphrase: passphrase.map(|text| secret("passphrase", text)),
         })
     }

@@ -66,7 +66,9 @@ fn tell(plan: &Plan, report: Option<&Report>, dry_run: bool) -> String {
         (None, true) => ("would remove", "would be removed"),
         (None, false) => ("kept        ", "kept: nobody said yes"),
     };
-    gone.iter().for_each(|one| line(word, one));
+    for one in gone {
+        line(word, one);
+    }
     for (one, reason) in plan.stay.iter().filter(|(_, reason)| *reason != "limits") {
         let word = format!("stays ({reason})");
         line(&format!("{word:<12}"), one);

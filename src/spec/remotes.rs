@@ -227,7 +227,8 @@ mod tests {
             ("remotes: {a-b: {type: webdav, endpoint: 'https://me:s3cret@h/x'}}", "no password"),
         ] {
             let (config, found) = parse("config.yaml", wrong.as_bytes());
-            let told = found.iter().map(|one| format!("{} {:?}", one.message, one.help)).collect::<String>();
+            let told: Vec<String> = found.iter().map(|one| format!("{} {:?}", one.message, one.help)).collect();
+            let told = told.concat();
             assert!(told.contains(said), "{wrong}: {told}");
             assert!(!told.contains("s3cret"), "{told}");
             assert!(found.iter().all(|one| one.code == "config/value") && config.remotes.is_empty(), "{wrong}");

@@ -275,7 +275,6 @@ impl StorageError {
             Self::RemoteType { .. } => {
                 "set it to local, box, dropbox, onedrive, gdrive, s3, gcs, azblob, webdav or sftp".to_owned()
             }
-            Self::Open { source, .. } => return service_help(source),
             Self::Tilde(text) => format!("write `{}`", text.replacen('~', "$HOME", 1)),
             Self::NotAFolder(_) | Self::ReadOnly(_) => "name another folder: `--storage local:DIR`".to_owned(),
             Self::Forbidden { path, .. } => {
@@ -304,7 +303,7 @@ impl StorageError {
                 "make room there (`soopervisor prune` removes old commits), or leave files out with `exclude:`"
                     .to_owned()
             }
-            Self::Service { source, .. } => return service_help(source),
+            Self::Service { source, .. } | Self::Open { source, .. } => return service_help(source),
             _ => return None,
         })
     }

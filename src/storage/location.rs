@@ -127,17 +127,15 @@ impl Location {
             return super::address::read(kind, &name, address);
         }
         let kind = if own.is_some() { own } else { remotes.kind(&name)? };
-        match kind {
-            Some(kind) => super::address::named(kind, &name, rest, base, remotes),
-            None => {
-                let near = nearest(&name, remotes);
-                // `artifacts`, `out/runs`: a folder, unless it is a backend's name with a slip in it.
-                if bare && (near.is_none() || text.contains('/') || base.join(text).is_dir()) {
-                    return folder(text, base);
-                }
-                Err(unknown(scheme, remotes))
-            }
+        if let Some(kind) = kind {
+            return super::address::named(kind, &name, rest, base, remotes);
         }
+        let near = nearest(&name, remotes);
+        // `artifacts`, `out/runs`: a folder, unless it is a backend's name with a slip in it.
+        if bare && (near.is_none() || text.contains('/') || base.join(text).is_dir()) {
+            return folder(text, base);
+        }
+        Err(unknown(scheme, remotes))
     }
 }
 

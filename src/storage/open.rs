@@ -161,6 +161,7 @@ fn store(
 }
 
 #[cfg(feature = "s3")]
+#[expect(clippy::unnecessary_wraps, reason = "without the feature it is an error")]
 fn s3(location: &Location, access: &Access, remote: &str, bucket: &str, prefix: &str) -> Opened {
     let open = || {
         let set = |key: &str| access.remotes.text(remote, key);
@@ -196,6 +197,7 @@ fn s3(_: &Location, _: &Access, _: &str, _: &str, _: &str) -> Opened {
 }
 
 #[cfg(feature = "gcs")]
+#[expect(clippy::unnecessary_wraps, reason = "without the feature it is an error")]
 fn gcs(location: &Location, access: &Access, remote: &str, bucket: &str, prefix: &str) -> Opened {
     use base64::Engine as _;
     let open = || {
@@ -220,6 +222,7 @@ fn gcs(_: &Location, _: &Access, _: &str, _: &str, _: &str) -> Opened {
 }
 
 #[cfg(feature = "azblob")]
+#[expect(clippy::unnecessary_wraps, reason = "without the feature it is an error")]
 fn azblob(location: &Location, access: &Access, remote: &str, container: &str, prefix: &str) -> Opened {
     let open = || {
         let set = |key: &str| access.remotes.text(remote, key);
@@ -254,6 +257,7 @@ fn azblob(_: &Location, _: &Access, _: &str, _: &str, _: &str) -> Opened {
 }
 
 #[cfg(feature = "webdav")]
+#[expect(clippy::unnecessary_wraps, reason = "without the feature it is an error")]
 fn webdav(location: &Location, access: &Access) -> Opened {
     use super::webdav::{Entry, WebDav};
     let open = || {
@@ -267,7 +271,7 @@ fn webdav(location: &Location, access: &Access) -> Opened {
             (None, None) => Entry::Open,
         };
         let client = web::client(&access.reach)?;
-        let service: Shared = Arc::new(WebDav::new(client, url.clone(), entry, location.to_string()));
+        let service: Shared = Arc::new(WebDav::new(client, url.clone(), &entry, location.to_string()));
         Ok(service)
     };
     Ok(open())

@@ -39,10 +39,10 @@ pub fn client(reach: &Reach) -> Result<reqwest::Client, Fault> {
         let set = |names: [&str; 2]| names.iter().find_map(|name| reach.proxies.get(*name).filter(|v| !v.is_empty()));
         let Some(address) = set(names).or_else(|| set(["ALL_PROXY", "all_proxy"])) else { continue };
         let proxy = if scheme == "http" { reqwest::Proxy::http(address) } else { reqwest::Proxy::https(address) };
-        let except = set(["NO_PROXY", "no_proxy"]).and_then(|list| reqwest::NoProxy::from_string(list));
+        let except = set(["NO_PROXY", "no_proxy"]).and_then(|list| reqwest::NoProxy::from_string(list.as_str()));
         // The address may hold a password, which reqwest's words would repeat.
         let proxy = proxy.map_err(|_| Fault::Setting(format!("the {scheme} proxy's address is none")))?;
         builder = builder.proxy(proxy.no_proxy(except));
     }
-    builder.build().map_err(|error| Fault::network(error))
+    builder.build().map_err(Fault::network)
 }

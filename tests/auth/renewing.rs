@@ -60,7 +60,7 @@ async fn handles_whose_token_the_service_no_longer_takes_renew_it_once() {
 async fn killed_between_renewing_and_using_the_new_pair_is_there_for_the_next() {
     let place = Place::new().await;
     place.keep(Drive::Box, &place.fake.tokens(Drive::Box), 0);
-    place.fake.fault(Drive::Box, When::path("/users/me"), fake::Fault::Slow(Duration::from_secs(60)));
+    place.fake.fault(Drive::Box, When::path("/users/me"), fake::Fault::Slow(Duration::from_mins(1)));
     let mut child = place.command(&["auth", "status", "box", "--json"]).spawn().unwrap();
     while place.fake.count(Drive::Box, "GET", "/users/me") == 0 {
         assert!(child.try_wait().unwrap().is_none(), "it ended early");

@@ -15,11 +15,11 @@ use soopervisor::web::{Bearer, Reach, client};
 
 use crate::fake::{Drive, Fake};
 
-pub const BOTH: [Drive; 2] = [Drive::OneDrive, Drive::GDrive];
-pub const MIB: usize = 1024 * 1024;
+pub(crate) const BOTH: [Drive; 2] = [Drive::OneDrive, Drive::GDrive];
+pub(crate) const MIB: usize = 1024 * 1024;
 
 /// A token of the fake, renewed when it ends.
-pub struct Login {
+pub(crate) struct Login {
     url: String,
     drive: &'static str,
     token: Mutex<String>,
@@ -49,7 +49,7 @@ impl Bearer for Login {
     }
 }
 
-pub struct Opened {
+pub(crate) struct Opened {
     pub service: Arc<dyn Backend>,
     pub login: Arc<Login>,
 }
@@ -63,7 +63,7 @@ impl std::ops::Deref for Opened {
 }
 
 /// A client as a new process has it.
-pub fn open(fake: &Fake, drive: Drive, root: &str) -> Opened {
+pub(crate) fn open(fake: &Fake, drive: Drive, root: &str) -> Opened {
     let provider = if drive == Drive::OneDrive { Provider::OneDrive } else { Provider::GoogleDrive };
     let base = fake.base(drive);
     let token = Mutex::new(fake.token(drive));
@@ -85,7 +85,7 @@ pub fn open(fake: &Fake, drive: Drive, root: &str) -> Opened {
 
 /// What sessions are remembered, over the death of a client.
 #[derive(Default)]
-pub struct Memory {
+pub(crate) struct Memory {
     pub kept: Mutex<HashMap<String, String>>,
     pub sent: AtomicI64,
 }
@@ -109,7 +109,7 @@ impl Sessions for Memory {
 }
 
 /// Bytes that look like nothing.
-pub fn noise(size: usize, seed: u32) -> Vec<u8> {
+pub(crate) fn noise(size: usize, seed: u32) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2_654_435_761) | 1;
     let mut bytes = Vec::with_capacity(size + 4);
     while bytes.len() < size {
@@ -122,18 +122,18 @@ pub fn noise(size: usize, seed: u32) -> Vec<u8> {
     bytes
 }
 
-pub fn source(service: &dyn Backend, bytes: &[u8]) -> Source {
+pub(crate) fn source(service: &dyn Backend, bytes: &[u8]) -> Source {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     file.rewind().unwrap();
     Source::new(file, bytes.len() as u64, service.traits().hash, false, |_| Ok(()))
 }
 
-pub async fn create(service: &dyn Backend, key: &str, bytes: &[u8]) -> Result<Created, Fault> {
+pub(crate) async fn create(service: &dyn Backend, key: &str, bytes: &[u8]) -> Result<Created, Fault> {
     create_with(service, key, bytes, &()).await
 }
 
-pub async fn create_with(
+pub(crate) async fn create_with(
     service: &dyn Backend,
     key: &str,
     bytes: &[u8],
@@ -149,19 +149,19 @@ pub async fn create_with(
 }
 
 /// Creates what must be free.
-pub async fn made(service: &dyn Backend, key: &str, bytes: &[u8]) -> Receipt {
+pub(crate) async fn made(service: &dyn Backend, key: &str, bytes: &[u8]) -> Receipt {
     match create(service, key, bytes).await.unwrap() {
         Created::Ours(receipt) => receipt,
         other => panic!("{key}: {other:?}"),
     }
 }
 
-pub async fn read(service: &dyn Backend, key: &str, offset: u64) -> Result<Vec<u8>, Fault> {
+pub(crate) async fn read(service: &dyn Backend, key: &str, offset: u64) -> Result<Vec<u8>, Fault> {
     let pieces: Vec<bytes::Bytes> = service.read(key, offset).await?.try_collect().await?;
     Ok(pieces.concat())
 }
 
-pub async fn keys(service: &dyn Backend, folder: &str, deep: bool) -> Vec<String> {
+pub(crate) async fn keys(service: &dyn Backend, folder: &str, deep: bool) -> Vec<String> {
     let listed = service.list(folder, deep).await.unwrap();
     let mut keys: Vec<String> =
         listed.into_iter().map(|meta| if meta.folder { meta.key + "/" } else { meta.key }).collect();
@@ -170,17 +170,17 @@ pub async fn keys(service: &dyn Backend, folder: &str, deep: bool) -> Vec<String
 }
 
 /// What begins, continues or is all of an upload.
-pub fn uploads(fake: &Fake, drive: Drive) -> usize {
+pub(crate) fn uploads(fake: &Fake, drive: Drive) -> usize {
     let path = if drive == Drive::OneDrive { "/up/" } else { "upload_id=" };
     fake.count(drive, "PUT", path)
 }
 
 /// The requests that carry bytes of a session.
-pub fn fragment(drive: Drive) -> &'static str {
+pub(crate) fn fragment(drive: Drive) -> &'static str {
     if drive == Drive::OneDrive { "/up/" } else { "upload_id=" }
 }
 
 /// The request that creates a small file.
-pub fn whole(drive: Drive) -> (&'static str, &'static str) {
+pub(crate) fn whole(drive: Drive) -> (&'static str, &'static str) {
     if drive == Drive::OneDrive { ("PUT", "/content") } else { ("POST", "uploadType=multipart") }
 }

@@ -16,7 +16,7 @@ async fn a_half_sent_file_is_gone_on_with_by_another_process() {
     for (drive, fragments) in [(Drive::OneDrive, 6), (Drive::GDrive, 4)] {
         let fake = Fake::start().await;
         let memory = Arc::new(Memory::default());
-        fake.fault(drive, When::path(fragment(drive)).method("PUT").nth(3), Fault::Slow(Duration::from_secs(60)));
+        fake.fault(drive, When::path(fragment(drive)).method("PUT").nth(3), Fault::Slow(Duration::from_mins(1)));
         let first = open(&fake, drive, "");
         let (service, kept, all) = (Arc::clone(&first.service), Arc::clone(&memory), Arc::clone(&bytes));
         let dying = tokio::spawn(async move { create_with(&*service, "p/large", &all, &*kept).await.map(drop) });

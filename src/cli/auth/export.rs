@@ -31,7 +31,8 @@ pub(super) fn execute(args: &args::AuthExport, home: &Home) -> Result<Exit, Fail
     if let Some(name) = &args.value {
         return one(&wanted, name, args.reveal);
     }
-    let notes: String = caution(remote.provider).lines().map(|line| format!("# {line}\n")).collect();
+    let notes: Vec<String> = caution(remote.provider).lines().map(|line| format!("# {line}\n")).collect();
+    let notes = notes.concat();
     let lines: String = wanted.iter().map(|wanted| line(&remote.name, wanted, args)).collect();
     Console::answer(&format!("{notes}{lines}"));
     if !args.reveal && !args.github {

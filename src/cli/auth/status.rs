@@ -34,15 +34,14 @@ struct Row {
 
 pub(super) fn execute(args: &args::AuthStatus, home: &Home) -> Result<Exit, Failure> {
     let kept = tokens(home).read();
-    let remotes = match &args.remote {
-        Some(name) => vec![name.clone()],
-        None => {
-            let mut names: Vec<String> = Provider::ALL.iter().map(|provider| provider.name().to_owned()).collect();
-            let more = kept.iter().flatten().map(|(name, _)| name.clone());
-            // Descendants of single-use tokens in variables have no name of their own.
-            names.extend(more.filter(|name| Provider::named(name).is_none() && !name.contains('#')));
-            names
-        }
+    let remotes = if let Some(name) = &args.remote {
+        vec![name.clone()]
+    } else {
+        let mut names: Vec<String> = Provider::ALL.iter().map(|provider| provider.name().to_owned()).collect();
+        let more = kept.iter().flatten().map(|(name, _)| name.clone());
+        // Descendants of single-use tokens in variables have no name of their own.
+        names.extend(more.filter(|name| Provider::named(name).is_none() && !name.contains('#')));
+        names
     };
     let client = client(home)?;
     let rows = seam::block_on(async {

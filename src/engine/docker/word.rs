@@ -13,7 +13,7 @@ const EDGE: u8 = 0x1e;
 
 /// One container's word, and the end of its stderr that may be the beginning of it.
 pub(super) struct Word {
-    word: String,
+    text: String,
     /// All of what is said when a process was killed for memory.
     said: Vec<u8>,
     held: Vec<u8>,
@@ -27,11 +27,11 @@ impl Word {
 
     fn of(word: String) -> Self {
         let said = format!("\x1e{word} oom\x1e\n").into_bytes();
-        Self { word, said, held: Vec::new() }
+        Self { text: word, said, held: Vec::new() }
     }
 
     pub(super) fn as_str(&self) -> &str {
-        &self.word
+        &self.text
     }
 
     /// The script's own part of the next bytes, and whether a memory kill was told between them.

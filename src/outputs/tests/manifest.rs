@@ -43,7 +43,6 @@ fn file(path: &[u8], digest: u8) -> Entry {
         link_target: None,
         stored: None,
         task: Some("get".to_owned()),
-        stored: None,
     }
 }
 

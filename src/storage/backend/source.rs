@@ -60,6 +60,7 @@ impl Source {
     ///
     /// # Errors
     /// When it cannot be read, or is not the file that was collected.
+    #[expect(clippy::unused_async, reason = "reading may come to need another thread")]
     pub async fn next(&mut self, most: u64) -> Result<Option<Bytes>, Fault> {
         let length = usize::try_from(most.min(self.size - self.at)).unwrap_or(usize::MAX);
         if length == 0 {

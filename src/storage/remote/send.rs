@@ -103,13 +103,13 @@ impl Sender<'_> {
                 None => self.attempt(output, &name, &mut source, part).await?,
             };
             match created {
-                Created::Ours(_) => return Ok(self.sent(output, &source, name, true, None)),
-                Created::Pending(pending) => return Ok(self.sent(output, &source, name, true, Some(pending))),
+                Created::Ours(_) => return Ok(sent(output, &source, name, true, None)),
+                Created::Pending(pending) => return Ok(sent(output, &source, name, true, Some(pending))),
                 Created::Taken(meta) => {
                     self.drain(output, &mut source).await?;
                     let known = Known { sha256: source.sha256(), checksum: source.checksum() };
                     if self.holds(&name, output, known, meta).await? {
-                        return Ok(self.sent(output, &source, name, false, None));
+                        return Ok(sent(output, &source, name, false, None));
                     }
                     name = key::other_name(&name, &self.publication.about.run);
                     source.rewind().map_err(|fault| self.wrong(output, &name, fault))?;
@@ -183,7 +183,7 @@ impl Sender<'_> {
         if output.size < WORTH_COPYING || !self.copy(&from, name, output.size, None).await {
             return None;
         }
-        Some(self.named(Entry::new(output, Some(*sha256), *meaning), name))
+        Some(named(Entry::new(output, Some(*sha256), *meaning), name))
     }
 
     /// A large output of which the newest other commit has the same bytes.
@@ -204,7 +204,7 @@ impl Sender<'_> {
         if let Some(entry) = found {
             let from = super::object(&self.publication.about.project, folder, entry);
             if self.copy(&from, name, output.size, source.checksum().as_ref()).await {
-                return Ok(Some(self.sent(output, source, name.to_owned(), true, None).entry));
+                return Ok(Some(sent(output, source, name.to_owned(), true, None).entry));
             }
         }
         source.rewind().map_err(|fault| self.wrong(output, name, fault))?;
@@ -249,17 +249,6 @@ impl Sender<'_> {
         Ok(Source::new(file, output.size, kind, keep, recheck))
     }
 
-    fn sent(&self, output: &Output, source: &Source, name: String, made: bool, pending: Option<Pending>) -> Sent {
-        let entry = source::entry(output, source.sha256(), source.kept());
-        Sent { entry: self.named(entry, &name), made, name, pending }
-    }
-
-    /// Notes the name where it is not the path.
-    fn named(&self, entry: Entry, name: &str) -> Entry {
-        let stored = (entry.path.as_str() != Some(name)).then(|| name.to_owned());
-        Entry { stored, ..entry }
-    }
-
     /// An output that was pending is visible now.
     pub(super) fn counted(&self, output: &Output) {
         self.tally.file();
@@ -283,4 +272,15 @@ impl Sender<'_> {
             fault => self.remote.fault("send", &self.key(name), fault),
         }
     }
+}
+
+/// Notes the name where it is not the path.
+fn named(entry: Entry, name: &str) -> Entry {
+    let stored = (entry.path.as_str() != Some(name)).then(|| name.to_owned());
+    Entry { stored, ..entry }
+}
+
+fn sent(output: &Output, source: &Source, name: String, made: bool, pending: Option<Pending>) -> Sent {
+    let entry = source::entry(output, source.sha256(), source.kept());
+    Sent { entry: named(entry, &name), made, name, pending }
 }

@@ -263,7 +263,7 @@ impl Sftp {
 
 fn is_broken(error: &Error) -> bool {
     !matches!(error, Error::SftpError(..) | Error::UnsupportedExtension(_))
-        && !matches!(error, Error::IOError(io) if io.get_ref().is_some_and(|inner| inner.is::<Fault>()))
+        && !matches!(error, Error::IOError(io) if io.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Fault>))
 }
 
 /// What was told: a fault of ours that came along inside, or the server's.

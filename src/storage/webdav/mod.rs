@@ -70,9 +70,9 @@ impl Judge for Words {
 
 impl WebDav {
     /// The folder at `root`, whose address holds no user and ends in `/`.
-    pub fn new(client: Client, root: Url, entry: Entry, place: String) -> Self {
+    pub fn new(client: Client, root: Url, entry: &Entry, place: String) -> Self {
         let pacer = Pacer::shared(&format!("webdav {}", root.authority()), Pace::steady(100.0, 50.0));
-        Self { web: Web::new(client, None, pacer, Arc::new(Words)), root, entry: header(&entry), place }
+        Self { web: Web::new(client, None, pacer, Arc::new(Words)), root, entry: header(entry), place }
     }
 
     /// The address of a key, each of its parts escaped.

@@ -104,15 +104,12 @@ fn decoded(path: &str) -> Result<String, Fault> {
     while let [first, tail @ ..] = rest {
         let escaped = (*first == b'%').then(|| tail.get(..2)).flatten();
         let mut byte = [0];
-        match escaped.map(|digits| hex::decode_to_slice(digits, &mut byte)) {
-            Some(Ok(())) => {
-                bytes.push(byte[0]);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
+        if let Some(Ok(())) = escaped.map(|digits| hex::decode_to_slice(digits, &mut byte)) {
+            bytes.push(byte[0]);
+            rest = &tail[2..];
+        } else {
+            bytes.push(*first);
+            rest = tail;
         }
     }
     String::from_utf8(bytes).map_err(|_| Fault::Form("a name is no text".to_owned()))

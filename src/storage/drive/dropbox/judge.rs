@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn throttling_names_the_time_in_a_header_or_in_words() {
         let body = json!({"error": {"reason": {".tag": "too_many_requests"}, "retry_after": 300}});
-        assert_eq!(judged(429, &body), Fault::Throttled(Some(Duration::from_secs(300))));
+        assert_eq!(judged(429, &body), Fault::Throttled(Some(Duration::from_mins(5))));
         assert_eq!(judged(429, &json!({})), Fault::Throttled(None));
         assert!(judged(503, &Value::Null).is_passing());
         let scope = json!({"error_summary": "missing_scope/.", "error": {".tag": "missing_scope", "required_scope": "files.content.write"}});
