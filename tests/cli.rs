@@ -59,7 +59,7 @@ fn repository(place: &Place) -> std::path::PathBuf {
     folder
 }
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 17] = [
     "run",
     "validate",
     "script",
@@ -70,6 +70,7 @@ const VERBS: [&str; 16] = [
     "logs",
     "download",
     "verify",
+    "prune",
     "auth",
     "env",
     "channel",
