@@ -161,8 +161,14 @@ async fn a_removal_that_was_cut_short_is_finished_by_the_next_one() {
     let fixture = Fixture::new();
     drop(build(&fixture, &["python"]).await);
     let root = &fixture.config.root;
+    // Made beside the store and moved into it whole: a build's own clearing-up, which nobody waits for, may take
+    // them before we do.
+    let beside = tempfile::tempdir_in(root.parent().unwrap()).unwrap();
     for place in ["e/.trash-0123456789abcdef-00000000", "pkgs/.trash-python", "bench/.trash-x"] {
-        fs::create_dir_all(root.join(place).join("half")).unwrap();
+        let half = beside.path().join("half");
+        fs::create_dir_all(half.join("inner")).unwrap();
+        fs::create_dir_all(root.join(place).parent().unwrap()).unwrap();
+        fs::rename(half, root.join(place)).unwrap();
     }
     fixture.store().sweep().unwrap();
     for place in ["e", "pkgs", "bench"] {
