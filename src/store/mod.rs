@@ -1,7 +1,10 @@
-//! The history of runs on this machine: one folder a run, with its record, its script and its masked log.
+//! The history of runs on this machine: one folder a run, with its record, its script and its masked log; and, for the
+//! server, its database.
 //!
 //! Never holds a secret: everything that is written here was masked before.
 
+#[cfg(feature = "server")]
+pub mod database;
 mod error;
 mod file;
 mod home;

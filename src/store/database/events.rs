@@ -1,0 +1,201 @@
+//! Events: what happened, once each. An event is handled when what it calls for is written, in the same transaction.
+
+use serde_json::Value;
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+use super::error::DatabaseError;
+use super::link::Database;
+use super::outbox::{self, NewAction};
+use super::row::Fields;
+use super::runs::{self, Enqueued, NewRun};
+
+const COLUMNS: &str = "id, key, repo_id, kind, source, reference, old_sha, new_sha, payload, state, attempts, fault, \
+                       created_at";
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvent {
+    /// What makes it the same as another one: the second with a key is dropped.
+    pub key: String,
+    /// The repository it happened in.
+    pub repo: Option<i64>,
+    /// `push`, `comment`, `schedule`, …
+    pub kind: String,
+    /// `poll`, `hook`, `schedule`, `hand`.
+    pub source: String,
+    /// The ref it is about.
+    pub reference: Option<String>,
+    /// What the ref pointed to before.
+    pub old_sha: Option<String>,
+    /// What it points to now.
+    pub new_sha: Option<String>,
+    /// Everything else.
+    pub payload: Value,
+}
+
+/// Something that happened, as it was kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Its number here.
+    pub id: i64,
+    /// What was handed in.
+    pub new: NewEvent,
+    /// `waiting`, `handled`, `failed`.
+    pub state: String,
+    /// How often it was tried, this time included.
+    pub attempts: i64,
+    /// Why it could not be handled.
+    pub fault: Option<String>,
+    /// When it was kept, in milliseconds since 1970.
+    pub created_at: i64,
+}
+
+/// What an event calls for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Settlement {
+    /// Runs to queue.
+    pub runs: Vec<NewRun>,
+    /// Actions to do.
+    pub actions: Vec<NewAction>,
+}
+
+impl Event {
+    fn of(row: &AnyRow) -> Result<Self, DatabaseError> {
+        let new = NewEvent {
+            key: row.text("key")?,
+            repo: row.maybe_int("repo_id")?,
+            kind: row.text("kind")?,
+            source: row.text("source")?,
+            reference: row.maybe_text("reference")?,
+            old_sha: row.maybe_text("old_sha")?,
+            new_sha: row.maybe_text("new_sha")?,
+            payload: row.json("payload")?,
+        };
+        Ok(Self {
+            id: row.int("id")?,
+            new,
+            state: row.text("state")?,
+            attempts: row.int("attempts")?,
+            fault: row.maybe_text("fault")?,
+            created_at: row.int("created_at")?,
+        })
+    }
+}
+
+/// Writes an event inside a transaction; nothing when its key is known.
+pub(super) async fn insert(
+    database: &Database,
+    connection: &mut AnyConnection,
+    event: &NewEvent,
+) -> Result<Option<i64>, DatabaseError> {
+    let text = database.sql(
+        "INSERT INTO events (key, repo_id, kind, source, reference, old_sha, new_sha, payload, state, not_before, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'waiting', now_ms(), now_ms()) ON CONFLICT (key) DO NOTHING RETURNING id",
+    );
+    let query = sqlx::query(text).bind(&event.key).bind(event.repo).bind(&event.kind).bind(&event.source);
+    let query = query.bind(&event.reference).bind(&event.old_sha).bind(&event.new_sha).bind(event.payload.to_string());
+    let row = query.fetch_optional(connection).await.map_err(DatabaseError::query("write an event"))?;
+    row.map(|row| row.int("id")).transpose()
+}
+
+impl Database {
+    /// Keeps an event; nothing when its key is known.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn tell(&self, event: &NewEvent) -> Result<Option<i64>, DatabaseError> {
+        let mut transaction = self.begin().await?;
+        let made = insert(self, &mut transaction, event).await?;
+        transaction.commit().await.map_err(DatabaseError::query("write an event"))?;
+        Ok(made)
+    }
+
+    /// The next event that waits, oldest first. Until it is settled it waits again after `lease_ms`.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn next_event(&self, lease_ms: i64) -> Result<Option<Event>, DatabaseError> {
+        let fault = || DatabaseError::query("read an event");
+        let mut transaction = self.begin_alone().await?;
+        let text = self.sql(
+            "UPDATE events SET attempts = attempts + 1, not_before = now_ms() + $1 WHERE id = (\
+             SELECT id FROM events WHERE state = 'waiting' AND not_before <= now_ms() ORDER BY id LIMIT 1) \
+             RETURNING id, key, repo_id, kind, source, reference, old_sha, new_sha, payload, state, attempts, fault, created_at",
+        );
+        let row = sqlx::query(text).bind(lease_ms).fetch_optional(&mut *transaction).await.map_err(fault())?;
+        transaction.commit().await.map_err(fault())?;
+        row.as_ref().map(Event::of).transpose()
+    }
+
+    /// The event is handled: its runs and actions are written with it, each once, however often this is called.
+    ///
+    /// # Errors
+    /// When the database says no; the event waits again then.
+    pub async fn settle_event(&self, id: i64, settlement: &Settlement) -> Result<Vec<Enqueued>, DatabaseError> {
+        let fault = || DatabaseError::query("settle an event");
+        let mut transaction = self.begin_alone().await?;
+        let text = self.sql(
+            "UPDATE events SET state = 'handled', handled_at = now_ms(), fault = NULL WHERE id = $1 AND state = 'waiting'",
+        );
+        let done = sqlx::query(text).bind(id).execute(&mut *transaction).await.map_err(fault())?;
+        let mut queued = Vec::new();
+        if done.rows_affected() == 1 {
+            for run in &settlement.runs {
+                queued.push(runs::insert(self, &mut transaction, run).await?);
+            }
+            for action in &settlement.actions {
+                outbox::insert(self, &mut transaction, id, action).await?;
+            }
+        }
+        transaction.commit().await.map_err(fault())?;
+        Ok(queued)
+    }
+
+    /// The event could not be handled: it waits `again_ms`, or is given up when that is none.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn event_failed(&self, id: i64, why: &str, again_ms: Option<i64>) -> Result<(), DatabaseError> {
+        let text = self.sql(
+            "UPDATE events SET fault = $2, state = $3, not_before = now_ms() + $4 WHERE id = $1 AND state = 'waiting'",
+        );
+        let state = if again_ms.is_some() { "waiting" } else { "failed" };
+        let query = sqlx::query(text).bind(id).bind(why).bind(state).bind(again_ms.unwrap_or(0));
+        query.execute(self.writer()).await.map_err(DatabaseError::query("note a failed event"))?;
+        Ok(())
+    }
+
+    /// One event.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Missing`] when there is none.
+    pub async fn event(&self, id: i64) -> Result<Event, DatabaseError> {
+        let text = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM events WHERE id = $1"));
+        let row = sqlx::query(text).bind(id).fetch_optional(self.reader()).await;
+        let row = row.map_err(DatabaseError::query("read an event"))?;
+        let missing = || DatabaseError::Missing { what: "event", name: id.to_string() };
+        Event::of(&row.ok_or_else(missing)?)
+    }
+
+    /// The newest events, newest first, those before `before` when it is given.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn events(&self, before: Option<i64>, limit: i64) -> Result<Vec<Event>, DatabaseError> {
+        let text = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM events WHERE id < $1 ORDER BY id DESC LIMIT $2"));
+        let rows = sqlx::query(text).bind(before.unwrap_or(i64::MAX)).bind(limit).fetch_all(self.reader()).await;
+        rows.map_err(DatabaseError::query("list events"))?.iter().map(Event::of).collect()
+    }
+
+    /// How many events and deliveries wait.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn waiting(&self) -> Result<(i64, i64), DatabaseError> {
+        let text = "SELECT (SELECT count(*) FROM events WHERE state = 'waiting') AS events, \
+                    (SELECT count(*) FROM deliveries WHERE state = 'waiting') AS deliveries";
+        let row = sqlx::query(text).fetch_one(self.reader()).await.map_err(DatabaseError::query("count events"))?;
+        Ok((row.int("events")?, row.int("deliveries")?))
+    }
+}

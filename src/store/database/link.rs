@@ -1,0 +1,152 @@
+//! The open database: its pools, its dialect, its transactions.
+//!
+//! SQLite has one writing connection, so that no two transactions ever wait for each other inside it, and several
+//! that read. Postgres has one pool.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Executor, SqlSafeStr, SqlStr, Transaction};
+
+use super::error::DatabaseError;
+use super::migrations;
+
+/// SQLite's clock, in the place of the function that Postgres has.
+const SQLITE_NOW: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+
+/// Which of the two it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// The server's database; clones share it.
+#[derive(Debug, Clone)]
+pub struct Database {
+    dialect: Dialect,
+    writer: AnyPool,
+    readers: AnyPool,
+}
+
+impl Database {
+    /// Opens the database at an address, `sqlite:PATH` or `postgres://…`, and brings it to this program's version. An
+    /// SQLite file that is not there is made, for the owner only.
+    ///
+    /// # Errors
+    /// When it cannot be reached, is newer than this program, or cannot be migrated.
+    pub async fn open(address: &str) -> Result<Self, DatabaseError> {
+        install_default_drivers();
+        let this = match address.split_once(':') {
+            Some(("sqlite", path)) => Self::sqlite(Path::new(path)).await?,
+            Some(("postgres" | "postgresql", _)) => Self::postgres(address).await?,
+            // The address may hold a password: only its first word is repeated.
+            _ => return Err(DatabaseError::Address(address.split(':').next().unwrap_or_default().to_owned())),
+        };
+        migrations::bring_up(&this).await?;
+        Ok(this)
+    }
+
+    async fn sqlite(path: &Path) -> Result<Self, DatabaseError> {
+        let missing = |error: std::io::Error| DatabaseError::Open(sqlx::Error::Io(error));
+        if !path.exists() {
+            let mut options = std::fs::OpenOptions::new();
+            std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create(true).truncate(false), 0o600);
+            options.open(path).map_err(missing)?;
+        }
+        let path = std::path::absolute(path).map_err(missing)?;
+        let mut address = url::Url::from_file_path(&path)
+            .map_err(|()| DatabaseError::Address(path.display().to_string()))?
+            .to_string();
+        address.replace_range(..4, "sqlite");
+        let open = |connections| {
+            AnyPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(Duration::from_secs(30))
+                .after_connect(|connection, _| Box::pin(async move { settle_sqlite(connection).await }))
+        };
+        let writer = open(1).connect(&address).await.map_err(DatabaseError::Open)?;
+        let readers = open(4).connect(&address).await.map_err(DatabaseError::Open)?;
+        Ok(Self { dialect: Dialect::Sqlite, writer, readers })
+    }
+
+    async fn postgres(address: &str) -> Result<Self, DatabaseError> {
+        let options = AnyPoolOptions::new().max_connections(8).acquire_timeout(Duration::from_secs(30));
+        let pool = options.connect(address).await.map_err(DatabaseError::Open)?;
+        Ok(Self { dialect: Dialect::Postgres, writer: pool.clone(), readers: pool })
+    }
+
+    /// Closes every connection; what was committed stays.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.readers.close().await;
+    }
+
+    /// Whether it answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), DatabaseError> {
+        sqlx::query("SELECT 1").execute(self.reader()).await.map_err(DatabaseError::query("answer"))?;
+        Ok(())
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// For statements that only read.
+    pub(super) fn reader(&self) -> &AnyPool {
+        &self.readers
+    }
+
+    /// For single statements that write.
+    pub(super) fn writer(&self) -> &AnyPool {
+        &self.writer
+    }
+
+    /// A transaction that writes. On SQLite it has the write lock from its first moment.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, DatabaseError> {
+        let statement = match self.dialect {
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres => "BEGIN",
+        };
+        self.writer.begin_with(statement).await.map_err(DatabaseError::query("begin"))
+    }
+
+    /// A transaction that no other of its kind runs beside: what is counted in it stays true until it ends.
+    pub(super) async fn begin_alone(&self) -> Result<Transaction<'static, Any>, DatabaseError> {
+        let mut transaction = self.begin().await?;
+        if self.dialect == Dialect::Postgres {
+            let lock = sqlx::query("SELECT pg_advisory_xact_lock(7305142608)");
+            lock.execute(&mut *transaction).await.map_err(DatabaseError::query("take its lock"))?;
+        }
+        Ok(transaction)
+    }
+
+    /// The statement in this database's words: `now_ms()` is its clock.
+    pub(super) fn sql(&self, text: &'static str) -> SqlStr {
+        match self.dialect {
+            Dialect::Sqlite if text.contains("now_ms()") => {
+                AssertSqlSafe(text.replace("now_ms()", SQLITE_NOW)).into_sql_str()
+            }
+            _ => text.into_sql_str(),
+        }
+    }
+}
+
+/// What every connection to SQLite is set to.
+async fn settle_sqlite(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    for pragma in [
+        "PRAGMA busy_timeout = 5000",
+        // Counts only before the first table is made.
+        "PRAGMA auto_vacuum = INCREMENTAL",
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA synchronous = NORMAL",
+        "PRAGMA foreign_keys = ON",
+    ] {
+        connection.execute(pragma).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! The server's memory: repositories and their refs, deliveries, events, the queue of runs, the outbox, tokens, audit.
+//!
+//! One text of SQL for SQLite (WAL, one writer) and Postgres; both are held to one suite (`tests/ledger`). Time is the
+//! database's own. What a worker writes carries its lease's epoch, and what comes too late is refused
+//! ([`DatabaseError::Fenced`]). Never holds a secret in clear, and decides nothing about what should run.
+
+mod audit;
+mod deliveries;
+mod error;
+mod events;
+mod handlers;
+mod link;
+mod migrations;
+mod outbox;
+mod queue;
+mod refs;
+mod repos;
+mod row;
+mod runs;
+mod schedules;
+mod sweep;
+mod tokens;
+
+pub use audit::Entry as AuditEntry;
+pub use deliveries::{Delivery, NewDelivery, Receipt};
+pub use error::DatabaseError;
+pub use events::{Event, NewEvent, Settlement};
+pub use handlers::HandlerVersion;
+pub use link::Database;
+pub use outbox::{NewAction, OutboxAction, Resolution};
+pub use queue::{Beat, Claim, Ended, Limits as QueueLimits, Retry, StepRow};
+pub use refs::{Applied, KnownRef, RefChange};
+pub use repos::{NewRepo, Repo};
+pub use runs::{Attempt, Enqueued, NewRun, Run, RunFilter, RunState};
+pub use schedules::Schedule;
+pub use sweep::{Retention, Swept};
+pub use tokens::{NewToken, Token};

@@ -1,0 +1,134 @@
+//! Repositories that are watched, and how their last reading went.
+
+use serde_json::Value;
+use sqlx::any::AnyRow;
+
+use super::error::DatabaseError;
+use super::link::Database;
+use super::row::Fields;
+
+const COLUMNS: &str = "id, url, name, settings, active, first_seen, read_at, changed_at, hook_at, failures, fault";
+
+/// A repository to watch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewRepo {
+    /// Its address, without credentials.
+    pub url: String,
+    /// Its name here.
+    pub name: String,
+    /// What the configuration says about it.
+    pub settings: Value,
+}
+
+/// A repository that is watched. Times are milliseconds since 1970.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Repo {
+    /// Its number here.
+    pub id: i64,
+    /// Its address, without credentials.
+    pub url: String,
+    /// Its name here.
+    pub name: String,
+    /// What the configuration says about it.
+    pub settings: Value,
+    /// Whether it is still watched.
+    pub active: bool,
+    /// When its refs were first read.
+    pub first_seen: Option<i64>,
+    /// When they were last read.
+    pub read_at: Option<i64>,
+    /// When one of them last changed.
+    pub changed_at: Option<i64>,
+    /// When a webhook of it last arrived and was genuine.
+    pub hook_at: Option<i64>,
+    /// Readings that failed since the last one that did not.
+    pub failures: i64,
+    /// Why the last one failed.
+    pub fault: Option<String>,
+}
+
+impl Repo {
+    fn of(row: &AnyRow) -> Result<Self, DatabaseError> {
+        Ok(Self {
+            id: row.int("id")?,
+            url: row.text("url")?,
+            name: row.text("name")?,
+            settings: row.json("settings")?,
+            active: row.flag("active")?,
+            first_seen: row.maybe_int("first_seen")?,
+            read_at: row.maybe_int("read_at")?,
+            changed_at: row.maybe_int("changed_at")?,
+            hook_at: row.maybe_int("hook_at")?,
+            failures: row.int("failures")?,
+            fault: row.maybe_text("fault")?,
+        })
+    }
+}
+
+impl Database {
+    /// Watches exactly these: new ones are added, known ones (by address) take the new name and settings, and the
+    /// others are no longer active but keep their history.
+    ///
+    /// # Errors
+    /// When the database says no; nothing has changed then.
+    pub async fn watch(&self, repos: &[NewRepo]) -> Result<(), DatabaseError> {
+        let fault = || DatabaseError::query("write the list of repositories");
+        let mut transaction = self.begin_alone().await?;
+        sqlx::query("UPDATE repos SET active = 0, name = 'was:' || url")
+            .execute(&mut *transaction)
+            .await
+            .map_err(fault())?;
+        for repo in repos {
+            let text = self.sql(
+                "INSERT INTO repos (url, name, settings, created_at) VALUES ($1, $2, $3, now_ms()) \
+                 ON CONFLICT (url) DO UPDATE SET name = excluded.name, settings = excluded.settings, active = 1",
+            );
+            let query = sqlx::query(text).bind(&repo.url).bind(&repo.name).bind(repo.settings.to_string());
+            query.execute(&mut *transaction).await.map_err(fault())?;
+        }
+        transaction.commit().await.map_err(fault())
+    }
+
+    /// All repositories that are watched, by name.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn repos(&self) -> Result<Vec<Repo>, DatabaseError> {
+        let text = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM repos WHERE active = 1 ORDER BY name"));
+        let rows = sqlx::query(text).fetch_all(self.reader()).await;
+        rows.map_err(DatabaseError::query("list repositories"))?.iter().map(Repo::of).collect()
+    }
+
+    /// One repository, by name or address.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Missing`] when there is none.
+    pub async fn repo(&self, name: &str) -> Result<Repo, DatabaseError> {
+        let text = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM repos WHERE name = $1 OR url = $1"));
+        let row = sqlx::query(text).bind(name).fetch_optional(self.reader()).await;
+        let row = row.map_err(DatabaseError::query("read a repository"))?;
+        row.as_ref()
+            .map(Repo::of)
+            .unwrap_or_else(|| Err(DatabaseError::Missing { what: "repository", name: name.to_owned() }))
+    }
+
+    /// Notes that a reading failed; how often in a row comes back.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn reading_failed(&self, repo: i64, fault: &str) -> Result<i64, DatabaseError> {
+        let text = "UPDATE repos SET failures = failures + 1, fault = $2 WHERE id = $1 RETURNING failures";
+        let row = sqlx::query(text).bind(repo).bind(fault).fetch_one(self.writer()).await;
+        row.map_err(DatabaseError::query("note a failed reading"))?.int("failures")
+    }
+
+    /// Notes that a genuine webhook arrived.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn hooked(&self, repo: i64) -> Result<(), DatabaseError> {
+        let query = sqlx::query(self.sql("UPDATE repos SET hook_at = now_ms() WHERE id = $1")).bind(repo);
+        query.execute(self.writer()).await.map_err(DatabaseError::query("note a webhook"))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! What is removed with time, in small batches, and the copy that is kept of the rest.
+
+use std::path::Path;
+
+use super::error::DatabaseError;
+use super::link::{Database, Dialect};
+
+const DAY_MS: i64 = 86_400_000;
+const BATCH: i64 = 500;
+
+/// How long things are kept, in milliseconds. Runs are kept for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Raw deliveries that are done or failed.
+    pub deliveries_ms: i64,
+    /// Events that were handled, with their actions.
+    pub events_ms: i64,
+    /// What is remembered of refs that are gone.
+    pub tombstones_ms: i64,
+    /// The audit log.
+    pub audit_ms: i64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { deliveries_ms: 7 * DAY_MS, events_ms: 90 * DAY_MS, tombstones_ms: 30 * DAY_MS, audit_ms: 365 * DAY_MS }
+    }
+}
+
+/// What was removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Deliveries.
+    pub deliveries: u64,
+    /// Events.
+    pub events: u64,
+    /// Tombstones.
+    pub tombstones: u64,
+    /// Rows of the audit log.
+    pub audit: u64,
+}
+
+impl Database {
+    /// Removes what is old enough. What waits is never removed.
+    ///
+    /// # Errors
+    /// When the database says no; what was removed until then stays so.
+    pub async fn sweep(&self, retention: Retention) -> Result<Swept, DatabaseError> {
+        let swept = Swept {
+            deliveries: self
+                .remove(
+                    "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries \
+                     WHERE state <> 'waiting' AND received_at <= now_ms() - $1 LIMIT $2)",
+                    retention.deliveries_ms,
+                )
+                .await?,
+            events: self
+                .remove(
+                    "DELETE FROM events WHERE id IN (SELECT id FROM events e WHERE state <> 'waiting' \
+                     AND created_at <= now_ms() - $1 AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.event_id = e.id \
+                     AND o.state IN ('waiting', 'doing')) LIMIT $2)",
+                    retention.events_ms,
+                )
+                .await?,
+            tombstones: self
+                .remove(
+                    "DELETE FROM refs WHERE (repo_id, name) IN (SELECT repo_id, name FROM refs \
+                     WHERE deleted_at <= now_ms() - $1 LIMIT $2)",
+                    retention.tombstones_ms,
+                )
+                .await?,
+            audit: self
+                .remove(
+                    "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at <= now_ms() - $1 LIMIT $2)",
+                    retention.audit_ms,
+                )
+                .await?,
+        };
+        if self.dialect() == Dialect::Sqlite {
+            let vacuum = sqlx::raw_sql("PRAGMA incremental_vacuum");
+            vacuum.execute(self.writer()).await.map_err(DatabaseError::query("give room back"))?;
+        }
+        Ok(swept)
+    }
+
+    async fn remove(&self, text: &'static str, age_ms: i64) -> Result<u64, DatabaseError> {
+        let mut removed = 0;
+        loop {
+            let done = sqlx::query(self.sql(text)).bind(age_ms).bind(BATCH).execute(self.writer()).await;
+            let rows = done.map_err(DatabaseError::query("sweep"))?.rows_affected();
+            removed += rows;
+            if rows < BATCH.unsigned_abs() {
+                return Ok(removed);
+            }
+        }
+    }
+
+    /// Writes a whole, consistent copy to a file that is not there yet, while everything goes on.
+    ///
+    /// # Errors
+    /// When the file exists or cannot be written, and on Postgres, which has tools of its own (`pg_dump`).
+    pub async fn backup(&self, path: &Path) -> Result<(), DatabaseError> {
+        if self.dialect() == Dialect::Postgres {
+            return Err(DatabaseError::Content("copies of Postgres are made with `pg_dump`".to_owned()));
+        }
+        let query = sqlx::query("VACUUM INTO $1").bind(path.display().to_string());
+        query.execute(self.reader()).await.map_err(DatabaseError::query("write the copy"))?;
+        Ok(())
+    }
+}
