@@ -26,5 +26,7 @@ pub mod validate;
 pub mod report;
 pub mod run;
 pub mod store;
-// the door
+// the doors
 pub mod cli;
+#[cfg(feature = "server")]
+pub mod server;

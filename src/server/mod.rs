@@ -1,0 +1,5 @@
+//! The server: it watches repositories, turns what happens into events, and events into actions.
+//!
+//! This room never runs a pipeline by itself: every action ends in one `RunRequest`, or in one effect of its own.
+
+pub mod event;
