@@ -44,3 +44,19 @@ need_judges() {
     fi
     export SOOPERVISOR_JUDGES=$home
 }
+
+payloads='@octokit/webhooks-examples@7.6.1'
+
+# need_payloads: GitHub's own examples of webhook payloads, which tests/server reads; names the folder in SOOPERVISOR_PAYLOADS.
+need_payloads() {
+    local home=${XDG_CACHE_HOME:-$HOME/.cache}/soopervisor/payloads
+    has npm || install_packages nodejs npm
+    if [ "$(cat "$home/ready" 2>/dev/null)" != "$payloads" ]; then
+        say "installing $payloads"
+        rm -rf "$home"
+        mkdir -p "$home"
+        quietly 'npm could not install the payloads' npm install --prefix "$home" --no-audit --no-fund --no-save "$payloads"
+        printf '%s\n' "$payloads" >"$home/ready"
+    fi
+    export SOOPERVISOR_PAYLOADS=$home
+}

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The servers that tests/stores talks to: rclone and OpenSSH from the distribution, S3 and Google Cloud Storage as Python
+# The servers that tests/stores and tests/ledger talk to: rclone, OpenSSH and Postgres from the distribution, S3 and Google Cloud Storage as Python
 # packages, Azure Blob Storage as a node package, all pinned. To be sourced after say.sh and packages.sh.
 
 python_servers=('moto[server]==5.2.5' 'gcp-storage-emulator==2026.7.19')
@@ -12,6 +12,9 @@ need_servers() {
     [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
     has ssh || missing+=(openssh-client)
     has python3 || missing+=(python3)
+    # tests/ledger starts one of its own, by a user who is not root; the distribution's service is of no use to it.
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+    has setpriv || missing+=(util-linux)
     if has python3 && ! python3 -c 'import ensurepip' 2>/dev/null; then missing+=(python3-venv); fi
     if ! has node || ! has npm; then missing+=(nodejs npm); fi
     [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"

@@ -9,6 +9,7 @@ CREATE TABLE repos (
     read_at BIGINT,
     changed_at BIGINT,
     hook_at BIGINT,
+    head TEXT,
     failures BIGINT NOT NULL DEFAULT 0,
     fault TEXT,
     created_at BIGINT NOT NULL

@@ -9,6 +9,7 @@ CREATE TABLE repos (
     read_at INTEGER,
     changed_at INTEGER,
     hook_at INTEGER,
+    head TEXT,
     failures INTEGER NOT NULL DEFAULT 0,
     fault TEXT,
     created_at INTEGER NOT NULL

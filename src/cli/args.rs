@@ -98,6 +98,20 @@ pub enum Verb {
     Channel(Channel),
     /// Build or fetch the runner image
     Image(Image),
+    /// Watch repositories, keep history, answer over HTTP
+    #[cfg(feature = "server")]
+    Serve(super::serve::Serve),
+    /// Ask the server of this machine for a run
+    #[cfg(feature = "server")]
+    Trigger(super::trigger::Trigger),
+    /// Make, list and take back API tokens of the server
+    #[cfg(feature = "server")]
+    #[command(subcommand)]
+    Token(super::token::Token),
+    /// Copy the server's database
+    #[cfg(feature = "server")]
+    #[command(subcommand)]
+    Admin(super::token::Admin),
     /// Print completions for a shell
     Completions(Completions),
     /// Print the manual page, or write all of them to a folder

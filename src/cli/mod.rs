@@ -26,8 +26,14 @@ mod request;
 mod run;
 mod script;
 mod seam;
+#[cfg(feature = "server")]
+mod serve;
 mod setup;
 mod stored;
+#[cfg(feature = "server")]
+mod token;
+#[cfg(feature = "server")]
+mod trigger;
 mod validate;
 
 pub use exit::Exit;
@@ -81,6 +87,14 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
         Verb::Env(args) => env::execute(args, console),
         Verb::Channel(args) => setup::channel(args),
         Verb::Image(args) => setup::image(args),
+        #[cfg(feature = "server")]
+        Verb::Serve(args) => serve::execute(args, console),
+        #[cfg(feature = "server")]
+        Verb::Trigger(args) => trigger::execute(args),
+        #[cfg(feature = "server")]
+        Verb::Token(verb) => token::execute(verb),
+        #[cfg(feature = "server")]
+        Verb::Admin(verb) => token::admin(verb),
         Verb::Completions(args) => Ok(documents::completions(args)),
         Verb::Man(args) => documents::man(args),
     }

@@ -279,7 +279,7 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 }
 
 /// This machine, with the user's settings for it.
-fn host(home: &Home) -> Result<Host, Failure> {
+pub(super) fn host(home: &Home) -> Result<Host, Failure> {
     Ok(Host::this(home.clone(), config(home)?.unwrap_or_default(), current_dir()?))
 }
 

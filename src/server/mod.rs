@@ -3,3 +3,12 @@
 //! This room never runs a pipeline by itself: every action ends in one `RunRequest`, or in one effect of its own.
 
 pub mod event;
+pub mod hook;
+pub mod http;
+pub mod ledger;
+pub mod metrics;
+pub mod poll;
+pub mod queue;
+pub mod serve;
+pub mod trigger;
+pub mod work;

@@ -61,7 +61,7 @@ fn start() -> PathBuf {
 }
 
 /// Runs one statement; what it said comes back when it failed.
-pub fn psql(folder: &Path, database: &str, statement: &str) -> Result<(), String> {
+pub(crate) fn psql(folder: &Path, database: &str, statement: &str) -> Result<(), String> {
     let mut command = Command::new(programs().join("psql"));
     command.arg("-h").arg(folder).args(["-U", "soop", "-d", database, "-qAtc", statement]);
     let output = command.output().unwrap();
@@ -69,7 +69,7 @@ pub fn psql(folder: &Path, database: &str, statement: &str) -> Result<(), String
 }
 
 /// The address of an empty database of its own.
-pub fn fresh_database() -> String {
+pub(crate) fn fresh_database() -> String {
     let folder = SERVER.get_or_init(start);
     let name = format!("ledger{}", DATABASES.fetch_add(1, Ordering::Relaxed));
     psql(folder, "postgres", &format!("CREATE DATABASE {name}")).unwrap();

@@ -44,7 +44,7 @@ async fn nap(millis: u64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
 }
 
-pub async fn a_database_is_opened_again_with_all_that_was_in_it(place: &Place) {
+pub(crate) async fn a_database_is_opened_again_with_all_that_was_in_it(place: &Place) {
     let id = repo(&place.database).await;
     place.database.tell(&push(id, "one")).await.unwrap();
     place.database.close().await;
@@ -56,7 +56,7 @@ pub async fn a_database_is_opened_again_with_all_that_was_in_it(place: &Place) {
     again.ping().await.unwrap();
 }
 
-pub async fn a_newer_database_is_refused(place: &Place) {
+pub(crate) async fn a_newer_database_is_refused(place: &Place) {
     let set = sqlx_free_bump(place).await;
     assert!(matches!(set, Err(DatabaseError::Newer { found: 99, .. })), "{set:?}");
 }
@@ -77,7 +77,7 @@ async fn sqlx_free_bump(place: &Place) -> Result<Database, DatabaseError> {
     Database::open(&place.address).await
 }
 
-pub async fn repositories_follow_the_list_and_keep_their_history(place: &Place) {
+pub(crate) async fn repositories_follow_the_list_and_keep_their_history(place: &Place) {
     let database = &place.database;
     let new = |url: &str, name: &str| NewRepo { url: url.into(), name: name.into(), settings: serde_json::json!({}) };
     database.watch(&[new("u1", "one"), new("u2", "two")]).await.unwrap();
@@ -94,39 +94,39 @@ pub async fn repositories_follow_the_list_and_keep_their_history(place: &Place) 
     assert_eq!(database.reading_failed(first.id, "no route").await.unwrap(), 1);
     assert_eq!(database.reading_failed(first.id, "no route").await.unwrap(), 2);
     database.hooked(first.id).await.unwrap();
-    database.apply(first.id, &[]).await.unwrap();
+    database.apply(first.id, Some("refs/heads/main"), &[]).await.unwrap();
     let read = database.repo("one").await.unwrap();
-    assert_eq!((read.failures, read.fault), (0, None));
+    assert_eq!((read.failures, read.fault, read.head.as_deref()), (0, None, Some("refs/heads/main")));
     assert!(read.first_seen.is_some() && read.read_at.is_some() && read.hook_at.is_some() && read.changed_at.is_none());
 }
 
-pub async fn a_ref_and_its_event_change_together_or_not_at_all(place: &Place) {
+pub(crate) async fn a_ref_and_its_event_change_together_or_not_at_all(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
     let new = change(None, Some(sha('a')));
-    let applied = database.apply(id, &[(new.clone(), Some(push(id, "one")))]).await.unwrap();
+    let applied = database.apply(id, None, &[(new.clone(), Some(push(id, "one")))]).await.unwrap();
     assert_eq!((applied.events.len(), applied.late), (1, 0));
     // The same reading again: somebody was first.
-    let applied = database.apply(id, &[(new, Some(push(id, "two")))]).await.unwrap();
+    let applied = database.apply(id, None, &[(new, Some(push(id, "two")))]).await.unwrap();
     assert_eq!((applied.events.len(), applied.late), (0, 1));
     assert_eq!(database.events(None, 10).await.unwrap().len(), 1);
     // An event that cannot be written takes the ref's change with it.
     let known = main_ref(database, id).await;
     let broken = NewEvent { repo: Some(4711), ..push(id, "three") };
-    assert!(database.apply(id, &[(change(Some(known.clone()), Some(sha('b'))), Some(broken))]).await.is_err());
+    assert!(database.apply(id, None, &[(change(Some(known.clone()), Some(sha('b'))), Some(broken))]).await.is_err());
     assert_eq!(main_ref(database, id).await, known);
 }
 
-pub async fn of_readings_that_began_at_once_one_tells_of_the_change(place: &Place) {
+pub(crate) async fn of_readings_that_began_at_once_one_tells_of_the_change(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
-    database.apply(id, &[(change(None, Some(sha('a'))), None)]).await.unwrap();
+    database.apply(id, None, &[(change(None, Some(sha('a'))), None)]).await.unwrap();
     let known = main_ref(database, id).await;
     let readings = (0..8).map(|number| {
         let (database, known) = (database.clone(), known.clone());
         tokio::spawn(async move {
             let event = push(id, &format!("reading {number}"));
-            database.apply(id, &[(change(Some(known), Some(sha('b'))), Some(event))]).await.unwrap()
+            database.apply(id, None, &[(change(Some(known), Some(sha('b'))), Some(event))]).await.unwrap()
         })
     });
     let mut told = 0;
@@ -137,7 +137,7 @@ pub async fn of_readings_that_began_at_once_one_tells_of_the_change(place: &Plac
     assert_eq!(database.events(None, 10).await.unwrap().len(), 1);
 }
 
-pub async fn a_ref_that_comes_back_is_a_new_generation(place: &Place) {
+pub(crate) async fn a_ref_that_comes_back_is_a_new_generation(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
     for (after, generation, serial, deleted) in [
@@ -147,7 +147,7 @@ pub async fn a_ref_that_comes_back_is_a_new_generation(place: &Place) {
         (Some(sha('b')), 2, 4, false),
     ] {
         let before = database.refs(id).await.unwrap().pop();
-        assert_eq!(database.apply(id, &[(change(before, after), None)]).await.unwrap().late, 0);
+        assert_eq!(database.apply(id, None, &[(change(before, after), None)]).await.unwrap().late, 0);
         let known = main_ref(database, id).await;
         assert_eq!((known.generation, known.serial, known.deleted), (generation, serial, deleted));
     }
@@ -157,7 +157,7 @@ fn delivery<'a>(id: &'a str, body: &'a [u8]) -> NewDelivery<'a> {
     NewDelivery { forge: "github", delivery: id, event: "push", content_type: "application/json", body }
 }
 
-pub async fn a_delivery_is_kept_once_and_a_failed_one_is_tried_again_when_it_comes_again(place: &Place) {
+pub(crate) async fn a_delivery_is_kept_once_and_a_failed_one_is_tried_again_when_it_comes_again(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
     let body = b"{\"bytes\": \"\xff\x00 not even text\"}".repeat(1000);
@@ -176,7 +176,7 @@ pub async fn a_delivery_is_kept_once_and_a_failed_one_is_tried_again_when_it_com
     assert_eq!(database.waiting().await.unwrap(), (1, 0));
 }
 
-pub async fn a_delivery_whose_reader_died_is_read_again(place: &Place) {
+pub(crate) async fn a_delivery_whose_reader_died_is_read_again(place: &Place) {
     let database = &place.database;
     database.receive(&delivery("d1", b"{}")).await.unwrap();
     database.receive(&delivery("d2", b"{}")).await.unwrap();
@@ -192,7 +192,7 @@ fn action(position: i64, retryable: bool) -> NewAction {
     NewAction { handler: "h".into(), position, action: serde_json::json!({"do": position}), retryable }
 }
 
-pub async fn an_event_is_handled_once_with_all_that_it_calls_for(place: &Place) {
+pub(crate) async fn an_event_is_handled_once_with_all_that_it_calls_for(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
     let event = database.tell(&push(id, "one")).await.unwrap().unwrap();
@@ -218,7 +218,7 @@ pub async fn an_event_is_handled_once_with_all_that_it_calls_for(place: &Place) 
     assert_eq!((failed.state.as_str(), failed.fault.as_deref()), ("failed", Some("hopeless")));
 }
 
-pub async fn runs_go_by_priority_then_age_and_stay_within_the_limits(place: &Place) {
+pub(crate) async fn runs_go_by_priority_then_age_and_stay_within_the_limits(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
     for (key, priority, mode) in [("a", 0, "sample"), ("b", 5, "sample"), ("c", 0, "full"), ("d", 0, "full")] {
@@ -240,7 +240,7 @@ pub async fn runs_go_by_priority_then_age_and_stay_within_the_limits(place: &Pla
     assert_eq!(counts, [(RunState::Queued, 1), (RunState::Running, 2), (RunState::Succeeded, 1)]);
 }
 
-pub async fn workers_that_claim_at_once_get_different_runs(place: &Place) {
+pub(crate) async fn workers_that_claim_at_once_get_different_runs(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
     for number in 0..40 {
@@ -279,7 +279,7 @@ async fn refuses_everything(database: &Database, run: i64, epoch: i64) {
     assert!(is_fenced(database.hand_back(run, epoch).await));
 }
 
-pub async fn a_worker_past_its_lease_writes_nothing(place: &Place) {
+pub(crate) async fn a_worker_past_its_lease_writes_nothing(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
     database.enqueue(&new_run(id, "k")).await.unwrap();
@@ -294,7 +294,7 @@ pub async fn a_worker_past_its_lease_writes_nothing(place: &Place) {
     assert_eq!(database.events(None, 10).await.unwrap(), []);
 }
 
-pub async fn a_worker_that_wakes_after_another_took_over_writes_nothing(place: &Place) {
+pub(crate) async fn a_worker_that_wakes_after_another_took_over_writes_nothing(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
     database.enqueue(&new_run(id, "k")).await.unwrap();
@@ -319,7 +319,7 @@ pub async fn a_worker_that_wakes_after_another_took_over_writes_nothing(place: &
     assert_eq!(outcomes, ["expired", "failed"]);
 }
 
-pub async fn only_infrastructure_failures_are_tried_again_and_not_for_ever(place: &Place) {
+pub(crate) async fn only_infrastructure_failures_are_tried_again_and_not_for_ever(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
     database.enqueue(&new_run(id, "k")).await.unwrap();
@@ -341,7 +341,7 @@ pub async fn only_infrastructure_failures_are_tried_again_and_not_for_ever(place
     assert_eq!(database.claim("w", WIDE).await.unwrap().unwrap().run.failures, 0);
 }
 
-pub async fn a_worker_that_is_known_to_be_dead_loses_its_runs_at_once(place: &Place) {
+pub(crate) async fn a_worker_that_is_known_to_be_dead_loses_its_runs_at_once(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
     for key in ["a", "b", "c"] {
@@ -360,7 +360,7 @@ pub async fn a_worker_that_is_known_to_be_dead_loses_its_runs_at_once(place: &Pl
     assert_eq!(lost, [(1, RunState::Lost)]);
 }
 
-pub async fn a_newer_run_takes_the_place_of_those_that_wait(place: &Place) {
+pub(crate) async fn a_newer_run_takes_the_place_of_those_that_wait(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
     let lane = |key: &str, lane: &str| soopervisor::store::database::NewRun {
@@ -383,7 +383,7 @@ pub async fn a_newer_run_takes_the_place_of_those_that_wait(place: &Place) {
     assert_eq!(database.run(newest.id).await.unwrap().state, RunState::Cancelled);
 }
 
-pub async fn a_run_that_waits_is_cancelled_at_once_and_one_that_runs_hears_of_it(place: &Place) {
+pub(crate) async fn a_run_that_waits_is_cancelled_at_once_and_one_that_runs_hears_of_it(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
     database.enqueue(&new_run(id, "a")).await.unwrap();
@@ -404,7 +404,7 @@ pub async fn a_run_that_waits_is_cancelled_at_once_and_one_that_runs_hears_of_it
     assert_eq!(ids(database.runs(&older).await.unwrap()), [1]);
 }
 
-pub async fn a_finished_run_is_an_event_written_with_it(place: &Place) {
+pub(crate) async fn a_finished_run_is_an_event_written_with_it(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
     database.enqueue(&new_run(id, "a")).await.unwrap();
@@ -418,7 +418,7 @@ pub async fn a_finished_run_is_an_event_written_with_it(place: &Place) {
     assert_eq!(event.new.new_sha, Some(sha('a')));
 }
 
-pub async fn an_action_is_done_once_and_one_that_may_have_happened_is_not_repeated(place: &Place) {
+pub(crate) async fn an_action_is_done_once_and_one_that_may_have_happened_is_not_repeated(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
     let event = database.tell(&push(id, "one")).await.unwrap().unwrap();
@@ -444,7 +444,7 @@ pub async fn an_action_is_done_once_and_one_that_may_have_happened_is_not_repeat
     assert_eq!(states, ["done", "unknown", "failed"]);
 }
 
-pub async fn tokens_are_good_until_they_expire_or_are_taken_back(place: &Place) {
+pub(crate) async fn tokens_are_good_until_they_expire_or_are_taken_back(place: &Place) {
     let database = &place.database;
     let new = |hash, lasts_ms| NewToken { name: "ci", hash, scopes: "read run", lasts_ms };
     let id = database.add_token(&new("h1", 60_000)).await.unwrap();
@@ -464,7 +464,7 @@ pub async fn tokens_are_good_until_they_expire_or_are_taken_back(place: &Place) 
     assert_eq!(database.audit(5).await.unwrap()[0].verb, "token.revoke");
 }
 
-pub async fn a_tick_is_told_once(place: &Place) {
+pub(crate) async fn a_tick_is_told_once(place: &Place) {
     let database = &place.database;
     let schedule = |spec: &str, next_at| Schedule { name: "nightly".into(), spec: spec.into(), next_at };
     database.schedule(&schedule("0 3 * * *", 1_000)).await.unwrap();
@@ -482,7 +482,7 @@ pub async fn a_tick_is_told_once(place: &Place) {
     assert_eq!(database.due().await.unwrap().1, []);
 }
 
-pub async fn handlers_keep_every_version(place: &Place) {
+pub(crate) async fn handlers_keep_every_version(place: &Place) {
     let database = &place.database;
     assert_eq!(database.put_handler("a", Some("one"), "me").await.unwrap(), 1);
     assert_eq!(database.put_handler("a", Some("two"), "you").await.unwrap(), 2);
@@ -495,7 +495,7 @@ pub async fn handlers_keep_every_version(place: &Place) {
     assert_eq!(versions, [None, Some("x".to_owned())]);
 }
 
-pub async fn the_sweep_takes_what_is_old_and_never_what_waits(place: &Place) {
+pub(crate) async fn the_sweep_takes_what_is_old_and_never_what_waits(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
     for key in ["done", "acts", "waits"] {
@@ -509,9 +509,9 @@ pub async fn the_sweep_takes_what_is_old_and_never_what_waits(place: &Place) {
         database.receive(&delivery(name, b"{}")).await.unwrap();
     }
     database.settle_delivery(1, &[]).await.unwrap();
-    database.apply(id, &[(change(None, Some(sha('a'))), None)]).await.unwrap();
+    database.apply(id, None, &[(change(None, Some(sha('a'))), None)]).await.unwrap();
     let known = main_ref(database, id).await;
-    database.apply(id, &[(change(Some(known), None), None)]).await.unwrap();
+    database.apply(id, None, &[(change(Some(known), None), None)]).await.unwrap();
     database.note("me", "v", "t", "").await.unwrap();
     let young = database.sweep(Retention::default()).await.unwrap();
     assert_eq!(young, soopervisor::store::database::Swept::default());
@@ -522,7 +522,7 @@ pub async fn the_sweep_takes_what_is_old_and_never_what_waits(place: &Place) {
     assert_eq!(database.run(1).await.unwrap().new.event, None, "the run stays, its event is forgotten");
 }
 
-pub async fn a_thousand_events_from_many_tasks_are_each_handled_once(place: &Place) {
+pub(crate) async fn a_thousand_events_from_many_tasks_are_each_handled_once(place: &Place) {
     const EVENTS: usize = 1_000;
     let database = &place.database;
     let id = repo(database).await;

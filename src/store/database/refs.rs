@@ -66,11 +66,16 @@ impl Database {
     }
 
     /// Writes what a reading found, in one transaction: each change together with its event, if it has one. A change
-    /// whose ref is no longer as the reading knew it is dropped; the next reading sees to it.
+    /// whose ref is no longer as the reading knew it is dropped; the next reading sees to it. `head` is what HEAD points to.
     ///
     /// # Errors
     /// When the database says no; nothing of the reading is kept then.
-    pub async fn apply(&self, repo: i64, changes: &[(RefChange, Option<NewEvent>)]) -> Result<Applied, DatabaseError> {
+    pub async fn apply(
+        &self,
+        repo: i64,
+        head: Option<&str>,
+        changes: &[(RefChange, Option<NewEvent>)],
+    ) -> Result<Applied, DatabaseError> {
         let fault = || DatabaseError::query("write what a reading found");
         let mut applied = Applied::default();
         let mut transaction = self.begin().await?;
@@ -84,13 +89,13 @@ impl Database {
             }
         }
         let text = if changes.len() > applied.late {
-            "UPDATE repos SET read_at = now_ms(), first_seen = COALESCE(first_seen, now_ms()), failures = 0, fault = NULL, \
-             changed_at = now_ms() WHERE id = $1"
+            "UPDATE repos SET read_at = now_ms(), first_seen = COALESCE(first_seen, now_ms()), failures = 0, \
+             fault = NULL, head = COALESCE($2, head), changed_at = now_ms() WHERE id = $1"
         } else {
-            "UPDATE repos SET read_at = now_ms(), first_seen = COALESCE(first_seen, now_ms()), failures = 0, fault = NULL \
-             WHERE id = $1"
+            "UPDATE repos SET read_at = now_ms(), first_seen = COALESCE(first_seen, now_ms()), failures = 0, \
+             fault = NULL, head = COALESCE($2, head) WHERE id = $1"
         };
-        sqlx::query(self.sql(text)).bind(repo).execute(&mut *transaction).await.map_err(fault())?;
+        sqlx::query(self.sql(text)).bind(repo).bind(head).execute(&mut *transaction).await.map_err(fault())?;
         transaction.commit().await.map_err(fault())?;
         Ok(applied)
     }

@@ -7,7 +7,8 @@ use super::error::DatabaseError;
 use super::link::Database;
 use super::row::Fields;
 
-const COLUMNS: &str = "id, url, name, settings, active, first_seen, read_at, changed_at, hook_at, failures, fault";
+const COLUMNS: &str =
+    "id, url, name, settings, active, first_seen, read_at, changed_at, hook_at, head, failures, fault";
 
 /// A repository to watch.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +42,8 @@ pub struct Repo {
     pub changed_at: Option<i64>,
     /// When a webhook of it last arrived and was genuine.
     pub hook_at: Option<i64>,
+    /// What HEAD points to there, when it was told: `refs/heads/main`.
+    pub head: Option<String>,
     /// Readings that failed since the last one that did not.
     pub failures: i64,
     /// Why the last one failed.
@@ -59,6 +62,7 @@ impl Repo {
             read_at: row.maybe_int("read_at")?,
             changed_at: row.maybe_int("changed_at")?,
             hook_at: row.maybe_int("hook_at")?,
+            head: row.maybe_text("head")?,
             failures: row.int("failures")?,
             fault: row.maybe_text("fault")?,
         })
@@ -95,6 +99,16 @@ impl Database {
     /// When the database says no.
     pub async fn repos(&self) -> Result<Vec<Repo>, DatabaseError> {
         let text = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM repos WHERE active = 1 ORDER BY name"));
+        let rows = sqlx::query(text).fetch_all(self.reader()).await;
+        rows.map_err(DatabaseError::query("list repositories"))?.iter().map(Repo::of).collect()
+    }
+
+    /// All repositories that ever were watched.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn all_repos(&self) -> Result<Vec<Repo>, DatabaseError> {
+        let text = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM repos ORDER BY name"));
         let rows = sqlx::query(text).fetch_all(self.reader()).await;
         rows.map_err(DatabaseError::query("list repositories"))?.iter().map(Repo::of).collect()
     }

@@ -1,0 +1,80 @@
+//! `soopervisor trigger`: asks the server of this machine for a run.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+
+use super::console::Console;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::seam;
+use crate::server::event::Source;
+use crate::server::serve::default_database;
+use crate::server::trigger::{Ask, TriggerError, trigger};
+use crate::store::Home;
+use crate::store::database::{Database, DatabaseError};
+
+/// Arguments of `trigger`.
+#[derive(Debug, Clone, Args)]
+pub struct Trigger {
+    /// The repository, by the name that the server has for it or by its address
+    pub repo: String,
+    /// A branch or tag [default: the default branch]
+    #[arg(long = "ref", value_name = "REF")]
+    pub reference: Option<String>,
+    /// `sample` or `full` [default: what the handlers say]
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<String>,
+    /// The server's database [default: a file in the data folder]
+    #[arg(long, env = "SOOPERVISOR_DATABASE", hide_env_values = true, value_name = "ADDRESS")]
+    pub database: Option<String>,
+}
+
+pub(super) fn execute(args: &Trigger) -> Result<Exit, Failure> {
+    let address = database(args.database.as_deref())?;
+    let triggered = seam::block_on(async {
+        let database = Database::open(&address).await.map_err(|error| Failure::of(Exit::Internal, &error))?;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let id = format!("cli-{}-{since}", std::process::id());
+        let actor = std::env::var("USER").unwrap_or_else(|_| "cli".to_owned());
+        let ask = Ask {
+            repo: &args.repo,
+            reference: args.reference.as_deref(),
+            mode: args.mode.as_deref(),
+            actor: &actor,
+            source: Source::Person,
+            id: &id,
+        };
+        let triggered = trigger(&database, &ask).await.map_err(|error| failed(&error))?;
+        let noted = database.note(&actor, "trigger", &args.repo, &triggered.sha).await;
+        noted.map_err(|error| Failure::of(Exit::Internal, &error))?;
+        database.close().await;
+        Ok(triggered)
+    })?;
+    Console::answer(&format!("asked for a run of {} (event {})\n", triggered.sha, triggered.event));
+    Ok(Exit::Ok)
+}
+
+/// The address of the server's database, which must be there: who asks does not make one.
+pub(super) fn database(asked: Option<&str>) -> Result<String, Failure> {
+    let address = match asked {
+        Some(address) => address.to_owned(),
+        None => default_database(Home::from_env()?.state()),
+    };
+    match address.strip_prefix("sqlite:") {
+        Some(path) if !std::path::Path::new(path).exists() => {
+            Err(Failure::new(Exit::Usage, format!("there is no database `{path}`"))
+                .help("start the server once: soopervisor serve --repo URL"))
+        }
+        _ => Ok(address),
+    }
+}
+
+fn failed(error: &TriggerError) -> Failure {
+    let exit = match error {
+        TriggerError::Database(DatabaseError::Missing { .. }) => Exit::Usage,
+        TriggerError::Database(_) => Exit::Internal,
+        _ => Exit::Usage,
+    };
+    Failure::of(exit, error)
+}

@@ -1,0 +1,137 @@
+//! Payloads of three forges, as their documentation shows them, cut to what matters.
+
+use serde_json::json;
+
+use super::*;
+
+const SHA: &str = "6113728f27ae82c7b1a177c8d03f9e96e0adf246";
+const ZEROS: &str = "0000000000000000000000000000000000000000";
+
+fn read(forge: Forge, event: &str, payload: &Value) -> Meaning {
+    meaning(forge, event, "d-1", payload, "acme/churn", Timestamp::UNIX_EPOCH)
+}
+
+fn happened(forge: Forge, event: &str, payload: &Value) -> Event {
+    match read(forge, event, payload) {
+        Meaning::Happened(event) => *event,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_push_is_a_hint_with_all_that_it_says() {
+    let payload = json!({
+        "ref": "refs/heads/main", "before": ZEROS, "after": SHA, "forced": false, "sender": {"login": "ada"},
+        "head_commit": {"message": "Fix it\n\nAt last"},
+        "commits": [{"added": ["b.py"], "modified": ["a.py"], "removed": []}, {"added": [], "modified": ["a.py"], "removed": []}],
+    });
+    let Meaning::Moved(hint) = read(Forge::GitHub, "push", &payload) else { panic!() };
+    assert_eq!((hint.reference.as_str(), hint.after.as_ref().map(CommitSha::as_str)), ("refs/heads/main", Some(SHA)));
+    assert_eq!((hint.actor.as_deref(), hint.message.as_deref()), (Some("ada"), Some("Fix it")));
+    assert_eq!(hint.paths, Some(vec!["a.py".to_owned(), "b.py".to_owned()]));
+    let deleted = json!({"ref": "refs/heads/x", "after": ZEROS, "commits": []});
+    let Meaning::Moved(hint) = read(Forge::Gitea, "push", &deleted) else { panic!() };
+    assert_eq!((hint.after, hint.paths), (None, None));
+    let gitlab = json!({
+        "object_kind": "push", "ref": "refs/heads/main", "after": SHA, "user_username": "grace", "total_commits_count": 40,
+        "commits": [{"message": "One\n", "added": [], "modified": ["a"], "removed": []}],
+    });
+    let Meaning::Moved(hint) = read(Forge::GitLab, "Push Hook", &gitlab) else { panic!() };
+    assert_eq!((hint.actor.as_deref(), hint.paths), (Some("grace"), None), "twenty of forty commits say nothing");
+}
+
+#[test]
+fn a_pull_request_says_whose_code_it_is() {
+    let pull = |head: Value| {
+        json!({"action": "synchronized", "number": 7, "sender": {"login": "ada"}, "pull_request": {
+            "number": 7, "title": "More", "user": {"login": "eve"}, "draft": true, "labels": [{"name": "full"}],
+            "updated_at": "2026-11-01T00:00:00Z", "head": head,
+            "base": {"ref": "main", "repo": {"full_name": "acme/churn"}}}})
+    };
+    let own = pull(json!({"sha": SHA, "ref": "feat", "repo": {"full_name": "acme/churn"}}));
+    let event = happened(Forge::Gitea, "pull_request", &own);
+    let found = event.pull.unwrap();
+    assert_eq!(
+        (found.action.as_str(), found.fork, found.draft, found.labels),
+        ("synchronize", false, true, vec!["full".to_owned()])
+    );
+    for head in [json!({"sha": SHA, "repo": {"full_name": "eve/churn"}}), json!({"sha": SHA, "repo": null})] {
+        assert!(happened(Forge::GitHub, "pull_request", &pull(head)).pull.unwrap().fork);
+    }
+    let gitlab = json!({"user": {"username": "ada"}, "labels": [{"title": "x"}], "object_attributes": {
+        "iid": 3, "action": "update", "oldrev": ZEROS, "title": "T", "source_branch": "f", "target_branch": "main",
+        "source_project_id": 1, "target_project_id": 1, "last_commit": {"id": SHA}, "state": "opened"}});
+    let found = happened(Forge::GitLab, "Merge Request Hook", &gitlab).pull.unwrap();
+    assert_eq!((found.action.as_str(), found.number, found.fork), ("synchronize", 3, false));
+    assert_eq!(found.head.unwrap().as_str(), SHA);
+}
+
+#[test]
+fn only_new_comments_of_people_on_open_pull_requests_count() {
+    let comment = |change: fn(&mut Value)| {
+        let mut payload = json!({"action": "created", "issue": {"number": 7, "state": "open", "pull_request": {"url": "u"}},
+            "comment": {"id": 9, "body": "/soopervisor run full", "user": {"login": "ada", "type": "User"}}});
+        change(&mut payload);
+        read(Forge::GitHub, "issue_comment", &payload)
+    };
+    let Meaning::Happened(event) = comment(|_| {}) else { panic!() };
+    let said = event.comment.unwrap();
+    assert_eq!(
+        (said.command.as_deref(), said.arguments, said.permission),
+        (Some("run"), vec!["full".to_owned()], None)
+    );
+    for change in [
+        (|p: &mut Value| p["action"] = json!("edited")) as fn(&mut Value),
+        |p| p["action"] = json!("deleted"),
+        |p| p["issue"]["state"] = json!("closed"),
+        |p| p["issue"]["pull_request"] = Value::Null,
+        |p| p["comment"]["user"]["type"] = json!("Bot"),
+    ] {
+        assert_eq!(comment(change), Meaning::Nothing);
+    }
+    let note = json!({"user": {"username": "ada"}, "merge_request": {"iid": 3, "state": "opened", "last_commit": {"id": SHA}},
+        "object_attributes": {"id": 5, "note": "hello", "noteable_type": "MergeRequest"}});
+    assert_eq!(happened(Forge::GitLab, "Note Hook", &note).comment.unwrap().command, None);
+}
+
+#[test]
+fn a_command_in_a_quote_or_in_code_is_none() {
+    let run = Some(("run".to_owned(), Vec::new()));
+    assert_eq!(command("please\n  /soopervisor run\r\n"), run);
+    assert_eq!(command("```\ncode\n```\n/soopervisor run"), run);
+    for body in [
+        "> /soopervisor run",
+        "```\n/soopervisor run\n```",
+        "~~~sh\n/soopervisor run",
+        "    /soopervisor run",
+        "`/soopervisor run`",
+        "use /soopervisor run",
+        "/soopervisorrun",
+        "/soopervisor",
+        "",
+    ] {
+        assert_eq!(command(body), None, "{body:?}");
+    }
+}
+
+#[test]
+fn the_button_asks_for_a_run_and_a_status_is_told() {
+    let again = json!({"action": "rerequested", "sender": {"login": "ada"},
+        "check_run": {"head_sha": SHA, "check_suite": {"head_branch": "main"}}});
+    let event = happened(Forge::GitHub, "check_run", &again);
+    assert_eq!((event.kind, event.reference.as_deref()), (Kind::Manual, Some("refs/heads/main")));
+    assert_eq!(
+        read(Forge::GitHub, "check_run", &json!({"action": "created", "check_run": {"head_sha": SHA}})),
+        Meaning::Nothing
+    );
+    let status = json!({"id": 4, "sha": SHA, "state": "success", "context": "ci/x"});
+    assert_eq!(happened(Forge::GitHub, "status", &status).status.unwrap().context, "ci/x");
+}
+
+#[test]
+fn addresses_are_found_wherever_a_forge_writes_them() {
+    let payload =
+        json!({"repository": {"clone_url": "a", "ssh_url": "b", "private": true}, "project": {"git_http_url": "c"}});
+    assert_eq!(addresses(&payload), ["a", "b", "c"]);
+    assert_eq!(addresses(&json!(["nothing"])), [""; 0]);
+}

@@ -1,0 +1,92 @@
+//! Webhooks: a delivery is found genuine, kept raw, answered; then, in its own time, turned into events.
+//!
+//! Nothing is lost between the two: what was answered with 202 is in the database, and a delivery whose reader died is
+//! read again. What a push says about refs is only a hint: git is asked.
+
+mod dispatch;
+pub mod envelope;
+pub mod genuine;
+pub mod meaning;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+pub use self::dispatch::Dispatcher;
+use self::envelope::Forge;
+use self::genuine::{HookSecrets, is_genuine};
+use crate::server::metrics::Metrics;
+use crate::store::database::{Database, NewDelivery, Receipt};
+
+/// The largest body that is read: GitHub sends at most 25 MB.
+pub const LARGEST: usize = 26 << 20;
+
+/// What the sender is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// One word for the sender and for metrics.
+    pub word: &'static str,
+}
+
+/// Takes deliveries; clones share everything.
+#[derive(Clone)]
+pub struct Receiver {
+    database: Database,
+    secrets: Arc<HookSecrets>,
+    metrics: Metrics,
+    bell: Arc<Notify>,
+}
+
+impl Receiver {
+    /// One that rings `bell` whenever a delivery was kept.
+    pub fn new(database: Database, secrets: HookSecrets, metrics: Metrics, bell: Arc<Notify>) -> Self {
+        Self { database, secrets: Arc::new(secrets), metrics, bell }
+    }
+
+    /// Takes one delivery. Whatever is wrong with it, no part of it is repeated to the sender.
+    pub async fn receive<'a>(&self, forge: Forge, header: impl Fn(&str) -> Option<&'a str>, body: &[u8]) -> Reply {
+        let began = Instant::now();
+        let reply = self.keep(forge, header, body).await;
+        self.metrics.add("soop_webhook_total", &[("forge", forge.word()), ("result", reply.word)], 1.0);
+        self.metrics.add("soop_webhook_ack_seconds_total", &[], began.elapsed().as_secs_f64());
+        reply
+    }
+
+    async fn keep<'a>(&self, forge: Forge, header: impl Fn(&str) -> Option<&'a str>, body: &[u8]) -> Reply {
+        let reply = |status, word| Reply { status, word };
+        let envelope = match envelope::open(forge, header, body) {
+            Ok(envelope) => envelope,
+            Err(envelope::EnvelopeError::ContentType) => return reply(415, "content-type"),
+            Err(envelope::EnvelopeError::Header(_)) => return reply(400, "no-delivery"),
+        };
+        let Some(proof) = &envelope.proof else { return reply(401, "unsigned") };
+        if !is_genuine(forge, proof, body, self.secrets.of(forge)) {
+            return reply(401, "not-genuine");
+        }
+        let new = NewDelivery {
+            forge: forge.word(),
+            delivery: &envelope.delivery,
+            event: &envelope.event,
+            content_type: envelope.shape.media_type(),
+            body,
+        };
+        match self.database.receive(&new).await {
+            Ok(Receipt::New(_)) => {
+                self.bell.notify_one();
+                reply(202, "kept")
+            }
+            Ok(Receipt::Again(_)) => {
+                self.bell.notify_one();
+                reply(202, "kept-again")
+            }
+            Ok(Receipt::Known(_)) => reply(200, "known"),
+            Err(error) => {
+                tracing::error!(%error, "a delivery was not kept");
+                reply(503, "not-kept")
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Who asks, and whether they may: bearer tokens everywhere, and for a browser that only looks, the same token as a
+//! password. No cookie is ever set, so no other site can act in a reader's name.
+
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::problem::Problem;
+use super::token::{self, Scope};
+use super::{Auth, Server};
+
+/// Somebody who may do what the request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The token's name; `anybody` where no token is asked for.
+    pub name: String,
+}
+
+/// Whoever may look.
+pub struct Looks(pub Caller);
+/// Whoever may start and stop runs.
+pub struct Runs(pub Caller);
+/// Whoever may do everything.
+pub struct Rules(pub Caller);
+
+macro_rules! gate {
+    ($name:ident, $scope:expr) => {
+        impl FromRequestParts<Server> for $name {
+            type Rejection = Problem;
+
+            async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self, Problem> {
+                let looks = matches!(parts.method, Method::GET | Method::HEAD);
+                pass(server, &parts.headers, looks, $scope).await.map($name)
+            }
+        }
+    };
+}
+
+gate!(Looks, Scope::Read);
+gate!(Runs, Scope::Run);
+gate!(Rules, Scope::Admin);
+
+async fn pass(server: &Server, headers: &HeaderMap, looks: bool, wanted: Scope) -> Result<Caller, Problem> {
+    if server.auth == Auth::Nobody {
+        return Ok(Caller { name: "anybody".to_owned() });
+    }
+    let shown = shown(headers, looks).filter(|shown| token::is_one(shown)).ok_or_else(Problem::unauthorised)?;
+    let known = server.database.token(&token::hash(shown.as_bytes())).await?.ok_or_else(Problem::unauthorised)?;
+    match Scope::most(&known.scopes) {
+        Some(scope) if scope >= wanted => Ok(Caller { name: known.name }),
+        _ => Err(Problem::forbidden(wanted)),
+    }
+}
+
+/// The token that a request shows.
+fn shown(headers: &HeaderMap, looks: bool) -> Option<String> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, rest) = value.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().to_owned());
+    }
+    // A browser sends this by itself, also when another site makes it: good for looking only.
+    if scheme.eq_ignore_ascii_case("basic") && looks {
+        let pair = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+        return pair.split_once(':').map(|(_, password)| password.to_owned());
+    }
+    None
+}

@@ -1,0 +1,194 @@
+//! The server's door: the API, webhooks, metrics, a plain status page. Listens on this machine only unless it is told
+//! otherwise, and then only with tokens.
+//!
+//! Nothing is decided here: requests become calls of the rooms above, answers become JSON or pages.
+
+mod admin;
+mod gate;
+mod log;
+pub mod openapi;
+mod page;
+mod problem;
+mod repos;
+mod runs;
+pub mod table;
+pub mod token;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use self::problem::Problem;
+use super::hook::envelope::Forge;
+use super::hook::{LARGEST, Receiver};
+use super::metrics::Metrics;
+use super::poll::{Poller, Watch};
+use crate::store::database::Database;
+
+/// Where the server listens when nobody says otherwise.
+pub const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+/// No request of the API is longer.
+const LONGEST: usize = 256 << 10;
+
+/// Who is asked for a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// Everybody.
+    Everybody,
+    /// Nobody: only where nobody else can reach the server.
+    Nobody,
+}
+
+/// Why the server does not listen.
+#[derive(Debug, Error)]
+pub enum ListenError {
+    /// Others could reach it, and nobody would be asked for a token.
+    #[error("{0} can be reached by others: a server that asks for no token listens on 127.0.0.1 or ::1 only")]
+    Public(SocketAddr),
+    /// The system says no.
+    #[error("cannot listen on {address}")]
+    Io {
+        /// Where.
+        address: SocketAddr,
+        /// The system's words.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What every request may use; clones share it.
+#[derive(Clone)]
+pub struct Server {
+    /// The database.
+    pub database: Database,
+    /// Reads repositories when somebody asks.
+    pub poller: Poller,
+    /// What is watched.
+    pub watches: watch::Receiver<Vec<Arc<Watch>>>,
+    /// Takes webhooks.
+    pub receiver: Receiver,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Rung when an event was written.
+    pub told: Arc<Notify>,
+    /// Who is asked for a token.
+    pub auth: Auth,
+    /// What the one-time set-up token hashes to, until it is used.
+    pub set_up: Arc<Mutex<Option<String>>>,
+    /// The folder with one folder a run, where logs are.
+    pub runs: PathBuf,
+}
+
+/// Binds the address.
+///
+/// # Errors
+/// When others could reach it unasked, or the system says no.
+pub async fn bind(address: SocketAddr, auth: Auth) -> Result<TcpListener, ListenError> {
+    if auth == Auth::Nobody && !address.ip().is_loopback() {
+        return Err(ListenError::Public(address));
+    }
+    TcpListener::bind(address).await.map_err(|source| ListenError::Io { address, source })
+}
+
+/// Answers requests until it is told to stop; those under way are answered first.
+///
+/// # Errors
+/// When the system takes the socket away.
+pub async fn serve(listener: TcpListener, server: Server, stop: CancellationToken) -> std::io::Result<()> {
+    axum::serve(listener, router(server)).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+fn router(server: Server) -> Router {
+    let hooks = Router::new().route("/hooks/{forge}", post(hook)).layer(DefaultBodyLimit::max(LARGEST));
+    let api = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/api/openapi.json", get(async || axum::Json(openapi::document())))
+        .route("/api/setup", post(admin::set_up))
+        .route("/api/repos", get(repos::list))
+        .route("/api/trigger", post(repos::trigger))
+        .route("/api/events", get(repos::events))
+        .route("/api/runs", get(runs::list))
+        .route("/api/runs/{id}", get(runs::one))
+        .route("/api/runs/{id}/log", get(log::log))
+        .route("/api/runs/{id}/cancel", post(runs::cancel))
+        .route("/api/tokens", get(admin::tokens).post(admin::create_token))
+        .route("/api/tokens/{id}", delete(admin::revoke_token))
+        .route("/api/audit", get(admin::audit))
+        .route("/api/handlers", get(admin::handlers))
+        .route("/api/handlers/{name}", put(admin::put_handler).delete(admin::delete_handler))
+        .route("/api/handlers/{name}/versions", get(admin::handler_versions))
+        .layer(DefaultBodyLimit::max(LONGEST));
+    let all = hooks.merge(api).merge(page::router());
+    let all = all.fallback(async || Problem::missing("there is nothing here"));
+    all.layer(axum::middleware::map_response(harden))
+        .layer(axum::middleware::from_fn_with_state(server.clone(), count))
+        .with_state(server)
+}
+
+async fn count(
+    State(server): State<Server>,
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> Response {
+    let response = next.run(request).await;
+    server.metrics.add("soop_http_requests_total", &[("status", response.status().as_str())], 1.0);
+    response
+}
+
+/// What every answer says to browsers.
+async fn harden(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let policy = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn hook(
+    State(server): State<Server>,
+    Path(forge): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let forge =
+        Forge::of_word(&forge).ok_or_else(|| Problem::missing("hooks are at /hooks/github, gitea and gitlab"))?;
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let reply = server.receiver.receive(forge, header, &body).await;
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Ok((status, format!("{}\n", reply.word)).into_response())
+}
+
+async fn ready(State(server): State<Server>) -> Response {
+    let database = server.database.ping().await.is_ok();
+    let runs = server.runs.clone();
+    let disk = tokio::task::spawn_blocking(move || tempfile::tempfile_in(runs).is_ok()).await.unwrap_or(false);
+    let status = if database && disk { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, axum::Json(serde_json::json!({"database": database, "disk": disk}))).into_response()
+}
+
+async fn metrics(_: gate::Looks, State(server): State<Server>) -> Result<String, Problem> {
+    let (events, deliveries) = server.database.waiting().await?;
+    let number = |count: i64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    server.metrics.set("soop_events_waiting", &[], number(events));
+    server.metrics.set("soop_deliveries_waiting", &[], number(deliveries));
+    for (state, count) in server.database.count_runs().await? {
+        server.metrics.set("soop_runs", &[("state", state.word())], number(count));
+    }
+    Ok(server.metrics.page())
+}

@@ -1,0 +1,233 @@
+//! The description of the API in OpenAPI 3.1, made of the table of routes and the schemas below.
+
+use serde_json::{Map, Value, json};
+
+use super::table::{ROUTES, Route};
+
+/// The whole document.
+pub fn document() -> Value {
+    let mut paths = Map::new();
+    for route in ROUTES {
+        let path = paths.entry(route.path).or_insert_with(|| Value::Object(Map::new()));
+        if let Value::Object(path) = path {
+            path.insert(route.method.to_owned(), operation(route));
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "soopervisor",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Watches repositories and runs their pipelines. Times are milliseconds since 1970.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "soop_…"}},
+        },
+    })
+}
+
+fn operation(route: &Route) -> Value {
+    let mut operation = Map::new();
+    operation.insert("operationId".into(), route.id.into());
+    operation.insert("summary".into(), route.about.into());
+    let security = route.scope.map_or_else(|| json!([]), |scope| json!([{"token": [scope.word()]}]));
+    operation.insert("security".into(), security);
+    let inside = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let of_path = inside.map(|name| {
+        let kind = if name == "id" { json!({"type": "integer", "minimum": 1}) } else { json!({"type": "string"}) };
+        json!({"name": name, "in": "path", "required": true, "schema": kind})
+    });
+    let of_query = route.query.iter().map(|(name, kind, about)| {
+        json!({"name": name, "in": "query", "required": false, "description": about, "schema": {"type": kind}})
+    });
+    let parameters: Vec<Value> = of_path.chain(of_query).collect();
+    if !parameters.is_empty() {
+        operation.insert("parameters".into(), parameters.into());
+    }
+    if let Some(body) = route.body {
+        let content = json!({"application/json": {"schema": named(body)}});
+        operation.insert("requestBody".into(), json!({"required": true, "content": content}));
+    }
+    operation.insert("responses".into(), responses(route));
+    Value::Object(operation)
+}
+
+fn responses(route: &Route) -> Value {
+    let (status, answer) = route.answer;
+    let mut responses = Map::new();
+    let well = match answer {
+        "" => json!({"description": "done"}),
+        media if media.contains('/') => json!({"description": "done", "content": {media: {}}}),
+        schema => json!({"description": "done", "content": {"application/json": {"schema": named(schema)}}}),
+    };
+    responses.insert(status.to_string(), well);
+    let mut problems: Vec<(&str, &str)> = vec![];
+    if route.body.is_some() || route.path.contains('{') || !route.query.is_empty() {
+        problems.push(("400", "the request makes no sense"));
+    }
+    if route.body.is_some() {
+        problems.extend([
+            ("413", "the body is too long"),
+            ("415", "the body is no JSON"),
+            ("422", "the JSON is another one"),
+        ]);
+    }
+    if route.scope.is_some() || route.id == "setUp" {
+        problems.push(("401", "no token, or none that is good"));
+    }
+    if route.scope.is_some() {
+        problems.push(("403", "the token allows too little"));
+    }
+    if route.path.contains('{') || route.id == "trigger" || route.id == "listRuns" {
+        problems.push(("404", "not there"));
+    }
+    if route.id == "ready" {
+        problems.push(("503", "not there"));
+    }
+    if route.id == "trigger" {
+        problems.push(("502", "the repository cannot be read"));
+    }
+    for (status, about) in problems {
+        // What a framework refuses by itself is plain text.
+        let content = match status {
+            "400" | "413" | "415" | "422" => {
+                json!({"application/json": {"schema": named("Problem")}, "text/plain": {}})
+            }
+            _ => json!({"application/json": {"schema": named("Problem")}}),
+        };
+        responses.insert(status.to_owned(), json!({"description": about, "content": content}));
+    }
+    Value::Object(responses)
+}
+
+fn named(schema: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{schema}")})
+}
+
+/// An object of which every field is there: `name?` may be null, `[x]` is a list of x, a capital is another schema.
+fn object(fields: &[(&str, &str)]) -> Value {
+    let plain = |kind: &str| match kind {
+        kind if kind.starts_with(char::is_uppercase) => named(kind),
+        "any" => json!({}),
+        kind => json!({"type": kind}),
+    };
+    let typed = |kind: &str| match (kind.strip_suffix('?'), kind.strip_prefix('[')) {
+        (Some(bare), _) => json!({"type": [bare, "null"]}),
+        (None, Some(list)) => json!({"type": "array", "items": plain(list.trim_end_matches(']'))}),
+        (None, None) => plain(kind),
+    };
+    let properties: Map<String, Value> = fields.iter().map(|(name, kind)| ((*name).to_owned(), typed(kind))).collect();
+    let required: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+    json!({"type": "object", "properties": properties, "required": required})
+}
+
+/// An object that is sent to us: what may be left out stands in `optional`.
+fn ask(fields: &[(&str, &str)], optional: &[&str]) -> Value {
+    let mut schema = object(fields);
+    let required: Vec<&str> = fields.iter().map(|(name, _)| *name).filter(|name| !optional.contains(name)).collect();
+    schema["required"] = json!(required);
+    schema["additionalProperties"] = json!(false);
+    schema
+}
+
+const RUN: &[(&str, &str)] = &[
+    ("id", "integer"),
+    ("repo", "string"),
+    ("state", "string"),
+    ("mode", "string"),
+    ("sha", "string"),
+    ("ref", "string?"),
+    ("event", "integer?"),
+    ("priority", "integer"),
+    ("epoch", "integer"),
+    ("worker", "string?"),
+    ("cancel", "boolean"),
+    ("failures", "integer"),
+    ("created_at", "integer"),
+    ("started_at", "integer?"),
+    ("ended_at", "integer?"),
+    ("exit_code", "integer?"),
+    ("summary", "string?"),
+    ("superseded_by", "integer?"),
+];
+
+fn schemas() -> Value {
+    let token = [
+        ("id", "integer"),
+        ("name", "string"),
+        ("scopes", "string"),
+        ("created_at", "integer"),
+        ("expires_at", "integer"),
+        ("used_at", "integer?"),
+        ("revoked_at", "integer?"),
+    ];
+    let repo = [
+        ("id", "integer"),
+        ("name", "string"),
+        ("url", "string"),
+        ("first_seen", "integer?"),
+        ("read_at", "integer?"),
+        ("changed_at", "integer?"),
+        ("hook_at", "integer?"),
+        ("failures", "integer"),
+        ("fault", "string?"),
+    ];
+    let event = [
+        ("id", "integer"),
+        ("kind", "string"),
+        ("source", "string"),
+        ("repo", "string?"),
+        ("ref", "string?"),
+        ("before", "string?"),
+        ("after", "string?"),
+        ("state", "string"),
+        ("fault", "string?"),
+        ("created_at", "integer"),
+    ];
+    let step = [("name", "string"), ("outcome", "string"), ("elapsed_ms", "integer"), ("detail", "string")];
+    let attempt = [
+        ("epoch", "integer"),
+        ("worker", "string"),
+        ("started_at", "integer"),
+        ("ended_at", "integer?"),
+        ("outcome", "string?"),
+    ];
+    let version = [
+        ("name", "string"),
+        ("version", "integer"),
+        ("text", "string?"),
+        ("author", "string"),
+        ("created_at", "integer"),
+    ];
+    let detail: Vec<(&str, &str)> =
+        RUN.iter().copied().chain([("steps", "[Step]"), ("attempts", "[Attempt]")]).collect();
+    json!({
+        "Problem": object(&[("error", "string"), ("help", "string")]),
+        "Ready": object(&[("database", "boolean"), ("disk", "boolean")]),
+        "SetUp": ask(&[("token", "string"), ("name", "string")], &["name"]),
+        "Repo": object(&repo),
+        "RepoList": object(&[("repos", "[Repo]")]),
+        "Trigger": ask(&[("repo", "string"), ("ref", "string"), ("mode", "string")], &["ref", "mode"]),
+        "Triggered": object(&[("event", "integer"), ("sha", "string")]),
+        "Run": object(RUN),
+        "RunList": object(&[("runs", "[Run]")]),
+        "RunDetail": object(&detail),
+        "Step": object(&step),
+        "Attempt": object(&attempt),
+        "Cancelled": object(&[("id", "integer"), ("state", "string")]),
+        "Event": object(&event),
+        "EventList": object(&[("events", "[Event]")]),
+        "Token": object(&token),
+        "TokenList": object(&[("tokens", "[Token]")]),
+        "TokenAsk": ask(&[("name", "string"), ("scopes", "[string]"), ("days", "integer")], &["days"]),
+        "NewToken": object(&[("id", "integer"), ("name", "string"), ("token", "string"), ("expires_in_days", "integer")]),
+        "AuditEntry": object(&[("at", "integer"), ("actor", "string"), ("verb", "string"), ("target", "string"), ("detail", "string")]),
+        "AuditList": object(&[("entries", "[AuditEntry]")]),
+        "HandlerAsk": ask(&[("text", "string")], &[]),
+        "HandlerVersion": object(&version),
+        "HandlerList": object(&[("handlers", "[HandlerVersion]")]),
+    })
+}

@@ -1,0 +1,172 @@
+//! The status page: repositories, runs, one run with its log. Server-rendered, read-only, every value escaped by the
+//! template; nothing is decided here.
+
+use askama::Template;
+use axum::Router;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use serde::Deserialize;
+
+use super::Server;
+use super::gate::Looks;
+use super::problem::Problem;
+use super::repos::{names, query};
+use super::runs::number;
+use crate::store::database::{Attempt, Repo, Run, RunFilter, StepRow};
+
+/// The style sheet and the script are files of their own: the policy allows nothing inline.
+const STYLE: &str = include_str!("../../../../templates/page/style.css");
+const SCRIPT: &str = include_str!("../../../../templates/page/log.js");
+
+pub(super) fn router() -> Router<Server> {
+    Router::new()
+        .route("/", get(overview))
+        .route("/runs/{id}", get(run))
+        .route("/static/style.css", get(async || ([(CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))
+        .route("/static/log.js", get(async || ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT)))
+}
+
+#[derive(Template)]
+#[template(path = "page/overview.html")]
+struct Overview {
+    repos: Vec<RepoRow>,
+    runs: Vec<Row>,
+    older: Option<i64>,
+}
+
+/// One line of the list of repositories.
+struct RepoRow {
+    name: String,
+    url: String,
+    read: String,
+    changed: String,
+    fault: String,
+}
+
+impl RepoRow {
+    fn of(repo: Repo) -> Self {
+        let (read, changed) = (moment(repo.read_at), moment(repo.changed_at));
+        Self { name: repo.name, url: repo.url, read, changed, fault: repo.fault.unwrap_or_default() }
+    }
+}
+
+/// One line of the list of runs.
+struct Row {
+    run: Run,
+    repo: String,
+}
+
+impl Row {
+    fn short(&self) -> &str {
+        self.run.new.sha.get(..10).unwrap_or(&self.run.new.sha)
+    }
+
+    fn reference(&self) -> &str {
+        let name = self.run.new.reference.as_deref().unwrap_or_default();
+        name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/tags/")).unwrap_or(name)
+    }
+
+    fn created(&self) -> String {
+        moment(Some(self.run.created_at))
+    }
+
+    fn state(&self) -> &'static str {
+        self.run.state.word()
+    }
+
+    fn summary(&self) -> &str {
+        self.run.summary.as_deref().unwrap_or_default()
+    }
+
+    fn took(&self) -> String {
+        match (self.run.started_at, self.run.ended_at) {
+            (Some(start), Some(end)) => seconds(end - start),
+            _ => String::new(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "page/run.html")]
+struct Detail {
+    row: Row,
+    goes_on: bool,
+    steps: Vec<(StepRow, String)>,
+    attempts: Vec<AttemptRow>,
+}
+
+/// One line of the list of attempts.
+struct AttemptRow {
+    epoch: i64,
+    worker: String,
+    began: String,
+    ended: String,
+    outcome: String,
+}
+
+impl AttemptRow {
+    fn of(attempt: Attempt) -> Self {
+        let (began, ended) = (moment(Some(attempt.started_at)), moment(attempt.ended_at));
+        let outcome = attempt.outcome.unwrap_or_default();
+        Self { epoch: attempt.epoch, worker: attempt.worker, began, ended, outcome }
+    }
+}
+
+/// When, in UTC; a dash for never.
+fn moment(at: Option<i64>) -> String {
+    let at = at.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+    at.map_or_else(|| "–".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+fn seconds(millis: i64) -> String {
+    format!("{}.{} s", millis / 1000, (millis % 1000) / 100)
+}
+
+#[derive(Deserialize)]
+struct Older {
+    before: Option<i64>,
+}
+
+async fn overview(
+    _: Looks,
+    State(server): State<Server>,
+    older: Result<Query<Older>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let names = names(&server).await?;
+    let before = older.map_err(query)?.before;
+    let runs = server.database.runs(&RunFilter { before, ..RunFilter::default() }).await?;
+    let older = (runs.len() == 50).then(|| runs.last().map(|run| run.id)).flatten();
+    let row = |run: Run| Row { repo: names.get(&run.new.repo).cloned().unwrap_or_default(), run };
+    let repos = server.database.repos().await?.into_iter().map(RepoRow::of).collect();
+    drawn(&Overview { repos, runs: runs.into_iter().map(row).collect(), older })
+}
+
+async fn run(
+    _: Looks,
+    State(server): State<Server>,
+    id: Result<Path<i64>, PathRejection>,
+) -> Result<Response, Problem> {
+    let id = number(id)?;
+    let run = server.database.run(id).await?;
+    let names = names(&server).await?;
+    let repo = names.get(&run.new.repo).cloned().unwrap_or_default();
+    let (steps, attempts) = (server.database.steps(id).await?, server.database.attempts(id).await?);
+    let steps = steps.into_iter().map(|step| {
+        let took = seconds(step.elapsed_ms);
+        (step, took)
+    });
+    let attempts = attempts.into_iter().map(AttemptRow::of).collect();
+    let goes_on = !run.state.has_ended();
+    drawn(&Detail { row: Row { run, repo }, goes_on, steps: steps.collect(), attempts })
+}
+
+fn drawn(page: &impl Template) -> Result<Response, Problem> {
+    let text = page.render().map_err(|error| {
+        tracing::error!(%error, "a page was not drawn");
+        Problem::internal()
+    })?;
+    Ok(Html(text).into_response())
+}

@@ -1,0 +1,83 @@
+//! Answers that are no success: a status, what is wrong, and what to do. Never what the database or a file said in detail.
+
+use axum::Json;
+use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::token::Scope;
+use crate::store::database::DatabaseError;
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    error: String,
+    help: String,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error: &'a str,
+    help: &'a str,
+}
+
+impl Problem {
+    /// A problem with these words.
+    pub fn new(status: StatusCode, error: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { status, error: error.into(), help: help.into() }
+    }
+
+    /// The request makes no sense.
+    pub fn bad(error: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error, help)
+    }
+
+    /// No token, or none that is good.
+    pub fn unauthorised() -> Self {
+        let help = "send `Authorization: Bearer soop_…`; `soopervisor token create` makes one";
+        Self::new(StatusCode::UNAUTHORIZED, "a token is needed", help)
+    }
+
+    /// A token that allows too little.
+    pub fn forbidden(wanted: Scope) -> Self {
+        let error = format!("the token does not have the scope `{}`", wanted.word());
+        Self::new(StatusCode::FORBIDDEN, error, "use a token with more scope")
+    }
+
+    /// Not there.
+    pub fn missing(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, error, "see /api/openapi.json for what there is")
+    }
+
+    /// Our own fault; the log says more.
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the server could not do it", "the server's log says why")
+    }
+}
+
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Missing { .. } => Self::missing(error.to_string()),
+            _ => {
+                tracing::error!(%error, source = ?std::error::Error::source(&error), "a request failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = Json(Body { error: &self.error, help: &self.help });
+        // Makes a browser ask for the token.
+        let challenge: Option<[(HeaderName, &str); 1]> = (self.status == StatusCode::UNAUTHORIZED)
+            .then_some([(WWW_AUTHENTICATE, "Basic realm=\"soopervisor: any user, a token as the password\"")]);
+        match challenge {
+            Some(challenge) => (self.status, challenge, body).into_response(),
+            None => (self.status, body).into_response(),
+        }
+    }
+}

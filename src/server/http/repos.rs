@@ -1,0 +1,181 @@
+//! Repositories, events, and asking for a run by hand.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::Server;
+use super::gate::{Looks, Runs};
+use super::problem::Problem;
+use crate::server::event::Source;
+use crate::server::poll::PollError;
+use crate::server::trigger::{self, Ask, TriggerError};
+use crate::store::database::{DatabaseError, Repo};
+
+/// At most so many rows are given at a time.
+const MOST: i64 = 200;
+
+#[derive(Serialize)]
+pub(super) struct RepoList {
+    repos: Vec<RepoRow>,
+}
+
+#[derive(Serialize)]
+struct RepoRow {
+    id: i64,
+    name: String,
+    url: String,
+    first_seen: Option<i64>,
+    read_at: Option<i64>,
+    changed_at: Option<i64>,
+    hook_at: Option<i64>,
+    failures: i64,
+    fault: Option<String>,
+}
+
+impl From<Repo> for RepoRow {
+    fn from(repo: Repo) -> Self {
+        let Repo { id, name, url, first_seen, read_at, changed_at, hook_at, failures, fault, .. } = repo;
+        Self { id, name, url, first_seen, read_at, changed_at, hook_at, failures, fault }
+    }
+}
+
+pub(super) async fn list(_: Looks, State(server): State<Server>) -> Result<Json<RepoList>, Problem> {
+    let repos = server.database.repos().await?.into_iter().map(RepoRow::from).collect();
+    Ok(Json(RepoList { repos }))
+}
+
+/// Names of repositories by number.
+pub(super) async fn names(server: &Server) -> Result<HashMap<i64, String>, Problem> {
+    Ok(server.database.all_repos().await?.into_iter().map(|repo| (repo.id, repo.name)).collect())
+}
+
+/// Which page of a list.
+#[derive(Deserialize)]
+pub(super) struct Page {
+    pub(super) before: Option<i64>,
+    pub(super) limit: Option<i64>,
+}
+
+impl Page {
+    /// The limit, when it is one.
+    pub(super) fn limit(&self) -> Result<i64, Problem> {
+        match self.limit.unwrap_or(50) {
+            limit @ 1..=MOST => Ok(limit),
+            _ => Err(Problem::bad("`limit` is between 1 and 200", "ask for the next page with `before`")),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct EventList {
+    events: Vec<EventRow>,
+}
+
+#[derive(Serialize)]
+struct EventRow {
+    id: i64,
+    kind: String,
+    source: String,
+    repo: Option<String>,
+    r#ref: Option<String>,
+    before: Option<String>,
+    after: Option<String>,
+    state: String,
+    fault: Option<String>,
+    created_at: i64,
+}
+
+pub(super) async fn events(
+    _: Looks,
+    State(server): State<Server>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<EventList>, Problem> {
+    let Query(page) = page.map_err(query)?;
+    let names = names(&server).await?;
+    let events = server.database.events(page.before, page.limit()?).await?;
+    let row = |event: crate::store::database::Event| EventRow {
+        id: event.id,
+        kind: event.new.kind,
+        source: event.new.source,
+        repo: event.new.repo.and_then(|repo| names.get(&repo).cloned()),
+        r#ref: event.new.reference,
+        before: event.new.old_sha,
+        after: event.new.new_sha,
+        state: event.state,
+        fault: event.fault,
+        created_at: event.created_at,
+    };
+    Ok(Json(EventList { events: events.into_iter().map(row).collect() }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TriggerAsk {
+    repo: String,
+    r#ref: Option<String>,
+    mode: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Triggered {
+    event: i64,
+    sha: String,
+}
+
+pub(super) async fn trigger(
+    Runs(caller): Runs,
+    State(server): State<Server>,
+    ask: Result<Json<TriggerAsk>, JsonRejection>,
+) -> Result<(StatusCode, Json<Triggered>), Problem> {
+    let Json(ask) = ask.map_err(body)?;
+    let repo = server.database.repo(&ask.repo).await?;
+    let watch = server.watches.borrow().iter().find(|watch| watch.repo == repo.id).cloned();
+    // Who asks by hand means what is there now, not what was there a minute ago.
+    if let Some(watch) = watch {
+        match server.poller.read(&watch, None).await {
+            Ok(_) => {}
+            Err(PollError::Database(error)) => return Err(error.into()),
+            Err(PollError::Fault(fault)) => {
+                let help = "see the repository's address and credential in the server's file";
+                return Err(Problem::new(StatusCode::BAD_GATEWAY, fault.to_string(), help));
+            }
+        }
+    }
+    let id = super::token::new().ok_or_else(Problem::internal)?;
+    let asked = Ask {
+        repo: &repo.name,
+        reference: ask.r#ref.as_deref(),
+        mode: ask.mode.as_deref(),
+        actor: &caller.name,
+        source: Source::Api,
+        id: &super::token::hash(id.expose()),
+    };
+    let triggered = trigger::trigger(&server.database, &asked).await.map_err(refused)?;
+    server.told.notify_one();
+    server.database.note(&caller.name, "trigger", &repo.name, &triggered.sha).await?;
+    Ok((StatusCode::ACCEPTED, Json(Triggered { event: triggered.event, sha: triggered.sha })))
+}
+
+fn refused(error: TriggerError) -> Problem {
+    match error {
+        TriggerError::Database(error @ DatabaseError::Missing { .. }) => Problem::missing(error.to_string()),
+        TriggerError::Database(error) => error.into(),
+        TriggerError::Reference { .. } | TriggerError::NoDefault(_) => Problem::missing(error.to_string()),
+        TriggerError::Mode(_) => Problem::bad(error.to_string(), "leave `mode` out to let the handlers decide"),
+    }
+}
+
+/// A body that is none.
+pub(super) fn body(rejection: JsonRejection) -> Problem {
+    Problem::new(rejection.status(), rejection.body_text(), "the body is JSON as /api/openapi.json says")
+}
+
+/// A query that is none.
+pub(super) fn query(rejection: QueryRejection) -> Problem {
+    Problem::new(rejection.status(), rejection.body_text(), "see /api/openapi.json for the query's names")
+}

@@ -1,0 +1,44 @@
+//! Events as the database keeps them, and back: one place that knows both forms.
+
+use crate::server::event::Event;
+use crate::store::database::{self, NewEvent};
+
+/// The row of an event. Its key is the event's own.
+///
+/// # Errors
+/// When the event has no JSON form, which none of ours lacks.
+pub fn row(event: &Event, repo: Option<i64>) -> Result<NewEvent, serde_json::Error> {
+    Ok(NewEvent {
+        key: event.key(),
+        repo,
+        kind: event.kind.name().to_owned(),
+        source: event.source.name().to_owned(),
+        reference: event.reference.clone(),
+        old_sha: event.before.as_ref().map(ToString::to_string),
+        new_sha: event.after.as_ref().map(ToString::to_string),
+        payload: serde_json::to_value(event)?,
+    })
+}
+
+/// The event of a row. That of a finished run, which the database writes itself, is filled in from the row.
+///
+/// # Errors
+/// When the row holds no event.
+pub fn event(row: &database::Event, repo: &str) -> Result<Event, serde_json::Error> {
+    use crate::server::event::{FinishedRun, Kind, Source};
+    if row.new.kind != Kind::RunFinished.name() {
+        return serde_json::from_value(row.new.payload.clone());
+    }
+    let at = jiff::Timestamp::from_millisecond(row.created_at).unwrap_or_default();
+    let mut event = Event::new(Kind::RunFinished, repo, at, Source::Server);
+    event.reference.clone_from(&row.new.reference);
+    event.after = row.new.new_sha.as_deref().and_then(|sha| sha.parse().ok());
+    let word = |name: &str| row.new.payload.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
+    event.run = Some(FinishedRun {
+        id: row.new.payload.get("run").map(ToString::to_string).unwrap_or_default(),
+        status: word("state").unwrap_or_default(),
+        mode: word("mode"),
+        ..FinishedRun::default()
+    });
+    Ok(event)
+}

@@ -1,0 +1,222 @@
+//! The poller: reads the refs of every watched repository with git's own protocol, and writes what changed together with
+//! its event.
+//!
+//! Polling is the truth; a webhook only says that now is a good time ([`Poller::wake`]). Nothing is fetched here but
+//! names and ids, and nothing is run.
+
+pub mod answer;
+pub mod fault;
+pub mod pace;
+pub mod pktline;
+pub mod reading;
+pub mod spawned;
+pub mod state;
+mod turn;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, mpsc};
+use url::Url;
+
+use self::answer::Refs;
+use self::fault::Fault;
+use self::pace::Host;
+use self::reading::{Credential, Reader};
+use self::state::FirstSeen;
+use crate::server::hook::meaning::Hint;
+use crate::server::metrics::Metrics;
+use crate::store::database::{Applied, Database, DatabaseError, KnownRef, Repo};
+
+/// Where a repository is.
+#[derive(Debug, Clone)]
+pub enum Address {
+    /// Reached by our own client.
+    Http(Url, Option<Credential>),
+    /// Reached by git: SSH, with a deploy key where one is set, or a folder.
+    Git(String, Option<PathBuf>),
+}
+
+impl Address {
+    /// As written, without credentials.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Http(url, _) => {
+                let mut url = url.clone();
+                let _ = url.set_username("").and_then(|()| url.set_password(None));
+                url.to_string()
+            }
+            Self::Git(text, _) => text.clone(),
+        }
+    }
+
+    fn host(&self) -> String {
+        let of_ssh = |text: &str| {
+            let bare = text.strip_prefix("ssh://").unwrap_or(text);
+            let bare = bare.rsplit_once('@').map_or(bare, |(_, bare)| bare);
+            bare.split([':', '/']).next().unwrap_or_default().to_owned()
+        };
+        match self {
+            Self::Http(url, _) => url.host_str().unwrap_or_default().to_owned(),
+            Self::Git(text, _) => of_ssh(text),
+        }
+    }
+
+    /// What shares a budget: the host and who asks.
+    fn budget(&self) -> String {
+        let who = match self {
+            Self::Http(_, Some(who)) => who.password.name(),
+            _ => "",
+        };
+        format!("{} {who}", self.host())
+    }
+}
+
+/// One repository to read.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// Its number and name.
+    pub repo: i64,
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub address: Address,
+    /// Which refs: whole names or beginnings of names.
+    pub prefixes: Vec<String>,
+    /// How often, when the user says so.
+    pub every: Option<Duration>,
+    /// What the first reading tells.
+    pub first_seen: FirstSeen,
+}
+
+/// How hard the poller may work.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Effort {
+    /// Requests a second to one host with one credential.
+    pub rate: f64,
+    /// Readings at a time, in all.
+    pub at_once: usize,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { rate: 20.0, at_once: 64 }
+    }
+}
+
+/// A reading that was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum PollError {
+    /// It failed.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// It could not be written.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Reads repositories; clones share everything.
+#[derive(Clone)]
+pub struct Poller {
+    database: Database,
+    reader: Reader,
+    metrics: Metrics,
+    effort: Effort,
+    hosts: Arc<Mutex<HashMap<String, Host>>>,
+    /// Repositories whose last reading said that everything is gone.
+    emptied: Arc<Mutex<HashSet<i64>>>,
+    /// Is rung when an event was written.
+    told: Arc<Notify>,
+    waking: mpsc::UnboundedSender<i64>,
+    woken: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<i64>>>,
+}
+
+impl Poller {
+    /// A poller that has read nothing yet; it rings `told` when it wrote an event.
+    pub fn new(database: Database, reader: Reader, metrics: Metrics, effort: Effort, told: Arc<Notify>) -> Self {
+        let (waking, woken) = mpsc::unbounded_channel();
+        Self {
+            database,
+            reader,
+            metrics,
+            effort,
+            hosts: Arc::default(),
+            emptied: Arc::default(),
+            told,
+            waking,
+            woken: Arc::new(tokio::sync::Mutex::new(woken)),
+        }
+    }
+
+    /// Says that a repository is worth a reading now.
+    pub fn wake(&self, repo: i64) {
+        // Nobody polls any more: then nobody needs to be woken.
+        let _ = self.waking.send(repo);
+    }
+
+    /// Reads one repository and writes what changed; what a webhook said of a change goes into its event. The budget of
+    /// the host is the caller's to ask.
+    ///
+    /// # Errors
+    /// When it could not be read, which is noted, or not be written.
+    pub async fn read(&self, watch: &Watch, hint: Option<&Hint>) -> Result<Applied, PollError> {
+        let repo = self.database.repo(&watch.name).await?;
+        // Known before asking: what another reading writes meanwhile makes ours late, and late is dropped.
+        let known = self.database.refs(repo.id).await?;
+        let began = Instant::now();
+        let seen = self.ask(watch).await;
+        let host = watch.address.host();
+        let word = seen.as_ref().map_or_else(Fault::word, |_| "ok");
+        self.metrics.add("soop_poll_total", &[("host", &host), ("result", word)], 1.0);
+        self.metrics.add("soop_poll_seconds_total", &[("host", &host)], began.elapsed().as_secs_f64());
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(fault) => {
+                self.database.reading_failed(repo.id, &fault.to_string()).await?;
+                return Err(fault.into());
+            }
+        };
+        self.believe(&repo, &known, &seen).await?;
+        let told = state::Told { repo: &repo, prefixes: &watch.prefixes, first_seen: watch.first_seen, hint };
+        let told = told.changes(&known, &seen, Timestamp::now());
+        let applied = self.database.apply(repo.id, seen.head.as_deref(), &told).await?;
+        if !applied.events.is_empty() {
+            self.told.notify_one();
+        }
+        Ok(applied)
+    }
+
+    async fn believe(&self, repo: &Repo, known: &[KnownRef], seen: &Refs) -> Result<(), PollError> {
+        if state::is_suspicious(known, seen) {
+            // An ill server forgets everything; only one that says it twice is believed.
+            if locked(&self.emptied).insert(repo.id) {
+                let fault = Fault::Server("every ref is gone; the next reading decides".to_owned());
+                self.database.reading_failed(repo.id, &fault.to_string()).await?;
+                return Err(fault.into());
+            }
+        } else {
+            locked(&self.emptied).remove(&repo.id);
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, watch: &Watch) -> Result<Refs, Fault> {
+        match &watch.address {
+            Address::Http(url, who) => {
+                let reading = self.reader.read(url, who.as_ref(), &watch.prefixes).await?;
+                if let Some(moved) = reading.moved {
+                    tracing::warn!(repo = watch.name, "moved to {moved}: write the new address into the server's file");
+                }
+                Ok(reading.refs)
+            }
+            Address::Git(address, key) => spawned::read(address, key.as_deref(), &watch.prefixes).await,
+        }
+    }
+}
+
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,204 @@
+//! One reading of a repository's refs over HTTP: a single `ls-refs` request of protocol 2, or, where a host does not take
+//! that, the same after a request that asks what it speaks.
+//!
+//! A redirect is followed by the second way only, and never takes a credential to another host.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Response};
+use url::Url;
+
+use super::answer::{Advertised, Refs, info_refs, ls_refs};
+use super::fault::Fault;
+use super::pktline::put;
+use crate::secret::Secret;
+
+/// No repository's refs need more.
+const LARGEST: usize = 64 << 20;
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    /// The user; forges take any with a token, GitHub's custom is `x-access-token`.
+    pub user: String,
+    /// The token or password.
+    pub password: Secret,
+}
+
+/// What a reading brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// The refs below the prefixes that were asked for.
+    pub refs: Refs,
+    /// Where the repository is now, when the host says that it moved for good.
+    pub moved: Option<String>,
+}
+
+/// Reads refs; clones share the connections and what is known of hosts.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    client: Client,
+    /// Hosts that do not take the single request.
+    cautious: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Reader {
+    /// With this client; it must not follow redirects.
+    pub fn new(client: Client) -> Self {
+        Self { client, cautious: Arc::default() }
+    }
+
+    /// Reads the refs below these prefixes.
+    ///
+    /// # Errors
+    /// A [`Fault`], which holds neither the address nor the credential.
+    pub async fn read(&self, url: &Url, who: Option<&Credential>, prefixes: &[String]) -> Result<Reading, Fault> {
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let cautious = self.cautious.lock().unwrap_or_else(PoisonError::into_inner).contains(&host);
+        if !cautious {
+            match self.ask(url, who, prefixes).await {
+                Ok(refs) => return Ok(Reading { refs, moved: None }),
+                // Asking in another way would not help, or is what the host asks us not to do.
+                Err(fault @ (Fault::Network(_) | Fault::Throttled(_) | Fault::Denied(401 | 403))) => return Err(fault),
+                Err(_) => {}
+            }
+        }
+        let reading = self.ask_first_what_it_speaks(url, who, prefixes).await?;
+        // One redirected repository says nothing of its neighbours.
+        if reading.moved.is_none() {
+            self.cautious.lock().unwrap_or_else(PoisonError::into_inner).insert(host);
+        }
+        Ok(reading)
+    }
+
+    /// The single request.
+    async fn ask(&self, url: &Url, who: Option<&Credential>, prefixes: &[String]) -> Result<Refs, Fault> {
+        let request = self.client.post(below(url, "git-upload-pack")?);
+        let request = request.header(CONTENT_TYPE, "application/x-git-upload-pack-request");
+        let request = request.header(ACCEPT, "application/x-git-upload-pack-result").body(question(prefixes));
+        let body = text_of(sent(request, who).await?).await?;
+        let mut refs = ls_refs(&body)?;
+        keep_asked(&mut refs, prefixes);
+        Ok(refs)
+    }
+
+    async fn ask_first_what_it_speaks(
+        &self,
+        url: &Url,
+        who: Option<&Credential>,
+        prefixes: &[String],
+    ) -> Result<Reading, Fault> {
+        let (mut url, mut who, mut moved) = (url.clone(), who, None);
+        for _ in 0..4 {
+            let mut address = below(&url, "info/refs")?;
+            address.set_query(Some("service=git-upload-pack"));
+            let response = sent(self.client.get(address.clone()), who).await?;
+            if response.status().is_redirection() {
+                let target = target(&response, &address)?;
+                if target.origin() != url.origin() {
+                    who = None;
+                }
+                if matches!(response.status().as_u16(), 301 | 308) {
+                    moved = Some(shown(&target));
+                }
+                url = target;
+                continue;
+            }
+            let body = text_of(response).await?;
+            let mut refs = match info_refs(&body)? {
+                Advertised::Everything(refs) => refs,
+                Advertised::Version2 => self.ask(&url, who, prefixes).await?,
+            };
+            keep_asked(&mut refs, prefixes);
+            return Ok(Reading { refs, moved });
+        }
+        Err(Fault::Server("too many redirects".to_owned()))
+    }
+}
+
+/// `ls-refs` in protocol 2.
+fn question(prefixes: &[String]) -> Vec<u8> {
+    let mut message = Vec::new();
+    put(&mut message, "command=ls-refs");
+    put(&mut message, concat!("agent=soopervisor/", env!("CARGO_PKG_VERSION")));
+    message.extend_from_slice(b"0001");
+    put(&mut message, "peel");
+    put(&mut message, "symrefs");
+    // HEAD tells the default branch.
+    put(&mut message, "ref-prefix HEAD");
+    prefixes.iter().for_each(|prefix| put(&mut message, &format!("ref-prefix {prefix}")));
+    message.extend_from_slice(b"0000");
+    message
+}
+
+/// Prefixes are a wish that a server may ignore.
+pub(super) fn keep_asked(refs: &mut Refs, prefixes: &[String]) {
+    refs.heads.retain(|name, _| prefixes.iter().any(|prefix| name.starts_with(prefix.as_str())));
+}
+
+async fn sent(request: RequestBuilder, who: Option<&Credential>) -> Result<Response, Fault> {
+    let mut request = request.header("Git-Protocol", "version=2").timeout(PATIENCE);
+    if let Some(who) = who {
+        let password = String::from_utf8_lossy(who.password.expose()).into_owned();
+        request = request.basic_auth(&who.user, Some(password));
+    }
+    let response = request.send().await.map_err(Fault::of_request)?;
+    let status = response.status();
+    if status.is_success() || status.is_redirection() {
+        return Ok(response);
+    }
+    let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    Err(Fault::of_status(status.as_u16(), after.map(Duration::from_secs)))
+}
+
+async fn text_of(mut response: Response) -> Result<Vec<u8>, Fault> {
+    if !response.status().is_success() {
+        return Err(Fault::Server(format!("HTTP {}", response.status().as_u16())));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(Fault::of_request)? {
+        if body.len() + chunk.len() > LARGEST {
+            return Err(Fault::Server(format!("the list of refs is longer than {} MiB", LARGEST >> 20)));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// An address below the repository's.
+fn below(url: &Url, path: &str) -> Result<Url, Fault> {
+    let mut address = url.clone();
+    let joined = format!("{}/{path}", url.path().trim_end_matches('/'));
+    address.set_path(&joined);
+    address.set_query(None);
+    // Credentials in an address come as a credential, or not at all.
+    let bare = address.set_username("").and_then(|()| address.set_password(None));
+    bare.map_err(|()| Fault::Setting("the address is none of a repository".to_owned()))?;
+    Ok(address)
+}
+
+/// The repository that a redirect leads to.
+fn target(response: &Response, from: &Url) -> Result<Url, Fault> {
+    let wrong = || Fault::Server("a redirect leads nowhere".to_owned());
+    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).ok_or_else(wrong)?;
+    let mut url = from.join(location).map_err(|_| wrong())?;
+    if !matches!(url.scheme(), "https" | "http") || (from.scheme() == "https" && url.scheme() != "https") {
+        return Err(wrong());
+    }
+    let path = url.path().strip_suffix("/info/refs").ok_or_else(wrong)?.to_owned();
+    url.set_path(&path);
+    url.set_query(None);
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// An address without credentials.
+fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    url.to_string()
+}

@@ -1,0 +1,111 @@
+//! What a reading means for what is known: pure, no clock, no I/O.
+//!
+//! Changes are told against what was known when the reading began; the store drops those that another reading was first
+//! with. A ref that was not asked for is never taken for gone.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::answer::Refs;
+use crate::id::CommitSha;
+use crate::server::event::{Event, Kind, Source};
+use crate::server::hook::meaning::Hint;
+use crate::server::ledger;
+use crate::store::database::{KnownRef, NewEvent, RefChange, Repo};
+
+/// What to do when a repository is seen for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FirstSeen {
+    /// Refs are noted, nothing is told.
+    #[default]
+    Record,
+    /// The default branch is told as if it were new.
+    TellDefaultBranch,
+}
+
+/// What differs between what is known and what was seen below these prefixes.
+pub fn changes(known: &[KnownRef], seen: &BTreeMap<String, String>, prefixes: &[String]) -> Vec<RefChange> {
+    let asked = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
+    let known: BTreeMap<&str, &KnownRef> = known.iter().map(|known| (known.name.as_str(), known)).collect();
+    let gone = known.values().filter(|known| !known.deleted && asked(&known.name) && !seen.contains_key(&known.name));
+    let gone = gone.map(|&known| RefChange { name: known.name.clone(), before: Some(known.clone()), after: None });
+    let there = seen.iter().filter(|(name, _)| asked(name)).filter_map(|(name, sha)| {
+        let before = known.get(name.as_str()).copied();
+        let same = before.is_some_and(|before| !before.deleted && before.sha == *sha);
+        (!same).then(|| RefChange { name: name.clone(), before: before.cloned(), after: Some(sha.clone()) })
+    });
+    gone.chain(there).collect()
+}
+
+/// Whether a reading says that everything is gone: to be believed only when the next one says so too.
+pub fn is_suspicious(known: &[KnownRef], seen: &Refs) -> bool {
+    seen.heads.is_empty() && known.iter().any(|known| !known.deleted)
+}
+
+/// What is told of a reading of one repository.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    /// The repository.
+    pub repo: &'a Repo,
+    /// What was asked for.
+    pub prefixes: &'a [String],
+    /// What the first reading tells.
+    pub first_seen: FirstSeen,
+    /// What a webhook said of one change.
+    pub hint: Option<&'a Hint>,
+}
+
+impl Told<'_> {
+    /// The changes of a reading with what is to be told of each.
+    pub fn changes(self, known: &[KnownRef], seen: &Refs, at: Timestamp) -> Vec<(RefChange, Option<NewEvent>)> {
+        let first = self.repo.first_seen.is_none();
+        let changes = changes(known, &seen.heads, self.prefixes).into_iter();
+        let told = changes.map(|change| {
+            let is_default = seen.head.as_deref() == Some(change.name.as_str());
+            let silent = first && !(self.first_seen == FirstSeen::TellDefaultBranch && is_default);
+            let event = if silent { None } else { self.event(&change, seen, at) };
+            (change, event)
+        });
+        told.collect()
+    }
+
+    /// The event of a change; nothing for refs that are neither branches nor tags.
+    fn event(self, change: &RefChange, seen: &Refs, at: Timestamp) -> Option<NewEvent> {
+        let was = change.before.as_ref().filter(|before| !before.deleted);
+        let kind = match (change.name.starts_with("refs/heads/"), was, &change.after) {
+            (true, Some(_), Some(_)) => Kind::Push,
+            (true, None, Some(_)) => Kind::BranchCreated,
+            (true, _, None) => Kind::BranchDeleted,
+            (false, ..) if !change.name.starts_with("refs/tags/") => return None,
+            (false, Some(_), Some(_)) => Kind::TagMoved,
+            (false, None, Some(_)) => Kind::TagCreated,
+            (false, _, None) => Kind::TagDeleted,
+        };
+        let commit = |sha: &str| sha.parse::<CommitSha>().ok();
+        let mut event = Event::new(kind, &self.repo.name, at, Source::Poll);
+        event.reference = Some(change.name.clone());
+        event.before = was.and_then(|was| commit(&was.sha));
+        event.after = change.after.as_deref().and_then(commit);
+        event.change = Some(change.before.as_ref().map_or(0, |before| before.serial).unsigned_abs() + 1);
+        event.default_branch =
+            seen.head.as_deref().and_then(|head| head.strip_prefix("refs/heads/")).map(str::to_owned);
+        if let Some(hint) = self.hint.filter(|hint| hint.reference == change.name && hint.after == event.after) {
+            event.source = Source::Webhook;
+            event.delivery = Some(hint.delivery.clone());
+            event.actor.clone_from(&hint.actor);
+            event.message.clone_from(&hint.message);
+            event.forced = hint.forced;
+            event.payload = hint.payload.clone();
+            // Paths are of the whole way from one commit to the other only when the forge began where we did.
+            let began = hint.payload.get("before").and_then(serde_json::Value::as_str);
+            if began.is_some() && began == was.map(|was| was.sha.as_str()) {
+                event.paths.clone_from(&hint.paths);
+            }
+        }
+        ledger::row(&event, Some(self.repo.id)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! Random histories of a repository, read late, twice, out of order and by two at once, come to the same: every tip that
+//! was read is told once, and what is known in the end is what is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What the store does with changes, without a database: a change counts if the ref is still as it was known.
+#[derive(Default)]
+struct Ledger {
+    refs: BTreeMap<String, KnownRef>,
+    events: Vec<NewEvent>,
+    keys: BTreeSet<String>,
+}
+
+impl Ledger {
+    fn known(&self) -> Vec<KnownRef> {
+        self.refs.values().cloned().collect()
+    }
+
+    fn apply(&mut self, changes: Vec<(RefChange, Option<NewEvent>)>) {
+        for (change, event) in changes {
+            let now = self.refs.get(&change.name);
+            if now.map(|now| now.serial) != change.before.as_ref().map(|before| before.serial) {
+                continue;
+            }
+            let (serial, generation) = now.map_or((1, 1), |now| {
+                (now.serial + 1, now.generation + i64::from(now.deleted && change.after.is_some()))
+            });
+            let sha = change.after.clone().unwrap_or_else(|| now.map(|now| now.sha.clone()).unwrap_or_default());
+            let deleted = change.after.is_none();
+            let known = KnownRef { name: change.name.clone(), sha, generation, serial, deleted };
+            self.refs.insert(change.name, known);
+            if let Some(event) = event.filter(|event| self.keys.insert(event.key.clone())) {
+                self.events.push(event);
+            }
+        }
+    }
+}
+
+fn repo(first: bool) -> Repo {
+    Repo {
+        id: 1,
+        url: "https://git.example/acme/churn.git".to_owned(),
+        name: "acme/churn".to_owned(),
+        settings: serde_json::Value::Null,
+        active: true,
+        first_seen: (!first).then_some(1),
+        read_at: None,
+        changed_at: None,
+        hook_at: None,
+        head: None,
+        failures: 0,
+        fault: None,
+    }
+}
+
+fn sha(number: u8) -> String {
+    format!("{number:040x}")
+}
+
+fn prefixes() -> Vec<String> {
+    vec!["refs/heads/".to_owned(), "refs/tags/".to_owned()]
+}
+
+fn seen(refs: &[(&str, u8)]) -> Refs {
+    let heads = refs.iter().map(|(name, number)| ((*name).to_owned(), sha(*number))).collect();
+    Refs { heads, head: Some("refs/heads/main".to_owned()) }
+}
+
+fn told(
+    repo: &Repo,
+    known: &[KnownRef],
+    seen: &Refs,
+    prefixes: &[String],
+    first_seen: FirstSeen,
+) -> Vec<(RefChange, Option<NewEvent>)> {
+    Told { repo, prefixes, first_seen, hint: None }.changes(known, seen, Timestamp::UNIX_EPOCH)
+}
+
+fn read(ledger: &Ledger, refs: &Refs, first: bool) -> Vec<(RefChange, Option<NewEvent>)> {
+    told(&repo(first), &ledger.known(), refs, &prefixes(), FirstSeen::Record)
+}
+
+fn kinds(ledger: &Ledger) -> Vec<&str> {
+    ledger.events.iter().map(|event| event.kind.as_str()).collect()
+}
+
+#[test]
+fn the_first_reading_records_and_tells_nothing() {
+    let mut ledger = Ledger::default();
+    let refs = seen(&[("refs/heads/main", 1), ("refs/heads/dev", 2)]);
+    let all = read(&ledger, &refs, true);
+    assert_eq!(all.len(), 2);
+    ledger.apply(all);
+    assert_eq!(kinds(&ledger), [""; 0]);
+    let all = told(&repo(true), &[], &refs, &prefixes(), FirstSeen::TellDefaultBranch);
+    let told: Vec<_> = all.iter().filter_map(|(change, event)| event.as_ref().map(|_| change.name.as_str())).collect();
+    assert_eq!(told, ["refs/heads/main"]);
+}
+
+#[test]
+fn each_situation_is_told_as_what_it_is() {
+    let mut ledger = Ledger::default();
+    let steps: [&[(&str, u8)]; 6] = [
+        &[("refs/heads/main", 1)],
+        &[("refs/heads/main", 2), ("refs/heads/feat", 5), ("refs/tags/v1", 2)],
+        // The tag moves, the branch is gone.
+        &[("refs/heads/main", 2), ("refs/tags/v1", 1)],
+        // It is there again with the commit of before, and main goes back.
+        &[("refs/heads/main", 1), ("refs/heads/feat", 5), ("refs/tags/v1", 1)],
+        &[("refs/heads/main", 2), ("refs/heads/feat", 5)],
+        &[("refs/heads/main", 2), ("refs/heads/feat", 5)],
+    ];
+    for (number, refs) in steps.into_iter().enumerate() {
+        let all = read(&ledger, &seen(refs), number == 0);
+        ledger.apply(all);
+    }
+    let expected = [
+        "branch_created", // feat
+        "push",
+        "tag_created",
+        "branch_deleted",
+        "tag_moved",
+        "branch_created",
+        "push", // back
+        "tag_deleted",
+        "push", // and forth: the same move as before, told again
+    ];
+    let mut sorted = kinds(&ledger);
+    let mut wanted = expected.to_vec();
+    (sorted.sort_unstable(), wanted.sort_unstable());
+    assert_eq!(sorted, wanted);
+    assert_eq!(ledger.refs["refs/heads/feat"].generation, 2);
+    assert!(ledger.refs["refs/tags/v1"].deleted);
+}
+
+#[test]
+fn what_was_not_asked_for_is_not_gone_and_other_refs_are_not_told() {
+    let mut ledger = Ledger::default();
+    ledger.apply(read(&ledger, &seen(&[("refs/heads/main", 1), ("refs/tags/v1", 1)]), true));
+    let only = ["refs/heads/main".to_owned()];
+    let all = told(&repo(false), &ledger.known(), &seen(&[]), &only, FirstSeen::Record);
+    assert_eq!(all.iter().map(|(change, _)| change.name.as_str()).collect::<Vec<_>>(), ["refs/heads/main"]);
+    assert!(is_suspicious(&ledger.known(), &seen(&[])));
+    assert!(!is_suspicious(&[], &seen(&[])));
+    let notes = ["refs/".to_owned()];
+    let refs = seen(&[("refs/heads/main", 1), ("refs/tags/v1", 1), ("refs/pull/7/head", 9)]);
+    let all = told(&repo(false), &ledger.known(), &refs, &notes, FirstSeen::Record);
+    assert_eq!(
+        all.iter().map(|(change, event)| (change.name.as_str(), event.is_some())).collect::<Vec<_>>(),
+        [("refs/pull/7/head", false)]
+    );
+}
+
+/// One thing that happens: the repository changes, a reading begins, or one that began is written.
+#[derive(Debug, Clone)]
+enum Happening {
+    Set(usize, u8),
+    Delete(usize),
+    Begin,
+    Write(usize),
+    WriteTwice(usize),
+}
+
+const NAMES: [&str; 4] = ["refs/heads/main", "refs/heads/a", "refs/heads/b", "refs/tags/t"];
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        3 => (0..NAMES.len(), 0_u8..6).prop_map(|(name, sha)| Happening::Set(name, sha)),
+        1 => (0..NAMES.len()).prop_map(Happening::Delete),
+        3 => Just(Happening::Begin),
+        3 => (0_usize..4).prop_map(Happening::Write),
+        1 => (0_usize..4).prop_map(Happening::WriteTwice),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn histories_with_missed_late_doubled_and_reordered_readings_are_told_once(
+        happenings in proptest::collection::vec(happening(), 0..60)
+    ) {
+        let mut world: BTreeMap<String, String> = BTreeMap::new();
+        let mut ledger = Ledger::default();
+        let mut open: Vec<Vec<(RefChange, Option<NewEvent>)>> = Vec::new();
+        let look = |world: &BTreeMap<String, String>, ledger: &Ledger| {
+            read(ledger, &Refs { heads: world.clone(), head: None }, false)
+        };
+        for happening in happenings {
+            match happening {
+                Happening::Set(name, number) => { world.insert(NAMES[name].to_owned(), sha(number)); }
+                Happening::Delete(name) => { world.remove(NAMES[name]); }
+                Happening::Begin => open.push(look(&world, &ledger)),
+                Happening::Write(place) if place < open.len() => { let all = open.remove(place); ledger.apply(all); }
+                Happening::WriteTwice(place) if place < open.len() => {
+                    let all = open.remove(place);
+                    ledger.apply(all.clone());
+                    ledger.apply(all);
+                }
+                _ => {}
+            }
+        }
+        // What is still open comes too late or not; two more readings see what is there.
+        open.into_iter().rev().for_each(|all| ledger.apply(all));
+        for _ in 0..2 {
+            let all = look(&world, &ledger);
+            ledger.apply(all);
+        }
+        prop_assert!(look(&world, &ledger).is_empty());
+        let there: BTreeMap<_, _> = ledger.refs.values().filter(|known| !known.deleted)
+            .map(|known| (known.name.clone(), known.sha.clone())).collect();
+        prop_assert_eq!(&there, &world);
+        // Of each ref the events are a chain without a gap: each begins where the one before ended.
+        for name in NAMES {
+            let mut at: Option<String> = None;
+            for event in ledger.events.iter().filter(|event| event.reference.as_deref() == Some(name)) {
+                prop_assert_eq!(&event.old_sha, &at);
+                prop_assert_ne!(&event.new_sha, &at, "a change that is none was told");
+                at.clone_from(&event.new_sha);
+            }
+            prop_assert_eq!(at.as_ref(), world.get(name));
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Whose turn it is: the loop that reads every repository at its time, as many at once as the effort allows.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::pace::{Habit, Host, jittered, phase, rest};
+use super::{PollError, Poller, Watch, locked};
+
+/// What the loop knows of one repository.
+struct Seat {
+    watch: Arc<Watch>,
+    turn: u64,
+    /// The only entry of the queue that counts.
+    due: Instant,
+    /// Woken while it was being read: reads once more at once.
+    again: bool,
+}
+
+/// All of them.
+#[derive(Default)]
+struct Round {
+    seats: HashMap<i64, Seat>,
+    queue: BinaryHeap<Reverse<(Instant, i64)>>,
+    busy: HashSet<i64>,
+}
+
+impl Round {
+    /// Takes the list of repositories; those that are known keep their turn.
+    fn seat(&mut self, watches: &[Arc<Watch>], now: Instant) {
+        let listed: HashSet<i64> = watches.iter().map(|watch| watch.repo).collect();
+        self.seats.retain(|repo, _| listed.contains(repo));
+        for watch in watches {
+            let (repo, watch) = (watch.repo, Arc::clone(watch));
+            if let Some(seat) = self.seats.get_mut(&repo) {
+                seat.watch = watch;
+                continue;
+            }
+            let first = phase(&watch.name, watch.every.unwrap_or(Duration::from_mins(1)));
+            self.seats.insert(repo, Seat { watch, turn: 0, due: now, again: false });
+            self.put(repo, now + first);
+        }
+    }
+
+    fn put(&mut self, repo: i64, due: Instant) {
+        if let Some(seat) = self.seats.get_mut(&repo) {
+            seat.due = due;
+            self.queue.push(Reverse((due, repo)));
+        }
+    }
+
+    fn wake(&mut self, repo: i64, now: Instant) {
+        match self.seats.get_mut(&repo) {
+            Some(seat) if self.busy.contains(&repo) => seat.again = true,
+            Some(_) => self.put(repo, now),
+            None => {}
+        }
+    }
+
+    /// When the next one is due.
+    fn next(&mut self) -> Option<Instant> {
+        while let Some(Reverse((due, repo))) = self.queue.peek().copied() {
+            let counts = self.seats.get(&repo).is_some_and(|seat| seat.due == due) && !self.busy.contains(&repo);
+            if counts {
+                return Some(due);
+            }
+            self.queue.pop();
+        }
+        None
+    }
+
+    /// Takes the next one that is due.
+    fn take(&mut self, now: Instant) -> Option<(Instant, Arc<Watch>)> {
+        let due = self.next().filter(|due| *due <= now)?;
+        let Reverse((_, repo)) = self.queue.pop()?;
+        Some((due, Arc::clone(&self.seats.get(&repo)?.watch)))
+    }
+}
+
+impl Poller {
+    /// Reads every repository of the list at its time until it is told to stop; readings that are under way are ended
+    /// first.
+    pub async fn run(&self, mut watches: watch::Receiver<Vec<Arc<Watch>>>, stop: CancellationToken) {
+        let mut woken = self.woken.lock().await;
+        let mut round = Round::default();
+        let mut readings: JoinSet<(i64, Duration)> = JoinSet::new();
+        round.seat(&watches.borrow_and_update().clone(), Instant::now());
+        loop {
+            let now = Instant::now();
+            while readings.len() < self.effort.at_once {
+                let Some((due, watch)) = round.take(now) else { break };
+                if let Err(wait) = self.leave(&watch, now) {
+                    round.put(watch.repo, now + wait);
+                    continue;
+                }
+                let lag = now.saturating_duration_since(due).as_secs_f64();
+                self.metrics.add("soop_poll_lag_seconds_total", &[], lag);
+                round.busy.insert(watch.repo);
+                let turn = round.seats.get(&watch.repo).map_or(0, |seat| seat.turn);
+                let poller = self.clone();
+                readings.spawn(async move { (watch.repo, poller.turn(&watch, turn).await) });
+            }
+            let full = readings.len() >= self.effort.at_once;
+            let next = if full { None } else { round.next() };
+            let until_next = async {
+                match next {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = until_next => {}
+                Some(ended) = readings.join_next() => if let Ok((repo, wait)) = ended { self.ended(&mut round, repo, wait) },
+                Some(repo) = woken.recv() => round.wake(repo, Instant::now()),
+                changed = watches.changed() => match changed {
+                    Ok(()) => round.seat(&watches.borrow_and_update().clone(), Instant::now()),
+                    Err(_) => break,
+                },
+            }
+        }
+        while readings.join_next().await.is_some() {}
+    }
+
+    fn ended(&self, round: &mut Round, repo: i64, wait: Duration) {
+        round.busy.remove(&repo);
+        let Some(seat) = round.seats.get_mut(&repo) else { return };
+        seat.turn += 1;
+        let wait = if std::mem::take(&mut seat.again) { Duration::ZERO } else { wait };
+        round.put(repo, Instant::now() + wait);
+        let now = Instant::now();
+        let resting = locked(&self.hosts).values().filter(|host| host.rests(now)).count();
+        self.metrics.set("soop_poll_hosts_resting", &[], f64::from(u32::try_from(resting).unwrap_or(u32::MAX)));
+    }
+
+    /// Asks the host's budget.
+    fn leave(&self, watch: &Watch, now: Instant) -> Result<(), Duration> {
+        self.with_host(watch, now, |host| host.take(now))
+    }
+
+    /// One reading, and how long to wait until the next.
+    async fn turn(&self, watch: &Watch, turn: u64) -> Duration {
+        let result = self.read(watch, None).await;
+        let now = Instant::now();
+        let interval = self.interval(watch).await;
+        match result {
+            Ok(_) => {
+                self.with_host(watch, now, Host::went_well);
+                jittered(&watch.name, turn, interval)
+            }
+            Err(PollError::Fault(fault)) => {
+                self.with_host(watch, now, |host| host.failed(&fault, now));
+                tracing::warn!(repo = watch.name, %fault, "not read");
+                let repo = self.database.repo(&watch.name).await;
+                let failures = repo.map_or(1, |repo| u32::try_from(repo.failures).unwrap_or(u32::MAX));
+                jittered(&watch.name, turn, rest(&fault, failures, interval))
+            }
+            Err(PollError::Database(error)) => {
+                tracing::warn!(repo = watch.name, %error, "a reading was not written");
+                Duration::from_secs(5)
+            }
+        }
+    }
+
+    fn with_host<T>(&self, watch: &Watch, now: Instant, act: impl FnOnce(&mut Host) -> T) -> T {
+        let mut hosts = locked(&self.hosts);
+        act(hosts.entry(watch.address.budget()).or_insert_with(|| Host::new(self.effort.rate, now)))
+    }
+
+    async fn interval(&self, watch: &Watch) -> Duration {
+        let now = jiff::Timestamp::now().as_millisecond();
+        let since = |at: Option<i64>| at.map(|at| Duration::from_millis(now.saturating_sub(at).max(0).unsigned_abs()));
+        let Ok(repo) = self.database.repo(&watch.name).await else { return Duration::from_mins(1) };
+        let quiet = since(repo.changed_at.or(repo.first_seen)).unwrap_or_default();
+        Habit { pinned: watch.every, quiet, hooked: since(repo.hook_at) }.interval()
+    }
+}

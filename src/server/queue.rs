@@ -1,0 +1,139 @@
+//! From events to what they call for: takes what waits, asks who decides, writes the answer with the event.
+//!
+//! Whoever decides has no effects; an event whose handling died is decided again, and what it called for is written once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::event::{Event, Kind};
+use super::ledger;
+use crate::store::database::{self, Database, DatabaseError, NewRun, Repo, Settlement};
+
+/// How long an event is left to one decider.
+const LEASE_MS: i64 = 60_000;
+/// How often an event is tried that cannot be decided.
+const TRIES: i64 = 5;
+
+/// Says what an event calls for. Has no effects: it may be asked twice.
+pub trait Decide: Send + Sync {
+    /// What this event calls for.
+    ///
+    /// # Errors
+    /// One line that says why it cannot be told; it is asked again a few times.
+    fn decide(&self, event: &Event, repo: &Repo, row: i64) -> Result<Settlement, String>;
+}
+
+/// Who has no handlers has this: what a person asks for is run, nothing else is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ByHand;
+
+impl Decide for ByHand {
+    fn decide(&self, event: &Event, repo: &Repo, row: i64) -> Result<Settlement, String> {
+        if event.kind != Kind::Manual {
+            return Ok(Settlement::default());
+        }
+        let mode = event.payload.get("mode").and_then(Value::as_str).unwrap_or("full");
+        let run = new_run(event, repo, row, mode, 10).ok_or("the event has no commit")?;
+        Ok(Settlement { runs: vec![run], actions: Vec::new() })
+    }
+}
+
+/// A run of the commit of an event. What the worker needs besides is the repository's setting `run`.
+pub fn new_run(event: &Event, repo: &Repo, row: i64, mode: &str, priority: i64) -> Option<NewRun> {
+    let sha = event.commit()?.to_string();
+    let reference = event.reference.clone().unwrap_or_default();
+    Some(NewRun {
+        key: format!("{} {sha} {mode} {}", repo.id, event.key()),
+        repo: repo.id,
+        event: Some(row),
+        lane: lane(repo.id, &reference, mode),
+        reference: event.reference.clone(),
+        sha,
+        mode: mode.to_owned(),
+        request: repo.settings.get("run").cloned().unwrap_or_else(|| json!({})),
+        priority,
+        supersede: true,
+    })
+}
+
+/// Runs of one ref in one mode take each other's place.
+pub fn lane(repo: i64, reference: &str, mode: &str) -> String {
+    format!("{repo} {reference} {mode}")
+}
+
+/// Handles events as they come.
+#[derive(Clone)]
+pub struct Events {
+    database: Database,
+    decide: Arc<dyn Decide>,
+    /// Rings when an event was written.
+    told: Arc<Notify>,
+    /// Is rung when a run was queued.
+    queued: Arc<Notify>,
+}
+
+impl Events {
+    /// One that waits for `told` and rings `queued`.
+    pub fn new(database: Database, decide: Arc<dyn Decide>, told: Arc<Notify>, queued: Arc<Notify>) -> Self {
+        Self { database, decide, told, queued }
+    }
+
+    /// Handles events until it is told to stop.
+    pub async fn run(&self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            match self.next().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "events are not handled"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.told.notified() => {}
+                () = tokio::time::sleep(Duration::from_secs(2)) => {}
+            }
+        }
+    }
+
+    /// Handles one event; whether there was one.
+    ///
+    /// # Errors
+    /// When the database says no; the event waits again then.
+    pub async fn next(&self) -> Result<bool, DatabaseError> {
+        let Some(row) = self.database.next_event(LEASE_MS).await? else { return Ok(false) };
+        match self.settlement(&row).await? {
+            Ok(settlement) => {
+                let queued = self.database.settle_event(row.id, &settlement).await?;
+                if queued.iter().any(|run| run.new) {
+                    self.queued.notify_one();
+                }
+            }
+            Err(why) => {
+                tracing::warn!(event = row.id, why, "an event is not handled");
+                let again = (row.attempts < TRIES).then_some(1_000 << row.attempts.clamp(0, 6));
+                self.database.event_failed(row.id, &why, again).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    async fn settlement(&self, row: &database::Event) -> Result<Result<Settlement, String>, DatabaseError> {
+        let Some(number) = row.new.repo else { return Ok(Ok(Settlement::default())) };
+        let repo = self.database.all_repos().await?.into_iter().find(|repo| repo.id == number);
+        let Some(repo) = repo else { return Ok(Ok(Settlement::default())) };
+        let event = match ledger::event(row, &repo.name) {
+            Ok(event) => event,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        if event.kind == Kind::BranchDeleted {
+            for mode in ["sample", "full"] {
+                let reference = event.reference.as_deref().unwrap_or_default();
+                self.database.cancel_lane(&lane(repo.id, reference, mode)).await?;
+            }
+        }
+        Ok(self.decide.decide(&event, &repo, row.id))
+    }
+}

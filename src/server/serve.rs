@@ -1,0 +1,281 @@
+//! The whole server: opens the database, starts everything that waits for something, and ends it in order.
+//!
+//! One server a data folder: a lock says so, and is how the next one knows that the one before is dead.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+use thiserror::Error;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::hook::genuine::HookSecrets;
+use super::hook::{Dispatcher, Receiver};
+use super::http::{self, Auth, ListenError, Server, token};
+use super::metrics::Metrics;
+use super::poll::reading::{Credential, Reader};
+use super::poll::state::FirstSeen;
+use super::poll::{self, Address, Poller, Watch};
+use super::queue::{Decide, Events};
+use super::work::{self, Worker};
+use crate::run::Host;
+use crate::run::stop::Stop;
+use crate::secret::Secret;
+use crate::store::StoreError;
+use crate::store::database::{Database, DatabaseError, NewRepo, Retention};
+
+/// A repository as the configuration has it.
+#[derive(Debug, Clone)]
+pub struct RepoAsk {
+    /// Its name here.
+    pub name: String,
+    /// Its address as written; credentials in it are refused.
+    pub url: String,
+    /// Refs to read: whole names or beginnings.
+    pub prefixes: Vec<String>,
+    /// How often, when the user says so.
+    pub every: Option<Duration>,
+    /// What the first reading tells.
+    pub first_seen: FirstSeen,
+    /// Who reads it over HTTP.
+    pub credential: Option<Credential>,
+    /// The deploy key that reads it over SSH.
+    pub key: Option<PathBuf>,
+    /// What its runs need: `storage`, `project`, `image`, `path`, `secrets`, `timeout`.
+    pub run: serde_json::Value,
+}
+
+/// What a server is to do.
+pub struct Serving {
+    /// This machine.
+    pub host: Host,
+    /// `sqlite:PATH` or `postgres://…`; a file in the data folder when it is none.
+    pub database: Option<String>,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Who is asked for a token.
+    pub auth: Auth,
+    /// What is watched.
+    pub repos: Vec<RepoAsk>,
+    /// What webhooks are signed with.
+    pub secrets: HookSecrets,
+    /// Who says what events call for.
+    pub decide: Arc<dyn Decide>,
+    /// How hard it polls.
+    pub poll: poll::Effort,
+    /// How hard it works.
+    pub work: work::Effort,
+}
+
+/// What a server says once it listens.
+#[derive(Debug)]
+pub struct Greeting {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The one-time token that makes the first admin, when there is none yet.
+    pub set_up: Option<Secret>,
+    /// Runs of an earlier process that are queued again.
+    pub taken_back: usize,
+}
+
+/// Why the server does not serve.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The data folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The address.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A file or socket.
+    #[error("cannot {action}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The system's words.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another server has the data folder.
+    #[error("another server uses the folder `{}`", .0.display())]
+    Taken(PathBuf),
+    /// An address of a repository that is none.
+    #[error("`{0}` is no address of a repository")]
+    Repo(String),
+    /// An address with a password in it.
+    #[error("the address of `{0}` holds a password: set it as a credential, so that it is in no list and no log")]
+    Password(String),
+    /// This machine's settings.
+    #[error("{}", .0.line())]
+    Settings(Box<Stop>),
+    /// The system has no randomness to give.
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+/// Where the database of a data folder is.
+pub fn default_database(state: &Path) -> String {
+    format!("sqlite:{}", state.join("server.db").display())
+}
+
+/// Serves until it is told to stop, then ends what goes on. `greet` is called once, when requests are answered.
+///
+/// # Errors
+/// When it cannot begin, or the system takes its socket away.
+pub async fn serve(
+    serving: Serving,
+    greet: impl FnOnce(Greeting) + Send,
+    stop: CancellationToken,
+) -> Result<(), ServeError> {
+    serving.host.home.ensure()?;
+    let _lock = lock(serving.host.home.state())?;
+    let address = serving.database.clone().unwrap_or_else(|| default_database(serving.host.home.state()));
+    let database = Database::open(&address).await?;
+    let watches = watches(&database, &serving.repos).await?;
+    let (_watching, watched) = watch::channel(watches);
+    let reach = serving.host.access().map_err(|stop| ServeError::Settings(Box::new(stop)))?.reach;
+    let client = crate::web::client(&reach).map_err(|fault| {
+        let source = std::io::Error::other(fault.to_string());
+        ServeError::Io { action: "reach the network", source }
+    })?;
+    let (metrics, kept, told, queued) = (Metrics::default(), Arc::default(), Arc::<Notify>::default(), Arc::default());
+    let poller = Poller::new(database.clone(), Reader::new(client), metrics.clone(), serving.poll, Arc::clone(&told));
+    let worker = worker(&serving, &database, &watched, &metrics, &queued, &told);
+    let taken_back = worker.take_back().await?;
+    let set_up = set_up(&database, serving.auth).await?;
+    let server = Server {
+        database: database.clone(),
+        poller: poller.clone(),
+        watches: watched.clone(),
+        receiver: Receiver::new(database.clone(), serving.secrets.clone(), metrics.clone(), Arc::clone(&kept)),
+        metrics,
+        told: Arc::clone(&told),
+        auth: serving.auth,
+        set_up: Arc::new(Mutex::new(set_up.as_ref().map(|secret| token::hash(secret.expose())))),
+        runs: serving.host.home.runs(),
+    };
+    let listener = http::bind(serving.listen, serving.auth).await?;
+    let address = listener.local_addr().map_err(|source| ServeError::Io { action: "listen", source })?;
+    let mut parts = JoinSet::new();
+    for _ in 0..4 {
+        let dispatcher =
+            Dispatcher::new(database.clone(), poller.clone(), watched.clone(), Arc::clone(&kept), Arc::clone(&told));
+        let stop = stop.clone();
+        parts.spawn(async move { dispatcher.run(stop).await });
+    }
+    let events = Events::new(database.clone(), serving.decide, told, queued);
+    let stopping = stop.clone();
+    parts.spawn(async move { events.run(stopping).await });
+    let stopping = stop.clone();
+    parts.spawn(async move { poller.run(watched, stopping).await });
+    let stopping = stop.clone();
+    parts.spawn(async move { worker.run(stopping).await });
+    parts.spawn(sweep(database.clone(), stop.clone()));
+    greet(Greeting { address, set_up, taken_back });
+    let served = http::serve(listener, server, stop.clone()).await;
+    // Whatever ended it, the others end too, and what they write is written.
+    stop.cancel();
+    while parts.join_next().await.is_some() {}
+    database.close().await;
+    served.map_err(|source| ServeError::Io { action: "answer requests", source })
+}
+
+fn worker(
+    serving: &Serving,
+    database: &Database,
+    watched: &watch::Receiver<Vec<Arc<Watch>>>,
+    metrics: &Metrics,
+    queued: &Arc<Notify>,
+    told: &Arc<Notify>,
+) -> Worker {
+    let state = serving.host.home.state();
+    let machine = fs_err::read_to_string("/etc/hostname").unwrap_or_default();
+    Worker {
+        database: database.clone(),
+        host: serving.host.clone(),
+        name: format!("{}:{}", machine.trim(), state.display()),
+        watches: watched.clone(),
+        folder: serving.host.home.cache().join("checkouts"),
+        effort: serving.work,
+        metrics: metrics.clone(),
+        queued: Arc::clone(queued),
+        told: Arc::clone(told),
+    }
+}
+
+/// One server a folder, for as long as the file is open.
+fn lock(state: &Path) -> Result<fs_err::File, ServeError> {
+    let open = |source| ServeError::Io { action: "lock the data folder", source };
+    let file = fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(state.join("server.lock"));
+    let file = file.map_err(open)?;
+    match file.file().try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(ServeError::Taken(state.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(open(error)),
+    }
+}
+
+/// The one-time token, where there is nobody yet who could make others.
+async fn set_up(database: &Database, auth: Auth) -> Result<Option<Secret>, ServeError> {
+    if auth == Auth::Nobody || !database.tokens().await?.is_empty() {
+        return Ok(None);
+    }
+    token::new().map(Some).ok_or(ServeError::Random)
+}
+
+/// Writes the list into the database; what is to be read comes back with its number.
+///
+/// # Errors
+/// When an address is none or holds a password.
+pub async fn watches(database: &Database, asked: &[RepoAsk]) -> Result<Vec<Arc<Watch>>, ServeError> {
+    let addresses = asked.iter().map(address).collect::<Result<Vec<_>, _>>()?;
+    let repos = asked.iter().zip(&addresses).map(|(ask, address)| NewRepo {
+        url: address.text(),
+        name: ask.name.clone(),
+        settings: json!({"run": ask.run}),
+    });
+    database.watch(&repos.collect::<Vec<_>>()).await?;
+    let mut watches = Vec::new();
+    for (ask, address) in asked.iter().zip(addresses) {
+        let repo = database.repo(&ask.name).await?.id;
+        let (name, prefixes) = (ask.name.clone(), ask.prefixes.clone());
+        let (every, first_seen) = (ask.every, ask.first_seen);
+        watches.push(Arc::new(Watch { repo, name, address, prefixes, every, first_seen }));
+    }
+    Ok(watches)
+}
+
+fn address(ask: &RepoAsk) -> Result<Address, ServeError> {
+    if !ask.url.starts_with("http://") && !ask.url.starts_with("https://") {
+        // An option is no address, and neither is a program of git's `ext::`.
+        let fits = !ask.url.is_empty() && !ask.url.starts_with('-') && !ask.url.contains("::");
+        let address = Address::Git(ask.url.clone(), ask.key.clone());
+        return if fits { Ok(address) } else { Err(ServeError::Repo(ask.url.clone())) };
+    }
+    let url = Url::parse(&ask.url).map_err(|_| ServeError::Repo(ask.name.clone()))?;
+    if url.password().is_some() || !url.username().is_empty() {
+        return Err(ServeError::Password(ask.name.clone()));
+    }
+    Ok(Address::Http(url, ask.credential.clone()))
+}
+
+/// Removes what is old enough, once an hour.
+async fn sweep(database: Database, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_hours(1)) => {}
+        }
+        if let Err(error) = database.sweep(Retention::default()).await {
+            tracing::warn!(%error, "old rows were not removed");
+        }
+    }
+}

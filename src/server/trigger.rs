@@ -1,0 +1,89 @@
+//! Asking for a run by hand: what the command line, the API and a button do. It ends in an event like any other.
+
+use jiff::Timestamp;
+use serde_json::json;
+use thiserror::Error;
+
+use super::event::{Event, Kind, Source};
+use super::ledger;
+use crate::id::CommitSha;
+use crate::store::database::{Database, DatabaseError};
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask<'a> {
+    /// The repository, by name or address.
+    pub repo: &'a str,
+    /// A branch, a tag, or the whole name of a ref; the default branch when it is none.
+    pub reference: Option<&'a str>,
+    /// `sample` or `full`; what the handlers decide when it is none.
+    pub mode: Option<&'a str>,
+    /// Who asks.
+    pub actor: &'a str,
+    /// How.
+    pub source: Source,
+    /// Makes it the same as another asking.
+    pub id: &'a str,
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Triggered {
+    /// The event.
+    pub event: i64,
+    /// The commit that the ref pointed to when it was last read.
+    pub sha: String,
+}
+
+/// Why nothing was.
+#[derive(Debug, Error)]
+pub enum TriggerError {
+    /// The database says no, or does not know the repository.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// No such ref.
+    #[error("`{repo}` has no branch or tag `{reference}` as far as it was read")]
+    Reference {
+        /// The repository.
+        repo: String,
+        /// As asked for.
+        reference: String,
+    },
+    /// Nobody knows what the default branch is.
+    #[error("`{0}` was not read yet, or says no default branch: name one")]
+    NoDefault(String),
+    /// A mode that there is not.
+    #[error("there is no mode `{0}`: write `sample` or `full`")]
+    Mode(String),
+}
+
+/// Writes the event. Where the ref points is what the last reading saw.
+///
+/// # Errors
+/// When repository, ref or mode are not known.
+pub async fn trigger(database: &Database, ask: &Ask<'_>) -> Result<Triggered, TriggerError> {
+    if let Some(mode) = ask.mode.filter(|mode| !matches!(*mode, "sample" | "full")) {
+        return Err(TriggerError::Mode(mode.to_owned()));
+    }
+    let repo = database.repo(ask.repo).await?;
+    let wanted = match ask.reference {
+        Some(reference) => reference.to_owned(),
+        None => repo.head.clone().ok_or_else(|| TriggerError::NoDefault(repo.name.clone()))?,
+    };
+    let refs = database.refs(repo.id).await?;
+    let names = [wanted.clone(), format!("refs/heads/{wanted}"), format!("refs/tags/{wanted}")];
+    let found = names.iter().find_map(|name| refs.iter().find(|known| !known.deleted && known.name == *name));
+    let unknown = || TriggerError::Reference { repo: repo.name.clone(), reference: wanted.clone() };
+    let found = found.ok_or_else(unknown)?;
+    let mut event = Event::new(Kind::Manual, &repo.name, Timestamp::now(), ask.source);
+    event.delivery = Some(ask.id.to_owned());
+    event.actor = Some(ask.actor.to_owned());
+    event.reference = Some(found.name.clone());
+    event.after = found.sha.parse::<CommitSha>().ok();
+    event.default_branch = repo.head.as_deref().and_then(|head| head.strip_prefix("refs/heads/")).map(str::to_owned);
+    event.payload = json!({"mode": ask.mode});
+    let row = ledger::row(&event, Some(repo.id)).map_err(|error| DatabaseError::Content(error.to_string()))?;
+    let known = || DatabaseError::Content("an event with this id is there already".to_owned());
+    let written = database.tell(&row).await?.ok_or_else(known)?;
+    Ok(Triggered { event: written, sha: found.sha.clone() })
+}

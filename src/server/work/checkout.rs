@@ -1,0 +1,177 @@
+//! A work tree of one commit, from a bare copy of the repository that is kept and fetched into.
+//!
+//! Credentials reach git by its environment, never by an argument or a file. Nothing that a repository names is started:
+//! no hook, no filter of ours, no helper.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use tokio::process::Command;
+
+use crate::id::CommitSha;
+use crate::server::poll::Address;
+
+const PATIENCE: Duration = Duration::from_mins(15);
+
+/// Why there is no work tree.
+#[derive(Debug, Error)]
+pub enum CheckoutError {
+    /// git did not do it; another time it may.
+    #[error("git could not {action}: {words}")]
+    Git {
+        /// What was tried.
+        action: &'static str,
+        /// Its last line.
+        words: String,
+    },
+    /// A folder could not be made or removed.
+    #[error("cannot use the folder `{}`", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// The system's words.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A work tree; removed by [`Checkout::close`].
+#[derive(Debug)]
+pub struct Checkout {
+    path: PathBuf,
+}
+
+impl Checkout {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// When something in it cannot be removed.
+    pub async fn close(self) -> Result<(), CheckoutError> {
+        remove(&self.path).await
+    }
+}
+
+async fn remove(path: &Path) -> Result<(), CheckoutError> {
+    match tokio::fs::remove_dir_all(path).await {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(CheckoutError::Io { path: path.to_owned(), source }),
+    }
+}
+
+/// Makes a work tree of a commit at `folder/work/name`; the bare copy is kept in `folder/copies`. One caller a
+/// repository at a time.
+///
+/// # Errors
+/// When the commit cannot be fetched, or not be written.
+pub async fn checkout(
+    folder: &Path,
+    name: &str,
+    address: &Address,
+    reference: Option<&str>,
+    sha: &CommitSha,
+) -> Result<Checkout, CheckoutError> {
+    let key = hex::encode(Sha256::digest(address.text().as_bytes()));
+    let (copy, path) = (folder.join("copies").join(&key[..16]), folder.join("work").join(name));
+    for made in [&copy, &folder.join("work")] {
+        let source = |source| CheckoutError::Io { path: made.clone(), source };
+        tokio::fs::create_dir_all(made).await.map_err(source)?;
+    }
+    if !copy.join("HEAD").exists() {
+        git(&copy, None, "make a copy", &["init", "--quiet", "--bare", "."]).await?;
+    }
+    let wanted = format!("{sha}^{{commit}}");
+    if !has(&copy, &wanted).await {
+        fetch(&copy, address, reference, sha).await?;
+        if !has(&copy, &wanted).await {
+            let words = format!("the commit {} is not among what the server gives", sha.short());
+            return Err(CheckoutError::Git { action: "fetch", words });
+        }
+    }
+    remove(&path).await?;
+    let (from, to) = (copy.display().to_string(), path.display().to_string());
+    git(&copy, None, "make a work tree", &["clone", "--quiet", "--no-checkout", "--shared", "--", &from, &to]).await?;
+    // What the run is told of where it came from.
+    git(&path, None, "name the origin", &["remote", "set-url", "origin", &address.text()]).await?;
+    git(&path, None, "check the commit out", &["checkout", "--quiet", "--detach", sha.as_str()]).await?;
+    Ok(Checkout { path })
+}
+
+async fn has(copy: &Path, commit: &str) -> bool {
+    git(copy, None, "look for the commit", &["cat-file", "-e", commit]).await.is_ok()
+}
+
+/// By id where the server allows it, else all of what may hold it.
+async fn fetch(copy: &Path, address: &Address, reference: Option<&str>, sha: &CommitSha) -> Result<(), CheckoutError> {
+    let from = address.text();
+    let by_id = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", &from, sha.as_str()];
+    if git(copy, Some(address), "fetch", &by_id).await.is_ok() {
+        return Ok(());
+    }
+    let wanted = format!("+{}:refs/kept/last", reference.unwrap_or("refs/heads/*"));
+    let wanted = if wanted.contains('*') { "+refs/heads/*:refs/kept/*".to_owned() } else { wanted };
+    git(copy, Some(address), "fetch", &["fetch", "--quiet", "--no-tags", "--force", "--", &from, &wanted]).await
+}
+
+async fn git(
+    folder: &Path,
+    address: Option<&Address>,
+    action: &'static str,
+    words: &[&str],
+) -> Result<(), CheckoutError> {
+    let mut git = Command::new("git");
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("GIT_") && !matches!(&*text, "GIT_EXEC_PATH" | "GIT_SSL_CAINFO") {
+            git.env_remove(&name);
+        }
+    }
+    git.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C").env("GIT_CONFIG_NOSYSTEM", "1");
+    git.args(["-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "-c", "gc.auto=0"]);
+    git.args([
+        "-c",
+        "credential.helper=",
+        "-c",
+        "core.fsmonitor=false",
+        "-c",
+        "filter.lfs.smudge=",
+        "-c",
+        "filter.lfs.required=false",
+    ]);
+    match address {
+        Some(Address::Http(url, Some(who))) => {
+            let pair = [who.user.as_bytes(), b":", who.password.expose()].concat();
+            git.env("GIT_CONFIG_COUNT", "1");
+            git.env("GIT_CONFIG_KEY_0", format!("http.{}.extraHeader", url.origin().ascii_serialization()));
+            git.env("GIT_CONFIG_VALUE_0", format!("Authorization: Basic {}", STANDARD.encode(pair)));
+        }
+        Some(Address::Git(_, key)) => {
+            let key = key.as_ref().and_then(|key| key.to_str()).filter(|key| !key.contains(['\'', '\n']));
+            let key = key.map(|key| format!(" -o IdentitiesOnly=yes -i '{key}'")).unwrap_or_default();
+            git.env("GIT_SSH_COMMAND", format!("ssh -o BatchMode=yes -o ConnectTimeout=20{key}"));
+        }
+        _ => {}
+    }
+    git.args(words).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    git.kill_on_drop(true);
+    let failed = |words: String| CheckoutError::Git { action, words };
+    let output = tokio::time::timeout(PATIENCE, git.output()).await;
+    let output = output.map_err(|_| failed("it took more than a quarter of an hour".to_owned()))?;
+    let output = output.map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    Err(failed(last.chars().filter(|c| !c.is_control()).take(300).collect()))
+}

@@ -1,0 +1,380 @@
+//! The API over a real socket: who may do what, what is answered, and that it is what the description says.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use soopervisor::server::hook::Receiver;
+use soopervisor::server::hook::genuine::HookSecrets;
+use soopervisor::server::http::table::{ROUTES, Route};
+use soopervisor::server::http::token::{self, Scope};
+use soopervisor::server::http::{Auth, ListenError, Server, bind, openapi, serve};
+use soopervisor::server::metrics::Metrics;
+use soopervisor::server::poll::Address;
+use soopervisor::server::queue::{ByHand, Events};
+use soopervisor::store::database::{Ended, NewToken, QueueLimits, RunState, StepRow};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::git::Forge;
+use super::{Place, until};
+
+const RUN_ID: &str = "20261128-093000-4f1c2d9a-x7k2";
+
+/// A server with one repository, and a token of each scope.
+struct Api {
+    place: Place,
+    forge: Forge,
+    base: String,
+    client: reqwest::Client,
+    events: Events,
+    set_up: String,
+    stop: CancellationToken,
+}
+
+fn text(secret: &soopervisor::secret::Secret) -> String {
+    String::from_utf8(secret.expose().to_vec()).unwrap()
+}
+
+impl Api {
+    async fn start(auth: Auth) -> Self {
+        let (place, forge) = (Place::new().await, Forge::start().await);
+        let watch = place.watch(Address::Http(forge.url(), None)).await;
+        let (_, watches) = watch::channel(vec![watch]);
+        let (database, told) = (place.database.clone(), Arc::<Notify>::default());
+        let set_up = token::new().unwrap();
+        let events = Events::new(database.clone(), Arc::new(ByHand), Arc::clone(&told), Arc::default());
+        let server = Server {
+            database: database.clone(),
+            poller: place.poller(),
+            watches,
+            receiver: Receiver::new(database, HookSecrets::default(), Metrics::default(), Arc::default()),
+            metrics: Metrics::default(),
+            told,
+            auth,
+            set_up: Arc::new(Mutex::new(Some(token::hash(set_up.expose())))),
+            runs: place.folder.path().to_owned(),
+        };
+        let listener = bind("127.0.0.1:0".parse().unwrap(), auth).await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        tokio::spawn(serve(listener, server, stop.clone()));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { place, forge, base, client, events, set_up: text(&set_up), stop }
+    }
+
+    async fn token(&self, scope: &str) -> String {
+        let made = token::new().unwrap();
+        let hash = token::hash(made.expose());
+        let new = NewToken { name: scope, hash: &hash, scopes: scope, lasts_ms: 60_000 };
+        self.place.database.add_token(&new).await.unwrap();
+        text(&made)
+    }
+
+    async fn ask(&self, method: &str, path: &str, who: Option<&str>, body: Option<Value>) -> (u16, String) {
+        let method = method.to_uppercase().parse().unwrap();
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        if let Some(who) = who {
+            request = request.bearer_auth(who);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    async fn json(&self, method: &str, path: &str, who: &str, body: Option<Value>) -> (u16, Value) {
+        let (status, text) = self.ask(method, path, Some(who), body).await;
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// A run by hand, and its number.
+    async fn run(&self, who: &str) -> i64 {
+        let (status, _) = self.json("post", "/api/trigger", who, Some(json!({"repo": "acme/churn"}))).await;
+        assert_eq!(status, 202);
+        while self.events.next().await.unwrap() {}
+        self.place.database.runs(&Default::default()).await.unwrap()[0].id
+    }
+}
+
+fn concrete(path: &str) -> String {
+    path.replace("{id}", "1").replace("{name}", "x")
+}
+
+#[test]
+fn the_description_stays_as_it_is() {
+    insta::assert_json_snapshot!("openapi", openapi::document(), { ".info.version" => "[version]" });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_of_the_table_is_there_and_asks_for_the_scope_that_it_says() {
+    let api = Api::start(Auth::Everybody).await;
+    let (read, run, admin) = (api.token("read").await, api.token("run").await, api.token("admin").await);
+    for Route { method, path, scope, body, .. } in ROUTES {
+        let path = concrete(path);
+        let body = body.map(|_| json!({}));
+        let (status, text) = api.ask(method, &path, None, body.clone()).await;
+        assert!(!matches!(status, 404 | 405), "{method} {path}: {status}");
+        let Some(scope) = scope else { continue };
+        assert_eq!(status, 401, "{method} {path}: {text}");
+        let forged = format!("{}x", &admin[..admin.len() - 1]);
+        assert_eq!(api.ask(method, &path, Some(&forged), body.clone()).await.0, 401, "{method} {path}");
+        for (token, has) in [(&read, Scope::Read), (&run, Scope::Run), (&admin, Scope::Admin)] {
+            let (status, text) = api.ask(method, &path, Some(token), body.clone()).await;
+            assert_eq!(status == 403, has < *scope, "{method} {path} with {}: {status} {text}", has.word());
+            assert_ne!(status, 500, "{method} {path}: {text}");
+        }
+    }
+    let (status, text) = api.ask("get", "/api/nothing", Some(&admin), None).await;
+    assert_eq!((status, text.contains("nothing here")), (404, true));
+    assert_eq!(api.ask("get", "/api/runs/abc", Some(&read), None).await.0, 400);
+    assert_eq!(api.ask("get", "/api/runs?limit=0", Some(&read), None).await.0, 400);
+    assert_eq!(api.ask("get", "/api/runs?state=dead", Some(&read), None).await.0, 400);
+    let long = json!({"repo": "x".repeat(300_000)});
+    assert_eq!(api.ask("post", "/api/trigger", Some(&run), Some(long)).await.0, 413);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_may_look_with_a_token_as_its_password_and_do_nothing_else() {
+    let api = Api::start(Auth::Everybody).await;
+    let admin = api.token("admin").await;
+    let get = api.client.get(format!("{}/", api.base)).basic_auth("anybody", Some(&admin)).send().await.unwrap();
+    assert_eq!(get.status(), 200);
+    let policy = get.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.contains("default-src 'self'") && !policy.contains("unsafe"), "{policy}");
+    assert!(get.headers().get("set-cookie").is_none());
+    let cancel = api.client.post(format!("{}/api/runs/1/cancel", api.base)).basic_auth("a", Some(&admin));
+    assert_eq!(cancel.send().await.unwrap().status(), 401);
+    let nobody = api.client.get(format!("{}/", api.base)).send().await.unwrap();
+    assert_eq!(nobody.status(), 401);
+    assert!(nobody.headers()["www-authenticate"].to_str().unwrap().starts_with("Basic"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_admin_is_made_once() {
+    let api = Api::start(Auth::Everybody).await;
+    let wrong = json!({"token": text(&token::new().unwrap())});
+    assert_eq!(api.ask("post", "/api/setup", None, Some(wrong)).await.0, 401);
+    let (status, made) = api.ask("post", "/api/setup", None, Some(json!({"token": api.set_up}))).await;
+    assert_eq!(status, 201);
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let admin = made["token"].as_str().unwrap();
+    assert_eq!(api.ask("post", "/api/setup", None, Some(json!({"token": api.set_up}))).await.0, 401);
+    let ask = json!({"name": "ci", "scopes": ["read", "run"], "days": 7});
+    let (status, ci) = api.json("post", "/api/tokens", admin, Some(ask)).await;
+    assert_eq!(status, 201);
+    let ci_token = ci["token"].as_str().unwrap().to_owned();
+    assert_eq!(api.ask("get", "/api/runs", Some(&ci_token), None).await.0, 200);
+    let (_, listed) = api.ask("get", "/api/tokens", Some(admin), None).await;
+    assert!(!listed.contains(&ci_token) && listed.contains("read run"), "{listed}");
+    assert_eq!(api.ask("delete", &format!("/api/tokens/{}", ci["id"]), Some(admin), None).await.0, 204);
+    assert_eq!(api.ask("get", "/api/runs", Some(&ci_token), None).await.0, 401);
+    let (_, audit) = api.json("get", "/api/audit", admin, None).await;
+    let verbs: Vec<_> = audit["entries"].as_array().unwrap().iter().map(|entry| entry["verb"].clone()).collect();
+    assert_eq!(verbs, ["token.revoke", "token.create", "token.create"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_by_hand_is_of_what_is_there_now_and_can_be_stopped() {
+    let api = Api::start(Auth::Everybody).await;
+    let (read, run) = (api.token("read").await, api.token("run").await);
+    let tip = api.forge.commit("main", "just pushed");
+    let (status, triggered) = api.json("post", "/api/trigger", &run, Some(json!({"repo": "acme/churn"}))).await;
+    assert_eq!((status, triggered["sha"].as_str()), (202, Some(tip.as_str())));
+    while api.events.next().await.unwrap() {}
+    let (_, runs) = api.json("get", "/api/runs?state=queued&repo=acme%2Fchurn", &read, None).await;
+    let queued = &runs["runs"][0];
+    assert_eq!((queued["sha"].as_str(), queued["mode"].as_str()), (Some(tip.as_str()), Some("full")));
+    let id = queued["id"].as_i64().unwrap();
+    let (status, cancelled) = api.json("post", &format!("/api/runs/{id}/cancel"), &run, None).await;
+    assert_eq!((status, cancelled["state"].as_str()), (202, Some("cancelled")));
+    let ask = |body: Value| api.json("post", "/api/trigger", &run, Some(body));
+    assert_eq!(ask(json!({"repo": "nobody/nothing"})).await.0, 404);
+    assert_eq!(ask(json!({"repo": "acme/churn", "ref": "nowhere"})).await.0, 404);
+    assert_eq!(ask(json!({"repo": "acme/churn", "mode": "half"})).await.0, 400);
+    assert_eq!(ask(json!({"repo": "acme/churn", "colour": "red"})).await.0, 422);
+    api.forge.commit("feat/x", "on a branch");
+    let (status, _) = ask(json!({"repo": "acme/churn", "ref": "feat/x", "mode": "sample"})).await;
+    assert_eq!(status, 202);
+    let audit = api.place.database.audit(10).await.unwrap();
+    assert_eq!(audit.iter().map(|entry| entry.verb.as_str()).collect::<Vec<_>>(), ["trigger", "run.cancel", "trigger"]);
+    assert!(audit.iter().all(|entry| entry.actor == "run"));
+}
+
+/// Every object of an answer has exactly the fields that its schema lists.
+fn assert_fits(document: &Value, schema: &Value, value: &Value, place: &str) {
+    let schema = match schema["$ref"].as_str() {
+        Some(name) => &document["components"]["schemas"][name.rsplit('/').next().unwrap()],
+        None => schema,
+    };
+    let kinds: Vec<&str> = match &schema["type"] {
+        Value::String(kind) => vec![kind],
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+        _ => return,
+    };
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    assert!(kinds.contains(&kind), "{place}: {value} is none of {kinds:?}");
+    if let Value::Object(map) = value {
+        let told: Vec<_> = map.keys().collect();
+        let listed: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(told, listed, "{place}");
+        map.iter().for_each(|(name, value)| {
+            assert_fits(document, &schema["properties"][name], value, &format!("{place}.{name}"))
+        });
+    }
+    if let Value::Array(list) = value {
+        list.iter().for_each(|item| assert_fits(document, &schema["items"], item, &format!("{place}[]")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_what_the_description_says() {
+    let api = Api::start(Auth::Everybody).await;
+    let admin = api.token("admin").await;
+    let database = &api.place.database;
+    let id = api.run(&admin).await;
+    let claim = database.claim("w", QueueLimits::default()).await.unwrap().unwrap();
+    let step = StepRow { seq: 0, name: "checkout".into(), outcome: "done".into(), elapsed_ms: 5, detail: "x".into() };
+    database.step(id, claim.epoch, &step).await.unwrap();
+    let ended = Ended { state: RunState::Failed, exit_code: 4, summary: "failed".into() };
+    database.finish(id, claim.epoch, &ended).await.unwrap();
+    let document = openapi::document();
+    let mut checked = 0;
+    for route in ROUTES.iter().filter(|route| !route.answer.1.contains('/') && !route.answer.1.is_empty()) {
+        let body = match route.body {
+            Some("Trigger") => Some(json!({"repo": "acme/churn"})),
+            Some("TokenAsk") => Some(json!({"name": "n", "scopes": ["read"]})),
+            Some("HandlerAsk") => Some(json!({"text": "name: x"})),
+            Some("SetUp") => Some(json!({"token": api.set_up})),
+            _ => None,
+        };
+        let path = concrete(route.path);
+        let (status, answer) = api.json(route.method, &path, &admin, body).await;
+        assert_eq!(status, route.answer.0, "{} {path}: {answer}", route.method);
+        let schema = json!({"$ref": format!("#/components/schemas/{}", route.answer.1)});
+        assert_fits(&document, &schema, &answer, route.id);
+        checked += 1;
+    }
+    assert!(checked > 12, "{checked}");
+    let (status, problem) = api.json("get", "/api/runs/99", &admin, None).await;
+    assert_eq!(status, 404);
+    assert_fits(&document, &json!({"$ref": "x/Problem"}), &problem, "problem");
+    let (status, page) = api.ask("get", "/metrics", Some(&admin), None).await;
+    assert_eq!(status, 200);
+    assert!(page.contains("soop_runs{state=\"failed\"} 1") && page.contains("soop_http_requests_total"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_followed_to_its_end_and_gone_on_with_where_it_was_left() {
+    let api = Api::start(Auth::Everybody).await;
+    let admin = api.token("admin").await;
+    let database = &api.place.database;
+    let id = api.run(&admin).await;
+    let claim = database.claim("w", QueueLimits::default()).await.unwrap().unwrap();
+    database.placed(id, claim.epoch, RUN_ID).await.unwrap();
+    let folder = api.place.folder.path().join(RUN_ID);
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("log"), "one\ntwo\nhal").unwrap();
+    let address = format!("{}/api/runs/{id}/log?follow=true", api.base);
+    let follow = |last: Option<String>| {
+        let mut request = api.client.get(&address).bearer_auth(&admin);
+        if let Some(last) = last {
+            request = request.header("Last-Event-ID", last);
+        }
+        request.send()
+    };
+    let mut response = follow(None).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut told = String::new();
+    while !told.contains("two") {
+        told.push_str(std::str::from_utf8(&response.chunk().await.unwrap().unwrap()).unwrap());
+    }
+    assert!(told.contains("data: one\ndata: two\n") && !told.contains("hal"), "{told}");
+    let last = told.lines().rev().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+    assert_eq!(last, "1-8");
+    std::fs::write(folder.join("log"), "one\ntwo\nhalf\n<b>&\rlast").unwrap();
+    let ended = Ended { state: RunState::Succeeded, exit_code: 0, summary: "done".into() };
+    database.finish(id, claim.epoch, &ended).await.unwrap();
+    let rest = follow(Some(last)).await.unwrap().text().await.unwrap();
+    assert!(rest.starts_with("id: 1-13\ndata: half\n") || rest.starts_with("data: half"), "{rest}");
+    assert!(rest.contains("data: <b>&\ndata: last\n") && rest.contains("event: end"), "{rest}");
+    assert!(!rest.contains("one"), "{rest}");
+    let (_, whole) = api.ask("get", &format!("/api/runs/{id}/log"), Some(&admin), None).await;
+    assert_eq!(whole, "one\ntwo\nhalf\n<b>&\rlast");
+    // No path is made of anything but the form of an id.
+    let again = api.run(&admin).await;
+    let claim = database.claim("w", QueueLimits::default()).await.unwrap().unwrap();
+    database.placed(again, claim.epoch, "../../etc").await.unwrap();
+    assert_eq!(api.ask("get", &format!("/api/runs/{again}/log"), Some(&admin), None).await, (200, String::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_show_what_strangers_wrote_as_text() {
+    let api = Api::start(Auth::Nobody).await;
+    let database = &api.place.database;
+    let repo = database.repo("acme/churn").await.unwrap().id;
+    let run = soopervisor::store::database::NewRun {
+        key: "k".into(),
+        repo,
+        event: None,
+        lane: "l".into(),
+        reference: Some("refs/heads/<script>alert(1)</script>".into()),
+        sha: "a".repeat(40),
+        mode: "full".into(),
+        request: json!({}),
+        priority: 0,
+        supersede: false,
+    };
+    database.enqueue(&run).await.unwrap();
+    let claim = database.claim("w", QueueLimits::default()).await.unwrap().unwrap();
+    let ended = Ended { state: RunState::Failed, exit_code: 4, summary: "\"><img src=x onerror=alert(1)>".into() };
+    database.finish(claim.run.id, claim.epoch, &ended).await.unwrap();
+    database.reading_failed(repo, "<i>ill</i>").await.unwrap();
+    for path in ["/", "/runs/1"] {
+        let (status, page) = api.ask("get", path, None, None).await;
+        assert_eq!(status, 200, "{page}");
+        for markup in ["<script>alert", "<img", "<i>"] {
+            assert!(!page.contains(markup), "{path}: {markup}");
+        }
+        assert!(page.contains("alert(1)"), "{path}: it is shown");
+        assert!(!page.contains("style=") && !page.contains("onclick"), "nothing inline, as the policy says");
+    }
+    let (status, script) = api.ask("get", "/static/log.js", None, None).await;
+    assert_eq!(status, 200);
+    assert!(script.contains("createTextNode") && !script.contains("innerHTML"));
+    assert_eq!(api.ask("get", "/runs/77", None, None).await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_asks_nobody_is_reached_from_this_machine_only() {
+    let everywhere: SocketAddr = "0.0.0.0:0".parse().unwrap();
+    assert!(matches!(bind(everywhere, Auth::Nobody).await, Err(ListenError::Public(_))));
+    assert!(bind(everywhere, Auth::Everybody).await.is_ok());
+    assert!(bind("[::1]:0".parse().unwrap(), Auth::Nobody).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_over_the_socket_is_refused_or_kept_and_stopping_answers_what_is_under_way() {
+    let api = Api::start(Auth::Everybody).await;
+    let hook = |forge: &str| api.client.post(format!("{}/hooks/{forge}", api.base)).header("X-GitHub-Event", "ping");
+    let unsigned = hook("github").json(&json!({})).send().await.unwrap();
+    assert_eq!(unsigned.status(), 401);
+    assert_eq!(hook("sourceforge").json(&json!({})).send().await.unwrap().status(), 404);
+    let large = hook("github").header("content-type", "application/json").body(vec![b' '; 27 << 20]).send().await;
+    // The server may close before it has read all of it.
+    assert!(large.is_err() || large.unwrap().status() == 413);
+    let big =
+        hook("github").header("content-type", "application/json").body(vec![b' '; 20 << 20]).send().await.unwrap();
+    assert_eq!(big.status(), 401);
+    api.stop.cancel();
+    until("it no longer listens", || async { api.client.get(format!("{}/healthz", api.base)).send().await.is_err() })
+        .await;
+}

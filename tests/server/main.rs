@@ -1,0 +1,70 @@
+//! The server with real parts: bare repositories behind git's own HTTP program, a real database, requests over sockets.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod git;
+mod hook;
+mod http;
+mod payloads;
+mod poll;
+mod process;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use soopervisor::server::metrics::Metrics;
+use soopervisor::server::poll::reading::Reader;
+use soopervisor::server::poll::state::FirstSeen;
+use soopervisor::server::poll::{Address, Effort, Poller, Watch};
+use soopervisor::store::database::{Database, NewRepo};
+use soopervisor::web::{Reach, client};
+
+/// A fresh database.
+struct Place {
+    database: Database,
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("sqlite:{}", folder.path().join("server.db").display());
+        Self { database: Database::open(&address).await.unwrap(), folder }
+    }
+
+    fn poller(&self) -> Poller {
+        let reader = Reader::new(client(&Reach::default()).unwrap());
+        Poller::new(self.database.clone(), reader, Metrics::default(), Effort::default(), Arc::default())
+    }
+
+    /// Watches one repository at this address.
+    async fn watch(&self, address: Address) -> Arc<Watch> {
+        let new = NewRepo { url: address.text(), name: "acme/churn".into(), settings: serde_json::json!({}) };
+        self.database.watch(&[new]).await.unwrap();
+        let repo = self.database.repo("acme/churn").await.unwrap().id;
+        Arc::new(Watch {
+            repo,
+            name: "acme/churn".into(),
+            address,
+            prefixes: vec!["refs/heads/".into(), "refs/tags/".into()],
+            every: Some(Duration::from_millis(200)),
+            first_seen: FirstSeen::Record,
+        })
+    }
+
+    /// Kinds of all events, oldest first.
+    async fn kinds(&self) -> Vec<String> {
+        let mut events = self.database.events(None, 200).await.unwrap();
+        events.reverse();
+        events.into_iter().map(|event| event.new.kind).collect()
+    }
+}
+
+/// Waits until something holds.
+async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    let begun = Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed() < Duration::from_secs(30), "not within 30 s: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,153 @@
+//! The built program as a server: started, asked, killed, started again.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use soopervisor::store::database::{Database, RunFilter, RunState};
+
+use super::git::Forge;
+use super::until;
+
+fn program(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_soopervisor"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("SOOPERVISOR_HOME", home);
+    // No engine: what is not valid never comes so far.
+    command.env("DOCKER_HOST", "unix:///nowhere").current_dir("/").stdin(Stdio::null());
+    command
+}
+
+/// A server, killed when it is dropped.
+struct Running(Child);
+
+impl Running {
+    fn start(home: &Path, forge: &Forge) -> Self {
+        let mut command = program(home);
+        command.args(["serve", "--no-auth", "--listen", "127.0.0.1:0", "--poll", "1s", "--repo"]);
+        command.arg(forge.bare()).stderr(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        assert!(first.starts_with("serving on http://127.0.0.1:"), "{first}");
+        // Read on, so that it never waits for us.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self(child)
+    }
+
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn ask(home: &Path, words: &[&str]) -> (i32, String) {
+    let output = program(home).args(words).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+}
+
+async fn ledger(home: &Path) -> Database {
+    Database::open(&format!("sqlite:{}", home.join("state/server.db").display())).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_runs_what_it_is_asked_for_and_ends_in_order() {
+    let (home, forge) = (tempfile::tempdir().unwrap(), Forge::start().await);
+    let home = home.path();
+    let (code, said) = ask(home, &["trigger", "acme/churn"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("soopervisor serve"), "{said}");
+    let mut server = Running::start(home, &forge);
+    let database = ledger(home).await;
+    until("the first reading", || async { database.repo("acme/churn").await.unwrap().read_at.is_some() }).await;
+    let (code, said) = ask(home, &["trigger", "acme/churn", "--ref", "nowhere"]);
+    assert_eq!(code, 2, "{said}");
+    let (code, said) = ask(home, &["trigger", "acme/churn", "--mode", "sample"]);
+    assert_eq!(code, 0, "{said}");
+    until("the run ended", || async {
+        database.runs(&RunFilter::default()).await.unwrap().iter().any(|run| run.state.has_ended())
+    })
+    .await;
+    let run = &database.runs(&RunFilter::default()).await.unwrap()[0];
+    // The repository has no pipeline.yaml: the run core says so, and it is no fault of the infrastructure.
+    assert_eq!((run.state, run.exit_code, run.epoch), (RunState::Failed, Some(3), 1), "{run:?}");
+    assert_eq!(run.new.mode, "sample");
+    assert!(run.local_run.is_some());
+    assert!(!database.steps(run.id).await.unwrap().is_empty());
+    let work: Vec<_> = std::fs::read_dir(home.join("cache/checkouts/work")).unwrap().collect();
+    assert!(work.is_empty(), "no work tree is left: {work:?}");
+    let mut second = program(home);
+    let second = second.args(["serve", "--no-auth", "--listen", "127.0.0.1:0", "--repo", "/x"]).output().unwrap();
+    assert_eq!(second.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("another server"));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&server.0), rustix::process::Signal::TERM).unwrap();
+    assert!(server.0.wait().unwrap().success());
+    let (code, token) = ask(home, &["token", "create", "ci", "--scope", "run"]);
+    assert!(code == 0 && token.starts_with("soop_"), "{token}");
+    let (_, list) = ask(home, &["token", "list"]);
+    assert!(list.contains("ci  run  until") && !list.contains(token.trim()), "{list}");
+    assert_eq!(ask(home, &["token", "revoke", "1"]).0, 0);
+    assert_eq!(ask(home, &["token", "revoke", "7"]).0, 2);
+    let copy = home.join("copy.db");
+    assert_eq!(ask(home, &["admin", "backup", copy.to_str().unwrap()]).0, 0);
+    let copy = Database::open(&format!("sqlite:{}", copy.display())).await.unwrap();
+    assert_eq!(copy.runs(&RunFilter::default()).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_again_and_again_loses_nothing_and_repeats_nothing() {
+    let (home, forge) = (tempfile::tempdir().unwrap(), Forge::start().await);
+    let home = home.path();
+    let server = Running::start(home, &forge);
+    let database = ledger(home).await;
+    until("the first reading", || async { database.repo("acme/churn").await.unwrap().read_at.is_some() }).await;
+    server.kill();
+    let mut asked = 0;
+    for round in 0..8_u64 {
+        forge.commit("main", &format!("round {round}"));
+        let server = Running::start(home, &forge);
+        assert_eq!(ask(home, &["trigger", "acme/churn"]).0, 0);
+        asked += 1;
+        // Killed earlier or later: before the event is handled, the run claimed, checked out, ended.
+        tokio::time::sleep(Duration::from_millis(round * 90)).await;
+        server.kill();
+    }
+    let _server = Running::start(home, &forge);
+    until("everything ended", || async {
+        let runs = database.runs(&RunFilter { limit: Some(100), ..RunFilter::default() }).await.unwrap();
+        runs.len() == asked && runs.iter().all(|run| run.state.has_ended())
+    })
+    .await;
+    let tip = forge.git(&["rev-parse", "HEAD"]);
+    until("the last push is told", || async {
+        let events = database.events(None, 200).await.unwrap();
+        events.iter().any(|event| event.new.kind == "push" && event.new.new_sha.as_ref() == Some(&tip))
+    })
+    .await;
+    until("every event is handled", || async { database.waiting().await.unwrap() == (0, 0) }).await;
+    let runs = database.runs(&RunFilter { limit: Some(100), ..RunFilter::default() }).await.unwrap();
+    let ended = runs.iter().filter(|run| run.state != RunState::Superseded).count();
+    let events = database.events(None, 200).await.unwrap();
+    let of = |kind: &str| events.iter().filter(|event| event.new.kind == kind).count();
+    assert_eq!(of("manual"), asked);
+    assert_eq!(of("run_finished"), ended, "each run ended once");
+    // Every push begins where the one before ended: none is told twice, none is left out of the chain.
+    let mut pushes: Vec<_> = events.iter().filter(|event| event.new.kind == "push").collect();
+    pushes.reverse();
+    for pair in pushes.windows(2) {
+        assert_eq!(pair[0].new.new_sha, pair[1].new.old_sha);
+    }
+    for run in &runs {
+        let attempts = database.attempts(run.id).await.unwrap();
+        let finished = attempts.iter().filter(|one| one.outcome.as_deref() == Some("failed")).count();
+        assert!(finished <= 1 && attempts.len() <= 3, "{run:?} {attempts:?}");
+    }
+}
