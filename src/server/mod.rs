@@ -2,4 +2,10 @@
 //!
 //! This room never runs a pipeline by itself: every action ends in one `RunRequest`, or in one effect of its own.
 
+pub mod action;
+pub mod criterion;
 pub mod event;
+pub mod file;
+pub mod glob;
+pub mod handler;
+pub mod template;
