@@ -59,7 +59,7 @@ fn repository(place: &Place) -> std::path::PathBuf {
     folder
 }
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 21] = [
     "run",
     "validate",
     "script",
@@ -75,6 +75,10 @@ const VERBS: [&str; 17] = [
     "env",
     "channel",
     "image",
+    "serve",
+    "trigger",
+    "token",
+    "admin",
     "completions",
     "man",
 ];

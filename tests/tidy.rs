@@ -136,7 +136,7 @@ const DOORS: [(&str, &[&str]); 15] = [
     ("clap_mangen", &["src/cli"]),
     ("indicatif", &["src/report"]),
     ("miette", &["src/diag/render.rs", "src/diag/render"]),
-    ("minijinja", &["src/spec", "src/validate"]),
+    ("minijinja", &["src/spec", "src/validate", "src/server/template"]),
     ("opendal", &["src/storage"]),
     ("rattler", &["src/environment"]),
     ("serde_yaml", &["src/spec/yaml.rs", "src/spec/yaml"]),

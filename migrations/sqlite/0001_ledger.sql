@@ -137,6 +137,18 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_waiting ON outbox (state, not_before);
 
+CREATE TABLE journal (
+    event TEXT NOT NULL,
+    handler TEXT NOT NULL,
+    step TEXT NOT NULL,
+    arguments TEXT NOT NULL,
+    begun_at INTEGER NOT NULL,
+    outcome TEXT,
+    ended_at INTEGER,
+    PRIMARY KEY (event, handler, step)
+);
+CREATE INDEX journal_begun ON journal (begun_at);
+
 CREATE TABLE tokens (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,

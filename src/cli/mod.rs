@@ -88,7 +88,7 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
         Verb::Channel(args) => setup::channel(args),
         Verb::Image(args) => setup::image(args),
         #[cfg(feature = "server")]
-        Verb::Serve(args) => serve::execute(args, console),
+        Verb::Serve(args) => serve::execute(args),
         #[cfg(feature = "server")]
         Verb::Trigger(args) => trigger::execute(args),
         #[cfg(feature = "server")]

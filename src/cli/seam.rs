@@ -304,7 +304,7 @@ pub(super) fn config(home: &Home) -> Result<Option<Config>, Failure> {
     if failure.why.is_empty() { Ok(config) } else { Err(failure) }
 }
 
-fn line_of(finding: &Diagnostic) -> String {
+pub(super) fn line_of(finding: &Diagnostic) -> String {
     let line = finding.line_column().map(|(line, _)| format!("line {line}: ")).unwrap_or_default();
     format!("{line}{}", finding.message)
 }

@@ -1,6 +1,7 @@
 //! `soopervisor serve`: watches repositories until a signal ends it.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +15,12 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::{parse, seam};
 use crate::secret::Secret;
+use crate::server::file::{self, File, FirstSight, Poll, Reference};
+use crate::server::glob::Glob;
 use crate::server::hook::genuine::HookSecrets;
 use crate::server::http::{ADDRESS, Auth};
+use crate::server::poll::reading::Credential;
 use crate::server::poll::state::FirstSeen;
-use crate::server::queue::ByHand;
 use crate::server::serve::{Greeting, RepoAsk, ServeError, Serving, serve};
 use crate::server::{poll, work};
 use crate::store::Home;
@@ -25,18 +28,21 @@ use crate::store::Home;
 /// Arguments of `serve`.
 #[derive(Debug, Clone, Args)]
 pub struct Serve {
-    /// A repository to watch: an address over HTTPS or SSH, or a folder (repeatable)
-    #[arg(long = "repo", value_name = "URL", required = true)]
+    /// The server's file: repositories, handlers, credentials (examples/server/server.yaml)
+    #[arg(long, value_name = "FILE", required_unless_present = "repos", conflicts_with_all = ["repos", "storage", "poll"])]
+    pub config: Option<PathBuf>,
+    /// Without a file: a repository to watch, over HTTPS or SSH, or a folder (repeatable)
+    #[arg(long = "repo", value_name = "URL")]
     pub repos: Vec<String>,
     /// Where outputs of its runs go
-    #[arg(long, env = "SOOPERVISOR_STORAGE", hide_env_values = true, value_name = "STORAGE")]
+    #[arg(long, value_name = "STORAGE")]
     pub storage: Option<String>,
     /// How often repositories are read: `60s`, `5m` [default: by how much happens in them]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     pub poll: Option<Duration>,
-    /// Where to listen
-    #[arg(long, env = "SOOPERVISOR_LISTEN", hide_env_values = true, default_value_t = ADDRESS, value_name = "ADDRESS")]
-    pub listen: SocketAddr,
+    /// Where to listen [default: what the file says, else 127.0.0.1:8080]
+    #[arg(long, env = "SOOPERVISOR_LISTEN", hide_env_values = true, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
     /// The database: sqlite:PATH or postgres://… [default: a file in the data folder]
     // Checked by the server: clap repeats a value that it refuses, and this one may hold a password.
     #[arg(long, env = "SOOPERVISOR_DATABASE", hide_env_values = true, value_name = "ADDRESS")]
@@ -44,18 +50,18 @@ pub struct Serve {
     /// Ask nobody for a token; only on an address that this machine alone reaches
     #[arg(long)]
     pub no_auth: bool,
-    /// Runs at a time
-    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..))]
-    pub workers: u8,
+    /// Runs at a time [default: what the file says, else 2]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..))]
+    pub workers: Option<u8>,
 }
 
-pub(super) fn execute(args: &Serve, console: Console) -> Result<Exit, Failure> {
+pub(super) fn execute(args: &Serve) -> Result<Exit, Failure> {
     let home = Home::from_env()?;
     let serving = serving(args, &home)?;
     seam::block_on(async move {
         let stop = CancellationToken::new();
         let listening = tokio::spawn(listen(stop.clone()));
-        let greet = move |greeting: Greeting| Console::note(&words(&greeting, console));
+        let greet = move |greeting: Greeting| Console::note(&words(&greeting));
         let served = serve(serving, greet, stop).await;
         listening.abort();
         served.map(|()| Exit::Ok).map_err(|error| failed(&error))
@@ -63,6 +69,22 @@ pub(super) fn execute(args: &Serve, console: Console) -> Result<Exit, Failure> {
 }
 
 fn serving(args: &Serve, home: &Home) -> Result<Serving, Failure> {
+    let mut serving = match &args.config {
+        Some(path) => of_file(path, home)?,
+        None => of_words(args, home)?,
+    };
+    serving.auth = if args.no_auth { Auth::Nobody } else { Auth::Everybody };
+    serving.listen = args.listen.unwrap_or(serving.listen);
+    if let Some(workers) = args.workers {
+        serving.work.limits.all = workers.into();
+    }
+    if args.database.is_some() {
+        serving.database.clone_from(&args.database);
+    }
+    Ok(serving)
+}
+
+fn of_words(args: &Serve, home: &Home) -> Result<Serving, Failure> {
     let repos = args.repos.iter().map(|url| RepoAsk {
         name: name(url),
         url: url.clone(),
@@ -73,19 +95,115 @@ fn serving(args: &Serve, home: &Home) -> Result<Serving, Failure> {
         key: None,
         run: args.storage.as_ref().map_or_else(|| json!({}), |storage| json!({"storage": storage})),
     });
-    let mut work = work::Effort::default();
-    work.limits.all = args.workers.into();
     Ok(Serving {
         host: seam::host(home)?,
-        database: args.database.clone(),
-        listen: args.listen,
-        auth: if args.no_auth { Auth::Nobody } else { Auth::Everybody },
+        database: None,
+        listen: ADDRESS,
+        auth: Auth::Everybody,
         repos: repos.collect(),
         secrets: secrets(),
-        decide: Arc::new(ByHand),
+        file: None,
+        poll: poll::Effort::default(),
+        work: work::Effort::default(),
+    })
+}
+
+/// The server's file. Everything that is wrong with it is said at once.
+fn of_file(path: &Path, home: &Home) -> Result<Serving, Failure> {
+    let shown = path.display().to_string();
+    let bytes = fs_err::read(path).map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let (file, findings) = file::parse(&shown, &bytes);
+    let Some(file) = file else {
+        let failure = Failure::new(Exit::InvalidSpec, format!("`{shown}` has errors"));
+        let failure = findings.iter().map(seam::line_of).fold(failure, Failure::why);
+        return Err(failure.help(format!("soopervisor handlers check {shown}")));
+    };
+    let mut work = work::Effort::default();
+    work.limits.all = i64::try_from(file.server.workers).unwrap_or(i64::MAX);
+    Ok(Serving {
+        host: seam::host(home)?,
+        database: file.server.database.as_ref().map(text_of).transpose()?,
+        listen: file.server.bind,
+        auth: Auth::Everybody,
+        repos: file.repos.iter().map(|repo| watched(&file, repo)).collect::<Result<_, _>>()?,
+        secrets: HookSecrets {
+            github: hook_secrets(&file, "github")?,
+            gitea: hook_secrets(&file, "gitea")?,
+            gitlab: hook_secrets(&file, "gitlab")?,
+        },
+        file: Some(Arc::new(file)),
         poll: poll::Effort::default(),
         work,
     })
+}
+
+fn read(name: &str, reference: &Reference) -> Result<Secret, Failure> {
+    let value = reference.source().read(name).map_err(|error| Failure::of(Exit::Usage, &error))?;
+    Ok(Secret::new(name, value))
+}
+
+fn text_of(reference: &Reference) -> Result<String, Failure> {
+    Ok(String::from_utf8_lossy(read("database", reference)?.expose()).trim().to_owned())
+}
+
+fn hook_secrets(file: &File, forge: &str) -> Result<Vec<Secret>, Failure> {
+    let Some(hook) = file.webhooks.get(forge) else { return Ok(Vec::new()) };
+    hook.secrets.iter().map(|secret| read(forge, secret)).collect()
+}
+
+fn watched(file: &File, repo: &file::Repo) -> Result<RepoAsk, Failure> {
+    let login = repo.credential.as_ref().and_then(|name| file.credentials.get(name));
+    let credential = match login.and_then(|login| login.token.as_ref().map(|token| (login, token))) {
+        Some((login, token)) => Some(Credential {
+            user: login.user.clone().unwrap_or_else(|| "x-access-token".to_owned()),
+            password: read(repo.credential.as_deref().unwrap_or_default(), token)?,
+        }),
+        None => None,
+    };
+    let key = match login.and_then(|login| login.ssh_key.as_ref()) {
+        Some(Reference::File(path)) => Some(path.clone()),
+        Some(Reference::Env(_)) => {
+            let failure = Failure::new(Exit::Usage, format!("the SSH key of `{}` is in a variable", repo.name));
+            return Err(failure.help("write it to a file that only the server reads: ssh_key: file:PATH"));
+        }
+        None => None,
+    };
+    let mut run = serde_json::Map::new();
+    for (word, value) in [("storage", &repo.storage), ("project", &repo.project)] {
+        if let Some(value) = value {
+            run.insert(word.to_owned(), value.as_str().into());
+        }
+    }
+    let every = match repo.poll {
+        Poll::Every(every) => Some(every),
+        // Hardly ever: webhooks and people ask for it.
+        Poll::Off(_) => Some(Duration::from_hours(24)),
+        Poll::Usual => None,
+    };
+    Ok(RepoAsk {
+        name: repo.name.clone(),
+        url: repo.url.clone(),
+        prefixes: prefixes(repo),
+        every,
+        first_seen: match repo.on_first_seen {
+            FirstSight::Record => FirstSeen::Record,
+            FirstSight::RunDefaultBranch => FirstSeen::TellDefaultBranch,
+        },
+        credential,
+        key,
+        run: run.into(),
+    })
+}
+
+/// What to ask the host for: as little as the globs allow. What fits a beginning and no glob is not handled.
+fn prefixes(repo: &file::Repo) -> Vec<String> {
+    let beginning = |glob: &Glob| glob.text().split(['*', '?', '[', '{', '\\']).next().unwrap_or_default().to_owned();
+    let mut asked: Vec<String> = repo.branches.iter().map(|glob| format!("refs/heads/{}", beginning(glob))).collect();
+    if asked.is_empty() {
+        asked.push("refs/heads/".to_owned());
+    }
+    asked.extend(repo.tags.iter().map(|glob| format!("refs/tags/{}", beginning(glob))));
+    asked
 }
 
 /// The last two parts of an address: `acme/churn`.
@@ -110,7 +228,7 @@ fn secrets() -> HookSecrets {
     }
 }
 
-fn words(greeting: &Greeting, _: Console) -> String {
+fn words(greeting: &Greeting) -> String {
     let mut text = format!("serving on http://{}\n", greeting.address);
     if greeting.taken_back > 0 {
         let count = greeting.taken_back;

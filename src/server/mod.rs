@@ -2,13 +2,20 @@
 //!
 //! This room never runs a pipeline by itself: every action ends in one `RunRequest`, or in one effect of its own.
 
+pub mod action;
+pub mod criterion;
 pub mod event;
+pub mod file;
+pub mod glob;
+pub mod handler;
 pub mod hook;
 pub mod http;
 pub mod ledger;
 pub mod metrics;
+pub mod perform;
 pub mod poll;
 pub mod queue;
 pub mod serve;
+pub mod template;
 pub mod trigger;
 pub mod work;

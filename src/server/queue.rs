@@ -74,12 +74,20 @@ pub struct Events {
     told: Arc<Notify>,
     /// Is rung when a run was queued.
     queued: Arc<Notify>,
+    /// Is rung when an event was handled.
+    handled: Arc<Notify>,
 }
 
 impl Events {
     /// One that waits for `told` and rings `queued`.
     pub fn new(database: Database, decide: Arc<dyn Decide>, told: Arc<Notify>, queued: Arc<Notify>) -> Self {
-        Self { database, decide, told, queued }
+        Self { database, decide, told, queued, handled: Arc::default() }
+    }
+
+    /// The same, and `handled` is rung when an event was handled.
+    #[must_use]
+    pub fn telling(self, handled: Arc<Notify>) -> Self {
+        Self { handled, ..self }
     }
 
     /// Handles events until it is told to stop.
@@ -110,6 +118,7 @@ impl Events {
                 if queued.iter().any(|run| run.new) {
                     self.queued.notify_one();
                 }
+                self.handled.notify_one();
             }
             Err(why) => {
                 tracing::warn!(event = row.id, why, "an event is not handled");

@@ -14,14 +14,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::file::File;
 use super::hook::genuine::HookSecrets;
 use super::hook::{Dispatcher, Receiver};
 use super::http::{self, Auth, ListenError, Server, token};
 use super::metrics::Metrics;
+use super::perform::{ByFile, Doing, Performer};
 use super::poll::reading::{Credential, Reader};
 use super::poll::state::FirstSeen;
 use super::poll::{self, Address, Poller, Watch};
-use super::queue::{Decide, Events};
+use super::queue::{ByHand, Decide, Events};
 use super::work::{self, Worker};
 use crate::run::Host;
 use crate::run::stop::Stop;
@@ -64,8 +66,8 @@ pub struct Serving {
     pub repos: Vec<RepoAsk>,
     /// What webhooks are signed with.
     pub secrets: HookSecrets,
-    /// Who says what events call for.
-    pub decide: Arc<dyn Decide>,
+    /// The server's file, whose handlers are done; without one, only what is asked for by hand is run.
+    pub file: Option<Arc<File>>,
     /// How hard it polls.
     pub poll: poll::Effort,
     /// How hard it works.
@@ -171,7 +173,24 @@ pub async fn serve(
         let stop = stop.clone();
         parts.spawn(async move { dispatcher.run(stop).await });
     }
-    let events = Events::new(database.clone(), serving.decide, told, queued);
+    let handled: Arc<Notify> = Arc::default();
+    let decide: Arc<dyn Decide> = match &serving.file {
+        Some(file) => Arc::new(ByFile(Arc::clone(file))),
+        None => Arc::new(ByHand),
+    };
+    if let Some(file) = serving.file {
+        let (database, file) = (database.clone(), Arc::clone(&file));
+        let doing = Doing {
+            database: database.clone(),
+            file: Arc::clone(&file),
+            queued: Arc::clone(&queued),
+            told: Arc::clone(&told),
+        };
+        let performer = Performer { database, file, effects: Arc::new(doing), handled: Arc::clone(&handled) };
+        let stopping = stop.clone();
+        parts.spawn(async move { performer.run(stopping).await });
+    }
+    let events = Events::new(database.clone(), decide, told, queued).telling(handled);
     let stopping = stop.clone();
     parts.spawn(async move { events.run(stopping).await });
     let stopping = stop.clone();

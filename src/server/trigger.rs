@@ -52,6 +52,9 @@ pub enum TriggerError {
     /// Nobody knows what the default branch is.
     #[error("`{0}` was not read yet, or says no default branch: name one")]
     NoDefault(String),
+    /// It was asked for before, under the same id.
+    #[error("this was asked for before")]
+    Again,
     /// A mode that there is not.
     #[error("there is no mode `{0}`: write `sample` or `full`")]
     Mode(String),
@@ -83,7 +86,6 @@ pub async fn trigger(database: &Database, ask: &Ask<'_>) -> Result<Triggered, Tr
     event.default_branch = repo.head.as_deref().and_then(|head| head.strip_prefix("refs/heads/")).map(str::to_owned);
     event.payload = json!({"mode": ask.mode});
     let row = ledger::row(&event, Some(repo.id)).map_err(|error| DatabaseError::Content(error.to_string()))?;
-    let known = || DatabaseError::Content("an event with this id is there already".to_owned());
-    let written = database.tell(&row).await?.ok_or_else(known)?;
+    let written = database.tell(&row).await?.ok_or(TriggerError::Again)?;
     Ok(Triggered { event: written, sha: found.sha.clone() })
 }

@@ -163,6 +163,21 @@ impl Shape {
         }
     }
 
+    /// A value that stands for one that is not known yet: texts and numbers are their own name in angle quotes.
+    pub fn stand_in(&self, name: &str) -> serde_json::Value {
+        use serde_json::Value;
+        match self {
+            Self::Bool => Value::Bool(true),
+            Self::Number | Self::Text | Self::Any => Value::String(format!("‹{name}›")),
+            Self::Texts | Self::Paths => Value::Array(vec![Value::String(format!("‹{name}›"))]),
+            Self::Object(fields) => {
+                let inner =
+                    fields.iter().map(|field| (field.name, field.shape.stand_in(&format!("{name}.{}", field.name))));
+                Value::Object(inner.map(|(name, value)| (name.to_owned(), value)).collect())
+            }
+        }
+    }
+
     /// All names of it.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + Clone + use<> {
         let fields: &'static [Field] = match self {

@@ -14,34 +14,34 @@ use super::{Auth, Server};
 
 /// Somebody who may do what the request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
+pub(super) struct Caller {
     /// The token's name; `anybody` where no token is asked for.
-    pub name: String,
+    pub(super) name: String,
 }
 
 /// Whoever may look.
-pub struct Looks(pub Caller);
+pub(super) struct Looks;
 /// Whoever may start and stop runs.
-pub struct Runs(pub Caller);
+pub(super) struct Runs(pub(super) Caller);
 /// Whoever may do everything.
-pub struct Rules(pub Caller);
+pub(super) struct Rules(pub(super) Caller);
 
 macro_rules! gate {
-    ($name:ident, $scope:expr) => {
+    ($name:ident, $scope:expr, $made:expr) => {
         impl FromRequestParts<Server> for $name {
             type Rejection = Problem;
 
             async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self, Problem> {
                 let looks = matches!(parts.method, Method::GET | Method::HEAD);
-                pass(server, &parts.headers, looks, $scope).await.map($name)
+                pass(server, &parts.headers, looks, $scope).await.map($made)
             }
         }
     };
 }
 
-gate!(Looks, Scope::Read);
-gate!(Runs, Scope::Run);
-gate!(Rules, Scope::Admin);
+gate!(Looks, Scope::Read, |_| Looks);
+gate!(Runs, Scope::Run, Runs);
+gate!(Rules, Scope::Admin, Rules);
 
 async fn pass(server: &Server, headers: &HeaderMap, looks: bool, wanted: Scope) -> Result<Caller, Problem> {
     if server.auth == Auth::Nobody {

@@ -11,7 +11,7 @@ use crate::store::database::DatabaseError;
 
 /// What is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub(super) struct Problem {
     status: StatusCode,
     error: String,
     help: String,
@@ -25,34 +25,34 @@ struct Body<'a> {
 
 impl Problem {
     /// A problem with these words.
-    pub fn new(status: StatusCode, error: impl Into<String>, help: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>, help: impl Into<String>) -> Self {
         Self { status, error: error.into(), help: help.into() }
     }
 
     /// The request makes no sense.
-    pub fn bad(error: impl Into<String>, help: impl Into<String>) -> Self {
+    pub(super) fn bad(error: impl Into<String>, help: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error, help)
     }
 
     /// No token, or none that is good.
-    pub fn unauthorised() -> Self {
+    pub(super) fn unauthorised() -> Self {
         let help = "send `Authorization: Bearer soop_…`; `soopervisor token create` makes one";
         Self::new(StatusCode::UNAUTHORIZED, "a token is needed", help)
     }
 
     /// A token that allows too little.
-    pub fn forbidden(wanted: Scope) -> Self {
+    pub(super) fn forbidden(wanted: Scope) -> Self {
         let error = format!("the token does not have the scope `{}`", wanted.word());
         Self::new(StatusCode::FORBIDDEN, error, "use a token with more scope")
     }
 
     /// Not there.
-    pub fn missing(error: impl Into<String>) -> Self {
+    pub(super) fn missing(error: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, error, "see /api/openapi.json for what there is")
     }
 
     /// Our own fault; the log says more.
-    pub fn internal() -> Self {
+    pub(super) fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the server could not do it", "the server's log says why")
     }
 }

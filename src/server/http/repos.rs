@@ -166,7 +166,9 @@ fn refused(error: TriggerError) -> Problem {
         TriggerError::Database(error @ DatabaseError::Missing { .. }) => Problem::missing(error.to_string()),
         TriggerError::Database(error) => error.into(),
         TriggerError::Reference { .. } | TriggerError::NoDefault(_) => Problem::missing(error.to_string()),
-        TriggerError::Mode(_) => Problem::bad(error.to_string(), "leave `mode` out to let the handlers decide"),
+        TriggerError::Mode(_) | TriggerError::Again => {
+            Problem::bad(error.to_string(), "leave `mode` out to let the handlers decide")
+        }
     }
 }
 

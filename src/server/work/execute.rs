@@ -27,6 +27,8 @@ struct RunAsk {
     /// The folder of the pipeline below the repository's root.
     path: Option<String>,
     secrets: Vec<String>,
+    /// For `ploomber build`.
+    args: Vec<String>,
     /// Seconds.
     timeout: Option<u64>,
 }
@@ -260,6 +262,7 @@ fn request(ask: RunAsk, tree: &std::path::Path, mode: &str) -> RunRequest {
         mode: Some(if mode == "sample" { Mode::Sample } else { Mode::Full }),
         image: ask.image,
         secrets: ask.secrets,
+        build_args: ask.args,
         ..RunRequest::default()
     };
     request.limits.timeout = ask.timeout.map(Duration::from_secs);

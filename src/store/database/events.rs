@@ -178,6 +178,16 @@ impl Database {
         Event::of(&row.ok_or_else(missing)?)
     }
 
+    /// The number of the event with a key.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Missing`] when there is none.
+    pub async fn event_by_key(&self, key: &str) -> Result<i64, DatabaseError> {
+        let row = sqlx::query("SELECT id FROM events WHERE key = $1").bind(key).fetch_optional(self.reader()).await;
+        let missing = || DatabaseError::Missing { what: "event", name: key.to_owned() };
+        row.map_err(DatabaseError::query("look for an event"))?.ok_or_else(missing)?.int("id")
+    }
+
     /// The newest events, newest first, those before `before` when it is given.
     ///
     /// # Errors

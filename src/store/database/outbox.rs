@@ -102,6 +102,20 @@ impl Database {
         row.as_ref().map(OutboxAction::of).transpose()
     }
 
+    /// Keeps an action for another `lease_ms`.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Fenced`] when another has it by now.
+    pub async fn renew_action(&self, id: i64, epoch: i64, lease_ms: i64) -> Result<(), DatabaseError> {
+        let text = self.sql(
+            "UPDATE outbox SET lease_until = now_ms() + $3 WHERE id = $1 AND epoch = $2 AND state = 'doing' \
+             AND lease_until > now_ms()",
+        );
+        let query = sqlx::query(text).bind(id).bind(epoch).bind(lease_ms);
+        let done = query.execute(self.writer()).await.map_err(DatabaseError::query("keep an action"))?;
+        if done.rows_affected() == 1 { Ok(()) } else { Err(DatabaseError::Fenced { run: id, epoch }) }
+    }
+
     /// The action ended so.
     ///
     /// # Errors

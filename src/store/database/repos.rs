@@ -121,9 +121,8 @@ impl Database {
         let text = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM repos WHERE name = $1 OR url = $1"));
         let row = sqlx::query(text).bind(name).fetch_optional(self.reader()).await;
         let row = row.map_err(DatabaseError::query("read a repository"))?;
-        row.as_ref()
-            .map(Repo::of)
-            .unwrap_or_else(|| Err(DatabaseError::Missing { what: "repository", name: name.to_owned() }))
+        let missing = || Err(DatabaseError::Missing { what: "repository", name: name.to_owned() });
+        row.as_ref().map_or_else(missing, Repo::of)
     }
 
     /// Notes that a reading failed; how often in a row comes back.

@@ -301,6 +301,18 @@ impl Database {
         row.map_err(DatabaseError::query("look for a run"))?.maybe_int("id")
     }
 
+    /// How the run before this one in its lane ended.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn previous_end(&self, run: &Run) -> Result<Option<RunState>, DatabaseError> {
+        let text = "SELECT state FROM runs WHERE lane = $1 AND id < $2 AND state IN ('succeeded', 'failed', 'lost') \
+                    ORDER BY id DESC LIMIT 1";
+        let row = sqlx::query(text).bind(&run.new.lane).bind(run.id).fetch_optional(self.reader()).await;
+        let row = row.map_err(DatabaseError::query("look for a run"))?;
+        row.map(|row| word(&row.text("state")?)).transpose()
+    }
+
     /// Every claim of a run, in order.
     ///
     /// # Errors

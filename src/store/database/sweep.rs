@@ -76,6 +76,9 @@ impl Database {
                 )
                 .await?,
         };
+        let journal = "DELETE FROM journal WHERE (event, handler, step) IN (SELECT event, handler, step FROM journal \
+                       WHERE begun_at <= now_ms() - $1 LIMIT $2)";
+        self.remove(journal, retention.events_ms).await?;
         if self.dialect() == Dialect::Sqlite {
             let vacuum = sqlx::raw_sql("PRAGMA incremental_vacuum");
             vacuum.execute(self.writer()).await.map_err(DatabaseError::query("give room back"))?;

@@ -1,0 +1,93 @@
+//! What only makes sense together: names that refer to other sections, and keys that exclude one another.
+
+use super::read::Reader;
+use super::section::{Credential, MailServer};
+use super::{File, MailTls};
+use crate::server::action::reach;
+use crate::spec::suggest;
+
+pub(super) fn check(reader: &mut Reader<'_>, file: &File) {
+    repos(reader, file);
+    for (name, credential) in &file.credentials {
+        self::credential(reader, name, credential);
+    }
+    if let Some(mail) = &file.mail {
+        self::mail(reader, mail);
+    }
+    for (list, rules) in [("allow", &file.http.allow), ("deny", &file.http.deny)] {
+        for (place, rule) in rules.iter().enumerate().filter(|(_, rule)| !reach::is_rule(rule)) {
+            let span = reader.span(&format!("/http/{list}/{place}"));
+            let message = format!("`{rule}` is no host, address or network");
+            reader.error("server/value", message, span, "write `intern.example.com`, `10.1.2.3` or `10.0.0.0/8`");
+        }
+    }
+    if !file.server.bind.ip().is_loopback() && file.server.public_url.is_none() {
+        let span = reader.span("/server/bind");
+        let help = "add `public_url: https://…`, where people and webhooks reach it";
+        reader.warning("server/no-public-url", "the server is reached from outside and does not know how", span, help);
+    }
+}
+
+fn repos(reader: &mut Reader<'_>, file: &File) {
+    for (place, repo) in file.repos.iter().enumerate() {
+        let at = |key: &str| format!("{}/{key}", repo.pointer);
+        if file.repos[..place].iter().any(|earlier| earlier.name == repo.name) {
+            let span = [reader.span(&at("name")), reader.span(&at("url"))];
+            let span = if span[0].len > 0 { span[0] } else { span[1] };
+            let message = format!("there is a repository `{}` already", repo.name);
+            reader.error("server/duplicate", message, span, "give this one another `name`");
+        }
+        let Some(name) = &repo.credential else { continue };
+        let span = reader.span(&at("credential"));
+        match file.credentials.get(name) {
+            // What is wrong with a credential is said there.
+            None if reader.knows(&format!("/credentials/{name}")) => {}
+            None => {
+                let message = format!("there is no credential `{name}`");
+                let known = file.credentials.keys().map(String::as_str);
+                reader.error("server/reference", message, span, suggest::help(name, known));
+            }
+            Some(credential) if repo.url.starts_with("http") && credential.is_ssh_only() => {
+                let message = format!("the credential `{name}` is an SSH key, and the address is none of SSH");
+                reader.error("server/credential", message, span, "write the address as `git@host:owner/name.git`");
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+fn credential(reader: &mut Reader<'_>, name: &str, credential: &Credential) {
+    let span = reader.span(&credential.pointer);
+    let app = (credential.app_id.is_some(), credential.private_key.is_some());
+    if app.0 != app.1 {
+        let message = format!("the credential `{name}` is half of an App");
+        reader.error("server/credential", message, span, "an App needs `app_id` and `private_key`");
+    } else if credential.token.is_none() && credential.ssh_key.is_none() && !app.0 {
+        let message = format!("the credential `{name}` holds nothing");
+        reader.error(
+            "server/credential",
+            message,
+            span,
+            "give it a `token`, an `ssh_key`, or `app_id` and `private_key`",
+        );
+    }
+}
+
+fn mail(reader: &mut Reader<'_>, mail: &MailServer) {
+    let span = reader.span("/mail/user");
+    if mail.user.is_some() != mail.password.is_some() {
+        let span = if mail.user.is_some() { span } else { reader.span("/mail/password") };
+        reader.error("server/value", "a login needs `user` and `password`", span, "write both, or none of them");
+    }
+    if mail.user.is_some() && mail.tls == MailTls::None {
+        let help = "write `tls: starttls` or `tls: implicit`";
+        reader.error("server/value", "a password is not sent over an unprotected connection", span, help);
+    }
+}
+
+impl Credential {
+    /// Whether it lets nobody in over HTTPS.
+    fn is_ssh_only(&self) -> bool {
+        self.ssh_key.is_some() && self.token.is_none() && self.app_id.is_none()
+    }
+}

@@ -1,0 +1,321 @@
+//! The sections of the server's file as values, with their defaults.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::secret::{EnvVar, SecretFile, Source};
+use crate::server::glob::Glob;
+
+/// Where a secret's value is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reference {
+    /// The variable of this name in the server's environment.
+    Env(String),
+    /// A file on the server's machine.
+    File(PathBuf),
+}
+
+impl Reference {
+    /// What reads the value.
+    pub fn source(&self) -> Box<dyn Source> {
+        match self {
+            Self::Env(name) => Box::new(EnvVar(name.clone())),
+            Self::File(path) => Box::new(SecretFile(path.clone())),
+        }
+    }
+}
+
+/// How the server itself runs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Server {
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// The folder for everything that it keeps; none for the usual one.
+    pub data: Option<PathBuf>,
+    /// Where the address of a Postgres database is; none for SQLite.
+    pub database: Option<Reference>,
+    /// Runs at once in this process.
+    pub workers: usize,
+    /// How it is reached from outside, without a slash at the end.
+    pub public_url: Option<String>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+        Self { bind, data: None, database: None, workers: 2, public_url: None }
+    }
+}
+
+/// How repositories and forges are reached.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Credential {
+    /// A token.
+    pub token: Option<Reference>,
+    /// The user that goes with it.
+    pub user: Option<String>,
+    /// A private key for SSH.
+    pub ssh_key: Option<Reference>,
+    /// A file of SSH host keys.
+    pub known_hosts: Option<PathBuf>,
+    /// A GitHub App's id.
+    pub app_id: Option<u64>,
+    /// Its private key.
+    pub private_key: Option<Reference>,
+    /// Its installation.
+    pub installation: Option<u64>,
+    /// The forge's API.
+    pub api: Option<String>,
+    pub(super) pointer: String,
+}
+
+/// Who may deliver webhooks.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Webhook {
+    /// Secrets that sign deliveries; each is good.
+    pub secrets: Vec<Reference>,
+}
+
+/// How often a repository is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(untagged)]
+pub enum Poll {
+    /// As often as seems right: the server slows down for what is quiet.
+    #[default]
+    #[serde(skip)]
+    Usual,
+    /// This often.
+    Every(Duration),
+    /// Never.
+    Off(Off),
+}
+
+/// The word `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Off {
+    /// `off`
+    #[serde(rename = "off")]
+    Off,
+}
+
+/// What is an event when several commits came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Commits {
+    /// The last.
+    #[default]
+    Latest,
+    /// Each push.
+    EachPush,
+    /// Each commit of the first-parent history.
+    EachCommit,
+}
+
+/// What happens when a repository is seen first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FirstSight {
+    /// Its refs are noted, nothing is run.
+    #[default]
+    Record,
+    /// Its default branch is run.
+    RunDefaultBranch,
+}
+
+/// Repositories that a change rebuilds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dependents {
+    /// All others.
+    All,
+    /// Those whose names fit.
+    Named(Vec<Glob>),
+}
+
+impl Default for Dependents {
+    fn default() -> Self {
+        Self::Named(Vec::new())
+    }
+}
+
+impl Dependents {
+    /// Whether a repository of this name is one.
+    pub fn takes(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(globs) => globs.iter().any(|glob| glob.matches(name)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Dependents {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            List(Vec<Glob>),
+            All(All),
+        }
+        #[derive(Deserialize)]
+        enum All {
+            #[serde(rename = "all")]
+            All,
+        }
+        Ok(match Written::deserialize(deserializer)? {
+            Written::List(globs) => Self::Named(globs),
+            Written::All(All::All) => Self::All,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Glob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A repository that is watched.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Repo {
+    /// Its address.
+    pub url: String,
+    /// Its name here.
+    #[serde(default)]
+    pub name: String,
+    /// Branches that are watched; empty for all.
+    #[serde(default)]
+    pub branches: Vec<Glob>,
+    /// Tags that are watched; empty for none.
+    #[serde(default)]
+    pub tags: Vec<Glob>,
+    /// How often it is asked.
+    #[serde(default)]
+    pub poll: Poll,
+    /// A name of the credentials.
+    #[serde(default)]
+    pub credential: Option<String>,
+    /// First folder in the storage.
+    #[serde(default)]
+    pub project: Option<String>,
+    /// Where outputs go.
+    #[serde(default)]
+    pub storage: Option<String>,
+    /// Runs at once.
+    #[serde(default = "one")]
+    pub concurrency: usize,
+    /// What is an event when several commits came.
+    #[serde(default)]
+    pub commits: Commits,
+    /// What happens when it is seen first.
+    #[serde(default)]
+    pub on_first_seen: FirstSight,
+    /// `always`: run a commit again that ran well before.
+    #[serde(default, deserialize_with = "always")]
+    pub rerun: bool,
+    /// `rerun`: a webhook that is delivered again is handled again.
+    #[serde(default, deserialize_with = "always")]
+    pub on_redelivery: bool,
+    /// What a change rebuilds.
+    #[serde(default)]
+    pub dependents: Dependents,
+    /// Fetch submodules.
+    #[serde(default)]
+    pub submodules: bool,
+    #[serde(default)]
+    pub(super) pointer: String,
+}
+
+const fn one() -> usize {
+    1
+}
+
+/// The words that mean yes.
+fn always<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(matches!(String::deserialize(deserializer)?.as_str(), "always" | "rerun"))
+}
+
+impl Repo {
+    /// Whether a branch is watched.
+    pub fn watches_branch(&self, branch: &str) -> bool {
+        self.branches.is_empty() || self.branches.iter().any(|glob| glob.matches(branch))
+    }
+
+    /// Whether a tag is watched.
+    pub fn watches_tag(&self, tag: &str) -> bool {
+        self.tags.iter().any(|glob| glob.matches(tag))
+    }
+}
+
+/// The last two parts of an address: `acme/churn`.
+pub(super) fn name_of(url: &str) -> String {
+    let path = url.trim_end_matches('/').trim_end_matches(".git");
+    let path = path.split_once("://").map_or(path, |(_, rest)| rest).replace(':', "/");
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    // The first part is the host, where there is more than that.
+    let parts = if parts.len() > 2 { &parts[parts.len() - 2..] } else { &parts[parts.len().saturating_sub(1)..] };
+    parts.join("/")
+}
+
+/// Somebody to tell.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Target {
+    /// Addresses.
+    pub mail: Vec<String>,
+    /// Chats: the service, and where the webhook's address is.
+    #[serde(flatten)]
+    pub chats: BTreeMap<String, Reference>,
+}
+
+/// How the connection to a mail server is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailTls {
+    /// It becomes protected before anything is sent.
+    #[default]
+    Starttls,
+    /// It is from the first byte on.
+    Implicit,
+    /// It is not.
+    None,
+}
+
+/// How mails are sent.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct MailServer {
+    /// The SMTP server.
+    pub host: String,
+    /// Its port; none for the usual one.
+    pub port: Option<u16>,
+    /// The sender's address.
+    pub from: String,
+    /// How the connection is protected.
+    #[serde(default)]
+    pub tls: MailTls,
+    /// The user to log in as.
+    pub user: Option<String>,
+    /// The password.
+    pub password: Option<Reference>,
+    /// A file of certificates to trust.
+    pub ca: Option<PathBuf>,
+    /// How long sending may take.
+    pub timeout: Option<Duration>,
+}
+
+/// What HTTP actions may reach.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct HttpRules {
+    /// Hosts, addresses or networks that are not public and may be reached all the same.
+    pub allow: Vec<String>,
+    /// Those that may not be reached.
+    pub deny: Vec<String>,
+    /// Bytes of an answer.
+    pub max_size: Option<u64>,
+}

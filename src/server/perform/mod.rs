@@ -1,0 +1,188 @@
+//! Handlers of the server's file, done: which of them an event is for is decided with the event; each is then a row of the
+//! outbox, gone through step by step. What a step came to is in the journal, so that one that was interrupted goes on.
+
+mod doing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use self::doing::Doing;
+use super::action::Effects;
+use super::event::{Event, Kind};
+use super::file::File;
+use super::handler::{self, Journal, JournalError, Key, Outcome, Plan, Recall};
+use super::ledger;
+use super::queue::{ByHand, Decide};
+use crate::store::database::{
+    Database, DatabaseError, NewAction, OutboxAction, Repo, Resolution, Settlement, StepKnown,
+};
+
+const LEASE_MS: i64 = 60_000;
+/// Handlers that are gone through at a time; most of them wait for a run.
+const AT_ONCE: usize = 64;
+const TRIES: i64 = 5;
+
+/// Decides by the handlers of the server's file. What a person asks for is run, also where no handler is for it.
+#[derive(Debug, Clone)]
+pub struct ByFile(pub Arc<File>);
+
+impl Decide for ByFile {
+    fn decide(&self, event: &Event, repo: &Repo, row: i64) -> Result<Settlement, String> {
+        let watched = self.0.repo(&event.repo).is_some_and(|repo| match event.kind {
+            Kind::Push | Kind::BranchCreated | Kind::BranchDeleted => {
+                event.branch().is_some_and(|branch| repo.watches_branch(branch))
+            }
+            Kind::TagCreated | Kind::TagMoved | Kind::TagDeleted => {
+                event.tag().is_some_and(|tag| repo.watches_tag(tag))
+            }
+            _ => true,
+        });
+        if !watched {
+            return Ok(Settlement::default());
+        }
+        let plans = handler::decide(&self.0.handlers, event);
+        if plans.is_empty() && event.kind == Kind::Manual {
+            return ByHand.decide(event, repo, row);
+        }
+        let actions = plans.iter().map(|plan| NewAction {
+            handler: plan.handler.name.clone(),
+            position: 0,
+            action: json!({"handler": plan.handler.name}),
+            // The journal knows what may be done again.
+            retryable: true,
+        });
+        Ok(Settlement { runs: Vec::new(), actions: actions.collect() })
+    }
+}
+
+/// The journal of the database.
+struct Ledger(Database);
+
+#[async_trait]
+impl Journal for Ledger {
+    async fn recall(&self, key: &Key) -> Result<Recall, JournalError> {
+        match self.0.recall(&key.event, &key.handler, &key.index).await.map_err(unwritten)? {
+            StepKnown::New => Ok(Recall::New),
+            StepKnown::Begun => Ok(Recall::Begun),
+            StepKnown::Finished(outcome) => {
+                let outcome = serde_json::from_value(outcome).map_err(|error| JournalError(error.to_string()))?;
+                Ok(Recall::Finished(outcome))
+            }
+        }
+    }
+
+    async fn begin(&self, key: &Key, arguments: &Value) -> Result<(), JournalError> {
+        self.0.begin_step(&key.event, &key.handler, &key.index, arguments).await.map_err(unwritten)
+    }
+
+    async fn finish(&self, key: &Key, outcome: &Outcome) -> Result<(), JournalError> {
+        let outcome = serde_json::to_value(outcome).map_err(|error| JournalError(error.to_string()))?;
+        self.0.finish_step(&key.event, &key.handler, &key.index, &outcome).await.map_err(unwritten)
+    }
+}
+
+fn unwritten(error: DatabaseError) -> JournalError {
+    JournalError(error.to_string())
+}
+
+/// Goes through handlers as events call for them.
+#[derive(Clone)]
+pub struct Performer {
+    /// The database.
+    pub database: Database,
+    /// The handlers, and whom they tell.
+    pub file: Arc<File>,
+    /// Who does things.
+    pub effects: Arc<dyn Effects>,
+    /// Rings when an event was handled.
+    pub handled: Arc<Notify>,
+}
+
+impl Performer {
+    /// Works until it is told to stop. What goes on then is left where it is, and gone on with after the next start.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut works: JoinSet<()> = JoinSet::new();
+        while !stop.is_cancelled() {
+            let taken = if works.len() < AT_ONCE { self.database.next_action(LEASE_MS).await } else { Ok(None) };
+            match taken {
+                Ok(Some(action)) => {
+                    let performer = self.clone();
+                    works.spawn(async move { performer.perform(action).await });
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "actions are not done"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.handled.notified() => {}
+                Some(_) = works.join_next() => {}
+                () = tokio::time::sleep(Duration::from_secs(2)) => {}
+            }
+        }
+        works.shutdown().await;
+    }
+
+    async fn perform(&self, action: OutboxAction) {
+        let (id, epoch) = (action.id, action.epoch);
+        let keeping = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(LEASE_MS.unsigned_abs() / 4)).await;
+                match self.database.renew_action(id, epoch, LEASE_MS).await {
+                    Err(DatabaseError::Fenced { .. }) => return,
+                    Err(error) => tracing::warn!(%error, "an action is not kept"),
+                    Ok(()) => {}
+                }
+            }
+        };
+        let resolution = tokio::select! {
+            resolution = self.go_through(&action) => resolution,
+            // Another has it: nothing that is done here counts.
+            () = keeping => return,
+        };
+        if let Err(error) = self.database.resolve_action(id, epoch, &resolution).await {
+            tracing::warn!(%error, "not written how an action ended");
+        }
+    }
+
+    async fn go_through(&self, action: &OutboxAction) -> Resolution {
+        let event = match self.event(action.event).await {
+            Ok(event) => event,
+            Err(why) => return again(action, why),
+        };
+        let known = self.file.handlers.iter().find(|handler| handler.name == action.new.handler);
+        let Some(handler) = known else { return Resolution::Failed("no longer in the server's file".to_owned()) };
+        let plan = Plan { handler, event: &event };
+        let journal = Ledger(self.database.clone());
+        match handler::execute(&plan, &self.file.notify, &*self.effects, &journal).await {
+            Ok(report) => {
+                if let Some(error) = &report.error {
+                    tracing::warn!(handler = report.handler, event = event.key(), error, "a handler failed");
+                }
+                Resolution::Done(serde_json::to_value(report).unwrap_or_default())
+            }
+            Err(error) => again(action, error.to_string()),
+        }
+    }
+
+    async fn event(&self, id: i64) -> Result<Event, String> {
+        let row = self.database.event(id).await.map_err(|error| error.to_string())?;
+        let repos = self.database.all_repos().await.map_err(|error| error.to_string())?;
+        let repo = repos.iter().find(|repo| Some(repo.id) == row.new.repo).ok_or("its repository is not known")?;
+        ledger::event(&row, &repo.name).map_err(|error| error.to_string())
+    }
+}
+
+fn again(action: &OutboxAction, why: String) -> Resolution {
+    if action.attempts < TRIES {
+        Resolution::Again(why, 1_000 << action.attempts.clamp(0, 6))
+    } else {
+        Resolution::Failed(why)
+    }
+}
