@@ -3,6 +3,7 @@
 //! This room never runs a pipeline by itself: every action ends in one `RunRequest`, or in one effect of its own.
 
 pub mod action;
+mod clock;
 pub mod criterion;
 pub mod event;
 pub mod file;

@@ -13,8 +13,8 @@ use super::event::{Event, Kind};
 use super::ledger;
 use crate::store::database::{self, Database, DatabaseError, NewRun, Repo, Settlement};
 
-/// How long an event is left to one decider.
-const LEASE_MS: i64 = 60_000;
+/// How long an event is left to one decider: deciding is a matter of milliseconds, and who died is not waited for long.
+const LEASE_MS: i64 = 10_000;
 /// How often an event is tried that cannot be decided.
 const TRIES: i64 = 5;
 

@@ -143,13 +143,9 @@ pub async fn serve(
     let database = Database::open(&address).await?;
     let watches = watches(&database, &serving.repos).await?;
     let (_watching, watched) = watch::channel(watches);
-    let reach = serving.host.access().map_err(|stop| ServeError::Settings(Box::new(stop)))?.reach;
-    let client = crate::web::client(&reach).map_err(|fault| {
-        let source = std::io::Error::other(fault.to_string());
-        ServeError::Io { action: "reach the network", source }
-    })?;
     let (metrics, kept, told, queued) = (Metrics::default(), Arc::default(), Arc::<Notify>::default(), Arc::default());
-    let poller = Poller::new(database.clone(), Reader::new(client), metrics.clone(), serving.poll, Arc::clone(&told));
+    let reader = reader(&serving.host)?;
+    let poller = Poller::new(database.clone(), reader, metrics.clone(), serving.poll, Arc::clone(&told));
     let worker = worker(&serving, &database, &watched, &metrics, &queued, &told);
     let taken_back = worker.take_back().await?;
     let set_up = set_up(&database, serving.auth).await?;
@@ -174,21 +170,13 @@ pub async fn serve(
         parts.spawn(async move { dispatcher.run(stop).await });
     }
     let handled: Arc<Notify> = Arc::default();
-    let decide: Arc<dyn Decide> = match &serving.file {
-        Some(file) => Arc::new(ByFile(Arc::clone(file))),
-        None => Arc::new(ByHand),
-    };
+    let mut decide: Arc<dyn Decide> = Arc::new(ByHand);
     if let Some(file) = serving.file {
-        let (database, file) = (database.clone(), Arc::clone(&file));
-        let doing = Doing {
-            database: database.clone(),
-            file: Arc::clone(&file),
-            queued: Arc::clone(&queued),
-            told: Arc::clone(&told),
-        };
-        let performer = Performer { database, file, effects: Arc::new(doing), handled: Arc::clone(&handled) };
+        decide = Arc::new(ByFile(Arc::clone(&file)));
+        let performer = performer(&database, &file, &queued, &told, &handled);
         let stopping = stop.clone();
         parts.spawn(async move { performer.run(stopping).await });
+        parts.spawn(super::clock::run(database.clone(), file, Arc::clone(&told), stop.clone()));
     }
     let events = Events::new(database.clone(), decide, told, queued).telling(handled);
     let stopping = stop.clone();
@@ -205,6 +193,28 @@ pub async fn serve(
     while parts.join_next().await.is_some() {}
     database.close().await;
     served.map_err(|source| ServeError::Io { action: "answer requests", source })
+}
+
+fn reader(host: &Host) -> Result<Reader, ServeError> {
+    let reach = host.access().map_err(|stop| ServeError::Settings(Box::new(stop)))?.reach;
+    let client = crate::web::client(&reach).map_err(|fault| {
+        let source = std::io::Error::other(fault.to_string());
+        ServeError::Io { action: "reach the network", source }
+    })?;
+    Ok(Reader::new(client))
+}
+
+fn performer(
+    database: &Database,
+    file: &Arc<File>,
+    queued: &Arc<Notify>,
+    told: &Arc<Notify>,
+    handled: &Arc<Notify>,
+) -> Performer {
+    let (database, file, handled) = (database.clone(), Arc::clone(file), Arc::clone(handled));
+    let (queued, told) = (Arc::clone(queued), Arc::clone(told));
+    let effects = Arc::new(Doing { database: database.clone(), file: Arc::clone(&file), queued, told });
+    Performer { database, file, effects, handled }
 }
 
 fn worker(

@@ -11,18 +11,18 @@ use soopervisor::store::database::{Database, DatabaseError, NewRepo, NewRun, Que
 struct Place {
     database: Database,
     address: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 async fn sqlite() -> Place {
     let folder = tempfile::tempdir().unwrap();
     let address = format!("sqlite:{}", folder.path().join("led ger.db").display());
-    Place { database: Database::open(&address).await.unwrap(), address, _folder: folder }
+    Place { database: Database::open(&address).await.unwrap(), address, folder }
 }
 
 async fn postgres() -> Place {
     let address = postgres::fresh_database();
-    Place { database: Database::open(&address).await.unwrap(), address, _folder: tempfile::tempdir().unwrap() }
+    Place { database: Database::open(&address).await.unwrap(), address, folder: tempfile::tempdir().unwrap() }
 }
 
 async fn repo(database: &Database) -> i64 {
@@ -92,7 +92,7 @@ async fn a_copy_of_sqlite_is_whole_while_others_write() {
     let place = sqlite().await;
     let repo = repo(&place.database).await;
     place.database.enqueue(&new_run(repo, "one")).await.unwrap();
-    let copy = place._folder.path().join("copy.db");
+    let copy = place.folder.path().join("copy.db");
     place.database.backup(&copy).await.unwrap();
     let opened = Database::open(&format!("sqlite:{}", copy.display())).await.unwrap();
     assert_eq!(opened.run(1).await.unwrap().new.key, "one");

@@ -29,6 +29,7 @@ fn unprivileged(program: &Path) -> Command {
     command
 }
 
+#[expect(clippy::zombie_processes, reason = "it outlives this program by a moment, and ends itself")]
 fn start() -> PathBuf {
     let folder = tempfile::Builder::new().prefix("soop-pg-").tempdir_in("/tmp").unwrap().keep();
     let (data, bin) = (folder.join("data"), programs());
@@ -41,9 +42,10 @@ fn start() -> PathBuf {
         .output()
         .unwrap();
     assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-    // Told by the kernel when this program ends, however it does; the shell then removes the folder.
-    let watch = "p=$1 f=$2; shift 2; \"$@\" >/dev/null 2>&1 & s=$!; while kill -0 $p 2>/dev/null; do sleep 0.5; done; \
-                 kill -INT $s; wait $s; rm -rf \"$f\"";
+    // Looks whether this program is still there, however it may end, and then removes the folder. A signal could not ask:
+    // it is another user's.
+    let watch = "p=$1 f=$2; shift 2; \"$@\" >/dev/null 2>&1 & s=$!; while [ -d /proc/$p ]; do sleep 0.5; done; \
+                 kill -INT $s; sleep 2; kill -KILL $s 2>/dev/null; wait $s; rm -rf \"$f\"";
     let mut server = unprivileged(Path::new("/bin/sh"));
     server.args(["-c", watch, "watch"]).arg(std::process::id().to_string()).arg(&folder);
     server.arg(bin.join("postgres")).arg("-D").arg(&data).arg("-k").arg(&folder);
@@ -51,13 +53,13 @@ fn start() -> PathBuf {
     // Its own group: Ctrl-C at a terminal must not take the server before the watch does.
     std::os::unix::process::CommandExt::process_group(&mut server, 0);
     server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    for _ in 0..200 {
+    for _ in 0..900 {
         if psql(&folder, "postgres", "SELECT 1").is_ok() {
             return folder;
         }
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    panic!("Postgres did not answer within 20 s: {}", psql(&folder, "postgres", "SELECT 1").unwrap_err());
+    panic!("Postgres did not answer within 90 s: {}", psql(&folder, "postgres", "SELECT 1").unwrap_err());
 }
 
 /// Runs one statement; what it said comes back when it failed.

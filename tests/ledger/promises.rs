@@ -36,6 +36,7 @@ async fn main_ref(database: &Database, repo: i64) -> KnownRef {
     database.refs(repo).await.unwrap().into_iter().find(|known| known.name == "refs/heads/main").unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a result that is looked at once")]
 fn is_fenced<T: std::fmt::Debug>(result: Result<T, DatabaseError>) -> bool {
     matches!(result, Err(DatabaseError::Fenced { .. }))
 }

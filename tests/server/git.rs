@@ -33,12 +33,15 @@ pub(crate) struct Manner {
     pub(crate) forgetful: bool,
 }
 
+/// What was asked: method and path, and the authorization.
+type Seen = Arc<Mutex<Vec<(String, Option<String>)>>>;
+
 /// One repository and its front.
 pub(crate) struct Forge {
     root: tempfile::TempDir,
     address: String,
     manner: Arc<Mutex<Manner>>,
-    seen: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    seen: Seen,
 }
 
 fn run(folder: &Path, words: &[&str]) -> String {
@@ -115,7 +118,7 @@ impl Forge {
 async fn answer(
     root: PathBuf,
     manner: Arc<Mutex<Manner>>,
-    seen: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    seen: Seen,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let manner = manner.lock().unwrap().clone();

@@ -88,7 +88,7 @@ async fn faults_are_told_apart_and_hold_no_address() {
     assert_eq!(read(refuses(404, None)).await, Fault::Denied(404));
     assert_eq!(read(refuses(403, None)).await, Fault::Denied(403));
     assert_eq!(read(refuses(429, Some(7))).await, Fault::Throttled(Some(Duration::from_secs(7))));
-    assert_eq!(read(refuses(403, Some(60))).await, Fault::Throttled(Some(Duration::from_secs(60))));
+    assert_eq!(read(refuses(403, Some(60))).await, Fault::Throttled(Some(Duration::from_mins(1))));
     assert_eq!(read(refuses(500, None)).await, Fault::Server("HTTP 500".into()));
     assert!(matches!(read(Manner { cut: Some(60), ..Manner::default() }).await, Fault::Server(_)));
     let own = forge.url().origin().ascii_serialization();
@@ -198,7 +198,7 @@ async fn the_loop_reads_in_its_turn_is_woken_and_ends_when_it_is_told() {
     turning.await.unwrap();
     // An hour between readings: it is read at once when it is woken.
     let slow = std::sync::Arc::new(soopervisor::server::poll::Watch {
-        every: Some(Duration::from_secs(3_600)),
+        every: Some(Duration::from_hours(1)),
         ..(*watch).clone()
     });
     let (_watching, watches) = tokio::sync::watch::channel(vec![slow]);

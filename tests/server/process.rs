@@ -24,8 +24,18 @@ struct Running(Child);
 impl Running {
     fn start(home: &Path, forge: &Forge) -> Self {
         let mut command = program(home);
-        command.args(["serve", "--no-auth", "--listen", "127.0.0.1:0", "--poll", "1s", "--repo"]);
-        command.arg(forge.bare()).stderr(Stdio::piped()).stdout(Stdio::null());
+        command.args(["serve", "--poll", "1s", "--repo"]).arg(forge.bare());
+        Self::spawn(command)
+    }
+
+    fn of_file(home: &Path, file: &Path) -> Self {
+        let mut command = program(home);
+        command.args(["serve", "--config"]).arg(file);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        command.args(["--no-auth", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let first = lines.next().unwrap().unwrap();
@@ -150,4 +160,45 @@ async fn a_server_that_is_killed_again_and_again_loses_nothing_and_repeats_nothi
         let finished = attempts.iter().filter(|one| one.outcome.as_deref() == Some("failed")).count();
         assert!(finished <= 1 && attempts.len() <= 3, "{run:?} {attempts:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_pushed_goes_through_the_handlers_of_the_file_also_after_a_kill() {
+    let (home, forge) = (tempfile::tempdir().unwrap(), Forge::start().await);
+    let (home, file) = (home.path(), home.path().join("server.yaml"));
+    let text = format!(
+        "repos:\n  - {{url: '{}', branches: [main, 'feat/*'], poll: 1s, storage: 'local:/nowhere'}}\nhandlers:\n  - name: \
+         sample\n    on: [push, branch_created]\n    when: event.branch.startswith(\"feat/\")\n    do:\n      - log: {{text: \
+         'for {{{{ event.branch }}}}'}}\n      - run: {{mode: sample}}\n      - log: {{text: never}}\n    on_failure:\n      - log: \
+         {{text: '{{{{ failure.step }}}}'}}\n",
+        forge.url()
+    );
+    std::fs::write(&file, text).unwrap();
+    let server = Running::of_file(home, &file);
+    let database = ledger(home).await;
+    until("the first reading", || async { database.repo("acme/churn").await.unwrap().read_at.is_some() }).await;
+    forge.commit("main", "not for the handler");
+    let sha = forge.commit("feat/x", "for the handler");
+    let outbox = |event: i64| {
+        let database = database.clone();
+        async move { database.action_results(event, "sample").await.unwrap() }
+    };
+    until("the run is queued", || async { !database.runs(&RunFilter::default()).await.unwrap().is_empty() }).await;
+    // Wherever it is by now, the next server goes on.
+    server.kill();
+    let _server = Running::of_file(home, &file);
+    let found = || async {
+        let events = database.events(None, 50).await.unwrap();
+        events.into_iter().find(|event| event.new.kind == "branch_created").unwrap()
+    };
+    let event = found().await;
+    until("the handler ended", || async { outbox(event.id).await.iter().any(|(_, state, _)| state == "done") }).await;
+    let runs = database.runs(&RunFilter::default()).await.unwrap();
+    assert_eq!(runs.len(), 1, "one push, one run: {runs:?}");
+    assert_eq!((runs[0].new.sha.as_str(), runs[0].new.mode.as_str()), (sha.as_str(), "sample"));
+    assert_eq!((runs[0].state, runs[0].exit_code), (RunState::Failed, Some(3)));
+    let report = outbox(event.id).await.remove(0).2.unwrap();
+    assert_eq!(report["state"], "failed");
+    let steps: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| step["index"].clone()).collect();
+    assert_eq!(steps, ["0", "1", "on_failure.0"], "{report}");
 }

@@ -54,12 +54,11 @@ pub fn addresses(payload: &Value) -> Vec<&str> {
 pub fn meaning(forge: Forge, event: &str, delivery: &str, payload: &Value, repo: &str, at: Timestamp) -> Meaning {
     let read = Read { payload, repo, delivery, at };
     match (forge, event) {
-        (Forge::GitHub | Forge::Gitea, "push") => read.push(),
+        (Forge::GitHub | Forge::Gitea, "push") | (Forge::GitLab, "Push Hook" | "Tag Push Hook") => read.push(),
         (Forge::GitHub | Forge::Gitea, "pull_request") => read.pull_request(),
         (Forge::GitHub | Forge::Gitea, "issue_comment") => read.comment(),
         (Forge::GitHub, "check_run" | "check_suite") => read.asked_again(),
         (Forge::GitHub | Forge::Gitea, "status") => read.status(),
-        (Forge::GitLab, "Push Hook" | "Tag Push Hook") => read.push(),
         (Forge::GitLab, "Merge Request Hook") => read.merge_request(),
         (Forge::GitLab, "Note Hook") => read.note(),
         _ => Meaning::Nothing,

@@ -48,7 +48,7 @@ pub(super) async fn log(
     let asked = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if how.follow.unwrap_or(false) || asked.contains("text/event-stream") {
         let last = headers.get("Last-Event-ID").and_then(|value| value.to_str().ok());
-        let from = last.and_then(|id| Place::parse(id)).unwrap_or_default();
+        let from = last.and_then(Place::parse).unwrap_or_default();
         let stream = follow(server, id, from);
         let stream = Sse::new(stream).keep_alive(KeepAlive::default());
         return Ok(([("X-Accel-Buffering", "no")], stream).into_response());

@@ -17,6 +17,7 @@ pub mod token;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -39,6 +40,8 @@ use crate::store::database::Database;
 
 /// Where the server listens when nobody says otherwise.
 pub const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+/// How long requests may go on when the server is to stop.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// No request of the API is longer.
 const LONGEST: usize = 256 << 10;
 
@@ -102,12 +105,21 @@ pub async fn bind(address: SocketAddr, auth: Auth) -> Result<TcpListener, Listen
     TcpListener::bind(address).await.map_err(|source| ListenError::Io { address, source })
 }
 
-/// Answers requests until it is told to stop; those under way are answered first.
+/// Answers requests until it is told to stop; those under way are answered first, but nobody who follows a log is waited
+/// for long.
 ///
 /// # Errors
 /// When the system takes the socket away.
 pub async fn serve(listener: TcpListener, server: Server, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router(server)).with_graceful_shutdown(stop.cancelled_owned()).await
+    let answering = axum::serve(listener, router(server)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let patience = async {
+        stop.cancelled().await;
+        tokio::time::sleep(PATIENCE).await;
+    };
+    tokio::select! {
+        answered = answering.into_future() => answered,
+        () = patience => Ok(()),
+    }
 }
 
 fn router(server: Server) -> Router {

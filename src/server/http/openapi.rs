@@ -154,80 +154,82 @@ const RUN: &[(&str, &str)] = &[
     ("superseded_by", "integer?"),
 ];
 
+const TOKEN: &[(&str, &str)] = &[
+    ("id", "integer"),
+    ("name", "string"),
+    ("scopes", "string"),
+    ("created_at", "integer"),
+    ("expires_at", "integer"),
+    ("used_at", "integer?"),
+    ("revoked_at", "integer?"),
+];
+
+const REPO: &[(&str, &str)] = &[
+    ("id", "integer"),
+    ("name", "string"),
+    ("url", "string"),
+    ("first_seen", "integer?"),
+    ("read_at", "integer?"),
+    ("changed_at", "integer?"),
+    ("hook_at", "integer?"),
+    ("failures", "integer"),
+    ("fault", "string?"),
+];
+
+const EVENT: &[(&str, &str)] = &[
+    ("id", "integer"),
+    ("kind", "string"),
+    ("source", "string"),
+    ("repo", "string?"),
+    ("ref", "string?"),
+    ("before", "string?"),
+    ("after", "string?"),
+    ("state", "string"),
+    ("fault", "string?"),
+    ("created_at", "integer"),
+];
+
+const STEP: &[(&str, &str)] =
+    &[("name", "string"), ("outcome", "string"), ("elapsed_ms", "integer"), ("detail", "string")];
+
+const ATTEMPT: &[(&str, &str)] = &[
+    ("epoch", "integer"),
+    ("worker", "string"),
+    ("started_at", "integer"),
+    ("ended_at", "integer?"),
+    ("outcome", "string?"),
+];
+
+const VERSION: &[(&str, &str)] =
+    &[("name", "string"), ("version", "integer"), ("text", "string?"), ("author", "string"), ("created_at", "integer")];
+
 fn schemas() -> Value {
-    let token = [
-        ("id", "integer"),
-        ("name", "string"),
-        ("scopes", "string"),
-        ("created_at", "integer"),
-        ("expires_at", "integer"),
-        ("used_at", "integer?"),
-        ("revoked_at", "integer?"),
-    ];
-    let repo = [
-        ("id", "integer"),
-        ("name", "string"),
-        ("url", "string"),
-        ("first_seen", "integer?"),
-        ("read_at", "integer?"),
-        ("changed_at", "integer?"),
-        ("hook_at", "integer?"),
-        ("failures", "integer"),
-        ("fault", "string?"),
-    ];
-    let event = [
-        ("id", "integer"),
-        ("kind", "string"),
-        ("source", "string"),
-        ("repo", "string?"),
-        ("ref", "string?"),
-        ("before", "string?"),
-        ("after", "string?"),
-        ("state", "string"),
-        ("fault", "string?"),
-        ("created_at", "integer"),
-    ];
-    let step = [("name", "string"), ("outcome", "string"), ("elapsed_ms", "integer"), ("detail", "string")];
-    let attempt = [
-        ("epoch", "integer"),
-        ("worker", "string"),
-        ("started_at", "integer"),
-        ("ended_at", "integer?"),
-        ("outcome", "string?"),
-    ];
-    let version = [
-        ("name", "string"),
-        ("version", "integer"),
-        ("text", "string?"),
-        ("author", "string"),
-        ("created_at", "integer"),
-    ];
     let detail: Vec<(&str, &str)> =
         RUN.iter().copied().chain([("steps", "[Step]"), ("attempts", "[Attempt]")]).collect();
     json!({
         "Problem": object(&[("error", "string"), ("help", "string")]),
         "Ready": object(&[("database", "boolean"), ("disk", "boolean")]),
         "SetUp": ask(&[("token", "string"), ("name", "string")], &["name"]),
-        "Repo": object(&repo),
+        "Repo": object(REPO),
         "RepoList": object(&[("repos", "[Repo]")]),
         "Trigger": ask(&[("repo", "string"), ("ref", "string"), ("mode", "string")], &["ref", "mode"]),
         "Triggered": object(&[("event", "integer"), ("sha", "string")]),
         "Run": object(RUN),
         "RunList": object(&[("runs", "[Run]")]),
         "RunDetail": object(&detail),
-        "Step": object(&step),
-        "Attempt": object(&attempt),
+        "Step": object(STEP),
+        "Attempt": object(ATTEMPT),
         "Cancelled": object(&[("id", "integer"), ("state", "string")]),
-        "Event": object(&event),
+        "Event": object(EVENT),
         "EventList": object(&[("events", "[Event]")]),
-        "Token": object(&token),
+        "Token": object(TOKEN),
         "TokenList": object(&[("tokens", "[Token]")]),
         "TokenAsk": ask(&[("name", "string"), ("scopes", "[string]"), ("days", "integer")], &["days"]),
         "NewToken": object(&[("id", "integer"), ("name", "string"), ("token", "string"), ("expires_in_days", "integer")]),
         "AuditEntry": object(&[("at", "integer"), ("actor", "string"), ("verb", "string"), ("target", "string"), ("detail", "string")]),
         "AuditList": object(&[("entries", "[AuditEntry]")]),
         "HandlerAsk": ask(&[("text", "string")], &[]),
-        "HandlerVersion": object(&version),
+        "HandlerVersion": object(VERSION),
         "HandlerList": object(&[("handlers", "[HandlerVersion]")]),
     })
 }

@@ -59,13 +59,11 @@ impl Problem {
 
 impl From<DatabaseError> for Problem {
     fn from(error: DatabaseError) -> Self {
-        match error {
-            DatabaseError::Missing { .. } => Self::missing(error.to_string()),
-            _ => {
-                tracing::error!(%error, source = ?std::error::Error::source(&error), "a request failed");
-                Self::internal()
-            }
+        if matches!(error, DatabaseError::Missing { .. }) {
+            return Self::missing(error.to_string());
         }
+        tracing::error!(%error, source = ?std::error::Error::source(&error), "a request failed");
+        Self::internal()
     }
 }
 

@@ -173,11 +173,13 @@ fn refused(error: TriggerError) -> Problem {
 }
 
 /// A body that is none.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
 pub(super) fn body(rejection: JsonRejection) -> Problem {
     Problem::new(rejection.status(), rejection.body_text(), "the body is JSON as /api/openapi.json says")
 }
 
 /// A query that is none.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
 pub(super) fn query(rejection: QueryRejection) -> Problem {
     Problem::new(rejection.status(), rejection.body_text(), "see /api/openapi.json for the query's names")
 }

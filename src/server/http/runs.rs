@@ -164,6 +164,7 @@ pub(super) async fn cancel(
 }
 
 /// The number in an address.
+#[expect(clippy::needless_pass_by_value, reason = "an extractor hands it over")]
 pub(super) fn number(id: Result<Path<i64>, PathRejection>) -> Result<i64, Problem> {
     match id {
         Ok(Path(id)) => Ok(id),

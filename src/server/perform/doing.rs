@@ -113,6 +113,7 @@ fn duration(seconds: i64) -> String {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
 fn fault(error: database::DatabaseError) -> EffectFault {
     EffectFault::new(error.to_string())
 }

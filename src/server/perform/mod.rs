@@ -23,7 +23,8 @@ use crate::store::database::{
     Database, DatabaseError, NewAction, OutboxAction, Repo, Resolution, Settlement, StepKnown,
 };
 
-const LEASE_MS: i64 = 60_000;
+/// Renewed while it goes on; who died is not waited for long.
+const LEASE_MS: i64 = 15_000;
 /// Handlers that are gone through at a time; most of them wait for a run.
 const AT_ONCE: usize = 64;
 const TRIES: i64 = 5;
@@ -87,6 +88,7 @@ impl Journal for Ledger {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
 fn unwritten(error: DatabaseError) -> JournalError {
     JournalError(error.to_string())
 }

@@ -130,7 +130,9 @@ fn question(prefixes: &[String]) -> Vec<u8> {
     put(&mut message, "symrefs");
     // HEAD tells the default branch.
     put(&mut message, "ref-prefix HEAD");
-    prefixes.iter().for_each(|prefix| put(&mut message, &format!("ref-prefix {prefix}")));
+    for prefix in prefixes {
+        put(&mut message, &format!("ref-prefix {prefix}"));
+    }
     message.extend_from_slice(b"0000");
     message
 }

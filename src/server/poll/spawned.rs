@@ -9,7 +9,7 @@ use super::answer::{Refs, listed};
 use super::fault::Fault;
 use super::reading::keep_asked;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const LONGEST: usize = 64 << 20;
 
 /// Reads the refs below these prefixes. `key` is the private key of a deploy key.
