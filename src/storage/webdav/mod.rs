@@ -71,7 +71,8 @@ impl Judge for Words {
 impl WebDav {
     /// The folder at `root`, whose address holds no user and ends in `/`.
     pub fn new(client: Client, root: Url, entry: &Entry, place: String) -> Self {
-        let pacer = Pacer::shared(&format!("webdav {}", root.authority()), Pace::steady(100.0, 50.0));
+        // Its own lanes bound what a server has to do at once; only one that says "too many" is asked more slowly.
+        let pacer = Pacer::shared(&format!("webdav {}", root.authority()), Pace::steady(1000.0, 100.0));
         Self { web: Web::new(client, None, pacer, Arc::new(Words)), root, entry: header(entry), place }
     }
 
