@@ -80,7 +80,9 @@ fn run_until(place: &Place, user: &User, size: Size, phase: Phase, fake: &Fake, 
                 return true;
             }
             assert!(begun.elapsed() < Duration::from_mins(20), "{drive:?}: {phase:?} never came");
-            std::thread::sleep(Duration::from_millis(2));
+            // Bytes are counted, names are looked up.
+            let pause = if matches!(phase, Phase::Asked | Phase::Sent(_)) { 2 } else { 20 };
+            std::thread::sleep(Duration::from_millis(pause));
         }
         false
     })
@@ -108,7 +110,7 @@ async fn survives(drive: Drive, size: Size, phases: &[Phase]) {
     let names = fake.names(drive);
     let data: Vec<_> = names.iter().filter(|name| name.contains("/data/")).collect();
     assert_eq!(data.len() as u64, size.files + 1, "{drive:?}: every file, and each once");
-    assert!(names.iter().all(|name| !name.contains('#')), "{drive:?}: no name is taken twice: {names:?}");
+    assert!(data.iter().all(|name| !name.contains('#')), "{drive:?}: no name is taken twice: {data:?}");
     assert_eq!(names.iter().filter(|name| name.ends_with("manifest.json")).count(), 1);
     let received = fake.received(drive);
     // What was on the line when it was killed goes once more: a few parts of the large file, a few small files. The

@@ -43,11 +43,14 @@ pub(super) async fn publish(
             }
         };
         if publication.on_conflict == OnConflict::Keep {
+            tidy(remote, publication, &folder, &there, None).await;
             return Ok(finish(folder, PublishOutcome::Kept, there));
         }
         let ours = describe::describe(publication, progress).await?;
         let differences = Differences::between(&there, &ours);
         if differences.is_empty() {
+            // Who wrote the manifest may have been killed before it removed what broken-off publishes left.
+            tidy(remote, publication, &folder, &there, None).await;
             return Ok(finish(folder, PublishOutcome::Identical, there));
         }
         if publication.on_conflict != OnConflict::NewRun || folder.run.is_some() {
@@ -88,7 +91,7 @@ async fn create(
     journal.close();
     if won {
         if left_over {
-            tidy(remote, publication, folder, &ours, &before).await;
+            tidy(remote, publication, folder, &ours, Some(&before)).await;
         }
         pointer::point(&*remote.service, &publication.about.project, folder, &ours).await;
         return Ok(Some(ours));
@@ -278,19 +281,27 @@ async fn seal(remote: &Remote, folder: &Folder, ours: &Manifest) -> Result<bool,
 }
 
 /// Removes what no manifest names: it is of nobody, now that one manifest stands. Where names are not exclusive, what
-/// came after this publish began is left to whoever made it, and nothing is removed while there is a second manifest.
-async fn tidy(remote: &Remote, publication: &Publication, folder: &Folder, ours: &Manifest, before: &HashSet<String>) {
+/// came after this publish began (`before` has what was there) is left to whoever made it, and nothing is removed while
+/// there is a second manifest.
+async fn tidy(
+    remote: &Remote,
+    publication: &Publication,
+    folder: &Folder,
+    stands: &Manifest,
+    before: Option<&HashSet<String>>,
+) {
     let project = &publication.about.project;
     let Ok(contents) = remote.contents(project, folder).await else { return };
     let duplicates = remote.service.traits().duplicates;
     if duplicates && contents.iter().filter(|meta| meta.key == key::MANIFEST).count() != 1 {
         return;
     }
-    let named = Named::by(ours);
+    let named = Named::by(stands);
     let prefix = key::object_folder(project, folder);
     for meta in contents.iter().filter(|meta| meta.key != key::MANIFEST) {
         let id = meta.id.as_deref().filter(|_| duplicates);
-        if named.has(&meta.key, id) || id.is_some_and(|id| !before.contains(id)) {
+        let is_new = id.zip(before).is_some_and(|(id, before)| !before.contains(id));
+        if named.has(&meta.key, id) || is_new {
             continue;
         }
         let removed = remote.service.remove_made(Made { key: &format!("{prefix}{}", meta.key), id }).await;
