@@ -26,6 +26,7 @@ use crate::storage::StorageError;
 mod content;
 mod facts;
 mod number;
+mod page;
 mod pair;
 mod picture;
 mod source;
