@@ -184,12 +184,12 @@ proptest! {
 
 proptest! {
     // Each case draws tens of megabytes.
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
     fn whatever_is_long_fits_and_keeps_its_marker_and_its_links(
         words in proptest::collection::vec(hostile(), 20),
-        rows in 0_usize..120,
+        rows in 0_usize..60,
         repeat in 1_usize..40,
     ) {
         let mut at = 0;
@@ -200,8 +200,9 @@ proptest! {
             prop_assert!(drawn.len() <= most, "{} bytes", drawn.len());
             prop_assert!(drawn.starts_with("<!-- soopervisor:v1 repo=4711 pr=12 key=penguins -->\n### "));
             prop_assert!(drawn.contains("](https://storage.example/outputs)"), "{}", drawn);
-            let opened = drawn.matches("<details").count();
-            prop_assert_eq!(opened, drawn.matches("\n</details>").count(), "{}", drawn);
+            let built = skeleton(&drawn);
+            let count = |word: &str| built.iter().filter(|part| part.contains(word)).count();
+            prop_assert_eq!(count("<details"), count("</details>"), "{}", drawn);
         }
     }
 
@@ -257,11 +258,7 @@ fn what_is_too_long_gives_up_pictures_then_identical_files_then_rows_then_lines(
     let path = |at: usize| format!("data/{at}-{}.bin", "f".repeat(180)).parse().expect("a path");
     comparison.identical = (0..100).map(path).collect();
     let smaller = render(&report, Limit::COMMENT);
-    assert!(
-        !smaller.contains("[![")
-            && smaller.contains("`p3.png`")
-            && smaller.contains("- and ") | smaller.contains("data/99")
-    );
+    assert!(!smaller.contains("[![") && smaller.contains("`p3.png`") && smaller.contains("data/99"));
     let mut steps = Vec::new();
     for bytes in (20_000..60_000).rev().step_by(500) {
         let drawn = render(&report, Limit::bytes(bytes));

@@ -5,17 +5,25 @@
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use fixture_run::{Run, SHA};
 use serde_json::{Value, json};
+use soopervisor::compare::{Comparison, Limits, Stored};
 use soopervisor::outputs::manifest::{EnvironmentNote, TaskNote};
 use soopervisor::plan::OnConflict;
 use soopervisor::storage::Storage;
 use soopervisor::storage::local::Local;
+use soopervisor::storage::remote::Remote;
 
 mod fixture_run;
 #[path = "diff/html.rs"]
 mod html;
+#[path = "diff/pairing.rs"]
+mod pairing;
+#[expect(dead_code, reason = "this program uses a part of it")]
+#[path = "conformance/shelf.rs"]
+mod shelf;
 
 const NEXT: &str = "fedcba9876543210fedcba9876543210fedcba98";
 
@@ -40,31 +48,7 @@ impl Place {
     }
 
     fn publish(&self, commit: &str, branch: &str, files: Files<'_>) {
-        let run = Run::new();
-        for (name, bytes) in files {
-            run.product(name, bytes);
-        }
-        let mut publication = run.publication("20261121-093000-4f1c2d9a-x7k2", OnConflict::Fail);
-        let next = commit == NEXT;
-        let about = &mut publication.about;
-        (about.revision, about.commit) = (commit.parse().unwrap(), commit.parse().unwrap());
-        about.branch = Some(branch.to_owned());
-        about.ended = if next { "2026-11-21T10:30:00Z" } else { "2026-11-20T09:00:00Z" }.parse().unwrap();
-        let version = if next { "2.0.1" } else { "1.26.4" };
-        let lock = json!({"conda": [{"name": "numpy", "version": version, "build": "py311_0"}], "pip": []});
-        about.environment = Some(EnvironmentNote { key: about.script_sha256, lock });
-        about.tasks = ["load", "fit"]
-            .map(|name| TaskNote {
-                name: name.to_owned(),
-                outcome: if next && name == "load" { "reused" } else { "executed" }.to_owned(),
-                elapsed_ms: Some(if next { 61_000 } else { 2_000 }),
-                reason: if next && name == "fit" { "`fit.py` changed".to_owned() } else { String::new() },
-                from: None,
-            })
-            .to_vec();
-        let local = Local::new(self.store());
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        runtime.block_on(local.publish(publication, Arc::new(()))).unwrap();
+        publish(&Local::new(self.store()), commit, branch, files);
     }
 
     fn diff(&self, more: &[&str]) -> Output {
@@ -82,6 +66,37 @@ impl Place {
     }
 }
 
+fn block<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(work)
+}
+
+/// Publishes a commit with these files.
+fn publish(storage: &dyn Storage, commit: &str, branch: &str, files: Files<'_>) {
+    let run = Run::new();
+    for (name, bytes) in files {
+        run.product(name, bytes);
+    }
+    let mut publication = run.publication("20261121-093000-4f1c2d9a-x7k2", OnConflict::Fail);
+    let next = commit == NEXT;
+    let about = &mut publication.about;
+    (about.revision, about.commit) = (commit.parse().unwrap(), commit.parse().unwrap());
+    about.branch = Some(branch.to_owned());
+    about.ended = if next { "2026-11-21T10:30:00Z" } else { "2026-11-20T09:00:00Z" }.parse().unwrap();
+    let version = if next { "2.0.1" } else { "1.26.4" };
+    let lock = json!({"conda": [{"name": "numpy", "version": version, "build": "py311_0"}], "pip": []});
+    about.environment = Some(EnvironmentNote { key: about.script_sha256, lock });
+    about.tasks = ["load", "fit"]
+        .map(|name| TaskNote {
+            name: name.to_owned(),
+            outcome: if next && name == "load" { "reused" } else { "executed" }.to_owned(),
+            elapsed_ms: Some(if next { 61_000 } else { 2_000 }),
+            reason: if next && name == "fit" { "`fit.py` changed".to_owned() } else { String::new() },
+            from: None,
+        })
+        .to_vec();
+    block(storage.publish(publication, Arc::new(()))).unwrap();
+}
+
 fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
 }
@@ -96,8 +111,9 @@ fn stderr(output: &Output) -> String {
 
 /// A picture of 640 × 480 pixels, as far as headers go.
 fn png(text: &str, content: u8) -> Vec<u8> {
-    let chunk =
-        |kind: &[u8], data: &[u8]| [&u32::try_from(data.len()).unwrap().to_be_bytes(), kind, data, &[0; 4]].concat();
+    let chunk = |kind: &[u8], data: &[u8]| {
+        [&u32::try_from(data.len()).unwrap().to_be_bytes()[..], kind, data, &[0; 4]].concat()
+    };
     let head = [0, 0, 2, 0x80, 0, 0, 1, 0xe0, 8, 2, 0, 0, 0];
     let parts =
         [chunk(b"IHDR", &head), chunk(b"tEXt", text.as_bytes()), chunk(b"IDAT", &[content]), chunk(b"IEND", b"")];
@@ -106,15 +122,20 @@ fn png(text: &str, content: u8) -> Vec<u8> {
 
 /// What a data scientist's two commits look like.
 fn usual() -> Place {
+    with_usual(Place::new)
+}
+
+fn with_usual<T>(publish: impl FnOnce(Files<'_>, Files<'_>) -> T) -> T {
     let metrics =
         |accuracy: f64, loss: &str| format!("{{\"accuracy\": {accuracy}, \"loss\": {loss}, \"rows\": 120}}\n");
     let (old_png, new_png, noted) = (png("a", 1), png("a", 2), png("b", 9));
     let unnoted = png("a", 9);
+    let (old_metrics, new_metrics) = (metrics(0.912, "0.31"), metrics(0.934, "NaN"));
     let old: Files<'_> = &[
         (b"output/.fit.metadata", b"{\"stored_source_code\": \"a\", \"params\": {}}"),
         (b"output/best.csv", b"id,mass,island\na1,10,Biscoe\na2,20,Dream\na3,30,Dream\n"),
         (b"output/config.json", b"{\"deep\": {\"list\": [1, 2, 3]}, \"name\": \"forest\", \"b\": \"c\", \"d\": \"e\"}"),
-        (b"output/metrics.json", metrics(0.912, "0.31").as_bytes()),
+        (b"output/metrics.json", old_metrics.as_bytes()),
         (b"output/model.bin", b"\x00\x01"),
         (b"output/raw.csv", b"same\n"),
         (b"plots/before.svg", b"<svg/>"),
@@ -128,14 +149,14 @@ fn usual() -> Place {
             b"output/config.json",
             b"{\"deep\": {\"list\": [1, 2, 4, 5]}, \"name\": \"boosting\", \"b\": \"c\", \"d\": \"e\"}",
         ),
-        (b"output/metrics.json", metrics(0.934, "NaN").as_bytes()),
+        (b"output/metrics.json", new_metrics.as_bytes()),
         (b"output/raw.csv", b"same\n"),
         (b"plots/after.svg", b"<svg/>"),
         (b"plots/new.png", &new_png),
         (b"plots/noted.png", &noted),
         (b"plots/roc.png", &new_png),
     ];
-    Place::new(old, new)
+    publish(old, new)
 }
 
 #[test]
@@ -205,6 +226,32 @@ fn only_what_is_needed_is_read_and_damage_is_told() {
     let text = place.diff(&[SHA, NEXT]);
     assert_eq!(code(&text), 7);
     assert!(!stdout(&text).contains("99") && stdout(&text).contains("not what its manifest says"), "{}", stdout(&text));
+}
+
+#[test]
+fn a_service_in_the_network_gives_the_same_and_is_asked_for_no_more_than_is_compared() {
+    let shelf = shelf::plain();
+    let remote = Remote::new(Arc::clone(&shelf) as Arc<_>, None);
+    let place = with_usual(|old, new| {
+        publish(&remote, SHA, "main", old);
+        publish(&remote, NEXT, "more-data", new);
+        Place::new(old, new)
+    });
+    let (before, after) = (SHA.parse().unwrap(), NEXT.parse().unwrap());
+    let compare = |storage: &dyn Storage| {
+        let project = fixture_run::project();
+        let manifest = |folder| block(storage.manifest(&project, folder)).unwrap();
+        let (old, new) = (manifest(&before), manifest(&after));
+        let asked = shelf.requests.load(Ordering::SeqCst);
+        let files = Stored { storage, project: &project, before: &before, after: &after };
+        let comparison = block(Comparison::of(&old, &new, &files, Limits::default())).unwrap();
+        (comparison, shelf.requests.load(Ordering::SeqCst) - asked)
+    };
+    let (near, (far, requests)) = (compare(&Local::new(place.store())).0, compare(&remote));
+    // As text: among the values is one that is not equal to itself.
+    let contents = |comparison: &Comparison| format!("{:#?}", comparison.files);
+    assert_eq!(contents(&near), contents(&far));
+    assert_eq!(requests, 6, "three files of two commits each");
 }
 
 #[test]

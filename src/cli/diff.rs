@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::seam;
 use crate::compare::{
     CellChange, Comparison, Content, FileChange, Leaf, Origin, TableChange, TaskChange, TaskSide, ValueChange, Values,
-    What, Word, mode, phrases, shown,
+    What, Word, mode, named, phrases, shown,
 };
 use crate::report::{Style, Verbosity, bytes, duration};
 
@@ -37,7 +37,7 @@ pub(super) fn execute(args: &args::Diff, console: Console) -> Result<Exit, Failu
         fs_err::write(file, page).map_err(|error| Failure::of(Exit::Usage, &error))?;
         Console::note(&format!("page: {}\n", file.display()));
     }
-    let damaged = comparison.damaged().map(|file| file.path.to_string());
+    let damaged = comparison.damaged().map(|file| named(&file.path));
     let failure = damaged.fold(Failure::new(Exit::StorageFailed, "files in the storage are damaged"), Failure::why);
     if !failure.why.is_empty() {
         return Err(failure.help("soopervisor verify COMMIT says everything that is damaged"));
@@ -85,7 +85,8 @@ impl Text {
 
     fn title(&mut self, title: &str, rest: &str) {
         let title = self.paint("1", title);
-        self.line(&format!("\n{title}{rest}"));
+        let apart = if self.out.is_empty() { "" } else { "\n" };
+        self.line(&format!("{apart}{title}{rest}"));
     }
 
     fn origins(&mut self, comparison: &Comparison) {
@@ -109,7 +110,7 @@ impl Text {
         }
         self.title("metrics", "");
         for (path, values) in all {
-            self.line(&format!("  {path}"));
+            self.line(&format!("  {}", named(path)));
             self.values(values, usize::MAX);
         }
     }
@@ -149,7 +150,7 @@ impl Text {
         let (notes, files): (Vec<_>, Vec<_>) = comparison.files.iter().partition(|file| file.metadata);
         let files: Vec<&FileChange> = if self.verbose() { comparison.files.iter().collect() } else { files };
         let rows: Vec<_> =
-            files.iter().map(|file| [sign(&file.what).to_owned(), file.path.to_string(), sizes(file)]).collect();
+            files.iter().map(|file| [sign(&file.what).to_owned(), named(&file.path), sizes(file)]).collect();
         for (file, line) in files.iter().zip(aligned(&rows)) {
             self.file(file, &line);
         }
@@ -160,7 +161,7 @@ impl Text {
         }
         if self.verbose() {
             for path in &comparison.identical {
-                let line = self.paint("2", &format!("  = {path}"));
+                let line = self.paint("2", &format!("  = {}", named(path)));
                 self.line(&line);
             }
         }

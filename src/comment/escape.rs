@@ -37,19 +37,19 @@ pub fn text(text: &str, longest: usize) -> String {
         let next = rest.peek().copied().unwrap_or(' ');
         match c {
             '\n' | '\r' | '\t' | ' ' => out.push(' '),
-            '@' => out.push_str(&format!("&#64;{APART}")),
-            '#' => out.push_str(&format!("&#35;{APART}")),
+            '@' => out.extend(["&#64;", APART]),
+            '#' => out.extend(["&#35;", APART]),
             // Bare addresses become links.
-            ':' if next == '/' => out.push_str(&format!("&#58;{APART}")),
-            '.' if word.ends_with("www") => out.push_str(&format!("{APART}&#46;")),
-            '-' if word.ends_with("gh") => out.push_str(&format!("{APART}&#45;")),
+            ':' if next == '/' => out.extend(["&#58;", APART]),
+            '.' if word.ends_with("www") => out.extend([APART, "&#46;"]),
+            '-' if word.ends_with("gh") => out.extend([APART, "&#45;"]),
             // `1.`, `1)`, `+` and `-` begin lists, where a line begins with them.
-            '.' | ')' if next == ' ' && out.bytes().all(|b| b.is_ascii_digit()) => out.push_str(&reference(c)),
-            '-' | '+' if out.is_empty() => out.push_str(&reference(c)),
+            '.' | ')' if next == ' ' && out.bytes().all(|b| b.is_ascii_digit()) => refer(c, &mut out),
+            '-' | '+' if out.is_empty() => refer(c, &mut out),
             '.' | '-' | '+' | '(' | ')' | ',' | ';' | ':' | '?' | '!' | '\'' | '"' | '/' | '%' => out.push(c),
             c if c.is_alphanumeric() => out.push(c),
-            c if is_unsightly(c) => out.extend(c.escape_unicode().map(reference).collect::<Vec<_>>().concat().chars()),
-            c if c.is_ascii() => out.push_str(&reference(c)),
+            c if is_unsightly(c) => c.escape_unicode().for_each(|c| refer(c, &mut out)),
+            c if c.is_ascii() => refer(c, &mut out),
             c => out.push(c),
         }
         if c.is_alphanumeric() { word.push(c.to_ascii_lowercase()) } else { word.clear() }
@@ -77,16 +77,21 @@ pub fn code(name: &str, longest: usize) -> String {
         return format!("`{shown}`");
     }
     // Backticks and pipes have rules of their own in code and in tables: references have not.
-    let inside: String = shown
-        .chars()
-        .map(|c| if c.is_alphanumeric() || !c.is_ascii() { c.to_string() } else { reference(c) })
-        .collect();
-    format!("<code>{inside}</code>")
+    let mut out = String::from("<code>");
+    for c in shown.chars() {
+        if c.is_alphanumeric() || !c.is_ascii() { out.push(c) } else { refer(c, &mut out) }
+    }
+    out + "</code>"
 }
 
-/// Letters and digits stay.
-fn reference(c: char) -> String {
-    if c.is_ascii_alphanumeric() { c.to_string() } else { format!("&#{};", u32::from(c)) }
+/// A character as a reference; letters and digits stay.
+fn refer(c: char, out: &mut String) {
+    if c.is_ascii_alphanumeric() {
+        out.push(c);
+    } else {
+        // Writing to a string does not fail.
+        let _ = write!(out, "&#{};", u32::from(c));
+    }
 }
 
 /// Lines of output as a block of code behind a fence that none of them can close.

@@ -65,7 +65,7 @@ impl View {
             Rows::of(&c.identical, shape.rows, |path| format!("- {}", code(&path.to_string(), shape.longest)))
         });
         Self {
-            marker: report.marker.as_ref().map(|marker| marker.line()).unwrap_or_default(),
+            marker: report.marker.as_ref().map(super::report::Marker::line).unwrap_or_default(),
             headline: headline(report),
             facts: facts(report, shape),
             policy: report.policy.as_ref().map(|policy| prose(policy, shape.longest)),

@@ -292,6 +292,11 @@ pub fn mode(mode: Mode) -> &'static str {
     }
 }
 
+/// A path in one line, whole, as text that nothing obeys and nothing reorders.
+pub fn named(path: &RelPath) -> String {
+    shown(&path.to_string(), usize::MAX)
+}
+
 /// The end of a file's name, in small letters; empty where it has none.
 fn ending(path: &RelPath) -> String {
     let name = path.file_name();

@@ -69,7 +69,7 @@ impl Serialize for Number {
             },
             Self::Real(number) if number.is_finite() => serializer.serialize_f64(*number),
             // JSON has no word for these.
-            other => serializer.collect_str(other),
+            other @ Self::Real(_) => serializer.collect_str(other),
         }
     }
 }

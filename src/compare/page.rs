@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Comparison, Content, FileChange, Leaf, Origin, Picture, Pictures, TableChange, TaskSide, ValueChange, Values, What,
-    Word, mode, phrases, shown,
+    Word, mode, named, phrases, shown,
 };
 use crate::run::figures::{bytes, count, duration};
 
@@ -98,7 +98,7 @@ impl Comparison {
     /// When a template fails, which none does that writes to a string.
     pub fn page(&self) -> Result<String, fmt::Error> {
         let heads = [head("before", &self.before), head("after", &self.after)];
-        let identical = self.identical.iter().take(MOST_ROWS).map(ToString::to_string).collect::<Vec<_>>();
+        let identical = self.identical.iter().take(MOST_ROWS).map(named).collect::<Vec<_>>();
         let files: Vec<&FileChange> = self.files.iter().filter(|file| !is_drawn(file)).collect();
         let page = Page {
             style: STYLE,
@@ -132,7 +132,7 @@ fn head(word: &'static str, origin: &Origin) -> Head {
 }
 
 fn metric((path, values): (&crate::id::RelPath, &Values)) -> (String, Vec<Row>, usize) {
-    (path.to_string(), values.changes.iter().take(MOST_VALUES).map(value).collect(), values.same)
+    (named(path), values.changes.iter().take(MOST_VALUES).map(value).collect(), values.same)
 }
 
 fn way(delta: Option<f64>) -> &'static str {
@@ -177,7 +177,7 @@ fn picture((number, file): (usize, &FileChange)) -> Option<PictureView> {
     let frames =
         [frame("before", pictures, pictures.before.as_ref()), frame("after", pictures, pictures.after.as_ref())];
     Some(PictureView {
-        path: file.path.to_string(),
+        path: named(&file.path),
         what: word_of(&file.what),
         facts: std::iter::once(sizes(file)).chain(said(file)).collect(),
         both: frames.iter().all(|frame| !frame.address.is_empty()),
@@ -221,7 +221,7 @@ fn file_view(file: &FileChange) -> FileView {
     };
     FileView {
         what: word_of(&file.what),
-        path: file.path.to_string(),
+        path: named(&file.path),
         sizes: sizes(file),
         phrases: said(file),
         rows,

@@ -160,14 +160,24 @@ fn text(cell: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(cell)
 }
 
-/// What stands between the cells: a tab or a semicolon where the first line has those and no comma.
+/// What stands between the cells: a tab or a semicolon where the header has those and no comma.
 fn delimiter(text: &[u8], tabs: bool) -> u8 {
-    let first = text.split(|b| *b == b'\n').next().unwrap_or_default();
-    let has = |wanted: u8| memchr::memchr(wanted, first).is_some();
-    match () {
-        () if tabs || (has(b'\t') && !has(b',')) => b'\t',
-        () if has(b';') && !has(b',') => b';',
-        () => b',',
+    let (mut quoted, mut seen) = (false, [false; 3]);
+    for byte in text {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\n' if !quoted => break,
+            b',' if !quoted => seen[0] = true,
+            b'\t' if !quoted => seen[1] = true,
+            b';' if !quoted => seen[2] = true,
+            _ => {}
+        }
+    }
+    match seen {
+        _ if tabs => b'\t',
+        [false, true, _] => b'\t',
+        [false, false, true] => b';',
+        _ => b',',
     }
 }
 
@@ -359,6 +369,7 @@ mod tests {
         assert_eq!(cells(&change), ["café/n: 1 -> 2"]);
         assert_eq!(change.notes.len(), 2, "{:?}", change.notes);
         assert_eq!(Table::parse(b"a\tb\n", true).unwrap().columns, ["a", "b"]);
+        assert_eq!(read("\"a;\nb\",c\n").columns, ["a;\nb", "c"]);
     }
 
     #[test]
