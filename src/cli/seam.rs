@@ -4,13 +4,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::Files;
 use super::exit::Exit;
 use super::failure::Failure;
+use crate::compare::{Comparison, Limits, Stored};
 use crate::diag::{Diagnostic, Severity, SourceText, has_errors};
 use crate::engine::{Engine, EngineInfo};
 use crate::id::{ProjectName, RelPath};
+use crate::outputs::manifest::Manifest;
+use crate::outputs::pattern::Pattern;
 use crate::plan::RunPlan;
 use crate::report::Reporter;
 use crate::run::host::{Host, RUNNER_IMAGE};
@@ -181,6 +185,27 @@ pub(super) fn verify(wanted: &Wanted) -> Result<Verified, Failure> {
     })
 }
 
+/// Compares two stored folders; pictures are fetched for a page only.
+pub(super) fn compare(args: &super::args::Diff) -> Result<Comparison, Failure> {
+    let storage = opened(&args.storage.required()?)?;
+    let project = project_here(args.project.as_ref())?;
+    let globs = args.globs.iter().map(|glob| Pattern::parse(glob)).collect::<Result<Vec<_>, _>>();
+    let globs = globs.map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let limits = if args.html.is_some() { Limits::default().with_pictures() } else { Limits::default() };
+    block_on(async {
+        let before = resolve(&*storage, &project, &args.before).await?;
+        let after = resolve(&*storage, &project, &args.after).await?;
+        let manifest = async |folder: &storage::Folder| -> Result<Manifest, Failure> {
+            let mut manifest = storage.manifest(&project, folder).await.map_err(Stop::from)?;
+            manifest.files.retain(|file| globs.is_empty() || globs.iter().any(|glob| glob.matches(&file.path)));
+            Ok(manifest)
+        };
+        let (old, new) = (manifest(&before).await?, manifest(&after).await?);
+        let files = Stored { storage: &*storage, project: &project, before: &before, after: &after };
+        Ok(Comparison::of(&old, &new, &files, limits).await.map_err(Stop::from)?)
+    })
+}
+
 impl Wanted {
     /// The storage, and the project: as asked for, or the one of the repository here.
     fn open(&self) -> Result<(Arc<dyn storage::Storage>, ProjectName), Failure> {
@@ -190,10 +215,31 @@ impl Wanted {
 
 /// The storage as written on the command line.
 fn opened(written: &str) -> Result<Arc<dyn storage::Storage>, Failure> {
-    let home = Home::from_env()?;
-    let host = host(&home)?;
-    let location = storage::Location::parse(written, &host.current_dir, &host.remotes()).map_err(Stop::from)?;
-    Ok(location.open(&host.access()?).map_err(Stop::from)?)
+    let host = host(&Home::from_env()?)?;
+    Ok(location(written)?.open(&host.access()?).map_err(Stop::from)?)
+}
+
+/// Which storage is meant.
+pub(super) fn location(written: &str) -> Result<storage::Location, Failure> {
+    let host = host(&Home::from_env()?)?;
+    Ok(storage::Location::parse(written, &host.current_dir, &host.remotes()).map_err(Stop::from)?)
+}
+
+/// Asks a storage how it is, and tries whether it takes a file.
+pub(super) fn storage_health(written: &str, patience: Duration) -> Result<storage::Health, Failure> {
+    let storage = opened(written)?;
+    block_on(async {
+        let asking = async {
+            let health = storage.check().await.map_err(Stop::from)?;
+            storage.try_writing().await.map_err(Stop::from)?;
+            Ok(health)
+        };
+        let silent = |_| {
+            let what = format!("{} does not answer within {} s", storage.place(), patience.as_secs());
+            Failure::new(Exit::StorageFailed, what).help("look at the network, the proxy and the address")
+        };
+        tokio::time::timeout(patience, asking).await.map_err(silent)?
+    })
 }
 
 fn project_here(asked: Option<&ProjectName>) -> Result<ProjectName, Failure> {
