@@ -15,6 +15,7 @@ begin setup
 need_rust
 need_tools
 need_judges
+need_mail_judge
 need_engine
 need_image
 build debug

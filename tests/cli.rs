@@ -59,7 +59,7 @@ fn repository(place: &Place) -> std::path::PathBuf {
     folder
 }
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 18] = [
     "run",
     "validate",
     "script",
@@ -73,6 +73,7 @@ const VERBS: [&str; 17] = [
     "prune",
     "auth",
     "env",
+    "handlers",
     "channel",
     "image",
     "completions",
