@@ -69,7 +69,7 @@ fn test(args: &args::HandlersTest, console: Console) -> Result<Exit, Failure> {
             let document = json!({"schema": 1, "event": event.key(), "handlers": rehearsed});
             Console::answer(&format!("{document}\n"));
         }
-        PlainFormat::Human => Console::answer(&draw(&event, &rehearsed, console.stdout())),
+        PlainFormat::Human => Console::answer(&draw(&event, &rehearsed, &console.stdout())),
     }
     Ok(Exit::Ok)
 }
@@ -89,10 +89,9 @@ fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
-fn draw(event: &Event, rehearsed: &[Rehearsal], style: Style) -> String {
-    let paint = |code: &str, text: &str| match style.color {
-        true => format!("\x1b[{code}m{text}\x1b[0m"),
-        false => text.to_owned(),
+fn draw(event: &Event, rehearsed: &[Rehearsal], style: &Style) -> String {
+    let paint = |code: &str, text: &str| {
+        if style.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     };
     let (yes, no) = if style.unicode { ("✓", "–") } else { ("+", "-") };
     let mut text = clean(&format!("{} of {}{}\n", event.kind, event.repo, place(event)));

@@ -1,13 +1,12 @@
 """An SMTP server that prints its port and then every message it gets as one line of JSON: MODE FOLDER."""
 
+import asyncio
 import email
 import email.policy
 import json
 import ssl
 import sys
-import threading
 
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 
 mode, folder = sys.argv[1:3]
@@ -43,20 +42,20 @@ def authenticate(server, session, envelope, mechanism, data):
     return AuthResult(success=good, handled=False, auth_data="bot" if good else None)
 
 
-class Server(Controller):
-    def factory(self):
-        words = {"enable_SMTPUTF8": True}
-        if mode == "none":
-            return SMTP(self.handler, **words)
-        words |= {"authenticator": authenticate, "auth_required": True, "auth_require_tls": mode == "starttls"}
-        if mode == "starttls":
-            words |= {"tls_context": context, "require_starttls": True}
-        return SMTP(self.handler, **words)
+words = {"enable_SMTPUTF8": True}
+if mode != "none":
+    words |= {"authenticator": authenticate, "auth_required": True, "auth_require_tls": mode == "starttls"}
+if mode == "starttls":
+    words |= {"tls_context": context, "require_starttls": True}
 
 
-server = Server(Handler(), hostname="127.0.0.1", port=0, ssl_context=context if mode == "implicit" else None)
-# Port 0 is chosen by the system; the controller's own check of the port would ask for port 0.
-server._trigger_server = lambda: None
-server.start()
-print(server.server.sockets[0].getsockname()[1], flush=True)
-threading.Event().wait()
+async def main():
+    implicit = context if mode == "implicit" else None
+    handler = Handler()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(handler, loop=loop, **words), "127.0.0.1", 0, ssl=implicit)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+asyncio.run(main())
