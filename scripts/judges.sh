@@ -5,6 +5,31 @@
 judges_python=(dropbox==12.2.4 'box-sdk-gen[jwt]==1.17.0' google-api-python-client==2.202.0)
 judges_node=(@microsoft/microsoft-graph-client@3.0.7)
 
+# The SMTP server that tests/handlers sends real mails to; in a folder of its own, so that it is there without the others.
+mail_judge=(aiosmtpd==1.4.6)
+
+# need_mail_judge: installs it where it is missing and names the folder in SOOPERVISOR_MAIL_JUDGE.
+need_mail_judge() {
+    local missing=() python home
+    python_with_venv >/dev/null || missing+=(python3 python3-venv)
+    has openssl || missing+=(openssl)
+    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+    home=${XDG_CACHE_HOME:-$HOME/.cache}/soopervisor/mail-judge
+    if [ "$(cat "$home/ready" 2>/dev/null)" != "${mail_judge[*]}" ] || ! "$home/venv/bin/python" -c '' 2>/dev/null; then
+        python=$(python_with_venv) || fail 'no Python can make environments (python3-venv)'
+        say 'installing the mail server of the tests'
+        mkdir -p "$home"
+        exec 9>"$home/lock"
+        flock 9
+        rm -rf "$home/ready" "$home/venv"
+        quietly 'no environment for the mail server' "$python" -m venv "$home/venv"
+        quietly 'pip could not install the mail server' "$home/venv/bin/pip" install --quiet "${mail_judge[@]}"
+        printf '%s\n' "${mail_judge[*]}" >"$home/ready"
+        exec 9>&-
+    fi
+    export SOOPERVISOR_MAIL_JUDGE=$home
+}
+
 # python_with_venv: the first Python that can make environments.
 python_with_venv() {
     local candidate

@@ -16,6 +16,7 @@ need_rust
 need_tools
 need_judges
 need_payloads
+need_mail_judge
 need_engine
 need_image
 build debug

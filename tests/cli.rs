@@ -59,7 +59,7 @@ fn repository(place: &Place) -> std::path::PathBuf {
     folder
 }
 
-const VERBS: [&str; 22] = [
+const VERBS: [&str; 23] = [
     "run",
     "validate",
     "script",
@@ -74,6 +74,7 @@ const VERBS: [&str; 22] = [
     "prune",
     "auth",
     "env",
+    "handlers",
     "channel",
     "image",
     "serve",

@@ -95,6 +95,10 @@ pub enum Verb {
     /// List built environments, make room, or say why one would be built
     #[command(subcommand)]
     Env(Env),
+    /// Check a server's file, or rehearse its handlers against an event
+    #[cfg(feature = "server")]
+    #[command(subcommand)]
+    Handlers(Handlers),
     /// Build or use a local conda channel, for networks without one
     #[command(subcommand)]
     Channel(Channel),
@@ -611,6 +615,57 @@ pub struct EnvWhy {
     /// Which files of the project.
     #[command(flatten)]
     pub files: Files,
+}
+
+/// What to do with handlers.
+#[cfg(feature = "server")]
+#[derive(Debug, Clone, Subcommand)]
+pub enum Handlers {
+    /// Check a server's file and say everything that is wrong
+    Check(HandlersCheck),
+    /// Say which handlers an event is for, why, and what they would do; nothing is done
+    Test(HandlersTest),
+    /// Print the JSON Schema of a server's file, for editors
+    Schema,
+}
+
+/// How answers are written.
+#[cfg(feature = "server")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum PlainFormat {
+    /// For people
+    #[default]
+    Human,
+    /// One JSON document
+    Json,
+}
+
+/// Arguments of `handlers check`.
+#[cfg(feature = "server")]
+#[derive(Debug, Clone, Args)]
+pub struct HandlersCheck {
+    /// The server's file
+    pub file: PathBuf,
+    /// How to answer
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    pub format: PlainFormat,
+}
+
+/// Arguments of `handlers test`.
+#[cfg(feature = "server")]
+#[derive(Debug, Clone, Args)]
+pub struct HandlersTest {
+    /// The server's file
+    pub file: PathBuf,
+    /// A recorded event
+    #[arg(long, value_name = "FILE.json")]
+    pub event: PathBuf,
+    /// This handler only
+    #[arg(long, value_name = "NAME")]
+    pub handler: Option<String>,
+    /// How to answer
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    pub format: PlainFormat,
 }
 
 /// What to do with channels.

@@ -18,6 +18,8 @@ mod dry_run;
 mod env;
 mod exit;
 mod failure;
+#[cfg(feature = "server")]
+mod handlers;
 mod history;
 mod init;
 mod logs;
@@ -87,6 +89,8 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
         Verb::Prune(args) => prune::execute(args, console),
         Verb::Auth(args) => auth::execute(args),
         Verb::Env(args) => env::execute(args, console),
+        #[cfg(feature = "server")]
+        Verb::Handlers(args) => handlers::execute(args, console),
         Verb::Channel(args) => setup::channel(args),
         Verb::Image(args) => setup::image(args),
         #[cfg(feature = "server")]
@@ -123,6 +127,10 @@ fn tell(failure: &Failure, verb: &Verb, console: Console) -> Exit {
         Verb::Prune(args) => args.json,
         Verb::Auth(args::Auth::Status(args)) => args.json,
         Verb::Env(args::Env::List(args)) => args.json,
+        #[cfg(feature = "server")]
+        Verb::Handlers(args::Handlers::Check(args)) => args.format == args::PlainFormat::Json,
+        #[cfg(feature = "server")]
+        Verb::Handlers(args::Handlers::Test(args)) => args.format == args::PlainFormat::Json,
         _ => false,
     };
     if json {

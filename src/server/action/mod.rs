@@ -8,8 +8,13 @@ use serde_json::{Map, Value};
 use super::template::{RenderError, Template};
 
 pub mod arguments;
+pub mod chat;
+pub mod dispatch;
 mod effects;
+pub mod http;
+pub mod mail;
 pub mod reach;
+pub mod scripts;
 pub mod table;
 
 pub use effects::{Answer, Call, EffectFault, Effects};
@@ -75,4 +80,10 @@ fn object(pairs: &[(String, Argument)], names: &Value) -> Result<Value, RenderEr
         map.insert(name.clone(), argument.render(names)?);
     }
     Ok(Value::Object(map))
+}
+
+/// A short name for a text that says nothing about it: 32 hexadecimal digits.
+pub(crate) fn digest(text: &str) -> String {
+    use sha2::Digest;
+    hex::encode(&sha2::Sha256::digest(text.as_bytes())[..16])
 }

@@ -85,9 +85,10 @@ fn plain(address: IpAddr) -> IpAddr {
     let parts = six.segments();
     let four = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
     match parts {
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => four(high, low),
-        [0x2002, high, low, ..] => four(high, low),
-        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => four(high, low),
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..]
+        | [0, 0, 0, 0, 0, 0, high @ 1.., low] => four(high, low),
         _ => address,
     }
 }
@@ -109,8 +110,9 @@ fn not_public_four(four: Ipv4Addr) -> Option<&'static str> {
         (100, 64..=127, _) => "in a provider's private network",
         (0, ..) => "unspecified",
         (224..=239, ..) => "a multicast address",
-        (240..=255, ..) => "reserved",
-        (192, 0, 0 | 2) | (198, 18..=19, _) | (198, 51, 100) | (203, 0, 113) | (192, 88, 99) => "reserved",
+        (240..=255, ..) | (192, 0, 0 | 2) | (198, 18..=19, _) | (198, 51, 100) | (203, 0, 113) | (192, 88, 99) => {
+            "reserved"
+        }
         _ => return None,
     })
 }
@@ -120,12 +122,11 @@ fn not_public_six(six: Ipv6Addr) -> Option<&'static str> {
     Some(match parts[0] {
         _ if six.is_loopback() => "this machine itself",
         _ if six.is_unspecified() => "unspecified",
-        0xfc00..=0xfdff => "in a private network",
+        0xfc00..=0xfdff | 0xfec0..=0xfeff => "in a private network",
         0xfe80..=0xfebf => "link-local",
-        0xfec0..=0xfeff => "in a private network",
         0xff00..=0xffff => "a multicast address",
-        0x2001 if parts[1] == 0xdb8 || parts[1] < 0x200 => "reserved",
         // Everything that is routed today is in 2000::/3.
+        0x2001 if parts[1] == 0xdb8 || parts[1] < 0x200 => "reserved",
         0x2000..=0x3fff => return None,
         _ => "reserved",
     })

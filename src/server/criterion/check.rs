@@ -78,7 +78,7 @@ impl Checker<'_> {
             }
             Form::Compare(how, left, right) => {
                 let types = (self.shape(left), self.shape(right));
-                if let Some(fault) = self.comparable(*how, types, expr, right.place) {
+                if let Some(fault) = comparable(*how, types, expr, right.place) {
                     self.faults.push(fault);
                 }
                 Type::Of(Shape::Bool)
@@ -180,39 +180,38 @@ impl Checker<'_> {
             Err(message) => self.faults.push(Fault::new(message, place)),
         }
     }
+}
 
-    fn comparable(&self, how: Comparison, types: (Type, Type), whole: &Expr, right: Place) -> Option<Fault> {
-        let refuse = |message: String| Some(Fault::new(message, whole.place));
-        let (left, other) = types;
-        if left == Type::Wrong || other == Type::Wrong {
-            return None;
-        }
-        match how {
-            Comparison::In | Comparison::NotIn => membership(left, other, right),
-            Comparison::Equal | Comparison::Different => match (left, other) {
-                (Type::List(_), _) | (_, Type::List(_)) => {
-                    Some(Fault::new("lists are not compared", whole.place).help("write `x in [\"a\", \"b\"]`"))
-                }
-                (Type::Of(a), Type::Of(b)) if a != b && a != Shape::Any && b != Shape::Any => {
-                    refuse(format!("{} is never equal to {}", a.kind(), b.kind()))
-                }
-                _ => None,
-            },
-            _ => match (left, other) {
-                (Type::Of(Shape::Number | Shape::Any), Type::Of(Shape::Number | Shape::Any)) => None,
-                _ => {
-                    let message = format!("`{}` compares numbers, not {} and {}", how.sign(), name(left), name(other));
-                    refuse(message)
-                }
-            },
+fn comparable(how: Comparison, types: (Type, Type), whole: &Expr, right: Place) -> Option<Fault> {
+    let (left, other) = types;
+    if left == Type::Wrong || other == Type::Wrong {
+        return None;
+    }
+    match how {
+        Comparison::In | Comparison::NotIn => membership(left, other, right),
+        Comparison::Equal | Comparison::Different => match (left, other) {
+            (Type::List(_), _) | (_, Type::List(_)) => {
+                Some(Fault::new("lists are not compared", whole.place).help("write `x in [\"a\", \"b\"]`"))
+            }
+            (Type::Of(a), Type::Of(b)) if a != b && a != Shape::Any && b != Shape::Any => {
+                Some(Fault::new(format!("{} is never equal to {}", a.kind(), b.kind()), whole.place))
+            }
+            _ => None,
+        },
+        _ => {
+            let number = |one| matches!(one, Type::Of(Shape::Number | Shape::Any));
+            if number(left) && number(other) {
+                return None;
+            }
+            let message = format!("`{}` compares numbers, not {} and {}", how.sign(), name(left), name(other));
+            Some(Fault::new(message, whole.place))
         }
     }
 }
 
 fn membership(left: Type, right: Type, place: Place) -> Option<Fault> {
-    let item = match left {
-        Type::Of(shape @ (Shape::Text | Shape::Number | Shape::Any)) => shape,
-        _ => return Some(Fault::new(format!("{} is in no list", name(left)), place)),
+    let Type::Of(item @ (Shape::Text | Shape::Number | Shape::Any)) = left else {
+        return Some(Fault::new(format!("{} is in no list", name(left)), place));
     };
     let held = match right {
         Type::List(shape) => shape,

@@ -69,14 +69,14 @@ impl Criterion {
     }
 }
 
-fn below<'a>(value: Cow<'a, Value>, find: impl Fn(&Value) -> Option<&Value>) -> Cow<'a, Value> {
+fn below(value: Cow<'_, Value>, find: impl Fn(&Value) -> Option<&Value>) -> Cow<'_, Value> {
     match value {
         Cow::Borrowed(value) => Cow::Borrowed(find(value).unwrap_or(&NULL)),
         Cow::Owned(value) => Cow::Owned(find(&value).cloned().unwrap_or_default()),
     }
 }
 
-fn item<'a>(value: &'a Value, key: &Form) -> Option<&'a Value> {
+fn item<'v>(value: &'v Value, key: &Form) -> Option<&'v Value> {
     match key {
         Form::Text(name) => value.get(name),
         Form::Number(number) if number.fract() == 0.0 && *number >= 0.0 && *number < 1e9 =>

@@ -33,8 +33,12 @@ impl Event {
     /// Kinds of one ref share a word: who saw it may call the same change a push or a new branch.
     fn word(&self) -> &'static str {
         match self.kind {
-            Kind::Push | Kind::BranchCreated | Kind::BranchDeleted => "ref",
-            Kind::TagCreated | Kind::TagMoved | Kind::TagDeleted => "ref",
+            Kind::Push
+            | Kind::BranchCreated
+            | Kind::BranchDeleted
+            | Kind::TagCreated
+            | Kind::TagMoved
+            | Kind::TagDeleted => "ref",
             other => other.name(),
         }
     }

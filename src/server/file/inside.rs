@@ -29,9 +29,7 @@ fn places(raw: &str, value: &str) -> Vec<Option<usize>> {
     let mut at = beginning(raw, value);
     for (place, c) in value.char_indices() {
         let Some(next) = follow(raw, at, c) else { return found };
-        for byte in place..place + c.len_utf8() {
-            found[byte] = Some(next.0);
-        }
+        found[place..place + c.len_utf8()].fill(Some(next.0));
         at = next.1;
     }
     found[value.len()] = Some(at.min(raw.len()));

@@ -6,7 +6,7 @@ use super::cron::Cron;
 use super::form::Form;
 use crate::server::glob::Glob;
 use crate::spec::yaml::{Node, Value as Yaml};
-use crate::spec::{amount, suggest};
+use crate::spec::{amount as amounts, suggest};
 
 /// Why a value was refused.
 pub(super) struct Refusal {
@@ -36,22 +36,7 @@ pub(super) fn read(form: &Form, node: &Node, raw: &str) -> Result<Value, Refusal
             Yaml::Bool(flag) => Ok(Value::Bool(flag)),
             _ => Err(Refusal::new(format!("must be true or false, but is `{raw}`"), "write `true` or `false`")),
         },
-        Form::Count(least, most) => match raw.parse::<u64>() {
-            Ok(number) if (*least..=*most).contains(&number) => Ok(Value::from(number)),
-            _ => {
-                Err(Refusal::new(format!("must be a whole number from {least} to {most}"), format!("write `{least}`")))
-            }
-        },
-        Form::Duration => match amount::parse_duration(raw) {
-            Ok(duration) => Ok(json!({"secs": duration.as_secs(), "nanos": duration.subsec_nanos()})),
-            Err(error) => Err(Refusal::new(format!("is not a time: {error}"), "write it as `90s`, `30m` or `2h`")),
-        },
-        Form::Size => match amount::parse_size(raw) {
-            Ok(size) => Ok(Value::from(size)),
-            Err(error) => {
-                Err(Refusal::new(format!("is not an amount of bytes: {error}"), "write it as `512M` or `4G`"))
-            }
-        },
+        Form::Count(..) | Form::Duration | Form::Size => amount(form, raw),
         Form::Choice(words) => {
             if words.contains(&raw) {
                 return text();
@@ -95,6 +80,28 @@ pub(super) fn read(form: &Form, node: &Node, raw: &str) -> Result<Value, Refusal
             Err(Refusal::new(format!("is not a mail address: `{raw}`"), "write it as `team@example.com`"))
         }
         _ => text(),
+    }
+}
+
+fn amount(form: &Form, raw: &str) -> Result<Value, Refusal> {
+    match form {
+        Form::Count(least, most) => match raw.parse::<u64>() {
+            Ok(number) if (*least..=*most).contains(&number) => Ok(Value::from(number)),
+            _ => {
+                Err(Refusal::new(format!("must be a whole number from {least} to {most}"), format!("write `{least}`")))
+            }
+        },
+        Form::Duration => match amounts::parse_duration(raw) {
+            Ok(duration) => Ok(json!({"secs": duration.as_secs(), "nanos": duration.subsec_nanos()})),
+            Err(error) => Err(Refusal::new(format!("is not a time: {error}"), "write it as `90s`, `30m` or `2h`")),
+        },
+        Form::Size => match amounts::parse_size(raw) {
+            Ok(size) => Ok(Value::from(size)),
+            Err(error) => {
+                Err(Refusal::new(format!("is not an amount of bytes: {error}"), "write it as `512M` or `4G`"))
+            }
+        },
+        _ => Ok(Value::String(raw.to_owned())),
     }
 }
 

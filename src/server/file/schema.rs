@@ -16,7 +16,7 @@ pub fn document() -> Value {
     schema["properties"]["handlers"]["type"] = "array".into();
     let mut handler = table(&HANDLER);
     for key in ["do", "on_success", "on_failure", "always"] {
-        handler["properties"][key] = steps("step", handler["properties"][key]["description"].take());
+        handler["properties"][key] = steps("step", &handler["properties"][key]["description"].take());
     }
     schema["$defs"] = json!({"handler": handler, "step": step(Level::Step), "member": step(Level::Member), "callback": step(Level::Callback)});
     for verb in Verb::ALL {
@@ -25,7 +25,7 @@ pub fn document() -> Value {
     schema
 }
 
-fn steps(definition: &str, about: Value) -> Value {
+fn steps(definition: &str, about: &Value) -> Value {
     let item = json!({"$ref": format!("#/$defs/{definition}")});
     json!({"description": about, "anyOf": [item, {"type": "array", "items": item}]})
 }
@@ -55,7 +55,7 @@ fn step(level: Level) -> Value {
         words.push(json!({"required": ["parallel"]}));
     }
     for key in ["before", "on_success", "on_failure", "always"] {
-        schema["properties"][key] = steps("callback", schema["properties"][key]["description"].take());
+        schema["properties"][key] = steps("callback", &schema["properties"][key]["description"].take());
     }
     let gone: &[&str] = match level {
         Level::Step => &[],

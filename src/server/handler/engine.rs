@@ -119,7 +119,7 @@ impl Walk<'_> {
             self.names.add(single, &outcome);
             self.steps.push(told(single, &format!("{word}.{place}"), &outcome));
             if outcome.state == State::Failed && !single.goes_on && failed.is_none() {
-                failed = outcome.error.clone();
+                failed.clone_from(&outcome.error);
             }
         }
         Ok(failed)

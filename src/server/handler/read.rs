@@ -353,12 +353,11 @@ impl Walk<'_, '_, '_> {
                 let name = self.reader.raw(item).unwrap_or_default();
                 if !known.contains(&name.as_str()) {
                     let message = format!("there is no {what} `{name}`");
-                    let help = match known.is_empty() {
-                        true => format!(
-                            "add it to `{}` at the top of the server's file",
-                            if what == "target" { "notify" } else { "secrets" }
-                        ),
-                        false => suggest::help(&name, known.iter().copied()),
+                    let help = if known.is_empty() {
+                        let section = if what == "target" { "notify" } else { "secrets" };
+                        format!("add it to `{section}` at the top of the server's file")
+                    } else {
+                        suggest::help(&name, known.iter().copied())
                     };
                     self.reader.error("server/reference", message, item.span, help);
                 }

@@ -218,7 +218,7 @@ async fn members_of_a_group_are_done_at_once_and_all_of_them() {
 #[tokio::test]
 async fn everybody_is_told_once_and_one_who_cannot_be_told_does_not_silence_the_others() {
     let (report, done) =
-        run("    do:\n      - notify: {to: [team, ops], mail: me@x, subject: 'S\r\nBcc: e@x', text: T}\n").await;
+        run("    do:\n      - notify: {to: [team, ops], mail: me@x, subject: \"S\\r\\nBcc: e@x\", text: T}\n").await;
     assert_eq!(report.state, State::Succeeded);
     assert_eq!(
         done,

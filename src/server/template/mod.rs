@@ -8,6 +8,7 @@
 use std::io::{self, Write};
 use std::sync::LazyLock;
 
+use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, escape_formatter};
 use serde_json::Value;
 
@@ -26,7 +27,12 @@ static JINJA: LazyLock<Environment<'static>> = LazyLock::new(|| {
     jinja.set_auto_escape_callback(|_| AutoEscape::None);
     jinja.set_fuel(Some(FUEL));
     jinja.set_recursion_limit(50);
-    jinja.set_formatter(|out, state, value| if value.is_none() { Ok(()) } else { escape_formatter(out, state, value) });
+    // Null is nothing, and booleans are written as everywhere outside of Python.
+    jinja.set_formatter(|out, state, value| match value.kind() {
+        ValueKind::None => Ok(()),
+        ValueKind::Bool => Ok(out.write_str(if value.is_true() { "true" } else { "false" })?),
+        _ => escape_formatter(out, state, value),
+    });
     jinja
 });
 
@@ -188,6 +194,7 @@ mod tests {
         for (text, wanted) in [
             ("on {{ event.branch }}", "on <b>'$(rm)'"),
             ("{{ event.delivery }}.", "."),
+            ("{{ event.payload.n == 1 }}", "true"),
             ("{{ event.delivery|default('none', true) }}", "none"),
             ("{% for path in event.paths %}{{ loop.index }}{{ path }}{% endfor %}", "1a2b"),
             ("{% if event.payload.n == 1 %}one{% endif %}", "one"),

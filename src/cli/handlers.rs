@@ -1,0 +1,150 @@
+//! `soopervisor handlers`: check a server's file, and rehearse it against an event; nothing is done.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::args::{self, PlainFormat};
+use super::console::Console;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::validate::show_findings;
+use crate::diag::{has_errors, render};
+use crate::report::Style;
+use crate::server::event::Event;
+use crate::server::file::{self, File};
+use crate::server::handler::rehearse::{Rehearsal, Rehearsed, rehearse};
+
+/// A server's file has at most this many bytes, an event at most GitHub's payload.
+const LARGEST: u64 = 32 * 1024 * 1024;
+
+pub(super) fn execute(args: &args::Handlers, console: Console) -> Result<Exit, Failure> {
+    match args {
+        args::Handlers::Check(args) => check(args, console),
+        args::Handlers::Test(args) => test(args, console),
+        args::Handlers::Schema => {
+            Console::answer(&format!("{:#}\n", file::schema::document()));
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |why: String| Failure::new(Exit::Usage, format!("cannot read `{}`", path.display())).why(why);
+    let size = fs_err::metadata(path).map_err(|error| failed(error.to_string()))?.len();
+    if size > LARGEST {
+        return Err(failed(format!("it is larger than {LARGEST} bytes")));
+    }
+    fs_err::read(path).map_err(|error| failed(error.to_string()))
+}
+
+fn check(args: &args::HandlersCheck, console: Console) -> Result<Exit, Failure> {
+    let bytes = read(&args.file)?;
+    let (_, found) = file::parse(&args.file.to_string_lossy(), &bytes);
+    match args.format {
+        PlainFormat::Json => Console::answer(&format!("{}\n", render::json(&found))),
+        PlainFormat::Human if found.is_empty() => Console::answer("everything is fine\n"),
+        PlainFormat::Human => {
+            let style = console.stdout();
+            let style = render::Style { color: style.color, unicode: style.unicode, width: style.width };
+            Console::answer(&render::human(&found, style));
+        }
+    }
+    Ok(if has_errors(&found) { Exit::InvalidSpec } else { Exit::Ok })
+}
+
+fn test(args: &args::HandlersTest, console: Console) -> Result<Exit, Failure> {
+    let (file, found) = file::parse(&args.file.to_string_lossy(), &read(&args.file)?);
+    show_findings(&found, console);
+    let Some(file) = file else { return Ok(Exit::InvalidSpec) };
+    let bytes = read(&args.event)?;
+    let event: Event = serde_json::from_slice(&bytes).map_err(|error| {
+        Failure::new(Exit::Usage, format!("`{}` is not a recorded event", args.event.display()))
+            .why(error.to_string())
+            .help("examples/server/events/push.json is one")
+    })?;
+    let rehearsed = chosen(&file, args.handler.as_deref(), &event)?;
+    match args.format {
+        PlainFormat::Json => {
+            let document = json!({"schema": 1, "event": event.key(), "handlers": rehearsed});
+            Console::answer(&format!("{document}\n"));
+        }
+        PlainFormat::Human => Console::answer(&draw(&event, &rehearsed, &console.stdout())),
+    }
+    Ok(Exit::Ok)
+}
+
+fn chosen(file: &File, name: Option<&str>, event: &Event) -> Result<Vec<Rehearsal>, Failure> {
+    let Some(name) = name else { return Ok(rehearse(&file.handlers, event)) };
+    let Some(handler) = file.handlers.iter().find(|handler| handler.name == name) else {
+        let names = file.handlers.iter().map(|handler| handler.name.as_str());
+        let help = crate::spec::suggest::help(name, names);
+        return Err(Failure::new(Exit::Usage, format!("there is no handler `{name}`")).help(help));
+    };
+    Ok(rehearse(std::slice::from_ref(handler), event))
+}
+
+/// Text of a file or an event on a terminal: no control character of it gets there.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+fn draw(event: &Event, rehearsed: &[Rehearsal], style: &Style) -> String {
+    let paint = |code: &str, text: &str| {
+        if style.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    };
+    let (yes, no) = if style.unicode { ("✓", "–") } else { ("+", "-") };
+    let mut text = clean(&format!("{} of {}{}\n", event.kind, event.repo, place(event)));
+    for one in rehearsed {
+        let (code, mark) = if one.matches { ("32", yes) } else { ("2", no) };
+        text += &format!("\n{} {}: {}\n", paint(code, mark), paint("1", &clean(&one.handler)), clean(&one.because));
+        for reason in &one.reasons {
+            let holds = if reason.holds { paint("32", "true ") } else { paint("31", "false") };
+            text += &format!("    {holds} {}\n", clean(&reason.expression));
+            for (name, value) in &reason.values {
+                text += &format!("          {} is {}\n", clean(name), clean(&value.to_string()));
+            }
+        }
+        for step in &one.steps {
+            text += &drawn(step, &paint);
+        }
+    }
+    let count = rehearsed.iter().filter(|one| one.matches).count();
+    text += &format!("\n{count} of {} handlers would run; nothing was done\n", rehearsed.len());
+    text
+}
+
+fn place(event: &Event) -> String {
+    let pull = event.pull.as_ref().map(|pull| format!("#{}", pull.number));
+    let place = pull.or_else(|| event.branch().or(event.tag()).map(str::to_owned));
+    place.map(|place| format!(" ({place})")).unwrap_or_default()
+}
+
+fn drawn(step: &Rehearsed, paint: &dyn Fn(&str, &str) -> String) -> String {
+    let on = if step.on.is_empty() { String::new() } else { format!(" {}", paint("2", &step.on.replace('_', " "))) };
+    let mut text = format!("    {}{on} {}\n", paint("1", step.action.name()), named(step));
+    if let Some(when) = &step.when {
+        let holds = match step.holds {
+            Some(true) => "holds",
+            Some(false) => "does not hold: the step is skipped",
+            None => "is decided when the steps before have run",
+        };
+        text += &format!("        when {} {}\n", clean(when), paint("2", holds));
+    }
+    if let Some(error) = &step.error {
+        text += &format!("        {}\n", paint("31", &clean(error)));
+    }
+    for (name, value) in step.arguments.as_object().into_iter().flatten() {
+        let shown = match value {
+            Value::String(text) if text.contains('\n') => format!("\n{}", text.trim_end()),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        text += &format!("        {name}: {}\n", clean(&shown).replace('\n', "\n            "));
+    }
+    text
+}
+
+fn named(step: &Rehearsed) -> String {
+    if step.name == step.action.name() { String::new() } else { format!("as {}", step.name) }
+}
