@@ -23,6 +23,8 @@ pub mod spec;
 pub mod storage;
 pub mod validate;
 // the hall: where the line is driven
+pub mod comment;
+pub mod compare;
 pub mod report;
 pub mod run;
 pub mod store;

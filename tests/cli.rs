@@ -59,7 +59,7 @@ fn repository(place: &Place) -> std::path::PathBuf {
     folder
 }
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 18] = [
     "run",
     "validate",
     "script",
@@ -70,6 +70,7 @@ const VERBS: [&str; 17] = [
     "logs",
     "download",
     "verify",
+    "diff",
     "prune",
     "auth",
     "env",
@@ -112,7 +113,7 @@ fn help_does_not_show_what_the_environment_holds() {
 #[test]
 fn wrong_usage_ends_with_two_and_says_so_on_stderr() {
     let place = Place::new();
-    let cases: [&[&str]; 13] = [
+    let cases: [&[&str]; 14] = [
         &[],
         &["--storage", "local:x"],
         &["run"],
@@ -125,6 +126,7 @@ fn wrong_usage_ends_with_two_and_says_so_on_stderr() {
         &["run", ".", "--project", "../evil"],
         &["run", ".", "--sample", "--full"],
         &["verify", "abcd"],
+        &["diff", "abcd"],
         &["completions", "tcsh2"],
     ];
     for words in cases {

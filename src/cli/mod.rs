@@ -10,6 +10,7 @@ mod auth;
 mod bare;
 mod console;
 mod desk;
+mod diff;
 mod doctor;
 mod documents;
 mod drive;
@@ -76,6 +77,7 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
         Verb::Logs(args) => logs::execute(args, &console.stdout()),
         Verb::Download(args) => stored::download(args),
         Verb::Verify(args) => stored::verify(args),
+        Verb::Diff(args) => diff::execute(args, console),
         Verb::Prune(args) => prune::execute(args, console),
         Verb::Auth(args) => auth::execute(args),
         Verb::Env(args) => env::execute(args, console),
@@ -103,6 +105,7 @@ fn tell(failure: &Failure, verb: &Verb, console: Console) -> Exit {
         Verb::Runs(args) => args.json,
         Verb::Show(args) => args.json,
         Verb::Doctor(args) => args.json,
+        Verb::Diff(args) => args.format == args::DiffFormat::Json,
         Verb::Prune(args) => args.json,
         Verb::Auth(args::Auth::Status(args)) => args.json,
         Verb::Env(args::Env::List(args)) => args.json,

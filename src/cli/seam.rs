@@ -9,9 +9,12 @@ use std::time::Duration;
 use super::args::Files;
 use super::exit::Exit;
 use super::failure::Failure;
+use crate::compare::{Comparison, Limits, Stored};
 use crate::diag::{Diagnostic, Severity, SourceText, has_errors};
 use crate::engine::{Engine, EngineInfo};
 use crate::id::{ProjectName, RelPath};
+use crate::outputs::manifest::Manifest;
+use crate::outputs::pattern::Pattern;
 use crate::plan::RunPlan;
 use crate::report::Reporter;
 use crate::run::host::{Host, RUNNER_IMAGE};
@@ -179,6 +182,27 @@ pub(super) fn verify(wanted: &Wanted) -> Result<Verified, Failure> {
         let missing: Vec<String> = named("missing", &report.missing);
         let problems = [missing, named("changed", &report.changed), named("not in the manifest", &report.extra)];
         Ok(Verified { sound: report.ok, bytes: report.bytes, problems: problems.concat() })
+    })
+}
+
+/// Compares two stored folders; pictures are fetched for a page only.
+pub(super) fn compare(args: &super::args::Diff) -> Result<Comparison, Failure> {
+    let storage = opened(&args.storage.required()?)?;
+    let project = project_here(args.project.as_ref())?;
+    let globs = args.globs.iter().map(|glob| Pattern::parse(glob)).collect::<Result<Vec<_>, _>>();
+    let globs = globs.map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let limits = if args.html.is_some() { Limits::default().with_pictures() } else { Limits::default() };
+    block_on(async {
+        let before = resolve(&*storage, &project, &args.before).await?;
+        let after = resolve(&*storage, &project, &args.after).await?;
+        let manifest = async |folder: &storage::Folder| -> Result<Manifest, Failure> {
+            let mut manifest = storage.manifest(&project, folder).await.map_err(Stop::from)?;
+            manifest.files.retain(|file| globs.is_empty() || globs.iter().any(|glob| glob.matches(&file.path)));
+            Ok(manifest)
+        };
+        let (old, new) = (manifest(&before).await?, manifest(&after).await?);
+        let files = Stored { storage: &*storage, project: &project, before: &before, after: &after };
+        Ok(Comparison::of(&old, &new, &files, limits).await.map_err(Stop::from)?)
     })
 }
 
