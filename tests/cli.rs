@@ -111,6 +111,19 @@ fn help_does_not_show_what_the_environment_holds() {
 }
 
 #[test]
+fn a_refused_value_that_nobody_typed_is_traced_to_its_variable() {
+    let place = Place::new();
+    for (name, value) in [("SOOPERVISOR_MEMORY", "lots"), ("SOOPERVISOR_NETWORK", "wifi"), ("SOOPERVISOR_PIDS", "-1")] {
+        let from_variable = place.command(&["run", "."]).env(name, value).output().unwrap();
+        let text = stderr(&from_variable);
+        assert_eq!(code(&from_variable), 2, "{text}");
+        assert!(text.contains(&format!("comes from the variable {name}")), "{text}");
+    }
+    let typed = place.command(&["run", ".", "--memory", "lots"]).env("SOOPERVISOR_MEMORY", "4g").output().unwrap();
+    assert!(!stderr(&typed).contains("SOOPERVISOR_MEMORY"), "{}", stderr(&typed));
+}
+
+#[test]
 fn wrong_usage_ends_with_two_and_says_so_on_stderr() {
     let place = Place::new();
     let cases: [&[&str]; 14] = [

@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out; one file per verb.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -8,6 +9,7 @@ use clap::{CommandFactory, FromArgMatches};
 pub mod args;
 mod auth;
 mod bare;
+mod blame;
 mod console;
 mod desk;
 mod diff;
@@ -41,10 +43,10 @@ use console::Console;
 pub fn main() -> ExitCode {
     let command = command();
     let words = bare::with_verb(std::env::args_os().collect(), &command);
-    let parsed = command.try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = command.try_get_matches_from(&words).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(&error, &words),
     };
     listen_to_ourselves();
     let console = Console::new(&cli.global);
@@ -89,9 +91,12 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
 }
 
 /// Help and versions are answers; everything else that clap has to say is wrong usage.
-fn refuse(error: &clap::Error) -> ExitCode {
+fn refuse(error: &clap::Error, words: &[OsString]) -> ExitCode {
     // A closed pipe is no reason to fail.
     let _ = error.print();
+    if let Some(note) = blame::variable(error, &command(), words) {
+        Console::note(&note);
+    }
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok.into(),
         _ => Exit::Usage.into(),

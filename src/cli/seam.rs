@@ -180,7 +180,12 @@ pub(super) fn verify(wanted: &Wanted) -> Result<Verified, Failure> {
         let report = storage::verify::verify(&*storage, &project, &folder, &()).await.map_err(Stop::from)?;
         let named = |what: &str, paths: &[RelPath]| paths.iter().map(|path| format!("{what}: {path}")).collect();
         let missing: Vec<String> = named("missing", &report.missing);
-        let problems = [missing, named("changed", &report.changed), named("not in the manifest", &report.extra)];
+        let problems = [
+            missing,
+            named("changed", &report.changed),
+            named("other permissions", &report.modes),
+            named("not in the manifest", &report.extra),
+        ];
         Ok(Verified { sound: report.ok, bytes: report.bytes, problems: problems.concat() })
     })
 }
