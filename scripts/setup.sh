@@ -15,6 +15,7 @@ begin setup
 need_rust
 need_tools
 need_judges
+need_github_judges
 need_engine
 need_image
 build debug

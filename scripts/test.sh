@@ -19,6 +19,7 @@ need_tools
 # For the second engine of tests/far.
 has ip || [ -x /usr/sbin/ip ] || install_packages iproute2
 need_judges
+need_github_judges
 need_servers
 need_elsewhere
 need_engine

@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod auth;
 pub mod diag;
+pub mod forge;
 pub mod id;
 pub mod secret;
 pub mod web;
@@ -28,5 +29,6 @@ pub mod compare;
 pub mod report;
 pub mod run;
 pub mod store;
-// the door
+// the doors
 pub mod cli;
+pub mod gha;

@@ -59,7 +59,7 @@ fn repository(place: &Place) -> std::path::PathBuf {
     folder
 }
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 19] = [
     "run",
     "validate",
     "script",
@@ -76,6 +76,7 @@ const VERBS: [&str; 18] = [
     "env",
     "channel",
     "image",
+    "action",
     "completions",
     "man",
 ];

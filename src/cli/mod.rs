@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
+mod action;
 pub mod args;
 mod auth;
 mod bare;
@@ -85,6 +86,7 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
         Verb::Env(args) => env::execute(args, console),
         Verb::Channel(args) => setup::channel(args),
         Verb::Image(args) => setup::image(args),
+        Verb::Action => action::execute(console),
         Verb::Completions(args) => Ok(documents::completions(args)),
         Verb::Man(args) => documents::man(args),
     }
