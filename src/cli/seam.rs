@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::Files;
 use super::exit::Exit;
@@ -214,10 +215,31 @@ impl Wanted {
 
 /// The storage as written on the command line.
 fn opened(written: &str) -> Result<Arc<dyn storage::Storage>, Failure> {
-    let home = Home::from_env()?;
-    let host = host(&home)?;
-    let location = storage::Location::parse(written, &host.current_dir, &host.remotes()).map_err(Stop::from)?;
-    Ok(location.open(&host.access()?).map_err(Stop::from)?)
+    let host = host(&Home::from_env()?)?;
+    Ok(location(written)?.open(&host.access()?).map_err(Stop::from)?)
+}
+
+/// Which storage is meant.
+pub(super) fn location(written: &str) -> Result<storage::Location, Failure> {
+    let host = host(&Home::from_env()?)?;
+    Ok(storage::Location::parse(written, &host.current_dir, &host.remotes()).map_err(Stop::from)?)
+}
+
+/// Asks a storage how it is, and tries whether it takes a file.
+pub(super) fn storage_health(written: &str, patience: Duration) -> Result<storage::Health, Failure> {
+    let storage = opened(written)?;
+    block_on(async {
+        let asking = async {
+            let health = storage.check().await.map_err(Stop::from)?;
+            storage.try_writing().await.map_err(Stop::from)?;
+            Ok(health)
+        };
+        let silent = |_| {
+            let what = format!("{} does not answer within {} s", storage.place(), patience.as_secs());
+            Failure::new(Exit::StorageFailed, what).help("look at the network, the proxy and the address")
+        };
+        tokio::time::timeout(patience, asking).await.map_err(silent)?
+    })
 }
 
 fn project_here(asked: Option<&ProjectName>) -> Result<ProjectName, Failure> {
