@@ -17,6 +17,7 @@ need_tools
 need_judges
 need_payloads
 need_mail_judge
+need_github_judges
 need_engine
 need_image
 build debug

@@ -21,6 +21,7 @@ has ip || [ -x /usr/sbin/ip ] || install_packages iproute2
 need_judges
 need_payloads
 need_mail_judge
+need_github_judges
 need_servers
 need_elsewhere
 need_engine

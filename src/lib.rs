@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod auth;
 pub mod diag;
+pub mod forge;
 pub mod id;
 pub mod secret;
 pub mod web;
@@ -30,5 +31,6 @@ pub mod run;
 pub mod store;
 // the doors
 pub mod cli;
+pub mod gha;
 #[cfg(feature = "server")]
 pub mod server;

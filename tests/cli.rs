@@ -59,7 +59,7 @@ fn repository(place: &Place) -> std::path::PathBuf {
     folder
 }
 
-const VERBS: [&str; 23] = [
+const VERBS: [&str; 24] = [
     "run",
     "validate",
     "script",
@@ -81,6 +81,7 @@ const VERBS: [&str; 23] = [
     "trigger",
     "token",
     "admin",
+    "action",
     "completions",
     "man",
 ];
@@ -113,6 +114,19 @@ fn help_does_not_show_what_the_environment_holds() {
     let mut command = place.command(&["run", "--help"]);
     let output = command.env("SOOPERVISOR_STORAGE", "https://ann:hunter2@host/").output().unwrap();
     assert!(!stdout(&output).contains("hunter2"));
+}
+
+#[test]
+fn a_refused_value_that_nobody_typed_is_traced_to_its_variable() {
+    let place = Place::new();
+    for (name, value) in [("SOOPERVISOR_MEMORY", "lots"), ("SOOPERVISOR_NETWORK", "wifi"), ("SOOPERVISOR_PIDS", "-1")] {
+        let from_variable = place.command(&["run", "."]).env(name, value).output().unwrap();
+        let text = stderr(&from_variable);
+        assert_eq!(code(&from_variable), 2, "{text}");
+        assert!(text.contains(&format!("comes from the variable {name}")), "{text}");
+    }
+    let typed = place.command(&["run", ".", "--memory", "lots"]).env("SOOPERVISOR_MEMORY", "4g").output().unwrap();
+    assert!(!stderr(&typed).contains("SOOPERVISOR_MEMORY"), "{}", stderr(&typed));
 }
 
 #[test]

@@ -168,7 +168,7 @@ fn people_see_metrics_first_then_files_and_what_is_in_them() {
     insta::assert_snapshot!("verbose", stdout(&place.diff(&["-v", SHA, NEXT])));
     insta::assert_snapshot!("quiet", stdout(&place.diff(&["-q", SHA, NEXT])));
     let coloured = stdout(&place.diff(&["--color", "always", SHA, NEXT]));
-    assert!(coloured.contains("\u{1b}[32m+ plots/new.png"), "{coloured}");
+    assert!(coloured.contains("\u{1b}[32m+  plots/new.png"), "{coloured}");
 }
 
 #[test]

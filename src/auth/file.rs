@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::helper::Helper;
+use super::keyring::Helper;
 use super::{App, Grant, Provider};
 use crate::secret::Secret;
 use crate::web::Fault;

@@ -118,6 +118,8 @@ pub enum Verb {
     #[cfg(feature = "server")]
     #[command(subcommand)]
     Admin(super::token::Admin),
+    /// Do what a GitHub workflow's event asks for (the action starts it)
+    Action,
     /// Print completions for a shell
     Completions(Completions),
     /// Print the manual page, or write all of them to a folder
@@ -346,6 +348,9 @@ pub struct Init {
     /// The folder
     #[arg(default_value = ".")]
     pub path: PathBuf,
+    /// Write the workflows of GitHub Actions, too
+    #[arg(long)]
+    pub github: bool,
 }
 
 /// Arguments of `doctor`.

@@ -1,13 +1,16 @@
 //! The command line: arguments in, exit code out; one file per verb.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
+mod action;
 pub mod args;
 mod auth;
 mod bare;
+mod blame;
 mod console;
 mod desk;
 mod diff;
@@ -49,10 +52,10 @@ use console::Console;
 pub fn main() -> ExitCode {
     let command = command();
     let words = bare::with_verb(std::env::args_os().collect(), &command);
-    let parsed = command.try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = command.try_get_matches_from(&words).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(&error, &words),
     };
     listen_to_ourselves();
     let console = Console::new(&cli.global);
@@ -101,15 +104,19 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
         Verb::Token(verb) => token::execute(verb),
         #[cfg(feature = "server")]
         Verb::Admin(verb) => token::admin(verb),
+        Verb::Action => action::execute(console),
         Verb::Completions(args) => Ok(documents::completions(args)),
         Verb::Man(args) => documents::man(args),
     }
 }
 
 /// Help and versions are answers; everything else that clap has to say is wrong usage.
-fn refuse(error: &clap::Error) -> ExitCode {
+fn refuse(error: &clap::Error, words: &[OsString]) -> ExitCode {
     // A closed pipe is no reason to fail.
     let _ = error.print();
+    if let Some(note) = blame::variable(error, &command(), words) {
+        Console::note(&note);
+    }
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok.into(),
         _ => Exit::Usage.into(),

@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::args::Files;
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::compare::{Comparison, Limits, Stored};
+use crate::comment::Preview;
+use crate::compare::{Comparison, Limits, PictureKind, Stored};
 use crate::diag::{Diagnostic, Severity, SourceText, has_errors};
 use crate::engine::{Engine, EngineInfo};
-use crate::id::{ProjectName, RelPath};
+use crate::id::{CommitSha, ProjectName, RelPath, Revision, RunId};
 use crate::outputs::manifest::Manifest;
 use crate::outputs::pattern::Pattern;
 use crate::plan::RunPlan;
@@ -77,7 +78,23 @@ pub(super) struct EngineFacts {
 
 /// Runs the request to its end; events go to `reporter`, which is finished afterwards.
 pub(super) fn run(request: &RunRequest, home: &Home, reporter: Box<dyn Reporter>) -> Result<Exit, Failure> {
-    super::drive::run(request, &host(home)?, reporter)
+    super::drive::run(request, &host(home)?, reporter, None)
+}
+
+/// As [`run`], for a runner that waits `patience` after its first signal; what is kept for later runs is kept in `keep`,
+/// where that is given.
+pub(super) fn run_within(
+    request: &RunRequest,
+    home: &Home,
+    keep: Option<&Path>,
+    reporter: Box<dyn Reporter>,
+    patience: Duration,
+) -> Result<Exit, Failure> {
+    let mut host = host(home)?;
+    if let Some(keep) = keep {
+        host.home = Home::at(keep);
+    }
+    super::drive::run(request, &host, reporter, Some(patience))
 }
 
 /// What a run would do.
@@ -151,6 +168,7 @@ pub(super) fn validate(path: &Path, files: &Files) -> Result<Vec<Diagnostic>, Fa
         sample: false,
         pipeline: files.pipeline.clone(),
         environment: files.environment.clone(),
+        settings: None,
     };
     Ok(crate::validate::check(&folder, &RelPath::root(), &options).diagnostics)
 }
@@ -180,7 +198,12 @@ pub(super) fn verify(wanted: &Wanted) -> Result<Verified, Failure> {
         let report = storage::verify::verify(&*storage, &project, &folder, &()).await.map_err(Stop::from)?;
         let named = |what: &str, paths: &[RelPath]| paths.iter().map(|path| format!("{what}: {path}")).collect();
         let missing: Vec<String> = named("missing", &report.missing);
-        let problems = [missing, named("changed", &report.changed), named("not in the manifest", &report.extra)];
+        let problems = [
+            missing,
+            named("changed", &report.changed),
+            named("other permissions", &report.modes),
+            named("not in the manifest", &report.extra),
+        ];
         Ok(Verified { sound: report.ok, bytes: report.bytes, problems: problems.concat() })
     })
 }
@@ -203,6 +226,31 @@ pub(super) fn compare(args: &super::args::Diff) -> Result<Comparison, Failure> {
         let (old, new) = (manifest(&before).await?, manifest(&after).await?);
         let files = Stored { storage: &*storage, project: &project, before: &before, after: &after };
         Ok(Comparison::of(&old, &new, &files, limits).await.map_err(Stop::from)?)
+    })
+}
+
+/// Compares what a run of this machine published with the base commit's run of the same kind, and names its pictures.
+pub(super) fn compare_with_base(
+    home: &Home,
+    run: &RunId,
+    base: &CommitSha,
+) -> Result<(Comparison, Vec<Preview>), Failure> {
+    let record = crate::store::Runs::of(home).get(run.as_str())?.record?;
+    let storage = opened(&record.storage)?;
+    let base = Revision { commit: base.clone(), dirty_tree: None, ..record.revision.clone() };
+    block_on(async {
+        let before = resolve(&*storage, &record.project, &base.folder()).await?;
+        let after = resolve(&*storage, &record.project, &record.revision.folder()).await?;
+        let old = storage.manifest(&record.project, &before).await.map_err(Stop::from)?;
+        let new = storage.manifest(&record.project, &after).await.map_err(Stop::from)?;
+        let files = Stored { storage: &*storage, project: &record.project, before: &before, after: &after };
+        let comparison = Comparison::of(&old, &new, &files, Limits::default()).await.map_err(Stop::from)?;
+        let pictures = new.files.iter().filter(|entry| PictureKind::of(&entry.path).is_some());
+        let preview = |entry: &crate::outputs::manifest::Entry| {
+            let (name, size) = (entry.path.to_string(), entry.size);
+            Preview { name, size, before: None, after: None }
+        };
+        Ok((comparison, pictures.map(preview).collect()))
     })
 }
 

@@ -107,8 +107,8 @@ pub fn block(lines: &[String], language: &str, longest: usize) -> String {
 
 /// A line of output as it would stand on a terminal: what was last written over it.
 fn printed(line: &str, longest: usize) -> String {
-    let mut kept = Vec::new();
-    crate::logs::Plain::new().keep(line.as_bytes(), false, &mut kept);
+    let mut plain = crate::logs::Plain::new();
+    let kept = plain.keep(line.as_bytes(), false);
     let text = String::from_utf8_lossy(&kept);
     let last = text.trim_end().rsplit('\r').next().unwrap_or_default().replace('\t', "    ").replace('\u{1e}', "");
     crate::compare::shown(&last, longest)

@@ -211,6 +211,8 @@ pub struct Listed {
     pub kind: Option<OutputKind>,
     /// What a link says, as it stands there.
     pub link: Option<Vec<u8>>,
+    /// A file's permission bits; `None` where they are not kept.
+    pub mode: Option<u32>,
 }
 
 /// What became of a folder that was taken away.

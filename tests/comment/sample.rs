@@ -56,15 +56,17 @@ fn begin() -> Vec<RunEvent> {
     events
 }
 
-fn told(events: Vec<RunEvent>) -> Report {
+fn told(events: &[RunEvent]) -> Report {
     let mut report = report();
-    events.iter().for_each(|event| report.take(event));
+    for event in events {
+        report.take(event);
+    }
     report
 }
 
 /// A run in the middle of its tasks.
 pub(crate) fn running() -> Report {
-    told(begin())
+    told(&begin())
 }
 
 /// A run that was published and is compared with its base.
@@ -79,7 +81,7 @@ pub(crate) fn succeeded() -> Report {
         note: None,
     }));
     events.push(RunEvent::Ended { exit_code: 0, summary: "penguins 4f1c2d9a4f succeeded".to_owned() });
-    let mut report = told(events);
+    let mut report = told(&events);
     report.links =
         vec![Link { text: "Outputs".to_owned(), address: "https://storage.example/outputs?x=1&y=2".to_owned() }];
     let address = |side: &str| Some(format!("https://storage.example/{side}/roc (1).png"));
@@ -112,7 +114,7 @@ pub(crate) fn failed() -> Report {
         log_path: Some("/state/runs/log".into()),
     })));
     events.push(RunEvent::Ended { exit_code: 4, summary: "the script failed".to_owned() });
-    let mut report = told(events);
+    let mut report = told(&events);
     report.no_base = Some("a failed run publishes nothing".to_owned());
     report
 }

@@ -86,14 +86,13 @@ async fn of_manifests_written_at_once_one_wins_and_everybody_reads_that_one() {
     let shared = open(&fake, DRIVE, "");
     let others = [open(&fake, DRIVE, ""), open(&fake, DRIVE, ""), open(&fake, DRIVE, "")];
     let writers = [&shared, &shared, &others[0], &others[1], &others[2]];
-    let put =
-        writers.iter().enumerate().map(|(at, service)| service.put("p/c/manifest.json", vec![at as u8; 3].into()));
+    let put = writers.iter().zip(0_u8..).map(|(service, at)| service.put("p/c/manifest.json", vec![at; 3].into()));
     let won: Vec<bool> = futures::future::try_join_all(put).await.unwrap();
     let winner = won.iter().position(|won| *won).expect("a winner");
     assert_eq!(won.iter().filter(|won| **won).count(), 1, "{won:?}");
     assert_eq!(fake.files(DRIVE).into_keys().collect::<Vec<_>>(), ["p/c/manifest.json"]);
     for service in writers {
-        assert_eq!(read(&**service, "p/c/manifest.json", 0).await.unwrap(), [winner as u8; 3]);
+        assert_eq!(read(&**service, "p/c/manifest.json", 0).await.unwrap(), vec![u8::try_from(winner).unwrap(); 3]);
     }
 }
 

@@ -19,7 +19,7 @@ async fn no_verb_that_holds_a_token_can_be_dumped() {
     ] {
         let fake = Fake::start().await;
         let place = Place::on(&fake, Drive::Box);
-        fake.fault(Drive::Box, When::path("/").times(99), Fault::Slow(Duration::from_secs(60)));
+        fake.fault(Drive::Box, When::path("/").times(99), Fault::Slow(Duration::from_mins(1)));
         let mut command = place.program(&user, words);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();

@@ -89,6 +89,7 @@ fn run_until(place: &Place, user: &User, size: Size, phase: Phase, fake: &Fake, 
 }
 
 /// Killed at every phase, then left alone; what was sent and what is there.
+#[expect(clippy::print_stdout, reason = "the figures are what the full form is run for")]
 async fn survives(drive: Drive, size: Size, phases: &[Phase]) {
     let fake = Fake::start().await;
     let place = Place::on(&fake, drive);

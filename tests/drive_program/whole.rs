@@ -82,7 +82,7 @@ async fn on_drive(drive: Drive) {
 
 fn who_is_not_let_in_is_told_what_to_type(fake: &Fake, drive: Drive) {
     let mut place = Place::on(fake, drive);
-    place.set[1].1 = "no-token-of-this-service".to_owned();
+    "no-token-of-this-service".clone_into(&mut place.set[1].1);
     let user = User::with(&[]);
     let said = place.say(&user, &["doctor"]).exits(7).says("help:").hides("no-token-of-this-service");
     assert!(said.text.contains("auth login") || said.text.contains("ACCESS_TOKEN"), "{}", said.text);

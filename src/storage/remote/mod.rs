@@ -197,7 +197,7 @@ impl Storage for Remote {
             .filter_map(|meta| {
                 own.get(&*meta.key).map_or_else(|| key::from_object(&meta.key), |path| Some((*path).clone()))
             })
-            .map(|path| Listed { path, kind: Some(OutputKind::File), link: None })
+            .map(|path| Listed { path, kind: Some(OutputKind::File), link: None, mode: None })
             .collect())
     }
 

@@ -184,14 +184,13 @@ impl Backend for GoogleDrive {
     }
 
     async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
-        match self.present(&self.path(key)).await? {
-            Some(there) => Ok(Created::Taken(Some(there.meta(key)))),
-            None => {
-                let file = self.upload(key, source, sessions).await?;
-                self.known().found(&self.path(key), &file.id);
-                Ok(Created::Ours(Receipt { checksum: file.checksum(), id: Some(file.id) }))
-            }
+        let path = self.path(key);
+        if let Some(there) = self.present(&path).await? {
+            return Ok(Created::Taken(Some(there.meta(key))));
         }
+        let file = self.upload(key, source, sessions).await?;
+        self.known().found(&path, &file.id);
+        Ok(Created::Ours(Receipt { checksum: file.checksum(), id: Some(file.id) }))
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<bool, Fault> {
