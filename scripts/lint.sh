@@ -20,7 +20,7 @@ say 'cargo clippy'
 cargo clippy --locked --quiet --all-targets -- -D warnings || fail 'cargo clippy'
 say 'shellcheck'
 has shellcheck || install_packages shellcheck
-shellcheck -x -P scripts scripts/*.sh images/runner/*.sh src/engine/*.sh .ci/run || fail shellcheck
+shellcheck -x -P scripts scripts/*.sh install/*.sh images/runner/*.sh src/engine/*.sh .ci/run || fail shellcheck
 [ "$(cat images/runner/TAG)" = "$(images/runner/tag.sh)" ] || fail 'images/runner/TAG is stale: images/runner/tag.sh >images/runner/TAG'
 if has cargo-deny; then
     say 'cargo deny check'

@@ -16,6 +16,7 @@ need_rust
 need_tools
 need_judges
 need_mail_judge
+need_github_judges
 need_engine
 need_image
 build debug

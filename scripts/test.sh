@@ -20,6 +20,7 @@ need_tools
 has ip || [ -x /usr/sbin/ip ] || install_packages iproute2
 need_judges
 need_mail_judge
+need_github_judges
 need_servers
 need_elsewhere
 need_engine

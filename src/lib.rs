@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod auth;
 pub mod diag;
+pub mod forge;
 pub mod id;
 pub mod secret;
 pub mod web;
@@ -23,10 +24,13 @@ pub mod spec;
 pub mod storage;
 pub mod validate;
 // the hall: where the line is driven
+pub mod comment;
+pub mod compare;
 pub mod report;
 pub mod run;
 pub mod store;
 // the doors
 pub mod cli;
+pub mod gha;
 #[cfg(feature = "server")]
 pub mod server;

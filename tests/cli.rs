@@ -59,7 +59,7 @@ fn repository(place: &Place) -> std::path::PathBuf {
     folder
 }
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 20] = [
     "run",
     "validate",
     "script",
@@ -70,12 +70,14 @@ const VERBS: [&str; 18] = [
     "logs",
     "download",
     "verify",
+    "diff",
     "prune",
     "auth",
     "env",
     "handlers",
     "channel",
     "image",
+    "action",
     "completions",
     "man",
 ];
@@ -111,9 +113,22 @@ fn help_does_not_show_what_the_environment_holds() {
 }
 
 #[test]
+fn a_refused_value_that_nobody_typed_is_traced_to_its_variable() {
+    let place = Place::new();
+    for (name, value) in [("SOOPERVISOR_MEMORY", "lots"), ("SOOPERVISOR_NETWORK", "wifi"), ("SOOPERVISOR_PIDS", "-1")] {
+        let from_variable = place.command(&["run", "."]).env(name, value).output().unwrap();
+        let text = stderr(&from_variable);
+        assert_eq!(code(&from_variable), 2, "{text}");
+        assert!(text.contains(&format!("comes from the variable {name}")), "{text}");
+    }
+    let typed = place.command(&["run", ".", "--memory", "lots"]).env("SOOPERVISOR_MEMORY", "4g").output().unwrap();
+    assert!(!stderr(&typed).contains("SOOPERVISOR_MEMORY"), "{}", stderr(&typed));
+}
+
+#[test]
 fn wrong_usage_ends_with_two_and_says_so_on_stderr() {
     let place = Place::new();
-    let cases: [&[&str]; 13] = [
+    let cases: [&[&str]; 14] = [
         &[],
         &["--storage", "local:x"],
         &["run"],
@@ -126,6 +141,7 @@ fn wrong_usage_ends_with_two_and_says_so_on_stderr() {
         &["run", ".", "--project", "../evil"],
         &["run", ".", "--sample", "--full"],
         &["verify", "abcd"],
+        &["diff", "abcd"],
         &["completions", "tcsh2"],
     ];
     for words in cases {

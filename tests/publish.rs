@@ -199,6 +199,31 @@ fn too_little_space_is_said_before_anything_is_copied() {
     let error = block(storage.publish(publication, Arc::new(()))).expect_err("too large");
     assert!(matches!(error, StorageError::DiskFull { needed, .. } if needed >= 1 << 60), "{error}");
     assert!(error.help().expect("a next step").contains("df -h"));
+    assert!(!run.store().join("demo").exists(), "an empty folder tells nobody anything");
+}
+
+#[test]
+fn a_project_folder_that_another_publisher_took_away_is_made_again() {
+    let run = filled();
+    let (demo, taken) = (run.store().join("demo"), std::sync::atomic::AtomicBool::new(false));
+    let storage = local(&run).watched(move |point| {
+        if point == Point::Opened && !taken.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            fs_err::remove_dir(&demo).expect("it is empty");
+        }
+    });
+    publish(&storage, &run, "r", OnConflict::Fail).expect("published");
+    assert_sound(&run);
+}
+
+#[test]
+fn permissions_that_changed_are_told() {
+    let run = filled();
+    publish(&local(&run), &run, "r", OnConflict::Fail).expect("published");
+    let file = run.store().join("demo").join(folder().to_string()).join("c.bin");
+    fs_err::set_permissions(&file, std::fs::Permissions::from_mode(0o777)).expect("a mode");
+    let report = block(verify(&local(&run), &project(), &folder(), &())).expect("a report");
+    assert_eq!(report.modes.iter().map(ToString::to_string).collect::<Vec<_>>(), ["c.bin"]);
+    assert!(!report.is_sound() && report.changed.is_empty());
 }
 
 #[test]

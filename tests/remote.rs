@@ -115,6 +115,23 @@ async fn what_a_run_with_other_results_left_behind_is_replaced_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_publisher_could_not_remove_any_more_goes_with_the_next_publish() {
+    for shelf in [shelf::plain, shelf::drive] {
+        let (run, shelf) = (filled(3), shelf());
+        let remote = remote(&shelf, None);
+        remote.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect("published");
+        let whole = shelf.keys();
+        let left = format!("demo/{SHA}/f0#0123456789abcdef.csv");
+        shelf.objects.lock().expect("objects").insert(left, bytes::Bytes::from_static(b"of a run before"));
+        assert!(!is_sound(&remote).await);
+        let again = remote.publish(run.publication("again", OnConflict::Fail), Arc::new(())).await.expect("published");
+        assert_eq!(again.outcome, PublishOutcome::Identical);
+        assert_eq!(shelf.keys(), whole);
+        assert!(is_sound(&remote).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_was_lost_makes_neither_a_failure_nor_a_duplicate_of_the_manifest() {
     let (run, shelf) = (Run::new(), shelf::drive());
     run.product("a", "1");

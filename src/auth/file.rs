@@ -1,4 +1,5 @@
-//! `tokens.json`: one entry a remote, readable by its owner only, replaced as a whole, changed by one process at a time.
+//! `tokens.json`: one entry a remote, readable by its owner only, replaced as a whole, changed by one process at a time;
+//! or the same text, kept by a helper program that the user named.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -9,7 +10,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
+use super::keyring::Helper;
 use super::{App, Grant, Provider};
 use crate::secret::Secret;
 use crate::web::Fault;
@@ -155,17 +158,26 @@ struct Written {
 #[derive(Debug, Clone)]
 pub struct TokenFile {
     folder: PathBuf,
+    /// What keeps the text in place of the file.
+    helper: Option<Helper>,
 }
 
 impl TokenFile {
     /// The file in `folder`; nothing is made or read yet.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self { folder: folder.into(), helper: None }
     }
 
-    /// Its path.
+    /// With a program that keeps what would be in the file, if one is named; the lock stays in the folder.
+    #[must_use]
+    pub fn kept_by(self, program: Option<String>) -> Self {
+        Self { helper: program.filter(|program| !program.is_empty()).map(Helper::new), ..self }
+    }
+
+    /// Its path, or that of the program that keeps it.
     pub fn path(&self) -> PathBuf {
-        self.folder.join("tokens.json")
+        let helper = self.helper.as_ref().map(|helper| helper.program().to_owned());
+        helper.unwrap_or_else(|| self.folder.join("tokens.json"))
     }
 
     /// All that is kept, by remote; nothing where there is no file.
@@ -174,14 +186,13 @@ impl TokenFile {
     /// When others can read it, or it is not understood.
     pub fn read(&self) -> Result<BTreeMap<String, Entry>, Fault> {
         let path = self.path();
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
-            Err(error) => return Err(wrong(&path, "cannot be read", &error)),
+        let bytes = match &self.helper {
+            Some(helper) => helper.get()?,
+            None => read_private(&path)?.unwrap_or_default(),
         };
-        check_private(&path, &file)?;
-        let mut bytes = Vec::new();
-        file.take(LARGEST).read_to_end(&mut bytes).map_err(|error| wrong(&path, "cannot be read", &error))?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(BTreeMap::new());
+        }
         // serde's words may repeat a value.
         let damaged = || {
             Fault::Setting(format!(
@@ -279,7 +290,15 @@ impl Guard<'_> {
         let folder = &self.tokens.folder;
         let path = self.tokens.path();
         self.sweep();
-        let text = serde_json::to_vec_pretty(&Written { schema: 1, remotes });
+        let none = remotes.is_empty();
+        let written = Written { schema: 1, remotes };
+        if let Some(helper) = &self.tokens.helper {
+            // On one line: some keyrings take only the first.
+            let text = serde_json::to_vec(&written).map(Zeroizing::new);
+            let text = text.map_err(|error| Fault::Form(error.to_string()))?;
+            return if none { helper.erase() } else { helper.store(&text) };
+        }
+        let text = serde_json::to_vec_pretty(&written).map(Zeroizing::new);
         let text = text.map_err(|error| Fault::Form(error.to_string()))?;
         let write = || {
             // Made with mode 0600.
@@ -301,6 +320,19 @@ impl Guard<'_> {
             }
         }
     }
+}
+
+/// The bytes of a file that only its owner can read; `None` where there is none.
+fn read_private(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Fault> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(wrong(path, "cannot be read", &error)),
+    };
+    check_private(path, &file)?;
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(LARGEST).read_to_end(&mut bytes).map_err(|error| wrong(path, "cannot be read", &error))?;
+    Ok(Some(bytes))
 }
 
 fn check_private(path: &Path, file: &File) -> Result<(), Fault> {

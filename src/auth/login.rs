@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use super::issuer::is_over;
-use super::{Account, App, Endpoints, Entry, Issuer, Provider, Source, TokenFile, file};
+use super::{Account, App, Endpoints, Entry, HELPER, Issuer, Provider, Source, TokenFile, file};
 use crate::secret::Secret;
 use crate::web::{Bearer, Fault};
 
@@ -43,7 +43,7 @@ impl Login {
         folder: PathBuf,
     ) -> Result<Arc<Self>, Fault> {
         let source = Source::find(provider, remote, &variables)?;
-        let tokens = TokenFile::in_folder(folder);
+        let tokens = TokenFile::in_folder(folder).kept_by(variables(HELPER));
         let (name, seed) = match &source {
             Source::Refresh { entry, .. } => (kept_name(remote, entry), Some(entry.as_ref().clone())),
             _ => (remote.to_owned(), None),

@@ -85,6 +85,8 @@ pub enum Verb {
     Download(Download),
     /// Check a commit's outputs in the storage against their manifest
     Verify(Verify),
+    /// Say what changed from one commit's outputs to another's
+    Diff(Diff),
     /// Remove old commits' outputs from the storage
     Prune(Prune),
     /// Log in to a drive, say who is logged in, log out, or name what CI needs
@@ -102,6 +104,8 @@ pub enum Verb {
     Channel(Channel),
     /// Build or fetch the runner image
     Image(Image),
+    /// Do what a GitHub workflow's event asks for (the action starts it)
+    Action,
     /// Print completions for a shell
     Completions(Completions),
     /// Print the manual page, or write all of them to a folder
@@ -330,6 +334,9 @@ pub struct Init {
     /// The folder
     #[arg(default_value = ".")]
     pub path: PathBuf,
+    /// Write the workflows of GitHub Actions, too
+    #[arg(long)]
+    pub github: bool,
 }
 
 /// Arguments of `doctor`.
@@ -415,6 +422,43 @@ pub struct Verify {
     /// Which outputs.
     #[command(flatten)]
     pub stored: Stored,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Clone, Args)]
+pub struct Diff {
+    /// The base: a commit (4 digits or more), the name of its folder, a branch, a tag of the repository here, or `latest`
+    pub before: String,
+    /// What is compared with it, named in the same ways
+    pub after: String,
+    /// Only files that one of these fits: `*.csv`, `plots/**`
+    #[arg(value_name = "GLOB")]
+    pub globs: Vec<String>,
+    /// How it is told
+    #[arg(long, value_enum, default_value_t)]
+    pub format: DiffFormat,
+    /// Also write a page with pictures side by side, which needs no other file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// End with 1 when the outputs differ
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Where they are.
+    #[command(flatten)]
+    pub storage: Storage,
+    /// First folder in the storage [default: the name of the repository in the current folder]
+    #[arg(long, env = "SOOPERVISOR_PROJECT", hide_env_values = true, value_name = "NAME")]
+    pub project: Option<ProjectName>,
+}
+
+/// How a comparison is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum DiffFormat {
+    /// Lines for people
+    #[default]
+    Text,
+    /// One JSON document
+    Json,
 }
 
 /// Arguments of `prune`.

@@ -1,5 +1,7 @@
 //! One run from the command line: a runtime, signals that ask and then kill, and the reporter as the listener.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::desk;
@@ -11,11 +13,17 @@ use crate::run::request::RunRequest;
 use crate::run::telling::Telling;
 use crate::run::{self, Host};
 
-/// Runs the request to its end and leaves the reporter finished.
+/// Runs the request to its end and leaves the reporter finished. With `patience`, who was asked to stop once is asked again
+/// after that time: a runner's second signal would come too late to clean up.
 ///
 /// # Errors
 /// When there was not even a run to report about.
-pub(super) fn run(request: &RunRequest, host: &Host, reporter: Box<dyn Reporter>) -> Result<Exit, Failure> {
+pub(super) fn run(
+    request: &RunRequest,
+    host: &Host,
+    reporter: Box<dyn Reporter>,
+    patience: Option<Duration>,
+) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -24,7 +32,7 @@ pub(super) fn run(request: &RunRequest, host: &Host, reporter: Box<dyn Reporter>
     let (canceller, cancel) = cancel::pair();
     let telling = Telling::new(listener).behind(desk.backlog());
     let finished = runtime.block_on(async {
-        let listening = tokio::spawn(listen(canceller.clone()));
+        let listening = tokio::spawn(listen(canceller.clone(), patience));
         let finished = run::run(request, host, telling, &cancel).await;
         (finished, listening)
     });
@@ -40,7 +48,7 @@ pub(super) fn run(request: &RunRequest, host: &Host, reporter: Box<dyn Reporter>
 
 /// The first signal asks the run to stop, the second kills it; further ones change nothing: the end is on its way.
 /// Who started us with a signal ignored (`nohup`) wants it ignored.
-async fn listen(canceller: Canceller) {
+async fn listen(canceller: Canceller, patience: Option<Duration>) {
     let ignored = ignored();
     let heard = |kind: SignalKind| {
         let bit = 1_u64 << (kind.as_raw_value() - 1);
@@ -56,6 +64,13 @@ async fn listen(canceller: Canceller) {
             () = next(&mut hangup) => {}
         }
         canceller.request(CancelReason::Signal);
+        if let Some(patience) = patience {
+            let canceller = canceller.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(patience).await;
+                canceller.request(CancelReason::Signal);
+            });
+        }
     }
 }
 

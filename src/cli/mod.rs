@@ -1,15 +1,19 @@
 //! The command line: arguments in, exit code out; one file per verb.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
+mod action;
 pub mod args;
 mod auth;
 mod bare;
+mod blame;
 mod console;
 mod desk;
+mod diff;
 mod doctor;
 mod documents;
 mod drive;
@@ -42,10 +46,10 @@ use console::Console;
 pub fn main() -> ExitCode {
     let command = command();
     let words = bare::with_verb(std::env::args_os().collect(), &command);
-    let parsed = command.try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = command.try_get_matches_from(&words).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(&error, &words),
     };
     listen_to_ourselves();
     let console = Console::new(&cli.global);
@@ -78,6 +82,7 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
         Verb::Logs(args) => logs::execute(args, &console.stdout()),
         Verb::Download(args) => stored::download(args),
         Verb::Verify(args) => stored::verify(args),
+        Verb::Diff(args) => diff::execute(args, console),
         Verb::Prune(args) => prune::execute(args, console),
         Verb::Auth(args) => auth::execute(args),
         Verb::Env(args) => env::execute(args, console),
@@ -85,15 +90,19 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
         Verb::Handlers(args) => handlers::execute(args, console),
         Verb::Channel(args) => setup::channel(args),
         Verb::Image(args) => setup::image(args),
+        Verb::Action => action::execute(console),
         Verb::Completions(args) => Ok(documents::completions(args)),
         Verb::Man(args) => documents::man(args),
     }
 }
 
 /// Help and versions are answers; everything else that clap has to say is wrong usage.
-fn refuse(error: &clap::Error) -> ExitCode {
+fn refuse(error: &clap::Error, words: &[OsString]) -> ExitCode {
     // A closed pipe is no reason to fail.
     let _ = error.print();
+    if let Some(note) = blame::variable(error, &command(), words) {
+        Console::note(&note);
+    }
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok.into(),
         _ => Exit::Usage.into(),
@@ -107,6 +116,7 @@ fn tell(failure: &Failure, verb: &Verb, console: Console) -> Exit {
         Verb::Runs(args) => args.json,
         Verb::Show(args) => args.json,
         Verb::Doctor(args) => args.json,
+        Verb::Diff(args) => args.format == args::DiffFormat::Json,
         Verb::Prune(args) => args.json,
         Verb::Auth(args::Auth::Status(args)) => args.json,
         Verb::Env(args::Env::List(args)) => args.json,

@@ -67,7 +67,7 @@ fn similar_verb(word: &str) -> Option<String> {
 }
 
 /// 32 hexadecimal digits that nobody can guess.
-fn token() -> Result<String, Failure> {
+pub(super) fn token() -> Result<String, Failure> {
     let mut bytes = [0; 16];
     let read = fs_err::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     read.map_err(|error| Failure::of(Exit::Internal, &error))?;

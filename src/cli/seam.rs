@@ -4,13 +4,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::Files;
 use super::exit::Exit;
 use super::failure::Failure;
+use crate::comment::Preview;
+use crate::compare::{Comparison, Limits, PictureKind, Stored};
 use crate::diag::{Diagnostic, Severity, SourceText, has_errors};
 use crate::engine::{Engine, EngineInfo};
-use crate::id::{ProjectName, RelPath};
+use crate::id::{CommitSha, ProjectName, RelPath, Revision, RunId};
+use crate::outputs::manifest::Manifest;
+use crate::outputs::pattern::Pattern;
 use crate::plan::RunPlan;
 use crate::report::Reporter;
 use crate::run::host::{Host, RUNNER_IMAGE};
@@ -73,7 +78,23 @@ pub(super) struct EngineFacts {
 
 /// Runs the request to its end; events go to `reporter`, which is finished afterwards.
 pub(super) fn run(request: &RunRequest, home: &Home, reporter: Box<dyn Reporter>) -> Result<Exit, Failure> {
-    super::drive::run(request, &host(home)?, reporter)
+    super::drive::run(request, &host(home)?, reporter, None)
+}
+
+/// As [`run`], for a runner that waits `patience` after its first signal; what is kept for later runs is kept in `keep`,
+/// where that is given.
+pub(super) fn run_within(
+    request: &RunRequest,
+    home: &Home,
+    keep: Option<&Path>,
+    reporter: Box<dyn Reporter>,
+    patience: Duration,
+) -> Result<Exit, Failure> {
+    let mut host = host(home)?;
+    if let Some(keep) = keep {
+        host.home = Home::at(keep);
+    }
+    super::drive::run(request, &host, reporter, Some(patience))
 }
 
 /// What a run would do.
@@ -147,6 +168,7 @@ pub(super) fn validate(path: &Path, files: &Files) -> Result<Vec<Diagnostic>, Fa
         sample: false,
         pipeline: files.pipeline.clone(),
         environment: files.environment.clone(),
+        settings: None,
     };
     Ok(crate::validate::check(&folder, &RelPath::root(), &options).diagnostics)
 }
@@ -176,8 +198,59 @@ pub(super) fn verify(wanted: &Wanted) -> Result<Verified, Failure> {
         let report = storage::verify::verify(&*storage, &project, &folder, &()).await.map_err(Stop::from)?;
         let named = |what: &str, paths: &[RelPath]| paths.iter().map(|path| format!("{what}: {path}")).collect();
         let missing: Vec<String> = named("missing", &report.missing);
-        let problems = [missing, named("changed", &report.changed), named("not in the manifest", &report.extra)];
+        let problems = [
+            missing,
+            named("changed", &report.changed),
+            named("other permissions", &report.modes),
+            named("not in the manifest", &report.extra),
+        ];
         Ok(Verified { sound: report.ok, bytes: report.bytes, problems: problems.concat() })
+    })
+}
+
+/// Compares two stored folders; pictures are fetched for a page only.
+pub(super) fn compare(args: &super::args::Diff) -> Result<Comparison, Failure> {
+    let storage = opened(&args.storage.required()?)?;
+    let project = project_here(args.project.as_ref())?;
+    let globs = args.globs.iter().map(|glob| Pattern::parse(glob)).collect::<Result<Vec<_>, _>>();
+    let globs = globs.map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let limits = if args.html.is_some() { Limits::default().with_pictures() } else { Limits::default() };
+    block_on(async {
+        let before = resolve(&*storage, &project, &args.before).await?;
+        let after = resolve(&*storage, &project, &args.after).await?;
+        let manifest = async |folder: &storage::Folder| -> Result<Manifest, Failure> {
+            let mut manifest = storage.manifest(&project, folder).await.map_err(Stop::from)?;
+            manifest.files.retain(|file| globs.is_empty() || globs.iter().any(|glob| glob.matches(&file.path)));
+            Ok(manifest)
+        };
+        let (old, new) = (manifest(&before).await?, manifest(&after).await?);
+        let files = Stored { storage: &*storage, project: &project, before: &before, after: &after };
+        Ok(Comparison::of(&old, &new, &files, limits).await.map_err(Stop::from)?)
+    })
+}
+
+/// Compares what a run of this machine published with the base commit's run of the same kind, and names its pictures.
+pub(super) fn compare_with_base(
+    home: &Home,
+    run: &RunId,
+    base: &CommitSha,
+) -> Result<(Comparison, Vec<Preview>), Failure> {
+    let record = crate::store::Runs::of(home).get(run.as_str())?.record?;
+    let storage = opened(&record.storage)?;
+    let base = Revision { commit: base.clone(), dirty_tree: None, ..record.revision.clone() };
+    block_on(async {
+        let before = resolve(&*storage, &record.project, &base.folder()).await?;
+        let after = resolve(&*storage, &record.project, &record.revision.folder()).await?;
+        let old = storage.manifest(&record.project, &before).await.map_err(Stop::from)?;
+        let new = storage.manifest(&record.project, &after).await.map_err(Stop::from)?;
+        let files = Stored { storage: &*storage, project: &record.project, before: &before, after: &after };
+        let comparison = Comparison::of(&old, &new, &files, Limits::default()).await.map_err(Stop::from)?;
+        let pictures = new.files.iter().filter(|entry| PictureKind::of(&entry.path).is_some());
+        let preview = |entry: &crate::outputs::manifest::Entry| {
+            let (name, size) = (entry.path.to_string(), entry.size);
+            Preview { name, size, before: None, after: None }
+        };
+        Ok((comparison, pictures.map(preview).collect()))
     })
 }
 
@@ -190,10 +263,31 @@ impl Wanted {
 
 /// The storage as written on the command line.
 fn opened(written: &str) -> Result<Arc<dyn storage::Storage>, Failure> {
-    let home = Home::from_env()?;
-    let host = host(&home)?;
-    let location = storage::Location::parse(written, &host.current_dir, &host.remotes()).map_err(Stop::from)?;
-    Ok(location.open(&host.access()?).map_err(Stop::from)?)
+    let host = host(&Home::from_env()?)?;
+    Ok(location(written)?.open(&host.access()?).map_err(Stop::from)?)
+}
+
+/// Which storage is meant.
+pub(super) fn location(written: &str) -> Result<storage::Location, Failure> {
+    let host = host(&Home::from_env()?)?;
+    Ok(storage::Location::parse(written, &host.current_dir, &host.remotes()).map_err(Stop::from)?)
+}
+
+/// Asks a storage how it is, and tries whether it takes a file.
+pub(super) fn storage_health(written: &str, patience: Duration) -> Result<storage::Health, Failure> {
+    let storage = opened(written)?;
+    block_on(async {
+        let asking = async {
+            let health = storage.check().await.map_err(Stop::from)?;
+            storage.try_writing().await.map_err(Stop::from)?;
+            Ok(health)
+        };
+        let silent = |_| {
+            let what = format!("{} does not answer within {} s", storage.place(), patience.as_secs());
+            Failure::new(Exit::StorageFailed, what).help("look at the network, the proxy and the address")
+        };
+        tokio::time::timeout(patience, asking).await.map_err(silent)?
+    })
 }
 
 fn project_here(asked: Option<&ProjectName>) -> Result<ProjectName, Failure> {

@@ -129,7 +129,32 @@ else
     done
     set +m
 fi
-[ "$__sv_code" -ne 0 ] || exit 0
+if [ "$__sv_code" -eq 0 ]; then
+    ! __sv_killed_for_memory || __sv_tell oom >&7
+    # The engine tells an exit late: it takes the network down first. That the script has ended is told at once, but only
+    # when nothing of it is left that could still write; this shell, init and zombies cannot.
+    trap '' TERM INT HUP
+    kill -KILL -1 2>/dev/null
+    __sv_looks=20
+    while :; do
+        __sv_alone=yes
+        for __sv_file in /proc/[0-9]*/stat; do
+            { read -r __sv_taken <"$__sv_file"; } 2>/dev/null || continue
+            case ${__sv_taken##*) } in
+                [ZX]*) continue ;;
+            esac
+            __sv_count=${__sv_taken%% *}
+            [ "$__sv_count" = 1 ] || [ "$__sv_count" = $$ ] || __sv_alone=
+        done
+        [ -z "$__sv_alone" ] || break
+        __sv_looks=$((__sv_looks - 1))
+        [ "$__sv_looks" -gt 0 ] || break
+        # A pause that starts no process: nothing more comes from there.
+        IFS= read -r -N 1 -t 0.002 -u 9
+    done
+    [ -z "$__sv_alone" ] || __sv_tell 'done' >&7
+    exit 0
+fi
 
 # The engine learns of a memory kill from the container's control group, and forgets one that it reads after the group
 # is gone. So the group stays a moment longer.

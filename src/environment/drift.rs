@@ -57,7 +57,7 @@ impl Package {
 }
 
 /// Every package that differs, by name; conda's before pip's.
-pub(super) fn differences(before: &Value, after: &Value) -> Vec<Change> {
+pub fn differences(before: &Value, after: &Value) -> Vec<Change> {
     let mut changes = Vec::new();
     for kind in ["conda", "pip"] {
         let (old, new) = (packages(&before[kind]), packages(&after[kind]));

@@ -49,7 +49,7 @@ mod why;
 pub use bytecode::Chore;
 pub use config::{Config, PLOOMBER_PIN, platform_of};
 pub use credentials::{Credential, Login};
-pub use drift::Change;
+pub use drift::{Change, differences};
 pub use error::{EnvironmentError, Problem};
 pub use exact::Lock;
 pub use inputs::{Inputs, RawEnvironment};

@@ -21,9 +21,10 @@ use crate::engine::Carried;
 use crate::id::Digest;
 
 mod declared;
+mod setup_py;
 
 /// Raised whenever the same files would be built differently.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 /// Below the store's root.
 const FOLDER: &str = "wheels";
 /// A wheel that nobody used for so long is removed when another one is kept.
@@ -226,7 +227,7 @@ fn make_out(out: &Path, user: (u32, u32)) -> std::io::Result<()> {
 /// Builds a copy, since a build writes beside its sources, with the environment's own tools and no index.
 fn script(python: &str) -> String {
     // Entry points of these groups are how other packages change what setuptools builds. Those of
-    // `distutils.setup_keywords` answer to keywords of a setup.py only, and there is none here.
+    // `distutils.setup_keywords` answer to keywords of a setup.py that are their own, and there is none of those here.
     let alone = "import importlib.metadata as m, sys\n\
                  own = {'setuptools', 'wheel', 'pip'}\n\
                  groups = ('setuptools.', 'distutils.commands', 'egg_info.')\n\

@@ -26,8 +26,8 @@ pub enum Entry<E> {
     Output {
         /// Which stream.
         stream: Stream,
-        /// The bytes.
-        bytes: MaskedBytes,
+        /// The bytes; shared, because they wait in more than one queue.
+        bytes: Arc<MaskedBytes>,
     },
     /// Something that happened between two bytes.
     Event(E),
@@ -35,7 +35,7 @@ pub enum Entry<E> {
 
 #[derive(Debug)]
 enum Item<E> {
-    Bytes(Stream, MaskedBytes),
+    Bytes(Stream, Arc<MaskedBytes>),
     OnDisk(Stream, Range<u64>),
     Event(E),
 }
@@ -85,7 +85,7 @@ pub(super) fn channel<E>(budget: usize, log: File) -> (Sender<E>, Feed<E>) {
 
 impl<E> Sender<E> {
     /// Adds bytes; `on_disk` says where the log has them.
-    pub(super) async fn output(&self, stream: Stream, mut bytes: MaskedBytes, on_disk: Option<Range<u64>>) {
+    pub(super) async fn output(&self, stream: Stream, mut bytes: Arc<MaskedBytes>, on_disk: Option<Range<u64>>) {
         loop {
             let drained = self.shared.drained.notified();
             match self.offer(stream, bytes, on_disk.as_ref()) {
@@ -104,7 +104,7 @@ impl<E> Sender<E> {
     }
 
     /// Gives the bytes back where there is neither room nor a place on disk.
-    fn offer(&self, stream: Stream, bytes: MaskedBytes, on_disk: Option<&Range<u64>>) -> Option<MaskedBytes> {
+    fn offer(&self, stream: Stream, bytes: Arc<MaskedBytes>, on_disk: Option<&Range<u64>>) -> Option<Arc<MaskedBytes>> {
         let mut queue = self.shared.lock();
         let cost = bytes.len() + OVERHEAD;
         if queue.abandoned {
@@ -165,7 +165,8 @@ impl<E> Feed<E> {
                 }
                 drop(queue);
                 let len = usize::try_from(piece.end - piece.start).unwrap_or_default();
-                MaskedBytes::read_back(&self.log, piece.start, len).map(|bytes| Entry::Output { stream, bytes })
+                let back = MaskedBytes::read_back(&self.log, piece.start, len);
+                back.map(|bytes| Entry::Output { stream, bytes: Arc::new(bytes) })
             }
         };
         self.shared.drained.notify_one();
@@ -220,7 +221,7 @@ mod tests {
             let line = format!("line {n}\n");
             let range = log.write(&bytes(&line)).unwrap();
             let stream = if n % 2 == 0 { Stream::Stdout } else { Stream::Stderr };
-            sender.output(stream, bytes(&line), range).await;
+            sender.output(stream, Arc::new(bytes(&line)), range).await;
             expected += &line;
             if n % 5000 == 0 {
                 sender.event(n);
@@ -240,7 +241,7 @@ mod tests {
         let (sender, mut feed) = channel::<u32>(200, log.reader().unwrap());
         let producer = tokio::spawn(async move {
             for n in 0..1000 {
-                sender.output(Stream::Stdout, bytes(&format!("{n},")), None).await;
+                sender.output(Stream::Stdout, Arc::new(bytes(&format!("{n},"))), None).await;
             }
         });
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -257,7 +258,7 @@ mod tests {
         let (sender, feed) = channel::<u32>(10, log.reader().unwrap());
         let producer = tokio::spawn(async move {
             for _ in 0..100 {
-                sender.output(Stream::Stdout, bytes("0123456789"), None).await;
+                sender.output(Stream::Stdout, Arc::new(bytes("0123456789")), None).await;
             }
         });
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -83,11 +83,11 @@ impl LogFile {
         File::open(&self.path)
     }
 
-    /// Writes the end of a cut log and makes everything durable.
+    /// Writes the end of a cut log; what is left is to make it durable.
     ///
     /// # Errors
     /// As the file system says.
-    pub fn finish(mut self) -> io::Result<()> {
+    pub fn finish(mut self) -> io::Result<Written> {
         if self.beyond > 0 {
             let left_out = self.beyond - self.tail.len() as u64;
             if left_out > 0 {
@@ -97,7 +97,21 @@ impl LogFile {
             self.file.write_all(front)?;
             self.file.write_all(back)?;
         }
-        self.file.sync_data()
+        Ok(Written(self.file))
+    }
+}
+
+/// A log that is whole, and not yet safe from a power cut.
+#[derive(Debug)]
+pub struct Written(File);
+
+impl Written {
+    /// Puts it on disk, which takes as long as the disk takes.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn sync(self) -> io::Result<()> {
+        self.0.sync_data()
     }
 }
 

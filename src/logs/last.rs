@@ -3,6 +3,7 @@
 //! While output goes by, only its end is kept, as bytes; lines are made of it once, when the run is over.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::lines::Lines;
@@ -19,7 +20,7 @@ const BLOCKS: usize = 4096;
 /// The end of what a run printed.
 #[derive(Debug)]
 pub(super) struct LastLines {
-    blocks: VecDeque<(Stream, MaskedBytes)>,
+    blocks: VecDeque<(Stream, Arc<MaskedBytes>)>,
     held: usize,
     most: usize,
 }
@@ -33,12 +34,15 @@ impl LastLines {
         Self { blocks: VecDeque::new(), held: 0, most }
     }
 
-    /// Takes what follows on a stream.
-    pub(super) fn push(&mut self, stream: Stream, bytes: &MaskedBytes) {
+    /// Takes what follows on a stream. Large pieces are shared, small ones joined in blocks of our own.
+    pub(super) fn push(&mut self, stream: Stream, bytes: &Arc<MaskedBytes>) {
         self.held += bytes.len();
-        match self.blocks.back_mut() {
-            Some((last, block)) if *last == stream && block.len() + bytes.len() <= BLOCK => block.append(bytes),
-            _ => self.blocks.push_back((stream, bytes.clone())),
+        let fits = |block: &MaskedBytes| block.len() + bytes.len() <= BLOCK;
+        let last = self.blocks.back_mut().filter(|(last, block)| *last == stream && fits(block));
+        match last.and_then(|(_, block)| Arc::get_mut(block)) {
+            Some(block) => block.append(bytes),
+            None if bytes.len() * 2 >= BLOCK => self.blocks.push_back((stream, Arc::clone(bytes))),
+            None => self.blocks.push_back((stream, Arc::new(MaskedBytes::clone(bytes)))),
         }
         while let Some((_, front)) = self.blocks.front()
             && (self.held - front.len() >= KEPT || self.blocks.len() > BLOCKS)
@@ -76,8 +80,8 @@ mod tests {
     use super::*;
     use crate::logs::mask::Masker;
 
-    fn bytes(text: &str) -> MaskedBytes {
-        Masker::none().stream().push(text.as_bytes())
+    fn bytes(text: &str) -> Arc<MaskedBytes> {
+        Arc::new(Masker::none().stream().push(text.as_bytes()))
     }
 
     #[test]

@@ -70,16 +70,21 @@ impl Plain {
     }
 
     /// The same, with colours where they stood, where they are wanted; for bytes that were masked before.
-    pub fn keep(&mut self, bytes: &[u8], colours: bool, kept: &mut Vec<u8>) {
+    pub fn keep<'a>(&mut self, bytes: &'a [u8], colours: bool) -> Cow<'a, [u8]> {
         let mut marks = Vec::new();
         let text = self.push(bytes, &mut marks);
+        if !colours || marks.is_empty() {
+            return text;
+        }
+        let mut kept = Vec::with_capacity(bytes.len());
         let mut from = 0;
-        for mark in marks.iter().filter(|_| colours) {
+        for mark in &marks {
             kept.extend_from_slice(&text[from..mark.at]);
             kept.extend_from_slice(&mark.bytes);
             from = mark.at;
         }
         kept.extend_from_slice(&text[from..]);
+        Cow::Owned(kept)
     }
 
     fn step(&mut self, byte: u8, out: &mut Vec<u8>, marks: &mut Vec<Mark>) {

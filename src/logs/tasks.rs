@@ -10,6 +10,8 @@ use super::mask::MaskedBytes;
 const LONGEST: usize = 4096;
 /// What the progress bar of a task begins with.
 const BAR: &[u8] = b"Building task '";
+/// A word of the table's heading.
+const HEADING: &[u8] = b"Ran?";
 /// What stands before a failed task's name.
 const FAILURE: &[u8] = b"TaskBuildError: ";
 
@@ -69,16 +71,29 @@ pub struct Tasks {
 impl Tasks {
     /// Takes the next bytes, seen at `now`.
     pub fn push(&mut self, bytes: &MaskedBytes, now: Instant, mut event: impl FnMut(TaskEvent)) {
-        let mut rest = bytes.as_bytes();
+        let all = bytes.as_bytes();
+        let ends = memchr::memchr2(b'\n', b'\r', all).zip(memchr::memrchr2(b'\n', b'\r', all));
+        match ends {
+            // Nearly all of a log says nothing about tasks. Only its first line, which may have begun in an earlier
+            // piece, and its last one, which may end in a later one, are looked at then.
+            Some((first, last)) if !may_tell(all) => {
+                self.lines(&all[..=first], now, &mut event);
+                let from = if self.in_table() { first } else { last };
+                self.lines(&all[from + 1..], now, &mut event);
+            }
+            _ => self.lines(all, now, &mut event),
+        }
+    }
+
+    fn lines(&mut self, mut rest: &[u8], now: Instant, event: &mut impl FnMut(TaskEvent)) {
         let failure = memchr::memmem::find(rest, FAILURE).is_some();
         while !rest.is_empty() {
             let end = memchr::memchr2(b'\n', b'\r', rest);
             let text = &rest[..end.unwrap_or(rest.len())];
             rest = &rest[end.map_or(rest.len(), |end| end + 1)..];
             if self.line.is_empty() && end.is_some() {
-                // Nearly all lines of a log lie within one piece and say nothing about tasks.
                 if failure || self.in_table() || may_matter(text) {
-                    self.whole(&text[..text.len().min(LONGEST)], now, &mut event);
+                    self.whole(&text[..text.len().min(LONGEST)], now, event);
                 }
                 continue;
             }
@@ -86,12 +101,12 @@ impl Tasks {
             self.line.extend_from_slice(&text[..text.len().min(room)]);
             if end.is_some() {
                 let mut line = std::mem::take(&mut self.line);
-                self.whole(&line, now, &mut event);
+                self.whole(&line, now, event);
                 line.clear();
                 self.line = line;
             } else if let Some(name) = building(&self.line) {
                 // A bar has no newline until it is done: its task is known as soon as its name is closed.
-                self.start(name, now, &mut event);
+                self.start(name, now, event);
             }
         }
     }
@@ -169,6 +184,11 @@ impl Tasks {
     }
 }
 
+/// Whether some line of a piece can be about a task, or begin the table.
+fn may_tell(piece: &[u8]) -> bool {
+    [BAR, FAILURE, HEADING].iter().any(|words| memchr::memmem::find(piece, words).is_some())
+}
+
 /// Whether a line can be about a task, but for its failure; most are not, and nothing has to be made of those.
 fn may_matter(line: &[u8]) -> bool {
     line.starts_with(BAR) || line.trim_ascii_start().starts_with(b"name")
@@ -235,6 +255,17 @@ mod tests {
         assert_eq!(tasks.table()[1].elapsed, Duration::from_secs_f64(0.842_863));
         for chunk in [1, 2, 3, 7, 50] {
             assert_eq!(events(&text, chunk).0, expected);
+        }
+    }
+
+    #[test]
+    fn a_log_around_a_build_changes_nothing_wherever_it_is_cut() {
+        let noise = "epoch 1/100 loss=0.5\nname of a file\r10%\rdone\n".repeat(20);
+        let text = format!("{noise}{}{noise}", fixture("success"));
+        for chunk in [3, 64, 257, 1000, usize::MAX] {
+            let (seen, tasks) = events(&text, chunk);
+            assert_eq!(seen, ["start load", "Ran load", "start nb", "Ran nb", "start fit", "Ran fit"], "{chunk}");
+            assert_eq!(tasks.table().len(), 3);
         }
     }
 

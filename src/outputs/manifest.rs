@@ -155,6 +155,9 @@ pub struct Entry {
     /// Its name in the folder as the storage has it, where that is not its path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<String>,
+    /// The storage's own id of it, where a name may be of several files (Google Drive): this one is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
 }
 
 impl Entry {
@@ -171,6 +174,7 @@ impl Entry {
             link_target: output.link_target.clone(),
             task: output.task.clone(),
             stored: None,
+            id: None,
         }
     }
 

@@ -9,6 +9,8 @@ use crate::id::RelPath;
 /// Differences between the work tree and `HEAD`, sorted.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Changes {
+    /// The branch that is checked out; `None` when `HEAD` is detached.
+    pub(super) branch: Option<Vec<u8>>,
     /// Tracked files with other content, mode or place, staged or not; submodules at another commit.
     pub(super) tracked: Vec<RelPath>,
     /// Files and folders (collapsed) that git does not know and does not ignore.
@@ -22,8 +24,9 @@ pub(super) struct Changes {
 /// `each` names every untracked file, where otherwise a folder of nothing else stands for all in it.
 pub(super) fn find(git: &Git, each: bool) -> Result<Changes, RepoError> {
     let untracked = if each { "--untracked-files=all" } else { "--untracked-files=normal" };
-    let args = ["status", "--porcelain=v2", "-z", untracked, "--no-renames", "--ignore-submodules=untracked"];
-    let output = git.run(&args).map_err(|failure| failure.while_it("compare the files with the commit"))?;
+    let args = ["status", "--porcelain=v2", "-z", "--branch", "--no-ahead-behind", untracked, "--no-renames"];
+    let output = git.run(&[&args[..], &["--ignore-submodules=untracked"]].concat());
+    let output = output.map_err(|failure| failure.while_it("compare the files with the commit"))?;
     parse(&output)
 }
 
@@ -37,7 +40,12 @@ fn parse(output: &[u8]) -> Result<Changes, RepoError> {
             b'1' => 8,
             b'u' => 10,
             b'?' => 1,
-            b'#' | b'!' => continue,
+            b'#' => {
+                let branch = record.strip_prefix(b"# branch.head ").filter(|name| *name != b"(detached)");
+                changes.branch = branch.map(<[u8]>::to_vec).or(changes.branch);
+                continue;
+            }
+            b'!' => continue,
             _ => return Err(strange()),
         };
         let mut fields = record.splitn(words + 1, |b| *b == b' ');
@@ -129,12 +137,15 @@ mod tests {
     fn tells_tracked_untracked_and_submodule_changes_apart() {
         let zero = "0".repeat(40);
         let output = format!(
-            "1 .M N... 100644 100644 100644 {zero} {zero} a b\n.py\0? artifacts/\0u UU N... 1 2 3 4 {zero} {zero} {zero} both\0\
+            "# branch.oid {zero}\0# branch.head a/b c\0# branch.upstream o/b\0\
+             1 .M N... 100644 100644 100644 {zero} {zero} a b\n.py\0? artifacts/\0u UU N... 1 2 3 4 {zero} {zero} {zero} both\0\
              1 .M S.M. 160000 160000 160000 {zero} {zero} lib\x001 .M SC.. 160000 160000 160000 {zero} {zero} moved\0"
         );
         let changes = parse(output.as_bytes()).unwrap();
         let path = |text: &str| text.parse::<RelPath>().unwrap();
         assert_eq!(changes.tracked, [path("a b\n.py"), path("both"), path("moved")]);
+        assert_eq!(changes.branch.as_deref(), Some(&b"a/b c"[..]));
+        assert_eq!(parse(b"# branch.head (detached)\0").unwrap(), Changes::default());
         assert_eq!(changes.untracked, [path("artifacts")]);
         assert_eq!(changes.in_submodules, [path("lib")]);
         assert!(parse(b"x y\0").is_err());

@@ -126,9 +126,10 @@ impl Checkout {
 }
 
 fn open_with(git: &Git, path: &Path, allow_dirty: bool, leave_out: &[PathBuf]) -> Result<Checkout, RepoError> {
-    let Place { root, inside: pipeline_dir, git_dir } = place(git, path)?;
+    let Place { root, inside: pipeline_dir, git_dir, commit } = place(git, path)?;
     let git = git.at(&root);
-    let Told { commit, branch, origin, lfs_storage, mut changes, mut listed } = tell(&git, &root, allow_dirty)?;
+    let commit = commit.ok_or_else(|| RepoError::NoCommit { path: root.clone() })?;
+    let Told { origin, lfs_storage, mut changes, mut listed } = tell(&git, &commit, allow_dirty)?;
     let origin = origin.and_then(|bytes| name::public_origin(&String::from_utf8_lossy(&bytes)));
 
     let left_out: Vec<RelPath> = leave_out.iter().filter_map(|folder| inside(&root, folder)).collect();
@@ -153,7 +154,7 @@ fn open_with(git: &Git, path: &Path, allow_dirty: bool, leave_out: &[PathBuf]) -
     Ok(Checkout {
         project: name::project(origin.as_deref(), &root, &pipeline_dir),
         notes: notes(&changes, &listing, &pipeline_dir, allow_dirty),
-        branch: branch.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        branch: changes.branch.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         revision: Revision { commit, dirty_tree, sample: false, partial: false },
         root,
         pipeline_dir,
@@ -185,6 +186,8 @@ struct Place {
     inside: RelPath,
     /// The work tree's own `.git`.
     git_dir: PathBuf,
+    /// What is checked out; `None` before the first commit.
+    commit: Option<CommitSha>,
 }
 
 /// Finds the place, and refuses a git that is too old. Its complaint comes first, as it may explain the others.
@@ -198,6 +201,7 @@ fn place(git: &Git, path: &Path) -> Result<Place, RepoError> {
 }
 
 fn locate(git: &Git, path: &Path) -> Result<Place, RepoError> {
+    const COMMIT: &str = "HEAD^{commit}";
     const QUESTIONS: [&str; 4] = ["--is-inside-work-tree", "--show-toplevel", "--show-prefix", "--absolute-git-dir"];
     let path = || path.to_owned();
     let ask = |questions: &[&str]| {
@@ -214,13 +218,14 @@ fn locate(git: &Git, path: &Path) -> Result<Place, RepoError> {
             other => other.while_it("find the repository"),
         })
     };
-    // One call for all; where a path holds a newline, one for each.
-    let together = ask(&QUESTIONS)?;
+    // One call for all, the commit with it; where there is none yet, or a path holds a newline, one for each.
+    let together = ask(&[&QUESTIONS[..], &[COMMIT]].concat()).unwrap_or_default();
     let mut answers: Vec<Vec<u8>> = together.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
-    if answers.len() != QUESTIONS.len() + 1 {
+    if answers.len() != QUESTIONS.len() + 2 {
         answers = QUESTIONS.iter().map(|question| ask(&[question]).map(without_newline)).collect::<Result<_, _>>()?;
+        answers.extend(git.ask(&["rev-parse", "--verify", "--quiet", COMMIT], "read the commit")?);
     }
-    let [within, root, prefix, git_dir, ..] = answers.as_slice() else {
+    let [within, root, prefix, git_dir, rest @ ..] = answers.as_slice() else {
         return Err(RepoError::Git { doing: "find the repository", detail: "it gave too few answers".to_owned() });
     };
     if within != b"true" {
@@ -229,7 +234,8 @@ fn locate(git: &Git, path: &Path) -> Result<Place, RepoError> {
     let prefix = prefix.strip_suffix(b"/").unwrap_or(prefix);
     let inside = RelPath::from_bytes(prefix).map_err(|_| RepoError::NoRepository { path: path() })?;
     let folder = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
-    Ok(Place { root: folder(root), inside, git_dir: folder(git_dir) })
+    let commit = rest.first().and_then(|answer| std::str::from_utf8(answer).ok()?.parse().ok());
+    Ok(Place { root: folder(root), inside, git_dir: folder(git_dir), commit })
 }
 
 fn without_newline(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -241,8 +247,6 @@ fn without_newline(mut bytes: Vec<u8>) -> Vec<u8> {
 
 /// What git tells about a work tree.
 struct Told {
-    commit: CommitSha,
-    branch: Option<Vec<u8>>,
     origin: Option<Vec<u8>>,
     lfs_storage: Option<Vec<u8>>,
     changes: Changes,
@@ -255,17 +259,14 @@ fn tree_of(commit: &CommitSha) -> String {
 }
 
 /// Asks git side by side: its answers take milliseconds each, and a run starts with them.
-fn tell(git: &Git, root: &Path, each: bool) -> Result<Told, RepoError> {
+fn tell(git: &Git, commit: &CommitSha, each: bool) -> Result<Told, RepoError> {
     std::thread::scope(|scope| {
         let changes = scope.spawn(|| changes::find(git, each));
         let settings = scope.spawn(|| settings(git));
-        let branch = scope.spawn(|| git.ask(&["symbolic-ref", "--quiet", "--short", "HEAD"], "read the branch"));
-        let commit = head(git, root);
-        let listed = commit.as_ref().map(|commit| listing::list(git, &tree_of(commit)));
-        let (changes, settings, branch) = (joined(changes), joined(settings), joined(branch));
+        let listed = listing::list(git, &tree_of(commit));
+        let (changes, settings) = (joined(changes), joined(settings));
         let [origin, lfs_storage] = settings?;
-        let listed = listed.unwrap_or_else(|_| Ok(Vec::new()));
-        Ok(Told { commit: commit?, branch: branch?, origin, lfs_storage, changes: changes?, listed: listed? })
+        Ok(Told { origin, lfs_storage, changes: changes?, listed: listed? })
     })
 }
 
@@ -282,14 +283,8 @@ fn settings(git: &Git) -> Result<[Option<Vec<u8>>; 2], RepoError> {
 }
 
 /// A helper thread's answer; its panic is ours.
-fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+pub(super) fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-fn head(git: &Git, root: &Path) -> Result<CommitSha, RepoError> {
-    let no_commit = || RepoError::NoCommit { path: root.to_owned() };
-    let answer = git.ask(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], "read the commit")?;
-    String::from_utf8_lossy(&answer.ok_or_else(no_commit)?).parse().map_err(|_| no_commit())
 }
 
 /// The `.git` that all worktrees of a repository share.

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::checkout::Checkout;
+use super::checkout::{Checkout, joined};
 use super::git::Failure;
 use super::listing::{self, Item, Listing};
 use super::{CommitTree, RepoError};
@@ -31,8 +31,12 @@ impl Checkout {
         let head = &self.revision.commit;
         let count = format!("--max-count={WALKED}");
         let failed = |failure: Failure| failure.while_it("read the history");
-        let listed = self.git.run(&["rev-list", "--parents", &count, head.as_str()]).map_err(failed)?;
-        let shallow = self.git.run(&["rev-parse", "--is-shallow-repository"]).map_err(failed)?;
+        let (listed, shallow) = std::thread::scope(|scope| {
+            let shallow = scope.spawn(|| self.git.run(&["rev-parse", "--is-shallow-repository"]));
+            let listed = self.git.run(&["rev-list", "--parents", &count, head.as_str()]);
+            (listed, joined(shallow))
+        });
+        let (listed, shallow) = (listed.map_err(failed)?, shallow.map_err(failed)?);
         let listed = String::from_utf8_lossy(&listed);
         let commits = nearest_first(&listed, head.as_str(), limit);
         Ok(Ancestors {

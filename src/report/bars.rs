@@ -91,7 +91,12 @@ pub(super) fn is_bar(line: &[u8]) -> bool {
 impl Bar {
     /// Reads what tqdm writes: `label:  25%|██▌  | 1/4 [00:08<00:24,  8.22s/it]`, `label: 12it [00:04, 3.00it/s]`.
     fn read(line: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(line.trim_ascii_end()).ok()?;
+        // Nearly every line of a log leaves here.
+        let line = line.trim_ascii_end();
+        if line.last() != Some(&b']') {
+            return None;
+        }
+        let text = std::str::from_utf8(line).ok()?;
         let (before, times) = text.strip_suffix(']')?.rsplit_once(" [")?;
         let (clock, rate) = times.split_once(['<', ','])?;
         if !is_clock(clock) || !rate.contains('/') {

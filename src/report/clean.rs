@@ -3,6 +3,8 @@
 //! Output went through [`logs::Plain`] before it was masked; here it does so once more, because a log on disk, a card
 //! and a record are shown too, and because not every reader wants colours.
 
+use std::borrow::Cow;
+
 use crate::logs;
 
 /// Keeps text, tabs, line ends and carriage returns, and colour where it is wanted. How the input is cut does not matter.
@@ -18,15 +20,19 @@ impl Cleaner {
         Self { color, plain: logs::Plain::new() }
     }
 
+    /// What may be shown of `bytes`; plain text, as nearly all is, is not copied.
+    pub fn clean<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let kept = self.plain.keep(bytes, self.color);
+        // The one control byte that the log keeps, to show a forged step marker for what it is.
+        if memchr::memchr(0x1e, &kept).is_none() {
+            return kept;
+        }
+        Cow::Owned(kept.iter().copied().filter(|byte| *byte != 0x1e).collect())
+    }
+
     /// Appends what may be shown of `bytes` to `kept`.
     pub fn push(&mut self, bytes: &[u8], kept: &mut Vec<u8>) {
-        let from = kept.len();
-        self.plain.keep(bytes, self.color, kept);
-        // The one control byte that the log keeps, to show a forged step marker for what it is.
-        if memchr::memchr(0x1e, &kept[from..]).is_some() {
-            let tail = kept.split_off(from);
-            kept.extend(tail.into_iter().filter(|byte| *byte != 0x1e));
-        }
+        kept.extend_from_slice(&self.clean(bytes));
     }
 }
 

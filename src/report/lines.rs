@@ -44,6 +44,16 @@ impl Lines {
             }
             let stop = memchr2(b'\n', b'\r', bytes);
             let text = &bytes[..stop.unwrap_or(bytes.len())];
+            if let Some(stop) = stop
+                && bytes[stop] == b'\n'
+                && self.current.is_empty()
+                && stop <= LONGEST
+            {
+                // A line that lies within one piece, as nearly all do, need not be copied.
+                ended(text, End::Newline);
+                bytes = &bytes[stop + 1..];
+                continue;
+            }
             self.extend(text, &mut ended);
             let Some(stop) = stop else { return };
             if bytes[stop] == b'\n' {

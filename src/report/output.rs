@@ -25,8 +25,7 @@ impl OutputLines {
 
     /// Gives every line that is to be shown at `now`.
     pub(super) fn push(&mut self, bytes: &[u8], now: Timestamp, mut show: impl FnMut(&[u8])) {
-        let mut kept = Vec::with_capacity(bytes.len());
-        self.cleaner.push(bytes, &mut kept);
+        let kept = self.cleaner.clean(bytes);
         let (bars, color) = (&mut self.bars, self.color);
         let mut show = |line: &[u8]| show(&closed(line, color));
         self.lines.push(&kept, |line, end| bars.push(line, end, now, &mut show));

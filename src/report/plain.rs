@@ -22,13 +22,16 @@ pub struct Plain {
     findings: Vec<Diagnostic>,
     tally: Tally,
     pace: Pace,
+    /// Room for the lines of one piece, kept from piece to piece.
+    text: Vec<u8>,
 }
 
 impl Plain {
     /// Writes to `out`.
     pub fn new(out: Out, style: Style, clock: Clock) -> Self {
         let output = OutputLines::new(style.color, BAR_EVERY);
-        Self { out, style, clock, output, findings: Vec::new(), tally: Tally::default(), pace: Pace::default() }
+        let (tally, pace) = (Tally::default(), Pace::default());
+        Self { out, style, clock, output, findings: Vec::new(), tally, pace, text: Vec::new() }
     }
 
     fn line(&mut self, text: &str) {
@@ -39,10 +42,16 @@ impl Plain {
     /// Writes what `take` gives of the pipeline's output.
     fn lines(&mut self, take: impl FnOnce(&mut OutputLines, Timestamp, &mut dyn FnMut(&[u8]))) {
         let now = (self.clock)();
-        let stamp = stamp(now);
-        let mut text = Vec::new();
-        take(&mut self.output, now, &mut |line| prefixed(&stamp, line, &mut text));
+        let head = format!("{}   | ", stamp(now));
+        let mut text = std::mem::take(&mut self.text);
+        take(&mut self.output, now, &mut |line| {
+            text.extend_from_slice(head.as_bytes());
+            text.extend_from_slice(line);
+            text.push(b'\n');
+        });
         self.out.write(&text);
+        text.clear();
+        self.text = text;
     }
 
     fn output(&mut self, bytes: &[u8]) {
@@ -157,13 +166,6 @@ pub(super) fn draw_findings(findings: &[Diagnostic], style: &Style) -> String {
 
 fn stamp(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-fn prefixed(stamp: &str, line: &[u8], text: &mut Vec<u8>) {
-    text.extend_from_slice(stamp.as_bytes());
-    text.extend_from_slice(b"   | ");
-    text.extend_from_slice(line);
-    text.push(b'\n');
 }
 
 #[cfg(test)]

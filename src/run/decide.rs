@@ -53,8 +53,12 @@ pub fn decide(
 ) -> Result<Decided, Stop> {
     let tree = checkout.tree();
     let sample = request.mode == Some(Mode::Sample);
-    let options =
-        validate::Options { sample, pipeline: request.pipeline.clone(), environment: request.environment.clone() };
+    let options = validate::Options {
+        sample,
+        pipeline: request.pipeline.clone(),
+        environment: request.environment.clone(),
+        settings: request.settings.clone(),
+    };
     let outcome = validate::check(&tree, &checkout.pipeline_dir, &options);
     findings.extend(outcome.diagnostics);
     let project = match outcome.project {
@@ -64,6 +68,9 @@ pub fn decide(
     let secrets = secrets(request, &project, host)?;
     let asked = asked(request, host, &secrets)?;
     let mut declared = declared(&project);
+    if request.no_secrets {
+        declared.settings.secret_names.clear();
+    }
     // config.yaml is the farthest from the user: it fills what neither the command line nor the project says.
     let configured = |value: &Option<Spanned<String>>| value.as_ref().map(|value| value.value.clone());
     declared.settings.image = declared.settings.image.or_else(|| configured(&host.config.image));
@@ -130,6 +137,9 @@ fn refuse_with(findings: &mut Vec<Diagnostic>, more: Vec<Diagnostic>) -> Stop {
 
 /// Secrets of the command line, of soopervisor.yaml and of config.yaml; the nearer to the user wins.
 fn secrets(request: &RunRequest, project: &Project, host: &Host) -> Result<Vec<SecretSpec>, Stop> {
+    if request.no_secrets {
+        return Ok(Vec::new());
+    }
     let mut specs = request.secrets.iter().map(|text| text.parse()).collect::<Result<Vec<SecretSpec>, _>>()?;
     for reference in project.settings.secrets.iter().chain(&host.config.secrets) {
         let spec: SecretSpec = as_typed(reference).parse()?;

@@ -1,5 +1,6 @@
 //! What a run tells while it goes on, in order: the only thing reporters and the history see.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -117,8 +118,8 @@ pub enum RunEvent {
     Output {
         /// Which stream.
         stream: Stream,
-        /// The bytes.
-        bytes: MaskedBytes,
+        /// The bytes; shared, because they wait in more than one queue.
+        bytes: Arc<MaskedBytes>,
     },
     /// Something about the user's files or the set-up.
     Diagnosed(Diagnostic),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::cancel::Cancel;
 use super::carry::Carrying;
@@ -20,7 +21,7 @@ use super::telling::Telling;
 use crate::engine::{Carried, ExecSpec, GuestPath, HostPath, Mount, Purpose, SessionSpec};
 use crate::environment::Network;
 use crate::id::RunId;
-use crate::logs::file::DEFAULT_CAP;
+use crate::logs::file::{DEFAULT_CAP, Written};
 use crate::logs::marker::Marker;
 use crate::logs::tasks::{TaskEvent, TaskOutcome};
 use crate::logs::{Entry, Feed, Happened, LogFile, Masker, Options, Pipeline, Summary};
@@ -40,6 +41,24 @@ pub struct TaskSeen {
     pub elapsed: std::time::Duration,
     /// Why it was executed or not; may be empty.
     pub reason: String,
+}
+
+/// The run's log on its way to the disk, which is waited for before the run is over.
+#[derive(Debug)]
+pub struct Syncing(Option<JoinHandle<std::io::Result<()>>>);
+
+impl Syncing {
+    fn begin(log: Option<Written>) -> Self {
+        Self(log.map(|log| tokio::task::spawn_blocking(move || log.sync())))
+    }
+
+    /// Waits until the log would outlive a power cut, and tells why it would not.
+    pub async fn done(self, telling: &Telling) {
+        let Some(syncing) = self.0 else { return };
+        if let Ok(Err(error)) = syncing.await {
+            telling.progress(Step::Execute, format!("the log on disk is not whole: {error}"));
+        }
+    }
 }
 
 /// What came of the script.
@@ -75,7 +94,7 @@ pub struct Setting<'a> {
     pub colours: bool,
 }
 
-/// Runs the script; its container is being cleared away when this returns.
+/// Runs the script; its container is being cleared away, and its log synced, when this returns.
 ///
 /// # Errors
 /// When the engine or the log fail; a script that ends with any code is no error.
@@ -84,7 +103,7 @@ pub async fn run_script(
     setting: &Setting<'_>,
     telling: &Telling,
     cancel: &Cancel,
-) -> Result<(Ran, Clearing), Stop> {
+) -> Result<(Ran, Clearing, Syncing), Stop> {
     let plan = &decided.plan;
     telling.begin(Step::Execute, super::figures::count(plan.tasks.len() as u64, "task"));
     if plan.limits.memory_bytes.is_none() {
@@ -117,15 +136,21 @@ pub async fn run_script(
         }
         (None, None) => execute(engine, session, exec, watch, cancel, &mut sink).await,
     };
-    let summary = sink.finish().await;
+    let mut summary = sink.finish().await;
+    let syncing = Syncing::begin(summary.as_mut().and_then(|summary| summary.log.take()));
     ticking.abort();
     ended.send_replace(true);
     let seen = showing.await.map_err(|error| Stop::of(Ending::Internal, &error))?;
     if let Some(error) = summary.as_ref().and_then(|summary| summary.log_error.as_ref()) {
         telling.progress(Step::Execute, format!("the log on disk is not whole: {error}"));
     }
-    let (executed, clearing) = executed?;
-    Ok((ran(executed, summary, seen, plan.limits.memory_bytes), clearing))
+    match executed {
+        Ok((executed, clearing)) => Ok((ran(executed, summary, seen, plan.limits.memory_bytes), clearing, syncing)),
+        Err(error) => {
+            syncing.done(telling).await;
+            Err(error.into())
+        }
+    }
 }
 
 fn ran(executed: Executed, summary: Option<Summary>, seen: Seen, memory_limit: Option<u64>) -> Ran {

@@ -63,10 +63,12 @@ fn layered_volume(folder: &Folder, layered: &Layered) -> String {
     let gone = "the kept snapshot is gone: run the commit again";
     format!(
         "[ -d {} ] || {{ echo {} >&2; exit 1; }}\n\
+         rm -rf {} # says that the folder was used in haste; nothing else was, since the run\n\
          volume=$(docker volume create --opt type=overlay --opt device=overlay --opt {})\n\
          trap 'docker volume rm \"$volume\" >/dev/null' EXIT\n",
         word(&lower.display().to_string()),
         word(gone),
+        word(&scratch.join("work/incompat").display().to_string()),
         word(&options)
     )
 }

@@ -18,6 +18,11 @@ pub struct RunRequest {
     pub pipeline: Option<String>,
     /// The environment's file below the folder, instead of `environment.yml`.
     pub environment: Option<String>,
+    /// The text of a soopervisor.yaml to go by instead of the commit's own: somebody else's commit does not decide where
+    /// its outputs go, or with which secrets it runs. Empty where there is none to go by.
+    pub settings: Option<String>,
+    /// Hand no secret to the pipeline, whatever the project and this machine's settings name.
+    pub no_secrets: bool,
     /// The storage as written: `local:DIR`; relative folders are meant from the current directory.
     pub storage: Option<String>,
     /// First folder in the storage.

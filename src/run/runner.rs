@@ -18,7 +18,7 @@ use super::execute::Clearing;
 use super::finish::{self, Finished, Kept};
 use super::frozen;
 use super::host::Host;
-use super::pipeline::{Ran, Setting, run_script};
+use super::pipeline::{Ran, Setting, Syncing, run_script};
 use super::prepare::{Approach, Place, Prepared, Wanted, approach, prepare};
 use super::request::RunRequest;
 use super::stop::Stop;
@@ -138,15 +138,16 @@ impl Line<'_> {
         self.live.save(&kept.record)?;
         finish::keep_reproduction(self.live, &decided, &prepared)?;
         self.still_wanted()?;
-        let (ran, clearing) = self.execute(&decided, &prepared, &guarded).await?;
+        let (ran, clearing, syncing) = self.execute(&decided, &prepared, &guarded).await?;
         kept.ran(&ran);
-        // What came out is published while the engine clears the container away.
+        // What came out is published while the engine clears the container away and the log reaches the disk.
         let published = self.deliver(&ran, &storage, &decided, &prepared, kept).await;
         if let Err(error) = clearing.gone().await {
             let message = format!("the container could not be removed: {error}");
             let help = "the next run removes it; `soopervisor doctor` tells how the engine is";
             self.telling.tell(&RunEvent::Diagnosed(Diagnostic::warning("run/not-cleared", message).help(help)));
         }
+        syncing.done(self.telling).await;
         published
     }
 
@@ -186,7 +187,11 @@ impl Line<'_> {
     /// Reads the secrets and proves the masker before anything can print one.
     fn guard(&self, decided: &Decided) -> Result<Guarded, Stop> {
         let config = super::host::environment_config(self.host)?;
-        let network = network_env(&config);
+        let mut network = network_env(&config);
+        if self.request.no_secrets {
+            // Passwords of proxies and indexes are this machine's; they stay hidden.
+            network.mask.append(&mut network.secret_env);
+        }
         let mut secrets = SecretSet::resolve(&decided.secrets)?;
         let inputs = decided.inputs(&config, &secrets).inspect_err(|stop| {
             for finding in &stop.diagnostics {
@@ -230,7 +235,7 @@ impl Line<'_> {
         decided: &Decided,
         prepared: &Prepared,
         guarded: &Guarded,
-    ) -> Result<(Ran, Clearing), Stop> {
+    ) -> Result<(Ran, Clearing, Syncing), Stop> {
         let setting = Setting {
             run: self.live.id(),
             folder: self.live.folder(),

@@ -13,6 +13,8 @@ use crate::id::{IdError, ProjectName, RelPath, Revision, RunId};
 pub const MANIFEST: &str = "manifest.json";
 
 const STAGING: &str = ".staging-";
+/// What names begin with that are ours while something is written, and nobody's afterwards.
+const PART: &str = ".soopervisor-part-";
 const RUN: &str = "-run-";
 
 /// The second part: a revision, or a run of it that was published beside it.
@@ -235,6 +237,23 @@ pub fn stored_names<'a>(paths: impl IntoIterator<Item = &'a RelPath>, longest: u
         short_name(name.rsplit('/').next().unwrap_or_default(), path.as_bytes())
     };
     paths.into_iter().map(&mut stored).collect()
+}
+
+/// A name in the folder of `key` that nobody has, for a file that is not finished.
+pub(super) fn beside(key: &str) -> String {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    // Seeded anew each time, by the system's randomness.
+    let random = || std::hash::RandomState::new().build_hasher().finish();
+    let name = format!("{PART}{:016x}{:016x}", random(), random());
+    match key.rsplit_once('/') {
+        Some((folder, _)) => format!("{folder}/{name}"),
+        None => name,
+    }
+}
+
+/// Whether a key is of a file that is not finished.
+pub(super) fn is_unfinished(key: &str) -> bool {
+    key.trim_end_matches('/').rsplit('/').next().is_some_and(|name| name.starts_with(PART))
 }
 
 /// A name that nothing else has, for what is stored a second time because its own name holds something else.

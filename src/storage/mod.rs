@@ -99,6 +99,11 @@ pub trait Storage: fmt::Debug + Send + Sync {
 
     /// Whether it can be published to; for `doctor`. Leaves nothing behind.
     async fn check(&self) -> Result<Health, StorageError>;
+
+    /// Whether it takes a file: writes a small one and removes it; for `doctor`. A folder was tried by [`Self::check`].
+    async fn try_writing(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
 }
 
 /// What is published, and how.
@@ -206,6 +211,8 @@ pub struct Listed {
     pub kind: Option<OutputKind>,
     /// What a link says, as it stands there.
     pub link: Option<Vec<u8>>,
+    /// A file's permission bits; `None` where they are not kept.
+    pub mode: Option<u32>,
 }
 
 /// What became of a folder that was taken away.

@@ -12,7 +12,7 @@ use super::location::{Location, Store};
 use super::remote::Remote;
 use super::remotes::Remotes;
 use super::{Storage, StorageError};
-use crate::auth::{Endpoints, Login, Provider};
+use crate::auth::{Endpoints, Login, Provider, keep_from_dumps};
 use crate::secret::Secret;
 use crate::spec::remotes::SECRETS;
 use crate::web::{self, Reach};
@@ -37,6 +37,8 @@ impl Location {
         if let Self::Local(path) = self {
             return Ok(Arc::new(Local::new(path.clone())));
         }
+        // Whatever verb this is for, from here on it holds tokens or passwords.
+        keep_from_dumps();
         let journals = Some(access.state.join("uploads"));
         if let Self::Drive { provider, remote, root } = self {
             let wrong = |source| StorageError::Open { place: self.to_string(), source };
@@ -56,6 +58,7 @@ impl Location {
             | Self::WebDav { remote, .. }
             | Self::Sftp { remote, .. } => remote,
         };
+        keep_from_dumps();
         let set = SECRETS.iter().filter_map(|key| access.remotes.secret(remote, key).ok().flatten());
         let mut secrets: Vec<Secret> = set.collect();
         if let Self::Drive { provider, remote, .. } = self

@@ -26,6 +26,8 @@ pub struct Report {
     pub missing: Vec<RelPath>,
     /// There with other content.
     pub changed: Vec<RelPath>,
+    /// There with their content and other permissions.
+    pub modes: Vec<RelPath>,
     /// There and not in the manifest.
     pub extra: Vec<RelPath>,
 }
@@ -33,7 +35,7 @@ pub struct Report {
 impl Report {
     /// Whether everything is as the manifest says; what lies there besides does no harm to it, and is still not sound.
     pub fn is_sound(&self) -> bool {
-        self.missing.is_empty() && self.changed.is_empty() && self.extra.is_empty()
+        [&self.missing, &self.changed, &self.modes, &self.extra].iter().all(|paths| paths.is_empty())
     }
 }
 
@@ -41,6 +43,7 @@ enum Verdict {
     Fine(u64),
     Missing,
     Changed,
+    Mode(u64),
 }
 
 /// Reads every file of a folder and compares.
@@ -73,6 +76,10 @@ pub async fn verify(
             }
             Verdict::Missing => report.missing.push(entry.path.clone()),
             Verdict::Changed => report.changed.push(entry.path.clone()),
+            Verdict::Mode(bytes) => {
+                report.modes.push(entry.path.clone());
+                report.bytes += bytes;
+            }
         }
         done.files += 1;
         done.bytes += entry.size;
@@ -110,7 +117,11 @@ async fn examine(
         path: entry.path.as_path().to_owned(),
         source,
     })?;
-    Ok(if found == expected && bytes == entry.size { Verdict::Fine(bytes) } else { Verdict::Changed })
+    Ok(match listed.mode {
+        _ if found != expected || bytes != entry.size => Verdict::Changed,
+        Some(mode) if mode != entry.mode => Verdict::Mode(bytes),
+        _ => Verdict::Fine(bytes),
+    })
 }
 
 /// The digest and length of everything that comes.

@@ -11,8 +11,10 @@ use super::{Entry, Runs, StoreError, file};
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Runs.
+    /// Runs in which a script was started.
     pub runs: usize,
+    /// Runs that stopped before: what a morning of typing errors leaves pushes out no result.
+    pub unstarted: usize,
     /// Bytes of their logs together.
     pub log_bytes: u64,
     /// How long the work folder of a run that did not succeed is kept.
@@ -21,7 +23,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { runs: 50, log_bytes: 10 << 30, work_for: SignedDuration::from_hours(7 * 24) }
+        Self { runs: 50, unstarted: 20, log_bytes: 10 << 30, work_for: SignedDuration::from_hours(7 * 24) }
     }
 }
 
@@ -46,12 +48,16 @@ impl Runs {
     /// When the runs cannot be listed; what cannot be removed is in [`Pruned::failures`].
     pub fn prune(&self, limits: Limits, now: Timestamp) -> Result<Pruned, StoreError> {
         let mut pruned = Pruned::default();
-        let mut log_bytes = 0_u64;
+        let (mut log_bytes, mut started, mut unstarted) = (0_u64, 0, 0);
         for (place, entry) in self.list()?.into_iter().enumerate() {
+            let (count, limit) =
+                if never_started(&entry) { (&mut unstarted, limits.unstarted) } else { (&mut started, limits.runs) };
+            *count += 1;
+            let too_many = *count > limit;
             let log = fs_err::metadata(entry.folder.log()).map_or(0, |meta| meta.len());
             log_bytes = log_bytes.saturating_add(log);
             // The newest run stays however long its log is: it is what the user asks about next.
-            let over = place >= limits.runs || (place > 0 && log_bytes > limits.log_bytes);
+            let over = too_many || (place > 0 && log_bytes > limits.log_bytes);
             if over {
                 pruned.note(remove_run(&entry.folder), |pruned| &mut pruned.runs);
             } else if work_is_old(&entry, limits, now) {
@@ -96,6 +102,12 @@ impl Pruned {
     }
 }
 
+/// Whether a run ended before its script began; one that goes on, or cannot be read, may have started.
+fn never_started(entry: &Entry) -> bool {
+    let Ok(record) = &entry.record else { return false };
+    record.status != Status::Running && !record.steps.iter().any(|step| step.name == "execute")
+}
+
 fn work_is_old(entry: &Entry, limits: Limits, now: Timestamp) -> bool {
     let Ok(record) = &entry.record else { return false };
     let ended = record.ended_at.unwrap_or(record.started_at);
@@ -127,7 +139,7 @@ fn remove_work(folder: &Folder) -> Result<bool, StoreError> {
 mod tests {
     use super::super::record::tests::record;
     use super::*;
-    use crate::store::{Home, LiveRun};
+    use crate::store::{Home, LiveRun, Part};
 
     struct Place {
         _dir: tempfile::TempDir,
@@ -150,6 +162,8 @@ mod tests {
         let mut record = record(live.id().as_str());
         record.started_at = at(time);
         record.status = status;
+        record.steps =
+            vec![Part { name: "execute".into(), outcome: "done".into(), elapsed_ms: 1, detail: String::new() }];
         live.save(&record).unwrap();
         fs_err::write(live.folder().log(), vec![b'x'; log]).unwrap();
         fs_err::create_dir_all(live.folder().work().join("deep")).unwrap();
@@ -173,6 +187,22 @@ mod tests {
         assert_eq!((pruned.runs, pruned.failures.len()), (1, 0));
         assert_eq!(ids(&place.runs), ["20261104", "20261103", "20261101"]);
         assert_eq!(fs_err::read_dir(place.runs.root()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn runs_that_never_started_push_out_none_that_did() {
+        let place = place();
+        drop(run(&place.runs, "2026-11-01T00:00:00Z", Status::Succeeded, 1));
+        for day in ["02", "03", "04", "05"] {
+            let typo = run(&place.runs, &format!("2026-11-{day}T00:00:00Z"), Status::Failed, 0);
+            let mut record = record(typo.id().as_str());
+            record.status = Status::Failed;
+            record.steps = Vec::new();
+            typo.save(&record).unwrap();
+        }
+        let limits = Limits { runs: 2, unstarted: 3, ..Limits::default() };
+        assert_eq!(place.runs.prune(limits, at("2026-11-06T00:00:00Z")).unwrap().runs, 1);
+        assert_eq!(ids(&place.runs), ["20261105", "20261104", "20261103", "20261101"]);
     }
 
     #[test]

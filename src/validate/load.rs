@@ -57,13 +57,35 @@ fn document(tree: &dyn Tree, path: &RelPath, out: &mut Vec<Diagnostic>) -> Optio
     node.map(|node| (node, source))
 }
 
-/// soopervisor.yaml, where there is one.
-pub(super) fn settings(tree: &dyn Tree, root: &RelPath, out: &mut Vec<Diagnostic>) -> Settings {
+/// soopervisor.yaml, where there is one; or the one that is given in its place.
+pub(super) fn settings(tree: &dyn Tree, root: &RelPath, options: &Options, out: &mut Vec<Diagnostic>) -> Settings {
     let path = below(root, "soopervisor.yaml");
+    if let Some(text) = &options.settings {
+        return given(text, &path, out);
+    }
     if !is_file(tree, &path) {
         return Settings::default();
     }
     let Some((node, source)) = document(tree, &path, out) else { return Settings::default() };
+    let (settings, mut problems) = settings::read(&node, &source);
+    out.append(&mut problems);
+    settings
+}
+
+fn given(text: &str, path: &RelPath, out: &mut Vec<Diagnostic>) -> Settings {
+    if text.trim().is_empty() {
+        return Settings::default();
+    }
+    let source = match yaml::decode(&format!("{path} (of the base branch)"), text.as_bytes()) {
+        Ok(source) => source,
+        Err(error) => {
+            out.push(*error);
+            return Settings::default();
+        }
+    };
+    let (document, mut problems) = yaml::parse(&source);
+    out.append(&mut problems);
+    let Some(node) = document else { return Settings::default() };
     let (settings, mut problems) = settings::read(&node, &source);
     out.append(&mut problems);
     settings

@@ -33,6 +33,8 @@ pub struct Options {
     pub environment: Option<String>,
     /// Path of the pipeline below the root, instead of the one that is found.
     pub pipeline: Option<String>,
+    /// The text of a soopervisor.yaml to go by instead of the tree's.
+    pub settings: Option<String>,
 }
 
 /// A project whose files could be read.
@@ -72,7 +74,7 @@ pub struct Outcome {
 /// Checks the project in the folder `root` of a tree.
 pub fn check(tree: &dyn Tree, root: &RelPath, options: &Options) -> Outcome {
     let mut findings = Vec::new();
-    let settings = load::settings(tree, root, &mut findings);
+    let settings = load::settings(tree, root, options, &mut findings);
     let environment = load::environment(tree, root, options, &settings, &mut findings);
     let pipeline = load::pipeline(tree, root, options, &settings, &mut findings);
     let mut pip = PipLines::default();

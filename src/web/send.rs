@@ -127,6 +127,12 @@ impl Web {
         Self { pacer, ..self.clone() }
     }
 
+    /// The same service with tokens of `bearer`.
+    #[must_use]
+    pub fn with_bearer(&self, bearer: Arc<dyn Bearer>) -> Self {
+        Self { bearer: Some(bearer), ..self.clone() }
+    }
+
     /// The same service without a token, for addresses that are credentials themselves.
     #[must_use]
     pub fn without_token(&self) -> Self {

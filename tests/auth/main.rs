@@ -7,6 +7,7 @@
 mod fake;
 mod flows;
 mod handing_on;
+mod keyring;
 mod place;
 mod renewing;
 mod sources;

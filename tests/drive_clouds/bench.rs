@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use soopervisor::auth::{Endpoints, Provider};
 use soopervisor::secret::Secret;
-use soopervisor::storage::backend::{Backend, Created, Fault, Receipt, Sessions, Source};
+use soopervisor::storage::backend::{Backend, Created, Fault, Receipt, Sessions, Source, Stream};
 use soopervisor::storage::drive::{GoogleDrive, OneDrive, Setup};
 use soopervisor::web::{Bearer, Reach, client};
 
@@ -159,6 +159,11 @@ pub(crate) async fn made(service: &dyn Backend, key: &str, bytes: &[u8]) -> Rece
 pub(crate) async fn read(service: &dyn Backend, key: &str, offset: u64) -> Result<Vec<u8>, Fault> {
     let pieces: Vec<bytes::Bytes> = service.read(key, offset).await?.try_collect().await?;
     Ok(pieces.concat())
+}
+
+pub(crate) async fn concat(stream: Stream) -> Vec<u8> {
+    let pieces: Vec<bytes::Bytes> = stream.try_collect().await.unwrap();
+    pieces.concat()
 }
 
 pub(crate) async fn keys(service: &dyn Backend, folder: &str, deep: bool) -> Vec<String> {

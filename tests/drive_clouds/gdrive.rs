@@ -1,9 +1,9 @@
 //! What only Google Drive does: names that are taken twice, listings that lag, ids made beforehand.
 
 use serde_json::json;
-use soopervisor::storage::backend::{Created, Fault as Told};
+use soopervisor::storage::backend::{Created, Made};
 
-use crate::bench::{MIB, create, keys, made, noise, open, read};
+use crate::bench::{MIB, concat, create, keys, made, noise, open, read};
 use crate::fake::{Drive, Fake, Fault, When};
 
 const DRIVE: Drive = Drive::GDrive;
@@ -44,7 +44,7 @@ async fn listings_that_lag_make_no_duplicates() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_created_twice_because_of_a_lag_is_healed_when_the_manifest_is_written() {
+async fn of_files_that_two_made_under_one_name_each_is_read_and_removed_by_its_id() {
     let fake = Fake::start().await;
     let first = open(&fake, DRIVE, "");
     first.make_folders(&["p/c".to_owned()]).await.unwrap();
@@ -52,36 +52,48 @@ async fn what_was_created_twice_because_of_a_lag_is_healed_when_the_manifest_is_
     let second = open(&fake, DRIVE, "");
     assert!(keys(&*second, "p/c", true).await.is_empty());
     stale(&fake, 9);
-    made(&*first, "p/c/same", b"same").await;
-    made(&*second, "p/c/same", b"same").await;
-    assert_eq!(fake.files(DRIVE).len(), 2);
+    let theirs = made(&*first, "p/c/file", b"theirs").await.id.unwrap();
+    let ours = made(&*second, "p/c/file", b"of us").await.id.unwrap();
     // Lagging is over.
     while fake.faults_left() > 0 {
         let _ = second.list("none", false).await;
     }
-    assert!(second.put("p/c/manifest.json", bytes::Bytes::from_static(b"{}")).await.unwrap());
-    assert_eq!(fake.files(DRIVE).into_keys().collect::<Vec<_>>(), ["p/c/manifest.json", "p/c/same"]);
-    assert_eq!(read(&*second, "p/c/same", 0).await.unwrap(), b"same");
-    assert!(!first.put("p/c/manifest.json", bytes::Bytes::from_static(b"{1}")).await.unwrap());
+    let of = |id| Made { key: "p/c/file", id: Some(id) };
+    let listed = second.list("p/c", true).await.unwrap();
+    let ids: Vec<_> = listed.iter().filter_map(|meta| meta.id.as_deref()).collect();
+    assert_eq!((ids.len(), ids[0] == theirs || ids[0] == ours), (2, true));
+    for service in [&first, &second, &open(&fake, DRIVE, "")] {
+        assert_eq!(concat(service.read_made(of(&theirs), 0).await.unwrap()).await, b"theirs");
+        assert_eq!(concat(service.read_made(of(&ours), 2).await.unwrap()).await, b" us");
+        assert_eq!(service.stat_made(of(&ours)).await.unwrap().unwrap().size, 5);
+    }
+    let copied = second.copy_made(of(&ours), "p/copy").await.unwrap();
+    assert!(matches!(copied, Some(Created::Ours(_))), "{copied:?}");
+    assert_eq!(fake.read(DRIVE, "p/copy").unwrap(), b"of us");
+    second.remove_made(of(&ours)).await.unwrap();
+    second.remove_made(of(&ours)).await.unwrap();
+    assert_eq!(fake.read(DRIVE, "p/c/file").unwrap(), b"theirs");
+    // What was copied elsewhere has another id; what is no id leads to nothing but the key.
+    for id in ["gone", "..", "a/b?alt=media"] {
+        assert_eq!(concat(second.read_made(of(id), 0).await.unwrap()).await, b"theirs", "{id}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_manifest_is_written_over_files_of_which_others_count() {
+async fn of_manifests_written_at_once_one_wins_and_everybody_reads_that_one() {
     let fake = Fake::start().await;
-    let first = open(&fake, DRIVE, "");
-    first.make_folders(&["p/c".to_owned()]).await.unwrap();
-    let second = open(&fake, DRIVE, "");
-    assert!(keys(&*second, "p/c", true).await.is_empty());
-    stale(&fake, 9);
-    made(&*first, "p/c/file", b"theirs").await;
-    made(&*second, "p/c/file", b"ours").await;
-    while fake.faults_left() > 0 {
-        let _ = second.list("none", false).await;
+    open(&fake, DRIVE, "").make_folders(&["p/c".to_owned()]).await.unwrap();
+    let shared = open(&fake, DRIVE, "");
+    let others = [open(&fake, DRIVE, ""), open(&fake, DRIVE, ""), open(&fake, DRIVE, "")];
+    let writers = [&shared, &shared, &others[0], &others[1], &others[2]];
+    let put = writers.iter().zip(0_u8..).map(|(service, at)| service.put("p/c/manifest.json", vec![at; 3].into()));
+    let won: Vec<bool> = futures::future::try_join_all(put).await.unwrap();
+    let winner = won.iter().position(|won| *won).expect("a winner");
+    assert_eq!(won.iter().filter(|won| **won).count(), 1, "{won:?}");
+    assert_eq!(fake.files(DRIVE).into_keys().collect::<Vec<_>>(), ["p/c/manifest.json"]);
+    for service in writers {
+        assert_eq!(read(&**service, "p/c/manifest.json", 0).await.unwrap(), vec![u8::try_from(winner).unwrap(); 3]);
     }
-    let fault = second.put("p/c/manifest.json", bytes::Bytes::from_static(b"{}")).await.unwrap_err();
-    assert!(matches!(fault, Told::Damaged(_)), "{fault:?}");
-    assert_eq!(fake.files(DRIVE).into_keys().collect::<Vec<_>>(), ["p/c/file"]);
-    assert_eq!(read(&*second, "p/c/file", 0).await.unwrap(), b"theirs");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,3 +51,29 @@ fn a_kept_wheel_installs_what_the_files_would_and_follows_them() {
     user.run(&["-v"]).exits(0).says("building a wheel");
     assert!(published(&third).contains("shop/more.py"));
 }
+
+#[test]
+fn a_setup_py_that_only_declares_is_kept_as_a_wheel_and_one_that_runs_code_is_not() {
+    let own = format!("# {:?}\n", std::time::SystemTime::now());
+    let declares = "from setuptools import setup, find_packages\n\nsetup(name='shop', version='0.1.0', \
+                    packages=find_packages('src'), package_dir={'': 'src'})\n";
+    let user = User::with(&[
+        ("environment.yml", &environment(".")),
+        ("setup.py", declares),
+        ("pipeline.yaml", PIPELINE),
+        ("src/shop/__init__.py", &own),
+        ("src/shop/tasks.py", TASKS),
+    ]);
+    let published = |sha: &str| {
+        let folder = user.published_folders().into_iter().find(|folder| folder.ends_with(sha)).unwrap();
+        std::fs::read_to_string(folder.join("output/files.txt")).unwrap()
+    };
+    let first = user.git(&["rev-parse", "HEAD"]);
+    user.run(&["-v"]).exits(0).says("building a wheel").hides("installed inside the run");
+    assert!(published(&first).contains("shop/tasks.py"), "{}", published(&first));
+
+    user.write("setup.py", &format!("import os\n{declares}"));
+    let second = user.commit("a program");
+    user.run(&["-v"]).exits(0).hides("building a wheel");
+    assert_eq!(published(&second), published(&first));
+}

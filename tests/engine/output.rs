@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use soopervisor::engine::{Engine as _, ExecSpec, OutputSink, Stream};
 
 use crate::kit::{
-    Heard, close, docker, docker_says, exists, in_time, mount, run, run_script, script, script_with, spec,
+    Heard, close, docker, docker_says, exists, in_time, mount, open_folder, run, run_script, script, script_with, spec,
 };
 
 #[tokio::test]
@@ -74,6 +74,30 @@ async fn keeps_the_streams_apart_and_each_in_order() {
 async fn output_is_bytes_not_text() {
     let (_, heard) = run_script(&docker().await, r"printf '\000\001\002\003\377\r\n\033[0m'").await;
     assert_eq!(heard.out, b"\x00\x01\x02\x03\xff\r\n\x1b[0m");
+}
+
+#[tokio::test]
+async fn nothing_of_a_script_writes_any_more_once_its_success_is_told() {
+    let docker = docker().await;
+    for left in ["&", "& disown; exec >/dev/null 2>&1"] {
+        let folder = open_folder();
+        let mut asked = spec();
+        asked.mounts = vec![mount(folder.path(), "/shared", true)];
+        let mut session = docker.start(asked).await.unwrap();
+        let mut heard = Heard::default();
+        // A daemon, deaf to what ends its parent, which writes as fast as it can.
+        let text = format!(
+            "bash -c 'trap \"\" TERM HUP INT; while :; do echo x >>/shared/log; done' >/dev/null 2>&1 {left}\n\
+             until [ -s /shared/log ]; do sleep 0.05; done; exit 0"
+        );
+        let exit = in_time(session.exec(script(text), &mut heard)).await.unwrap();
+        let length = || fs_err::metadata(folder.path().join("log")).unwrap().len();
+        let told = length();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!((exit.code, heard.stderr(), length()), (0, "", told), "{left}");
+        assert!(told > 0);
+        close(session).await;
+    }
 }
 
 /// Hashes, and is slow for a while: back-pressure must reach the container, not memory.

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod gcs_conditions;
 mod servers;
 mod suite;
 
@@ -123,7 +124,7 @@ async fn google_cloud_storage_gives_back_what_it_was_given() {
         ("SOOPERVISOR_GCS_ENDPOINT", format!("http://127.0.0.1:{port}")),
         ("SOOPERVISOR_GCS_TOKEN", "no token at all".to_owned()),
     ];
-    // The emulator ignores `ifGenerationMatch`, and knows no uploads in parts.
+    // The emulator ignores `ifGenerationMatch`, and knows no uploads in parts: see `gcs_conditions`.
     suite::without_conditions(&opened("gs://conformance/a place", set)).await;
 }
 

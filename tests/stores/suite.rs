@@ -58,7 +58,7 @@ pub(crate) async fn without_conditions(service: &Shared) {
     a_folder_goes_and_its_neighbours_stay(service).await;
 }
 
-fn source(service: &Shared, bytes: &[u8]) -> Source {
+pub(crate) fn source(service: &Shared, bytes: &[u8]) -> Source {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     std::io::Seek::rewind(&mut file).unwrap();

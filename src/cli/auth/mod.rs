@@ -6,7 +6,7 @@ use super::args::Auth;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::seam;
-use crate::auth::{Endpoints, Provider, TokenFile, keep_from_dumps};
+use crate::auth::{Endpoints, HELPER, Provider, TokenFile, keep_from_dumps};
 use crate::storage::Remotes;
 use crate::store::Home;
 use crate::web::Fault;
@@ -60,7 +60,7 @@ impl Remote {
 }
 
 fn tokens(home: &Home) -> TokenFile {
-    TokenFile::in_folder(home.state())
+    TokenFile::in_folder(home.state()).kept_by(std::env::var(HELPER).ok())
 }
 
 fn client(home: &Home) -> Result<reqwest::Client, Failure> {

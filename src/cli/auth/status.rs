@@ -10,7 +10,7 @@ use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::seam;
 use super::{Remote, client, tokens};
-use crate::auth::{Login, Provider};
+use crate::auth::{HELPER, Login, Provider, Source};
 use crate::report::bytes;
 use crate::store::Home;
 use crate::web::Fault;
@@ -87,7 +87,8 @@ async fn row(name: &str, client: &reqwest::Client, home: &Home) -> Result<Row, F
             return Ok(row);
         }
     };
-    row.source = Some(login.source().describe());
+    let helped = matches!(login.source(), Source::File) && std::env::var_os(HELPER).is_some();
+    row.source = Some(if helped { HELPER.to_owned() } else { login.source().describe() });
     row.notes = login.notes();
     match login.who().await {
         Ok(account) => {
@@ -101,7 +102,7 @@ async fn row(name: &str, client: &reqwest::Client, home: &Home) -> Result<Row, F
     }
     // What asking may have renewed.
     let kept = tokens(home).read().unwrap_or_default().remove(name);
-    let entry = kept.as_ref().filter(|_| matches!(login.source(), crate::auth::Source::File)).or(login.entry());
+    let entry = kept.as_ref().filter(|_| matches!(login.source(), Source::File)).or(login.entry());
     row.scope = entry.and_then(|entry| entry.scope.clone());
     let ends = entry.and_then(|entry| entry.refresh_expires_at);
     row.ends_at = ends.and_then(|at| Timestamp::from_second(at).ok()).map(|at| at.to_string());

@@ -1,4 +1,4 @@
-//! Checks of this machine: git, folders, disk, a storage that is a folder.
+//! Checks of this machine: git, folders, disk.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -59,28 +59,8 @@ pub(super) fn disk(name: &'static str, folder: &Path, needed: u64) -> Check {
     }
 }
 
-pub(super) fn storage(written: Option<&str>) -> Check {
-    const NAME: &str = "storage";
-    let Some(written) = written else {
-        return Check::new(NAME, Level::Skipped, "none is given (--storage or SOOPERVISOR_STORAGE)");
-    };
-    let folder = match written.split_once(':') {
-        Some(("local", folder)) => folder,
-        None if written.contains(['/', '.']) => written,
-        _ => return Check::new(NAME, Level::Skipped, "only folders are checked from here"),
-    };
-    let nearest = nearest(Path::new(folder));
-    match tempfile::tempfile_in(&nearest) {
-        Ok(_) => Check::ok(NAME, format!("{folder} can be written")),
-        Err(error) => {
-            let mend = format!("choose a folder that you may write to, or: sudo chown $USER {}", nearest.display());
-            Check::fail(NAME, Exit::StorageFailed, format!("{}: {error}", nearest.display()), mend)
-        }
-    }
-}
-
 /// The folder itself, or the closest one above that exists.
-fn nearest(folder: &Path) -> PathBuf {
+pub(super) fn nearest(folder: &Path) -> PathBuf {
     let there = folder.ancestors().find(|folder| folder.is_dir());
     there.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf()
 }
@@ -94,16 +74,6 @@ mod tests {
         assert_eq!(git_version("git version 2.39.5"), Some((2, 39)));
         assert_eq!(git_version("git version 2.39.5 (Apple Git-154)"), Some((2, 39)));
         assert_eq!(git_version("hub version 2"), None);
-    }
-
-    #[test]
-    fn a_storage_is_writable_not_writable_or_not_checked() {
-        let dir = tempfile::tempdir().unwrap();
-        let deep = format!("local:{}/not/there/yet", dir.path().display());
-        assert_eq!(storage(Some(&deep)).level, Level::Ok);
-        assert_eq!(storage(Some("local:/proc/nowhere")).level, Level::Fail);
-        assert_eq!(storage(Some("box")).level, Level::Skipped);
-        assert_eq!(storage(None).level, Level::Skipped);
     }
 
     #[test]

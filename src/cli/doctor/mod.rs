@@ -13,6 +13,7 @@ use crate::store::Home;
 
 mod machine;
 mod network;
+mod storage;
 
 /// How a check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -64,7 +65,7 @@ pub(super) fn execute(args: &args::Doctor, console: Console) -> Result<Exit, Fai
         machine::disk("disk for the cache", home.cache(), 5 << 30),
         machine::disk("disk for runs", home.state(), 1 << 30),
         settings(&home),
-        machine::storage(args.storage.written().as_deref()),
+        storage::check(args.storage.written().as_deref(), args.offline),
     ]);
     checks.extend(match seam::packages(&home) {
         Ok(config) if !args.offline => network::all(&config),

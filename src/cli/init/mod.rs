@@ -1,6 +1,7 @@
 //! `soopervisor init`: writes the files that a folder lacks to be run, from what is in it.
 //!
-//! Asks nothing, overwrites nothing, and never looks outside the folder.
+//! Asks nothing, overwrites nothing, and never looks outside the folder; with `--github`, workflows go to the top of the
+//! repository around it.
 
 use std::io::Write;
 use std::path::Path;
@@ -12,6 +13,7 @@ use super::failure::Failure;
 
 mod found;
 mod text;
+mod workflows;
 
 use found::Found;
 
@@ -25,6 +27,12 @@ pub(super) fn execute(args: &args::Init) -> Result<Exit, Failure> {
     let mut report = String::new();
     for (name, state) in write_missing(folder, &found)? {
         report += &format!("{state:<8} {name}\n");
+    }
+    if args.github {
+        for (name, state) in workflows::write_missing(folder)? {
+            report += &format!("{state:<8} {name}\n");
+        }
+        report += workflows::NOTE;
     }
     for note in &found.notes {
         report += &format!("note     {note}\n");

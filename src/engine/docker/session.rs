@@ -20,11 +20,13 @@ use super::control::Ladder;
 use super::fate::{Fate, Watch};
 use super::fault::{deepest, fault, status, within};
 use super::memory;
-use super::word::Word;
+use super::word::{Said, Word};
 use crate::engine::{Control, EngineError, ExecSpec, Exit, OutputSink, Session, Stream, frame};
 
 /// After the last output byte the engine needs tens of milliseconds to tell the exit; beyond this something is wrong.
 const EXIT_NOTICE: Duration = Duration::from_secs(10);
+/// So many frames, of 32 KiB at most, are handed on together.
+const TOGETHER: usize = 8;
 /// How long a restarting daemon may stay away before a run is given up.
 const RETURN: Duration = Duration::from_secs(30);
 /// How long an ended container's own removal is waited for before it is asked for.
@@ -52,6 +54,38 @@ pub(super) struct Live {
 struct Told {
     word: Word,
     known: Option<watch::Sender<Fate>>,
+    /// The script has ended with code 0 and left no process.
+    done: bool,
+}
+
+impl Told {
+    /// Takes what is not standard output: the container's own word is taken out of it.
+    async fn beside(&mut self, frame: LogOutput, sink: &mut dyn OutputSink) {
+        match frame {
+            // Not a frame of a container without a terminal, but the daemon's own words about a broken stream.
+            LogOutput::Console { message } => {
+                tracing::warn!(message = %String::from_utf8_lossy(&message), "the engine wrote beside the frames");
+            }
+            frame => {
+                let message = frame.into_bytes();
+                let (text, said) = self.word.take(&message);
+                self.done |= said.contains(&Said::Done);
+                if let (true, Some(known)) = (said.contains(&Said::KilledForMemory), &self.known) {
+                    known.send_modify(|fate| fate.oom_killed = true);
+                }
+                if !text.is_empty() {
+                    sink.output(Stream::Stderr, &text).await;
+                }
+            }
+        }
+    }
+}
+
+async fn hand_on(out: &mut Vec<u8>, sink: &mut dyn OutputSink) {
+    if !out.is_empty() {
+        sink.output(Stream::Stdout, out).await;
+        out.clear();
+    }
 }
 
 impl Live {
@@ -84,26 +118,21 @@ impl Live {
     }
 
     /// Delivers until the stream ends; `Err` only says that it broke off.
-    async fn pump(mut output: Output, told: &mut Told, sink: &mut dyn OutputSink) -> Result<(), Error> {
-        while let Some(frame) = output.next().await {
-            match frame? {
-                LogOutput::StdOut { message } | LogOutput::StdIn { message } => {
-                    sink.output(Stream::Stdout, &message).await;
-                }
-                LogOutput::StdErr { message } => {
-                    let (text, killed) = told.word.take(&message);
-                    if let (true, Some(known)) = (killed, &told.known) {
-                        known.send_modify(|fate| fate.oom_killed = true);
+    async fn pump(output: Output, told: &mut Told, sink: &mut dyn OutputSink) -> Result<(), Error> {
+        // Everything behind us costs by the call: what came while we were busy goes on together.
+        let mut waiting = output.ready_chunks(TOGETHER);
+        let mut out = Vec::new();
+        while let Some(frames) = waiting.next().await {
+            for frame in frames {
+                match frame {
+                    Ok(LogOutput::StdOut { message } | LogOutput::StdIn { message }) => out.extend_from_slice(&message),
+                    other => {
+                        hand_on(&mut out, sink).await;
+                        told.beside(other?, sink).await;
                     }
-                    if !text.is_empty() {
-                        sink.output(Stream::Stderr, &text).await;
-                    }
-                }
-                // Not a frame of a container without a terminal, but the daemon's own words about a broken stream.
-                LogOutput::Console { message } => {
-                    tracing::warn!(message = %String::from_utf8_lossy(&message), "the engine wrote beside the frames");
                 }
             }
+            hand_on(&mut out, sink).await;
         }
         Ok(())
     }
@@ -159,6 +188,11 @@ impl Live {
         // Both at once: a container that writes before it has read its frame would wait for us for ever. The input
         // stays open until the end: closing it is the signal that we are gone.
         let (_lifeline, pumped) = tokio::join!(feed(input, frame), Self::pump(output, told, sink));
+        if let (Ok(()), true, Some(known)) = (&pumped, told.done, &told.known) {
+            // All of its output is here and nothing runs any more. The engine tells the exit only once it has taken the
+            // container's network down, which takes longer than everything that is still to be done with the outputs.
+            return Ok(Fate { code: Some(0), ..known.borrow().clone() });
+        }
         if let Some(fate) = self.fate().await {
             if let Err(error) = pumped {
                 tracing::warn!(%error, "the output broke off shortly before the container ended");
@@ -245,7 +279,7 @@ impl Session for Live {
     }
 
     async fn exec(&mut self, spec: ExecSpec, sink: &mut dyn OutputSink) -> Result<Exit, EngineError> {
-        let mut told = Told { word: Word::new(), known: self.watch.as_ref().map(Watch::known) };
+        let mut told = Told { word: Word::new(), known: self.watch.as_ref().map(Watch::known), done: false };
         let frame = frame::encode(&spec, told.word.as_str())?;
         let attached = self.attached.take().ok_or_else(|| EngineError::Refused {
             action: "run a script",

@@ -92,6 +92,19 @@ impl Volumes for Docker {
     }
 }
 
+/// Whether the kernel may be told not to sync the whole file system when it takes an overlay away (`volatile`, since Linux
+/// 5.10): a run's folder is not meant to outlive a power cut, and what is published is synced there. It leaves a folder
+/// of root's with something in it in `scratch`, which nobody else could remove.
+fn may_be_hasty() -> bool {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    rustix::process::geteuid().is_root() && is_since_5_10(&kernel)
+}
+
+fn is_since_5_10(kernel: &str) -> bool {
+    let mut numbers = kernel.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    numbers.next().zip(numbers.next()).is_some_and(|version| version >= (5, 10))
+}
+
 /// What the local driver hands to the kernel. Without privileges nobody could read the kernel's usual marks in the upper
 /// folder, so it is asked for those that its owner can (`userxattr`).
 fn overlay(folders: &Overlay) -> Result<HashMap<String, String>, EngineError> {
@@ -103,7 +116,9 @@ fn overlay(folders: &Overlay) -> Result<HashMap<String, String>, EngineError> {
         }),
     };
     let Overlay { lower, upper, scratch } = folders;
-    let options = format!("lowerdir={},upperdir={},workdir={},userxattr", path(lower)?, path(upper)?, path(scratch)?);
+    let hasty = if may_be_hasty() { ",volatile" } else { "" };
+    let options =
+        format!("lowerdir={},upperdir={},workdir={},userxattr{hasty}", path(lower)?, path(upper)?, path(scratch)?);
     let pairs = [("type", "overlay".to_owned()), ("device", "overlay".to_owned()), ("o", options)];
     Ok(pairs.map(|(name, value)| (name.to_owned(), value)).into())
 }
@@ -203,4 +218,18 @@ pub(super) async fn put_files(client: &bollard::Docker, id: &str, files: &[Mount
     let guest = |file: &Mount| RelPath::from_bytes(file.guest.0.trim_start_matches('/').as_bytes()).unwrap_or_default();
     let files: Vec<_> = files.iter().map(|file| (file.host.0.clone(), guest(file))).collect();
     upload(client, id, "/", move |out| archive::pack_files(&files, out)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_that_know_hasty_overlays_are_told_by_their_version() {
+        for (kernel, knows) in
+            [("6.18.44-fc", true), ("5.10.0-30-amd64", true), ("5.9.16", false), ("4.19", false), ("", false)]
+        {
+            assert_eq!(is_since_5_10(kernel), knows, "{kernel}");
+        }
+    }
 }

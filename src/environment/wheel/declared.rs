@@ -1,6 +1,6 @@
 //! Whether a project's build runs no code of its own, so that its wheel is a function of its files and of setuptools.
 //!
-//! A `setup.py` may read the clock, the network, variables and secrets; a backend of another kind is fetched anew for each
+//! A `setup.py` that is more than a declaration may read the clock, the network, variables and secrets; a backend of another kind is fetched anew for each
 //! build, in whatever version there is that day; a dynamic version may be imported. Where any of that is possible, or the
 //! files are not understood, the answer is no: this is a list of what is known to be harmless, and nothing else.
 
@@ -9,15 +9,10 @@ use std::path::Path;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
+use super::setup_py::only_declares;
+
 /// Larger ones are not looked at.
 const MOST: u64 = 256 * 1024;
-
-/// A setup.py that only hands over to pyproject.toml, as people keep one for old tools.
-const HANDED_OVER: [&str; 3] = [
-    "from setuptools import setup setup()",
-    "import setuptools setuptools.setup()",
-    "from setuptools import setup if __name__ == \"__main__\": setup()",
-];
 
 /// Words by which a declaration reaches out of its own files, runs code, or asks the clock.
 const REACHING: [&str; 14] = [
@@ -45,19 +40,20 @@ pub(super) fn check(folder: &Path) -> Result<(), &'static str> {
         Ok(meta) if !meta.is_file() || meta.len() > MOST => Err("one of its build files is strange"),
         Ok(_) => folder.read_to_string(name).map(Some).map_err(|_| "one of its build files cannot be read"),
     };
-    let Some(project) = read("pyproject.toml")? else { return Err("it has no pyproject.toml") };
-    if let Some(setup) = read("setup.py")? {
-        let code = setup.lines().map(|line| line.split('#').next().unwrap_or_default());
-        let words = code.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
-        if !HANDED_OVER.contains(&words.replace('\'', "\"").as_str()) {
-            return Err("its setup.py runs code");
-        }
+    let (project, setup) = (read("pyproject.toml")?, read("setup.py")?);
+    if setup.as_ref().is_some_and(|setup| !only_declares(setup)) {
+        return Err("its setup.py runs code");
     }
-    let config = read("setup.cfg")?.unwrap_or_default();
-    if [&project, &config].iter().any(|text| REACHING.iter().any(|word| text.contains(word))) {
+    let config = read("setup.cfg")?;
+    if [&project, &setup, &config].into_iter().flatten().any(|text| REACHING.iter().any(|word| text.contains(word))) {
         return Err("its build reaches out of its own files");
     }
-    if built_by_setuptools(&project) { Ok(()) } else { Err("it is not built by setuptools alone") }
+    match (&project, setup) {
+        (None, None) => Err("it has neither pyproject.toml nor setup.py"),
+        (None, Some(_)) => Ok(()),
+        (Some(project), _) if built_by_setuptools(project) => Ok(()),
+        (Some(_), _) => Err("it is not built by setuptools alone"),
+    }
 }
 
 /// Whether `[build-system]` names setuptools, and wheel at most besides.
@@ -104,6 +100,12 @@ mod tests {
         assert_eq!(verdict(&[("pyproject.toml", PLAIN)]), Ok(()));
         let many = PLAIN.replace("[\"setuptools>=61\", \"wheel\"]", "[\n  \"setuptools\",\n]");
         assert_eq!(verdict(&[("pyproject.toml", &many)]), Ok(()));
+        let alone =
+            "from setuptools import setup, find_packages\nsetup(name='a', version='1', packages=find_packages())\n";
+        assert_eq!(verdict(&[("setup.py", alone)]), Ok(()));
+        assert_eq!(verdict(&[("setup.py", alone), ("setup.cfg", "[metadata]\nlicense = MIT\n")]), Ok(()));
+        assert!(verdict(&[("setup.py", alone), ("setup.cfg", "[metadata]\nversion = attr: a.v\n")]).is_err());
+        assert!(verdict(&[("setup.cfg", "[metadata]\nname = a\n")]).is_err());
         let kept = "# for old tools\nfrom setuptools import setup\n\nif __name__ == '__main__':\n    setup()\n";
         assert_eq!(verdict(&[("pyproject.toml", PLAIN), ("setup.py", kept)]), Ok(()));
     }
@@ -131,6 +133,7 @@ mod tests {
         for setup in [
             "import os\nfrom setuptools import setup\nsetup(version=os.environ['V'])\n",
             "from setuptools import setup; setup(name='a')\n",
+            "from setuptools import setup\nsetup(name='a', packages=['a'], package_dir={'a': '../a'})\n",
         ] {
             assert!(verdict(&[("pyproject.toml", PLAIN), ("setup.py", setup)]).is_err(), "{setup}");
         }

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use super::feed::{self, Feed, Sender};
-use super::file::LogFile;
+use super::file::{LogFile, Written};
 use super::last::LastLines;
 use super::marker::{Marker, Piece, Splitter};
 use super::mask::{Mark, MaskStream, MaskedBytes, Masker};
@@ -62,6 +62,8 @@ pub struct Summary {
     pub tasks: Vec<TaskTime>,
     /// Raw bytes that came from the container.
     pub bytes: u64,
+    /// The log, to be made durable while others do something else; `None` where it could not be written.
+    pub log: Option<Written>,
     /// The first thing that went wrong with the log on disk; the output itself went on.
     pub log_error: Option<io::Error>,
 }
@@ -119,7 +121,7 @@ impl Pipeline {
         }
     }
 
-    /// The end of the output: everything leaves, the log is made durable, the feed ends. `None` when it had ended before.
+    /// The end of the output: everything leaves, the log is whole, the feed ends. `None` when it had ended before.
     pub async fn finish(&self) -> Option<Summary> {
         let core = self.core.lock().await.take()?;
         Some(core.finish().await)
@@ -245,9 +247,11 @@ impl Core {
         for lane in lanes {
             tasks.extend_from_slice(lane.tasks.table());
         }
-        let finished = outlet.log.finish();
-        let log_error = outlet.log_error.or(finished.err());
-        Summary { last_lines: outlet.last.finish(), tasks, bytes, log_error }
+        let (log, log_error) = match outlet.log.finish() {
+            Ok(log) => (Some(log), outlet.log_error),
+            Err(error) => (None, outlet.log_error.or(Some(error))),
+        };
+        Summary { last_lines: outlet.last.finish(), tasks, bytes, log, log_error }
     }
 }
 
@@ -268,10 +272,11 @@ impl Outlet {
             return;
         }
         let on_disk = self.write(&bytes);
+        let bytes = Arc::new(bytes);
         self.last.push(stream, &bytes);
         let mut happened = Vec::new();
         tasks.push(&bytes, Instant::now(), |event| happened.push(event));
-        let shown = if self.colours && !marks.is_empty() { bytes.with_marks(marks) } else { bytes };
+        let shown = if self.colours && !marks.is_empty() { Arc::new(bytes.with_marks(marks)) } else { bytes };
         self.sender.output(stream, shown, on_disk).await;
         for event in happened {
             self.sender.event(Happened::Task(event));
@@ -292,7 +297,7 @@ impl Outlet {
         let bytes = Masker::none().stream().push(text.as_bytes());
         self.end_line();
         let on_disk = self.write(&bytes);
-        self.sender.output(Stream::Stdout, bytes, on_disk).await;
+        self.sender.output(Stream::Stdout, Arc::new(bytes), on_disk).await;
     }
 
     fn end_line(&mut self) {

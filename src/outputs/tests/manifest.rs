@@ -42,6 +42,7 @@ fn file(path: &[u8], digest: u8) -> Entry {
         mtime_ns: 1_600_000_000_123_456_789,
         link_target: None,
         stored: None,
+        id: None,
         task: Some("get".to_owned()),
     }
 }

@@ -79,7 +79,8 @@ pub trait Backend: fmt::Debug + Send + Sync {
     async fn stat(&self, key: &str) -> Result<Option<Meta>, Fault>;
 
     /// What lies below `folder` (no closing `/`; empty for the place itself): its own entries, or with `deep` everything
-    /// below it. Whole keys, in any order; nothing where there is no such folder.
+    /// below it. Whole keys, in any order; nothing where there is no such folder. With [`Traits::duplicates`] a key may
+    /// come several times, the object that it stands for first.
     ///
     /// # Errors
     /// When the service cannot tell all of it.
@@ -91,11 +92,44 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// When the copy failed; uploading is always another way.
     async fn copy(&self, from: &str, to: &str) -> Result<Option<Created>, Fault>;
 
-    /// Removes one object that we made. One that is gone already is no failure.
+    /// Removes what we made under a key. What is gone already is no failure.
     ///
     /// # Errors
     /// When it could not be removed.
     async fn remove(&self, key: &str) -> Result<(), Fault>;
+
+    /// [`Self::read`] of the very object that was made or listed, where another one may have the same key
+    /// ([`Traits::duplicates`]); elsewhere the key says it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    async fn read_made(&self, made: Made<'_>, offset: u64) -> Result<Stream, Fault> {
+        self.read(made.key, offset).await
+    }
+
+    /// [`Self::stat`] in the same way.
+    ///
+    /// # Errors
+    /// As [`Self::stat`].
+    async fn stat_made(&self, made: Made<'_>) -> Result<Option<Meta>, Fault> {
+        self.stat(made.key).await
+    }
+
+    /// [`Self::copy`] in the same way.
+    ///
+    /// # Errors
+    /// As [`Self::copy`].
+    async fn copy_made(&self, from: Made<'_>, to: &str) -> Result<Option<Created>, Fault> {
+        self.copy(from.key, to).await
+    }
+
+    /// [`Self::remove`] in the same way: others of that key stay.
+    ///
+    /// # Errors
+    /// As [`Self::remove`].
+    async fn remove_made(&self, made: Made<'_>) -> Result<(), Fault> {
+        self.remove(made.key).await
+    }
 
     /// Removes a folder and everything below it, by the service's own means for whole folders where it has them.
     ///
@@ -146,6 +180,15 @@ pub struct Meta {
     pub checksum: Option<Checksum>,
     /// The service's own name for it, where it has one.
     pub id: Option<String>,
+}
+
+/// One object among all that may have its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Made<'a> {
+    /// Its whole key.
+    pub key: &'a str,
+    /// The service's own name for it, as a receipt, a listing or a manifest has it. It may be forged, and gone.
+    pub id: Option<&'a str>,
 }
 
 /// What creating came to.

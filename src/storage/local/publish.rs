@@ -13,14 +13,42 @@ use crate::outputs::rooted;
 use crate::plan::OnConflict;
 use crate::storage::{Differences, Folder, Progress, Publication, PublishOutcome, Published, StorageError, key};
 
+/// How often a project's folder that somebody took away is made anew.
+const TRIES: u32 = 3;
+
 pub(super) fn publish(
     local: &Local,
     publication: &Publication,
     progress: &dyn Progress,
 ) -> Result<Published, StorageError> {
-    let project = open_project(local, publication)?;
+    let mut tries = 0;
+    loop {
+        let (project, is_new) = open_project(local, publication)?;
+        let error = match publish_into(local, publication, progress, project.as_fd()) {
+            Ok(published) => return Ok(published),
+            Err(error) => error,
+        };
+        tries += 1;
+        // Another publisher that came to nothing took the empty folder away between two of our steps.
+        if tries < TRIES && system::is_removed(project.as_fd()) {
+            continue;
+        }
+        if is_new {
+            // Only an empty one goes: what others put there meanwhile keeps it.
+            let _ = std::fs::remove_dir(local.project_path(&publication.about.project));
+        }
+        return Err(error);
+    }
+}
+
+fn publish_into(
+    local: &Local,
+    publication: &Publication,
+    progress: &dyn Progress,
+    project: BorrowedFd<'_>,
+) -> Result<Published, StorageError> {
     local.at(Point::Opened);
-    let step = Step { local, publication, progress, project: project.as_fd() };
+    let step = Step { local, publication, progress, project };
     stage::sweep(step.project, &step.path());
     local.at(Point::Swept);
     let mut folder = Folder::of(&publication.about.revision);
@@ -42,8 +70,8 @@ pub(super) fn publish(
     step.create(folder)
 }
 
-/// The project's folder, made if need be.
-fn open_project(local: &Local, publication: &Publication) -> Result<OwnedFd, StorageError> {
+/// The project's folder, and whether it had to be made.
+fn open_project(local: &Local, publication: &Publication) -> Result<(OwnedFd, bool), StorageError> {
     let at = local.project_path(&publication.about.project);
     let explain = |error| system::explain("make the folder", &at, error);
     let is_new = !at.exists();
@@ -51,7 +79,7 @@ fn open_project(local: &Local, publication: &Publication) -> Result<OwnedFd, Sto
     if is_new && local.durable {
         system::sync_names(system::open(&local.root).map_err(explain)?.as_fd()).map_err(explain)?;
     }
-    system::open(&at).map_err(explain)
+    Ok((system::open(&at).map_err(explain)?, is_new))
 }
 
 /// Names the folder that is the obstacle, not the one that could not be made because of it.

@@ -80,6 +80,11 @@ pub(super) fn list(at: &Path) -> Result<Vec<Listed>, StorageError> {
     let mut found = Vec::new();
     let folder = system::open(at).map_err(explain)?;
     add(folder.as_fd(), &RelPath::root(), &mut found).map_err(explain)?;
+    if !system::keeps_modes(&folder) {
+        for listed in &mut found {
+            listed.mode = None;
+        }
+    }
     found.retain(|listed| listed.path.as_bytes() != key::MANIFEST.as_bytes());
     Ok(found)
 }
@@ -89,9 +94,13 @@ fn add(folder: BorrowedFd<'_>, at: &RelPath, found: &mut Vec<Listed>) -> io::Res
     let names = rooted::names(folder)?;
     for name in &names {
         let path = rooted::child(at, name)?;
-        let mut link = None;
-        let kind = match rooted::kind(&rooted::look(folder, name)?) {
-            FileType::RegularFile => Some(OutputKind::File),
+        let (mut link, mut mode) = (None, None);
+        let stat = rooted::look(folder, name)?;
+        let kind = match rooted::kind(&stat) {
+            FileType::RegularFile => {
+                mode = Some(stat.st_mode & 0o7777);
+                Some(OutputKind::File)
+            }
             FileType::Directory => {
                 if add(rooted::open_subfolder(folder, name)?.as_fd(), &path, found)? {
                     continue;
@@ -104,7 +113,7 @@ fn add(folder: BorrowedFd<'_>, at: &RelPath, found: &mut Vec<Listed>) -> io::Res
             }
             _ => None,
         };
-        found.push(Listed { path, kind, link });
+        found.push(Listed { path, kind, link, mode });
     }
     Ok(!names.is_empty())
 }

@@ -64,11 +64,23 @@ fn not_offered(error: Errno) -> rustix::io::Result<()> {
     if matches!(error, Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) { Ok(()) } else { Err(error) }
 }
 
+/// Whether an open folder has no name any more.
+pub(crate) fn is_removed(folder: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstat(folder).is_ok_and(|stat| stat.st_nlink == 0)
+}
+
 /// Free bytes and free inodes; `None` for inodes where the file system does not count them.
 pub(crate) fn space(folder: impl AsFd) -> io::Result<(u64, Option<u64>)> {
     let stat = rustix::fs::fstatvfs(folder)?;
     let files = (stat.f_files > 0).then_some(stat.f_favail);
     Ok((stat.f_bavail.saturating_mul(stat.f_frsize), files))
+}
+
+/// Whether a file's permission bits are its own here: FAT, NTFS, shares of other systems and most of what is mounted by
+/// programs make them up.
+pub(crate) fn keeps_modes(folder: impl AsFd) -> bool {
+    const MADE_UP: [u32; 7] = [0x4d44, 0x2011_bab0, 0x5346_544e, 0xff53_4d42, 0xfe53_4d42, 0x6573_5546, 0x0102_1997];
+    rustix::fs::fstatfs(folder).is_ok_and(|stat| u32::try_from(stat.f_type).is_ok_and(|kind| !MADE_UP.contains(&kind)))
 }
 
 /// Whether an error says that the disk or the quota is used up.

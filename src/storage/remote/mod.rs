@@ -8,7 +8,8 @@
 //!    run that broke off, or of one that is under way), the output gets another name, and the manifest says which.
 //! 4. `manifest.json` is created, last. Of two publishers one succeeds; the other compares what it has, and removes what
 //!    only it made.
-//! 5. What the manifest does not name is of nobody then, and is removed. Pointers (`latest.json`, `index/`) are
+//! 5. What the manifest does not name is of nobody then, and is removed. Where a name may be of several objects, the
+//!    manifest names ids, and only what lay there before this publish began is removed, by its id. Pointers (`latest.json`, `index/`) are
 //!    conveniences: readers trust manifests only.
 //!
 //! A crash between any two steps leaves a folder without a manifest, which nobody takes for a commit and the next
@@ -18,9 +19,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 
-use super::backend::{Backend, Fault, Meta};
+use super::backend::{Backend, Fault, Made, Meta};
 use super::{Folder, Health, Listed, Progress, Publication, Published, Reader, Removed, Storage, StorageError, key};
 use crate::id::{ProjectName, RelPath};
 use crate::outputs::OutputKind;
@@ -179,7 +181,7 @@ impl Storage for Remote {
             return Ok(Box::pin(tokio::io::empty()));
         }
         let key = object(project, folder, entry);
-        match self.service.read(&key, offset).await {
+        match self.service.read_made(Made { key: &key, id: entry.id.as_deref() }, offset).await {
             Ok(stream) => Ok(Box::pin(tokio_util::io::StreamReader::new(stream.map_err(std::io::Error::other)))),
             Err(Fault::NotFound) => Err(StorageError::Missing { folder: folder.clone(), path: entry.path.clone() }),
             Err(fault) => Err(self.fault("read", &key, fault)),
@@ -195,7 +197,7 @@ impl Storage for Remote {
             .filter_map(|meta| {
                 own.get(&*meta.key).map_or_else(|| key::from_object(&meta.key), |path| Some((*path).clone()))
             })
-            .map(|path| Listed { path, kind: Some(OutputKind::File), link: None })
+            .map(|path| Listed { path, kind: Some(OutputKind::File), link: None, mode: None })
             .collect())
     }
 
@@ -212,5 +214,12 @@ impl Storage for Remote {
         let space = self.service.space().await.map_err(|fault| self.fault("reach", "/", fault))?;
         let notes = self.notes.iter().cloned().chain(space.notes).collect();
         Ok(Health { place: self.place(), free: space.free, notes })
+    }
+
+    async fn try_writing(&self) -> Result<(), StorageError> {
+        let key = format!("soopervisor-doctor-{}", std::process::id());
+        let bytes = Bytes::from_static(b"written by `soopervisor doctor`");
+        self.service.put(&key, bytes).await.map_err(|fault| self.fault("write", &key, fault))?;
+        self.service.remove(&key).await.map_err(|fault| self.fault("remove", &key, fault))
     }
 }

@@ -13,7 +13,7 @@ use super::{Remote, pointer};
 use crate::outputs::manifest::{Entry, Manifest, ManifestError};
 use crate::outputs::{Output, OutputKind};
 use crate::plan::OnConflict;
-use crate::storage::backend::{Created, Fault, Pending};
+use crate::storage::backend::{Created, Fault, Made, Meta, Pending};
 use crate::storage::{
     Differences, Folder, Progress, Publication, PublishOutcome, Published, StorageError, describe, key,
 };
@@ -43,11 +43,14 @@ pub(super) async fn publish(
             }
         };
         if publication.on_conflict == OnConflict::Keep {
+            tidy(remote, publication, &folder, &there, None).await;
             return Ok(finish(folder, PublishOutcome::Kept, there));
         }
         let ours = describe::describe(publication, progress).await?;
         let differences = Differences::between(&there, &ours);
         if differences.is_empty() {
+            // Who wrote the manifest may have been killed before it removed what broken-off publishes left.
+            tidy(remote, publication, &folder, &there, None).await;
             return Ok(finish(folder, PublishOutcome::Identical, there));
         }
         if publication.on_conflict != OnConflict::NewRun || folder.run.is_some() {
@@ -70,11 +73,11 @@ async fn create(
     let prefix = key::object_folder(&publication.about.project, folder);
     let journal = Journal::open(remote.journals.as_deref(), &place, &prefix);
     let prepared = tally.unless_cancelled(prepare(remote, publication, folder));
-    let (there, earlier) = prepared.await?;
+    let Found { there, before, earlier } = prepared.await?;
     let left_over = !there.is_empty();
     let sender = Sender { remote, publication, folder, there, earlier, journal: &journal, tally: &tally };
     let sent = tally.unless_cancelled(send_all(&sender)).await?;
-    let made: Vec<String> = sent.iter().filter(|sent| sent.made).filter_map(|sent| name_of(&sent.entry)).collect();
+    let made: Vec<Entry> = sent.iter().filter(|sent| sent.made).map(|sent| sent.entry.clone()).collect();
     let collection = &publication.collection;
     let entries = sent.into_iter().map(|sent| sent.entry).collect();
     let ours = Manifest::new(publication.about.clone(), entries).noting(
@@ -88,7 +91,7 @@ async fn create(
     journal.close();
     if won {
         if left_over {
-            tidy(remote, publication, folder, &ours).await;
+            tidy(remote, publication, folder, &ours, Some(&before)).await;
         }
         pointer::point(&*remote.service, &publication.about.project, folder, &ours).await;
         return Ok(Some(ours));
@@ -97,14 +100,26 @@ async fn create(
     Ok(None)
 }
 
-type Found = (HashMap<String, crate::storage::backend::Meta>, Option<(Folder, Manifest)>);
+/// What was there when a publish began.
+struct Found {
+    /// In the folder, by its key relative to it.
+    there: HashMap<String, Meta>,
+    /// Ids of all of it.
+    before: HashSet<String>,
+    /// The project's newest other commit.
+    earlier: Option<(Folder, Manifest)>,
+}
 
 /// Asks for room and for what is there, and makes the folders.
 async fn prepare(remote: &Remote, publication: &Publication, folder: &Folder) -> Result<Found, StorageError> {
     let project = &publication.about.project;
     let outputs = &publication.collection.outputs;
     let contents = remote.contents(project, folder).await?;
-    let there: HashMap<_, _> = contents.into_iter().map(|meta| (meta.key.clone(), meta)).collect();
+    let before = contents.iter().filter_map(|meta| meta.id.clone()).collect();
+    let mut there: HashMap<String, Meta> = HashMap::new();
+    for meta in contents {
+        there.entry(meta.key.clone()).or_insert(meta);
+    }
     room(remote, outputs, there.values().map(|meta| meta.size).sum()).await?;
     let names = names(remote, publication, folder);
     let mut folders: BTreeSet<String> = BTreeSet::new();
@@ -119,7 +134,7 @@ async fn prepare(remote: &Remote, publication: &Publication, folder: &Folder) ->
     let folders: Vec<String> = folders.into_iter().collect();
     let made = remote.service.make_folders(&folders).await;
     made.map_err(|fault| remote.fault("make the folder", &prefix, fault))?;
-    Ok((there, earlier(remote, publication, folder).await))
+    Ok(Found { there, before, earlier: earlier(remote, publication, folder).await })
 }
 
 /// The commit whose files may be copied: the one that tasks were taken over from, else the newest.
@@ -265,27 +280,66 @@ async fn seal(remote: &Remote, folder: &Folder, ours: &Manifest) -> Result<bool,
     }
 }
 
-/// Removes what no manifest names: it is of nobody, now that one manifest stands.
-async fn tidy(remote: &Remote, publication: &Publication, folder: &Folder, ours: &Manifest) {
+/// Removes what no manifest names: it is of nobody, now that one manifest stands. Where names are not exclusive, what
+/// came after this publish began (`before` has what was there) is left to whoever made it, and nothing is removed while
+/// there is a second manifest.
+async fn tidy(
+    remote: &Remote,
+    publication: &Publication,
+    folder: &Folder,
+    stands: &Manifest,
+    before: Option<&HashSet<String>>,
+) {
     let project = &publication.about.project;
     let Ok(contents) = remote.contents(project, folder).await else { return };
-    let named: HashSet<String> = ours.files.iter().filter_map(name_of).collect();
+    let duplicates = remote.service.traits().duplicates;
+    if duplicates && contents.iter().filter(|meta| meta.key == key::MANIFEST).count() != 1 {
+        return;
+    }
+    let named = Named::by(stands);
     let prefix = key::object_folder(project, folder);
-    for meta in contents.iter().filter(|meta| meta.key != key::MANIFEST && !named.contains(&meta.key)) {
-        let removed = remote.service.remove(&format!("{prefix}{}", meta.key)).await;
+    for meta in contents.iter().filter(|meta| meta.key != key::MANIFEST) {
+        let id = meta.id.as_deref().filter(|_| duplicates);
+        let is_new = id.zip(before).is_some_and(|(id, before)| !before.contains(id));
+        if named.has(&meta.key, id) || is_new {
+            continue;
+        }
+        let removed = remote.service.remove_made(Made { key: &format!("{prefix}{}", meta.key), id }).await;
         tracing::info!(key = meta.key, ?removed, "was of no manifest");
     }
 }
 
 /// Removes what this publish made and the manifest that stands does not name.
-async fn give_up(remote: &Remote, publication: &Publication, folder: &Folder, made: &[String]) {
+async fn give_up(remote: &Remote, publication: &Publication, folder: &Folder, made: &[Entry]) {
     let project = &publication.about.project;
     let Ok(Some(theirs)) = remote.published(project, folder).await else { return };
-    let named: HashSet<String> = theirs.files.iter().filter_map(name_of).collect();
+    let named = Named::by(&theirs);
     let prefix = key::object_folder(project, folder);
-    for name in made.iter().filter(|name| !named.contains(*name)) {
-        let removed = remote.service.remove(&format!("{prefix}{name}")).await;
-        tracing::info!(name, ?removed, "was of a publish that came second");
+    for (entry, name) in made.iter().filter_map(|entry| Some((entry, name_of(entry)?))) {
+        let id = entry.id.as_deref();
+        if !named.has(&name, id) {
+            let removed = remote.service.remove_made(Made { key: &format!("{prefix}{name}"), id }).await;
+            tracing::info!(name, ?removed, "was of a publish that came second");
+        }
+    }
+}
+
+/// What a manifest speaks of.
+struct Named {
+    ids: HashSet<String>,
+    /// Of entries without an id.
+    names: HashSet<String>,
+}
+
+impl Named {
+    fn by(manifest: &Manifest) -> Self {
+        let files = || manifest.files.iter().filter(|entry| entry.kind == OutputKind::File);
+        let names = files().filter(|entry| entry.id.is_none()).filter_map(name_of).collect();
+        Self { ids: files().filter_map(|entry| entry.id.clone()).collect(), names }
+    }
+
+    fn has(&self, name: &str, id: Option<&str>) -> bool {
+        self.names.contains(name) || id.is_some_and(|id| self.ids.contains(id))
     }
 }
 

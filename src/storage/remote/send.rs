@@ -10,7 +10,7 @@ use super::tally::Tally;
 use crate::id::Digest;
 use crate::outputs::manifest::{Entry, Manifest};
 use crate::outputs::{Output, OutputKind, meaning};
-use crate::storage::backend::{Checksum, Created, Fault, Meta, Pending, Receipt, Source};
+use crate::storage::backend::{Checksum, Created, Fault, Made, Meta, Pending, Receipt, Source};
 use crate::storage::source::{self, Sources};
 use crate::storage::verify::digest;
 use crate::storage::{Folder, Publication, SameFile, StorageError, key};
@@ -60,7 +60,7 @@ impl Sender<'_> {
         }
         let part = self.journal.of(output.size, self.tally);
         let sent = match self.copied(output, name).await {
-            Some(entry) => Sent { entry, made: true, name: name.to_owned(), pending: None },
+            Some(sent) => sent,
             None => self.create(output, name, &part).await?,
         };
         if sent.pending.is_none() {
@@ -81,7 +81,7 @@ impl Sender<'_> {
         meta: Option<Meta>,
     ) -> Result<Option<Sent>, StorageError> {
         let sha256 = sent.entry.sha256.unwrap_or(Digest([0; 32]));
-        if self.holds(name, output, Known { sha256, checksum: Some(checksum.clone()) }, meta).await? {
+        if self.holder(name, output, Known { sha256, checksum: Some(checksum.clone()) }, meta).await?.is_some() {
             return Ok(None);
         }
         let part = self.journal.of(output.size, self.tally);
@@ -91,8 +91,8 @@ impl Sender<'_> {
 
     async fn create(&self, output: &Output, name: &str, part: &super::journal::Part<'_>) -> Result<Sent, StorageError> {
         let mut source = self.source(output).await?;
-        if let Some(entry) = self.copied_by_content(output, &mut source, name).await? {
-            return Ok(Sent { entry, made: true, name: name.to_owned(), pending: None });
+        if let Some(sent) = self.copied_by_content(output, &mut source, name).await? {
+            return Ok(sent);
         }
         let mut name = name.to_owned();
         // Its own name, another one, and one more should two publishers of one run meet there.
@@ -103,13 +103,15 @@ impl Sender<'_> {
                 None => self.attempt(output, &name, &mut source, part).await?,
             };
             match created {
-                Created::Ours(_) => return Ok(sent(output, &source, name, true, None)),
-                Created::Pending(pending) => return Ok(sent(output, &source, name, true, Some(pending))),
+                Created::Ours(receipt) => return Ok(self.sent(output, &source, name, true, receipt.id)),
+                Created::Pending(pending) => {
+                    return Ok(Sent { pending: Some(pending), ..self.sent(output, &source, name, true, None) });
+                }
                 Created::Taken(meta) => {
                     self.drain(output, &mut source).await?;
                     let known = Known { sha256: source.sha256(), checksum: source.checksum() };
-                    if self.holds(&name, output, known, meta).await? {
-                        return Ok(sent(output, &source, name, false, None));
+                    if let Some(there) = self.holder(&name, output, known, meta).await? {
+                        return Ok(self.sent(output, &source, name, false, there.id));
                     }
                     name = key::other_name(&name, &self.publication.about.run);
                     source.rewind().map_err(|fault| self.wrong(output, &name, fault))?;
@@ -143,25 +145,29 @@ impl Sender<'_> {
         source.drain().await.map_err(|fault| self.wrong(output, "", fault))
     }
 
-    /// Whether the key holds the bytes that are known.
-    async fn holds(&self, name: &str, output: &Output, known: Known, meta: Option<Meta>) -> Result<bool, StorageError> {
+    /// What holds the bytes that are known under that key.
+    async fn holder(
+        &self,
+        name: &str,
+        output: &Output,
+        known: Known,
+        meta: Option<Meta>,
+    ) -> Result<Option<Meta>, StorageError> {
         let meta = match meta {
             Some(meta) if meta.checksum.is_some() || meta.size != output.size => Some(meta),
             _ => self.remote.service.stat(&self.key(name)).await.map_err(|fault| self.wrong(output, name, fault))?,
         };
-        let Some(meta) = meta else { return Ok(false) };
-        if meta.size != output.size || meta.folder {
-            return Ok(false);
-        }
-        match (meta.checksum, known.checksum) {
-            (Some(theirs), Some(ours)) if theirs.kind == ours.kind => Ok(theirs == ours),
-            _ => Ok(self.read_back(name, output).await? == known.sha256),
-        }
+        let Some(meta) = meta.filter(|meta| meta.size == output.size && !meta.folder) else { return Ok(None) };
+        let alike = match (&meta.checksum, known.checksum) {
+            (Some(theirs), Some(ours)) if theirs.kind == ours.kind => *theirs == ours,
+            _ => self.read_back(name, meta.id.as_deref(), output).await? == known.sha256,
+        };
+        Ok(alike.then_some(meta))
     }
 
-    async fn read_back(&self, name: &str, output: &Output) -> Result<Digest, StorageError> {
+    async fn read_back(&self, name: &str, id: Option<&str>, output: &Output) -> Result<Digest, StorageError> {
         use futures::TryStreamExt as _;
-        let stream = self.remote.service.read(&self.key(name), 0).await;
+        let stream = self.remote.service.read_made(Made { key: &self.key(name), id }, 0).await;
         let stream = stream.map_err(|fault| self.wrong(output, name, fault))?;
         let reader = tokio_util::io::StreamReader::new(stream.map_err(std::io::Error::other));
         let read = digest(reader).await;
@@ -170,20 +176,22 @@ impl Sender<'_> {
     }
 
     /// An output that a task was taken over with, copied by the service from the commit that it came from.
-    async fn copied(&self, output: &Output, name: &str) -> Option<Entry> {
-        let same = self.publication.known(output)?;
+    async fn copied(&self, output: &Output, name: &str) -> Option<Sent> {
+        let SameFile { path, sha256, meaning } = self.publication.known(output)?;
         let earlier = &self.publication.same.as_ref()?.folder;
-        let from = match &self.earlier {
+        let project = &self.publication.about.project;
+        let (from, id) = match &self.earlier {
             Some((folder, manifest)) if folder == earlier => {
-                super::object(&self.publication.about.project, folder, manifest.entry(&same.path)?)
+                let entry = manifest.entry(path)?;
+                (super::object(project, folder, entry), entry.id.as_deref())
             }
-            _ => key::object(&self.publication.about.project, earlier, &same.path),
+            _ => (key::object(project, earlier, path), None),
         };
-        let SameFile { sha256, meaning, .. } = same;
-        if output.size < WORTH_COPYING || !self.copy(&from, name, output.size, None).await {
+        if output.size < WORTH_COPYING {
             return None;
         }
-        Some(named(Entry::new(output, Some(*sha256), *meaning), name))
+        let receipt = self.copy(Made { key: &from, id }, name, output.size, None).await?;
+        Some(self.ended(Entry::new(output, Some(*sha256), *meaning), name.to_owned(), true, receipt.id))
     }
 
     /// A large output of which the newest other commit has the same bytes.
@@ -192,7 +200,7 @@ impl Sender<'_> {
         output: &Output,
         source: &mut Source,
         name: &str,
-    ) -> Result<Option<Entry>, StorageError> {
+    ) -> Result<Option<Sent>, StorageError> {
         let Some((folder, manifest)) = &self.earlier else { return Ok(None) };
         let alike = |entry: &&Entry| entry.kind == OutputKind::File && entry.size == output.size;
         if output.size < WORTH_HASHING || self.there.contains_key(name) || !manifest.files.iter().any(|e| alike(&e)) {
@@ -203,38 +211,41 @@ impl Sender<'_> {
         let found = manifest.files.iter().filter(alike).find(|entry| entry.sha256 == Some(sha256));
         if let Some(entry) = found {
             let from = super::object(&self.publication.about.project, folder, entry);
-            if self.copy(&from, name, output.size, source.checksum().as_ref()).await {
-                return Ok(Some(sent(output, source, name.to_owned(), true, None).entry));
+            let from = Made { key: &from, id: entry.id.as_deref() };
+            if let Some(receipt) = self.copy(from, name, output.size, source.checksum().as_ref()).await {
+                return Ok(Some(self.sent(output, source, name.to_owned(), true, receipt.id)));
             }
         }
         source.rewind().map_err(|fault| self.wrong(output, name, fault))?;
         Ok(None)
     }
 
-    /// Whether the service has copied `from` to a key that was free, and it is what it should be. Whatever stands in the
-    /// way of that, the output is there to be sent.
-    async fn copy(&self, from: &str, name: &str, size: u64, checksum: Option<&Checksum>) -> bool {
+    /// What the service tells of a copy of `from` under a key that was free, if it is what it should be. Whatever stands
+    /// in the way of that, the output is there to be sent.
+    async fn copy(&self, from: Made<'_>, name: &str, size: u64, checksum: Option<&Checksum>) -> Option<Receipt> {
         if self.there.contains_key(name) {
-            return false;
+            return None;
         }
         let key = self.key(name);
-        let copied = match self.remote.service.copy(from, &key).await {
-            Ok(Some(Created::Ours(_))) => self.remote.service.stat(&key).await.ok().flatten(),
-            Ok(_) => return false,
+        let receipt = match self.remote.service.copy_made(from, &key).await {
+            Ok(Some(Created::Ours(receipt))) => receipt,
+            Ok(_) => return None,
             Err(fault) => {
                 tracing::debug!(%fault, "not copied");
-                return false;
+                return None;
             }
         };
+        let made = Made { key: &key, id: receipt.id.as_deref() };
+        let copied = self.remote.service.stat_made(made).await.ok().flatten();
         let right = copied.is_some_and(|meta| {
             let known = meta.checksum.as_ref().zip(checksum).is_none_or(|(theirs, ours)| theirs == ours);
             meta.size == size && known
         });
         if !right {
             // We made it, and it is not what it should be.
-            let _ = self.remote.service.remove(&key).await;
+            let _ = self.remote.service.remove_made(made).await;
         }
-        right
+        right.then_some(receipt)
     }
 
     /// The output's file, unchanged since it was collected.
@@ -253,6 +264,16 @@ impl Sender<'_> {
     pub(super) fn counted(&self, output: &Output) {
         self.tally.file();
         tracing::trace!(path = %output.path, "visible");
+    }
+
+    fn sent(&self, output: &Output, source: &Source, name: String, made: bool, id: Option<String>) -> Sent {
+        self.ended(source::entry(output, source.sha256(), source.kept()), name, made, id)
+    }
+
+    /// Where a name says which object is meant, the manifest needs no id.
+    fn ended(&self, entry: Entry, name: String, made: bool, id: Option<String>) -> Sent {
+        let id = id.filter(|_| self.remote.service.traits().duplicates);
+        Sent { entry: Entry { id, ..named(entry, &name) }, made, name, pending: None }
     }
 
     pub(super) fn key(&self, name: &str) -> String {
@@ -278,9 +299,4 @@ impl Sender<'_> {
 fn named(entry: Entry, name: &str) -> Entry {
     let stored = (entry.path.as_str() != Some(name)).then(|| name.to_owned());
     Entry { stored, ..entry }
-}
-
-fn sent(output: &Output, source: &Source, name: String, made: bool, pending: Option<Pending>) -> Sent {
-    let entry = source::entry(output, source.sha256(), source.kept());
-    Sent { entry: named(entry, &name), made, name, pending }
 }

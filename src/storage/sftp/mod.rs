@@ -16,6 +16,7 @@ use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 
 use super::backend::{Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits};
+use super::key::{beside, is_unfinished};
 
 mod session;
 
@@ -25,7 +26,6 @@ use session::{Session, fault};
 const LANES: usize = 8;
 const CHUNK: u64 = 1024 * 1024;
 const TRIES: u32 = 3;
-const PART: &str = ".soopervisor-part-";
 /// From here on it is asked whether the key is free before the bytes are sent.
 const WORTH_ASKING: u64 = 8 * 1024 * 1024;
 
@@ -199,8 +199,7 @@ impl Sftp {
 
     /// Writes a part beside `key` and gives it its name.
     async fn write(&self, key: &str, bytes: Bytes, over: bool) -> Result<bool, Fault> {
-        let (folder, part) = beside(key);
-        let part = self.path(&part);
+        let (folder, part) = (folder_of(key), self.path(&beside(key)));
         let (_session, file) = self.new_file(&part, folder).await?;
         let mut file = Box::pin(TokioCompatFile::new(file));
         let written = async {
@@ -281,15 +280,9 @@ fn is_folder(metadata: &MetaData) -> bool {
     metadata.file_type().is_some_and(|kind| kind.is_dir())
 }
 
-/// The folder of a key, and a name in it that nobody has.
-fn beside(key: &str) -> (&str, String) {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    let random = || std::hash::RandomState::new().build_hasher().finish();
-    let name = format!("{PART}{:016x}{:016x}", random(), random());
-    match key.rsplit_once('/') {
-        Some((folder, _)) => (folder, format!("{folder}/{name}")),
-        None => ("", name),
-    }
+/// The folder of a key; empty for the place itself.
+fn folder_of(key: &str) -> &str {
+    key.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 fn meta(key: &str, metadata: &MetaData) -> Meta {
@@ -346,8 +339,7 @@ impl Backend for Sftp {
         {
             return Ok(Created::Taken(Some(meta)));
         }
-        let (folder, part) = beside(key);
-        let part = self.path(&part);
+        let (folder, part) = (folder_of(key), self.path(&beside(key)));
         let mut tries = 1;
         loop {
             let mut sent = 0;
@@ -405,9 +397,8 @@ impl Backend for Sftp {
     }
 
     async fn list(&self, folder: &str, deep: bool) -> Result<Vec<Meta>, Fault> {
-        let name = |key: &str| key.rsplit('/').next().is_some_and(|name| name.starts_with(PART));
         let found = self.walk(folder, deep).await?;
-        Ok(found.iter().filter(|(key, _)| !name(key)).map(|(key, metadata)| meta(key, metadata)).collect())
+        Ok(found.iter().filter(|(key, _)| !is_unfinished(key)).map(|(key, metadata)| meta(key, metadata)).collect())
     }
 
     async fn copy(&self, _: &str, _: &str) -> Result<Option<Created>, Fault> {

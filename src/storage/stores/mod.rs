@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,13 +25,12 @@ mod parts;
 mod transport;
 mod upload;
 
+use super::key::{beside, is_unfinished};
 use fault::fault;
 use transport::Patient;
 
 /// Parts of all uploads that may be in memory at once: 256 MiB with parts of 8 MiB.
 const ROOM: u32 = 32;
-/// Names that are ours while something is written, and nobody's afterwards.
-const PART: &str = ".soopervisor-part-";
 
 /// How a store differs from the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct ObjectStore {
     /// Where keys are files: bytes are written beside them, and linked.
     folder: Option<PathBuf>,
     room: Arc<Semaphore>,
+    /// An entity tag was the checksum of what was sent, so that they are checksums here (S3).
+    tags_are_checksums: Arc<AtomicBool>,
 }
 
 impl ObjectStore {
@@ -66,7 +68,14 @@ impl ObjectStore {
             .with_context(context)
             .layer(TimeoutLayer::new().with_timeout(Duration::from_mins(2)).with_io_timeout(Duration::from_mins(5)))
             .layer(RetryLayer::new().with_jitter().with_max_times(6).with_max_delay(Duration::from_secs(30)));
-        Self { operator, kind, place, folder: None, room: Arc::new(Semaphore::new(ROOM as usize)) }
+        Self {
+            operator,
+            kind,
+            place,
+            folder: None,
+            room: Arc::new(Semaphore::new(ROOM as usize)),
+            tags_are_checksums: Arc::default(),
+        }
     }
 
     /// A store in this process' memory.
@@ -102,9 +111,31 @@ impl ObjectStore {
     fn proof(&self, metadata: &Metadata, sent: Option<&Checksum>) -> Option<Checksum> {
         let tag = || Checksum::from_hex(HashKind::Md5, metadata.etag()?.trim_matches('"'));
         match self.kind {
-            Kind::S3 => tag().filter(|tag| Some(tag) == sent),
+            Kind::S3 => tag().filter(|tag| Some(tag) == sent).inspect(|_| self.know_tags()),
             _ => self.checksum(metadata),
         }
+    }
+
+    fn know_tags(&self) {
+        self.tags_are_checksums.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what was sent in parts is what is stored, as far as the entity tag tells: of several parts it is the
+    /// checksum of their checksums, where it is one at all. Services that encrypt with a key of the user's tell others.
+    fn tag_of_parts(&self, metadata: &Metadata, expected: &str) -> Result<bool, Fault> {
+        let (Kind::S3, Some(tag)) = (self.kind, metadata.etag().map(|tag| tag.trim_matches('"'))) else {
+            return Ok(false);
+        };
+        if tag.eq_ignore_ascii_case(expected) {
+            self.know_tags();
+            return Ok(true);
+        }
+        let comparable =
+            tag.rsplit_once('-').map(|(_, parts)| parts) == expected.rsplit_once('-').map(|(_, parts)| parts);
+        if comparable && self.tags_are_checksums.load(Ordering::Relaxed) {
+            return Err(Fault::Damaged(format!("sent {expected}, stored {tag}")));
+        }
+        Ok(false)
     }
 
     fn meta(&self, key: &str, metadata: &Metadata) -> Meta {
@@ -144,10 +175,6 @@ fn is_md5(checksum: &Checksum) -> bool {
 /// What every key below a folder begins with.
 fn prefix(folder: &str) -> String {
     if folder.is_empty() { String::new() } else { format!("{}/", folder.trim_end_matches('/')) }
-}
-
-fn is_unfinished(path: &str) -> bool {
-    path.trim_end_matches('/').rsplit('/').next().is_some_and(|name| name.starts_with(PART))
 }
 
 #[async_trait]
@@ -196,7 +223,7 @@ impl Backend for ObjectStore {
         let Some(root) = &self.folder else {
             return self.operator.write(key, bytes).await.map(drop).map_err(|error| fault(&error));
         };
-        let part = parts::beside(key);
+        let part = beside(key);
         self.operator.write(&part, bytes).await.map_err(|error| fault(&error))?;
         parts::rename(root, &part, key).await
     }

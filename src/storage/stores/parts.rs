@@ -2,19 +2,7 @@
 
 use std::path::Path;
 
-use super::{Fault, PART};
-
-/// A name beside `key` that nobody has.
-pub(super) fn beside(key: &str) -> String {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    // Seeded anew each time, by the system's randomness.
-    let random = || std::hash::RandomState::new().build_hasher().finish();
-    let name = format!("{PART}{:016x}{:016x}", random(), random());
-    match key.rsplit_once('/') {
-        Some((folder, _)) => format!("{folder}/{name}"),
-        None => name,
-    }
-}
+use super::Fault;
 
 /// Gives a finished file its name; `false` when the name is taken. The other name goes away in either case.
 pub(super) async fn link(root: &Path, part: &str, key: &str) -> Result<bool, Fault> {

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use opendal::{Metadata, Writer};
 
-use super::{Fault, ObjectStore, ROOM, fault, parts};
-use crate::storage::backend::{Backend as _, Created, Receipt, Sessions, Source};
+use super::{Fault, Kind, ObjectStore, ROOM, fault, parts};
+use crate::storage::backend::{Backend as _, Created, HashKind, Hasher, Receipt, Sessions, Source};
+use crate::storage::key::beside;
 
 const MIB: u64 = 1024 * 1024;
 /// A part, unless there would be too many of them.
@@ -36,8 +37,28 @@ impl Pieces {
 
 /// What writing came to.
 enum Written {
-    Whole(Metadata),
+    /// With what an entity tag of its parts has to be, where there were several.
+    Whole(Metadata, Option<String>),
     Taken,
+}
+
+/// The checksums of parts, put together as S3 does for an entity tag.
+#[derive(Default)]
+struct Parts {
+    each: Vec<u8>,
+    count: usize,
+}
+
+impl Parts {
+    fn add(&mut self, bytes: &[u8]) {
+        self.each.extend(Hasher::of(HashKind::Md5, bytes).bytes);
+        self.count += 1;
+    }
+
+    fn tag(&self) -> Option<String> {
+        let whole = Hasher::of(HashKind::Md5, &self.each).hex();
+        (self.count > 1).then(|| format!("{whole}-{}", self.count))
+    }
 }
 
 pub(super) async fn create(
@@ -53,17 +74,17 @@ pub(super) async fn create(
     }
     let pieces = Pieces::of(source.size());
     let _room = store.room.acquire_many(pieces.weight).await.map_err(|error| Fault::Broken(error.to_string()))?;
-    let target = if store.folder.is_some() { parts::beside(key) } else { key.to_owned() };
+    let target = if store.folder.is_some() { beside(key) } else { key.to_owned() };
     let mut sent = 0;
     let written = write(store, &target, source, &pieces, sessions, &mut sent).await;
-    if !matches!(written, Ok(Written::Whole(_))) {
+    if !matches!(written, Ok(Written::Whole(..))) {
         sessions.unsent(sent);
     }
     if let (Some(root), true) = (&store.folder, written.is_err()) {
         parts::remove(root, &target).await;
     }
-    let metadata = match written? {
-        Written::Whole(metadata) => metadata,
+    let (metadata, tag) = match written? {
+        Written::Whole(metadata, tag) => (metadata, tag),
         Written::Taken => return taken(store, key).await,
     };
     if let Some(root) = &store.folder
@@ -72,7 +93,7 @@ pub(super) async fn create(
         sessions.unsent(sent);
         return taken(store, key).await;
     }
-    verify(store, key, source, &metadata).await
+    verify(store, key, source, &metadata, tag.as_deref()).await
 }
 
 /// Somebody has the key; if they have lost it meanwhile, it is still not ours.
@@ -99,8 +120,9 @@ async fn write(
         Err(Fault::Exists) => return Ok(Written::Taken),
         Err(fault) => return Err(fault),
     };
-    match fill(&mut writer, source, pieces.chunk, sessions, sent).await {
-        Ok(metadata) => Ok(Written::Whole(metadata)),
+    let mut parts = (store.kind == Kind::S3).then(Parts::default);
+    match fill(&mut writer, source, pieces.chunk, parts.as_mut(), sessions, sent).await {
+        Ok(metadata) => Ok(Written::Whole(metadata, parts.and_then(|parts| parts.tag()))),
         Err(fault) => {
             // Parts that were sent cost room until they are given up.
             let given_up = writer.abort().await;
@@ -117,11 +139,15 @@ async fn fill(
     writer: &mut Writer,
     source: &mut Source,
     chunk: u64,
+    mut parts: Option<&mut Parts>,
     sessions: &dyn Sessions,
     sent: &mut u64,
 ) -> Result<Metadata, Fault> {
     while let Some(bytes) = source.next(chunk).await? {
         let length = bytes.len() as u64;
+        if let Some(parts) = &mut parts {
+            parts.add(&bytes);
+        }
         writer.write(bytes).await.map_err(|error| fault(&error))?;
         *sent += length;
         sessions.sent(length);
@@ -145,16 +171,29 @@ async fn write_whole(
         Ok(metadata) => {
             *sent += length;
             sessions.sent(length);
-            Ok(Written::Whole(metadata))
+            Ok(Written::Whole(metadata, None))
         }
         Err(Fault::Exists) => Ok(Written::Taken),
         Err(fault) => Err(fault),
     }
 }
 
-/// Whether what lies there is what was sent: by its checksum, or else by its length.
-async fn verify(store: &ObjectStore, key: &str, source: &Source, written: &Metadata) -> Result<Created, Fault> {
+/// Whether what lies there is what was sent: by its checksum, by the tag of its parts, or else by its length.
+async fn verify(
+    store: &ObjectStore,
+    key: &str,
+    source: &Source,
+    written: &Metadata,
+    tag: Option<&str>,
+) -> Result<Created, Fault> {
     let sent = source.checksum();
+    if let Some(tag) = tag {
+        match store.tag_of_parts(written, tag) {
+            Ok(true) => return Ok(Created::Ours(Receipt { checksum: sent, id: None })),
+            Ok(false) => {}
+            Err(fault) => return damaged(store, key, fault).await,
+        }
+    }
     let mut checksum = store.proof(written, sent.as_ref());
     if checksum.is_none() {
         let there = store.operator.stat(key).await.map_err(|error| fault(&error))?;
@@ -185,7 +224,7 @@ pub(super) async fn put(store: &ObjectStore, key: &str, bytes: Bytes) -> Result<
             Err(fault) => Err(fault),
         };
     };
-    let part = parts::beside(key);
+    let part = beside(key);
     if let Err(error) = store.operator.write(&part, bytes).await {
         parts::remove(root, &part).await;
         return Err(fault(&error));
@@ -196,6 +235,17 @@ pub(super) async fn put(store: &ObjectStore, key: &str, bytes: Bytes) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tag_of_parts_is_what_s3_tells() {
+        let mut parts = Parts::default();
+        parts.add(b"one");
+        assert_eq!(parts.tag(), None);
+        parts.add(b"two");
+        // As `printf one | md5sum`, `printf two | md5sum`, and md5 over the bytes of both.
+        let both = hex::decode("f97c5d29941bfb1b2fdab0874906ab82b8a9f715dbb64fd5c56e7783c6820a61").unwrap();
+        assert_eq!(parts.tag().unwrap(), format!("{}-2", Hasher::of(HashKind::Md5, &both).hex()));
+    }
 
     #[test]
     fn sixteen_large_files_fit_into_256_mebibytes() {

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::backend::{Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits};
+use super::key::beside;
 use crate::secret::Secret;
 use crate::web::{Answer, Judge, Pace, Pacer, Web};
 
@@ -23,7 +24,6 @@ mod tree;
 
 use answer::Found;
 
-const PART: &str = ".soopervisor-part-";
 const CHUNK: u64 = 256 * 1024;
 const TRIES: u32 = 4;
 const WORTH_ASKING: u64 = 8 * 1024 * 1024;
@@ -71,7 +71,8 @@ impl Judge for Words {
 impl WebDav {
     /// The folder at `root`, whose address holds no user and ends in `/`.
     pub fn new(client: Client, root: Url, entry: &Entry, place: String) -> Self {
-        let pacer = Pacer::shared(&format!("webdav {}", root.authority()), Pace::steady(100.0, 50.0));
+        // Its own lanes bound what a server has to do at once; only one that says "too many" is asked more slowly.
+        let pacer = Pacer::shared(&format!("webdav {}", root.authority()), Pace::steady(1000.0, 100.0));
         Self { web: Web::new(client, None, pacer, Arc::new(Words)), root, entry: header(entry), place }
     }
 
@@ -250,16 +251,6 @@ async fn feed(
 
 fn receiving<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> impl futures::Stream<Item = T> + Send {
     futures::stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) })
-}
-
-fn beside(key: &str) -> String {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    let random = || std::hash::RandomState::new().build_hasher().finish();
-    let name = format!("{PART}{:016x}{:016x}", random(), random());
-    match key.rsplit_once('/') {
-        Some((folder, _)) => format!("{folder}/{name}"),
-        None => name,
-    }
 }
 
 fn meta(key: String, found: &Found) -> Meta {

@@ -4,8 +4,9 @@ use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
 use super::answer::{self, Found};
-use super::{PART, WebDav, meta};
+use super::{WebDav, meta};
 use crate::storage::backend::{Fault, Meta};
+use crate::storage::key::is_unfinished;
 
 const ASKED: &str = r#"<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop><resourcetype/><getcontentlength/><quota-available-bytes/></prop></propfind>"#;
 
@@ -33,7 +34,7 @@ impl WebDav {
                 let key = self.key(&found.href)?;
                 let name = key.strip_prefix(&folder).unwrap_or_default().trim_start_matches('/');
                 // The folder itself is part of the answer; whatever else is not in it is of nobody.
-                if name.is_empty() || name.contains('/') || name.starts_with(PART) {
+                if name.is_empty() || name.contains('/') || is_unfinished(name) {
                     continue;
                 }
                 if deep && found.folder {

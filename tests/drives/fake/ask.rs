@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -98,6 +99,8 @@ pub struct Body {
     pub incoming: Incoming,
     pub cut_after: Option<u64>,
     pub taken: u64,
+    /// What all requests to this drive have brought.
+    pub received: Arc<AtomicU64>,
 }
 
 impl Body {
@@ -113,6 +116,7 @@ impl Body {
                 data.truncate(usize::try_from(limit - self.taken).unwrap_or(usize::MAX));
             }
             self.taken += data.len() as u64;
+            self.received.fetch_add(data.len() as u64, Ordering::Relaxed);
             if !data.is_empty() {
                 return Ok(Some(data));
             }

@@ -32,6 +32,10 @@ pub fn files(shared: &Shared, drive: Drive) -> BTreeMap<String, Held> {
     held(shared, drive).into_iter().map(|(path, found)| (path, entry(found))).collect()
 }
 
+pub fn names(shared: &Shared, drive: Drive) -> Vec<String> {
+    held(shared, drive).into_keys().collect()
+}
+
 pub fn folders(shared: &Shared, drive: Drive) -> BTreeSet<String> {
     let account = shared.account(drive);
     let below = account.tree.below(&account.tree.root);

@@ -34,6 +34,7 @@ mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use account::Account;
@@ -90,6 +91,8 @@ pub struct Shared {
     pub counts: Mutex<BTreeMap<String, u64>>,
     /// Each request: drive, method, path and query.
     pub seen: Mutex<Vec<String>>,
+    /// Bytes of all requests' bodies.
+    pub received: [Arc<AtomicU64>; 4],
 }
 
 impl Shared {
@@ -119,6 +122,7 @@ impl Fake {
             script: Mutex::default(),
             counts: Mutex::default(),
             seen: Mutex::default(),
+            received: Default::default(),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -147,6 +151,16 @@ impl Fake {
     /// `name#2`.
     pub fn files(&self, drive: Drive) -> BTreeMap<String, Held> {
         control::files(&self.shared, drive)
+    }
+
+    /// Names of files, without a look at their bytes.
+    pub fn names(&self, drive: Drive) -> Vec<String> {
+        control::names(&self.shared, drive)
+    }
+
+    /// Bytes that all requests brought.
+    pub fn received(&self, drive: Drive) -> u64 {
+        self.shared.received[drive as usize].load(std::sync::atomic::Ordering::Relaxed)
     }
 
     pub fn folders(&self, drive: Drive) -> BTreeSet<String> {

@@ -54,7 +54,8 @@ async fn respond(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<
     let faults = shared.script.lock().unwrap().meet(drive, &method, &line);
     let (head, incoming) = request.into_parts();
     let query = url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-    let body = Body { incoming, cut_after: None, taken: 0 };
+    let received = Arc::clone(&shared.received[drive as usize]);
+    let body = Body { incoming, cut_after: None, taken: 0, received };
     let mut ask = Ask {
         drive,
         method: head.method,

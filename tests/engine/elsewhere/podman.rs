@@ -34,7 +34,6 @@ rm -rf "$scratch"
 "#;
 
 #[test]
-#[ignore = "not yet seen passing as a whole; by hand: cargo test --test engine -- --ignored podman"]
 fn podman_keeps_every_promise_and_runs_an_example() {
     let _turn = one_at_a_time();
     needs(&["podman", "catatonit"]);

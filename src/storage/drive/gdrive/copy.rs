@@ -3,12 +3,12 @@
 use serde_json::json;
 
 use super::GoogleDrive;
-use crate::storage::backend::{Created, Fault, Receipt};
+use crate::storage::backend::{Created, Fault, Made, Receipt};
 use crate::storage::drive::escape::split;
 
 impl GoogleDrive {
-    pub(super) async fn copied(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {
-        let Some(original) = self.find(&self.path(from)).await?.filter(|file| !file.is_folder()) else {
+    pub(super) async fn copied(&self, from: Made<'_>, to: &str) -> Result<Option<Created>, Fault> {
+        let Some(original) = self.exactly(from).await?.filter(|file| !file.is_folder()) else {
             return Ok(None);
         };
         let path = self.path(to);
@@ -33,7 +33,7 @@ impl GoogleDrive {
             self.erase(&copy.id).await?;
             return Ok(None);
         }
-        self.known().made(&path, &copy);
+        self.known().found(&path, &copy.id);
         Ok(Some(Created::Ours(Receipt { checksum: copy.checksum(), id: Some(copy.id) })))
     }
 }

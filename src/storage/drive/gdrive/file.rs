@@ -60,10 +60,15 @@ impl File {
     }
 }
 
-/// The file that a name stands for; a folder where there is no file.
-pub(super) fn lowest(mut files: Vec<File>) -> Option<File> {
+/// All of a name, what it stands for first: files before folders, and of each the lowest.
+pub(super) fn ranked(mut files: Vec<File>) -> Vec<File> {
     files.sort_by(|one, other| (one.is_folder(), one.order()).cmp(&(other.is_folder(), other.order())));
-    files.into_iter().next()
+    files
+}
+
+/// The file that a name stands for; a folder where there is no file.
+pub(super) fn lowest(files: Vec<File>) -> Option<File> {
+    ranked(files).into_iter().next()
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 
 use super::GoogleDrive;
-use super::file::{File, Page, lowest};
+use super::file::{File, Page, lowest, ranked};
 use super::known::Folder;
-use super::query::{self, PARENTS};
-use crate::storage::backend::{Fault, Meta};
+use super::query::{self, PARENTS, is_id};
+use crate::storage::backend::{Fault, Made, Meta};
 use crate::storage::drive::escape::{join, split};
 
 /// A listing that is younger tells what is there.
@@ -74,6 +74,16 @@ impl GoogleDrive {
             self.known().forget(path);
         }
         self.look(path).await
+    }
+
+    /// The file of that id while it is there, else what its key stands for.
+    pub(super) async fn exactly(&self, made: Made<'_>) -> Result<Option<File>, Fault> {
+        if let Some(id) = made.id.filter(|id| is_id(id))
+            && let Some(file) = self.file(id).await?
+        {
+            return Ok(Some(file));
+        }
+        self.find(&self.path(made.key)).await
     }
 
     /// The file of a path, as a search finds it.
@@ -163,14 +173,36 @@ impl GoogleDrive {
         Ok(found)
     }
 
-    /// As the trait wants it: one entry a key.
+    /// As the trait wants it: of one key the object that it stands for first. Several folders of a path are one.
     pub(super) async fn listing(&self, folder: &str, deep: bool) -> Result<Vec<Meta>, Fault> {
         let mut by_key: BTreeMap<String, Vec<File>> = BTreeMap::new();
         for (path, file) in self.walk(&self.path(folder), deep).await? {
             let key = if self.root.is_empty() { &*path } else { path.get(self.root.len() + 1..).unwrap_or(&path) };
             by_key.entry(key.to_owned()).or_default().push(file);
         }
-        Ok(by_key.into_iter().filter_map(|(key, files)| lowest(files).map(|file| file.meta(&key))).collect())
+        let mut listed = Vec::new();
+        for (key, files) in by_key {
+            let files = ranked(files);
+            let count = files.iter().filter(|file| !file.is_folder()).count().max(1);
+            listed.extend(files.iter().take(count).map(|file| file.meta(&key)));
+        }
+        Ok(listed)
+    }
+
+    /// Removes one file for good, whatever else has its name.
+    pub(super) async fn remove_file(&self, key: &str, id: &str) -> Result<(), Fault> {
+        self.erase(id).await?;
+        let path = self.path(key);
+        if self.known().file(&path).is_some_and(|known| known == id) {
+            self.known().forget(&path);
+        }
+        let (folder, name) = split(&path);
+        if let Some(listing) = self.listings.lock().await.get_mut(folder)
+            && listing.files.get(name).is_some_and(|file| file.id == id)
+        {
+            listing.files.remove(name);
+        }
+        Ok(())
     }
 
     /// Removes all files of a key for good.

@@ -1,10 +1,9 @@
 //! What this process knows without asking: ids of folders and files by path. Listings lag behind what was written; this
 //! does not.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::file::File;
-use crate::storage::backend::Checksum;
 
 /// A folder of a path; there may be several, of which the lowest is the one that is written to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,13 +18,6 @@ impl Folder {
     }
 }
 
-/// A file that this process made.
-#[derive(Debug, Clone)]
-pub(super) struct Made {
-    pub(super) id: String,
-    pub(super) checksum: Option<Checksum>,
-}
-
 /// By path below the top.
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -33,7 +25,6 @@ pub(super) struct Known {
     /// Folders that did not exist before this process made them.
     fresh: BTreeSet<String>,
     files: HashMap<String, String>,
-    made: BTreeMap<String, Made>,
 }
 
 impl Known {
@@ -62,7 +53,7 @@ impl Known {
         self.fresh.insert(path.to_owned());
     }
 
-    /// Whether nothing can be in a folder but what this process put there.
+    /// Whether a folder was made by this process, so that hardly anything can be in it but what this process put there.
     pub(super) fn was_made(&self, path: &str) -> bool {
         self.fresh.contains(path)
     }
@@ -72,21 +63,9 @@ impl Known {
         self.files.get(path).cloned()
     }
 
+    /// Notes which file a path stands for. Publishers of one process share this, so nothing is removed by what it says.
     pub(super) fn found(&mut self, path: &str, id: &str) {
         self.files.insert(path.to_owned(), id.to_owned());
-    }
-
-    /// Notes a file that this process made.
-    pub(super) fn made(&mut self, path: &str, file: &File) {
-        self.found(path, &file.id);
-        self.made.insert(path.to_owned(), Made { id: file.id.clone(), checksum: file.checksum() });
-    }
-
-    /// What this process made below a folder.
-    pub(super) fn made_below(&self, folder: &str) -> BTreeMap<String, Made> {
-        let start = format!("{folder}/");
-        let below = self.made.iter().filter(|(path, _)| folder.is_empty() || path.starts_with(&start));
-        below.map(|(path, made)| (path.clone(), made.clone())).collect()
     }
 
     /// A path, and all below it, is not what it was.
@@ -96,6 +75,5 @@ impl Known {
         self.folders.retain(|known, _| stays(known));
         self.fresh.retain(|known| stays(known));
         self.files.retain(|known, _| stays(known));
-        self.made.retain(|known, _| stays(known));
     }
 }

@@ -3,19 +3,20 @@
 //! Everything has an id, and a name may be taken twice, by folders too. Files and folders are created with ids that were
 //! asked for beforehand, so that a request whose answer was lost is refused when it is repeated, and never makes a second
 //! file. Of several of one name the oldest counts, for everybody who looks; who reads looks into all folders of a name.
-//! Listings lag: what this process made it knows by itself. The address of an upload session is a credential: it is sent
+//! Two publishers of one commit may both make a file of one name: manifests note ids, files are read and removed by
+//! them, and only of manifests does one win. Listings lag: what this process made it knows by itself. The address of an upload session is a credential: it is sent
 //! without a token and told to nobody.
 
 mod copy;
 mod file;
 mod find;
 mod folder;
-mod heal;
 mod judge;
 mod known;
 mod query;
 mod session;
 mod upload;
+mod winner;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,13 +30,13 @@ use super::Setup;
 use super::download::download;
 use super::escape::{join, parts};
 use crate::storage::backend::{
-    Backend, Created, Fault, HashKind, Meta, Removed, Sessions, Source, Space, Stream, Traits,
+    Backend, Created, Fault, HashKind, Made, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits,
 };
 use crate::web::{Pace, Pacer, Web};
 use file::File;
 use find::Listing;
 use known::Known;
-use query::Address;
+use query::{Address, is_id};
 
 /// Reads a second.
 const READS: Pace = Pace { start: 10.0, least: 0.5, most: 20.0, burst: 20.0 };
@@ -131,6 +132,12 @@ impl GoogleDrive {
         }
     }
 
+    /// The bytes of a file by its id.
+    async fn bytes(&self, id: &str, offset: u64) -> Result<Stream, Fault> {
+        let url = self.address.media(id);
+        download(self.reads.clone(), offset, move |client| client.get(&url)).await
+    }
+
     /// Removes for good; whether the room is free at once. In a shared drive that may be others' to do: then to the bin.
     async fn erase(&self, id: &str) -> Result<bool, Fault> {
         let url = self.address.file(id, "");
@@ -177,10 +184,13 @@ impl Backend for GoogleDrive {
     }
 
     async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
-        match self.present(&self.path(key)).await? {
-            Some(there) => Ok(Created::Taken(Some(there.meta(key)))),
-            None => self.upload(key, source, sessions).await,
+        let path = self.path(key);
+        if let Some(there) = self.present(&path).await? {
+            return Ok(Created::Taken(Some(there.meta(key))));
         }
+        let file = self.upload(key, source, sessions).await?;
+        self.known().found(&path, &file.id);
+        Ok(Created::Ours(Receipt { checksum: file.checksum(), id: Some(file.id) }))
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<bool, Fault> {
@@ -192,20 +202,16 @@ impl Backend for GoogleDrive {
     }
 
     async fn read(&self, key: &str, offset: u64) -> Result<Stream, Fault> {
-        let open = |id: &str| {
-            let url = self.address.media(id);
-            download(self.reads.clone(), offset, move |client| client.get(&url))
-        };
         let path = self.path(key);
         let known = self.known().file(&path);
         if let Some(id) = known {
-            match open(&id).await {
+            match self.bytes(&id, offset).await {
                 Err(Fault::NotFound) => self.known().forget(&path),
                 opened => return opened,
             }
         }
         match self.look(&path).await? {
-            Some(file) if !file.is_folder() => open(&file.id).await,
+            Some(file) if !file.is_folder() => self.bytes(&file.id, offset).await,
             _ => Err(Fault::NotFound),
         }
     }
@@ -219,11 +225,37 @@ impl Backend for GoogleDrive {
     }
 
     async fn copy(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {
-        self.copied(from, to).await
+        self.copied(Made { key: from, id: None }, to).await
     }
 
     async fn remove(&self, key: &str) -> Result<(), Fault> {
         self.remove_files(key).await
+    }
+
+    async fn read_made(&self, made: Made<'_>, offset: u64) -> Result<Stream, Fault> {
+        if let Some(id) = made.id.filter(|id| is_id(id)) {
+            match self.bytes(id, offset).await {
+                // Who copied the folder has everything under other ids.
+                Err(Fault::NotFound) => {}
+                opened => return opened,
+            }
+        }
+        self.read(made.key, offset).await
+    }
+
+    async fn stat_made(&self, made: Made<'_>) -> Result<Option<Meta>, Fault> {
+        Ok(self.exactly(made).await?.map(|file| file.meta(made.key)))
+    }
+
+    async fn copy_made(&self, from: Made<'_>, to: &str) -> Result<Option<Created>, Fault> {
+        self.copied(from, to).await
+    }
+
+    async fn remove_made(&self, made: Made<'_>) -> Result<(), Fault> {
+        match made.id {
+            Some(id) => self.remove_file(made.key, id).await,
+            None => self.remove_files(made.key).await,
+        }
     }
 
     async fn remove_folder(&self, folder: &str) -> Result<Removed, Fault> {

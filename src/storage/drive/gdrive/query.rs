@@ -67,6 +67,11 @@ impl Address {
     }
 }
 
+/// Whether a text can be an id; any other could lead to another address.
+pub(super) fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
 /// A text in a search.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
@@ -94,6 +99,11 @@ mod tests {
             named(&ids, r"it's a \ 'name'"),
             r"('1a' in parents or '2b' in parents) and trashed = false and name = 'it\'s a \\ \'name\''"
         );
+    }
+
+    #[test]
+    fn an_id_leads_nowhere_else() {
+        assert!(is_id("1A-b_9") && ["", "..", "a/b", "a?b", "a%2fb", "é"].iter().all(|text| !is_id(text)));
     }
 
     #[test]

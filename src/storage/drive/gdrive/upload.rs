@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::GoogleDrive;
 use super::file::File;
-use crate::storage::backend::{Created, Fault, Receipt, Sessions, Source};
+use crate::storage::backend::{Fault, Sessions, Source};
 use crate::storage::drive::escape::split;
 
 /// Up to here a file goes in one request.
@@ -14,13 +14,8 @@ const SMALL: u64 = 5_000_000;
 pub(super) const OCTETS: &str = "application/octet-stream";
 
 impl GoogleDrive {
-    /// Creates `key`, whatever else has that name.
-    pub(super) async fn upload(
-        &self,
-        key: &str,
-        source: &mut Source,
-        sessions: &dyn Sessions,
-    ) -> Result<Created, Fault> {
+    /// Makes a file of that key, whatever else has it.
+    pub(super) async fn upload(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<File, Fault> {
         let path = self.path(key);
         let (folder, name) = split(&path);
         let mut last = Fault::NotFound;
@@ -44,10 +39,7 @@ impl GoogleDrive {
                 Err(fault) => return Err(fault),
             };
             match self.checked(source, file).await? {
-                Ok(file) => {
-                    self.known().made(&path, &file);
-                    return Ok(Created::Ours(Receipt { checksum: file.checksum(), id: Some(file.id) }));
-                }
+                Ok(file) => return Ok(file),
                 Err((id, fault)) => {
                     self.erase(&id).await?;
                     sessions.unsent(source.size());

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Puts the program on the runner and says where, for action.yml. A release is taken only with its checksum out of
+# checksums.txt beside this file: who pins the action by its commit pins the program with it.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+version=${INPUT_VERSION:-source}
+
+fail() {
+    printf '::error title=soopervisor::%s\n' "$*"
+    exit 1
+}
+
+# say PROGRAM: hands it to the next step.
+say() {
+    "$1" --version || fail "$1 does not run here"
+    printf 'program=%s\n' "$1" >>"$GITHUB_OUTPUT"
+}
+
+[ "${RUNNER_OS:-Linux}" = Linux ] || fail "runners with ${RUNNER_OS} have no Linux containers: use runs-on: ubuntu-latest"
+case ${RUNNER_ARCH:-X64} in
+    X64) arch=x86_64 ;;
+    ARM64) arch=aarch64 ;;
+    *) fail "there is no program for runners with ${RUNNER_ARCH}" ;;
+esac
+
+if [ -n "${INPUT_BINARY_PATH:-}" ]; then
+    case $INPUT_BINARY_PATH in
+        /*) program=$INPUT_BINARY_PATH ;;
+        *) program=$GITHUB_WORKSPACE/$INPUT_BINARY_PATH ;;
+    esac
+    [ -x "$program" ] || fail "binary-path: $program is no program"
+    say "$program"
+    exit
+fi
+
+if [ "$version" = source ]; then
+    [ -f "$here/../Cargo.toml" ] || fail 'version: source needs the whole repository; this copy of the action has releases only'
+    command -v cargo >/dev/null || fail 'version: source needs Rust on the runner (https://rustup.rs)'
+    target=${RUNNER_TOOL_CACHE:-${RUNNER_TEMP:-/tmp}}/soopervisor-build
+    cargo build --release --locked --manifest-path "$here/../Cargo.toml" --target-dir "$target"
+    say "$target/release/soopervisor"
+    exit
+fi
+
+case $version in
+    *[!A-Za-z0-9._-]*) fail "version: $version is none" ;;
+esac
+name=soopervisor-$version-$arch-unknown-linux-musl
+sum=$(awk -v name="$name" '$2 == name { print $1 }' "$here/checksums.txt")
+[ -n "$sum" ] || fail "version: $version has no checksum for $arch in install/checksums.txt"
+kept=${RUNNER_TOOL_CACHE:-${RUNNER_TEMP:-/tmp}}/soopervisor/$version/$arch
+program=$kept/soopervisor
+# A runner of one's own keeps it; what is kept is checked as well.
+if ! printf '%s  %s\n' "$sum" "$program" | sha256sum --check --status 2>/dev/null; then
+    mkdir -p "$kept"
+    url=${SOOPERVISOR_RELEASES:-${GITHUB_SERVER_URL:-https://github.com}/${GITHUB_ACTION_REPOSITORY:-OWNER/soopervisor-action}/releases/download}
+    curl --fail --silent --show-error --location --retry 3 --output "$kept/new" "$url/$version/$name" || fail "$url/$version/$name cannot be fetched"
+    printf '%s  %s\n' "$sum" "$kept/new" | sha256sum --check --status || fail "$name is not what install/checksums.txt says"
+    chmod +x "$kept/new"
+    mv -f "$kept/new" "$program"
+fi
+say "$program"

@@ -1,0 +1,241 @@
+//! `soopervisor action`: the entry of the GitHub Action. Reads what the runner says, runs what is decided, tells it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::args::{Cli, Verb};
+use super::console::Console;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::{run, seam};
+use crate::comment::{Limit, Report, render};
+use crate::gha::{
+    self, Decision, Errand, Files, GhaError, Order, Outputs, Poster, Progress, Reason, State, Told, Trust,
+};
+use crate::plan::Mode;
+use crate::report::{self, Reporter};
+use crate::run::event::RunEvent;
+use crate::run::request::RunRequest;
+use crate::secret::{SecretSet, SecretSpec};
+use crate::store::Home;
+
+/// The runner asks with SIGINT, after 7.5 s with SIGTERM, and kills 2.5 s later: a pipeline that does not listen is
+/// killed in time for its container to be cleared away and the end to be told.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+pub(super) fn execute(console: Console) -> Result<Exit, Failure> {
+    let home = Home::from_env()?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let errand = Errand::read(&variable, seam::reach(&home)?)?;
+    Console::answer(&gha::masks(&hidden(&errand)));
+    let files = Files::read(&variable);
+    let decision = seam::block_on(async { Ok(errand.decide().await?) })?;
+    match decision {
+        Decision::Run(order) => carry_out(&errand, &order, &files, &home, console),
+        other => answer(&errand, &other, &files),
+    }
+}
+
+/// Every secret that is known before anything runs: nothing that holds one may be printed earlier.
+fn hidden(errand: &Errand) -> Vec<crate::secret::Secret> {
+    const TELLING: [&str; 7] = ["TOKEN", "SECRET", "PASSWORD", "PASSPHRASE", "KEY", "CREDENTIAL", "JWT"];
+    let mut set = SecretSet::default();
+    for secret in errand.inputs.hidden() {
+        set.hide(secret.name(), secret.expose());
+    }
+    // One that is not set is told when it is needed.
+    let specs = errand.inputs.secrets.iter().filter_map(|text| text.parse::<SecretSpec>().ok());
+    for secret in specs.filter_map(|spec| spec.resolve().ok()) {
+        set.hide(secret.name(), secret.expose());
+    }
+    for (name, value) in std::env::vars() {
+        let ours = ["SOOPERVISOR_", "AWS_", "AZURE_", "GOOGLE_"].iter().any(|prefix| name.starts_with(prefix));
+        if ours && TELLING.iter().any(|word| name.contains(word)) {
+            set.hide(name, value.as_bytes());
+        }
+    }
+    set.mask_only
+}
+
+/// Nothing is run.
+fn answer(errand: &Errand, decision: &Decision, files: &Files) -> Result<Exit, Failure> {
+    let answer = seam::block_on(async { Ok(errand.answer(decision).await) })?;
+    let target = matches!(decision, Decision::Refuse(Reason::Target));
+    Console::answer(&command(if target { "error" } else { "notice" }, &answer.text));
+    warn(&answer.faults);
+    write(files, &Outputs { status: answer.status.to_owned(), ..Outputs::default() }, None);
+    // A refusal is an answer; a workflow that can only ever be refused is set up wrongly.
+    Ok(if target { Exit::Usage } else { Exit::Ok })
+}
+
+fn carry_out(errand: &Errand, order: &Order, files: &Files, home: &Home, console: Console) -> Result<Exit, Failure> {
+    let progress = errand.progress(order)?;
+    let poster = errand.post(order).map(|post| Poster::start(post, progress.told().clone())).transpose();
+    // Nobody is told, and the run goes on.
+    let poster = poster.unwrap_or_else(|error| {
+        warn(&[format!("nobody is told how it goes: {error}")]);
+        None
+    });
+    let progress = Arc::new(Mutex::new(progress));
+    let ended = execute_order(errand, order, home, console, &progress, poster.as_ref());
+    let mut last = lock(&progress).clone();
+    match &ended {
+        Ok(exit) => {
+            if *exit == Exit::Ok {
+                compare(order, home, last.report());
+            }
+            last.end(State::of_exit(exit.code()), None);
+        }
+        Err(failure) => last.end(State::of_exit(failure.exit.code()), Some(&failure.what)),
+    }
+    let faults = poster.map(|poster| poster.finish(last.told().clone())).unwrap_or_default();
+    warn(&faults);
+    write(files, &outputs(last.told()), Some(&render(&last.told().report, Limit::SUMMARY)));
+    ended
+}
+
+/// What the pull request changes in the outputs, and its pictures; where that cannot be told, why.
+fn compare(order: &Order, home: &Home, report: &mut Report) {
+    let (Some(base), Some(run)) = (&order.base, report.run.clone()) else { return };
+    if order.trust == Trust::Fork {
+        report.no_base = Some("a fork's outputs are in a place of their own and are not compared".to_owned());
+        return;
+    }
+    match seam::compare_with_base(home, &run, &base.commit) {
+        Ok((comparison, previews)) => {
+            report.comparison = Some(comparison);
+            report.previews = previews;
+        }
+        Err(failure) => {
+            let what = format!("the base commit {} has no such run here: {}", base.commit.short(), failure.what);
+            report.no_base = Some(what);
+        }
+    }
+}
+
+fn execute_order(
+    errand: &Errand,
+    order: &Order,
+    home: &Home,
+    console: Console,
+    progress: &Arc<Mutex<Progress>>,
+    poster: Option<&Poster>,
+) -> Result<Exit, Failure> {
+    let request = prepared(errand, order)?;
+    if !request.path.is_dir() {
+        let path = errand.inputs.path.to_string();
+        return Err(Failure::new(Exit::Usage, format!("`{}` has no folder `{path}`", order.commit))
+            .help("the input `path` names the folder of the repository that holds pipeline.yaml"));
+    }
+    let inner = report::open(report::Format::GitHub, console.stdout(), &run::token()?);
+    let telling = Telling { inner, progress: Arc::clone(progress), sender: poster.map(Poster::sender) };
+    let keep = (order.trust == Trust::Fork).then(|| errand.fork_home());
+    seam::run_within(&request, home, keep.as_deref(), Box::new(telling), PATIENCE)
+}
+
+/// The request, unless the runner cancels the job before it is there.
+fn prepared(errand: &Errand, order: &Order) -> Result<RunRequest, Failure> {
+    let asked = variables()?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::of(Exit::Internal, &error))?;
+    let request = runtime.block_on(async {
+        let heard = |kind| signal(kind).map_err(|error| Failure::of(Exit::Internal, &error));
+        let (mut interrupt, mut terminate) = (heard(SignalKind::interrupt())?, heard(SignalKind::terminate())?);
+        let preparing = async {
+            warn(&errand.heard().await);
+            Ok(errand.request(order, asked).await?)
+        };
+        tokio::select! {
+            request = preparing => request,
+            _ = interrupt.recv() => Err(Failure::new(Exit::Cancelled, "stopped before it began")),
+            _ = terminate.recv() => Err(Failure::new(Exit::Cancelled, "stopped before it began")),
+        }
+    });
+    // A git that still fetches must not hold up the exit.
+    runtime.shutdown_background();
+    request
+}
+
+/// What `SOOPERVISOR_…` variables ask for, as for `soopervisor run`.
+fn variables() -> Result<RunRequest, Failure> {
+    let cli = Cli::try_parse_from(["soopervisor", "run", "."]).map_err(|error| {
+        let text = error.to_string();
+        Failure::new(Exit::Usage, text.lines().next().unwrap_or_default().trim_start_matches("error: "))
+    })?;
+    match cli.verb {
+        Verb::Run(run) => Ok(run.request()),
+        _ => Ok(RunRequest::default()),
+    }
+}
+
+/// Draws for the log and keeps what is told.
+struct Telling {
+    inner: Box<dyn Reporter>,
+    progress: Arc<Mutex<Progress>>,
+    sender: Option<tokio::sync::watch::Sender<Told>>,
+}
+
+impl Reporter for Telling {
+    fn event(&mut self, event: &RunEvent) {
+        self.inner.event(event);
+        let mut progress = lock(&self.progress);
+        if progress.take(event)
+            && let Some(sender) = &self.sender
+        {
+            // The poster is gone only where it panicked.
+            let _ = sender.send(progress.told().clone());
+        }
+    }
+
+    fn finish(&mut self) {
+        self.inner.finish();
+    }
+}
+
+fn lock(progress: &Mutex<Progress>) -> std::sync::MutexGuard<'_, Progress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn outputs(told: &Told) -> Outputs {
+    let report = &told.report;
+    let location = report.published.as_ref().map(|published| published.location.clone()).unwrap_or_default();
+    let manifest = if location.is_empty() { String::new() } else { format!("{location}/manifest.json") };
+    Outputs {
+        run_id: report.run.as_ref().map(ToString::to_string).unwrap_or_default(),
+        commit: report.commit.to_string(),
+        mode: if report.mode == Mode::Sample { "sample" } else { "full" }.to_owned(),
+        artifact_url: location,
+        manifest_path: manifest,
+        status: told.state.word().to_owned(),
+    }
+}
+
+/// Hands on what later steps and the job's page show; a failure to do so changes no result.
+fn write(files: &Files, outputs: &Outputs, summary: Option<&str>) {
+    let written = files.write_outputs(outputs);
+    let shown = summary.map_or(Ok(()), |summary| files.write_summary(summary));
+    let faults: Vec<String> = [written, shown].into_iter().filter_map(|done| Some(done.err()?.to_string())).collect();
+    warn(&faults);
+}
+
+fn warn(faults: &[String]) {
+    faults.iter().for_each(|fault| Console::answer(&command("warning", fault)));
+}
+
+/// A workflow command with a text that cannot end it.
+fn command(name: &str, text: &str) -> String {
+    let data = text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    format!("::{name} title=soopervisor::{data}\n")
+}
+
+impl From<GhaError> for Failure {
+    fn from(error: GhaError) -> Self {
+        let exit = match &error {
+            GhaError::NoRunner(_) | GhaError::Input { .. } => Exit::Usage,
+            _ => Exit::Internal,
+        };
+        Self::of(exit, &error)
+    }
+}

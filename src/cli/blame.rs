@@ -1,0 +1,33 @@
+//! Which variable a refused value came from. clap names the option that the variable stands for, also where nobody typed
+//! that option.
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, Command, Error};
+
+/// A line that names the variable, where the refused value was not typed.
+pub(super) fn variable(error: &Error, command: &Command, words: &[OsString]) -> Option<String> {
+    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return None };
+    // `--memory <SIZE>`
+    let option = shown.split([' ', '=', '[']).next()?;
+    let long = option.strip_prefix("--")?;
+    let arg = options(command).find(|arg| arg.get_long() == Some(long) && arg.get_env().is_some())?;
+    if words.iter().any(|word| is_typed(word, option)) {
+        return None;
+    }
+    let name = arg.get_env()?.to_string_lossy();
+    std::env::var_os(&*name)?;
+    Some(format!(
+        "\nnote: nobody typed `{option}`: its value comes from the variable {name}; set another, or `unset {name}`\n"
+    ))
+}
+
+fn options(command: &Command) -> Box<dyn Iterator<Item = &Arg> + '_> {
+    Box::new(command.get_arguments().chain(command.get_subcommands().flat_map(options)))
+}
+
+fn is_typed(word: &OsString, option: &str) -> bool {
+    let word = word.to_string_lossy();
+    word.strip_prefix(option).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+}

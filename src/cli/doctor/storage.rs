@@ -1,0 +1,84 @@
+//! The check of the storage: a folder is looked at; a service is asked who is logged in and how much room there is, and
+//! something small is written there and removed again.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::super::exit::Exit;
+use super::super::failure::Failure;
+use super::super::seam;
+use super::machine::nearest;
+use super::{Check, Level};
+use crate::report::bytes;
+use crate::storage::{Health, Location};
+
+const NAME: &str = "storage";
+/// Services that do not answer are asked again for minutes; nobody waits that long for a check.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is said of a storage as it is written; `offline` asks no service.
+pub(super) fn check(written: Option<&str>, offline: bool) -> Check {
+    let Some(written) = written else {
+        return Check::new(NAME, Level::Skipped, "none is given (--storage or SOOPERVISOR_STORAGE)");
+    };
+    match seam::location(written) {
+        Ok(Location::Local(folder)) => local(&folder),
+        Ok(_) if offline => Check::new(NAME, Level::Skipped, "offline"),
+        Ok(_) => match seam::storage_health(written, PATIENCE) {
+            Ok(health) => well(&health),
+            Err(failure) => failed(failure),
+        },
+        Err(failure) => failed(failure),
+    }
+}
+
+fn local(folder: &Path) -> Check {
+    let nearest = nearest(folder);
+    match tempfile::tempfile_in(&nearest) {
+        Ok(_) => Check::ok(NAME, format!("{} can be written", folder.display())),
+        Err(error) => {
+            let mend = format!("choose a folder that you may write to, or: sudo chown $USER {}", nearest.display());
+            Check::fail(NAME, Exit::StorageFailed, format!("{}: {error}", nearest.display()), mend)
+        }
+    }
+}
+
+fn well(health: &Health) -> Check {
+    let free = health.free.map(|free| format!(", {} free", bytes(free))).unwrap_or_default();
+    let found = format!("{} can be written{free}", health.place);
+    match health.notes.first() {
+        None => Check::ok(NAME, found),
+        Some(_) => Check::warn(NAME, found, health.notes.join("; ")),
+    }
+}
+
+fn failed(failure: Failure) -> Check {
+    let found = std::iter::once(failure.what).chain(failure.why).collect::<Vec<_>>().join(": ");
+    let mend = failure.help.unwrap_or_else(|| "soopervisor auth status".to_owned());
+    Check::fail(NAME, failure.exit, found, mend)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_storage_is_writable_not_writable_or_not_checked() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = format!("local:{}/not/there/yet", dir.path().display());
+        assert_eq!(check(Some(&deep), true).level, Level::Ok);
+        assert_eq!(check(Some("local:/proc/nowhere"), true).level, Level::Fail);
+        assert_eq!(check(Some("s3://bucket"), true).level, Level::Skipped);
+        assert_eq!(check(None, false).level, Level::Skipped);
+        let unknown = check(Some("bocks://x"), true);
+        assert!(unknown.level == Level::Fail && unknown.mend.is_some(), "{unknown:?}");
+    }
+
+    #[test]
+    fn what_a_service_has_to_say_is_said() {
+        let health = Health { place: "box:".to_owned(), free: Some(2_000_000), notes: Vec::new() };
+        assert_eq!(well(&health).found, "box: can be written, 2.0 MB free");
+        let soon = well(&Health { notes: vec!["the login ends in 3 days".to_owned()], ..health });
+        assert_eq!((soon.level, soon.mend.as_deref()), (Level::Warn, Some("the login ends in 3 days")));
+    }
+}

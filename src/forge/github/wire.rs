@@ -1,0 +1,275 @@
+//! GitHub's JSON, as far as it is read: lenient, because fields come and go between versions of the server.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::super::{
+    Artifact, Author, Comment, Comparison, Permission, PullHead, PullRequest, Push, Rate, RepoId, Repository,
+};
+use crate::id::CommitSha;
+use crate::web::Fault;
+
+#[derive(Deserialize)]
+pub(super) struct Numbered {
+    pub(super) id: u64,
+}
+
+#[derive(Deserialize)]
+pub(super) struct App {
+    pub(super) slug: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct InstallationToken {
+    pub(super) token: String,
+    pub(super) expires_at: Timestamp,
+}
+
+#[derive(Deserialize)]
+pub(super) struct User {
+    id: u64,
+    login: String,
+    #[serde(rename = "type", default)]
+    kind: String,
+}
+
+impl From<User> for Author {
+    fn from(user: User) -> Self {
+        Self { id: user.id, login: user.login, bot: user.kind == "Bot" }
+    }
+}
+
+/// Whose account is gone.
+fn ghost() -> Author {
+    Author { id: 0, login: "ghost".to_owned(), bot: false }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Repo {
+    id: u64,
+    full_name: String,
+    default_branch: String,
+    #[serde(default)]
+    private: bool,
+    #[serde(default)]
+    fork: bool,
+}
+
+impl TryFrom<Repo> for Repository {
+    type Error = Fault;
+
+    fn try_from(repo: Repo) -> Result<Self, Fault> {
+        let Repo { id, full_name, default_branch, private, fork } = repo;
+        Ok(Self { id, name: name(&full_name)?, default_branch, private, fork })
+    }
+}
+
+fn name(text: &str) -> Result<RepoId, Fault> {
+    text.parse().map_err(|error: super::super::words::NoRepo| Fault::Form(error.to_string()))
+}
+
+pub(super) fn sha(text: &str) -> Result<CommitSha, Fault> {
+    text.parse().map_err(|error: crate::id::IdError| Fault::Form(error.to_string()))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Pull {
+    number: u64,
+    state: String,
+    head: End,
+    base: End,
+}
+
+#[derive(Deserialize)]
+struct End {
+    #[serde(rename = "ref")]
+    branch: String,
+    sha: String,
+    repo: Option<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    full_name: String,
+}
+
+impl TryFrom<End> for PullHead {
+    type Error = Fault;
+
+    fn try_from(end: End) -> Result<Self, Fault> {
+        let repo = end.repo.map(|repo| name(&repo.full_name)).transpose()?;
+        Ok(Self { repo, branch: end.branch, commit: sha(&end.sha)? })
+    }
+}
+
+impl TryFrom<Pull> for PullRequest {
+    type Error = Fault;
+
+    fn try_from(pull: Pull) -> Result<Self, Fault> {
+        let (head, base) = (pull.head.try_into()?, pull.base.try_into()?);
+        Ok(Self { number: pull.number, open: pull.state == "open", head, base })
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Activity {
+    before: String,
+    after: String,
+    timestamp: Timestamp,
+    activity_type: String,
+    actor: Option<Login>,
+}
+
+#[derive(Deserialize)]
+struct Login {
+    login: String,
+}
+
+impl From<Activity> for Push {
+    fn from(activity: Activity) -> Self {
+        // Forty zeros stand for none.
+        let real = |text: &str| text.parse().ok().filter(|_| !text.bytes().all(|byte| byte == b'0'));
+        Self {
+            before: real(&activity.before),
+            after: real(&activity.after),
+            at: activity.timestamp,
+            forced: activity.activity_type == "force_push",
+            actor: activity.actor.map(|actor| actor.login),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Allowed {
+    permission: String,
+}
+
+impl From<Allowed> for Permission {
+    fn from(allowed: Allowed) -> Self {
+        match allowed.permission.as_str() {
+            "admin" => Self::Admin,
+            "write" => Self::Write,
+            "read" => Self::Read,
+            // A word of tomorrow is no permission today.
+            _ => Self::None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Written {
+    id: u64,
+    #[serde(default)]
+    issue_url: String,
+    user: Option<User>,
+    #[serde(default)]
+    body: Option<String>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    #[serde(default)]
+    html_url: String,
+}
+
+impl From<Written> for Comment {
+    fn from(written: Written) -> Self {
+        let number = written.issue_url.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+        Self {
+            id: written.id,
+            number,
+            author: written.user.map_or_else(ghost, Author::from),
+            body: written.body.unwrap_or_default(),
+            created: written.created_at,
+            updated: written.updated_at,
+            url: written.html_url,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Committed {
+    pub(super) sha: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Compared {
+    ahead_by: u64,
+    behind_by: u64,
+    merge_base_commit: Committed,
+}
+
+impl TryFrom<Compared> for Comparison {
+    type Error = Fault;
+
+    fn try_from(compared: Compared) -> Result<Self, Fault> {
+        let merge_base = sha(&compared.merge_base_commit.sha)?;
+        Ok(Self { ahead: compared.ahead_by, behind: compared.behind_by, merge_base })
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Artifacts {
+    pub(super) artifacts: Vec<Kept>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Kept {
+    id: u64,
+    name: String,
+    #[serde(default)]
+    size_in_bytes: u64,
+    #[serde(default)]
+    expired: bool,
+    created_at: Option<Timestamp>,
+    #[serde(default)]
+    digest: Option<String>,
+    #[serde(default)]
+    workflow_run: Option<Made>,
+}
+
+#[derive(Deserialize)]
+struct Made {
+    id: Option<u64>,
+    head_sha: Option<String>,
+    head_repository_id: Option<u64>,
+}
+
+impl From<Kept> for Artifact {
+    fn from(kept: Kept) -> Self {
+        let made = kept.workflow_run.unwrap_or(Made { id: None, head_sha: None, head_repository_id: None });
+        Self {
+            id: kept.id,
+            name: kept.name,
+            bytes: kept.size_in_bytes,
+            expired: kept.expired,
+            created: kept.created_at,
+            digest: kept.digest.as_deref().and_then(|text| text.strip_prefix("sha256:")?.parse().ok()),
+            run: made.id,
+            head: made.head_sha.and_then(|text| text.parse().ok()),
+            head_repository: made.head_repository_id,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Limits {
+    rate: Limit,
+}
+
+#[derive(Deserialize)]
+struct Limit {
+    limit: u64,
+    remaining: u64,
+    reset: i64,
+}
+
+impl From<Limits> for Rate {
+    fn from(limits: Limits) -> Self {
+        let Limit { limit, remaining, reset } = limits.rate;
+        Self { limit, remaining, resets: Timestamp::from_second(reset).unwrap_or(Timestamp::UNIX_EPOCH) }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Dispatched {
+    pub(super) workflow_run_id: u64,
+}

@@ -1,0 +1,174 @@
+//! The service that hosts a repository: pull requests, comments, permissions, statuses, artifacts.
+//!
+//! [`Forge`] says what there is to ask and to do; `github` does it. This room decides nothing: who may do what, and what
+//! is worth reporting, is for those who ask. Nothing that a forge answers is trusted further than its type says.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::id::CommitSha;
+use crate::web::Fault;
+
+pub mod github;
+mod words;
+
+pub use words::{
+    Artifact, Author, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Downloaded, Me,
+    Permission, PullHead, PullRequest, Push, Rate, Reaction, RepoId, Repository, StatusState,
+};
+
+/// A service that hosts repositories, seen by one account.
+///
+/// Every method may be repeated after a fault that [is passing](Fault::is_passing), unless it says otherwise.
+#[async_trait]
+pub trait Forge: fmt::Debug + Send + Sync {
+    /// Who we are: whose comments are ours.
+    ///
+    /// # Errors
+    /// When the service does not answer, or not with a name.
+    async fn me(&self) -> Result<Me, Fault>;
+
+    /// What is known about a repository.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`] also where it is private and we have no access.
+    async fn repository(&self, repo: &RepoId) -> Result<Repository, Fault>;
+
+    /// A pull request as it is now.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`] when there is none.
+    async fn pull(&self, repo: &RepoId, number: u64) -> Result<PullRequest, Fault>;
+
+    /// The full id of a branch, a tag or an abbreviated commit.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`] when it names nothing.
+    async fn commit(&self, repo: &RepoId, revision: &str) -> Result<CommitSha, Fault>;
+
+    /// What was pushed to a branch (`refs/heads/main`), by the service's own clock, newest first; the last 100.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`] or [`Fault::Forbidden`] where the history cannot be read.
+    async fn pushes(&self, repo: &RepoId, reference: &str) -> Result<Vec<Push>, Fault>;
+
+    /// What a user may do, teams and organisation taken into account. A stranger has [`Permission::None`].
+    ///
+    /// # Errors
+    /// When the service does not say.
+    async fn permission(&self, repo: &RepoId, user: &str) -> Result<Permission, Fault>;
+
+    /// All comments of a pull request or an issue, oldest first.
+    ///
+    /// # Errors
+    /// When the service does not answer.
+    async fn comments(&self, repo: &RepoId, number: u64) -> Result<Vec<Comment>, Fault>;
+
+    /// Comments anywhere in the repository that changed since then, oldest change first.
+    ///
+    /// # Errors
+    /// When the service does not answer.
+    async fn comments_since(&self, repo: &RepoId, since: Timestamp) -> Result<Vec<Comment>, Fault>;
+
+    /// Adds a comment. Not repeated when nobody knows whether it was added.
+    ///
+    /// # Errors
+    /// When it was refused, or may not have been added.
+    async fn add_comment(&self, repo: &RepoId, number: u64, body: &str) -> Result<Comment, Fault>;
+
+    /// Replaces the text of a comment.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`] when somebody deleted it.
+    async fn edit_comment(&self, repo: &RepoId, comment: u64, body: &str) -> Result<Comment, Fault>;
+
+    /// Reacts to a comment; a second time changes nothing.
+    ///
+    /// # Errors
+    /// When the service does not take it.
+    async fn react(&self, repo: &RepoId, comment: u64, reaction: Reaction) -> Result<(), Fault>;
+
+    /// Says how a commit is doing.
+    ///
+    /// # Errors
+    /// When the service does not take it.
+    async fn set_status(&self, repo: &RepoId, commit: &CommitSha, status: &CommitStatus) -> Result<(), Fault>;
+
+    /// Begins a check run (Apps only) and gives back its number. Not repeated when nobody knows whether it began.
+    ///
+    /// # Errors
+    /// [`Fault::Forbidden`] for tokens that are no App's.
+    async fn create_check(&self, repo: &RepoId, commit: &CommitSha, check: &CheckRun) -> Result<u64, Fault>;
+
+    /// Changes a check run.
+    ///
+    /// # Errors
+    /// When the service does not take it.
+    async fn update_check(&self, repo: &RepoId, id: u64, check: &CheckRun) -> Result<(), Fault>;
+
+    /// Adds labels to a pull request or an issue.
+    ///
+    /// # Errors
+    /// When the service does not take them.
+    async fn add_labels(&self, repo: &RepoId, number: u64, labels: &[String]) -> Result<(), Fault>;
+
+    /// Starts a workflow; the number of its run, where the service tells. Not repeated when nobody knows whether it was
+    /// started: give `inputs` a value to find it by.
+    ///
+    /// # Errors
+    /// When it was refused, or may not have been started.
+    async fn dispatch_workflow(
+        &self,
+        repo: &RepoId,
+        workflow: &str,
+        reference: &str,
+        inputs: &BTreeMap<String, String>,
+    ) -> Result<Option<u64>, Fault>;
+
+    /// Tells a repository's workflows of an event (`repository_dispatch`). Not repeated either.
+    ///
+    /// # Errors
+    /// When it was refused, or may not have been told.
+    async fn dispatch_event(&self, repo: &RepoId, kind: &str, payload: &serde_json::Value) -> Result<(), Fault>;
+
+    /// Asks a workflow's run to stop; one that is over stays as it is.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`] when there is none.
+    async fn cancel_run(&self, repo: &RepoId, run: u64) -> Result<(), Fault>;
+
+    /// Artifacts of the repository's workflows, or of one run; the order means nothing.
+    ///
+    /// # Errors
+    /// When the service does not answer.
+    async fn artifacts(&self, repo: &RepoId, run: Option<u64>) -> Result<Vec<Artifact>, Fault>;
+
+    /// Writes an artifact's zip to `to`, which must not exist, and compares it with the digest where there is one.
+    /// Nothing is left behind after a fault.
+    ///
+    /// # Errors
+    /// [`Fault::TooLarge`] beyond `most` bytes, [`Fault::NotFound`] when it expired, [`Fault::Damaged`].
+    async fn download(&self, repo: &RepoId, artifact: &Artifact, to: &Path, most: u64) -> Result<Downloaded, Fault>;
+
+    /// A file at a commit, a branch or a tag; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the service does not answer.
+    async fn contents(&self, repo: &RepoId, path: &str, reference: &str) -> Result<Option<Vec<u8>>, Fault>;
+
+    /// How two commits or branches stand to each other.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`] when one is unknown.
+    async fn compare(&self, repo: &RepoId, base: &str, head: &str) -> Result<Comparison, Fault>;
+
+    /// How many requests are left.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`] where requests are not counted.
+    async fn rate(&self) -> Result<Rate, Fault>;
+}

@@ -1,0 +1,345 @@
+//! What forges and we talk about. Data only; nothing here reaches a network.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+
+use crate::id::{CommitSha, Digest};
+
+/// A repository by name: `owner/name`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RepoId {
+    owner: String,
+    name: String,
+}
+
+impl RepoId {
+    /// The user or organisation.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// The name below it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Display for RepoId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.owner, self.name)
+    }
+}
+
+/// Not `owner/name`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is no repository: write OWNER/NAME", .0.escape_debug())]
+pub struct NoRepo(String);
+
+impl FromStr for RepoId {
+    type Err = NoRepo;
+
+    fn from_str(text: &str) -> Result<Self, NoRepo> {
+        let plain = |part: &str| {
+            let known = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+            known && !part.is_empty() && part.len() <= 100 && part != "." && part != ".."
+        };
+        match text.split_once('/') {
+            Some((owner, name)) if plain(owner) && plain(name) => {
+                Ok(Self { owner: owner.to_owned(), name: name.to_owned() })
+            }
+            _ => Err(NoRepo(text.chars().take(200).collect())),
+        }
+    }
+}
+
+/// A repository as its forge knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repository {
+    /// Stays the same when it is renamed.
+    pub id: u64,
+    /// Its name now.
+    pub name: RepoId,
+    /// `main`, most often.
+    pub default_branch: String,
+    /// Whether strangers cannot see it.
+    pub private: bool,
+    /// Whether it is a copy of another one.
+    pub fork: bool,
+}
+
+/// Who wrote something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// Stays the same when the account is renamed.
+    pub id: u64,
+    /// The account's name.
+    pub login: String,
+    /// Whether it is no person.
+    pub bot: bool,
+}
+
+/// Who we are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Me {
+    /// An account.
+    User(Author),
+    /// An App by its short name; it writes as `NAME[bot]`, which no person can be called.
+    App(String),
+}
+
+impl Me {
+    /// Whether we wrote it.
+    pub fn wrote(&self, author: &Author) -> bool {
+        match self {
+            Self::User(me) => me.id == author.id,
+            Self::App(slug) => author.bot && author.login.strip_suffix("[bot]") == Some(slug),
+        }
+    }
+}
+
+/// A pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullRequest {
+    /// Its number.
+    pub number: u64,
+    /// Whether it is neither merged nor closed.
+    pub open: bool,
+    /// What is offered.
+    pub head: PullHead,
+    /// The branch it is offered to, and its tip when the forge last looked.
+    pub base: PullHead,
+}
+
+/// One end of a pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullHead {
+    /// The repository; `None` when a fork was deleted.
+    pub repo: Option<RepoId>,
+    /// The branch, without `refs/heads/`.
+    pub branch: String,
+    /// Its tip.
+    pub commit: CommitSha,
+}
+
+impl PullRequest {
+    /// Whether what is offered comes from another repository, or from one that is gone.
+    pub fn is_fork(&self) -> bool {
+        self.head.repo.is_none() || self.head.repo != self.base.repo
+    }
+}
+
+/// A change of a branch, by the forge's clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    /// The tip before; `None` when the branch was created.
+    pub before: Option<CommitSha>,
+    /// The tip after; `None` when it was deleted.
+    pub after: Option<CommitSha>,
+    /// When.
+    pub at: Timestamp,
+    /// Whether history was replaced.
+    pub forced: bool,
+    /// Who, where that is known.
+    pub actor: Option<String>,
+}
+
+/// What a user may do in a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Permission {
+    /// Nothing.
+    None,
+    /// Look.
+    Read,
+    /// Push.
+    Write,
+    /// Everything.
+    Admin,
+}
+
+/// A comment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comment {
+    /// Its number in the whole forge.
+    pub id: u64,
+    /// The issue or pull request.
+    pub number: u64,
+    /// Who wrote it.
+    pub author: Author,
+    /// The text; anybody's.
+    pub body: String,
+    /// When it was written.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub updated: Timestamp,
+    /// Where people read it.
+    pub url: String,
+}
+
+/// A face under a comment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaction {
+    /// Seen, and begun.
+    Eyes,
+    /// Done.
+    Rocket,
+    /// Yes.
+    PlusOne,
+    /// Refused.
+    MinusOne,
+    /// Did not work.
+    Confused,
+}
+
+/// How a commit is doing, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusState {
+    /// Not known yet.
+    Pending,
+    /// Well.
+    Success,
+    /// The user's pipeline failed.
+    Failure,
+    /// Something around it failed.
+    Error,
+}
+
+/// How a commit is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitStatus {
+    /// In one word.
+    pub state: StatusState,
+    /// Which of several: `soopervisor/sample`.
+    pub context: String,
+    /// A few words; cut at 140 characters.
+    pub description: String,
+    /// Where more is.
+    pub target_url: Option<String>,
+}
+
+/// How a check run is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckState {
+    /// Waits.
+    Queued,
+    /// Runs.
+    InProgress,
+    /// Is over.
+    Completed(CheckConclusion),
+}
+
+/// How a check run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckConclusion {
+    /// Well.
+    Success,
+    /// Not well.
+    Failure,
+    /// Somebody stopped it.
+    Cancelled,
+    /// It took too long.
+    TimedOut,
+    /// Nothing had to be done, or it may not be done.
+    Neutral,
+}
+
+/// A check run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckRun {
+    /// Its name among the checks of a commit.
+    pub name: String,
+    /// How it is doing.
+    pub state: CheckState,
+    /// One line.
+    pub title: String,
+    /// Markdown; cut at 65,535 characters.
+    pub summary: String,
+    /// Where more is.
+    pub details_url: Option<String>,
+}
+
+/// What a workflow left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// Its number in the whole forge.
+    pub id: u64,
+    /// Its name; not unique.
+    pub name: String,
+    /// Bytes of the zip, as the forge says.
+    pub bytes: u64,
+    /// Whether it is gone.
+    pub expired: bool,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// What the zip's digest must be, where the forge knows.
+    pub digest: Option<Digest>,
+    /// The run that made it.
+    pub run: Option<u64>,
+    /// The commit that run was for.
+    pub head: Option<CommitSha>,
+    /// The repository that the commit came from: another one for a fork.
+    pub head_repository: Option<u64>,
+}
+
+/// What a download brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Downloaded {
+    /// Bytes of the zip.
+    pub bytes: u64,
+    /// Their digest.
+    pub sha256: Digest,
+}
+
+/// How two commits stand to each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
+    /// Commits of the second that the first lacks.
+    pub ahead: u64,
+    /// Commits of the first that the second lacks.
+    pub behind: u64,
+    /// Where they parted.
+    pub merge_base: CommitSha,
+}
+
+/// How much may still be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rate {
+    /// In all, each hour.
+    pub limit: u64,
+    /// Of which are left.
+    pub remaining: u64,
+    /// Until then.
+    pub resets: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_is_two_plain_parts() {
+        let repo: RepoId = "octo-org/My.repo_1".parse().unwrap();
+        assert_eq!(
+            (repo.owner(), repo.name(), repo.to_string().as_str()),
+            ("octo-org", "My.repo_1", "octo-org/My.repo_1")
+        );
+        for bad in ["", "a", "a/", "/b", "a/b/c", "a/..", "./b", "a b/c", "a/b?x", "é/b", "a/b\n"] {
+            assert!(bad.parse::<RepoId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_an_app_wrote_is_told_from_what_a_person_with_its_name_wrote() {
+        let author = |id, login: &str, bot| Author { id, login: login.to_owned(), bot };
+        let me = Me::App("github-actions".to_owned());
+        assert!(me.wrote(&author(1, "github-actions[bot]", true)));
+        for other in
+            [author(1, "github-actions", false), author(1, "github-actions[bot]", false), author(1, "x[bot]", true)]
+        {
+            assert!(!me.wrote(&other), "{other:?}");
+        }
+        let me = Me::User(author(7, "ann", false));
+        assert!(me.wrote(&author(7, "renamed", false)) && !me.wrote(&author(8, "ann", false)));
+    }
+}

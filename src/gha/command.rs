@@ -1,0 +1,177 @@
+//! What a comment asks for: `/soopervisor run`, `run sample`, `run SHA`, `run sample SHA`, `cancel`, `help`.
+//!
+//! Only the first line counts that is neither quoted nor code. Nothing of it reaches a shell.
+
+use std::fmt;
+
+use crate::id::CommitSha;
+use crate::plan::Mode;
+
+/// What a command begins with.
+const NAME: &str = "/soopervisor";
+
+/// One command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Run the pipeline.
+    Run {
+        /// With all data, unless the command says `sample`.
+        mode: Mode,
+        /// The commit, where the command names one.
+        commit: Option<CommitSha>,
+    },
+    /// Stop what runs.
+    Cancel,
+    /// Say what there is to say.
+    Help,
+}
+
+/// A command of ours with words that are none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotUnderstood {
+    /// No such word.
+    Words,
+    /// A commit that is cut short: somebody else could make another one that begins alike.
+    Short,
+}
+
+impl fmt::Display for NotUnderstood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Words => "that is no command of mine",
+            Self::Short => "a commit is named by its full id (40 digits): a short one can be forged",
+        })
+    }
+}
+
+impl Command {
+    /// What a comment asks for; `None` when it does not speak to us.
+    pub fn of(comment: &str) -> Option<Result<Self, NotUnderstood>> {
+        let line = first_line(comment)?;
+        let rest = line.strip_prefix(NAME)?;
+        if !rest.is_empty() && !rest.starts_with([' ', '\t']) {
+            return None;
+        }
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        Some(match words[..] {
+            [] | ["help"] => Ok(Self::Help),
+            ["cancel"] => Ok(Self::Cancel),
+            ["run"] => Ok(Self::Run { mode: Mode::Full, commit: None }),
+            ["run", "sample"] => Ok(Self::Run { mode: Mode::Sample, commit: None }),
+            ["run", commit] => named(Mode::Full, commit),
+            ["run", "sample", commit] => named(Mode::Sample, commit),
+            _ => Err(NotUnderstood::Words),
+        })
+    }
+}
+
+fn named(mode: Mode, commit: &str) -> Result<Command, NotUnderstood> {
+    match commit.to_ascii_lowercase().parse() {
+        Ok(commit) => Ok(Command::Run { mode, commit: Some(commit) }),
+        Err(_) if commit.bytes().all(|byte| byte.is_ascii_hexdigit()) => Err(NotUnderstood::Short),
+        Err(_) => Err(NotUnderstood::Words),
+    }
+}
+
+/// The first line with something in it that is neither a quote nor code nor a hidden remark.
+fn first_line(comment: &str) -> Option<&str> {
+    let mut fence: Option<(char, usize)> = None;
+    let mut hidden = false;
+    for line in comment.lines() {
+        let text = line.trim();
+        if hidden {
+            hidden = !text.contains("-->");
+            continue;
+        }
+        let marks = |c: char| text.chars().take_while(|found| *found == c).count();
+        let mark = ['`', '~'].into_iter().find(|c| marks(*c) >= 3);
+        match (fence, mark) {
+            (Some((open, length)), Some(c)) if c == open && marks(c) >= length => {
+                fence = None;
+                continue;
+            }
+            (Some(_), _) => continue,
+            (None, Some(c)) => {
+                fence = Some((c, marks(c)));
+                continue;
+            }
+            (None, None) => {}
+        }
+        if text.starts_with("<!--") {
+            hidden = !text.contains("-->");
+            continue;
+        }
+        // Four spaces or a tab make code of a line.
+        let code = line.starts_with("    ") || line.starts_with('\t');
+        if text.is_empty() || text.starts_with('>') || code {
+            continue;
+        }
+        return Some(text);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    #[test]
+    fn commands_are_few() {
+        let run = |mode, commit: Option<&str>| Command::Run { mode, commit: commit.map(|sha| sha.parse().unwrap()) };
+        for (text, command) in [
+            ("/soopervisor run", run(Mode::Full, None)),
+            ("  /soopervisor   run  ", run(Mode::Full, None)),
+            ("/soopervisor run\r\nthanks", run(Mode::Full, None)),
+            ("\n\n/soopervisor run sample", run(Mode::Sample, None)),
+            (&format!("/soopervisor run {SHA}"), run(Mode::Full, Some(SHA))),
+            (&format!("/soopervisor run sample {}", SHA.to_uppercase()), run(Mode::Sample, Some(SHA))),
+            ("/soopervisor cancel", Command::Cancel),
+            ("/soopervisor help", Command::Help),
+            ("/soopervisor", Command::Help),
+            ("> /soopervisor cancel\n/soopervisor run", run(Mode::Full, None)),
+            ("```\n/soopervisor cancel\n```\n/soopervisor run", run(Mode::Full, None)),
+            ("~~~~\n/soopervisor cancel\n~~~\n~~~~\n/soopervisor run", run(Mode::Full, None)),
+            ("<!-- x\n/soopervisor cancel\n-->\n/soopervisor run", run(Mode::Full, None)),
+        ] {
+            assert_eq!(Command::of(text), Some(Ok(command)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_speak_to_us_is_nothing() {
+        for text in [
+            "",
+            "looks good",
+            "please /soopervisor run",
+            "/soopervisors run",
+            "/soopervisor-run",
+            "/SOOPERVISOR run",
+            "> /soopervisor run",
+            "```\n/soopervisor run\n```",
+            "```sh\n/soopervisor run",
+            "    /soopervisor run",
+            "\t/soopervisor run",
+            "looks good\n/soopervisor run",
+            "<!-- /soopervisor run -->",
+            "<!--\n/soopervisor run",
+        ] {
+            assert_eq!(Command::of(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn words_that_are_none_are_told_and_short_commits_refused() {
+        for text in [
+            "/soopervisor deploy",
+            "/soopervisor run all",
+            "/soopervisor run $(id)",
+            "/soopervisor run; id",
+            "/soopervisor cancel now",
+        ] {
+            assert_eq!(Command::of(text), Some(Err(NotUnderstood::Words)), "{text:?}");
+        }
+        assert_eq!(Command::of("/soopervisor run 0123456"), Some(Err(NotUnderstood::Short)));
+    }
+}

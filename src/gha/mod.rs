@@ -1,0 +1,69 @@
+//! The GitHub Action: what happened, whether something is to be run for it, of which commit, and where it is told.
+//!
+//! [`decide`] holds the rules and touches nothing; [`Facts`] are gathered for it. Nothing that a stranger can write (a
+//! comment, a branch's name, a file of a pull request) chooses more than a word of a list or a commit's full id. What the
+//! Action tells (comment, status, check, summary) never changes how a run ends.
+
+mod body;
+mod command;
+mod decide;
+mod errand;
+mod event;
+mod facts;
+mod files;
+mod inputs;
+mod mask;
+mod place;
+mod post;
+mod progress;
+
+pub use body::{body, find_marker, marked};
+pub use command::{Command, NotUnderstood};
+pub use decide::{Base, Decision, Order, Reason, Trust, decide};
+pub use errand::{Answer, Errand, HELP};
+pub use event::{CommentEvent, Event, PullEvent, PushEvent};
+pub use facts::{Call, Facts, gather};
+pub use files::{Files, Outputs};
+pub use inputs::{Context, Inputs, SampleInput};
+pub use mask::masks;
+pub use place::{Fetch, PlaceError, commit_here, fetch};
+pub use post::{Post, Poster};
+pub use progress::{Progress, State, Told};
+
+use thiserror::Error;
+
+/// Why the Action cannot even begin.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GhaError {
+    /// A variable that a runner sets is missing.
+    #[error(
+        "`{0}` is not set: `soopervisor action` is started by a workflow's runner, see `soopervisor init --github`"
+    )]
+    NoRunner(&'static str),
+    /// An input that cannot be.
+    #[error("the input `{name}`: {why}")]
+    Input {
+        /// As written in the workflow.
+        name: &'static str,
+        /// What would be taken.
+        why: String,
+    },
+    /// The event's file.
+    #[error("the event in `{path}` is not understood: {why}")]
+    Event {
+        /// `GITHUB_EVENT_PATH`.
+        path: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// GitHub.
+    #[error("GitHub: {0}")]
+    Forge(#[from] crate::web::Fault),
+    /// The commit could not be fetched.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// A file of the runner's.
+    #[error(transparent)]
+    File(#[from] std::io::Error),
+}

@@ -1,0 +1,140 @@
+//! Brings one commit onto the runner, by its full id, into a folder of its own.
+//!
+//! The token is in git's environment only, for this one server; nothing is written into the repository's settings.
+//! No program that the repository names is started: no hooks, no filters, no submodules.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use base64::Engine as _;
+use thiserror::Error;
+
+use crate::id::CommitSha;
+use crate::secret::Secret;
+
+/// Enough ancestors to find what ran before; a whole history may be large.
+const DEPTH: &str = "--depth=200";
+
+/// Why a commit is not here.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PlaceError {
+    /// Git failed.
+    #[error("git could not {doing} {commit}: {words}")]
+    Git {
+        /// What it was to do.
+        doing: &'static str,
+        /// With what.
+        commit: CommitSha,
+        /// What it said.
+        words: String,
+    },
+    /// Something else came.
+    #[error("{wanted} was asked for and {got} came: nothing is run")]
+    Other {
+        /// As asked for.
+        wanted: CommitSha,
+        /// What is checked out.
+        got: String,
+    },
+    /// Git, or a folder.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// What is fetched, and from where.
+#[derive(Debug)]
+pub struct Fetch {
+    /// `https://github.com`.
+    pub server: String,
+    /// `owner/name`.
+    pub repo: crate::forge::RepoId,
+    /// The commit.
+    pub commit: CommitSha,
+    /// Who asks; a public repository needs nobody.
+    pub token: Option<Secret>,
+    /// Certificates to trust in place of the system's.
+    pub ca_bundle: Option<PathBuf>,
+}
+
+/// Fetches a commit into `folder`, which must not exist.
+///
+/// # Errors
+/// When it cannot be had; when what came is something else, nothing may be run.
+pub fn fetch(fetch: &Fetch, folder: &Path) -> Result<(), PlaceError> {
+    fs_err::create_dir_all(folder)?;
+    let url = format!("{}/{}", fetch.server, fetch.repo);
+    let commit = fetch.commit.as_str();
+    let run = |doing, args: &[&str]| -> Result<Output, PlaceError> {
+        let output = git(folder, fetch).args(args).output()?;
+        if output.status.success() {
+            return Ok(output);
+        }
+        let words = String::from_utf8_lossy(&output.stderr).lines().rev().take(3).collect::<Vec<_>>().join("; ");
+        Err(PlaceError::Git { doing, commit: fetch.commit.clone(), words })
+    };
+    run("prepare a folder for", &["init", "-q", "."])?;
+    run("name the server of", &["remote", "add", "origin", &url])?;
+    run("fetch", &["fetch", "-q", "--no-tags", "--no-recurse-submodules", DEPTH, "origin", commit])?;
+    run("check out", &["checkout", "-q", "--detach", commit])?;
+    let here = run("look at", &["rev-parse", "HEAD"])?;
+    let here = String::from_utf8_lossy(&here.stdout).trim().to_owned();
+    if here == commit { Ok(()) } else { Err(PlaceError::Other { wanted: fetch.commit.clone(), got: here }) }
+}
+
+/// The commit that is checked out in a folder; `None` where there is none.
+pub fn commit_here(folder: &Path) -> Option<CommitSha> {
+    let output = plain(folder).args(["rev-parse", "HEAD"]).output().ok()?;
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+}
+
+fn plain(folder: &Path) -> Command {
+    let mut command = Command::new("git");
+    command.current_dir(folder).stdin(Stdio::null()).env("GIT_TERMINAL_PROMPT", "0");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| redirects(name)) {
+        command.env_remove(name);
+    }
+    for setting in [
+        "core.hooksPath=/dev/null",
+        "core.fsmonitor=false",
+        "credential.helper=",
+        "submodule.recurse=false",
+        "protocol.allow=never",
+        "protocol.https.allow=always",
+        "protocol.http.allow=always",
+        "http.followRedirects=initial",
+        "gc.auto=0",
+        // A workspace that the runner made may be another user's, in a container.
+        "safe.directory=*",
+    ] {
+        command.args(["-c", setting]);
+    }
+    command
+}
+
+/// Variables that would point git at another repository.
+fn redirects(name: &std::ffi::OsStr) -> bool {
+    name.to_str().is_some_and(|name| {
+        let kept = ["GIT_SSL_CAINFO", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH"];
+        name.starts_with("GIT_") && !kept.contains(&name)
+    })
+}
+
+fn git(folder: &Path, fetch: &Fetch) -> Command {
+    let mut command = plain(folder);
+    let mut settings: Vec<(String, OsString)> = Vec::new();
+    if let Some(token) = &fetch.token {
+        let words = [b"x-access-token:", token.expose()].concat();
+        let value = format!("AUTHORIZATION: basic {}", base64::engine::general_purpose::STANDARD.encode(words));
+        settings.push((format!("http.{}/.extraheader", fetch.server), value.into()));
+    }
+    if let Some(bundle) = &fetch.ca_bundle {
+        settings.push(("http.sslCAInfo".to_owned(), bundle.clone().into_os_string()));
+    }
+    command.env("GIT_CONFIG_COUNT", settings.len().to_string());
+    for (place, (key, value)) in settings.into_iter().enumerate() {
+        command.env(format!("GIT_CONFIG_KEY_{place}"), key).env(format!("GIT_CONFIG_VALUE_{place}"), value);
+    }
+    command
+}

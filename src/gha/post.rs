@@ -1,0 +1,248 @@
+//! Tells GitHub how a run goes: a status on the commit, one comment on the pull request, a check run, a reaction.
+//!
+//! Everything here may fail, and then a warning is all that happens. Edits are spaced, the end is told in time.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::body::{body, find_marker};
+use super::progress::{State, Told as Report};
+use crate::comment::{Limit, Marker, render};
+use crate::forge::{CheckConclusion, CheckRun, CheckState, CommitStatus, Forge, Reaction, RepoId, StatusState};
+use crate::plan::Mode;
+use crate::run::event::Outcome;
+use crate::web::Fault;
+
+/// Edits of a comment are counted by GitHub.
+const SPACING: Duration = Duration::from_secs(10);
+/// How long the end may take to be told.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The runner kills us soon after it asked us to stop.
+const HASTE: Duration = Duration::from_millis(2500);
+
+/// Where one run is told.
+#[derive(Debug, Clone)]
+pub struct Post {
+    /// Who tells.
+    pub forge: Arc<dyn Forge>,
+    /// Where.
+    pub repo: RepoId,
+    /// The pull request, where there is one and comments are wanted.
+    pub pull: Option<u64>,
+    /// The line by which the comment is found again.
+    pub marker: Option<Marker>,
+    /// Tells projects of one repository apart.
+    pub key: String,
+    /// This run of the workflow.
+    pub workflow_run: Option<u64>,
+    /// Where its log is.
+    pub log_url: Option<String>,
+    /// Whether we are an App.
+    pub checks: bool,
+    /// The comment that asked for the run.
+    pub trigger: Option<u64>,
+    /// How far apart edits are at least.
+    pub spacing: Duration,
+}
+
+impl Post {
+    /// Edits as far apart as GitHub wants them.
+    pub const SPACING: Duration = SPACING;
+}
+
+/// What was told already.
+#[derive(Default)]
+struct Told {
+    status: Option<State>,
+    comment: Option<u64>,
+    looked: bool,
+    check: Option<u64>,
+    no_checks: bool,
+    text: String,
+    faults: Vec<String>,
+}
+
+/// Tells in the background; [`Poster::finish`] waits for the end of it.
+#[derive(Debug)]
+pub struct Poster {
+    sender: watch::Sender<Report>,
+    thread: JoinHandle<Vec<String>>,
+}
+
+impl Poster {
+    /// Begins with the first report.
+    ///
+    /// # Errors
+    /// When no thread can be had.
+    pub fn start(post: Post, first: Report) -> std::io::Result<Self> {
+        let (sender, receiver) = watch::channel(first);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new()
+            .name("poster".to_owned())
+            .spawn(move || runtime.block_on(post.run(receiver)))?;
+        Ok(Self { sender, thread })
+    }
+
+    /// Where what is new goes; it is told when it is time.
+    pub fn sender(&self) -> watch::Sender<Report> {
+        self.sender.clone()
+    }
+
+    /// The last report is told at once. Gives back what could not be told, and why.
+    pub fn finish(self, last: Report) -> Vec<String> {
+        // The thread is gone only where it panicked.
+        let _ = self.sender.send(last);
+        drop(self.sender);
+        self.thread.join().unwrap_or_default()
+    }
+}
+
+impl Post {
+    /// Tells what comes until the sender is gone, then the last of it.
+    async fn run(self, mut reports: watch::Receiver<Report>) -> Vec<String> {
+        let mut told = Told::default();
+        // One that looks for the end has seen what the other has yet to tell.
+        let mut ends = reports.clone();
+        loop {
+            let report = reports.borrow_and_update().clone();
+            let last = report.state != State::Running;
+            if last {
+                let patience = if report.state == State::Cancelled { HASTE } else { PATIENCE };
+                if tokio::time::timeout(patience, self.tell(&report, &mut told)).await.is_err() {
+                    told.faults.push(format!("GitHub was not told the end within {patience:?}"));
+                }
+                return told.faults;
+            }
+            let begun = Instant::now();
+            // Who was asked to stop has no time for what was on its way.
+            tokio::select! {
+                () = self.tell(&report, &mut told) => {}
+                Ok(_) = ends.wait_for(|report| report.state == State::Cancelled) => continue,
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(begun + self.spacing) => {}
+                ended = ends.wait_for(|report| report.state != State::Running) => match ended {
+                    Ok(_) => continue,
+                    Err(_) => return told.faults,
+                },
+            }
+            if reports.changed().await.is_err() {
+                return told.faults;
+            }
+        }
+    }
+
+    /// The cheapest and most important first.
+    async fn tell(&self, report: &Report, told: &mut Told) {
+        if told.status != Some(report.state) {
+            let status = self.status(report);
+            match self.forge.set_status(&self.repo, &report.report.commit, &status).await {
+                Ok(()) => told.status = Some(report.state),
+                Err(fault) => complain(told, "the commit's status was not set", &fault),
+            }
+        }
+        let text = render(&report.report, Limit::COMMENT);
+        if text != told.text {
+            if self.pull.is_some() {
+                match self.comment(report, told).await {
+                    Ok(()) => told.text.clone_from(&text),
+                    Err(fault) => complain(told, "the comment was not written", &fault),
+                }
+            }
+            if self.checks && !told.no_checks {
+                self.check(report, &text, told).await;
+            }
+        }
+        if let (Some(comment), true) = (self.trigger, report.state != State::Running) {
+            let reaction = if report.state == State::Succeeded { Reaction::Rocket } else { Reaction::Confused };
+            if let Err(fault) = self.forge.react(&self.repo, comment, reaction).await {
+                complain(told, "the comment got no reaction", &fault);
+            }
+        }
+    }
+
+    fn status(&self, report: &Report) -> CommitStatus {
+        let (state, words) = match report.state {
+            State::Running => (StatusState::Pending, "running"),
+            State::Succeeded => (StatusState::Success, "succeeded"),
+            State::Failed => (StatusState::Failure, "failed"),
+            State::Broken => (StatusState::Error, "could not be run"),
+            State::Cancelled => (StatusState::Error, "cancelled"),
+        };
+        let ended = report.report.tasks.iter().filter(|task| task.outcome.is_some()).count();
+        let reused = report.report.tasks.iter().filter(|task| task.outcome == Some(Outcome::Reused)).count();
+        let description = match ended {
+            0 => words.to_owned(),
+            tasks => format!("{words}: {tasks} tasks, {reused} of them reused"),
+        };
+        CommitStatus { state, context: self.context(report.report.mode), description, target_url: self.log_url.clone() }
+    }
+
+    /// Full and sample runs are two things to wait for.
+    fn context(&self, mode: Mode) -> String {
+        let mode = if mode == Mode::Sample { "sample" } else { "full" };
+        if self.key == "." { format!("soopervisor/{mode}") } else { format!("soopervisor/{}/{mode}", self.key) }
+    }
+
+    async fn comment(&self, report: &Report, told: &mut Told) -> Result<(), Fault> {
+        let (Some(number), Some(marker)) = (self.pull, &self.marker) else { return Ok(()) };
+        let text = body(&report.report, marker, self.workflow_run);
+        if !told.looked {
+            let me = self.forge.me().await?;
+            let comments = self.forge.comments(&self.repo, number).await?;
+            told.comment = find_marker(&comments, &me, marker).map(|found| found.0);
+            told.looked = true;
+        }
+        if let Some(id) = told.comment {
+            match self.forge.edit_comment(&self.repo, id, &text).await {
+                // Somebody removed it.
+                Err(Fault::NotFound) => told.comment = None,
+                edited => return edited.map(drop),
+            }
+        }
+        // Should this be cut off, nobody knows whether it is there: it is looked for again.
+        told.looked = false;
+        told.comment = Some(self.forge.add_comment(&self.repo, number, &text).await?.id);
+        told.looked = true;
+        Ok(())
+    }
+
+    async fn check(&self, report: &Report, text: &str, told: &mut Told) {
+        let state = match report.state {
+            State::Running => CheckState::InProgress,
+            State::Succeeded => CheckState::Completed(CheckConclusion::Success),
+            State::Failed | State::Broken => CheckState::Completed(CheckConclusion::Failure),
+            State::Cancelled => CheckState::Completed(CheckConclusion::Cancelled),
+        };
+        let check = CheckRun {
+            name: self.context(report.report.mode),
+            state,
+            title: report.state.word().to_owned(),
+            summary: text.to_owned(),
+            details_url: self.log_url.clone(),
+        };
+        let done = match told.check {
+            Some(id) => self.forge.update_check(&self.repo, id, &check).await,
+            None => {
+                self.forge.create_check(&self.repo, &report.report.commit, &check).await.map(|id| told.check = Some(id))
+            }
+        };
+        match done {
+            Ok(()) => {}
+            // `checks: write` was not given to the workflow; the status is there.
+            Err(Fault::Forbidden(_) | Fault::NotFound) => told.no_checks = true,
+            Err(fault) => complain(told, "the check run was not told", &fault),
+        }
+    }
+}
+
+fn complain(told: &mut Told, what: &str, fault: &Fault) {
+    let words = format!("{what}: {fault}");
+    if !told.faults.contains(&words) && told.faults.len() < 10 {
+        told.faults.push(words);
+    }
+}

@@ -1,0 +1,232 @@
+//! HTTP: who asks, what goes wrong, and what every answer of GitHub's has in common.
+
+use std::io;
+use std::sync::Arc;
+
+use base64::Engine;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+
+use super::state::{Account, Fault};
+use super::{Shared, doing, over_git};
+
+pub struct Ask {
+    pub method: String,
+    /// Without `/api/v3`.
+    pub path: String,
+    /// What addresses in answers begin with.
+    pub base: String,
+    pub query: String,
+    pub headers: http::HeaderMap,
+    pub body: Bytes,
+    pub account: Option<Account>,
+    pub statement: Option<String>,
+}
+
+impl Ask {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    pub fn query(&self, name: &str) -> Option<String> {
+        url::form_urlencoded::parse(self.query.as_bytes())
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+#[derive(Clone)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+    pub cut: bool,
+}
+
+impl Reply {
+    pub fn text(status: u16, text: &str) -> Self {
+        Self { status, headers: Vec::new(), body: Bytes::copy_from_slice(text.as_bytes()), cut: false }
+    }
+
+    pub fn json(status: u16, value: &Value) -> Self {
+        Self::text(status, &value.to_string()).with("content-type", "application/json; charset=utf-8")
+    }
+
+    pub fn empty(status: u16) -> Self {
+        Self::text(status, "")
+    }
+
+    /// A refusal in GitHub's form.
+    pub fn refusal(status: u16, message: &str) -> Self {
+        let url = "https://docs.github.com/rest";
+        Self::json(status, &json!({"message": message, "documentation_url": url, "status": status.to_string()}))
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+type Out = BoxBody<Bytes, io::Error>;
+
+pub async fn api(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let service = service_fn(move |request| respond(request, Arc::clone(&shared)));
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn respond(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<Response<Out>> {
+    let (head, incoming) = request.into_parts();
+    let body = incoming.collect().await.map_err(io::Error::other)?.to_bytes();
+    let full = head.uri.path().to_owned();
+    let inside = full.strip_prefix("/api/v3").filter(|rest| rest.starts_with('/'));
+    let base = format!("http://{}{}", shared.api, if inside.is_some() { "/api/v3" } else { "" });
+    let path = inside.map_or_else(|| full.clone(), str::to_owned);
+    let query = head.uri.query().unwrap_or_default().to_owned();
+    let mut ask = Ask {
+        method: head.method.to_string(),
+        path,
+        base,
+        query,
+        headers: head.headers,
+        body,
+        account: None,
+        statement: None,
+    };
+    let line = format!("{} {}{}{}", ask.method, full, if ask.query.is_empty() { "" } else { "?" }, ask.query);
+    shared.state().asked.push(line.clone());
+    let fault = meet(&shared, &line);
+    match &fault {
+        Some(Fault::Slow(time)) => tokio::time::sleep(*time).await,
+        Some(Fault::Cut) => return Err(io::Error::other("cut, as the test asked")),
+        Some(Fault::Status(status)) => return Ok(write(&Reply::refusal(*status, "as the test asked"))),
+        Some(Fault::Secondary(after)) => {
+            let words = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
+            return Ok(write(&Reply::refusal(403, words).with("retry-after", &after.to_string())));
+        }
+        Some(Fault::Truncate) | None => {}
+    }
+    let known = who(&shared, &mut ask);
+    if over_git::is_git(&full) {
+        return Ok(write(&over_git::answer(&shared, &ask).await));
+    }
+    let reply = if known { doing::answer(&shared, &ask).await } else { Reply::refusal(401, "Bad credentials") };
+    Ok(write(&dressed(&shared, &ask, reply)))
+}
+
+fn meet(shared: &Shared, line: &str) -> Option<Fault> {
+    let mut state = shared.state();
+    let trouble = state.troubles.iter_mut().find(|trouble| trouble.times > 0 && line.contains(&trouble.line))?;
+    trouble.times -= 1;
+    Some(trouble.fault.clone())
+}
+
+/// Finds who asks; `false` for a token that nobody has.
+fn who(shared: &Shared, ask: &mut Ask) -> bool {
+    let given = ask.header("authorization").to_owned();
+    if given.is_empty() {
+        return true;
+    }
+    let token = if let Some(basic) = given.strip_prefix("Basic ").or_else(|| given.strip_prefix("basic ")) {
+        let plain = base64::engine::general_purpose::STANDARD.decode(basic.trim()).unwrap_or_default();
+        String::from_utf8_lossy(&plain).split_once(':').map(|(_, token)| token.to_owned()).unwrap_or_default()
+    } else {
+        given.split_once(' ').map(|(_, token)| token.to_owned()).unwrap_or_default()
+    };
+    let account = shared.state().tokens.get(&token).cloned();
+    if account.is_none() && token.split('.').count() == 3 {
+        ask.statement = Some(token);
+        return true;
+    }
+    ask.account = account;
+    ask.account.is_some()
+}
+
+/// Tags, and the counts of requests.
+fn dressed(shared: &Shared, ask: &Ask, mut reply: Reply) -> Reply {
+    let date = shared.state().now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    reply = reply.with("date", &date).with("x-ratelimit-limit", "5000").with("x-ratelimit-remaining", "4999");
+    if ask.method == "GET" && reply.status == 200 {
+        let mut hasher = Sha256::new();
+        hasher.update(ask.header("accept"));
+        hasher.update(ask.header("authorization"));
+        hasher.update(&reply.body);
+        let tag = format!("\"{}\"", hex::encode(hasher.finalize()));
+        if ask.header("if-none-match") == tag {
+            reply = Reply::empty(304);
+        }
+        reply = reply.with("etag", &tag);
+    }
+    reply
+}
+
+fn write(reply: &Reply) -> Response<Out> {
+    let mut response = Response::builder().status(reply.status);
+    for (name, value) in &reply.headers {
+        response = response.header(name, value);
+    }
+    let body = reply.body.clone();
+    let body = if reply.cut {
+        response = response.header("content-length", body.len().to_string());
+        // In pieces, so that the first ones are on their way before it breaks.
+        let pieces: Vec<Bytes> =
+            (0..body.len() / 2).step_by(64 * 1024).map(|at| body.slice(at..body.len().min(at + 64 * 1024))).collect();
+        let half = pieces.into_iter().map(|piece| Ok(Frame::data(piece))).chain([Err(io::Error::other("cut"))]);
+        StreamBody::new(futures::stream::iter(half)).boxed()
+    } else {
+        Full::new(body).map_err(|never| match never {}).boxed()
+    };
+    response.body(body).unwrap()
+}
+
+/// Where artifacts lie: whoever knows the address may have one, and whoever shows a token did something wrong.
+pub async fn blobs(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let service = service_fn(move |request: Request<Incoming>| {
+                let shared = Arc::clone(&shared);
+                async move { Ok::<_, io::Error>(blob(&request, &shared)) }
+            });
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+fn blob(request: &Request<Incoming>, shared: &Shared) -> Response<Out> {
+    if request.headers().contains_key("authorization") || request.headers().contains_key("cookie") {
+        shared.complain("a token was shown where artifacts lie".to_owned());
+    }
+    let line = format!("{} {}", request.method(), request.uri().path());
+    shared.state().asked.push(format!("blob {line}"));
+    let fault = meet(shared, &format!("blob {line}"));
+    let id = request.uri().path().rsplit('/').next().and_then(|id| id.parse().ok()).unwrap_or(0_u64);
+    let found = shared.state().artifacts.iter().find(|artifact| artifact.id == id).cloned();
+    let signed = request.uri().query() == Some(&format!("sig=s{id}"));
+    match found.filter(|_| signed) {
+        None => write(&Reply::text(403, "not signed")),
+        Some(artifact) => {
+            let cut = matches!(fault, Some(Fault::Truncate));
+            write(&Reply { status: 200, headers: Vec::new(), body: artifact.zip.into(), cut })
+        }
+    }
+}

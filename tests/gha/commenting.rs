@@ -1,0 +1,152 @@
+//! Comments for which nothing is run, and what forks get. No container is started here.
+
+use soopervisor::gha::{Decision, Errand, Trust};
+use soopervisor::plan::Network;
+use soopervisor::run::request::{EnvAsk, RunRequest};
+use soopervisor::web::Reach;
+
+use crate::fake_github::git;
+use crate::payloads::pull;
+use crate::runner::Job;
+use crate::scene::{FORK, REPO, Scene, TOKEN, ago};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_gets_a_thumb_and_no_words() {
+    let scene = Scene::of_a_colleague().await;
+    for login in ["eve", "tim", "nobody"] {
+        let id = scene.comment(login, "/soopervisor run");
+        let event = scene.commented(id, login, "/soopervisor run");
+        let done = scene.job().event("issue_comment", &event).run().await;
+        assert_eq!((done.code, done.outputs["status"].as_str()), (0, "refused"), "{}", done.log.text());
+        assert_eq!(scene.reactions(id), ["-1"]);
+    }
+    assert!(scene.ours().is_empty() && scene.statuses().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_was_pushed_after_the_comment_is_refused_and_both_are_told() {
+    let scene = Scene::of_a_colleague().await;
+    let id = scene.comment("ann", "/soopervisor run");
+    let event = scene.commented(id, "ann", "/soopervisor run");
+    git(scene.author.path(), &["commit", "-q", "--allow-empty", "-m", "evil, pushed while the workflow waits"]);
+    let evil = scene.fake.push(scene.author.path(), REPO, "topic", ago(-5));
+    let done = scene.job().event("issue_comment", &event).run().await;
+    assert_eq!((done.code, done.outputs["status"].as_str()), (0, "refused"), "{}", done.log.text());
+    assert!(scene.ours()[0][0].contains(&format!("/soopervisor run {evil}")), "{:?}", scene.ours());
+    assert_eq!(scene.reactions(id), ["-1"]);
+    assert!(scene.statuses().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancel_stops_the_workflow_that_our_comment_speaks_for_and_help_helps() {
+    let scene = Scene::of_a_colleague().await;
+    let say = async |login: &str, text: &str| {
+        let id = scene.comment(login, text);
+        let event = scene.commented(id, login, text);
+        (scene.job().event("issue_comment", &event).run().await, id)
+    };
+    let (done, id) = say("ann", "/soopervisor cancel").await;
+    assert_eq!((done.code, scene.reactions(id)), (0, vec!["confused".to_owned()]), "there is nothing to cancel");
+    let marker = soopervisor::comment::Marker { repo: 0, pr: 7, key: ".".to_owned() };
+    let planted = soopervisor::gha::marked(&marker, Some(666), "is running");
+    scene.comment("eve", &planted);
+    let ours = soopervisor::gha::marked(&marker, Some(4141), "is running");
+    let us = crate::fake_github::Account::App("github-actions".to_owned());
+    scene.fake.state().comment(REPO, 7, us, &ours, ago(50));
+    let (done, id) = say("ann", "/soopervisor cancel").await;
+    assert_eq!((done.outputs["status"].as_str(), scene.reactions(id)), ("cancelled", vec!["+1".to_owned()]));
+    assert_eq!(scene.fake.state().cancelled, [4141], "the planted comment is not obeyed");
+    let (done, _) = say("eve", "/soopervisor cancel").await;
+    assert_eq!((done.outputs["status"].as_str(), scene.fake.state().cancelled.len()), ("refused", 1));
+    say("ann", "/soopervisor help").await;
+    assert!(scene.ours().last().unwrap()[0].contains("/soopervisor run sample"));
+    let (done, id) = say("ann", "thanks!").await;
+    assert_eq!((done.outputs["status"].as_str(), scene.reactions(id).len()), ("ignored", 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_hands_secrets_to_strangers_fails_the_job() {
+    let scene = Scene::of_a_colleague().await;
+    let event = pull(REPO, FORK, 7, "opened", &scene.head, &scene.base);
+    let done = scene.job().event("pull_request_target", &event).run().await;
+    assert_eq!(done.code, 2, "{}", done.log.text());
+    assert!(done.log.annotations.iter().any(|(kind, _, text)| kind == "error" && text.contains("on: pull_request")));
+}
+
+fn errand(job: &Job) -> Errand {
+    let variables = job.env.clone();
+    let inputs: Vec<(String, String)> =
+        job.inputs.iter().map(|(name, value)| (name.to_uppercase().replace('-', "_"), value.clone())).collect();
+    let find = move |name: &str| match name.strip_prefix("INPUT_") {
+        Some("GITHUB_TOKEN") => Some(TOKEN.to_owned()),
+        Some(input) => inputs.iter().find(|(key, _)| key == input).map(|(_, value)| value.clone()),
+        None => variables.get(name).cloned(),
+    };
+    Errand::read(&find, Reach::default()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_of_a_fork_gets_no_secret_no_cache_no_network_and_a_place_of_its_own() {
+    let scene = Scene::open(FORK, "def first(product): pass\n").await;
+    let text = format!("/soopervisor run {}", scene.head);
+    let id = scene.comment("ann", &text);
+    let event = scene.commented(id, "ann", &text);
+    let job = scene.job().event("issue_comment", &event).input("secrets", "DB_PASSWORD");
+    let errand = errand(&job);
+    let Decision::Run(order) = errand.decide().await.unwrap() else { panic!("a maintainer asked") };
+    assert_eq!((order.trust, order.commit.as_str()), (Trust::Fork, scene.head.as_str()));
+    let env = vec![
+        EnvAsk { name: "HOST_TOKEN".to_owned(), value: None },
+        EnvAsk { name: "A".to_owned(), value: Some("1".to_owned()) },
+    ];
+    let asked = RunRequest { env, ..RunRequest::default() };
+    let request = errand.request(&order, asked.clone()).await.unwrap();
+    assert!(request.no_secrets && request.no_reuse && request.secrets.is_empty());
+    assert_eq!(request.network, Some(Network::None));
+    assert_eq!(request.project.as_ref().unwrap().as_str(), "churn-forks");
+    assert_eq!(request.env, [EnvAsk { name: "A".to_owned(), value: Some("1".to_owned()) }]);
+    assert_eq!(request.settings.as_deref(), Some("project: of-the-base-branch\n"));
+    assert_eq!(git(&request.path, &["rev-parse", "HEAD"]), scene.head);
+    assert!(errand.fork_home().starts_with(job.dir.path()));
+    // Nothing of the token is left where the fork's code runs.
+    let config = std::fs::read_to_string(request.path.join(".git/config")).unwrap();
+    assert!(!config.contains("extraheader") && !config.contains(TOKEN), "{config}");
+    // A colleague's pull request has them.
+    let scene = Scene::of_a_colleague().await;
+    let event = pull(REPO, REPO, 7, "opened", &scene.head, &scene.base);
+    let job = scene.job().event("pull_request", &event).input("secrets", "DB_PASSWORD");
+    let errand = self::errand(&job);
+    let Decision::Run(order) = errand.decide().await.unwrap() else { panic!("a pull request was opened") };
+    let request = errand.request(&order, asked).await.unwrap();
+    assert_eq!(
+        (request.secrets.as_slice(), request.no_secrets, request.network),
+        (&["DB_PASSWORD".to_owned()][..], false, None)
+    );
+    assert_eq!(request.settings.as_deref(), Some("project: of-the-base-branch\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_forks_history_cannot_be_read_so_the_commit_must_be_named() {
+    let scene = Scene::open(FORK, "def first(product): pass\n").await;
+    scene.fake.state().silent.push(FORK.to_owned());
+    let decided = async |text: &str| {
+        let id = scene.comment("ann", text);
+        let event = scene.commented(id, "ann", text);
+        errand(&scene.job().event("issue_comment", &event)).decide().await.unwrap()
+    };
+    assert!(
+        matches!(decided("/soopervisor run").await, Decision::Refuse(reason) if reason.to_string().contains(&scene.head))
+    );
+    assert!(
+        matches!(decided(&format!("/soopervisor run {}", scene.head)).await, Decision::Run(order) if order.commit.as_str() == scene.head)
+    );
+    // An ancestor of the head is part of it; the base, and a commit of somebody else, are not.
+    git(scene.author.path(), &["commit", "-q", "--allow-empty", "-m", "more"]);
+    let newer = scene.fake.push(scene.author.path(), FORK, "topic", ago(60));
+    assert!(
+        matches!(decided(&format!("/soopervisor run {}", scene.head)).await, Decision::Run(order) if order.commit.as_str() == scene.head)
+    );
+    assert!(matches!(decided(&format!("/soopervisor run {newer}")).await, Decision::Run(_)));
+    assert!(matches!(decided(&format!("/soopervisor run {}", scene.base)).await, Decision::Refuse(_)));
+    assert!(matches!(decided(&format!("/soopervisor run {}", "a".repeat(40))).await, Decision::Refuse(_)));
+}

@@ -1,0 +1,17 @@
+//! The GitHub Action: its rules as a table, GitHub's own payloads, and the program as a runner starts it, against GitHub
+//! in small (`tests/fake_github`).
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+#[path = "../fake_github/mod.rs"]
+mod fake_github;
+
+mod commenting;
+mod describing;
+mod installing;
+mod judges;
+mod matrix;
+mod payloads;
+mod runner;
+mod running;
+mod scene;

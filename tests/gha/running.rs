@@ -1,0 +1,139 @@
+//! Whole jobs: the action's own steps, the built program, real containers.
+
+use serde_json::json;
+
+use crate::payloads::{pull, push_to_branch};
+use crate::runner::Done;
+use crate::scene::{REPO, Scene, TOKEN, ago};
+
+fn published(done: &Done) -> std::path::PathBuf {
+    std::path::PathBuf::from(&done.outputs["artifact-url"])
+}
+
+fn containers_of(done: &Done) -> Vec<String> {
+    let output = std::process::Command::new("docker").args(["ps", "-a", "--format", "{{.Names}}"]).output().unwrap();
+    let names = String::from_utf8_lossy(&output.stdout).into_owned();
+    let run = &done.outputs["run-id"];
+    names.lines().filter(|name| !run.is_empty() && name.contains(run.as_str())).map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_runs_a_sample_of_what_was_checked_out_and_hands_on_where_it_is() {
+    let scene = Scene::of_a_colleague().await;
+    let event = push_to_branch(REPO, "main", &"0".repeat(40), &scene.base);
+    let job =
+        scene.job().event("push", &event).input("secrets", "DB_PASSWORD").env("DB_PASSWORD", "correct horse battery");
+    let done = job.run().await;
+    assert_eq!(done.code, 0, "{}", done.log.text());
+    let folder = published(&done);
+    assert!(folder.ends_with(format!("of-the-base-branch/{}-sample", scene.base)), "{folder:?}");
+    assert_eq!(std::fs::read_to_string(folder.join("output/second.txt")).unwrap(), "sample=True\ntwo\n");
+    let output = |name: &str| done.outputs[name].as_str();
+    assert_eq!((output("commit"), output("mode"), output("status")), (scene.base.as_str(), "sample", "succeeded"));
+    assert!(std::path::Path::new(output("manifest-path")).is_file());
+    let log = done.log.text();
+    // What the pipeline prints is no command, and its secret is hidden, by us and by the runner.
+    assert!(
+        log.contains("::error::this is not a command") && done.log.annotations.is_empty(),
+        "{:?}\n{log}",
+        done.log.annotations
+    );
+    assert!(!log.contains("correct horse") && done.log.masks.iter().any(|mask| mask == "correct horse battery"));
+    assert!(!log.contains(TOKEN) && done.log.masks.iter().any(|mask| mask == TOKEN));
+    for step in ["checkout", "execute", "publish"] {
+        assert!(done.log.groups.iter().any(|group| group.starts_with(step)), "{:?}", done.log.groups);
+    }
+    assert!(
+        done.summary.contains("succeeded")
+            && done.summary.contains("| execute |")
+            && done.summary.contains("2 executed"),
+        "{}",
+        done.summary
+    );
+    let states: Vec<_> = scene.statuses();
+    assert_eq!(states.first().unwrap().2, "pending");
+    assert_eq!(*states.last().unwrap(), (scene.base.clone(), "soopervisor/sample".to_owned(), "success".to_owned()));
+    assert_eq!(scene.ours().len(), 0, "a push has no pull request");
+    assert_eq!(scene.fake.state().checks.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_maintainers_comment_runs_everything_by_the_settings_of_the_base_and_one_comment_tells_it() {
+    let scene = Scene::of_a_colleague().await;
+    // Somebody ran the base commit before, so that there is something to compare with.
+    let done = scene.job().event("workflow_dispatch", &crate::payloads::sample("workflow_dispatch")).run().await;
+    assert_eq!((done.code, done.outputs["mode"].as_str()), (0, "full"), "{}", done.log.text());
+    let id = scene.comment("ann", "/soopervisor run");
+    let event = scene.commented(id, "ann", "/soopervisor run");
+    let begun = std::time::Instant::now();
+    let done = scene.job().event("issue_comment", &event).env("STOLEN", "not for you").run().await;
+    let took = begun.elapsed();
+    assert_eq!(done.code, 0, "{}", done.log.text());
+    let folder = published(&done);
+    assert!(folder.ends_with(format!("of-the-base-branch/{}", scene.head)), "{folder:?}");
+    assert_eq!(std::fs::read_to_string(folder.join("output/second.txt")).unwrap(), "sample=False\ndeux\n");
+    assert_eq!((done.outputs["mode"].as_str(), done.outputs["commit"].as_str()), ("full", scene.head.as_str()));
+    assert_eq!(scene.reactions(id), ["eyes", "rocket"]);
+    let ours = scene.ours();
+    assert_eq!(ours.len(), 1, "{ours:?}");
+    assert!(
+        ours[0].first().unwrap().contains("is running") && ours[0].last().unwrap().contains("succeeded"),
+        "{ours:?}"
+    );
+    let last = ours[0].last().unwrap();
+    assert!(last.contains("#### Outputs:") && last.contains("output/second.txt"), "{last}");
+    let most = 3 + took.as_secs() / 10;
+    assert!(ours[0].len() as u64 <= most, "edited {} times in {took:?}", ours[0].len());
+    let last = scene.statuses().pop().unwrap();
+    assert_eq!(last, (scene.head.clone(), "soopervisor/full".to_owned(), "success".to_owned()));
+    let check = scene.fake.state().checks.values().next().unwrap().last().unwrap().clone();
+    assert_eq!((&check["conclusion"], &check["name"]), (&json!("success"), &json!("soopervisor/full")));
+    // A second command edits the same comment.
+    let again = scene.comment("ann", "/soopervisor run sample");
+    let event = scene.commented(again, "ann", "/soopervisor run sample");
+    assert_eq!(scene.job().event("issue_comment", &event).run().await.code, 0);
+    assert_eq!(scene.ours().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_job_leaves_no_container_and_says_that_it_was_cancelled_within_the_runners_patience() {
+    for deaf in [false, true] {
+        let scene = Scene::that_takes_long(deaf).await;
+        let event = pull(REPO, REPO, 7, "synchronize", &scene.head, &scene.base);
+        let job = scene.job().event("pull_request", &event);
+        let done = job.run_until(|line| line.contains("writing the first")).await;
+        assert_eq!(done.code, 130, "{}", done.log.text());
+        assert_eq!(done.outputs["status"], "cancelled");
+        assert_eq!(containers_of(&done), [""; 0]);
+        let last = scene.statuses().pop().unwrap();
+        assert_eq!((last.0, last.2.as_str()), (scene.head.clone(), "error"));
+        assert!(scene.ours()[0].last().unwrap().contains("was cancelled"));
+        assert!(done.summary.contains("was cancelled"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finding_is_an_annotation_at_its_line_and_a_deaf_github_changes_nothing() {
+    let scene = Scene::of_a_colleague().await;
+    std::fs::write(
+        scene.author.path().join("pipeline.yaml"),
+        "tasks:\n  - source: tasks.first\n    produkt: output/first.txt\n",
+    )
+    .unwrap();
+    let git = |args: &[&str]| crate::fake_github::git(scene.author.path(), args);
+    git(&["add", "."]);
+    git(&["commit", "-q", "-m", "broken"]);
+    let head = scene.fake.push(scene.author.path(), REPO, "topic", ago(100));
+    // Every report is refused; what the run comes to is the same.
+    scene.fake.trouble("/statuses/", 100, crate::fake_github::Fault::Status(422));
+    scene.fake.trouble("/issues/7/comments", 100, crate::fake_github::Fault::Status(422));
+    scene.fake.trouble("/check-runs", 100, crate::fake_github::Fault::Status(422));
+    let event = pull(REPO, REPO, 7, "opened", &head, &scene.base);
+    let done = scene.job().event("pull_request", &event).run().await;
+    assert_eq!((done.code, done.outputs["status"].as_str()), (3, "failed"), "{}", done.log.text());
+    let errors: Vec<_> = done.log.annotations.iter().filter(|(kind, ..)| kind == "error").collect();
+    assert!(errors.iter().any(|(_, place, _)| place.contains("file=pipeline.yaml,line=")), "{errors:?}");
+    let warnings: Vec<_> = done.log.annotations.iter().filter(|(kind, ..)| kind == "warning").collect();
+    assert!(warnings.iter().any(|(_, _, text)| text.contains("the comment was not written")), "{warnings:?}");
+    assert!(done.summary.contains("failed") && done.outputs["artifact-url"].is_empty(), "{}", done.summary);
+}
