@@ -70,7 +70,7 @@ fn certificate(folder: &Path) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
-fn server(port: u16, more: Value) -> MailServer {
+fn server(port: u16, more: &Value) -> MailServer {
     let mut document = serde_json::json!({"host": "localhost", "port": port, "from": "soopervisor@acme.example"});
     document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     serde_json::from_value(document).unwrap()
@@ -100,7 +100,7 @@ fn wanted() -> Mail {
 async fn a_mail_arrives_whole_and_its_subject_adds_no_header() {
     let folder = tempfile::tempdir().unwrap();
     let mut judge = Server::start("none", folder.path());
-    let server = server(judge.port, serde_json::json!({"tls": "none"}));
+    let server = server(judge.port, &serde_json::json!({"tls": "none"}));
     let answer = send(&server, &wanted(), None).await.unwrap();
     assert_eq!(answer["sent"][1], "ops@acme.example");
     let first = judge.received();
@@ -121,7 +121,7 @@ async fn a_protected_connection_checks_the_certificate_and_then_logs_in() {
     for mode in ["starttls", "implicit"] {
         let mut judge = Server::start(mode, folder.path());
         let login = serde_json::json!({"tls": mode, "user": "bot", "password": {"env": "X"}, "ca": folder.path().join("cert.pem")});
-        let good = server(judge.port, login);
+        let good = server(judge.port, &login);
         send(&good, &wanted(), Some("hunter2hunter2")).await.unwrap_or_else(|fault| panic!("{mode}: {fault}"));
         let got = judge.received();
         assert_eq!((&got["user"], &got["tls"]), (&"bot".into(), &true.into()), "{mode}");
@@ -137,9 +137,9 @@ async fn a_protected_connection_checks_the_certificate_and_then_logs_in() {
 async fn a_server_that_cannot_protect_the_connection_gets_no_mail() {
     let folder = tempfile::tempdir().unwrap();
     let judge = Server::start("none", folder.path());
-    assert!(send(&server(judge.port, serde_json::json!({"tls": "starttls"})), &wanted(), None).await.is_err());
+    assert!(send(&server(judge.port, &serde_json::json!({"tls": "starttls"})), &wanted(), None).await.is_err());
     let nobody = Mail { to: Vec::new(), ..wanted() };
-    assert!(send(&server(judge.port, serde_json::json!({"tls": "none"})), &nobody, None).await.is_err());
+    assert!(send(&server(judge.port, &serde_json::json!({"tls": "none"})), &nobody, None).await.is_err());
     let several = Mail { to: vec!["a@b, c@d".to_owned()], ..wanted() };
-    assert!(send(&server(judge.port, serde_json::json!({"tls": "none"})), &several, None).await.is_err());
+    assert!(send(&server(judge.port, &serde_json::json!({"tls": "none"})), &several, None).await.is_err());
 }

@@ -88,7 +88,7 @@ fn plain(address: IpAddr) -> IpAddr {
         [0, 0, 0, 0, 0, 0xffff, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
         | [0x2002, high, low, ..]
-        | [0, 0, 0, 0, 0, 0, high @ 1.., low] => four(high, low),
+        | [0, 0, 0, 0, 0, 0, high @ 1..=0xffff, low] => four(high, low),
         _ => address,
     }
 }
