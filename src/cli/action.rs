@@ -221,7 +221,9 @@ fn write(files: &Files, outputs: &Outputs, summary: Option<&str>) {
 }
 
 fn warn(faults: &[String]) {
-    faults.iter().for_each(|fault| Console::answer(&command("warning", fault)));
+    for fault in faults {
+        Console::answer(&command("warning", fault));
+    }
 }
 
 /// A workflow command with a text that cannot end it.

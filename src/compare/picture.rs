@@ -168,19 +168,19 @@ fn drawn(bytes: &[u8]) -> Option<Vec<&[u8]>> {
 mod tests {
     use super::*;
 
-    fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    fn chunk(kind: [u8; 4], data: &[u8]) -> Vec<u8> {
         let length = u32::try_from(data.len()).unwrap().to_be_bytes();
-        [&length[..], kind, data, &[0; 4]].concat()
+        [&length[..], &kind, data, &[0; 4]].concat()
     }
 
     fn png(text: &str, pixels: u8) -> Vec<u8> {
         let head = [0, 0, 2, 0x80, 0, 0, 1, 0xe0, 8, 2, 0, 0, 0];
         [
             &b"\x89PNG\r\n\x1a\n"[..],
-            &chunk(b"IHDR", &head),
-            &chunk(b"tEXt", text.as_bytes()),
-            &chunk(b"IDAT", &[pixels]),
-            &chunk(b"IEND", b""),
+            &chunk(*b"IHDR", &head),
+            &chunk(*b"tEXt", text.as_bytes()),
+            &chunk(*b"IDAT", &[pixels]),
+            &chunk(*b"IEND", b""),
         ]
         .concat()
     }

@@ -49,7 +49,7 @@ mod tests {
         let found = |comments: &[Comment], pr, key| find_marker(comments, &me, &marker(pr, key));
         assert_eq!(found(&[ours.clone(), planted.clone()], 7, "ml/churn"), Some((3, Some(99))));
         assert_eq!(found(&[planted], 7, "ml/churn"), None);
-        assert_eq!(found(&[ours.clone()], 7, "ml"), None);
+        assert_eq!(found(std::slice::from_ref(&ours), 7, "ml"), None);
         assert_eq!(found(&[ours], 8, "ml/churn"), None);
         let quoting = comment(5, true, &format!("as above:\n{text}"));
         assert_eq!(found(&[quoting], 7, "ml/churn"), None);

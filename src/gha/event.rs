@@ -91,7 +91,8 @@ struct Push {
 struct Pull {
     action: String,
     number: u64,
-    pull_request: Offer,
+    #[serde(rename = "pull_request")]
+    offer: Offer,
 }
 
 #[derive(Deserialize)]
@@ -117,7 +118,8 @@ struct Named {
 struct Comment {
     action: String,
     issue: Issue,
-    comment: Written,
+    #[serde(rename = "comment")]
+    written: Written,
     sender: User,
 }
 
@@ -174,14 +176,14 @@ impl Event {
 impl Pull {
     fn event(self) -> Result<PullEvent, String> {
         let repo = |named: Named| named.full_name.parse::<RepoId>().map_err(|no_repo| format!("{no_repo}"));
-        let base_repo = repo(self.pull_request.base.repo.ok_or("the pull request leads nowhere")?)?;
+        let base_repo = repo(self.offer.base.repo.ok_or("the pull request leads nowhere")?)?;
         Ok(PullEvent {
             action: self.action,
             number: self.number,
-            head: sha(&self.pull_request.head.sha)?,
-            head_repo: self.pull_request.head.repo.map(repo).transpose()?,
-            base: sha(&self.pull_request.base.sha)?,
-            base_branch: self.pull_request.base.branch,
+            head: sha(&self.offer.head.sha)?,
+            head_repo: self.offer.head.repo.map(repo).transpose()?,
+            base: sha(&self.offer.base.sha)?,
+            base_branch: self.offer.base.branch,
             base_repo,
         })
     }
@@ -190,18 +192,18 @@ impl Pull {
 impl Comment {
     fn event(self) -> CommentEvent {
         // Whose account is gone commands nothing.
-        let user = self.comment.user.unwrap_or(User { login: "ghost".to_owned(), kind: "Bot".to_owned() });
+        let user = self.written.user.unwrap_or(User { login: "ghost".to_owned(), kind: "Bot".to_owned() });
         CommentEvent {
             action: self.action,
             number: self.issue.number,
             on_pull: self.issue.pull_request.is_some(),
             open: self.issue.state == "open",
-            id: self.comment.id,
-            body: self.comment.body.unwrap_or_default(),
+            id: self.written.id,
+            body: self.written.body.unwrap_or_default(),
             bot: user.kind != "User",
             author: user.login,
             sender: self.sender.login,
-            created: self.comment.created_at,
+            created: self.written.created_at,
         }
     }
 }

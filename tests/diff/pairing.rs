@@ -25,6 +25,7 @@ fn file(path: &str, size: u64, content: u8) -> Entry {
         link_target: None,
         task: None,
         stored: None,
+        id: None,
     }
 }
 

@@ -78,8 +78,9 @@ fn decoded(part: &str) -> String {
 
 /// Changes the members that are named.
 fn patch(value: &mut Value, with: Value) {
-    for (name, new) in with.as_object().unwrap() {
-        value[name] = new.clone();
+    let Value::Object(members) = with else { panic!("members, not {with}") };
+    for (name, new) in members {
+        value[name] = new;
     }
 }
 

@@ -27,7 +27,7 @@ impl Schema<'_> {
                 }
                 "type" => wrong.extend(kind(with, value, at)),
                 "enum" if !with.as_array().unwrap().contains(value) => {
-                    wrong.push(format!("{at}: {value} is none of {with}"))
+                    wrong.push(format!("{at}: {value} is none of {with}"));
                 }
                 "properties" | "required" | "additionalProperties" | "maxProperties" => {
                     wrong.extend(self.members(word, with, members, value, at));
@@ -81,7 +81,7 @@ impl Schema<'_> {
                 }
             }
             ("maxProperties", most) if object.len() as u64 > most.as_u64().unwrap() => {
-                wrong.push(format!("{at}: too many members"))
+                wrong.push(format!("{at}: too many members"));
             }
             _ => {}
         }

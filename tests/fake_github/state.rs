@@ -217,7 +217,9 @@ impl FakeGitHub {
         let repo = repo.to_owned();
         self.state().activity.push(Activity { repo, reference, before, after: after.clone(), at, kind });
         let pulls: Vec<_> = self.state().pulls.clone().into_iter().collect();
-        pulls.iter().for_each(|((base, _), pull)| self.offer(base, pull));
+        for ((base, _), pull) in &pulls {
+            self.offer(base, pull);
+        }
         after
     }
 

@@ -71,6 +71,7 @@ impl GitHub {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
 fn local(error: std::io::Error) -> Fault {
     Fault::Local(error.to_string())
 }

@@ -116,7 +116,8 @@ pub(super) struct Activity {
     before: String,
     after: String,
     timestamp: Timestamp,
-    activity_type: String,
+    #[serde(rename = "activity_type")]
+    kind: String,
     actor: Option<Login>,
 }
 
@@ -133,7 +134,7 @@ impl From<Activity> for Push {
             before: real(&activity.before),
             after: real(&activity.after),
             at: activity.timestamp,
-            forced: activity.activity_type == "force_push",
+            forced: activity.kind == "force_push",
             actor: activity.actor.map(|actor| actor.login),
         }
     }
@@ -257,15 +258,16 @@ pub(super) struct Limits {
 
 #[derive(Deserialize)]
 struct Limit {
-    limit: u64,
+    #[serde(rename = "limit")]
+    most: u64,
     remaining: u64,
     reset: i64,
 }
 
 impl From<Limits> for Rate {
     fn from(limits: Limits) -> Self {
-        let Limit { limit, remaining, reset } = limits.rate;
-        Self { limit, remaining, resets: Timestamp::from_second(reset).unwrap_or(Timestamp::UNIX_EPOCH) }
+        let Limit { most, remaining, reset } = limits.rate;
+        Self { limit: most, remaining, resets: Timestamp::from_second(reset).unwrap_or(Timestamp::UNIX_EPOCH) }
     }
 }
 
