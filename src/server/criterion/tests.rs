@@ -29,7 +29,7 @@ fn holds(text: &str) -> bool {
 fn expressions_mean_what_they_say() {
     for (text, wanted) in [
         (r#"event.branch.startswith("feat/")"#, true),
-        (r#"event.branch.startswith('main')"#, false),
+        ("event.branch.startswith('main')", false),
         (r#"event.branch.endswith("model") and event.repo == "acme/churn""#, true),
         (r#"event.branch == "main" or event.branch.glob("feat/*")"#, true),
         (r#"not event.branch.glob("feat/*")"#, false),
@@ -98,11 +98,11 @@ fn what_is_wrong_is_said_at_its_place() {
         r#"event.branch.matches("(")"#,
         r#"event.branch.matches("(a{1000}){1000}")"#,
         r#"event.branch.glob("[a")"#,
-        r#"event.branch.startswith(event.actor)"#,
+        "event.branch.startswith(event.actor)",
         "event.branch.startswith()",
         "event.pull.number == 1",
         r#"event.branch in "main""#,
-        r#"event.branch in [1, 2]"#,
+        "event.branch in [1, 2]",
         r#"event.branch in ["a", 2]"#,
         "event.branch = 'main'",
         "event.forced && event.created",

@@ -73,8 +73,11 @@ fn agree(value: &Value, shape: &Shape, path: &str) {
                 agree(&map[name], &shape.field(name).unwrap().shape, &format!("{path}.{name}"));
             }
         }
-        (Value::Null, _) | (_, Shape::Any) => {}
-        (Value::Bool(_), Shape::Bool) | (Value::Number(_), Shape::Number) | (Value::String(_), Shape::Text) => {}
+        (Value::Null, _)
+        | (_, Shape::Any)
+        | (Value::Bool(_), Shape::Bool)
+        | (Value::Number(_), Shape::Number)
+        | (Value::String(_), Shape::Text) => {}
         (Value::Array(items), Shape::Texts | Shape::Paths) => assert!(items.iter().all(Value::is_string), "{path}"),
         (value, shape) => panic!("{path} is {value} where {} is declared", shape.kind()),
     }

@@ -28,7 +28,7 @@ fn the_example_is_read_whole() {
     let churn = file.repo("acme/churn").unwrap();
     assert!(churn.watches_branch("feat/x") && churn.watches_branch("main") && !churn.watches_branch("dev"));
     assert!(churn.watches_tag("v1") && !churn.watches_tag("x"));
-    assert_eq!(churn.poll, Poll::Every(Duration::from_secs(60)));
+    assert_eq!(churn.poll, Poll::Every(Duration::from_mins(1)));
     assert_eq!((churn.commits, churn.on_first_seen, churn.concurrency), (Commits::Latest, FirstSight::Record, 1));
     assert_eq!(
         file.dependents("acme/churn").iter().map(|repo| repo.name.as_str()).collect::<Vec<_>>(),

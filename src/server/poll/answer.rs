@@ -198,7 +198,9 @@ mod tests {
 
     fn message(lines: &[String]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        lines.iter().for_each(|line| put(&mut bytes, line));
+        for line in lines {
+            put(&mut bytes, line);
+        }
         bytes.extend_from_slice(b"0000");
         bytes
     }

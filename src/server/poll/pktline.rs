@@ -115,7 +115,9 @@ mod tests {
         #[test]
         fn lines_come_back_as_they_were_put(lines in proptest::collection::vec("[ -~]{0,300}", 0..20)) {
             let mut message = Vec::new();
-            lines.iter().for_each(|line| put(&mut message, line));
+            for line in &lines {
+                put(&mut message, line);
+            }
             let read: Vec<_> = Packets::of(&message).map(Result::unwrap).collect();
             prop_assert_eq!(read, lines.iter().map(|line| Packet::Line(line.as_bytes())).collect::<Vec<_>>());
         }

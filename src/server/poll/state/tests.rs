@@ -131,7 +131,8 @@ fn each_situation_is_told_as_what_it_is() {
     ];
     let mut sorted = kinds(&ledger);
     let mut wanted = expected.to_vec();
-    (sorted.sort_unstable(), wanted.sort_unstable());
+    sorted.sort_unstable();
+    wanted.sort_unstable();
     assert_eq!(sorted, wanted);
     assert_eq!(ledger.refs["refs/heads/feat"].generation, 2);
     assert!(ledger.refs["refs/tags/v1"].deleted);
