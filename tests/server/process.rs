@@ -64,6 +64,22 @@ fn ask(home: &Path, words: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8(said).unwrap())
 }
 
+#[test]
+fn a_file_that_asks_for_more_than_the_server_does_is_refused_before_anything_starts() {
+    let home = tempfile::tempdir().unwrap();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/server/server.yaml");
+    let (code, said) = ask(home.path(), &["serve", "--config", example, "--listen", "127.0.0.1:0"]);
+    assert_eq!(code, 3, "{said}");
+    for line in [
+        "handler `answer to comments`: `comment` can be rehearsed, but not done yet",
+        "handler `full on main`: `notify` can be rehearsed, but not done yet",
+        "handler `release`: `shell` can be rehearsed, but not done yet",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    assert!(!said.contains("handler `nightly`"), "{said}");
+}
+
 async fn ledger(home: &Path) -> Database {
     Database::open(&format!("sqlite:{}", home.join("state/server.db").display())).await.unwrap()
 }

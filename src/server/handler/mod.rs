@@ -4,7 +4,7 @@
 //! walks a plan and calls an `Effects` for every action; what came of each step is told to a [`Journal`] that the
 //! caller keeps, so that a plan which was interrupted goes on after its last finished step.
 
-use crate::server::action::Action;
+use crate::server::action::{Action, Verb};
 use crate::server::criterion::Criterion;
 use crate::server::event::Kind;
 use crate::server::file::cron::Cron;
@@ -54,6 +54,15 @@ pub struct Handler {
     pub always: Vec<Single>,
 }
 
+impl Handler {
+    /// What its steps and callbacks do, in the order in which they are written; one that is done twice comes twice.
+    pub fn verbs(&self) -> Vec<Verb> {
+        let steps = self.steps.iter().flat_map(Step::singles);
+        let callbacks = [&self.on_success, &self.on_failure, &self.always].into_iter().flatten();
+        steps.chain(callbacks).flat_map(Single::verbs).collect()
+    }
+}
+
 /// A step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
@@ -92,4 +101,11 @@ pub struct Single {
     pub on_failure: Vec<Self>,
     /// What is done after it in any case.
     pub always: Vec<Self>,
+}
+
+impl Single {
+    fn verbs(&self) -> Vec<Verb> {
+        let around = [&self.before, &self.on_success, &self.on_failure, &self.always].into_iter().flatten();
+        std::iter::once(self.action.verb).chain(around.flat_map(Self::verbs)).collect()
+    }
 }

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::server::action::arguments::{
     Chat, Check, Comment, Dispatch, Http, Label, Log, Mail, Run, Shell, Status, Trigger, Which,
 };
-use crate::server::action::{Answer, Call, EffectFault, Effects};
+use crate::server::action::{Answer, Call, EffectFault, Effects, Verb};
 use crate::server::event::Source;
 use crate::server::file::File;
 use crate::server::glob::Glob;
@@ -21,6 +21,9 @@ use crate::store::database::{self, Database, RunState};
 
 /// How often a run that is waited for is looked at.
 const EVERY: Duration = Duration::from_millis(500);
+
+/// What it does; a file that asks for more is refused before anything starts.
+pub const DOES: [Verb; 3] = [Verb::Run, Verb::Trigger, Verb::Log];
 
 /// Does it.
 #[derive(Clone)]

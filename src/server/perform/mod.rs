@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use self::doing::Doing;
+pub use self::doing::{DOES, Doing};
 use super::action::Effects;
 use super::event::{Event, Kind};
 use super::file::File;
