@@ -61,6 +61,8 @@ fn has_ended(error: &bollard::errors::Error) -> bool {
         || words.contains("already finished")
         || words.contains("can only kill running containers")
         || words.contains("no such container")
+        // Podman, where the end comes between its look and its signal.
+        || ["stopped", "exited", "removing"].iter().any(|state| words.contains(&format!("state improper: {state}")))
 }
 
 #[async_trait]
