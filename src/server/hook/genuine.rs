@@ -38,7 +38,8 @@ pub fn is_genuine(forge: Forge, proof: &str, body: &[u8], secrets: &[Secret]) ->
                 _ => Some(proof),
             };
             let Some(Ok(signature)) = signature.map(hex::decode) else { return false };
-            secrets.iter().any(|secret| {
+            // Anybody can sign with an empty secret.
+            secrets.iter().filter(|secret| !secret.expose().is_empty()).any(|secret| {
                 let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose());
                 hmac::verify(&key, body, &signature).is_ok()
             })
@@ -81,6 +82,14 @@ mod tests {
         ] {
             assert!(!is_genuine(Forge::GitHub, proof, body, secrets), "{proof}");
         }
+    }
+
+    #[test]
+    fn an_empty_secret_signs_nothing() {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"");
+        let proof = hex::encode(hmac::sign(&key, b"{}"));
+        assert!(!is_genuine(Forge::GitHub, &format!("sha256={proof}"), b"{}", &secrets(&[""])));
+        assert!(!is_genuine(Forge::Gitea, &proof, b"{}", &secrets(&[""])));
     }
 
     #[test]
