@@ -1,7 +1,7 @@
 //! Google Cloud Storage's answer to who creates what is there already. The emulator of this suite ignores conditions, so
-//! a server of a few lines takes its place: where the condition is sent, it answers 412, as the documents say
-//! (`ifGenerationMatch=0` of the JSON API, `x-goog-if-generation-match: 0` of uploads in parts); where it is not, it
-//! takes the object.
+//! a server of a few lines takes its place. With `ifGenerationMatch=0` an upload is refused by 412: when it is begun, if
+//! the object is there by then, or with its last bytes, if somebody was faster meanwhile. Without the condition the
+//! object is taken.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -23,32 +23,40 @@ struct Seen {
     stored: Vec<String>,
 }
 
+/// Objects with this in their names are made by somebody else while we upload.
+const RACE: &str = "race";
+
 fn answer(request: &Request<Incoming>, seen: &Mutex<Seen>) -> Response<Full<Bytes>> {
     let (method, uri) = (request.method(), request.uri().to_string());
     let mut seen = seen.lock().unwrap();
-    seen.lines.push(format!("{method} {uri}"));
+    let range = request.headers().get("content-range").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    seen.lines.push(format!("{method} {uri} {range}"));
+    let reply = |status: u16| Response::builder().status(status);
+    let refused = || reply(412).body("{\"error\": {\"code\": 412, \"message\": \"conditionNotMet\"}}".into()).unwrap();
     let query = request.uri().query().unwrap_or_default();
-    let header = request.headers().get("x-goog-if-generation-match").is_some_and(|value| value == "0");
-    let reply = |status: u16, body: &str| {
-        Response::builder().status(status).body(Full::new(Bytes::from(body.to_owned()))).unwrap()
-    };
-    let exclusive = query.split('&').any(|pair| pair == "ifGenerationMatch=0") || header;
+    let exclusive = query.split('&').any(|pair| pair == "ifGenerationMatch=0");
     match (method, query) {
-        (&Method::POST, query) if query == "uploads" || query.starts_with("uploads=") => {
-            reply(200, "<InitiateMultipartUploadResult><UploadId>one</UploadId></InitiateMultipartUploadResult>")
+        (&Method::POST, query) if query.contains("uploadType=resumable") && exclusive => {
+            if !query.contains(RACE) {
+                return refused();
+            }
+            let host = request.headers()["host"].to_str().unwrap();
+            reply(200).header("location", format!("http://{host}/session")).body(Full::default()).unwrap()
         }
-        (&Method::PUT, query) if query.contains("partNumber=") => {
-            let mut part = reply(200, "");
-            part.headers_mut().insert("etag", "\"part\"".parse().unwrap());
-            part
-        }
-        (&Method::POST, _) if exclusive => reply(412, "{\"error\": {\"code\": 412, \"message\": \"conditionNotMet\"}}"),
-        (&Method::POST, _) => {
+        (&Method::POST, _) if exclusive => refused(),
+        (&Method::PUT, _) if uri.ends_with("/session") => match range.split_once('/') {
+            Some((bytes, "*")) => {
+                let last = bytes.rsplit_once('-').unwrap().1;
+                reply(308).header("range", format!("bytes=0-{last}")).body(Full::default()).unwrap()
+            }
+            _ => refused(),
+        },
+        (&Method::POST | &Method::PUT, _) => {
             seen.stored.push(uri);
-            reply(200, "{}")
+            reply(200).body("{}".into()).unwrap()
         }
-        (&Method::DELETE, query) if query.contains("uploadId=") => reply(204, ""),
-        _ => reply(404, "{\"error\": {\"code\": 404}}"),
+        (&Method::DELETE, _) if uri.ends_with("/session") => reply(499).body(Full::default()).unwrap(),
+        _ => reply(404).body("{\"error\": {\"code\": 404}}".into()).unwrap(),
     }
 }
 
@@ -82,14 +90,18 @@ async fn what_is_created_in_google_cloud_storage_is_created_once_whatever_its_si
         ("SOOPERVISOR_GCS_TOKEN", "no token at all".to_owned()),
     ];
     let service = opened("gs://conformance/place", set);
-    for (key, size) in [("p/empty", 0), ("p/small", 10), ("p/of parts", 40 << 20)] {
+    let keys = [("p/empty", 0), ("p/small", 10), ("p/of parts", 40 << 20)];
+    let races = [("p/race small", 10), ("p/race of parts", 40 << 20)];
+    for (key, size) in keys.into_iter().chain(races) {
         let mut source = suite::source(&service, &vec![7; size]);
         let created = service.create(key, &mut source, &()).await.unwrap();
         assert!(matches!(created, Created::Taken(None)), "{key}: {created:?}");
     }
     assert!(!service.put("p/manifest.json", Bytes::from_static(b"{}")).await.unwrap());
+    assert!(!service.put("p/race.json", Bytes::from_static(b"{}")).await.unwrap());
     let seen = seen.lock().unwrap();
     assert_eq!(seen.stored, [""; 0], "{:?}", seen.lines);
-    assert_eq!(seen.lines.iter().filter(|line| line.contains("partNumber=")).count(), 5, "{:?}", seen.lines);
-    assert!(seen.lines.iter().any(|line| line.starts_with("DELETE") && line.contains("uploadId=one")), "given up");
+    let count = |words: &str| seen.lines.iter().filter(|line| line.contains(words)).count();
+    assert!(count("/* ") == 0 && count("/*") >= 4, "the large one went in pieces: {:?}", seen.lines);
+    assert_eq!(count("DELETE"), 2, "what was begun is given up: {:?}", seen.lines);
 }
