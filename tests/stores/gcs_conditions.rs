@@ -4,6 +4,7 @@
 //! object is taken.
 
 use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use soopervisor::storage::backend::Created;
 
+use crate::servers::folder_of_servers;
 use crate::{opened, suite};
 
 /// Requests by their method and address, and those that stored something.
@@ -79,16 +81,35 @@ async fn serve(listener: tokio::net::TcpListener, seen: Arc<Mutex<Seen>>) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_created_in_google_cloud_storage_is_created_once_whatever_its_size() {
+/// The address of a server that answers so, and what it has seen.
+async fn started() -> (String, Arc<Mutex<Seen>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
     let seen = Arc::new(Mutex::new(Seen::default()));
     tokio::spawn(serve(listener, Arc::clone(&seen)));
-    let set = vec![
-        ("SOOPERVISOR_GCS_ENDPOINT", format!("http://{address}")),
-        ("SOOPERVISOR_GCS_TOKEN", "no token at all".to_owned()),
-    ];
+    (address, seen)
+}
+
+/// Google's own client understands each of these answers as the refusal that it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn googles_own_client_is_refused_in_the_same_way() {
+    let (address, seen) = started().await;
+    let judges = std::env::var_os("SOOPERVISOR_JUDGES").map(PathBuf::from);
+    let judges = judges.unwrap_or_else(|| folder_of_servers().with_file_name("judges"));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores/judge_google.py");
+    let mut command = tokio::process::Command::new(judges.join("venv/bin/python"));
+    command.arg(script).arg(address).env_remove("HTTPS_PROXY").env("NO_PROXY", "*").env("PYTHONDONTWRITEBYTECODE", "1");
+    let output = command.kill_on_drop(true).output().await.unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(told, "small 412\nrace small 412\nrace of parts 412\n", "{}", String::from_utf8_lossy(&output.stderr));
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.stored, [""; 0], "{:?}", seen.lines);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_created_in_google_cloud_storage_is_created_once_whatever_its_size() {
+    let (address, seen) = started().await;
+    let set = vec![("SOOPERVISOR_GCS_ENDPOINT", address), ("SOOPERVISOR_GCS_TOKEN", "no token at all".to_owned())];
     let service = opened("gs://conformance/place", set);
     let keys = [("p/empty", 0), ("p/small", 10), ("p/of parts", 40 << 20)];
     let races = [("p/race small", 10), ("p/race of parts", 40 << 20)];
