@@ -34,7 +34,6 @@ rm -rf "$scratch"
 "#;
 
 #[test]
-#[ignore = "69 of 70 when last run; the race that failed is mended, unseen: cargo test --test engine -- --ignored podman"]
 fn podman_keeps_every_promise_and_runs_an_example() {
     let _turn = one_at_a_time();
     needs(&["podman", "catatonit"]);

@@ -128,7 +128,6 @@ fn docker_without_root_keeps_its_promises_and_runs_an_example() {
 }
 
 #[test]
-#[ignore = "not yet seen passing as a whole; by hand: cargo test --test engine -- --ignored podman"]
 fn podman_without_root_keeps_its_promises_and_runs_an_example() {
     let _turn = one_at_a_time();
     needs(&["podman", "catatonit", "newuidmap", "slirp4netns", "setpriv"]);
