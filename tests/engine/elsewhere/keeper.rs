@@ -64,7 +64,21 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
+        if !std::thread::panicking() {
+            let left = processes_that_name(&self.folder);
+            assert!(left.is_empty(), "still there: {left:#?}");
+            assert!(!self.folder.exists(), "{} is still there", self.folder.display());
+        }
     }
+}
+
+/// The command lines of processes in which the folder occurs; zombies have none.
+fn processes_that_name(folder: &Path) -> Vec<String> {
+    let folder = folder.to_str().unwrap();
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.filter(|line| line.contains(folder)).collect()
 }
 
 /// A program with root's rights.

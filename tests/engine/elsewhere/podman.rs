@@ -22,11 +22,11 @@ mkdir -p "$scratch/net"
 cd "$scratch"
 settings >"$scratch/containers.conf"
 export CONTAINERS_CONF="$scratch/containers.conf"
-podman() { command podman --root "$scratch/root" --runroot "$scratch/run" --tmpdir "$scratch/tmp" "$@"; }
-podman system service --time=0 "unix://$scratch/podman.sock" </dev/null &
+set -- --root "$scratch/root" --runroot "$scratch/run" --tmpdir "$scratch/tmp"
+podman "$@" system service --time=0 "unix://$scratch/podman.sock" </dev/null &
 service=$!
 read -r _ || true
-podman rm --all --force --time 0 >/dev/null 2>&1 || true
+podman "$@" rm --all --force --time 0 >/dev/null 2>&1 || true
 kill "$service" 2>/dev/null || true
 wait "$service" 2>/dev/null || true
 umount "$scratch/root/overlay" 2>/dev/null || true

@@ -48,6 +48,8 @@ unshare --mount --pid --fork --kill-child --mount-proc --propagation private sh 
 ' sh "$scratch" "$what" "$user" </dev/null &
 engine=$!
 read -r _ || true
+# The first process of the namespace: it has become another user, which undoes --kill-child.
+pkill -9 -P "$engine" 2>/dev/null || true
 kill -9 "$engine" 2>/dev/null || true
 wait "$engine" 2>/dev/null || true
 for attempt in 1 2 3 4 5; do rm -rf "$scratch" && break; sleep 1; done
