@@ -207,13 +207,13 @@ fn uv_steps(bench: &Bench, what: &What<'_>) -> String {
     flags.push_str(" --index-strategy unsafe-best-match");
     let limits = if inputs.pip_constraints.is_empty() { "" } else { " -c limits.in" };
     let options = if inputs.pip_options.iter().all(|line| is_flag(line)) { "" } else { " -r options.in" };
-    let install = format!("{GUEST_UV} pip install {flags} --break-system-packages --no-deps{options} -r lock.txt");
+    let online = format!("{GUEST_UV} pip install {flags} --break-system-packages --no-deps{options} -r lock.txt");
+    // What is in the cache needs no index, which may be away, may have changed, and would be asked about each package.
+    let install = format!(
+        "{{ {online} --offline >offline.log 2>&1 && cat offline.log; }} || {online} || exit {INSTALL_FAILED}\n"
+    );
     if what.locked.is_some() {
-        // What is in the cache needs no index, which may be away or may have changed.
-        return format!(
-            "echo 'pip: installing from the lock'\n\
-             {install} --offline >/dev/null 2>&1 || {install} || exit {INSTALL_FAILED}\n"
-        );
+        return format!("echo 'pip: installing from the lock'\n{install}");
     }
     let asked = match inputs.pip.len() {
         1 => "1 requirement".to_owned(),
@@ -223,7 +223,7 @@ fn uv_steps(bench: &Bench, what: &What<'_>) -> String {
         "echo 'pip: resolving {asked} and what they need'\n\
          {GUEST_UV} pip compile {flags} --generate-hashes --no-header --no-annotate{limits} -o lock.txt \
          request.in >/dev/null || exit {RESOLVE_FAILED}\n\
-         echo 'pip: installing'\n{install} || exit {INSTALL_FAILED}\n"
+         echo 'pip: installing'\n{install}"
     )
 }
 
