@@ -29,6 +29,14 @@ pub enum IdError {
     Digest(String),
 }
 
+/// Control characters, and those that hide or reorder the text around them: shown as escapes wherever a stranger's text is
+/// shown to people.
+pub fn is_unsightly(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
 /// A full Git commit id: 40 (SHA-1) or 64 (SHA-256) lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
@@ -277,10 +285,10 @@ impl RelPath {
 
 impl fmt::Display for RelPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Control bytes and broken UTF-8 must not reach a terminal as they are.
+        // What is unsightly and broken UTF-8 must not reach a terminal as they are.
         for chunk in self.0.utf8_chunks() {
             for c in chunk.valid().chars() {
-                if c.is_control() { write!(f, "{}", c.escape_default())? } else { fmt::Write::write_char(f, c)? }
+                if is_unsightly(c) { write!(f, "{}", c.escape_default())? } else { fmt::Write::write_char(f, c)? }
             }
             for byte in chunk.invalid() {
                 write!(f, "\\x{byte:02x}")?;
@@ -407,5 +415,16 @@ impl Serialize for Revision {
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.folder())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_shown_in_its_own_order_and_in_one_line() {
+        let path = RelPath::from_bytes("a\u{202e}gpj.exe\n\u{2066}é ❤\u{fe0f}".as_bytes()).unwrap();
+        assert_eq!(path.to_string(), "a\\u{202e}gpj.exe\\n\\u{2066}é ❤\u{fe0f}");
     }
 }

@@ -8,7 +8,7 @@ use std::fmt::{self, Write};
 
 use askama::filters::Escaper;
 
-use crate::compare::is_unsightly;
+use crate::id::is_unsightly;
 
 /// Escapes each `{{ value }}` of a `.md` template as [`prose`] does. Registered in `askama.toml`.
 #[derive(Debug, Clone, Copy, Default)]

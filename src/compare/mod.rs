@@ -40,7 +40,7 @@ pub use number::{Move, Number, short};
 pub use picture::{Picture, PictureKind, Pictures};
 pub use source::{Files, Limits, Read, Stored, When};
 pub use table::{CellChange, ColumnChange, TableChange};
-pub use text::{is_unsightly, shown};
+pub use text::shown;
 pub use values::{Empty, Leaf, ValueChange, Values};
 pub use words::{Phrase, Word, phrases};
 

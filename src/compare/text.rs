@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::id::is_unsightly;
+
 /// Text, and what had to be done to read it.
 pub(super) struct Decoded<'a> {
     pub(super) text: Cow<'a, str>,
@@ -44,14 +46,6 @@ pub fn shown(text: &str, longest: usize) -> String {
         }
     }
     out
-}
-
-/// Control characters, and those that hide or reorder the text around them.
-pub fn is_unsightly(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::fmt::{self, Write};
 
 use askama::filters::Escaper;
 
+use crate::id::is_unsightly;
+
 /// Quotes each value for bash. Registered for `*.sh` in `askama.toml`.
 ///
 /// A value that is written in several pieces becomes several quoted pieces without a gap: still one word.
@@ -77,12 +79,6 @@ fn write_escapes(dest: &mut impl Write, bytes: &[u8]) -> fmt::Result {
 /// Always two digits, so that a digit that follows stays text.
 fn write_hex(dest: &mut impl Write, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(dest, "\\x{byte:02x}"))
-}
-
-/// Control characters, and those that hide or reorder the text around them.
-fn is_unsightly(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme, ThemeCharacters, ThemeStyle
 use serde_json::json;
 
 use super::{Diagnostic, Severity};
+use crate::id::is_unsightly;
 
 mod excerpt;
 #[cfg(test)]
@@ -132,17 +133,11 @@ fn property(text: &str) -> String {
 fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if unsafe_for_terminal(c) && c != '\n' {
+        if is_unsightly(c) && c != '\n' {
             let _ = write!(out, "{}", c.escape_default());
         } else {
             out.push(c);
         }
     }
     out
-}
-
-/// Control characters, and the invisible ones that turn the direction of text around.
-fn unsafe_for_terminal(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }

@@ -63,7 +63,7 @@ fn lets_no_control_character_of_the_user_through() {
         .label("\u{1b}[2J")
         .help("try \u{8}\u{8}");
     for text in [human(std::slice::from_ref(&hostile), PLAIN), github(&[hostile])] {
-        let bad: Vec<char> = text.chars().filter(|c| unsafe_for_terminal(*c) && *c != '\n').collect();
+        let bad: Vec<char> = text.chars().filter(|c| is_unsightly(*c) && *c != '\n').collect();
         assert!(bad.is_empty(), "{bad:?} in {text}");
     }
 }
