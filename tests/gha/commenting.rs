@@ -8,7 +8,7 @@ use soopervisor::web::Reach;
 use crate::fake_github::git;
 use crate::payloads::pull;
 use crate::runner::Job;
-use crate::scene::{FORK, REPO, Scene, TOKEN, ago};
+use crate::scene::{FORK, REPO, SETTINGS, Scene, TOKEN, ago};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_gets_a_thumb_and_no_words() {
@@ -105,7 +105,7 @@ async fn code_of_a_fork_gets_no_secret_no_cache_no_network_and_a_place_of_its_ow
     assert_eq!(request.network, Some(Network::None));
     assert_eq!(request.project.as_ref().unwrap().as_str(), "churn-forks");
     assert_eq!(request.env, [EnvAsk { name: "A".to_owned(), value: Some("1".to_owned()) }]);
-    assert_eq!(request.settings.as_deref(), Some("project: of-the-base-branch\n"));
+    assert_eq!(request.settings.as_deref(), Some(SETTINGS));
     assert_eq!(git(&request.path, &["rev-parse", "HEAD"]), scene.head);
     assert!(errand.fork_home().starts_with(job.dir.path()));
     // Nothing of the token is left where the fork's code runs.
@@ -122,7 +122,7 @@ async fn code_of_a_fork_gets_no_secret_no_cache_no_network_and_a_place_of_its_ow
         (request.secrets.as_slice(), request.no_secrets, request.network),
         (&["DB_PASSWORD".to_owned()][..], false, None)
     );
-    assert_eq!(request.settings.as_deref(), Some("project: of-the-base-branch\n"));
+    assert_eq!(request.settings.as_deref(), Some(SETTINGS));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ mod fake_github;
 
 mod commenting;
 mod describing;
+mod forking;
 mod installing;
 mod judges;
 mod matrix;
