@@ -16,3 +16,4 @@ mod payloads;
 mod runner;
 mod running;
 mod scene;
+mod whole_matrix;
