@@ -189,16 +189,13 @@ fn previews(all: &[Preview], shape: Shape) -> (Vec<String>, usize) {
 /// Where a storage has no address that a browser opens: what shows the pictures.
 fn to_see(report: &Report) -> Option<String> {
     report.previews.iter().find(|preview| preview.after.as_ref().and_then(|side| address(side)).is_none())?;
-    let command = match &report.comparison {
-        Some(comparison) => {
-            let (before, after) = (&comparison.before.folder, &comparison.after.folder);
-            format!("soopervisor diff {before} {after} --storage … --html page.html")
-        }
-        None => {
-            let place = report.published.as_ref().map_or("", |published| published.location.as_str());
-            let folder = place.rsplit('/').next().filter(|name| name.starts_with(report.commit.as_str()));
-            format!("soopervisor download {} --storage …", folder.unwrap_or(report.commit.as_str()))
-        }
+    let command = if let Some(comparison) = &report.comparison {
+        let (before, after) = (&comparison.before.folder, &comparison.after.folder);
+        format!("soopervisor diff {before} {after} --storage … --html page.html")
+    } else {
+        let place = report.published.as_ref().map_or("", |published| published.location.as_str());
+        let folder = place.rsplit('/').next().filter(|name| name.starts_with(report.commit.as_str()));
+        format!("soopervisor download {} --storage …", folder.unwrap_or(report.commit.as_str()))
     };
     // A command that is cut is worse than none.
     (command.chars().count() <= 300).then(|| format!("To see them: {}", code(&command, 300)))

@@ -35,7 +35,7 @@ const WORDS: [&str; 8] = [
 ];
 
 /// A build backend that needs nothing and packs what it sees of its builder.
-const BACKEND: &str = r#"
+const BACKEND: &str = r"
 import json, os, zipfile
 
 def build_wheel(folder, config_settings=None, metadata_directory=None):
@@ -47,10 +47,10 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
         wheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\nGenerator: evil\nRoot-Is-Purelib: true\nTag: py3-none-any\n')
         wheel.writestr(info + 'RECORD', '')
     return name
-"#;
+";
 
 /// Tasks that write down all that they can get at, and try to reach and to change what is not theirs.
-const TASKS: &str = r#"
+const TASKS: &str = r"
 import glob, json, os, socket, sys
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def first(product, sample):
 
 def second(product, upstream):
     Path(product).write_text(str(upstream['first']))
-"#;
+";
 
 /// A web server that containers reach: the fork's package, and an index that wants a password. Ends with the test.
 struct Shop {
