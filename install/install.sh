@@ -48,7 +48,13 @@ case $version in
 esac
 name=soopervisor-$version-$arch-unknown-linux-musl
 sum=$(awk -v name="$name" '$2 == name { print $1 }' "$here/checksums.txt")
-[ -n "$sum" ] || fail "version: $version has no checksum for $arch in install/checksums.txt"
+if [ -z "$sum" ] && ! grep -qv '^#' "$here/checksums.txt"; then
+    fail "version: this copy of the action knows no release; leave version out to build the program from source, or name a program on the runner with binary-path"
+fi
+if [ -z "$sum" ]; then
+    known=$(awk -v end="-$arch-unknown-linux-musl" '!/^#/ && index($2, end) { gsub("^soopervisor-|" end "$", "", $2); printf "%s ", $2 }' "$here/checksums.txt")
+    fail "version: $version has no checksum for $arch in install/checksums.txt; for $arch it has: ${known:-nothing}"
+fi
 kept=${RUNNER_TOOL_CACHE:-${RUNNER_TEMP:-/tmp}}/soopervisor/$version/$arch
 program=$kept/soopervisor
 # A runner of one's own keeps it; what is kept is checked as well.

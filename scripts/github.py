@@ -26,6 +26,7 @@ OPERATIONS = {
     REPO: ["get"],
     f"{REPO}/actions/artifacts": ["get"],
     f"{REPO}/actions/artifacts/{{artifact_id}}/{{archive_format}}": ["get"],
+    f"{REPO}/actions/runs/{{run_id}}": ["get"],
     f"{REPO}/actions/runs/{{run_id}}/artifacts": ["get"],
     f"{REPO}/actions/runs/{{run_id}}/cancel": ["post"],
     f"{REPO}/actions/workflows/{{workflow_id}}/dispatches": ["post"],

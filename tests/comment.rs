@@ -277,6 +277,28 @@ fn what_is_too_long_gives_up_pictures_then_identical_files_then_rows_then_lines(
 }
 
 #[test]
+fn where_pictures_have_no_address_it_is_said_how_to_see_them() {
+    let mut report = succeeded();
+    let (before, after) = ("81aa02c3de81aa02c3de81aa02c3de81aa02c3de", "4f1c2d9a4f1c2d9a4f1c2d9a4f1c2d9a4f1c2d9a");
+    let diff = format!("To see them: `soopervisor diff {before} {after} --storage … --html page.html`");
+    assert!(render(&report, Limit::COMMENT).contains(&diff));
+    assert!(render(&report, Limit::bytes(0)).contains(&diff), "also where they are counted only");
+    // Nothing to compare with.
+    (report.comparison, report.no_base) = (None, Some("the base has no run".to_owned()));
+    let download = format!("To see them: `soopervisor download {after} --storage …`");
+    assert!(render(&report, Limit::COMMENT).contains(&download));
+    let published = report.published.as_mut().expect("it was published");
+    published.location = format!("s3://bucket/penguins/{after}-sample");
+    let download = format!("To see them: `soopervisor download {after}-sample --storage …`");
+    assert!(render(&report, Limit::COMMENT).contains(&download));
+    // All of them can be seen.
+    report.previews.truncate(1);
+    assert!(!render(&report, Limit::COMMENT).contains("To see them"));
+    report.previews.clear();
+    assert!(!render(&report, Limit::COMMENT).contains("To see them"));
+}
+
+#[test]
 fn links_that_are_none_of_the_web_are_text() {
     let mut report = Report::new(
         "demo".parse().expect("a project"),

@@ -200,13 +200,16 @@ fn only_what_is_asked_for_is_compared_and_the_exit_code_can_tell() {
     let some = stdout(&place.diff(&[SHA, NEXT, "*.csv"]));
     assert!(some.contains("output/best.csv") && !some.contains("roc.png") && !some.contains("accuracy"), "{some}");
     for (words, expected) in [
-        (&[SHA, NEXT, "--exit-code"][..], 1),
+        (&[SHA, NEXT, "--exit-code"][..], 12),
         (&[SHA, SHA, "--exit-code"], 0),
         (&[SHA, NEXT, "raw.csv", "--exit-code"], 0),
         (&[SHA, NEXT], 0),
     ] {
         assert_eq!(code(&place.diff(words)), expected, "{words:?}");
     }
+    // What could not be compared is no difference.
+    let unknown = code(&place.diff(&["0000000", NEXT, "--exit-code"]));
+    assert!(![0, 1, 12].contains(&unknown), "{unknown}");
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn carry_out(errand: &Errand, order: &Order, files: &Files, home: &Home, console
     match &ended {
         Ok(exit) => {
             if *exit == Exit::Ok {
-                compare(order, home, last.report());
+                look(errand, order, home, last.report());
             }
             last.end(State::of_exit(exit.code()), None);
         }
@@ -97,23 +97,30 @@ fn carry_out(errand: &Errand, order: &Order, files: &Files, home: &Home, console
     ended
 }
 
-/// What the pull request changes in the outputs, and its pictures; where that cannot be told, why.
-fn compare(order: &Order, home: &Home, report: &mut Report) {
-    let (Some(base), Some(run)) = (&order.base, report.run.clone()) else { return };
+/// The pictures among the outputs, and what the pull request changes in them; where that cannot be told, why.
+fn look(errand: &Errand, order: &Order, home: &Home, report: &mut Report) {
+    let Some(run) = report.run.clone() else { return };
     if order.trust == Trust::Fork {
+        let home = Home::at(&errand.fork_home());
+        report.previews = seam::pictures(&home, &run).unwrap_or_default();
         report.no_base = Some("a fork's outputs are in a place of their own and are not compared".to_owned());
         return;
     }
-    match seam::compare_with_base(home, &run, &base.commit) {
-        Ok((comparison, previews)) => {
-            report.comparison = Some(comparison);
-            report.previews = previews;
-        }
-        Err(failure) => {
-            let what = format!("the base commit {} has no such run here: {}", base.commit.short(), failure.what);
-            report.no_base = Some(what);
+    if let Some(base) = &order.base {
+        match seam::compare_with_base(home, &run, &base.commit) {
+            Ok((comparison, previews)) => {
+                report.comparison = Some(comparison);
+                report.previews = previews;
+                return;
+            }
+            Err(failure) => {
+                let what = format!("the base commit {} has no such run here: {}", base.commit.short(), failure.what);
+                report.no_base = Some(what);
+            }
         }
     }
+    // A storage that cannot be read any more is told by what else asks it.
+    report.previews = seam::pictures(home, &run).unwrap_or_default();
 }
 
 fn execute_order(

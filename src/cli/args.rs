@@ -454,7 +454,7 @@ pub struct Diff {
     /// Also write a page with pictures side by side, which needs no other file
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// End with 1 when the outputs differ
+    /// End with 12 when the outputs differ
     #[arg(long)]
     pub exit_code: bool,
     /// Where they are.

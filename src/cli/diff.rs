@@ -42,8 +42,7 @@ pub(super) fn execute(args: &args::Diff, console: Console) -> Result<Exit, Failu
     if !failure.why.is_empty() {
         return Err(failure.help("soopervisor verify COMMIT says everything that is damaged"));
     }
-    // As `git diff --exit-code` does it: 1, which is `internal` elsewhere.
-    Ok(if args.exit_code && !comparison.is_same() { Exit::Internal } else { Exit::Ok })
+    Ok(if args.exit_code && !comparison.is_same() { Exit::Differs } else { Exit::Ok })
 }
 
 /// Lines for people.

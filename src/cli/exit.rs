@@ -33,13 +33,15 @@ pub enum Exit {
     DiskFull = 10,
     /// Something outside killed the pipeline.
     Killed = 11,
+    /// `diff --exit-code` found a difference.
+    Differs = 12,
     /// Someone asked it to stop.
     Cancelled = 130,
 }
 
 impl Exit {
     /// All of them, in order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Ok,
         Self::Internal,
         Self::Usage,
@@ -52,6 +54,7 @@ impl Exit {
         Self::OutOfMemory,
         Self::DiskFull,
         Self::Killed,
+        Self::Differs,
         Self::Cancelled,
     ];
 
@@ -98,7 +101,7 @@ mod tests {
     #[test]
     fn codes_are_the_documented_ones() {
         let codes: Vec<u8> = Exit::ALL.into_iter().map(Exit::code).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 130]);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 130]);
         for exit in Exit::ALL {
             assert_eq!(Exit::from_code(exit.code()), exit);
         }

@@ -245,13 +245,27 @@ pub(super) fn compare_with_base(
         let new = storage.manifest(&record.project, &after).await.map_err(Stop::from)?;
         let files = Stored { storage: &*storage, project: &record.project, before: &before, after: &after };
         let comparison = Comparison::of(&old, &new, &files, Limits::default()).await.map_err(Stop::from)?;
-        let pictures = new.files.iter().filter(|entry| PictureKind::of(&entry.path).is_some());
-        let preview = |entry: &crate::outputs::manifest::Entry| {
-            let (name, size) = (entry.path.to_string(), entry.size);
-            Preview { name, size, before: None, after: None }
-        };
-        Ok((comparison, pictures.map(preview).collect()))
+        Ok((comparison, previews(&new)))
     })
+}
+
+/// The pictures that a run of this machine published.
+pub(super) fn pictures(home: &Home, run: &RunId) -> Result<Vec<Preview>, Failure> {
+    let record = crate::store::Runs::of(home).get(run.as_str())?.record?;
+    let storage = opened(&record.storage)?;
+    block_on(async {
+        let folder = resolve(&*storage, &record.project, &record.revision.folder()).await?;
+        Ok(previews(&storage.manifest(&record.project, &folder).await.map_err(Stop::from)?))
+    })
+}
+
+fn previews(manifest: &Manifest) -> Vec<Preview> {
+    let pictures = manifest.files.iter().filter(|entry| PictureKind::of(&entry.path).is_some());
+    let preview = |entry: &crate::outputs::manifest::Entry| {
+        let (name, size) = (entry.path.to_string(), entry.size);
+        Preview { name, size, before: None, after: None }
+    };
+    pictures.map(preview).collect()
 }
 
 impl Wanted {

@@ -31,6 +31,7 @@ pub(super) struct View {
     metrics_same: usize,
     pictures: Vec<String>,
     pictures_more: usize,
+    to_see: Option<String>,
     changes: Rows,
     changes_title: String,
     metadata: usize,
@@ -76,6 +77,7 @@ impl View {
             metrics_same: comparison.map_or(0, |c| c.metrics().map(|(_, values)| values.same).sum()),
             pictures,
             pictures_more,
+            to_see: to_see(report),
             changes: comparison.map(|c| files::changes(c, shape)).unwrap_or_default(),
             changes_title: comparison.map(|c| c.counts().to_string()).unwrap_or_default(),
             metadata,
@@ -182,6 +184,21 @@ fn previews(all: &[Preview], shape: Shape) -> (Vec<String>, usize) {
             (rows.rows, rows.more)
         }
     }
+}
+
+/// Where a storage has no address that a browser opens: what shows the pictures.
+fn to_see(report: &Report) -> Option<String> {
+    report.previews.iter().find(|preview| preview.after.as_ref().and_then(|side| address(side)).is_none())?;
+    let command = if let Some(comparison) = &report.comparison {
+        let (before, after) = (&comparison.before.folder, &comparison.after.folder);
+        format!("soopervisor diff {before} {after} --storage … --html page.html")
+    } else {
+        let place = report.published.as_ref().map_or("", |published| published.location.as_str());
+        let folder = place.rsplit('/').next().filter(|name| name.starts_with(report.commit.as_str()));
+        format!("soopervisor download {} --storage …", folder.unwrap_or(report.commit.as_str()))
+    };
+    // A command that is cut is worse than none.
+    (command.chars().count() <= 300).then(|| format!("To see them: {}", code(&command, 300)))
 }
 
 fn preview_name(preview: &Preview, shape: Shape) -> String {

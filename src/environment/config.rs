@@ -80,6 +80,9 @@ pub struct Config {
     pub uv: Option<PathBuf>,
     /// The engine's own name, where it does not see this machine's files: environments are kept in its volumes then.
     pub far: Option<String>,
+    /// Whether what is built is strangers' code, which runs in builders as it likes: they get no password of this machine,
+    /// and what its files name is asked without any login.
+    pub strangers: bool,
     /// Settings of the host that cannot be followed, for the user.
     pub notes: Vec<String>,
 }
@@ -115,6 +118,7 @@ impl Config {
             container_user: container_user(),
             uv: None,
             far: None,
+            strangers: false,
             notes: Vec::new(),
         }
     }

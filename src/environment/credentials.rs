@@ -77,6 +77,9 @@ impl Credential {
 /// Where credentials are looked up, the nearest to the user first: config.yaml, rattler's and pixi's files, netrc.
 pub(super) fn storage(config: &Config) -> AuthenticationStorage {
     let mut storage = AuthenticationStorage::empty();
+    if config.strangers {
+        return storage;
+    }
     let own = MemoryStorage::with_name("config.yaml");
     for credential in &config.credentials {
         // A store in memory takes everything.

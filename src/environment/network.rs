@@ -36,7 +36,9 @@ pub fn network_env(config: &Config) -> Network {
         if passwords.is_empty() {
             network.env.insert(name.clone(), value.clone());
         } else {
-            network.secret_env.push(Secret::new(name.clone(), value.clone().into_bytes()));
+            if !config.strangers {
+                network.secret_env.push(Secret::new(name.clone(), value.clone().into_bytes()));
+            }
             network.mask.extend(passwords.into_iter().map(|word| Secret::new(name.clone(), word.into_bytes())));
         }
     }
@@ -159,6 +161,25 @@ mod tests {
         assert!(secret.contains(&"UV_DEFAULT_INDEX") && secret.contains(&"UV_INDEX"), "{secret:?}");
         let masked: Vec<&[u8]> = network.mask.iter().map(Secret::expose).collect();
         assert_eq!(masked, [b"tok3n".as_slice(), b"hunter2"]);
+    }
+
+    #[test]
+    fn builders_of_strangers_code_get_no_password_and_it_is_masked_all_the_same() {
+        let mut config = Config::new("/nowhere".into());
+        let values = [
+            ("HTTPS_PROXY", "http://me:swordfish@proxy.example.com:3128"),
+            ("PIP_INDEX_URL", "https://me:hunter2@pypi.example.com/simple"),
+            ("PIP_TRUSTED_HOST", "pypi.example.com"),
+        ];
+        config.host_env = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        config.strangers = true;
+        let mut network = network_env(&config);
+        for_uv(&mut network);
+        assert!(network.secret_env.is_empty());
+        let names: Vec<&str> = network.env.keys().map(String::as_str).collect();
+        assert_eq!(names, ["PIP_TRUSTED_HOST", "UV_INSECURE_HOST"]);
+        let masked: Vec<&[u8]> = network.mask.iter().map(Secret::expose).collect();
+        assert_eq!(masked, [b"swordfish".as_slice(), b"hunter2"]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod words;
 
 pub use words::{
     Artifact, Author, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Downloaded, Me,
-    Permission, PullHead, PullRequest, Push, Rate, Reaction, RepoId, Repository, StatusState,
+    Permission, PullHead, PullRequest, Push, Rate, Reaction, RepoId, Repository, StatusState, WorkflowRun,
 };
 
 /// A service that hosts repositories, seen by one account.
@@ -134,6 +134,12 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// # Errors
     /// When it was refused, or may not have been told.
     async fn dispatch_event(&self, repo: &RepoId, kind: &str, payload: &serde_json::Value) -> Result<(), Fault>;
+
+    /// A workflow's run as it is now.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`] when there is none.
+    async fn workflow_run(&self, repo: &RepoId, run: u64) -> Result<WorkflowRun, Fault>;
 
     /// Asks a workflow's run to stop; one that is over stays as it is.
     ///

@@ -177,6 +177,15 @@ pub struct Comment {
     pub url: String,
 }
 
+/// A workflow's run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkflowRun {
+    /// Whether it has ended, in whichever way.
+    pub over: bool,
+    /// Where people see it.
+    pub url: String,
+}
+
 /// A face under a comment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reaction {

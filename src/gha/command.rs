@@ -1,4 +1,4 @@
-//! What a comment asks for: `/soopervisor run`, `run sample`, `run SHA`, `run sample SHA`, `cancel`, `help`.
+//! What a comment asks for: `/soopervisor run`, `run sample`, with `SHA` or `trust=SHA` behind either, `cancel`, `help`.
 //!
 //! Only the first line counts that is neither quoted nor code. Nothing of it reaches a shell.
 
@@ -19,6 +19,8 @@ pub enum Command {
         mode: Mode,
         /// The commit, where the command names one.
         commit: Option<CommitSha>,
+        /// Whether the command vouches for that commit: it runs as if it were this repository's own.
+        trust: bool,
     },
     /// Stop what runs.
     Cancel,
@@ -56,8 +58,8 @@ impl Command {
         Some(match words[..] {
             [] | ["help"] => Ok(Self::Help),
             ["cancel"] => Ok(Self::Cancel),
-            ["run"] => Ok(Self::Run { mode: Mode::Full, commit: None }),
-            ["run", "sample"] => Ok(Self::Run { mode: Mode::Sample, commit: None }),
+            ["run"] => Ok(Self::Run { mode: Mode::Full, commit: None, trust: false }),
+            ["run", "sample"] => Ok(Self::Run { mode: Mode::Sample, commit: None, trust: false }),
             ["run", commit] => named(Mode::Full, commit),
             ["run", "sample", commit] => named(Mode::Sample, commit),
             _ => Err(NotUnderstood::Words),
@@ -65,10 +67,15 @@ impl Command {
     }
 }
 
-fn named(mode: Mode, commit: &str) -> Result<Command, NotUnderstood> {
+/// `SHA` or `trust=SHA`.
+fn named(mode: Mode, word: &str) -> Result<Command, NotUnderstood> {
+    let trusted = word.strip_prefix("trust=");
+    let commit = trusted.unwrap_or(word);
     match commit.to_ascii_lowercase().parse() {
-        Ok(commit) => Ok(Command::Run { mode, commit: Some(commit) }),
-        Err(_) if commit.bytes().all(|byte| byte.is_ascii_hexdigit()) => Err(NotUnderstood::Short),
+        Ok(commit) => Ok(Command::Run { mode, commit: Some(commit), trust: trusted.is_some() }),
+        Err(_) if !commit.is_empty() && commit.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            Err(NotUnderstood::Short)
+        }
         Err(_) => Err(NotUnderstood::Words),
     }
 }
@@ -119,7 +126,11 @@ mod tests {
 
     #[test]
     fn commands_are_few() {
-        let run = |mode, commit: Option<&str>| Command::Run { mode, commit: commit.map(|sha| sha.parse().unwrap()) };
+        let asked = |mode, commit: Option<&str>, trust| {
+            let commit = commit.map(|sha| sha.parse().unwrap());
+            Command::Run { mode, commit, trust }
+        };
+        let run = |mode, commit| asked(mode, commit, false);
         for (text, command) in [
             ("/soopervisor run", run(Mode::Full, None)),
             ("  /soopervisor   run  ", run(Mode::Full, None)),
@@ -127,6 +138,8 @@ mod tests {
             ("\n\n/soopervisor run sample", run(Mode::Sample, None)),
             (&format!("/soopervisor run {SHA}"), run(Mode::Full, Some(SHA))),
             (&format!("/soopervisor run sample {}", SHA.to_uppercase()), run(Mode::Sample, Some(SHA))),
+            (&format!("/soopervisor run trust={SHA}"), asked(Mode::Full, Some(SHA), true)),
+            (&format!("/soopervisor run sample trust={SHA}"), asked(Mode::Sample, Some(SHA), true)),
             ("/soopervisor cancel", Command::Cancel),
             ("/soopervisor help", Command::Help),
             ("/soopervisor", Command::Help),
@@ -169,9 +182,18 @@ mod tests {
             "/soopervisor run $(id)",
             "/soopervisor run; id",
             "/soopervisor cancel now",
+            "/soopervisor run trust=",
+            "/soopervisor run trust=head",
+            "/soopervisor run trust",
+            &format!("/soopervisor run trust= {SHA}"),
+            &format!("/soopervisor run TRUST={SHA}"),
+            &format!("/soopervisor run trust=trust={SHA}"),
+            &format!("/soopervisor run {SHA} trust={SHA}"),
         ] {
             assert_eq!(Command::of(text), Some(Err(NotUnderstood::Words)), "{text:?}");
         }
-        assert_eq!(Command::of("/soopervisor run 0123456"), Some(Err(NotUnderstood::Short)));
+        for text in ["/soopervisor run 0123456", "/soopervisor run trust=0123456"] {
+            assert_eq!(Command::of(text), Some(Err(NotUnderstood::Short)), "{text:?}");
+        }
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! A comment says nothing about a commit. What runs is the head of the pull request only where GitHub's own clock says
 //! that it was there before the comment, or a commit whose full id the comment names. Dates in commits prove nothing.
+//! Code of forks stays apart, unless somebody who may push vouches for one commit by its full id. One run of a kind goes on
+//! for a pull request, and nobody asks for more than ten in an hour.
 
 use std::fmt;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::command::{Command, NotUnderstood};
 use super::event::{CommentEvent, Event, PullEvent, PushEvent};
-use super::facts::{Call, Facts};
+use super::facts::{Call, Facts, Running, WINDOW};
 use super::inputs::SampleInput;
 use crate::forge::Permission;
 use crate::id::CommitSha;
@@ -17,6 +19,8 @@ use crate::plan::Mode;
 
 /// GitHub's clocks are of one second, and not one clock.
 const MARGIN: SignedDuration = SignedDuration::from_secs(2);
+/// Runs that one person may ask for in an hour.
+const MOST: usize = 10;
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +73,8 @@ pub struct Base {
 pub enum Trust {
     /// Of somebody who may push here.
     Own,
+    /// A fork's commit that somebody who may push vouches for by its full id: it runs as one of their own.
+    Vouched,
     /// Of anybody: no secrets, nothing kept for others, a place of its own in the storage.
     Fork,
 }
@@ -113,6 +119,17 @@ pub enum Reason {
         /// The head now.
         head: CommitSha,
     },
+    /// A run of the same kind goes on for the pull request.
+    Busy(Running),
+    /// Whoever asks has asked too often.
+    TooMany {
+        /// The login.
+        user: String,
+        /// From when on there is another run.
+        again: Timestamp,
+        /// Whether this is the first that is too much; the others are told nothing new.
+        first: bool,
+    },
     /// A named commit that never was part of the pull request.
     Foreign {
         /// As named.
@@ -146,6 +163,16 @@ impl fmt::Display for Reason {
                 f,
                 "when {} was pushed cannot be told: look at it, then write `/soopervisor run {head}`",
                 head.short()
+            ),
+            Self::Busy(running) => write!(
+                f,
+                "[a run for this pull request]({}) goes on; `/soopervisor cancel` stops it",
+                running.address
+            ),
+            Self::TooMany { user, again, .. } => write!(
+                f,
+                "{user} has asked for {MOST} runs within an hour; from {} on there is another",
+                again.strftime("%H:%M:%S UTC")
             ),
             Self::Foreign { commit } => write!(f, "{} is no commit of this pull request", commit.short()),
         }
@@ -207,13 +234,16 @@ fn commanded(comment: &CommentEvent, call: &Call, facts: Option<&Facts>) -> Deci
         Err(why) => return Decision::Refuse(Reason::NotUnderstood(why.clone())),
         Ok(command) => command,
     };
-    let (mode, named) = match command {
+    let (mode, named, vouched) = match command {
         Command::Help => return Decision::Help { number: comment.number },
         Command::Cancel => return Decision::Cancel { number: comment.number },
-        Command::Run { mode, commit } => (*mode, commit),
+        Command::Run { mode, commit, trust } => (*mode, commit, *trust),
     };
     if !comment.open || !facts.pull.open {
         return Decision::Refuse(Reason::Closed);
+    }
+    if let Some(reason) = too_much(comment, mode, facts) {
+        return Decision::Refuse(reason);
     }
     let head = &facts.pull.head.commit;
     let commit = match named {
@@ -227,7 +257,21 @@ fn commanded(comment: &CommentEvent, call: &Call, facts: Option<&Facts>) -> Deci
             Some(_) => return Decision::Refuse(Reason::PushedSince { head: head.clone() }),
         },
     };
-    let trust = if facts.pull.is_fork() { Trust::Fork } else { Trust::Own };
+    let trust = match (facts.pull.is_fork(), vouched) {
+        (false, _) => Trust::Own,
+        (true, true) => Trust::Vouched,
+        (true, false) => Trust::Fork,
+    };
     let base = Base { branch: facts.pull.base.branch.clone(), commit: facts.pull.base.commit.clone() };
     Decision::Run(Order { commit, mode, pull: Some(comment.number), trust, base: Some(base) })
+}
+
+/// Whether enough was asked for already.
+fn too_much(comment: &CommentEvent, mode: Mode, facts: &Facts) -> Option<Reason> {
+    if let Some(running) = facts.running.as_ref().filter(|running| running.mode == mode) {
+        return Some(Reason::Busy(running.clone()));
+    }
+    let over = facts.asked.len().checked_sub(MOST)?;
+    let again = facts.asked[over].saturating_add(WINDOW).unwrap_or(comment.created);
+    Some(Reason::TooMany { user: comment.author.clone(), again, first: over == 0 })
 }

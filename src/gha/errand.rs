@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::body::find_marker;
 use super::decide::{Decision, Order, Reason, Trust, decide};
 use super::event::Event;
-use super::facts::{Call, gather};
+use super::facts::{Call, Us, gather};
 use super::inputs::{Context, Inputs};
 use super::place::{Fetch, commit_here, fetch};
 use super::post::Post;
@@ -26,6 +26,7 @@ pub const HELP: &str = "\
 `/soopervisor run` runs the whole pipeline for the head of this pull request, if it was pushed before the comment.
 `/soopervisor run sample` takes a sample of the data.
 `/soopervisor run SHA` and `run sample SHA` run the commit with that full id.
+`/soopervisor run trust=SHA` runs that commit of a fork with this repository's secrets and storage: read it first.
 `/soopervisor cancel` stops what runs for this pull request.
 
 The command is the first line of a new comment, by somebody who may push here.";
@@ -90,7 +91,8 @@ impl Errand {
     async fn facts(&self) -> Result<Option<Facts>, GhaError> {
         let Event::Comment(comment) = &self.event else { return Ok(None) };
         let Ok(call) = Call::of(comment) else { return Ok(None) };
-        Ok(Some(gather(&**self.asked()?, &self.context.repo, comment, &call).await?))
+        let us = Us { marker: self.marker(comment.number), workflow_run: self.context.run };
+        Ok(Some(gather(&**self.asked()?, &self.context.repo, comment, &call, &us).await?))
     }
 
     fn asked(&self) -> Result<&Arc<dyn Forge>, GhaError> {
@@ -108,7 +110,8 @@ impl Errand {
             Decision::Ignore(reason) => (reason.to_string(), "ignored"),
             Decision::Refuse(reason) => {
                 self.react(Reaction::MinusOne, &mut faults).await;
-                if !matches!(reason, Reason::NotAllowed { .. } | Reason::Target) {
+                if !matches!(reason, Reason::NotAllowed { .. } | Reason::Target | Reason::TooMany { first: false, .. })
+                {
                     self.say(&format!("Nothing was run: {reason}."), &mut faults).await;
                 }
                 (reason.to_string(), "refused")
@@ -142,7 +145,7 @@ impl Errand {
         let me = forge.me().await?;
         let comments = forge.comments(&self.context.repo, number).await?;
         let found = find_marker(&comments, &me, &self.marker(number));
-        let Some((_, Some(run))) = found else { return Ok(None) };
+        let Some(run) = found.and_then(|found| found.trace).map(|trace| trace.run) else { return Ok(None) };
         forge.cancel_run(&self.context.repo, run).await?;
         Ok(Some(run))
     }
@@ -181,16 +184,26 @@ impl Errand {
             name.map_err(|error: crate::id::IdError| GhaError::Input { name: "project", why: error.to_string() })?;
         let mut report = Report::new(project, order.commit.clone(), order.mode);
         report.status = Status::Running;
-        if order.trust == Trust::Fork {
-            report.policy = Some(
-                "The code is a fork's: it gets no secrets, and its outputs are kept apart from the project's own."
-                    .to_owned(),
-            );
-        }
+        report.policy = self.policy(order);
         if let Some(address) = self.context.run_url.clone() {
             report.links.push(Link { text: "log of the workflow".to_owned(), address });
         }
         Ok(Progress::new(report))
+    }
+
+    /// What is special about a fork's run.
+    fn policy(&self, order: &Order) -> Option<String> {
+        match (order.trust, &self.event) {
+            (Trust::Fork, _) => Some(
+                "The code is a fork's: it gets no secrets, and its outputs are kept apart from the project's own."
+                    .to_owned(),
+            ),
+            (Trust::Vouched, Event::Comment(comment)) => Some(format!(
+                "The code is a fork's, and {} vouched for this commit: it runs as the project's own.",
+                comment.author
+            )),
+            _ => None,
+        }
     }
 
     /// Whom to tell about a run.

@@ -1,13 +1,21 @@
-//! What GitHub knows that a comment's payload does not say: who may what, which commit is offered, since when.
+//! What GitHub knows that a comment's payload does not say: who may what, which commit is offered, since when, and what was
+//! asked for already.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use super::body::find_marker;
 use super::command::{Command, NotUnderstood};
 use super::decide::Reason;
 use super::event::CommentEvent;
+use super::progress::State;
+use crate::comment::Marker;
 use crate::forge::{Forge, Permission, PullRequest, RepoId};
 use crate::id::CommitSha;
+use crate::plan::Mode;
 use crate::web::Fault;
+
+/// As far back as commands are counted.
+pub(super) const WINDOW: SignedDuration = SignedDuration::from_hours(1);
 
 /// A comment that GitHub is to be asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +35,30 @@ pub struct Facts {
     pub pushed: Option<Timestamp>,
     /// Whether the commit that the command names was its head once, or is below it.
     pub named_belongs: bool,
+    /// When the author asked for runs in the hour before this comment, oldest first.
+    pub asked: Vec<Timestamp>,
+    /// A run for this pull request that goes on.
+    pub running: Option<Running>,
+}
+
+/// A run that goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// The workflow's run.
+    pub run: u64,
+    /// Sample or full.
+    pub mode: Mode,
+    /// Where people see it.
+    pub address: String,
+}
+
+/// Which comments and runs are ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Us {
+    /// The line by which our comment is found.
+    pub marker: Marker,
+    /// This run of the workflow.
+    pub workflow_run: Option<u64>,
 }
 
 impl Call {
@@ -53,7 +85,13 @@ impl Call {
 ///
 /// # Errors
 /// When it does not answer. What it will not tell (a history that cannot be read) is no fault: it counts as not known.
-pub async fn gather(forge: &dyn Forge, repo: &RepoId, comment: &CommentEvent, call: &Call) -> Result<Facts, Fault> {
+pub async fn gather(
+    forge: &dyn Forge,
+    repo: &RepoId,
+    comment: &CommentEvent,
+    call: &Call,
+    us: &Us,
+) -> Result<Facts, Fault> {
     let permission = forge.permission(repo, &comment.author).await?;
     // The head is read before its time: a push in between makes its time unknown, never too early.
     let pull = forge.pull(repo, comment.number).await?;
@@ -62,8 +100,10 @@ pub async fn gather(forge: &dyn Forge, repo: &RepoId, comment: &CommentEvent, ca
         _ => None,
     };
     let asks = permission >= Permission::Write && matches!(call.command, Ok(Command::Run { .. }));
-    let (mut pushed, mut named_belongs) = (None, false);
+    let (mut pushed, mut named_belongs, mut asked, mut running) = (None, false, Vec::new(), None);
     if asks {
+        asked = commands(forge, repo, comment).await?;
+        running = still_running(forge, repo, comment.number, us).await?;
         let pushes = pushes(forge, &pull).await?;
         let of = |commit: &CommitSha| pushes.iter().filter(|push| push.0 == *commit).map(|push| push.1).max();
         pushed = of(&pull.head.commit);
@@ -71,7 +111,39 @@ pub async fn gather(forge: &dyn Forge, repo: &RepoId, comment: &CommentEvent, ca
             named_belongs = of(named).is_some() || is_below(forge, repo, named, &pull.head.commit, &pull).await?;
         }
     }
-    Ok(Facts { permission, pull, pushed, named_belongs })
+    Ok(Facts { permission, pull, pushed, named_belongs, asked, running })
+}
+
+/// When the comment's author asked for runs in the hour before it, on any pull request, oldest first.
+async fn commands(forge: &dyn Forge, repo: &RepoId, comment: &CommentEvent) -> Result<Vec<Timestamp>, Fault> {
+    let since = comment.created.saturating_sub(WINDOW).unwrap_or(Timestamp::MIN);
+    let mut found = forge.comments_since(repo, since).await?;
+    found.retain(|other| {
+        let counts = other.id != comment.id && other.author.login == comment.author;
+        let within = other.created > since && other.created <= comment.created;
+        counts && within && matches!(Command::of(&other.body), Some(Ok(Command::Run { .. })))
+    });
+    let mut times: Vec<Timestamp> = found.into_iter().map(|other| other.created).collect();
+    times.sort();
+    Ok(times)
+}
+
+/// What our comment says is running, if it is: a job that was killed could not say that it ended.
+async fn still_running(forge: &dyn Forge, repo: &RepoId, number: u64, us: &Us) -> Result<Option<Running>, Fault> {
+    let me = forge.me().await?;
+    let found = find_marker(&forge.comments(repo, number).await?, &me, &us.marker);
+    let Some(trace) = found.and_then(|found| found.trace).filter(|trace| trace.state == State::Running) else {
+        return Ok(None);
+    };
+    if Some(trace.run) == us.workflow_run {
+        return Ok(None);
+    }
+    match forge.workflow_run(repo, trace.run).await {
+        Ok(run) => Ok((!run.over).then_some(Running { run: trace.run, mode: trace.mode, address: run.url })),
+        // It is gone, or `actions: read` was not given: nothing stands in the way.
+        Err(Fault::NotFound | Fault::Forbidden(_)) => Ok(None),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// Heads of the offered branch and when they came, where that may be read.

@@ -17,12 +17,12 @@ mod place;
 mod post;
 mod progress;
 
-pub use body::{body, find_marker, marked};
+pub use body::{Found, Trace, body, find_marker, marked};
 pub use command::{Command, NotUnderstood};
 pub use decide::{Base, Decision, Order, Reason, Trust, decide};
 pub use errand::{Answer, Errand, HELP};
 pub use event::{CommentEvent, Event, PullEvent, PushEvent};
-pub use facts::{Call, Facts, gather};
+pub use facts::{Call, Facts, Running, Us, gather};
 pub use files::{Files, Outputs};
 pub use inputs::{Context, Inputs, SampleInput};
 pub use mask::masks;

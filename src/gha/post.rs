@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::body::{body, find_marker};
+use super::body::{Trace, body, find_marker, replaced};
 use super::progress::{State, Told as Report};
 use crate::comment::{Limit, Marker, render};
 use crate::forge::{CheckConclusion, CheckRun, CheckState, CommitStatus, Forge, Reaction, RepoId, StatusState};
@@ -60,6 +60,8 @@ struct Told {
     status: Option<State>,
     comment: Option<u64>,
     looked: bool,
+    /// Readers were told of a failure, and of no success since.
+    failed_before: bool,
     check: Option<u64>,
     no_checks: bool,
     text: String,
@@ -190,25 +192,38 @@ impl Post {
 
     async fn comment(&self, report: &Report, told: &mut Told) -> Result<(), Fault> {
         let (Some(number), Some(marker)) = (self.pull, &self.marker) else { return Ok(()) };
-        let text = body(&report.report, marker, self.workflow_run);
         if !told.looked {
             let me = self.forge.me().await?;
             let comments = self.forge.comments(&self.repo, number).await?;
-            told.comment = find_marker(&comments, &me, marker).map(|found| found.0);
+            let found = find_marker(&comments, &me, marker);
+            told.comment = found.map(|found| found.id);
+            told.failed_before = found.and_then(|found| found.trace).is_some_and(Trace::owes_a_success);
             told.looked = true;
         }
-        if let Some(id) = told.comment {
-            match self.forge.edit_comment(&self.repo, id, &text).await {
-                // Somebody removed it.
-                Err(Fault::NotFound) => told.comment = None,
-                edited => return edited.map(drop),
-            }
+        let (mode, state, failed_before) = (report.report.mode, report.state, told.failed_before);
+        let trace = self.workflow_run.map(|run| Trace { run, mode, state, failed_before });
+        let text = body(&report.report, marker, trace);
+        let Some(id) = told.comment else { return self.new_comment(number, &text, told).await.map(drop) };
+        if state == State::Succeeded && failed_before {
+            // An edit tells nobody; who saw it fail wants to know.
+            let address = self.new_comment(number, &text, told).await?;
+            told.failed_before = false;
+            return self.forge.edit_comment(&self.repo, id, &replaced(&address)).await.map(drop);
         }
+        match self.forge.edit_comment(&self.repo, id, &text).await {
+            // Somebody removed it.
+            Err(Fault::NotFound) => self.new_comment(number, &text, told).await.map(drop),
+            edited => edited.map(drop),
+        }
+    }
+
+    /// Where people read it.
+    async fn new_comment(&self, number: u64, text: &str, told: &mut Told) -> Result<String, Fault> {
         // Should this be cut off, nobody knows whether it is there: it is looked for again.
         told.looked = false;
-        told.comment = Some(self.forge.add_comment(&self.repo, number, &text).await?.id);
-        told.looked = true;
-        Ok(())
+        let comment = self.forge.add_comment(&self.repo, number, text).await?;
+        (told.comment, told.looked) = (Some(comment.id), true);
+        Ok(comment.url)
     }
 
     async fn check(&self, report: &Report, text: &str, told: &mut Told) {

@@ -186,12 +186,10 @@ impl Line<'_> {
 
     /// Reads the secrets and proves the masker before anything can print one.
     fn guard(&self, decided: &Decided) -> Result<Guarded, Stop> {
-        let config = super::host::environment_config(self.host)?;
-        let mut network = network_env(&config);
-        if self.request.no_secrets {
-            // Passwords of proxies and indexes are this machine's; they stay hidden.
-            network.mask.append(&mut network.secret_env);
-        }
+        let mut config = super::host::environment_config(self.host)?;
+        // Passwords of proxies, indexes and channels are this machine's: builders do not get them either.
+        config.strangers = self.request.no_secrets;
+        let network = network_env(&config);
         let mut secrets = SecretSet::resolve(&decided.secrets)?;
         let inputs = decided.inputs(&config, &secrets).inspect_err(|stop| {
             for finding in &stop.diagnostics {

@@ -153,6 +153,26 @@ async fn a_channel_s_own_token_and_password_stay_out_of_prefix_lock_and_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_strangers_name_is_asked_without_this_machines_logins() {
+    let mut fixture = Fixture::new();
+    let server = Server::of(fixture.folder.path().join("channel"), Some(basic("me")), "").await;
+    let netrc = fixture.folder.path().join("netrc");
+    fs::write(&netrc, format!("machine 127.0.0.1 login me password {PASSWORD}\n")).unwrap();
+    fixture.config.netrc = Some(netrc);
+    let login = Login::Basic { user: "me".to_owned(), password: Secret::new("server", PASSWORD.into()) };
+    fixture.config.credentials = vec![Credential { host: "127.0.0.1".to_owned(), login }];
+    let inputs = inputs(&fixture, &format!("http://{}/team", server.address));
+    fixture.config.strangers = true;
+    let (result, _) = fixture.wish(&inputs, &Builder::new(Play::Install), Wish::AsKept).await;
+    assert!(result.unwrap_err().to_string().contains("401"));
+    assert!(!server.refused.lock().unwrap().is_empty());
+    // The same channel, for this machine's own projects.
+    fixture.config.strangers = false;
+    server.refused.lock().unwrap().clear();
+    builds(&fixture, &inputs, &server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_told_without_repeating_it() {
     let mut fixture = Fixture::new();
     let server = Server::of(fixture.folder.path().join("channel"), Some(basic("me")), "").await;

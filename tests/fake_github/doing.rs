@@ -57,6 +57,7 @@ pub async fn answer(shared: &Shared, ask: &Ask) -> Reply {
         ("post", ["actions", "workflows", _, "dispatches"]) => {
             deed.dispatch(&format!("{REPO}/actions/workflows/{{workflow_id}}/dispatches"), 200)
         }
+        ("get", ["actions", "runs", run]) => deed.run(run.parse().unwrap_or(0)),
         ("post", ["actions", "runs", run, "cancel"]) => deed.cancel(run.parse().unwrap_or(0)),
         ("get", ["actions", "artifacts"]) => deed.artifacts(None),
         ("get", ["actions", "runs", run, "artifacts"]) => deed.artifacts(run.parse().ok()),
@@ -494,6 +495,21 @@ impl Deed<'_> {
         let status = if details { status } else { 204 };
         let shape = if status == 200 { self.example(path, "post", 200) } else { Value::Null };
         self.says(path, "post", status, &shape)
+    }
+
+    fn run(&self, run: u64) -> Reply {
+        let path = format!("{REPO}/actions/runs/{{run_id}}");
+        let state = self.shared.state();
+        let (over, going) = (state.over.contains(&run), state.going.contains(&run));
+        drop(state);
+        if !over && !going {
+            return Reply::refusal(404, "Not Found");
+        }
+        let (status, conclusion) = if over { ("completed", json!("failure")) } else { ("in_progress", Value::Null) };
+        let mut body = self.example(&path, "get", 200);
+        let url = format!("{}/{}/actions/runs/{run}", self.ask.base, self.repo);
+        patch(&mut body, json!({"id": run, "status": status, "conclusion": conclusion, "html_url": url}));
+        self.says(&path, "get", 200, &body)
     }
 
     fn cancel(&self, run: u64) -> Reply {

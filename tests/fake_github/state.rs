@@ -107,7 +107,8 @@ pub struct State {
     pub labels: BTreeMap<(String, u64), Vec<String>>,
     pub dispatches: Vec<(String, Value)>,
     pub artifacts: Vec<Artifact>,
-    /// Runs of workflows that are over, and those that were asked to stop.
+    /// Runs of workflows that go on, that are over, and those that were asked to stop.
+    pub going: Vec<u64>,
     pub over: Vec<u64>,
     pub cancelled: Vec<u64>,
     pub troubles: Vec<Trouble>,
@@ -138,6 +139,7 @@ impl Default for State {
             labels: BTreeMap::new(),
             dispatches: Vec::new(),
             artifacts: Vec::new(),
+            going: Vec::new(),
             over: Vec::new(),
             cancelled: Vec::new(),
             troubles: Vec::new(),

@@ -1,14 +1,14 @@
 //! Comments for which nothing is run, and what forks get. No container is started here.
 
-use soopervisor::gha::{Decision, Errand, Trust};
-use soopervisor::plan::Network;
+use soopervisor::gha::{Decision, Errand, State, Trace, Trust};
+use soopervisor::plan::{Mode, Network};
 use soopervisor::run::request::{EnvAsk, RunRequest};
 use soopervisor::web::Reach;
 
 use crate::fake_github::git;
 use crate::payloads::pull;
 use crate::runner::Job;
-use crate::scene::{FORK, REPO, Scene, TOKEN, ago};
+use crate::scene::{FORK, REPO, SETTINGS, Scene, TOKEN, ago};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_gets_a_thumb_and_no_words() {
@@ -48,9 +48,10 @@ async fn cancel_stops_the_workflow_that_our_comment_speaks_for_and_help_helps() 
     let (done, id) = say("ann", "/soopervisor cancel").await;
     assert_eq!((done.code, scene.reactions(id)), (0, vec!["confused".to_owned()]), "there is nothing to cancel");
     let marker = soopervisor::comment::Marker { repo: 0, pr: 7, key: ".".to_owned() };
-    let planted = soopervisor::gha::marked(&marker, Some(666), "is running");
+    let of = |run| Some(Trace { run, mode: Mode::Full, state: State::Running, failed_before: false });
+    let planted = soopervisor::gha::marked(&marker, of(666), "is running");
     scene.comment("eve", &planted);
-    let ours = soopervisor::gha::marked(&marker, Some(4141), "is running");
+    let ours = soopervisor::gha::marked(&marker, of(4141), "is running");
     let us = crate::fake_github::Account::App("github-actions".to_owned());
     scene.fake.state().comment(REPO, 7, us, &ours, ago(50));
     let (done, id) = say("ann", "/soopervisor cancel").await;
@@ -105,7 +106,7 @@ async fn code_of_a_fork_gets_no_secret_no_cache_no_network_and_a_place_of_its_ow
     assert_eq!(request.network, Some(Network::None));
     assert_eq!(request.project.as_ref().unwrap().as_str(), "churn-forks");
     assert_eq!(request.env, [EnvAsk { name: "A".to_owned(), value: Some("1".to_owned()) }]);
-    assert_eq!(request.settings.as_deref(), Some("project: of-the-base-branch\n"));
+    assert_eq!(request.settings.as_deref(), Some(SETTINGS));
     assert_eq!(git(&request.path, &["rev-parse", "HEAD"]), scene.head);
     assert!(errand.fork_home().starts_with(job.dir.path()));
     // Nothing of the token is left where the fork's code runs.
@@ -122,7 +123,7 @@ async fn code_of_a_fork_gets_no_secret_no_cache_no_network_and_a_place_of_its_ow
         (request.secrets.as_slice(), request.no_secrets, request.network),
         (&["DB_PASSWORD".to_owned()][..], false, None)
     );
-    assert_eq!(request.settings.as_deref(), Some("project: of-the-base-branch\n"));
+    assert_eq!(request.settings.as_deref(), Some(SETTINGS));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,4 +150,89 @@ async fn a_private_forks_history_cannot_be_read_so_the_commit_must_be_named() {
     assert!(matches!(decided(&format!("/soopervisor run {newer}")).await, Decision::Run(_)));
     assert!(matches!(decided(&format!("/soopervisor run {}", scene.base)).await, Decision::Refuse(_)));
     assert!(matches!(decided(&format!("/soopervisor run {}", "a".repeat(40))).await, Decision::Refuse(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_maintainer_vouches_for_one_commit_of_a_fork_and_that_one_alone_gets_what_is_ours() {
+    let scene = Scene::open(FORK, "def first(product): pass\n").await;
+    let ask = async |text: &str| {
+        let id = scene.comment("ann", text);
+        let event = scene.commented(id, "ann", text);
+        let job = scene.job().event("issue_comment", &event).input("secrets", "DB_PASSWORD");
+        let errand = errand(&job);
+        (errand.decide().await.unwrap(), errand, job)
+    };
+    let (decision, errand, _job) = ask(&format!("/soopervisor run trust={}", scene.head)).await;
+    let Decision::Run(order) = decision else { panic!("{decision:?}") };
+    assert_eq!((order.trust, order.commit.as_str()), (Trust::Vouched, scene.head.as_str()));
+    let request = errand.request(&order, RunRequest::default()).await.unwrap();
+    assert_eq!((request.secrets.as_slice(), request.no_secrets), (&["DB_PASSWORD".to_owned()][..], false));
+    assert_eq!((request.project, request.network), (None, None));
+    assert_eq!(request.settings.as_deref(), Some(SETTINGS), "the pull request's own settings count for nothing");
+    let policy = errand.progress(&order).unwrap().told().report.policy.clone().unwrap();
+    assert!(policy.contains("ann vouched for this commit"), "{policy}");
+    // A commit that never was offered, and the next one that the fork pushes, are not vouched for.
+    let (decision, ..) = ask(&format!("/soopervisor run trust={}", "a".repeat(40))).await;
+    assert!(matches!(decision, Decision::Refuse(_)), "{decision:?}");
+    git(scene.author.path(), &["commit", "-q", "--allow-empty", "-m", "evil"]);
+    scene.fake.push(scene.author.path(), FORK, "topic", ago(60));
+    let (decision, ..) = ask("/soopervisor run").await;
+    assert!(matches!(decision, Decision::Run(order) if order.trust == Trust::Fork));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_runs_within_an_hour_are_enough_for_one_person_on_all_pull_requests_together() {
+    let scene = Scene::of_a_colleague().await;
+    let write = |number: u64, login: &str, text: &str, seconds: i64| {
+        let author = crate::fake_github::Account::User(login.to_owned());
+        scene.fake.state().comment(REPO, number, author, text, ago(seconds))
+    };
+    for minute in 0..9 {
+        write(8, "ann", "/soopervisor run", 3000 - minute * 60);
+    }
+    // What does not count: too long ago, another's, no command, no run.
+    write(7, "ann", "/soopervisor run", 3700);
+    write(7, "bob", "/soopervisor run", 100);
+    write(7, "ann", "> /soopervisor run", 90);
+    write(7, "ann", "/soopervisor help", 80);
+    let ask = async || {
+        let id = scene.comment("ann", "/soopervisor run");
+        let event = scene.commented(id, "ann", "/soopervisor run");
+        (errand(&scene.job().event("issue_comment", &event)), id, event)
+    };
+    let (tenth, ..) = ask().await;
+    assert!(matches!(tenth.decide().await.unwrap(), Decision::Run(_)));
+    let (_, id, event) = ask().await;
+    let done = scene.job().event("issue_comment", &event).run().await;
+    assert_eq!((done.code, done.outputs["status"].as_str()), (0, "refused"), "{}", done.log.text());
+    assert!(scene.ours()[0][0].contains("has asked for 10 runs within an hour"), "{:?}", scene.ours());
+    assert_eq!(scene.reactions(id), ["-1"]);
+    let (_, _, event) = ask().await;
+    scene.job().event("issue_comment", &event).run().await;
+    assert_eq!(scene.ours().len(), 1, "it is told once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_command_while_a_run_goes_on_is_answered_with_its_address() {
+    let scene = Scene::of_a_colleague().await;
+    let marker = soopervisor::comment::Marker { repo: 0, pr: 7, key: ".".to_owned() };
+    let running = Trace { run: 4141, mode: Mode::Full, state: State::Running, failed_before: false };
+    let ours = soopervisor::gha::marked(&marker, Some(running), "is running");
+    let us = crate::fake_github::Account::App("github-actions".to_owned());
+    scene.fake.state().comment(REPO, 7, us, &ours, ago(50));
+    scene.fake.state().going.push(4141);
+    let say = |text: &'static str| {
+        let id = scene.comment("ann", text);
+        let event = scene.commented(id, "ann", text);
+        scene.job().event("issue_comment", &event)
+    };
+    let done = say("/soopervisor run").run().await;
+    assert_eq!((done.code, done.outputs["status"].as_str()), (0, "refused"), "{}", done.log.text());
+    let said = scene.ours().last().unwrap()[0].clone();
+    assert!(said.contains(&format!("/{REPO}/actions/runs/4141) goes on")), "{said}");
+    let decided = async |text| errand(&say(text)).decide().await.unwrap();
+    assert!(matches!(decided("/soopervisor run sample").await, Decision::Run(_)));
+    // The job was killed before it could say so.
+    scene.fake.state().over.push(4141);
+    assert!(matches!(decided("/soopervisor run").await, Decision::Run(_)));
 }

@@ -1,8 +1,11 @@
 //! install/install.sh: what is put on the runner, and what is refused.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256};
 
@@ -22,12 +25,14 @@ impl Place {
         std::fs::copy(from, at.join("install/install.sh")).unwrap();
         let name = "soopervisor-v9-x86_64-unknown-linux-musl";
         std::fs::write(at.join("releases/v9").join(name), program).unwrap();
-        std::fs::write(
-            at.join("install/checksums.txt"),
-            format!("# x\n{}  {name}\n", hex::encode(Sha256::digest(listed))),
-        )
-        .unwrap();
-        Self { dir }
+        let place = Self { dir };
+        place.list(&format!("{}  {name}\n", digest(listed)));
+        place
+    }
+
+    /// Writes the table anew.
+    fn list(&self, lines: &str) {
+        std::fs::write(self.dir.path().join("install/checksums.txt"), format!("# x\n{lines}")).unwrap();
     }
 
     fn run(&self, env: &[(&str, &str)]) -> (Output, String) {
@@ -44,6 +49,40 @@ impl Place {
         command.env("SOOPERVISOR_RELEASES", format!("file://{}", at.join("releases").display()));
         let ended = command.envs(env.iter().copied()).output().unwrap();
         (ended, std::fs::read_to_string(output).unwrap())
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// A release page on this machine: paths it has, and those it was asked for.
+struct Page {
+    address: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Page {
+    fn of(files: &[(String, Vec<u8>)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/OWNER/soopervisor-action/releases/download", listener.local_addr().unwrap());
+        let (asked, files): (Arc<Mutex<Vec<String>>>, _) = (Arc::default(), files.to_vec());
+        let noted = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut line = String::new();
+                BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
+                let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+                let found = files.iter().find(|(name, _)| path.ends_with(&format!("/releases/download/{name}")));
+                let (status, body) = found.map_or(("404 Not Found", &[][..]), |(_, body)| ("200 OK", &body[..]));
+                noted.lock().unwrap().push(path);
+                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                // curl may have gone.
+                let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+            }
+        });
+        Self { address, asked }
     }
 }
 
@@ -92,5 +131,88 @@ fn a_program_on_the_runner_is_taken_as_it_is() {
     for path in ["own", own.to_str().unwrap()] {
         let (ended, output) = place.run(&[("INPUT_BINARY_PATH", path), ("RUNNER_ARCH", "ARM64")]);
         assert!(ended.status.success() && output.trim() == format!("program={}", own.display()), "{output}");
+    }
+}
+
+#[test]
+fn each_architecture_gets_its_own_program_from_the_release_page() {
+    let name = |arch: &str| format!("v9/soopervisor-v9-{arch}-unknown-linux-musl");
+    let program = |arch: &str| format!("#!/bin/sh\necho soopervisor 9 for {arch}\n").into_bytes();
+    for (runner, arch) in [("X64", "x86_64"), ("ARM64", "aarch64")] {
+        let all = ["x86_64", "aarch64"];
+        let page = Page::of(&all.map(|arch| (name(arch), program(arch))));
+        let place = Place::with(PROGRAM, PROGRAM);
+        let listed = |of: &dyn Fn(&str) -> Vec<u8>| {
+            let line = |arch: &str| format!("{}  {}\n", digest(&of(arch)), name(arch).replace("v9/", ""));
+            all.map(line).concat()
+        };
+        let env = [
+            ("INPUT_VERSION", "v9"),
+            ("RUNNER_ARCH", runner),
+            ("SOOPERVISOR_RELEASES", page.address.as_str()),
+            ("no_proxy", "127.0.0.1"),
+        ];
+        // The other architecture's checksum does not do.
+        let other = |wanted: &str| if wanted == arch { b"something else".to_vec() } else { program(wanted) };
+        place.list(&listed(&other));
+        let (ended, output) = place.run(&env);
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        assert!(!ended.status.success() && output.is_empty(), "{said}");
+        assert!(said.contains(&format!("soopervisor-v9-{arch}")) && said.contains("is not what"), "{said}");
+        place.list(&listed(&program));
+        let (ended, output) = place.run(&env);
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        assert!(ended.status.success() && said.contains(&format!("soopervisor 9 for {arch}")), "{said}");
+        let kept = output.trim().strip_prefix("program=").unwrap();
+        assert!(kept.contains(&format!("/v9/{arch}/")) && std::fs::read(kept).unwrap() == program(arch), "{kept}");
+        let asked = page.asked.lock().unwrap().clone();
+        assert_eq!(asked, vec![format!("/OWNER/soopervisor-action/releases/download/{}", name(arch)); 2]);
+    }
+}
+
+#[test]
+fn without_a_release_it_is_said_what_else_there_is() {
+    let place = Place::with(PROGRAM, PROGRAM);
+    let said = |env: &[(&str, &str)]| {
+        let (ended, output) = place.run(env);
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        assert!(!ended.status.success() && output.is_empty(), "{said}");
+        said
+    };
+    let missing = said(&[("INPUT_VERSION", "v10")]);
+    assert!(missing.contains("for x86_64 it has: v9"), "{missing}");
+    let missing = said(&[("INPUT_VERSION", "v9"), ("RUNNER_ARCH", "ARM64")]);
+    assert!(missing.contains("for aarch64 it has: nothing"), "{missing}");
+    place.list("");
+    for arch in ["X64", "ARM64"] {
+        let missing = said(&[("INPUT_VERSION", "v9"), ("RUNNER_ARCH", arch)]);
+        assert!(
+            missing.contains("knows no release; leave version out") && missing.contains("binary-path"),
+            "{missing}"
+        );
+        assert_eq!(missing.lines().count(), 1, "{missing}");
+    }
+    // A release that is listed and not there.
+    let page = Page::of(&[]);
+    place.list(&format!("{}  soopervisor-v9-x86_64-unknown-linux-musl\n", digest(PROGRAM)));
+    let gone = said(&[("INPUT_VERSION", "v9"), ("SOOPERVISOR_RELEASES", &page.address), ("no_proxy", "127.0.0.1")]);
+    assert!(gone.contains("cannot be fetched"), "{gone}");
+}
+
+#[test]
+fn the_table_that_is_shipped_names_programs_of_both_architectures_or_none() {
+    let table = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("install/checksums.txt")).unwrap();
+    let names: Vec<&str> = table
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| {
+            let (sum, name) = line.split_once("  ").unwrap();
+            assert!(sum.len() == 64 && hex::decode(sum).is_ok(), "{line}");
+            name
+        })
+        .collect();
+    for name in &names {
+        let other = if name.contains("x86_64") { ("x86_64", "aarch64") } else { ("aarch64", "x86_64") };
+        assert!(names.contains(&name.replace(other.0, other.1).as_str()), "{name} has no twin");
     }
 }

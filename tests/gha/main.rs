@@ -8,6 +8,7 @@ mod fake_github;
 
 mod commenting;
 mod describing;
+mod forking;
 mod installing;
 mod judges;
 mod matrix;
@@ -15,3 +16,4 @@ mod payloads;
 mod runner;
 mod running;
 mod scene;
+mod whole_matrix;

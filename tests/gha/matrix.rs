@@ -9,22 +9,22 @@ use soopervisor::gha::{
 use soopervisor::id::CommitSha;
 use soopervisor::plan::Mode;
 
-const BASE: &str = "octo-org/churn";
-const FORK: &str = "eve/churn";
+pub(crate) const BASE: &str = "octo-org/churn";
+pub(crate) const FORK: &str = "eve/churn";
 
-fn sha(digit: char) -> CommitSha {
+pub(crate) fn sha(digit: char) -> CommitSha {
     digit.to_string().repeat(40).parse().unwrap()
 }
 
-fn base() -> Base {
+pub(crate) fn base() -> Base {
     Base { branch: "main".to_owned(), commit: sha('b') }
 }
 
-fn at(text: &str) -> Timestamp {
+pub(crate) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn comment(body: &str) -> CommentEvent {
+pub(crate) fn comment(body: &str) -> CommentEvent {
     CommentEvent {
         action: "created".to_owned(),
         number: 7,
@@ -39,22 +39,22 @@ fn comment(body: &str) -> CommentEvent {
     }
 }
 
-fn facts(permission: Permission, head_repo: &str, pushed: Option<&str>) -> Facts {
+pub(crate) fn facts(permission: Permission, head_repo: &str, pushed: Option<&str>) -> Facts {
     let end = |repo: &str, branch: &str, digit| PullHead {
         repo: Some(repo.parse().unwrap()),
         branch: branch.to_owned(),
         commit: sha(digit),
     };
     let pull = PullRequest { number: 7, open: true, head: end(head_repo, "topic", 'a'), base: end(BASE, "main", 'b') };
-    Facts { permission, pull, pushed: pushed.map(at), named_belongs: false }
+    Facts { permission, pull, pushed: pushed.map(at), named_belongs: false, asked: Vec::new(), running: None }
 }
 
-fn judge(comment: &CommentEvent, facts: &Facts) -> Decision {
+pub(crate) fn judge(comment: &CommentEvent, facts: &Facts) -> Decision {
     decide(&Event::Comment(comment.clone()), &sha('f'), SampleInput::Auto, Some(facts))
 }
 
 /// Pushed well before the comment.
-const BEFORE: Option<&str> = Some("2026-11-02T11:00:00Z");
+pub(crate) const BEFORE: Option<&str> = Some("2026-11-02T11:00:00Z");
 
 #[test]
 fn who_may_push_may_ask_and_nobody_else_on_both_kinds_of_pull_requests() {

@@ -2,6 +2,10 @@
 
 use serde_json::json;
 
+use soopervisor::gha::{State, Trace};
+use soopervisor::plan::Mode;
+
+use crate::fake_github::Account;
 use crate::payloads::{pull, push_to_branch};
 use crate::runner::Done;
 use crate::scene::{REPO, Scene, TOKEN, ago};
@@ -93,6 +97,26 @@ async fn a_maintainers_comment_runs_everything_by_the_settings_of_the_base_and_o
     let event = scene.commented(again, "ann", "/soopervisor run sample");
     assert_eq!(scene.job().event("issue_comment", &event).run().await.code, 0);
     assert_eq!(scene.ours().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_success_after_a_failure_is_a_new_comment_and_the_old_one_leads_there() {
+    let scene = Scene::of_a_colleague().await;
+    let marker = soopervisor::comment::Marker { repo: 0, pr: 7, key: ".".to_owned() };
+    let failed = Trace { run: 4141, mode: Mode::Sample, state: State::Failed, failed_before: false };
+    let old = soopervisor::gha::marked(&marker, Some(failed), "failed");
+    scene.fake.state().comment(REPO, 7, Account::App("github-actions".to_owned()), &old, ago(50));
+    let event = pull(REPO, REPO, 7, "synchronize", &scene.head, &scene.base);
+    for success in [1, 2] {
+        let done = scene.job().event("pull_request", &event).run().await;
+        assert_eq!(done.code, 0, "{}", done.log.text());
+        let ours = scene.ours();
+        assert_eq!(ours.len(), 2, "success {success} is told in the comment that is there: {ours:?}");
+        assert!(ours[0][1].contains("is running") && ours[0][1].contains("after=failed"), "{ours:?}");
+        let last = ours[0].last().unwrap();
+        assert!(last.contains("/pull/7#issuecomment-") && !last.contains("<!--"), "{last}");
+        assert!(ours[1].last().unwrap().contains("succeeded") && ours[1].last().unwrap().contains("state=succeeded"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

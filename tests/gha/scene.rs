@@ -13,8 +13,10 @@ pub(crate) const FORK: &str = "eve/churn";
 pub(crate) const TOKEN: &str = "ghs_token_of_the_job";
 
 /// The same environment as every other test's, so that it is built once.
-const ENVIRONMENT: &str = "name: tiny\nchannels:\n  - conda-forge\ndependencies:\n  - python=3.11\n  - pip\n  - pip:\n      - ploomber\n      - sqlalchemy\n      - pandas\n";
-const PIPELINE: &str = "tasks:\n  - source: tasks.first\n    product: output/first.txt\n  - source: tasks.second\n    product: output/second.txt\n";
+pub(crate) const ENVIRONMENT: &str = "name: tiny\nchannels:\n  - conda-forge\ndependencies:\n  - python=3.11\n  - pip\n  - pip:\n      - ploomber\n      - sqlalchemy\n      - pandas\n";
+/// What the base branch sets.
+pub(crate) const SETTINGS: &str = "project: of-the-base-branch\nenv: {WHOSE_SETTINGS: of the base branch}\n";
+const PIPELINE: &str = "tasks:\n  - source: tasks.first\n    params:\n      sample: '{{sample}}'\n    product: output/first.txt\n  - source: tasks.second\n    product: output/second.txt\n";
 const TASKS: &str = "import os\nfrom pathlib import Path\n\ndef first(product, sample):\n    print('writing the first', flush=True)\n    print('::error::this is not a command')\n    print('the password is', os.environ.get('DB_PASSWORD', 'not here'))\n    Path(product).write_text(f'sample={sample}\\n')\n\ndef second(product, upstream):\n    Path(product).write_text(Path(upstream['first']).read_text() + 'two\\n')\n";
 
 pub(crate) struct Scene {
@@ -42,6 +44,11 @@ fn write(folder: &Path, name: &str, text: &str) {
 impl Scene {
     /// With a pull request of `head_repo` whose tasks are these.
     pub(crate) async fn open(head_repo: &str, tasks: &str) -> Self {
+        Self::open_with(head_repo, &[("tasks.py", tasks)]).await
+    }
+
+    /// With a pull request of `head_repo` that brings these files.
+    pub(crate) async fn open_with(head_repo: &str, files: &[(&str, &str)]) -> Self {
         let fake = FakeGitHub::start().await;
         fake.repository(REPO);
         fake.state().private.push(REPO.to_owned());
@@ -60,12 +67,7 @@ impl Scene {
             write(at, name, text);
         }
         write(at, "env.yaml", "sample: false\n");
-        write(
-            at,
-            "pipeline.yaml",
-            &PIPELINE.replace("tasks.first\n", "tasks.first\n    params:\n      sample: '{{sample}}'\n"),
-        );
-        write(at, "soopervisor.yaml", "project: of-the-base-branch\n");
+        write(at, "soopervisor.yaml", SETTINGS);
         git(at, &["add", "."]);
         git(at, &["commit", "-q", "-m", "first"]);
         let base = fake.push(at, REPO, "main", ago(7200));
@@ -75,9 +77,11 @@ impl Scene {
         write(
             author.path(),
             "soopervisor.yaml",
-            "project: of-the-pull-request\nstorage: local:/tmp/elsewhere\nsecrets: [STOLEN]\n",
+            "project: of-the-pull-request\nstorage: local:/tmp/elsewhere\nsecrets: [STOLEN]\nnetwork: bridge\nenv: {WHOSE_SETTINGS: of the pull request}\n",
         );
-        write(author.path(), "tasks.py", tasks);
+        for (name, text) in files {
+            write(author.path(), name, text);
+        }
         git(author.path(), &["add", "."]);
         git(author.path(), &["commit", "-q", "-m", "change"]);
         let head = fake.push(author.path(), head_repo, "topic", ago(3600));
@@ -100,8 +104,13 @@ impl Scene {
     /// A job of this repository on a server of one's own.
     pub(crate) fn job(&self) -> Job {
         let job = Job::new(self.workspace.path(), REPO, &self.base, &self.fake.server(), &self.fake.enterprise_api());
-        let storage = format!("local:{}", self.storage.path().join("artifacts").display());
+        let storage = format!("local:{}", self.artifacts().display());
         job.input("storage", &storage).env("TOKEN_OF_THE_JOB", TOKEN)
+    }
+
+    /// The storage's folder.
+    pub(crate) fn artifacts(&self) -> std::path::PathBuf {
+        self.storage.path().join("artifacts")
     }
 
     /// Somebody comments now; the comment's id.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::super::{
     Artifact, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Downloaded, Forge, Me,
-    Permission, PullRequest, Push, Rate, Reaction, RepoId, Repository, StatusState,
+    Permission, PullRequest, Push, Rate, Reaction, RepoId, Repository, StatusState, WorkflowRun,
 };
 use super::{GitHub, accepting, dressed, part, parts, repo, wire};
 use crate::id::CommitSha;
@@ -148,6 +148,10 @@ impl Forge for GitHub {
     async fn dispatch_event(&self, id: &RepoId, kind: &str, payload: &Value) -> Result<(), Fault> {
         let body = json!({ "event_type": kind, "client_payload": payload });
         self.change(Method::POST, &format!("{}/dispatches", repo(id)), &body, true).await.map(drop)
+    }
+
+    async fn workflow_run(&self, id: &RepoId, run: u64) -> Result<WorkflowRun, Fault> {
+        Ok(self.get_json::<wire::Run>(&format!("{}/actions/runs/{run}", repo(id))).await?.into())
     }
 
     async fn cancel_run(&self, id: &RepoId, run: u64) -> Result<(), Fault> {

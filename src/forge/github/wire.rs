@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::super::{
     Artifact, Author, Comment, Comparison, Permission, PullHead, PullRequest, Push, Rate, RepoId, Repository,
+    WorkflowRun,
 };
 use crate::id::CommitSha;
 use crate::web::Fault;
@@ -183,6 +184,19 @@ impl From<Written> for Comment {
             updated: written.updated_at,
             url: written.html_url,
         }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Run {
+    status: Option<String>,
+    #[serde(default)]
+    html_url: String,
+}
+
+impl From<Run> for WorkflowRun {
+    fn from(run: Run) -> Self {
+        Self { over: run.status.as_deref() == Some("completed"), url: run.html_url }
     }
 }
 
