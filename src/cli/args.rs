@@ -107,6 +107,10 @@ pub enum Verb {
     /// Watch repositories, keep history, answer over HTTP
     #[cfg(feature = "server")]
     Serve(super::serve::Serve),
+    /// Drive one run for a worker of the server, which starts it
+    #[cfg(feature = "server")]
+    #[command(hide = true)]
+    Driver(super::driver::Driver),
     /// Ask the server of this machine for a run
     #[cfg(feature = "server")]
     Trigger(super::trigger::Trigger),

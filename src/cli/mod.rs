@@ -17,6 +17,8 @@ mod diff;
 mod doctor;
 mod documents;
 mod drive;
+#[cfg(feature = "server")]
+mod driver;
 mod dry_run;
 mod env;
 mod exit;
@@ -98,6 +100,8 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
         Verb::Image(args) => setup::image(args),
         #[cfg(feature = "server")]
         Verb::Serve(args) => serve::execute(args),
+        #[cfg(feature = "server")]
+        Verb::Driver(args) => driver::execute(args),
         #[cfg(feature = "server")]
         Verb::Trigger(args) => trigger::execute(args),
         #[cfg(feature = "server")]

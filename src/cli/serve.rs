@@ -98,6 +98,7 @@ fn of_words(args: &Serve, home: &Home) -> Result<Serving, Failure> {
     });
     Ok(Serving {
         host: seam::host(home)?,
+        program: program()?,
         database: None,
         listen: ADDRESS,
         auth: Auth::Everybody,
@@ -124,6 +125,7 @@ fn of_file(path: &Path, home: &Home) -> Result<Serving, Failure> {
     work.limits.all = i64::try_from(file.server.workers).unwrap_or(i64::MAX);
     Ok(Serving {
         host: seam::host(home)?,
+        program: program()?,
         database: file.server.database.as_ref().map(text_of).transpose()?,
         listen: file.server.bind,
         auth: Auth::Everybody,
@@ -250,10 +252,19 @@ fn secrets() -> HookSecrets {
     }
 }
 
+/// This program, as long as it is where it was started from.
+fn program() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|error| Failure::of(Exit::Internal, &error))
+}
+
 fn words(greeting: &Greeting) -> String {
     let mut text = format!("serving on http://{}\n", greeting.address);
-    if greeting.taken_back > 0 {
-        let count = greeting.taken_back;
+    if greeting.adopted > 0 {
+        let count = greeting.adopted;
+        text.push_str(&format!("{count} run(s) of a server that ended without a word go on\n"));
+    }
+    if greeting.queued > 0 {
+        let count = greeting.queued;
         text.push_str(&format!("{count} run(s) of a server that ended without a word are queued again\n"));
     }
     if let Some(token) = &greeting.set_up {

@@ -56,6 +56,8 @@ pub struct RepoAsk {
 pub struct Serving {
     /// This machine.
     pub host: Host,
+    /// This program: it is started anew for each run.
+    pub program: PathBuf,
     /// `sqlite:PATH` or `postgres://…`; a file in the data folder when it is none.
     pub database: Option<String>,
     /// Where to listen.
@@ -81,8 +83,10 @@ pub struct Greeting {
     pub address: SocketAddr,
     /// The one-time token that makes the first admin, when there is none yet.
     pub set_up: Option<Secret>,
+    /// Runs of an earlier process that go on, or ended while there was none.
+    pub adopted: usize,
     /// Runs of an earlier process that are queued again.
-    pub taken_back: usize,
+    pub queued: usize,
 }
 
 /// Why the server does not serve.
@@ -147,7 +151,7 @@ pub async fn serve(
     let reader = reader(&serving.host)?;
     let poller = Poller::new(database.clone(), reader, metrics.clone(), serving.poll, Arc::clone(&told));
     let worker = worker(&serving, &database, &watched, &metrics, &queued, &told);
-    let taken_back = worker.take_back().await?;
+    let left = worker.take_over().await?;
     let set_up = set_up(&database, serving.auth).await?;
     let server = Server {
         database: database.clone(),
@@ -184,9 +188,10 @@ pub async fn serve(
     let stopping = stop.clone();
     parts.spawn(async move { poller.run(watched, stopping).await });
     let stopping = stop.clone();
-    parts.spawn(async move { worker.run(stopping).await });
+    let (adopted, again) = (left.adopted.len(), left.queued);
+    parts.spawn(async move { worker.run(left.adopted, stopping).await });
     parts.spawn(sweep(database.clone(), stop.clone()));
-    greet(Greeting { address, set_up, taken_back });
+    greet(Greeting { address, set_up, adopted, queued: again });
     let served = http::serve(listener, server, stop.clone()).await;
     // Whatever ended it, the others end too, and what they write is written.
     stop.cancel();
@@ -232,7 +237,9 @@ fn worker(
         host: serving.host.clone(),
         name: format!("{}:{}", machine.trim(), state.display()),
         watches: watched.clone(),
-        folder: serving.host.home.cache().join("checkouts"),
+        folder: state.join("worker"),
+        handoffs: state.join("worker/drivers"),
+        program: serving.program.clone(),
         effort: serving.work,
         metrics: metrics.clone(),
         queued: Arc::clone(queued),

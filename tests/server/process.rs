@@ -19,7 +19,7 @@ fn program(home: &Path) -> Command {
 }
 
 /// A server, killed when it is dropped.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
     fn start(home: &Path, forge: &Forge) -> Self {
@@ -34,7 +34,7 @@ impl Running {
         Self::spawn(command)
     }
 
-    fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(mut command: Command) -> Self {
         command.args(["--no-auth", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -45,7 +45,7 @@ impl Running {
         Self(child)
     }
 
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
@@ -108,7 +108,7 @@ async fn a_server_runs_what_it_is_asked_for_and_ends_in_order() {
     assert_eq!(run.new.mode, "sample");
     assert!(run.local_run.is_some());
     assert!(!database.steps(run.id).await.unwrap().is_empty());
-    let work: Vec<_> = std::fs::read_dir(home.join("cache/checkouts/work")).unwrap().collect();
+    let work: Vec<_> = std::fs::read_dir(home.join("state/worker/work")).unwrap().collect();
     assert!(work.is_empty(), "no work tree is left: {work:?}");
     let mut second = program(home);
     let second = second.args(["serve", "--no-auth", "--listen", "127.0.0.1:0", "--repo", "/x"]).output().unwrap();

@@ -16,6 +16,9 @@ use tokio::process::Command;
 use crate::id::CommitSha;
 use crate::server::poll::Address;
 
+/// Where work trees are.
+pub(super) const WORK: &str = "work";
+
 const PATIENCE: Duration = Duration::from_mins(15);
 
 /// Why there is no work tree.
@@ -47,6 +50,11 @@ pub struct Checkout {
 }
 
 impl Checkout {
+    /// The work tree of this name, which an earlier process may have made.
+    pub fn at(folder: &Path, name: &str) -> Self {
+        Self { path: folder.join(WORK).join(name) }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -82,8 +90,8 @@ pub async fn checkout(
     sha: &CommitSha,
 ) -> Result<Checkout, CheckoutError> {
     let key = hex::encode(Sha256::digest(address.text().as_bytes()));
-    let (copy, path) = (folder.join("copies").join(&key[..16]), folder.join("work").join(name));
-    for made in [&copy, &folder.join("work")] {
+    let (copy, path) = (folder.join("copies").join(&key[..16]), folder.join(WORK).join(name));
+    for made in [&copy, &folder.join(WORK)] {
         let source = |source| CheckoutError::Io { path: made.clone(), source };
         tokio::fs::create_dir_all(made).await.map_err(source)?;
     }
