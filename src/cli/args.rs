@@ -107,6 +107,9 @@ pub enum Verb {
     /// Watch repositories, keep history, answer over HTTP
     #[cfg(feature = "server")]
     Serve(super::serve::Serve),
+    /// Work on runs of a server, beside it or on another machine
+    #[cfg(feature = "server")]
+    Worker(super::worker::Worker),
     /// Drive one run for a worker of the server, which starts it
     #[cfg(feature = "server")]
     #[command(hide = true)]

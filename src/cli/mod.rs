@@ -43,6 +43,8 @@ mod token;
 #[cfg(feature = "server")]
 mod trigger;
 mod validate;
+#[cfg(feature = "server")]
+mod worker;
 
 pub use exit::Exit;
 pub use failure::Failure;
@@ -100,6 +102,8 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
         Verb::Image(args) => setup::image(args),
         #[cfg(feature = "server")]
         Verb::Serve(args) => serve::execute(args),
+        #[cfg(feature = "server")]
+        Verb::Worker(args) => worker::execute(args),
         #[cfg(feature = "server")]
         Verb::Driver(args) => driver::execute(args),
         #[cfg(feature = "server")]

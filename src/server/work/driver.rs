@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use super::handoff::{Handoff, Told, Wish};
 use crate::run::Host;
 use crate::run::cancel::{self, Cancel, CancelReason, Canceller};
+use crate::run::card::{Listed, Published};
 use crate::run::ending::Ending;
 use crate::run::event::{Outcome, RunEvent, Step};
 use crate::run::telling::{Listener, Telling};
-use crate::store::database::StepRow;
+use crate::store::database::{Artifact, Artifacts, StepRow};
 
 /// How long a run goes on without a worker: a server that was killed is started again, a machine that is set up anew is
 /// not.
@@ -81,6 +82,7 @@ fn listener(handoff: Arc<Handoff>, canceller: Canceller, cancel: Cancel) -> List
         Arc::clone(&handoff)
     };
     Box::new(move |event| match event {
+        RunEvent::Published(published) => drop(tell(&Told::Published(artifacts(published)))),
         RunEvent::Started { run, .. } => drop(tell(&Told::Placed { run: run.clone() })),
         RunEvent::StepEnded { step, outcome, elapsed, detail } => {
             let word = serde_json::to_value(outcome).ok().and_then(|word| word.as_str().map(str::to_owned));
@@ -103,6 +105,16 @@ fn listener(handoff: Arc<Handoff>, canceller: Canceller, cancel: Cancel) -> List
         }
         _ => {}
     })
+}
+
+fn artifacts(published: &Published) -> Artifacts {
+    let file = |listed: &Listed| Artifact { path: listed.path.clone(), size: listed.size };
+    Artifacts {
+        location: published.location.clone(),
+        files: published.files,
+        bytes: published.bytes,
+        listing: published.listing.iter().map(file).collect(),
+    }
 }
 
 /// Waits for the worker's word; who was asked to stop meanwhile needs none.

@@ -48,23 +48,23 @@ enum End {
 
 /// Where an attempt begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum From {
+pub(super) enum Start {
     /// At its checkout.
-    Beginning,
+    Checkout,
     /// Where an earlier process of this worker left it: a driver is at work, or has been.
     Driver,
 }
 
 impl Worker {
-    pub(super) async fn work(&self, claim: Claim, from: From, drained: CancellationToken) {
+    pub(super) async fn work(&self, claim: Claim, start: Start, drained: CancellationToken) {
         let (run, epoch) = (claim.run.id, claim.epoch);
         let began = Instant::now();
         let (canceller, cancel) = cancel::pair();
         let beating = CancellationToken::new();
         let beat = tokio::spawn(self.clone().beat(run, epoch, canceller.clone(), drained.clone(), beating.clone()));
-        let end = match from {
-            From::Beginning => self.attempt(&claim, &cancel, &drained).await,
-            From::Driver => self.follow(&claim, &cancel, &drained).await,
+        let end = match start {
+            Start::Checkout => self.attempt(&claim, &cancel, &drained).await,
+            Start::Driver => self.follow(&claim, &cancel, &drained).await,
         };
         if let Err(error) = Checkout::at(&self.folder, &name(&claim)).close().await {
             tracing::warn!(run, %error, "a work tree was not removed");
@@ -151,7 +151,14 @@ impl Worker {
         let failed = |summary: String| End::Ended(Ended { state: RunState::Failed, exit_code: 3, summary });
         let run = &claim.run;
         let watch = self.watches.borrow().iter().find(|watch| watch.repo == run.new.repo).cloned();
-        let Some(watch) = watch else { return failed("its repository is no longer watched".to_owned()) };
+        let Some(watch) = watch else {
+            let repos = self.database.repos().await.unwrap_or_default();
+            // A server has just begun to watch it, or does no longer.
+            if repos.iter().any(|repo| repo.id == run.new.repo) {
+                return End::Again("its repository is not known to this worker yet".to_owned());
+            }
+            return failed("its repository is no longer watched".to_owned());
+        };
         let ask: RunAsk = match serde_json::from_value(run.new.request.clone()) {
             Ok(ask) => ask,
             Err(error) => return failed(format!("the repository's `run` is not understood: {error}")),
@@ -222,6 +229,7 @@ impl Worker {
         let (run, epoch) = (claim.run.id, claim.epoch);
         let written = match told {
             Told::Placed { run: local } => self.database.placed(run, epoch, local.as_str()).await,
+            Told::Published(artifacts) => self.database.published(run, epoch, &artifacts).await,
             Told::Step(step) => self.database.step(run, epoch, &step).await,
             Told::MayPublish => {
                 let lease = self.effort.limits.lease_ms;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::RunId;
 use crate::run::ending::Ending;
 use crate::run::request::RunRequest;
-use crate::store::database::StepRow;
+use crate::store::database::{Artifacts, StepRow};
 
 const EVENTS: &str = "events";
 const LOCK: &str = "lock";
@@ -35,6 +35,8 @@ pub enum Told {
     },
     /// A step ended.
     Step(StepRow),
+    /// The outputs are in the storage.
+    Published(Artifacts),
     /// Everything is collected: may it be published? The driver waits for the answer.
     MayPublish,
     /// The run is over, and so is the driver.

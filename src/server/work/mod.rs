@@ -5,13 +5,14 @@
 //! on when the worker dies, container, log and all, and the next process of the same worker listens to it from where it
 //! began ([`handoff`]). Only runs without a driver, alive or ended, are queued again.
 
+pub mod alone;
 pub mod checkout;
 pub mod driver;
 mod execute;
 pub mod handoff;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::execute::From;
+use self::execute::Start;
 use self::handoff::{Handoff, Wish};
 use super::metrics::Metrics;
 use super::poll::Watch;
@@ -68,6 +69,12 @@ pub struct Worker {
     pub queued: Arc<Notify>,
     /// Is rung when a run ended, which is an event.
     pub told: Arc<Notify>,
+}
+
+/// What the worker of a data folder is called: the same after every start, and like no other.
+pub fn name_of(state: &Path) -> String {
+    let machine = fs_err::read_to_string("/etc/hostname").unwrap_or_default();
+    format!("{}:{}", machine.trim(), state.display())
 }
 
 /// What was left of an earlier process of the same worker.
@@ -137,13 +144,13 @@ impl Worker {
         let drained = CancellationToken::new();
         for claim in adopted {
             let (worker, drained) = (self.clone(), drained.clone());
-            works.spawn(async move { worker.work(claim, From::Driver, drained).await });
+            works.spawn(async move { worker.work(claim, Start::Driver, drained).await });
         }
         while !stop.is_cancelled() {
             match self.next().await {
                 Ok(Some(claim)) => {
                     let (worker, drained) = (self.clone(), drained.clone());
-                    works.spawn(async move { worker.work(claim, From::Beginning, drained).await });
+                    works.spawn(async move { worker.work(claim, Start::Checkout, drained).await });
                     continue;
                 }
                 Ok(None) => {}

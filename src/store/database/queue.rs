@@ -15,9 +15,11 @@ use super::runs::{COLUMNS, Run, RunState};
 /// How many may run at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// On all workers together.
+    /// On all workers together, besides what [`super::Policy`] says.
     pub all: i64,
-    /// Of one repository in one mode.
+    /// On this worker.
+    pub here: i64,
+    /// Of one repository in one mode, where the repository's own limit is not higher.
     pub repo: i64,
     /// How long a claim holds without a heartbeat, in milliseconds.
     pub lease_ms: i64,
@@ -25,7 +27,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { all: 2, repo: 1, lease_ms: 60_000 }
+        Self { all: i64::MAX, here: 2, repo: 1, lease_ms: 60_000 }
     }
 }
 
@@ -95,6 +97,7 @@ macro_rules! held {
         "id = $1 AND epoch = $2 AND state = 'running' AND lease_until > now_ms()"
     };
 }
+pub(super) use held;
 
 impl Database {
     /// The next run for a worker: highest priority first, then oldest, as the limits allow.
@@ -107,12 +110,18 @@ impl Database {
         let text = self.sql(
             "UPDATE runs SET state = 'running', epoch = epoch + 1, worker = $1, lease_until = now_ms() + $2, \
              started_at = COALESCE(started_at, now_ms()) WHERE id = (\
-             SELECT r.id FROM runs r WHERE r.state = 'queued' AND r.not_before <= now_ms() \
+             SELECT r.id FROM runs r JOIN repos p ON p.id = r.repo_id \
+             WHERE r.state = 'queued' AND r.not_before <= now_ms() \
              AND (SELECT count(*) FROM runs a WHERE a.state = 'running') < $3 \
-             AND (SELECT count(*) FROM runs a WHERE a.state = 'running' AND a.repo_id = r.repo_id AND a.mode = r.mode) < $4 \
+             AND (SELECT count(*) FROM runs a WHERE a.state = 'running') \
+             < COALESCE((SELECT value FROM policy WHERE name = 'concurrency'), $3) \
+             AND (SELECT count(*) FROM runs a WHERE a.state = 'running' AND a.worker = $1) < $5 \
+             AND (SELECT count(*) FROM runs a WHERE a.state = 'running' AND a.repo_id = r.repo_id AND a.mode = r.mode) \
+             < CASE WHEN p.concurrency > $4 THEN p.concurrency ELSE $4 END \
              ORDER BY r.priority DESC, r.id LIMIT 1) RETURNING id, epoch",
         );
         let query = sqlx::query(text).bind(worker).bind(limits.lease_ms).bind(limits.all).bind(limits.repo);
+        let query = query.bind(limits.here);
         let Some(row) = query.fetch_optional(&mut *transaction).await.map_err(fault())? else {
             return Ok(None);
         };
@@ -345,6 +354,6 @@ impl Database {
     }
 }
 
-fn fenced(rows: u64, run: i64, epoch: i64) -> Result<(), DatabaseError> {
+pub(super) fn fenced(rows: u64, run: i64, epoch: i64) -> Result<(), DatabaseError> {
     if rows == 1 { Ok(()) } else { Err(DatabaseError::Fenced { run, epoch }) }
 }
