@@ -59,7 +59,7 @@ fn repository(place: &Place) -> std::path::PathBuf {
     folder
 }
 
-const VERBS: [&str; 24] = [
+const VERBS: [&str; 25] = [
     "run",
     "validate",
     "script",
@@ -78,6 +78,7 @@ const VERBS: [&str; 24] = [
     "channel",
     "image",
     "serve",
+    "worker",
     "trigger",
     "token",
     "admin",

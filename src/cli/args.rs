@@ -107,6 +107,13 @@ pub enum Verb {
     /// Watch repositories, keep history, answer over HTTP
     #[cfg(feature = "server")]
     Serve(super::serve::Serve),
+    /// Work on runs of a server, beside it or on another machine
+    #[cfg(feature = "server")]
+    Worker(super::worker::Worker),
+    /// Drive one run for a worker of the server, which starts it
+    #[cfg(feature = "server")]
+    #[command(hide = true)]
+    Driver(super::driver::Driver),
     /// Ask the server of this machine for a run
     #[cfg(feature = "server")]
     Trigger(super::trigger::Trigger),

@@ -17,6 +17,8 @@ mod diff;
 mod doctor;
 mod documents;
 mod drive;
+#[cfg(feature = "server")]
+mod driver;
 mod dry_run;
 mod env;
 mod exit;
@@ -41,6 +43,8 @@ mod token;
 #[cfg(feature = "server")]
 mod trigger;
 mod validate;
+#[cfg(feature = "server")]
+mod worker;
 
 pub use exit::Exit;
 pub use failure::Failure;
@@ -98,6 +102,10 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
         Verb::Image(args) => setup::image(args),
         #[cfg(feature = "server")]
         Verb::Serve(args) => serve::execute(args),
+        #[cfg(feature = "server")]
+        Verb::Worker(args) => worker::execute(args),
+        #[cfg(feature = "server")]
+        Verb::Driver(args) => driver::execute(args),
         #[cfg(feature = "server")]
         Verb::Trigger(args) => trigger::execute(args),
         #[cfg(feature = "server")]

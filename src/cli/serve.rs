@@ -15,16 +15,19 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::{parse, seam};
 use crate::secret::Secret;
-use crate::server::file::{self, File, FirstSight, Poll, Reference};
+use crate::server::file::{self, Commits, File, FirstSight, Poll, Reference};
 use crate::server::glob::Glob;
 use crate::server::hook::genuine::HookSecrets;
 use crate::server::http::{ADDRESS, Auth};
 use crate::server::perform::DOES;
 use crate::server::poll::reading::Credential;
 use crate::server::poll::state::FirstSeen;
+use crate::server::reload::{Loaded, Source};
 use crate::server::serve::{Greeting, RepoAsk, ServeError, Serving, serve};
+use crate::server::standing::Trouble;
 use crate::server::{poll, work};
 use crate::store::Home;
+use crate::store::database::Policy;
 
 /// Arguments of `serve`.
 #[derive(Debug, Clone, Args)]
@@ -77,7 +80,7 @@ fn serving(args: &Serve, home: &Home) -> Result<Serving, Failure> {
     serving.auth = if args.no_auth { Auth::Nobody } else { Auth::Everybody };
     serving.listen = args.listen.unwrap_or(serving.listen);
     if let Some(workers) = args.workers {
-        serving.work.limits.all = workers.into();
+        serving.work.limits.here = workers.into();
     }
     if args.database.is_some() {
         serving.database.clone_from(&args.database);
@@ -92,38 +95,59 @@ fn of_words(args: &Serve, home: &Home) -> Result<Serving, Failure> {
         prefixes: vec!["refs/heads/".to_owned(), "refs/tags/".to_owned()],
         every: args.poll,
         first_seen: FirstSeen::Record,
+        commits: Commits::Latest,
         credential: None,
         key: None,
+        concurrency: 1,
         run: args.storage.as_ref().map_or_else(|| json!({}), |storage| json!({"storage": storage})),
     });
     Ok(Serving {
         host: seam::host(home)?,
+        program: program()?,
         database: None,
         listen: ADDRESS,
         auth: Auth::Everybody,
         repos: repos.collect(),
         secrets: secrets(),
         file: None,
+        source: None,
         poll: poll::Effort::default(),
         work: work::Effort::default(),
+        policy: Policy::default(),
     })
 }
 
-/// The server's file. Everything that is wrong with it is said at once.
-fn of_file(path: &Path, home: &Home) -> Result<Serving, Failure> {
+/// The server's file, read. Everything that is wrong with it is said at once.
+fn parsed(path: &Path) -> Result<File, Failure> {
     let shown = path.display().to_string();
     let bytes = fs_err::read(path).map_err(|error| Failure::of(Exit::Usage, &error))?;
     let (file, findings) = file::parse(&shown, &bytes);
-    let Some(file) = file else {
+    file.ok_or_else(|| {
         let failure = Failure::new(Exit::InvalidSpec, format!("`{shown}` has errors"));
         let failure = findings.iter().map(seam::line_of).fold(failure, Failure::why);
-        return Err(failure.help(format!("soopervisor handlers check {shown}")));
-    };
+        failure.help(format!("soopervisor handlers check {shown}"))
+    })
+}
+
+/// What a worker needs of the file: repositories with their credentials, and the database.
+pub(super) fn for_worker(path: &Path) -> Result<(Vec<RepoAsk>, Option<String>), Failure> {
+    let file = parsed(path)?;
+    let repos = file.repos.iter().map(|repo| watched(&file, repo)).collect::<Result<_, _>>()?;
+    Ok((repos, file.server.database.as_ref().map(text_of).transpose()?))
+}
+
+/// What a server does by its file.
+fn of_file(path: &Path, home: &Home) -> Result<Serving, Failure> {
+    let (file, shown) = (parsed(path)?, path.display().to_string());
     refuse_what_is_not_done(&file, &shown)?;
     let mut work = work::Effort::default();
-    work.limits.all = i64::try_from(file.server.workers).unwrap_or(i64::MAX);
+    work.limits.here = i64::try_from(file.server.workers).unwrap_or(i64::MAX);
+    let lease_ms = file.server.lease.map(|lease| i64::try_from(lease.as_millis()).unwrap_or(i64::MAX).max(1_000));
+    work.limits.lease_ms = lease_ms.unwrap_or(work.limits.lease_ms);
+    let policy = Policy { concurrency: file.server.concurrency, lease_ms };
     Ok(Serving {
         host: seam::host(home)?,
+        program: program()?,
         database: file.server.database.as_ref().map(text_of).transpose()?,
         listen: file.server.bind,
         auth: Auth::Everybody,
@@ -134,9 +158,33 @@ fn of_file(path: &Path, home: &Home) -> Result<Serving, Failure> {
             gitlab: hook_secrets(&file, "gitlab")?,
         },
         file: Some(Arc::new(file)),
+        source: Some(source(path, home)),
         poll: poll::Effort::default(),
         work,
+        policy,
     })
+}
+
+/// Reads the file again, for a server that goes on with what it has when something is wrong with it.
+fn source(path: &Path, home: &Home) -> Source {
+    let (file, home) = (path.to_owned(), home.clone());
+    let read = move || {
+        let shown = file.display().to_string();
+        let trouble = |message: String| vec![Trouble { place: shown.clone(), code: "server/file".to_owned(), message }];
+        let bytes = fs_err::read(&file).map_err(|error| trouble(error.to_string()))?;
+        let (parsed, findings) = file::parse(&shown, &bytes);
+        if parsed.is_none() {
+            return Err(findings.iter().map(|finding| Trouble::of(finding, &shown)).collect());
+        }
+        let failed = |failure: Failure| {
+            let lines = if failure.why.is_empty() { vec![failure.what] } else { failure.why };
+            lines.into_iter().flat_map(trouble).collect::<Vec<_>>()
+        };
+        let Serving { file, repos, secrets, policy, .. } = of_file(&file, &home).map_err(failed)?;
+        let file = file.ok_or_else(|| trouble("there is no file".to_owned()))?;
+        Ok(Loaded { file, repos, secrets, policy })
+    };
+    Source { path: path.to_owned(), read: Arc::new(read) }
 }
 
 /// Nobody shall wait for a mail that never comes: actions that this server does not do yet are told at the start.
@@ -211,8 +259,10 @@ fn watched(file: &File, repo: &file::Repo) -> Result<RepoAsk, Failure> {
             FirstSight::Record => FirstSeen::Record,
             FirstSight::RunDefaultBranch => FirstSeen::TellDefaultBranch,
         },
+        commits: repo.commits,
         credential,
         key,
+        concurrency: repo.concurrency,
         run: run.into(),
     })
 }
@@ -250,12 +300,26 @@ fn secrets() -> HookSecrets {
     }
 }
 
+/// This program, as long as it is where it was started from.
+pub(super) fn program() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|error| Failure::of(Exit::Internal, &error))
+}
+
+/// What became of the runs of an earlier process.
+pub(super) fn of_before(adopted: usize, queued: usize) -> String {
+    let mut text = String::new();
+    if adopted > 0 {
+        text.push_str(&format!("{adopted} run(s) of a process that ended without a word go on\n"));
+    }
+    if queued > 0 {
+        text.push_str(&format!("{queued} run(s) of a process that ended without a word are queued again\n"));
+    }
+    text
+}
+
 fn words(greeting: &Greeting) -> String {
     let mut text = format!("serving on http://{}\n", greeting.address);
-    if greeting.taken_back > 0 {
-        let count = greeting.taken_back;
-        text.push_str(&format!("{count} run(s) of a server that ended without a word are queued again\n"));
-    }
+    text.push_str(&of_before(greeting.adopted, greeting.queued));
     if let Some(token) = &greeting.set_up {
         let token = String::from_utf8_lossy(token.expose());
         text.push_str(&format!(
@@ -268,7 +332,7 @@ fn words(greeting: &Greeting) -> String {
 }
 
 /// The first signal ends the server in order.
-async fn listen(stop: CancellationToken) {
+pub(super) async fn listen(stop: CancellationToken) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return;
@@ -280,7 +344,7 @@ async fn listen(stop: CancellationToken) {
     stop.cancel();
 }
 
-fn failed(error: &ServeError) -> Failure {
+pub(super) fn failed(error: &ServeError) -> Failure {
     let exit = match error {
         ServeError::Listen(_) | ServeError::Repo(_) | ServeError::Password(_) | ServeError::Taken(_) => Exit::Usage,
         _ => Exit::Internal,

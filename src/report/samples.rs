@@ -75,6 +75,7 @@ pub(super) fn success() -> Vec<RunEvent> {
             files: 14,
             bytes: 3_149_000,
             note: None,
+            listing: Vec::new(),
         }),
         ended(Step::Publish, Outcome::Done, 120, "14 files, 3.1 MB"),
         RunEvent::Ended { exit_code: 0, summary: "done".to_owned() },

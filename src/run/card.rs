@@ -42,4 +42,16 @@ pub struct Published {
     pub bytes: u64,
     /// What is special: `identical content was there already`.
     pub note: Option<String>,
+    /// The first of its files, for whoever lists them; no part of what is written down.
+    #[serde(skip)]
+    pub listing: Vec<Listed>,
+}
+
+/// One published file, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Its path in the folder.
+    pub path: String,
+    /// Its bytes.
+    pub size: u64,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::cancel::Cancel;
-use super::card::Published;
+use super::card::{Listed, Published};
 use super::ending::Ending;
 use super::event::{Outcome, RunEvent, Step};
 use super::figures;
@@ -11,9 +11,13 @@ use super::stop::Stop;
 use super::telling::Telling;
 use crate::diag::Diagnostic;
 use crate::id::RelPath;
+use crate::outputs::manifest::Entry;
 use crate::outputs::{self, Baseline, Bounds, Collection, MissingReason, Roots, Wanted};
 use crate::plan::RunPlan;
 use crate::storage::{Done, Progress, Publication, PublishOutcome, Storage};
+
+/// Published files that are listed at most.
+const LISTED: usize = 1000;
 
 /// Finds the outputs.
 ///
@@ -128,10 +132,16 @@ pub async fn publish(
         files: files.len() as u64,
         bytes: files.iter().map(|file| file.size).sum(),
         note: note.map(str::to_owned),
+        listing: files.iter().take(LISTED).map(|file| listed(file, telling)).collect(),
     };
     telling.end(Step::Publish, outcome, words);
     telling.tell(&RunEvent::Published(told.clone()));
     Ok(told)
+}
+
+/// A name that is only mentioned need not give a secret away.
+fn listed(file: &Entry, telling: &Telling) -> Listed {
+    Listed { path: telling.masked(&file.path.to_string()), size: file.size }
 }
 
 /// Tells how far publishing is, once a second, and hands on the wish to stop.

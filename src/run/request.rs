@@ -6,11 +6,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::ProjectName;
 use crate::plan::{Mode, Network, OnConflict};
 
 /// Everything that a run needs to be told.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RunRequest {
     /// The repository, or a folder in it.
     pub path: PathBuf,
@@ -60,7 +63,7 @@ pub struct RunRequest {
 }
 
 /// One plain variable.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvAsk {
     /// Its name.
     pub name: String,
@@ -69,7 +72,8 @@ pub struct EnvAsk {
 }
 
 /// Limits that were asked for; `None` leaves the choice to the settings, then to the default.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LimitAsk {
     /// Bytes of memory, swap included.
     pub memory_bytes: Option<u64>,

@@ -56,7 +56,8 @@ pub fn new_run(event: &Event, repo: &Repo, row: i64, mode: &str, priority: i64) 
         mode: mode.to_owned(),
         request: repo.settings.get("run").cloned().unwrap_or_else(|| json!({})),
         priority,
-        supersede: true,
+        // Where each push or commit is told, each is run.
+        supersede: !repo.settings.get("each").and_then(Value::as_bool).unwrap_or(false),
     })
 }
 

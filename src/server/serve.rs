@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::file::File;
+use super::file::{Commits, File};
 use super::hook::genuine::HookSecrets;
 use super::hook::{Dispatcher, Receiver};
 use super::http::{self, Auth, ListenError, Server, token};
@@ -24,12 +24,14 @@ use super::poll::reading::{Credential, Reader};
 use super::poll::state::FirstSeen;
 use super::poll::{self, Address, Poller, Watch};
 use super::queue::{ByHand, Decide, Events};
+use super::reload::{Reload, Source};
+use super::standing::Standing;
 use super::work::{self, Worker};
 use crate::run::Host;
 use crate::run::stop::Stop;
 use crate::secret::Secret;
 use crate::store::StoreError;
-use crate::store::database::{Database, DatabaseError, NewRepo, Retention};
+use crate::store::database::{Database, DatabaseError, NewRepo, Policy, Retention};
 
 /// A repository as the configuration has it.
 #[derive(Debug, Clone)]
@@ -44,10 +46,14 @@ pub struct RepoAsk {
     pub every: Option<Duration>,
     /// What the first reading tells.
     pub first_seen: FirstSeen,
+    /// What is told when a branch moved by more than one commit.
+    pub commits: Commits,
     /// Who reads it over HTTP.
     pub credential: Option<Credential>,
     /// The deploy key that reads it over SSH.
     pub key: Option<PathBuf>,
+    /// Its runs at once, in each mode.
+    pub concurrency: usize,
     /// What its runs need: `storage`, `project`, `image`, `path`, `secrets`, `timeout`.
     pub run: serde_json::Value,
 }
@@ -56,6 +62,8 @@ pub struct RepoAsk {
 pub struct Serving {
     /// This machine.
     pub host: Host,
+    /// This program: it is started anew for each run.
+    pub program: PathBuf,
     /// `sqlite:PATH` or `postgres://…`; a file in the data folder when it is none.
     pub database: Option<String>,
     /// Where to listen.
@@ -68,10 +76,14 @@ pub struct Serving {
     pub secrets: HookSecrets,
     /// The server's file, whose handlers are done; without one, only what is asked for by hand is run.
     pub file: Option<Arc<File>>,
+    /// Where the file is read again when it changes.
+    pub source: Option<Source>,
     /// How hard it polls.
     pub poll: poll::Effort,
     /// How hard it works.
     pub work: work::Effort,
+    /// What holds for all workers.
+    pub policy: Policy,
 }
 
 /// What a server says once it listens.
@@ -81,8 +93,10 @@ pub struct Greeting {
     pub address: SocketAddr,
     /// The one-time token that makes the first admin, when there is none yet.
     pub set_up: Option<Secret>,
+    /// Runs of an earlier process that go on, or ended while there was none.
+    pub adopted: usize,
     /// Runs of an earlier process that are queued again.
-    pub taken_back: usize,
+    pub queued: usize,
 }
 
 /// Why the server does not serve.
@@ -107,7 +121,7 @@ pub enum ServeError {
         source: std::io::Error,
     },
     /// Another server has the data folder.
-    #[error("another server uses the folder `{}`", .0.display())]
+    #[error("another server or worker of this name uses the folder `{}`", .0.display())]
     Taken(PathBuf),
     /// An address of a repository that is none.
     #[error("`{0}` is no address of a repository")]
@@ -138,55 +152,56 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     serving.host.home.ensure()?;
-    let _lock = lock(serving.host.home.state())?;
+    let _lock = lock(serving.host.home.state(), "server.lock")?;
     let address = serving.database.clone().unwrap_or_else(|| default_database(serving.host.home.state()));
     let database = Database::open(&address).await?;
+    database.set_policy(serving.policy).await?;
     let watches = watches(&database, &serving.repos).await?;
-    let (_watching, watched) = watch::channel(watches);
+    let (watching, watched) = watch::channel(watches);
     let (metrics, kept, told, queued) = (Metrics::default(), Arc::default(), Arc::<Notify>::default(), Arc::default());
     let reader = reader(&serving.host)?;
     let poller = Poller::new(database.clone(), reader, metrics.clone(), serving.poll, Arc::clone(&told));
+    let poller = poller.copying(serving.host.home.state().join("poller"));
     let worker = worker(&serving, &database, &watched, &metrics, &queued, &told);
-    let taken_back = worker.take_back().await?;
+    let left = worker.take_over().await?;
     let set_up = set_up(&database, serving.auth).await?;
+    let standing = Standing::with(serving.file.clone());
+    let receiver = Receiver::new(database.clone(), serving.secrets.clone(), metrics.clone(), Arc::clone(&kept));
     let server = Server {
         database: database.clone(),
         poller: poller.clone(),
         watches: watched.clone(),
-        receiver: Receiver::new(database.clone(), serving.secrets.clone(), metrics.clone(), Arc::clone(&kept)),
+        receiver: receiver.clone(),
         metrics,
         told: Arc::clone(&told),
         auth: serving.auth,
         set_up: Arc::new(Mutex::new(set_up.as_ref().map(|secret| token::hash(secret.expose())))),
         runs: serving.host.home.runs(),
+        standing: standing.clone(),
     };
     let listener = http::bind(serving.listen, serving.auth).await?;
     let address = listener.local_addr().map_err(|source| ServeError::Io { action: "listen", source })?;
     let mut parts = JoinSet::new();
-    for _ in 0..4 {
-        let dispatcher =
-            Dispatcher::new(database.clone(), poller.clone(), watched.clone(), Arc::clone(&kept), Arc::clone(&told));
-        let stop = stop.clone();
-        parts.spawn(async move { dispatcher.run(stop).await });
-    }
-    let handled: Arc<Notify> = Arc::default();
-    let mut decide: Arc<dyn Decide> = Arc::new(ByHand);
-    if let Some(file) = serving.file {
-        decide = Arc::new(ByFile(Arc::clone(&file)));
-        let performer = performer(&database, &file, &queued, &told, &handled);
-        let stopping = stop.clone();
-        parts.spawn(async move { performer.run(stopping).await });
-        parts.spawn(super::clock::run(database.clone(), file, Arc::clone(&told), stop.clone()));
-    }
-    let events = Events::new(database.clone(), decide, told, queued).telling(handled);
-    let stopping = stop.clone();
-    parts.spawn(async move { events.run(stopping).await });
+    let staff = Staffing {
+        database: database.clone(),
+        poller: poller.clone(),
+        watched: watched.clone(),
+        kept,
+        told,
+        queued,
+        handled: Arc::default(),
+        stop: stop.clone(),
+    };
+    let staff = Box::new(move |file: Option<&Arc<File>>, retired: &CancellationToken| staff.begin(file, retired));
+    let reload = Reload { database: database.clone(), source: serving.source, watching, receiver, standing, staff };
+    parts.spawn(reload.run(stop.clone()));
     let stopping = stop.clone();
     parts.spawn(async move { poller.run(watched, stopping).await });
     let stopping = stop.clone();
-    parts.spawn(async move { worker.run(stopping).await });
+    let (adopted, again) = (left.adopted.len(), left.queued);
+    parts.spawn(async move { worker.run(left.adopted, stopping).await });
     parts.spawn(sweep(database.clone(), stop.clone()));
-    greet(Greeting { address, set_up, taken_back });
+    greet(Greeting { address, set_up, adopted, queued: again });
     let served = http::serve(listener, server, stop.clone()).await;
     // Whatever ended it, the others end too, and what they write is written.
     stop.cancel();
@@ -204,17 +219,51 @@ fn reader(host: &Host) -> Result<Reader, ServeError> {
     Ok(Reader::new(client))
 }
 
-fn performer(
-    database: &Database,
-    file: &Arc<File>,
-    queued: &Arc<Notify>,
-    told: &Arc<Notify>,
-    handled: &Arc<Notify>,
-) -> Performer {
-    let (database, file, handled) = (database.clone(), Arc::clone(file), Arc::clone(handled));
-    let (queued, told) = (Arc::clone(queued), Arc::clone(told));
-    let effects = Arc::new(Doing { database: database.clone(), file: Arc::clone(&file), queued, told });
-    Performer { database, file, effects, handled }
+/// What those who go by the server's file need besides it.
+struct Staffing {
+    database: Database,
+    poller: Poller,
+    watched: watch::Receiver<Vec<Arc<Watch>>>,
+    kept: Arc<Notify>,
+    told: Arc<Notify>,
+    queued: Arc<Notify>,
+    handled: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+impl Staffing {
+    /// Starts them; they take nothing new once they are retired.
+    fn begin(&self, file: Option<&Arc<File>>, retired: &CancellationToken) -> JoinSet<()> {
+        let mut parts = JoinSet::new();
+        let (database, told) = (&self.database, &self.told);
+        for _ in 0..4 {
+            let (poller, watched) = (self.poller.clone(), self.watched.clone());
+            let dispatcher =
+                Dispatcher::new(database.clone(), poller, watched, Arc::clone(&self.kept), Arc::clone(told));
+            let retired = retired.clone();
+            parts.spawn(async move { dispatcher.run(retired).await });
+        }
+        let mut decide: Arc<dyn Decide> = Arc::new(ByHand);
+        if let Some(file) = file {
+            decide = Arc::new(ByFile(Arc::clone(file)));
+            let performer = self.performer(file);
+            let (retired, stop) = (retired.clone(), self.stop.clone());
+            parts.spawn(super::clock::run(database.clone(), Arc::clone(file), Arc::clone(told), retired.clone()));
+            parts.spawn(async move { performer.run(retired, stop).await });
+        }
+        let events = Events::new(database.clone(), decide, Arc::clone(told), Arc::clone(&self.queued));
+        let events = events.telling(Arc::clone(&self.handled));
+        let retired = retired.clone();
+        parts.spawn(async move { events.run(retired).await });
+        parts
+    }
+
+    fn performer(&self, file: &Arc<File>) -> Performer {
+        let (database, file, handled) = (self.database.clone(), Arc::clone(file), Arc::clone(&self.handled));
+        let (queued, told) = (Arc::clone(&self.queued), Arc::clone(&self.told));
+        let effects = Arc::new(Doing { database: database.clone(), file: Arc::clone(&file), queued, told });
+        Performer { database, file, effects, handled }
+    }
 }
 
 fn worker(
@@ -226,13 +275,14 @@ fn worker(
     told: &Arc<Notify>,
 ) -> Worker {
     let state = serving.host.home.state();
-    let machine = fs_err::read_to_string("/etc/hostname").unwrap_or_default();
     Worker {
         database: database.clone(),
         host: serving.host.clone(),
-        name: format!("{}:{}", machine.trim(), state.display()),
+        name: work::name_of(state),
         watches: watched.clone(),
-        folder: serving.host.home.cache().join("checkouts"),
+        folder: state.join("worker"),
+        handoffs: state.join("worker/drivers"),
+        program: serving.program.clone(),
         effort: serving.work,
         metrics: metrics.clone(),
         queued: Arc::clone(queued),
@@ -241,9 +291,9 @@ fn worker(
 }
 
 /// One server a folder, for as long as the file is open.
-fn lock(state: &Path) -> Result<fs_err::File, ServeError> {
+pub(super) fn lock(state: &Path, name: &str) -> Result<fs_err::File, ServeError> {
     let open = |source| ServeError::Io { action: "lock the data folder", source };
-    let file = fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(state.join("server.lock"));
+    let file = fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(state.join(name));
     let file = file.map_err(open)?;
     match file.file().try_lock() {
         Ok(()) => Ok(file),
@@ -269,20 +319,23 @@ pub async fn watches(database: &Database, asked: &[RepoAsk]) -> Result<Vec<Arc<W
     let repos = asked.iter().zip(&addresses).map(|(ask, address)| NewRepo {
         url: address.text(),
         name: ask.name.clone(),
-        settings: json!({"run": ask.run}),
+        settings: json!({"run": ask.run, "concurrency": ask.concurrency, "each": ask.commits != Commits::Latest}),
     });
     database.watch(&repos.collect::<Vec<_>>()).await?;
     let mut watches = Vec::new();
     for (ask, address) in asked.iter().zip(addresses) {
-        let repo = database.repo(&ask.name).await?.id;
-        let (name, prefixes) = (ask.name.clone(), ask.prefixes.clone());
-        let (every, first_seen) = (ask.every, ask.first_seen);
-        watches.push(Arc::new(Watch { repo, name, address, prefixes, every, first_seen }));
+        watches.push(watch_of(ask, database.repo(&ask.name).await?.id, address));
     }
     Ok(watches)
 }
 
-fn address(ask: &RepoAsk) -> Result<Address, ServeError> {
+pub(super) fn watch_of(ask: &RepoAsk, repo: i64, address: Address) -> Arc<Watch> {
+    let (name, prefixes) = (ask.name.clone(), ask.prefixes.clone());
+    let (every, first_seen, commits) = (ask.every, ask.first_seen, ask.commits);
+    Arc::new(Watch { repo, name, address, prefixes, every, first_seen, commits })
+}
+
+pub(super) fn address(ask: &RepoAsk) -> Result<Address, ServeError> {
     if !ask.url.starts_with("http://") && !ask.url.starts_with("https://") {
         // An option is no address, and neither is a program of git's `ext::`.
         let fits = !ask.url.is_empty() && !ask.url.starts_with('-') && !ask.url.contains("::");

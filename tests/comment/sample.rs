@@ -79,6 +79,7 @@ pub(crate) fn succeeded() -> Report {
         files: 14,
         bytes: 3_149_000,
         note: None,
+        listing: Vec::new(),
     }));
     events.push(RunEvent::Ended { exit_code: 0, summary: "penguins 4f1c2d9a4f succeeded".to_owned() });
     let mut report = told(&events);
@@ -232,7 +233,8 @@ pub(crate) fn filled(next: &mut dyn FnMut() -> String, rows: usize, marker: Mark
     report.policy = Some(next());
     report.summary = next();
     report.links = vec![Link { text: next(), address: "https://storage.example/outputs".to_owned() }];
-    report.published = Some(Published { location: next(), files: 1, bytes: 2, note: Some(next()) });
+    report.published =
+        Some(Published { location: next(), files: 1, bytes: 2, note: Some(next()), listing: Vec::new() });
     report.card = Some(Card {
         step: Step::Execute,
         task: Some(next()),

@@ -5,7 +5,9 @@
 mod postgres;
 mod promises;
 
-use soopervisor::store::database::{Database, DatabaseError, NewRepo, NewRun, QueueLimits, Retry, RunState};
+use soopervisor::store::database::{
+    Artifact, Artifacts, Database, DatabaseError, NewRepo, NewRun, Policy, QueueLimits, Retry, RunState,
+};
 
 /// A fresh database, and what keeps it there.
 struct Place {
@@ -66,11 +68,15 @@ both! {
     repositories_follow_the_list_and_keep_their_history
     a_ref_and_its_event_change_together_or_not_at_all
     of_readings_that_began_at_once_one_tells_of_the_change
+    of_a_change_in_steps_all_are_written_or_none
+    what_was_published_is_noted_by_who_holds_the_run
     a_ref_that_comes_back_is_a_new_generation
     a_delivery_is_kept_once_and_a_failed_one_is_tried_again_when_it_comes_again
     a_delivery_whose_reader_died_is_read_again
     an_event_is_handled_once_with_all_that_it_calls_for
     runs_go_by_priority_then_age_and_stay_within_the_limits
+    limits_hold_for_all_workers_for_each_and_for_each_repository
+    the_next_process_of_a_worker_goes_on_with_its_claims_unless_another_has_them
     workers_that_claim_at_once_get_different_runs
     a_worker_past_its_lease_writes_nothing
     a_worker_that_wakes_after_another_took_over_writes_nothing

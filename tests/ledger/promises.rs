@@ -7,9 +7,11 @@ use soopervisor::store::database::{
     Schedule, Settlement, StepRow,
 };
 
-use super::{Database, DatabaseError, NewRepo, Place, QueueLimits, Retry, RunState, new_run, repo};
+use super::{
+    Artifact, Artifacts, Database, DatabaseError, NewRepo, Place, Policy, QueueLimits, Retry, RunState, new_run, repo,
+};
 
-const WIDE: QueueLimits = QueueLimits { all: 100, repo: 100, lease_ms: 60_000 };
+const WIDE: QueueLimits = QueueLimits { all: 100, here: 100, repo: 100, lease_ms: 60_000 };
 
 fn sha(digit: char) -> String {
     digit.to_string().repeat(40)
@@ -138,6 +140,45 @@ pub(crate) async fn of_readings_that_began_at_once_one_tells_of_the_change(place
     assert_eq!(database.events(None, 10).await.unwrap().len(), 1);
 }
 
+pub(crate) async fn of_a_change_in_steps_all_are_written_or_none(place: &Place) {
+    let database = &place.database;
+    let id = repo(database).await;
+    database.apply(id, None, &[(change(None, Some(sha('a'))), None)]).await.unwrap();
+    let known = main_ref(database, id).await;
+    let on_the_way = KnownRef { sha: sha('b'), serial: known.serial + 1, ..known.clone() };
+    let steps = [
+        (change(Some(known.clone()), Some(sha('b'))), Some(push(id, "one"))),
+        (change(Some(on_the_way), Some(sha('c'))), Some(push(id, "two"))),
+    ];
+    // Another reading was first, and its number is that of our second step.
+    database.apply(id, None, &[(change(Some(known.clone()), Some(sha('d'))), None)]).await.unwrap();
+    assert_eq!(database.apply(id, None, &steps).await.unwrap().late, 2);
+    assert_eq!(main_ref(database, id).await.sha, sha('d'));
+    let known = main_ref(database, id).await;
+    let on_the_way = KnownRef { sha: sha('b'), serial: known.serial + 1, ..known.clone() };
+    let steps = [
+        (change(Some(known), Some(sha('b'))), Some(push(id, "one"))),
+        (change(Some(on_the_way), Some(sha('c'))), Some(push(id, "two"))),
+    ];
+    assert_eq!(database.apply(id, None, &steps).await.unwrap().events.len(), 2);
+    let known = main_ref(database, id).await;
+    assert_eq!((known.sha, known.serial), (sha('c'), 4));
+}
+
+pub(crate) async fn what_was_published_is_noted_by_who_holds_the_run(place: &Place) {
+    let database = &place.database;
+    let id = repo(database).await;
+    database.enqueue(&new_run(id, "one")).await.unwrap();
+    let claim = database.claim("w", WIDE).await.unwrap().unwrap();
+    let file = Artifact { path: "output/x y.csv".into(), size: 12 };
+    let artifacts = Artifacts { location: "/out".into(), files: 7, bytes: 99, listing: vec![file] };
+    assert_eq!(database.artifacts(claim.run.id).await.unwrap(), None);
+    let late = database.published(claim.run.id, claim.epoch - 1, &artifacts).await;
+    assert!(matches!(late, Err(DatabaseError::Fenced { .. })));
+    database.published(claim.run.id, claim.epoch, &artifacts).await.unwrap();
+    assert_eq!(database.artifacts(claim.run.id).await.unwrap(), Some(artifacts));
+}
+
 pub(crate) async fn a_ref_that_comes_back_is_a_new_generation(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
@@ -226,7 +267,7 @@ pub(crate) async fn runs_go_by_priority_then_age_and_stay_within_the_limits(plac
         let run = soopervisor::store::database::NewRun { priority, mode: mode.into(), ..new_run(id, key) };
         assert!(database.enqueue(&run).await.unwrap().new);
     }
-    let limits = QueueLimits { all: 2, repo: 1, lease_ms: 60_000 };
+    let limits = QueueLimits { all: 2, repo: 1, ..WIDE };
     let first = database.claim("w", limits).await.unwrap().unwrap();
     assert_eq!((first.run.new.key.as_str(), first.epoch, first.run.state), ("b", 1, RunState::Running));
     let second = database.claim("w", limits).await.unwrap().unwrap();
@@ -239,6 +280,57 @@ pub(crate) async fn runs_go_by_priority_then_age_and_stay_within_the_limits(plac
     assert_eq!(database.good_run(id, &sha('b'), "sample").await.unwrap(), None);
     let counts = database.count_runs().await.unwrap();
     assert_eq!(counts, [(RunState::Queued, 1), (RunState::Running, 2), (RunState::Succeeded, 1)]);
+}
+
+pub(crate) async fn limits_hold_for_all_workers_for_each_and_for_each_repository(place: &Place) {
+    let database = &place.database;
+    let settings = serde_json::json!({"concurrency": 3});
+    let new = NewRepo { url: "https://git.example/acme/churn.git".into(), name: "acme/churn".into(), settings };
+    database.watch(&[new]).await.unwrap();
+    let id = database.repo("acme/churn").await.unwrap().id;
+    for number in 0..6 {
+        database.enqueue(&new_run(id, &number.to_string())).await.unwrap();
+    }
+    let limits = QueueLimits { here: 2, repo: 1, ..WIDE };
+    let first = database.claim("a", limits).await.unwrap().unwrap();
+    database.claim("a", limits).await.unwrap().unwrap();
+    assert_eq!(database.claim("a", limits).await.unwrap(), None, "two on one worker");
+    database.claim("b", limits).await.unwrap().unwrap();
+    assert_eq!(database.claim("b", limits).await.unwrap(), None, "three of the repository");
+    assert_eq!(database.policy().await.unwrap(), Policy::default());
+    let policy = Policy { concurrency: Some(2), lease_ms: Some(5_000) };
+    database.set_policy(policy).await.unwrap();
+    assert_eq!(database.policy().await.unwrap(), policy);
+    let ended = Ended { state: RunState::Failed, exit_code: 4, summary: "failed".into() };
+    database.finish(first.run.id, first.epoch, &ended).await.unwrap();
+    assert_eq!(database.claim("a", limits).await.unwrap(), None, "two on all workers");
+    database.set_policy(Policy::default()).await.unwrap();
+    assert!(database.claim("a", limits).await.unwrap().is_some());
+}
+
+pub(crate) async fn the_next_process_of_a_worker_goes_on_with_its_claims_unless_another_has_them(place: &Place) {
+    let database = &place.database;
+    let id = repo(database).await;
+    for key in ["one", "two"] {
+        database.enqueue(&new_run(id, key)).await.unwrap();
+    }
+    let short = QueueLimits { lease_ms: 40, ..WIDE };
+    let one = database.claim("w", short).await.unwrap().unwrap();
+    let two = database.claim("w", short).await.unwrap().unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(80)).await;
+    let held = database.held_by("w").await.unwrap();
+    assert_eq!(held.iter().map(|claim| (claim.run.id, claim.epoch)).collect::<Vec<_>>(), [(1, 1), (2, 1)]);
+    assert!(database.held_by("x").await.unwrap().is_empty());
+    // Also past its lease: nobody else took it.
+    assert!(database.resume(one.run.id, one.epoch, "w", 60_000).await.unwrap());
+    assert!(!database.resume(one.run.id, one.epoch, "x", 60_000).await.unwrap());
+    database.placed(one.run.id, one.epoch, "here").await.unwrap();
+    assert_eq!(database.reap(None, Retry::default()).await.unwrap(), [(two.run.id, RunState::Queued)]);
+    let taken = database.claim("x", WIDE).await.unwrap().unwrap();
+    assert_eq!((taken.run.id, taken.epoch), (two.run.id, 2));
+    assert!(!database.resume(two.run.id, two.epoch, "w", 60_000).await.unwrap());
+    assert_eq!(database.abandon(one.run.id, Retry::default()).await.unwrap(), [(one.run.id, RunState::Queued)]);
+    assert!(database.heartbeat(taken.run.id, taken.epoch, 60_000).await.is_ok(), "others keep theirs");
 }
 
 pub(crate) async fn workers_that_claim_at_once_get_different_runs(place: &Place) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 use serde_json::json;
 use soopervisor::secret::Secret;
+use soopervisor::server::file::Commits;
 use soopervisor::server::hook::envelope::Forge as Kind;
 use soopervisor::server::hook::genuine::HookSecrets;
 use soopervisor::server::hook::{Dispatcher, Receiver, Reply};
@@ -152,4 +153,29 @@ async fn pull_requests_and_comments_become_events_and_what_is_of_nobody_is_passe
     while dispatcher.next().await.unwrap() {}
     assert_eq!(place.kinds().await, ["pull_request", "comment"]);
     assert_eq!(place.database.event(2).await.unwrap().new.payload["comment"]["command"], "run");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_each_push_is_told_deliveries_tell_of_those_that_git_has_no_ref_of_any_more() {
+    let (place, forge) = (Place::new().await, Forge::start().await);
+    let watch = place.watch(Address::Http(forge.url(), None)).await;
+    let watch = Arc::new(Watch { commits: Commits::EachPush, ..(*watch).clone() });
+    let (receiver, dispatcher) = (receiver(&place), dispatcher(&place, &watch));
+    place.poller().read(&watch, None).await.unwrap();
+    let first = forge.git(&["rev-parse", "HEAD"]);
+    let (second, third, fourth) =
+        (forge.commit("main", "second"), forge.commit("main", "third"), forge.commit("main", "fourth"));
+    // Read late, out of order and twice.
+    for (id, before, after) in
+        [("b", &second, &third), ("a", &first, &second), ("c", &third, &fourth), ("d", &third, &fourth)]
+    {
+        send(&receiver, "push", id, &push(&forge, before, after)).await;
+    }
+    while dispatcher.next().await.unwrap() {}
+    place.poller().read(&watch, None).await.unwrap();
+    let mut events = place.database.events(None, 50).await.unwrap();
+    events.reverse();
+    let moves: Vec<_> =
+        events.into_iter().map(|event| (event.new.old_sha.unwrap(), event.new.new_sha.unwrap())).collect();
+    assert_eq!(moves, [(first, second.clone()), (second, third.clone()), (third, fourth)]);
 }

@@ -12,7 +12,8 @@ use soopervisor::server::http::{Auth, ListenError, Server, bind, openapi, serve}
 use soopervisor::server::metrics::Metrics;
 use soopervisor::server::poll::Address;
 use soopervisor::server::queue::{ByHand, Events};
-use soopervisor::store::database::{Ended, NewToken, QueueLimits, RunFilter, RunState, StepRow};
+use soopervisor::server::standing::Standing;
+use soopervisor::store::database::{Artifact, Artifacts, Ended, NewToken, QueueLimits, RunFilter, RunState, StepRow};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +55,7 @@ impl Api {
             auth,
             set_up: Arc::new(Mutex::new(Some(token::hash(set_up.expose())))),
             runs: place.folder.path().to_owned(),
+            standing: Standing::with(Some(Arc::default())),
         };
         let listener = bind("127.0.0.1:0".parse().unwrap(), auth).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -256,7 +258,7 @@ async fn answers_are_what_the_description_says() {
         let body = match route.body {
             Some("Trigger") => Some(json!({"repo": "acme/churn"})),
             Some("TokenAsk") => Some(json!({"name": "n", "scopes": ["read"]})),
-            Some("HandlerAsk") => Some(json!({"text": "name: x"})),
+            Some("HandlerAsk") => Some(json!({"text": "{name: x, on: push, do: [{log: {text: x}}]}"})),
             Some("SetUp") => Some(json!({"token": api.set_up})),
             _ => None,
         };
@@ -339,17 +341,25 @@ async fn pages_show_what_strangers_wrote_as_text() {
     };
     database.enqueue(&run).await.unwrap();
     let claim = database.claim("w", QueueLimits::default()).await.unwrap().unwrap();
+    let file = Artifact { path: "output/<b>alert(1)</b>.csv".into(), size: 2048 };
+    let location = "https://drive.example/\"onmouseover=alert(1)".to_owned();
+    let artifacts = Artifacts { location, files: 7, bytes: 4_000_000, listing: vec![file] };
+    database.published(claim.run.id, claim.epoch, &artifacts).await.unwrap();
     let ended = Ended { state: RunState::Failed, exit_code: 4, summary: "\"><img src=x onerror=alert(1)>".into() };
     database.finish(claim.run.id, claim.epoch, &ended).await.unwrap();
     database.reading_failed(repo, "<i>ill</i>").await.unwrap();
     for path in ["/", "/runs/1"] {
         let (status, page) = api.ask("get", path, None, None).await;
         assert_eq!(status, 200, "{page}");
-        for markup in ["<script>alert", "<img", "<i>"] {
+        for markup in ["<script>alert", "<img", "<i>", "<b>", "\"onmouse"] {
             assert!(!page.contains(markup), "{path}: {markup}");
         }
         assert!(page.contains("alert(1)"), "{path}: it is shown");
         assert!(!page.contains("style=") && !page.contains("onclick"), "nothing inline, as the policy says");
+    }
+    let (_, page) = api.ask("get", "/runs/1", None, None).await;
+    for part in ["7 files, 4.0 MB", "2.0 kB", "and 6 more", "href=\"https://drive.example/"] {
+        assert!(page.contains(part), "{part}: {page}");
     }
     let (status, script) = api.ask("get", "/static/log.js", None, None).await;
     assert_eq!(status, 200);

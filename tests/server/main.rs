@@ -2,16 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod adopt;
 mod git;
 mod hook;
 mod http;
 mod payloads;
 mod poll;
+#[path = "../ledger/postgres.rs"]
+mod postgres;
 mod process;
+mod settings;
+mod workers;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use soopervisor::server::file::Commits;
 use soopervisor::server::metrics::Metrics;
 use soopervisor::server::poll::reading::Reader;
 use soopervisor::server::poll::state::FirstSeen;
@@ -49,6 +55,7 @@ impl Place {
             prefixes: vec!["refs/heads/".into(), "refs/tags/".into()],
             every: Some(Duration::from_millis(200)),
             first_seen: FirstSeen::Record,
+            commits: Commits::Latest,
         })
     }
 

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use soopervisor::secret::Secret;
+use soopervisor::server::file::Commits;
 use soopervisor::server::poll::fault::Fault;
 use soopervisor::server::poll::reading::{Credential, Reader};
-use soopervisor::server::poll::{Address, PollError, spawned};
+use soopervisor::server::poll::{Address, PollError, Watch, spawned};
 use soopervisor::web::{Reach, client};
 use tokio_util::sync::CancellationToken;
 
@@ -212,4 +213,70 @@ async fn the_loop_reads_in_its_turn_is_woken_and_ends_when_it_is_told() {
     until("it is woken", || async { place.kinds().await.len() == 2 }).await;
     stop.cancel();
     turning.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_each_commit_is_told_a_push_is_many_events_and_a_force_push_is_one() {
+    let (place, forge) = (Place::new().await, Forge::start().await);
+    let watch = place.watch(Address::Http(forge.url(), None)).await;
+    let watch = Watch { commits: Commits::EachCommit, ..(*watch).clone() };
+    let poller = place.poller().copying(place.folder.path().join("poller"));
+    poller.read(&watch, None).await.unwrap();
+    let commit = |text: &str| {
+        forge.git(&["commit", "-q", "--allow-empty", "-m", text]);
+        forge.git(&["rev-parse", "HEAD"])
+    };
+    let moves = || async {
+        let mut events = place.database.events(None, 200).await.unwrap();
+        events.reverse();
+        events.into_iter().map(|event| (event.new.old_sha.unwrap(), event.new.new_sha.unwrap())).collect::<Vec<_>>()
+    };
+    let first = forge.git(&["rev-parse", "HEAD"]);
+    let second = commit("second");
+    // What a merge brings is told as the merge.
+    forge.git(&["checkout", "-q", "-b", "side"]);
+    commit("beside");
+    forge.git(&["checkout", "-q", "main"]);
+    forge.git(&["merge", "-q", "--no-ff", "-m", "merge", "side"]);
+    let merge = forge.git(&["rev-parse", "HEAD"]);
+    let fourth = commit("fourth");
+    forge.git(&["push", "-q", "origin", "main"]);
+    poller.read(&watch, None).await.unwrap();
+    poller.read(&watch, None).await.unwrap();
+    let mut expected = vec![(first.clone(), second.clone()), (second.clone(), merge.clone()), (merge, fourth.clone())];
+    assert_eq!(moves().await, expected);
+
+    forge.git(&["reset", "-q", "--hard", &first]);
+    let other = commit("other");
+    forge.git(&["push", "-q", "-f", "origin", "main"]);
+    poller.read(&watch, None).await.unwrap();
+    expected.push((fourth, other.clone()));
+    assert_eq!(moves().await, expected);
+
+    let many: Vec<String> = (0..25).map(|number| commit(&format!("number {number}"))).collect();
+    forge.git(&["push", "-q", "origin", "main"]);
+    poller.read(&watch, None).await.unwrap();
+    let told = moves().await.split_off(expected.len());
+    assert_eq!(told.len(), 20, "the newest twenty");
+    assert_eq!(told[0], (other, many[5].clone()));
+    assert!(told[1..].iter().zip(&many[5..]).all(|(step, from)| step.0 == *from));
+    assert_eq!(told[19].1, many[24]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_that_cannot_be_fetched_are_told_by_a_later_reading() {
+    let (place, forge) = (Place::new().await, Forge::start().await);
+    let watch = place.watch(Address::Http(forge.url(), None)).await;
+    let watch = Watch { commits: Commits::EachCommit, ..(*watch).clone() };
+    let blocked = place.folder.path().join("blocked");
+    std::fs::write(&blocked, "a file in the place of a folder").unwrap();
+    let poller = place.poller().copying(blocked.clone());
+    poller.read(&watch, None).await.unwrap();
+    forge.commit("main", "second");
+    forge.commit("main", "third");
+    assert!(matches!(poller.read(&watch, None).await, Err(PollError::Fault(Fault::Server(_)))));
+    assert_eq!(place.kinds().await, [""; 0]);
+    std::fs::remove_file(&blocked).unwrap();
+    poller.read(&watch, None).await.unwrap();
+    assert_eq!(place.kinds().await, ["push", "push"]);
 }

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use soopervisor::store::database::{Database, RunFilter, RunState};
@@ -19,7 +20,13 @@ fn program(home: &Path) -> Command {
 }
 
 /// A server, killed when it is dropped.
-struct Running(Child);
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    /// `http://127.0.0.1:…`
+    pub(crate) base: String,
+    /// What it said besides.
+    pub(crate) said: Arc<Mutex<Vec<String>>>,
+}
 
 impl Running {
     fn start(home: &Path, forge: &Forge) -> Self {
@@ -28,33 +35,38 @@ impl Running {
         Self::spawn(command)
     }
 
-    fn of_file(home: &Path, file: &Path) -> Self {
+    pub(crate) fn of_file(home: &Path, file: &Path) -> Self {
         let mut command = program(home);
         command.args(["serve", "--config"]).arg(file);
         Self::spawn(command)
     }
 
-    fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(mut command: Command) -> Self {
         command.args(["--no-auth", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let first = lines.next().unwrap().unwrap();
-        assert!(first.starts_with("serving on http://127.0.0.1:"), "{first}");
+        // What is wrong with its settings it may say before.
+        let greeted =
+            |line: &std::io::Result<String>| line.as_ref().unwrap().starts_with("serving on http://127.0.0.1:");
+        let first = lines.find(greeted).unwrap().unwrap();
         // Read on, so that it never waits for us.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self(child)
+        let said = Arc::<Mutex<Vec<String>>>::default();
+        let kept = Arc::clone(&said);
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line)));
+        let base = first.trim_start_matches("serving on ").to_owned();
+        Self { child, base, said }
     }
 
-    fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -80,7 +92,7 @@ fn a_file_that_asks_for_more_than_the_server_does_is_refused_before_anything_sta
     assert!(!said.contains("handler `nightly`"), "{said}");
 }
 
-async fn ledger(home: &Path) -> Database {
+pub(crate) async fn ledger(home: &Path) -> Database {
     Database::open(&format!("sqlite:{}", home.join("state/server.db").display())).await.unwrap()
 }
 
@@ -108,14 +120,15 @@ async fn a_server_runs_what_it_is_asked_for_and_ends_in_order() {
     assert_eq!(run.new.mode, "sample");
     assert!(run.local_run.is_some());
     assert!(!database.steps(run.id).await.unwrap().is_empty());
-    let work: Vec<_> = std::fs::read_dir(home.join("cache/checkouts/work")).unwrap().collect();
+    let work: Vec<_> = std::fs::read_dir(home.join("state/worker/work")).unwrap().collect();
     assert!(work.is_empty(), "no work tree is left: {work:?}");
     let mut second = program(home);
     let second = second.args(["serve", "--no-auth", "--listen", "127.0.0.1:0", "--repo", "/x"]).output().unwrap();
     assert_eq!(second.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&second.stderr).contains("another server"));
-    rustix::process::kill_process(rustix::process::Pid::from_child(&server.0), rustix::process::Signal::TERM).unwrap();
-    assert!(server.0.wait().unwrap().success());
+    rustix::process::kill_process(rustix::process::Pid::from_child(&server.child), rustix::process::Signal::TERM)
+        .unwrap();
+    assert!(server.child.wait().unwrap().success());
     let (code, token) = ask(home, &["token", "create", "ci", "--scope", "run"]);
     assert!(code == 0 && token.starts_with("soop_"), "{token}");
     let (_, list) = ask(home, &["token", "list"]);

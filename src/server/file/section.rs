@@ -42,6 +42,10 @@ pub struct Server {
     pub database: Option<Reference>,
     /// Runs at once in this process.
     pub workers: usize,
+    /// Runs at once on all workers together.
+    pub concurrency: Option<i64>,
+    /// How long a worker may be silent.
+    pub lease: Option<Duration>,
     /// How it is reached from outside, without a slash at the end.
     pub public_url: Option<String>,
 }
@@ -49,7 +53,7 @@ pub struct Server {
 impl Default for Server {
     fn default() -> Self {
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-        Self { bind, data: None, database: None, workers: 2, public_url: None }
+        Self { bind, data: None, database: None, workers: 2, concurrency: None, lease: None, public_url: None }
     }
 }
 

@@ -14,6 +14,12 @@ const SERVER: Table = Table {
             Form::Count(0, 1000),
             "runs at once in this process; 0 leaves them to `soopervisor worker` [default: 2]",
         ),
+        may("concurrency", Form::Count(1, 100_000), "runs at once on all workers together [default: no limit]"),
+        may(
+            "lease",
+            Form::Duration,
+            "how long a worker may be silent before its runs are given to others [default: 60s]",
+        ),
         may("public_url", Form::Url(&["https", "http"]), "how the server is reached from outside, for links"),
     ],
 };

@@ -8,7 +8,7 @@ pub mod envelope;
 pub mod genuine;
 pub mod meaning;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use tokio::sync::Notify;
@@ -35,7 +35,7 @@ pub struct Reply {
 #[derive(Clone)]
 pub struct Receiver {
     database: Database,
-    secrets: Arc<HookSecrets>,
+    secrets: Arc<RwLock<HookSecrets>>,
     metrics: Metrics,
     bell: Arc<Notify>,
 }
@@ -43,7 +43,12 @@ pub struct Receiver {
 impl Receiver {
     /// One that rings `bell` whenever a delivery was kept.
     pub fn new(database: Database, secrets: HookSecrets, metrics: Metrics, bell: Arc<Notify>) -> Self {
-        Self { database, secrets: Arc::new(secrets), metrics, bell }
+        Self { database, secrets: Arc::new(RwLock::new(secrets)), metrics, bell }
+    }
+
+    /// From now on these sign deliveries, for all clones.
+    pub(super) fn replace_secrets(&self, secrets: HookSecrets) {
+        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = secrets;
     }
 
     /// Takes one delivery. Whatever is wrong with it, no part of it is repeated to the sender.
@@ -63,7 +68,8 @@ impl Receiver {
             Err(envelope::EnvelopeError::Header(_)) => return reply(400, "no-delivery"),
         };
         let Some(proof) = &envelope.proof else { return reply(401, "unsigned") };
-        if !is_genuine(forge, proof, body, self.secrets.of(forge)) {
+        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if !is_genuine(forge, proof, body, secrets.of(forge)) {
             return reply(401, "not-genuine");
         }
         let new = NewDelivery {

@@ -14,6 +14,8 @@ use super::problem::Problem;
 use super::repos::{Page, body, query};
 use super::runs::number;
 use super::token::{self, Scope};
+use crate::server::reload::handler;
+use crate::server::standing::Trouble;
 use crate::store::database::{Database, DatabaseError, HandlerVersion, NewToken};
 
 const DAY_MS: i64 = 86_400_000;
@@ -221,6 +223,17 @@ pub(super) async fn put_handler(
 ) -> Result<Json<HandlerRow>, Problem> {
     let Json(ask) = ask.map_err(body)?;
     let name = checked_name(&name)?;
+    let Some(file) = server.standing.file() else {
+        return Err(Problem::bad("this server has no file that handlers could go by", "start it with --config FILE"));
+    };
+    // The file alone: a new version may take the place of one that counts already.
+    let mut of_file = crate::server::file::File::clone(&file);
+    let known = server.database.handlers().await?;
+    of_file.handlers.retain(|handler| !known.iter().any(|known| known.name == handler.name));
+    if let Err(trouble) = handler(name, &ask.text, &of_file) {
+        let lines: Vec<String> = trouble.iter().map(Trouble::line).collect();
+        return Err(Problem::bad(lines.join("\n"), "`soopervisor handlers schema` tells what a handler may say"));
+    }
     write(&server, name, Some(&ask.text), &caller.name, "handler.put").await
 }
 
@@ -245,6 +258,7 @@ async fn write(
 ) -> Result<Json<HandlerRow>, Problem> {
     let version = server.database.put_handler(name, text, author).await?;
     server.database.note(author, verb, name, &version.to_string()).await?;
+    server.standing.written.notify_one();
     let versions = server.database.handler_versions(name).await?;
     let made = versions.into_iter().find(|known| known.version == version);
     made.map(|made| Json(made.into())).ok_or_else(Problem::internal)

@@ -36,6 +36,7 @@ use super::hook::envelope::Forge;
 use super::hook::{LARGEST, Receiver};
 use super::metrics::Metrics;
 use super::poll::{Poller, Watch};
+use super::standing::{Standing, Trouble};
 use crate::store::database::Database;
 
 /// Where the server listens when nobody says otherwise.
@@ -92,6 +93,8 @@ pub struct Server {
     pub set_up: Arc<Mutex<Option<String>>>,
     /// The folder with one folder a run, where logs are.
     pub runs: PathBuf,
+    /// The settings that count, and what is wrong with others.
+    pub standing: Standing,
 }
 
 /// Binds the address.
@@ -191,7 +194,10 @@ async fn ready(State(server): State<Server>) -> Response {
     let runs = server.runs.clone();
     let disk = tokio::task::spawn_blocking(move || tempfile::tempfile_in(runs).is_ok()).await.unwrap_or(false);
     let status = if database && disk { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, axum::Json(serde_json::json!({"database": database, "disk": disk}))).into_response()
+    // Whoever may look has the words; anybody may know where.
+    let place = |trouble: Trouble| format!("{} {}", trouble.place, trouble.code);
+    let wrong: Vec<String> = server.standing.trouble().into_iter().map(place).collect();
+    (status, axum::Json(serde_json::json!({"database": database, "disk": disk, "settings": wrong}))).into_response()
 }
 
 async fn metrics(_: gate::Looks, State(server): State<Server>) -> Result<String, Problem> {

@@ -208,7 +208,7 @@ fn schemas() -> Value {
         RUN.iter().copied().chain([("steps", "[Step]"), ("attempts", "[Attempt]")]).collect();
     json!({
         "Problem": object(&[("error", "string"), ("help", "string")]),
-        "Ready": object(&[("database", "boolean"), ("disk", "boolean")]),
+        "Ready": object(&[("database", "boolean"), ("disk", "boolean"), ("settings", "[string]")]),
         "SetUp": ask(&[("token", "string"), ("name", "string")], &["name"]),
         "Repo": object(REPO),
         "RepoList": object(&[("repos", "[Repo]")]),

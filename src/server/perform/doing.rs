@@ -72,7 +72,7 @@ impl Doing {
         let run = queue::new_run(&event, &repo, row, mode, wanted.priority.map_or(50, i64::from));
         let mut run = run.ok_or_else(|| EffectFault::new("the event is about no commit; name one with `ref`"))?;
         run.key = call.key.to_string();
-        run.supersede = wanted.supersede.unwrap_or(true);
+        run.supersede = wanted.supersede.unwrap_or(run.supersede);
         if let Value::Object(request) = &mut run.request {
             let texts = [("storage", &wanted.storage), ("project", &wanted.project)];
             for (name, value) in texts {

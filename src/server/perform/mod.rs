@@ -107,10 +107,11 @@ pub struct Performer {
 }
 
 impl Performer {
-    /// Works until it is told to stop. What goes on then is left where it is, and gone on with after the next start.
-    pub async fn run(&self, stop: CancellationToken) {
+    /// Works until it is told to stop. What goes on then is left where it is, and gone on with after the next start. Who
+    /// is retired takes nothing new, and ends what was begun by the file that it has.
+    pub async fn run(&self, retired: CancellationToken, stop: CancellationToken) {
         let mut works: JoinSet<()> = JoinSet::new();
-        while !stop.is_cancelled() {
+        while !retired.is_cancelled() {
             let taken = if works.len() < AT_ONCE { self.database.next_action(LEASE_MS).await } else { Ok(None) };
             match taken {
                 Ok(Some(action)) => {
@@ -122,11 +123,15 @@ impl Performer {
                 Err(error) => tracing::warn!(%error, "actions are not done"),
             }
             tokio::select! {
-                () = stop.cancelled() => {}
+                () = retired.cancelled() => {}
                 () = self.handled.notified() => {}
                 Some(_) = works.join_next() => {}
                 () = tokio::time::sleep(Duration::from_secs(2)) => {}
             }
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = async { while works.join_next().await.is_some() {} } => {}
         }
         works.shutdown().await;
     }

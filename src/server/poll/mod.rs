@@ -26,10 +26,16 @@ use self::answer::Refs;
 use self::fault::Fault;
 use self::pace::Host;
 use self::reading::{Credential, Reader};
-use self::state::FirstSeen;
+use self::state::{Between, FirstSeen};
+use crate::id::CommitSha;
+use crate::server::file::Commits;
 use crate::server::hook::meaning::Hint;
 use crate::server::metrics::Metrics;
+use crate::server::work::checkout::between;
 use crate::store::database::{Applied, Database, DatabaseError, KnownRef, Repo};
+
+/// Commits of one change that are told at most, the newest ones.
+const CAP: usize = 20;
 
 /// Where a repository is.
 #[derive(Debug, Clone)]
@@ -90,6 +96,8 @@ pub struct Watch {
     pub every: Option<Duration>,
     /// What the first reading tells.
     pub first_seen: FirstSeen,
+    /// What is told when a branch moved by more than one commit.
+    pub commits: Commits,
 }
 
 /// How hard the poller may work.
@@ -130,6 +138,8 @@ pub struct Poller {
     emptied: Arc<Mutex<HashSet<i64>>>,
     /// Is rung when an event was written.
     told: Arc<Notify>,
+    /// Where copies of repositories are whose commits are told one by one.
+    copies: Option<PathBuf>,
     waking: mpsc::UnboundedSender<i64>,
     woken: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<i64>>>,
 }
@@ -146,9 +156,16 @@ impl Poller {
             hosts: Arc::default(),
             emptied: Arc::default(),
             told,
+            copies: None,
             waking,
             woken: Arc::new(tokio::sync::Mutex::new(woken)),
         }
+    }
+
+    /// The same, which keeps copies of repositories below a folder where each commit is told.
+    #[must_use]
+    pub fn copying(self, folder: PathBuf) -> Self {
+        Self { copies: Some(folder), ..self }
     }
 
     /// Says that a repository is worth a reading now.
@@ -180,7 +197,21 @@ impl Poller {
             }
         };
         self.believe(&repo, &known, &seen).await?;
-        let told = state::Told { repo: &repo, prefixes: &watch.prefixes, first_seen: watch.first_seen, hint };
+        let between = match self.between(watch, hint, &known, &seen).await {
+            Ok(between) => between,
+            Err(fault) => {
+                // Nothing of this reading is kept: the next one tells every commit.
+                self.database.reading_failed(repo.id, &fault.to_string()).await?;
+                return Err(fault.into());
+            }
+        };
+        let told = state::Told {
+            repo: &repo,
+            prefixes: &watch.prefixes,
+            first_seen: watch.first_seen,
+            hint,
+            between: &between,
+        };
         let told = told.changes(&known, &seen, Timestamp::now());
         let applied = self.database.apply(repo.id, seen.head.as_deref(), &told).await?;
         if !applied.events.is_empty() {
@@ -201,6 +232,34 @@ impl Poller {
             locked(&self.emptied).remove(&repo.id);
         }
         Ok(())
+    }
+
+    /// What lies between what was known and what was seen, as far as each step is to be told.
+    async fn between(
+        &self,
+        watch: &Watch,
+        hint: Option<&Hint>,
+        known: &[KnownRef],
+        seen: &Refs,
+    ) -> Result<Between, Fault> {
+        match (watch.commits, hint, &self.copies) {
+            (Commits::EachPush, Some(hint), _) => Ok(state::pushes(hint, known, &seen.heads)),
+            (Commits::EachCommit, _, Some(folder)) => {
+                let mut found = Between::new();
+                for change in state::changes(known, &seen.heads, &watch.prefixes) {
+                    let was = change.before.filter(|was| !was.deleted && change.name.starts_with("refs/heads/"));
+                    let (Some(was), Some(tip)) = (was, change.after) else { continue };
+                    let (Ok(from), Ok(to)) = (was.sha.parse::<CommitSha>(), tip.parse::<CommitSha>()) else { continue };
+                    let walked = between(folder, &watch.address, &change.name, &from, &to, CAP).await;
+                    let mut steps = walked.map_err(|error| Fault::Server(error.to_string()))?;
+                    // The last one is where the branch is.
+                    steps.pop();
+                    found.insert(change.name, steps.iter().map(ToString::to_string).collect());
+                }
+                Ok(found)
+            }
+            _ => Ok(Between::new()),
+        }
     }
 
     async fn ask(&self, watch: &Watch) -> Result<Refs, Fault> {

@@ -54,6 +54,49 @@ pub struct Told<'a> {
     pub first_seen: FirstSeen,
     /// What a webhook said of one change.
     pub hint: Option<&'a Hint>,
+    /// What branches pointed to on their way to where they are, oldest first, where each step is told.
+    pub between: &'a Between,
+}
+
+/// Commits by the name of the ref.
+pub type Between = BTreeMap<String, Vec<String>>;
+
+/// The pushes that a webhook tells of besides the last one: where its branch was before and after it.
+pub fn pushes(hint: &Hint, known: &[KnownRef], seen: &BTreeMap<String, String>) -> Between {
+    let was = known.iter().find(|known| known.name == hint.reference && !known.deleted);
+    let (Some(was), Some(tip)) = (was, seen.get(&hint.reference)) else { return Between::new() };
+    let before = hint.payload.get("before").and_then(serde_json::Value::as_str);
+    let before = before.and_then(|before| before.parse::<CommitSha>().ok()).filter(|before| !is_nothing(before));
+    let mut steps: Vec<String> = Vec::new();
+    for step in [before, hint.after.clone()].into_iter().flatten().map(|step| step.to_string()) {
+        if step == *tip {
+            break;
+        }
+        if step != *steps.last().unwrap_or(&was.sha) {
+            steps.push(step);
+        }
+    }
+    if *tip == was.sha || steps.is_empty() { Between::new() } else { [(hint.reference.clone(), steps)].into() }
+}
+
+/// What forges write for a branch that was not there.
+fn is_nothing(sha: &CommitSha) -> bool {
+    sha.as_str().bytes().all(|digit| digit == b'0')
+}
+
+/// A change, step by step.
+fn steps(change: RefChange, between: &Between) -> Vec<RefChange> {
+    let Some(on_the_way) = between.get(&change.name) else { return vec![change] };
+    let (Some(mut before), Some(tip)) = (change.before.clone(), change.after.clone()) else { return vec![change] };
+    let mut found = Vec::new();
+    for after in on_the_way.iter().chain(std::iter::once(&tip)) {
+        let step = RefChange { name: change.name.clone(), before: Some(before.clone()), after: Some(after.clone()) };
+        // As the database has it once the step is written.
+        before.generation += i64::from(before.deleted);
+        (before.sha, before.serial, before.deleted) = (after.clone(), before.serial + 1, false);
+        found.push(step);
+    }
+    found
 }
 
 impl Told<'_> {
@@ -61,6 +104,7 @@ impl Told<'_> {
     pub fn changes(self, known: &[KnownRef], seen: &Refs, at: Timestamp) -> Vec<(RefChange, Option<NewEvent>)> {
         let first = self.repo.first_seen.is_none();
         let changes = changes(known, &seen.heads, self.prefixes).into_iter();
+        let changes = changes.flat_map(|change| if first { vec![change] } else { steps(change, self.between) });
         let told = changes.map(|change| {
             let is_default = seen.head.as_deref() == Some(change.name.as_str());
             let silent = first && !(self.first_seen == FirstSeen::TellDefaultBranch && is_default);

@@ -16,6 +16,9 @@ use tokio::process::Command;
 use crate::id::CommitSha;
 use crate::server::poll::Address;
 
+/// Where work trees are.
+pub(super) const WORK: &str = "work";
+
 const PATIENCE: Duration = Duration::from_mins(15);
 
 /// Why there is no work tree.
@@ -47,6 +50,11 @@ pub struct Checkout {
 }
 
 impl Checkout {
+    /// The work tree of this name, which an earlier process may have made.
+    pub fn at(folder: &Path, name: &str) -> Self {
+        Self { path: folder.join(WORK).join(name) }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -69,8 +77,8 @@ async fn remove(path: &Path) -> Result<(), CheckoutError> {
     }
 }
 
-/// Makes a work tree of a commit at `folder/work/name`; the bare copy is kept in `folder/copies`. One caller a
-/// repository at a time.
+/// Makes a work tree of a commit at `folder/work/name`; the bare copy is kept in `folder/copies`, and used by one caller at
+/// a time.
 ///
 /// # Errors
 /// When the commit cannot be fetched, or not be written.
@@ -82,22 +90,12 @@ pub async fn checkout(
     sha: &CommitSha,
 ) -> Result<Checkout, CheckoutError> {
     let key = hex::encode(Sha256::digest(address.text().as_bytes()));
-    let (copy, path) = (folder.join("copies").join(&key[..16]), folder.join("work").join(name));
-    for made in [&copy, &folder.join("work")] {
+    let (copy, path) = (folder.join("copies").join(&key[..16]), folder.join(WORK).join(name));
+    for made in [&copy, &folder.join(WORK)] {
         let source = |source| CheckoutError::Io { path: made.clone(), source };
         tokio::fs::create_dir_all(made).await.map_err(source)?;
     }
-    if !copy.join("HEAD").exists() {
-        git(&copy, None, "make a copy", &["init", "--quiet", "--bare", "."]).await?;
-    }
-    let wanted = format!("{sha}^{{commit}}");
-    if !has(&copy, &wanted).await {
-        fetch(&copy, address, reference, sha).await?;
-        if !has(&copy, &wanted).await {
-            let words = format!("the commit {} is not among what the server gives", sha.short());
-            return Err(CheckoutError::Git { action: "fetch", words });
-        }
-    }
+    let _alone = bring(&copy, address, reference, sha).await?;
     remove(&path).await?;
     let (from, to) = (copy.display().to_string(), path.display().to_string());
     git(&copy, None, "make a work tree", &["clone", "--quiet", "--no-checkout", "--shared", "--", &from, &to]).await?;
@@ -105,6 +103,64 @@ pub async fn checkout(
     git(&path, None, "name the origin", &["remote", "set-url", "origin", &address.text()]).await?;
     git(&path, None, "check the commit out", &["checkout", "--quiet", "--detach", sha.as_str()]).await?;
     Ok(Checkout { path })
+}
+
+/// The commits of the first-parent history that lead from one commit to another, oldest first, the last `most` of them.
+/// Where the one does not lead to the other, only the other.
+///
+/// # Errors
+/// When the commit cannot be fetched.
+pub async fn between(
+    folder: &Path,
+    address: &Address,
+    reference: &str,
+    from: &CommitSha,
+    to: &CommitSha,
+    most: usize,
+) -> Result<Vec<CommitSha>, CheckoutError> {
+    let key = hex::encode(Sha256::digest(address.text().as_bytes()));
+    let copy = folder.join("copies").join(&key[..16]);
+    let source = |source| CheckoutError::Io { path: copy.clone(), source };
+    tokio::fs::create_dir_all(&copy).await.map_err(source)?;
+    let _alone = bring(&copy, address, Some(reference), to).await?;
+    let leads = ["merge-base", "--is-ancestor", from.as_str(), to.as_str()];
+    if git(&copy, None, "compare two commits", &leads).await.is_err() {
+        return Ok(vec![to.clone()]);
+    }
+    let (most, range) = (format!("--max-count={most}"), format!("{from}..{to}"));
+    let words = ["rev-list", "--first-parent", &most, "--reverse", &range];
+    let listed = git(&copy, None, "list commits", &words).await?;
+    Ok(listed.lines().filter_map(|line| line.parse().ok()).collect())
+}
+
+/// Makes sure that the copy has a commit. While what comes back is held, nobody else fetches into it.
+async fn bring(
+    copy: &Path,
+    address: &Address,
+    reference: Option<&str>,
+    sha: &CommitSha,
+) -> Result<std::fs::File, CheckoutError> {
+    let path = copy.with_extension("lock");
+    let source = |source| CheckoutError::Io { path: path.clone(), source };
+    let waited = path.clone();
+    let alone = tokio::task::spawn_blocking(move || {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&waited)?;
+        file.lock()?;
+        Ok(file)
+    });
+    let alone = alone.await.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(source)?;
+    if !copy.join("HEAD").exists() {
+        git(copy, None, "make a copy", &["init", "--quiet", "--bare", "."]).await?;
+    }
+    let wanted = format!("{sha}^{{commit}}");
+    if !has(copy, &wanted).await {
+        fetch(copy, address, reference, sha).await?;
+        if !has(copy, &wanted).await {
+            let words = format!("the commit {} is not among what the server gives", sha.short());
+            return Err(CheckoutError::Git { action: "fetch", words });
+        }
+    }
+    Ok(alone)
 }
 
 async fn has(copy: &Path, commit: &str) -> bool {
@@ -120,7 +176,8 @@ async fn fetch(copy: &Path, address: &Address, reference: Option<&str>, sha: &Co
     }
     let wanted = format!("+{}:refs/kept/last", reference.unwrap_or("refs/heads/*"));
     let wanted = if wanted.contains('*') { "+refs/heads/*:refs/kept/*".to_owned() } else { wanted };
-    git(copy, Some(address), "fetch", &["fetch", "--quiet", "--no-tags", "--force", "--", &from, &wanted]).await
+    let words = ["fetch", "--quiet", "--no-tags", "--force", "--", &from, &wanted];
+    git(copy, Some(address), "fetch", &words).await.map(drop)
 }
 
 async fn git(
@@ -128,7 +185,7 @@ async fn git(
     address: Option<&Address>,
     action: &'static str,
     words: &[&str],
-) -> Result<(), CheckoutError> {
+) -> Result<String, CheckoutError> {
     let mut git = Command::new("git");
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -162,14 +219,14 @@ async fn git(
         }
         _ => {}
     }
-    git.args(words).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    git.args(words).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     git.kill_on_drop(true);
     let failed = |words: String| CheckoutError::Git { action, words };
     let output = tokio::time::timeout(PATIENCE, git.output()).await;
     let output = output.map_err(|_| failed("it took more than a quarter of an hour".to_owned()))?;
     let output = output.map_err(|error| failed(error.to_string()))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");

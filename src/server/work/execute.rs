@@ -1,21 +1,26 @@
-//! One claimed run, from its checkout to its last write.
+//! One claimed run, from its checkout to its last write: the worker's side of a run that a process of its own drives.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Worker;
-use super::checkout::checkout;
+use super::checkout::{Checkout, checkout};
+use super::driver::was_wanted;
+use super::handoff::{Handoff, Told, Wish};
 use crate::id::{CommitSha, ProjectName};
 use crate::plan::Mode;
-use crate::run::cancel::{self, CancelReason, Canceller};
+use crate::run::cancel::{self, Cancel, CancelReason, Canceller, Urgency};
 use crate::run::ending::Ending;
-use crate::run::event::{RunEvent, Step};
 use crate::run::request::RunRequest;
-use crate::run::telling::Telling;
-use crate::store::database::{Claim, DatabaseError, Ended, RunState, StepRow};
+use crate::store::database::{Claim, DatabaseError, Ended, RunState};
+
+/// How often a driver is listened to.
+const GLANCE: Duration = Duration::from_millis(50);
+/// How long a driver that has told its end may take to go.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// What a run needs besides its commit, as the repository's setting `run` has it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -41,20 +46,29 @@ enum End {
     HandedBack,
 }
 
-/// What the run tells that is to be written.
-enum Note {
-    Placed(String),
-    Step(StepRow),
+/// Where an attempt begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// At its checkout.
+    Checkout,
+    /// Where an earlier process of this worker left it: a driver is at work, or has been.
+    Driver,
 }
 
 impl Worker {
-    pub(super) async fn work(&self, claim: Claim, drained: CancellationToken) {
+    pub(super) async fn work(&self, claim: Claim, start: Start, drained: CancellationToken) {
         let (run, epoch) = (claim.run.id, claim.epoch);
         let began = Instant::now();
         let (canceller, cancel) = cancel::pair();
         let beating = CancellationToken::new();
         let beat = tokio::spawn(self.clone().beat(run, epoch, canceller.clone(), drained.clone(), beating.clone()));
-        let end = self.attempt(&claim, &canceller, &cancel, &drained).await;
+        let end = match start {
+            Start::Checkout => self.attempt(&claim, &cancel, &drained).await,
+            Start::Driver => self.follow(&claim, &cancel, &drained).await,
+        };
+        if let Err(error) = Checkout::at(&self.folder, &name(&claim)).close().await {
+            tracing::warn!(run, %error, "a work tree was not removed");
+        }
         beating.cancel();
         let _ = beat.await;
         let (word, written) = match end {
@@ -72,6 +86,15 @@ impl Worker {
             Ok(()) => self.told.notify_one(),
             Err(error) => self.refused(run, &error),
         }
+        // Only now: who is killed before it is written reads it here again.
+        if let Err(error) = self.handoff(&claim).remove() {
+            tracing::warn!(run, %error, "the folder of a run that ended was not removed");
+        }
+    }
+
+    /// The folder through which this worker and the driver of a run talk.
+    pub(super) fn handoff(&self, claim: &Claim) -> Handoff {
+        Handoff::at(&self.handoffs.join(name(claim)))
     }
 
     fn refused(&self, run: i64, error: &DatabaseError) {
@@ -124,126 +147,118 @@ impl Worker {
         }
     }
 
-    async fn attempt(
-        &self,
-        claim: &Claim,
-        canceller: &Canceller,
-        cancel: &cancel::Cancel,
-        drained: &CancellationToken,
-    ) -> End {
+    async fn attempt(&self, claim: &Claim, cancel: &Cancel, drained: &CancellationToken) -> End {
         let failed = |summary: String| End::Ended(Ended { state: RunState::Failed, exit_code: 3, summary });
         let run = &claim.run;
         let watch = self.watches.borrow().iter().find(|watch| watch.repo == run.new.repo).cloned();
-        let Some(watch) = watch else { return failed("its repository is no longer watched".to_owned()) };
+        let Some(watch) = watch else {
+            let repos = self.database.repos().await.unwrap_or_default();
+            // A server has just begun to watch it, or does no longer.
+            if repos.iter().any(|repo| repo.id == run.new.repo) {
+                return End::Again("its repository is not known to this worker yet".to_owned());
+            }
+            return failed("its repository is no longer watched".to_owned());
+        };
         let ask: RunAsk = match serde_json::from_value(run.new.request.clone()) {
             Ok(ask) => ask,
             Err(error) => return failed(format!("the repository's `run` is not understood: {error}")),
         };
         let Ok(sha) = run.new.sha.parse::<CommitSha>() else { return failed("it is of no commit".to_owned()) };
-        let name = format!("{}-{}", run.id, claim.epoch);
         let reference = run.new.reference.as_deref();
-        let tree = match checkout(&self.folder, &name, &watch.address, reference, &sha).await {
+        let tree = match checkout(&self.folder, &name(claim), &watch.address, reference, &sha).await {
             Ok(tree) => tree,
             Err(error) => return End::Again(error.to_string()),
         };
         let request = request(ask, tree.path(), &run.new.mode);
-        let end = self.drive(claim, request, canceller, cancel, drained).await;
-        if let Err(error) = tree.close().await {
-            tracing::warn!(run = run.id, %error, "a work tree was not removed");
+        if let Err(error) = self.start(&self.handoffs.join(name(claim)), &request) {
+            return End::Again(format!("no process could be started for it: {error}"));
         }
-        end
+        self.follow(claim, cancel, drained).await
     }
 
-    async fn drive(
-        &self,
-        claim: &Claim,
-        request: RunRequest,
-        canceller: &Canceller,
-        cancel: &cancel::Cancel,
-        drained: &CancellationToken,
-    ) -> End {
-        let (notes, mut noted) = mpsc::unbounded_channel();
-        let telling = Telling::new(self.listener(claim, notes, canceller.clone()));
-        let writer = {
-            let (worker, run, epoch) = (self.clone(), claim.run.id, claim.epoch);
-            tokio::spawn(async move {
-                while let Some(note) = noted.recv().await {
-                    let written = match note {
-                        Note::Placed(place) => worker.database.placed(run, epoch, &place).await,
-                        Note::Step(step) => worker.database.step(run, epoch, &step).await,
-                    };
-                    if let Err(error) = written {
-                        worker.refused(run, &error);
+    /// Starts the process that drives a run. From then on the run is its own, and we only listen.
+    fn start(&self, folder: &std::path::Path, request: &RunRequest) -> std::io::Result<()> {
+        let (handoff, lock) = Handoff::make(folder, request)?;
+        let mut driver = tokio::process::Command::new(&self.program);
+        driver.arg("driver").arg(folder).stdin(lock).stdout(Stdio::null()).stderr(handoff.said()?);
+        // Ctrl-C at our terminal is for us.
+        driver.process_group(0);
+        let mut child = driver.spawn()?;
+        tokio::spawn(async move { child.wait().await });
+        Ok(())
+    }
+
+    /// Listens to a driver until it is gone, and answers it.
+    async fn follow(&self, claim: &Claim, cancel: &Cancel, drained: &CancellationToken) -> End {
+        let (handoff, mut place) = (self.handoff(claim), 0);
+        let trouble = |error: std::io::Error| End::Again(format!("its driver cannot be heard: {error}"));
+        loop {
+            // Asked before reading: what it told before it went is then read in this round.
+            let live = handoff.is_live();
+            let told = match handoff.told(&mut place) {
+                Ok(told) => told,
+                Err(error) => return trouble(error),
+            };
+            for told in told {
+                if let Told::Ended { ending, summary } = told {
+                    let by = Instant::now() + LAST_WORDS;
+                    while handoff.is_live() && Instant::now() < by {
+                        tokio::time::sleep(GLANCE).await;
                     }
+                    return meant(ending, summary, drained.is_cancelled(), was_wanted(&handoff, ending));
                 }
-            })
-        };
-        // On a thread of its own: a run works with files between its waits.
-        let (host, cancel) = (self.host.clone(), cancel.clone());
-        let runtime = tokio::runtime::Handle::current();
-        let result = tokio::task::spawn_blocking(move || {
-            runtime.block_on(async { crate::run::run(&request, &host, telling, &cancel).await })
-        });
-        let result = result.await;
-        // Whatever was told is written before the end is.
-        let _ = writer.await;
-        let (ending, summary) = match result {
-            Err(error) => (Ending::Internal, error.to_string()),
-            Ok(Ok(finished)) => {
-                let stopped = finished.stop.as_ref().map(crate::run::stop::Stop::line);
-                (finished.ending, stopped.unwrap_or_else(|| finished.ending.words().to_owned()))
+                self.take(claim, &handoff, told).await;
             }
-            Ok(Err(stop)) => (stop.ending, stop.line()),
-        };
-        meant(ending, summary, drained.is_cancelled())
+            if !live {
+                return End::Again("the process that drove it died".to_owned());
+            }
+            let wished = match cancel.requested() {
+                Some((_, Urgency::Kill)) => handoff.wish(Wish::Kill),
+                Some((_, Urgency::Ask)) => handoff.wish(Wish::Stop),
+                None => Ok(()),
+            };
+            if let Err(error) = wished.and_then(|()| handoff.beat()) {
+                return trouble(error);
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
     }
 
-    /// Listens to a run: what is to be written is put aside, and before anything is published the claim is looked at.
-    fn listener(
-        &self,
-        claim: &Claim,
-        notes: mpsc::UnboundedSender<Note>,
-        canceller: Canceller,
-    ) -> crate::run::telling::Listener {
-        let (worker, run, epoch) = (self.clone(), claim.run.id, claim.epoch);
-        let mut seq = 0;
-        Box::new(move |event| match event {
-            RunEvent::Started { run, .. } => drop(notes.send(Note::Placed(run.to_string()))),
-            RunEvent::StepEnded { step, outcome, elapsed, detail } => {
-                let outcome = serde_json::to_value(outcome).ok().and_then(|word| word.as_str().map(str::to_owned));
-                let row = StepRow {
-                    seq,
-                    name: step.word().to_owned(),
-                    outcome: outcome.unwrap_or_default(),
-                    elapsed_ms: i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX),
-                    detail: detail.clone(),
-                };
-                seq += 1;
-                let _ = notes.send(Note::Step(row));
-                if *step == Step::Collect && !worker.still_holds(run, epoch) {
-                    canceller.request(CancelReason::Signal);
-                    canceller.request(CancelReason::Signal);
+    /// Writes down what a driver tells, and answers what it asks.
+    async fn take(&self, claim: &Claim, handoff: &Handoff, told: Told) {
+        let (run, epoch) = (claim.run.id, claim.epoch);
+        let written = match told {
+            Told::Placed { run: local } => self.database.placed(run, epoch, local.as_str()).await,
+            Told::Published(artifacts) => self.database.published(run, epoch, &artifacts).await,
+            Told::Step(step) => self.database.step(run, epoch, &step).await,
+            Told::MayPublish => {
+                let lease = self.effort.limits.lease_ms;
+                let held = self.database.heartbeat(run, epoch, lease).await;
+                let wish = if held.is_ok() { Wish::Publish } else { Wish::Discard };
+                if let Err(error) = handoff.wish(wish) {
+                    tracing::warn!(run, %error, "its driver cannot be answered");
                 }
+                held.map(drop)
             }
-            _ => {}
-        })
-    }
-
-    /// Asks the database, while the run waits.
-    fn still_holds(&self, run: i64, epoch: i64) -> bool {
-        let lease = self.effort.limits.lease_ms;
-        let asked = tokio::task::block_in_place(|| {
-            tokio::runtime::Handle::current().block_on(self.database.heartbeat(run, epoch, lease))
-        });
-        asked.is_ok()
+            Told::Ended { .. } => Ok(()),
+        };
+        if let Err(error) = written {
+            self.refused(run, &error);
+        }
     }
 }
 
+/// What an attempt is called on this machine.
+fn name(claim: &Claim) -> String {
+    format!("{}-{}", claim.run.id, claim.epoch)
+}
+
 /// What an ending is to the queue.
-fn meant(ending: Ending, summary: String, drained: bool) -> End {
+fn meant(ending: Ending, summary: String, drained: bool, wanted: bool) -> End {
     let exit_code = i64::from(ending.exit_code());
     match ending {
         Ending::Succeeded => End::Ended(Ended { state: RunState::Succeeded, exit_code, summary }),
+        Ending::Cancelled if !wanted => End::Again("it was ended from outside".to_owned()),
         Ending::Cancelled if drained => End::HandedBack,
         Ending::Cancelled => End::Ended(Ended { state: RunState::Cancelled, exit_code, summary }),
         Ending::EngineUnavailable | Ending::StorageFailed | Ending::Killed => End::Again(summary),
@@ -275,7 +290,7 @@ mod tests {
 
     #[test]
     fn only_what_is_not_the_pipelines_fault_is_tried_again() {
-        let word = |ending, drained| match meant(ending, String::new(), drained) {
+        let word = |ending, drained| match meant(ending, String::new(), drained, true) {
             End::Ended(ended) => ended.state.word(),
             End::Again(_) => "again",
             End::HandedBack => "back",
@@ -289,6 +304,8 @@ mod tests {
         assert_eq!(word(Ending::Killed, false), "again");
         assert_eq!(word(Ending::Cancelled, false), "cancelled");
         assert_eq!(word(Ending::Cancelled, true), "back");
+        let strangers = meant(Ending::Cancelled, String::new(), false, false);
+        assert!(matches!(strangers, End::Again(_)), "a driver that somebody else ended");
     }
 
     #[test]

@@ -1,13 +1,18 @@
-//! Workers: claim a run, check its commit out, run it with the run core, write how it went.
+//! Workers: claim a run, check its commit out, have it driven by a process of its own, write how it went.
 //!
 //! A worker holds its claim by a heartbeat and shows its epoch with every write. When the claim is gone it kills the run at
-//! once; before anything is published it asks whether it still holds it. What a dead server left is taken back at the
-//! next start: its containers ended with it (`engine` sees to that), so its runs are queued again, never adopted.
+//! once; before anything is published it asks whether it still holds it. A run belongs to its driver ([`driver`]): it goes
+//! on when the worker dies, container, log and all, and the next process of the same worker listens to it from where it
+//! began ([`handoff`]). Only runs without a driver, alive or ended, are queued again.
 
+pub mod alone;
 pub mod checkout;
+pub mod driver;
 mod execute;
+pub mod handoff;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +20,12 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::execute::Start;
+use self::handoff::{Handoff, Wish};
 use super::metrics::Metrics;
 use super::poll::Watch;
 use crate::run::Host;
-use crate::store::database::{Database, DatabaseError, QueueLimits, Retry};
+use crate::store::database::{Claim, Database, DatabaseError, QueueLimits, Retry};
 
 /// What a worker may do.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +57,10 @@ pub struct Worker {
     pub watches: watch::Receiver<Vec<Arc<Watch>>>,
     /// Where commits are checked out.
     pub folder: PathBuf,
+    /// Where the folders of runs with a driver are.
+    pub handoffs: PathBuf,
+    /// This program, which drives runs when it is started as `driver`.
+    pub program: PathBuf,
     /// How hard it works.
     pub effort: Effort,
     /// Counters.
@@ -60,25 +71,86 @@ pub struct Worker {
     pub told: Arc<Notify>,
 }
 
+/// What the worker of a data folder is called: the same after every start, and like no other.
+pub fn name_of(state: &Path) -> String {
+    let machine = fs_err::read_to_string("/etc/hostname").unwrap_or_default();
+    format!("{}:{}", machine.trim(), state.display())
+}
+
+/// What was left of an earlier process of the same worker.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// Runs that go on, or have ended without anybody listening.
+    pub adopted: Vec<Claim>,
+    /// How many had no driver, and are queued again.
+    pub queued: usize,
+}
+
 impl Worker {
-    /// Takes back what an earlier process of this name held. To be called once, before [`Worker::run`], by who knows that
+    /// Takes over what an earlier process of this name held. To be called once, before [`Worker::run`], by who knows that
     /// there is no such process.
     ///
     /// # Errors
     /// When the database says no.
-    pub async fn take_back(&self) -> Result<usize, DatabaseError> {
-        Ok(self.database.reap(Some(&self.name), self.effort.retry).await?.len())
+    pub async fn take_over(&self) -> Result<Left, DatabaseError> {
+        let (mut left, mut dead) = (Left::default(), Vec::new());
+        for claim in self.database.held_by(&self.name).await? {
+            let handoff = self.handoff(&claim);
+            let (run, lease) = (claim.run.id, self.effort.limits.lease_ms);
+            let driven = handoff.is_live() || handoff.has_ended();
+            if driven && self.database.resume(run, claim.epoch, &self.name, lease).await? {
+                left.adopted.push(claim);
+            } else {
+                dead.push(run);
+            }
+        }
+        for run in dead {
+            left.queued += self.database.abandon(run, self.effort.retry).await?.len();
+        }
+        self.clear(&left.adopted);
+        Ok(left)
     }
 
-    /// Works until it is told to stop; then claims no more, lets runs end for a while, and hands the rest back.
-    pub async fn run(&self, stop: CancellationToken) {
+    /// Ends drivers that nobody waits for any more, and removes what they and dead processes left.
+    fn clear(&self, kept: &[Claim]) {
+        let kept: BTreeSet<PathBuf> = kept.iter().map(|claim| self.handoff(claim).path().to_owned()).collect();
+        let names = |folder: PathBuf| {
+            let found = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            found.map(|entry| entry.file_name()).collect::<Vec<_>>()
+        };
+        for name in names(self.folder.join(checkout::WORK)).into_iter().chain(names(self.handoffs.clone())) {
+            let handoff = Handoff::at(&self.handoffs.join(&name));
+            if kept.contains(handoff.path()) {
+                continue;
+            }
+            let tree = self.folder.join(checkout::WORK).join(&name);
+            tokio::spawn(async move {
+                if handoff.is_live() {
+                    let _ = handoff.wish(Wish::Kill);
+                }
+                while handoff.is_live() {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                let _ = handoff.remove();
+                let _ = tokio::fs::remove_dir_all(&tree).await;
+            });
+        }
+    }
+
+    /// Goes on with what was taken over, and works until it is told to stop; then claims no more, lets runs end for a
+    /// while, and hands the rest back.
+    pub async fn run(&self, adopted: Vec<Claim>, stop: CancellationToken) {
         let mut works: JoinSet<()> = JoinSet::new();
         let drained = CancellationToken::new();
+        for claim in adopted {
+            let (worker, drained) = (self.clone(), drained.clone());
+            works.spawn(async move { worker.work(claim, Start::Driver, drained).await });
+        }
         while !stop.is_cancelled() {
             match self.next().await {
                 Ok(Some(claim)) => {
                     let (worker, drained) = (self.clone(), drained.clone());
-                    works.spawn(async move { worker.work(claim, drained).await });
+                    works.spawn(async move { worker.work(claim, Start::Checkout, drained).await });
                     continue;
                 }
                 Ok(None) => {}
@@ -98,7 +170,7 @@ impl Worker {
         }
     }
 
-    async fn next(&self) -> Result<Option<crate::store::database::Claim>, DatabaseError> {
+    async fn next(&self) -> Result<Option<Claim>, DatabaseError> {
         for (run, state) in self.database.reap(None, self.effort.retry).await? {
             tracing::warn!(run, state = state.word(), "a run's worker went away");
         }

@@ -4,6 +4,7 @@
 //! database's own. What a worker writes carries its lease's epoch, and what comes too late is refused
 //! ([`DatabaseError::Fenced`]). Never holds a secret in clear, and decides nothing about what should run.
 
+mod artifacts;
 mod audit;
 mod deliveries;
 mod error;
@@ -13,6 +14,7 @@ mod journal;
 mod link;
 mod migrations;
 mod outbox;
+mod policy;
 mod queue;
 mod refs;
 mod repos;
@@ -22,6 +24,7 @@ mod schedules;
 mod sweep;
 mod tokens;
 
+pub use artifacts::{Artifact, Artifacts};
 pub use audit::Entry as AuditEntry;
 pub use deliveries::{Delivery, NewDelivery, Receipt};
 pub use error::DatabaseError;
@@ -30,6 +33,7 @@ pub use handlers::HandlerVersion;
 pub use journal::StepKnown;
 pub use link::Database;
 pub use outbox::{NewAction, OutboxAction, Resolution};
+pub use policy::Policy;
 pub use queue::{Beat, Claim, Ended, Limits as QueueLimits, Retry, StepRow};
 pub use refs::{Applied, KnownRef, RefChange};
 pub use repos::{NewRepo, Repo};

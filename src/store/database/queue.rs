@@ -3,6 +3,7 @@
 //! A claim raises the run's epoch. Every later write shows it and is refused when the epoch is another one, the run has
 //! ended, or the lease is over, whoever noticed that first. So a worker that slept past its lease changes nothing.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::DatabaseError;
@@ -14,9 +15,11 @@ use super::runs::{COLUMNS, Run, RunState};
 /// How many may run at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// On all workers together.
+    /// On all workers together, besides what [`super::Policy`] says.
     pub all: i64,
-    /// Of one repository in one mode.
+    /// On this worker.
+    pub here: i64,
+    /// Of one repository in one mode, where the repository's own limit is not higher.
     pub repo: i64,
     /// How long a claim holds without a heartbeat, in milliseconds.
     pub lease_ms: i64,
@@ -24,7 +27,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { all: 2, repo: 1, lease_ms: 60_000 }
+        Self { all: i64::MAX, here: 2, repo: 1, lease_ms: 60_000 }
     }
 }
 
@@ -45,7 +48,7 @@ pub struct Beat {
 }
 
 /// A step that ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepRow {
     /// Its place among the attempt's steps, from 0.
     pub seq: i64,
@@ -85,12 +88,16 @@ impl Default for Retry {
     }
 }
 
+/// The id of no run: they begin with 1.
+const NO_RUN: i64 = 0;
+
 /// What has to hold for a write: run `$1`, epoch `$2`.
 macro_rules! held {
     () => {
         "id = $1 AND epoch = $2 AND state = 'running' AND lease_until > now_ms()"
     };
 }
+pub(super) use held;
 
 impl Database {
     /// The next run for a worker: highest priority first, then oldest, as the limits allow.
@@ -103,12 +110,18 @@ impl Database {
         let text = self.sql(
             "UPDATE runs SET state = 'running', epoch = epoch + 1, worker = $1, lease_until = now_ms() + $2, \
              started_at = COALESCE(started_at, now_ms()) WHERE id = (\
-             SELECT r.id FROM runs r WHERE r.state = 'queued' AND r.not_before <= now_ms() \
+             SELECT r.id FROM runs r JOIN repos p ON p.id = r.repo_id \
+             WHERE r.state = 'queued' AND r.not_before <= now_ms() \
              AND (SELECT count(*) FROM runs a WHERE a.state = 'running') < $3 \
-             AND (SELECT count(*) FROM runs a WHERE a.state = 'running' AND a.repo_id = r.repo_id AND a.mode = r.mode) < $4 \
+             AND (SELECT count(*) FROM runs a WHERE a.state = 'running') \
+             < COALESCE((SELECT value FROM policy WHERE name = 'concurrency'), $3) \
+             AND (SELECT count(*) FROM runs a WHERE a.state = 'running' AND a.worker = $1) < $5 \
+             AND (SELECT count(*) FROM runs a WHERE a.state = 'running' AND a.repo_id = r.repo_id AND a.mode = r.mode) \
+             < CASE WHEN p.concurrency > $4 THEN p.concurrency ELSE $4 END \
              ORDER BY r.priority DESC, r.id LIMIT 1) RETURNING id, epoch",
         );
         let query = sqlx::query(text).bind(worker).bind(limits.lease_ms).bind(limits.all).bind(limits.repo);
+        let query = query.bind(limits.here);
         let Some(row) = query.fetch_optional(&mut *transaction).await.map_err(fault())? else {
             return Ok(None);
         };
@@ -228,6 +241,18 @@ impl Database {
     /// # Errors
     /// When the database says no.
     pub async fn reap(&self, dead: Option<&str>, retry: Retry) -> Result<Vec<(i64, RunState)>, DatabaseError> {
+        self.take_back(dead.unwrap_or_default(), NO_RUN, retry).await
+    }
+
+    /// As [`Database::reap`], for one run whose worker is known to have lost it.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn abandon(&self, run: i64, retry: Retry) -> Result<Vec<(i64, RunState)>, DatabaseError> {
+        self.take_back("", run, retry).await
+    }
+
+    async fn take_back(&self, dead: &str, run: i64, retry: Retry) -> Result<Vec<(i64, RunState)>, DatabaseError> {
         let fault = || DatabaseError::query("take runs back");
         let mut transaction = self.begin_alone().await?;
         let text = self.sql(
@@ -235,9 +260,10 @@ impl Database {
              summary = 'its worker went away', \
              state = CASE WHEN cancel = 1 THEN 'cancelled' WHEN failures + 1 < $2 THEN 'queued' ELSE 'lost' END, \
              ended_at = CASE WHEN cancel = 0 AND failures + 1 < $2 THEN NULL ELSE now_ms() END \
-             WHERE state = 'running' AND (lease_until <= now_ms() OR worker = $1) RETURNING id, epoch, state",
+             WHERE state = 'running' AND (lease_until <= now_ms() OR worker = $1 OR id = $3) \
+             RETURNING id, epoch, state",
         );
-        let query = sqlx::query(text).bind(dead.unwrap_or_default()).bind(retry.most);
+        let query = sqlx::query(text).bind(dead).bind(retry.most).bind(run);
         let mut reaped = Vec::new();
         for row in query.fetch_all(&mut *transaction).await.map_err(fault())? {
             let (run, state) = (row.int("id")?, super::row::word::<RunState>(&row.text("state")?)?);
@@ -249,6 +275,33 @@ impl Database {
         }
         transaction.commit().await.map_err(fault())?;
         Ok(reaped)
+    }
+
+    /// The runs that a worker has, whether its leases are over or not: for its next process.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn held_by(&self, worker: &str) -> Result<Vec<Claim>, DatabaseError> {
+        let fault = || DatabaseError::query("read what a worker has");
+        let text = format!("SELECT {COLUMNS} FROM runs WHERE state = 'running' AND worker = $1 ORDER BY id");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(text)).bind(worker).fetch_all(self.reader()).await;
+        let runs = rows.map_err(fault())?.iter().map(Run::of).collect::<Result<Vec<_>, _>>()?;
+        Ok(runs.into_iter().map(|run| Claim { epoch: run.epoch, run }).collect())
+    }
+
+    /// Goes on with a claim of an earlier process of the same worker, which is known to be dead, also when the lease is
+    /// over: the attempt stays the same. `false` when the run has gone elsewhere meanwhile.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn resume(&self, run: i64, epoch: i64, worker: &str, lease_ms: i64) -> Result<bool, DatabaseError> {
+        let text = self.sql(
+            "UPDATE runs SET lease_until = now_ms() + $4 \
+             WHERE id = $1 AND epoch = $2 AND state = 'running' AND worker = $3",
+        );
+        let query = sqlx::query(text).bind(run).bind(epoch).bind(worker).bind(lease_ms);
+        let done = query.execute(self.writer()).await.map_err(DatabaseError::query("go on with a claim"))?;
+        Ok(done.rows_affected() == 1)
     }
 
     /// Holds the run's row for the rest of the transaction.
@@ -301,6 +354,6 @@ impl Database {
     }
 }
 
-fn fenced(rows: u64, run: i64, epoch: i64) -> Result<(), DatabaseError> {
+pub(super) fn fenced(rows: u64, run: i64, epoch: i64) -> Result<(), DatabaseError> {
     if rows == 1 { Ok(()) } else { Err(DatabaseError::Fenced { run, epoch }) }
 }

@@ -79,9 +79,16 @@ impl Database {
         let fault = || DatabaseError::query("write what a reading found");
         let mut applied = Applied::default();
         let mut transaction = self.begin().await?;
+        // What follows a step that came too late comes too late, whatever its number.
+        let mut late: Option<&str> = None;
         for (change, event) in changes {
+            if late == Some(change.name.as_str()) {
+                applied.late += 1;
+                continue;
+            }
             if !self.change(&mut transaction, repo, change).await? {
                 applied.late += 1;
+                late = Some(&change.name);
                 continue;
             }
             if let Some(event) = event {

@@ -84,11 +84,14 @@ impl Database {
             .map_err(fault())?;
         for repo in repos {
             let text = self.sql(
-                "INSERT INTO repos (url, name, settings, created_at) VALUES ($1, $2, $3, now_ms()) \
-                 ON CONFLICT (url) DO UPDATE SET name = excluded.name, settings = excluded.settings, active = 1",
+                "INSERT INTO repos (url, name, settings, concurrency, created_at) VALUES ($1, $2, $3, $4, now_ms()) \
+                 ON CONFLICT (url) DO UPDATE SET name = excluded.name, settings = excluded.settings, \
+                 concurrency = excluded.concurrency, active = 1",
             );
             let query = sqlx::query(text).bind(&repo.url).bind(&repo.name).bind(repo.settings.to_string());
-            query.execute(&mut *transaction).await.map_err(fault())?;
+            // A column besides, because the queue counts by it.
+            let at_once = repo.settings.get("concurrency").and_then(Value::as_i64).unwrap_or(1);
+            query.bind(at_once.max(1)).execute(&mut *transaction).await.map_err(fault())?;
         }
         transaction.commit().await.map_err(fault())
     }

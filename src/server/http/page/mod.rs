@@ -15,7 +15,9 @@ use super::gate::Looks;
 use super::problem::Problem;
 use super::repos::{names, query};
 use super::runs::number;
-use crate::store::database::{Attempt, Repo, Run, RunFilter, StepRow};
+use crate::run::figures::{bytes, count};
+use crate::server::standing::Trouble;
+use crate::store::database::{Artifacts, Attempt, Repo, Run, RunFilter, StepRow};
 
 /// The style sheet and the script are files of their own: the policy allows nothing inline.
 const STYLE: &str = include_str!("../../../../templates/page/style.css");
@@ -32,6 +34,7 @@ pub(super) fn router() -> Router<Server> {
 #[derive(Template)]
 #[template(path = "page/overview.html")]
 struct Overview {
+    trouble: Vec<Trouble>,
     repos: Vec<RepoRow>,
     runs: Vec<Row>,
     older: Option<i64>,
@@ -96,6 +99,33 @@ struct Detail {
     goes_on: bool,
     steps: Vec<(StepRow, String)>,
     attempts: Vec<AttemptRow>,
+    artifacts: Option<Listing>,
+}
+
+/// What a run published, as it is listed.
+struct Listing {
+    /// `14 files, 3.1 MB`
+    sum: String,
+    location: String,
+    /// Whether a browser can go there.
+    is_link: bool,
+    /// Paths and sizes.
+    files: Vec<(String, String)>,
+    /// How many are not listed.
+    more: u64,
+}
+
+impl Listing {
+    fn of(found: Artifacts) -> Self {
+        let files: Vec<_> = found.listing.into_iter().map(|file| (file.path, bytes(file.size))).collect();
+        Self {
+            sum: format!("{}, {}", count(found.files, "file"), bytes(found.bytes)),
+            is_link: found.location.starts_with("https://"),
+            location: found.location,
+            more: found.files.saturating_sub(files.len() as u64),
+            files,
+        }
+    }
 }
 
 /// One line of the list of attempts.
@@ -141,7 +171,8 @@ async fn overview(
     let older = (runs.len() == 50).then(|| runs.last().map(|run| run.id)).flatten();
     let row = |run: Run| Row { repo: names.get(&run.new.repo).cloned().unwrap_or_default(), run };
     let repos = server.database.repos().await?.into_iter().map(RepoRow::of).collect();
-    drawn(&Overview { repos, runs: runs.into_iter().map(row).collect(), older })
+    let trouble = server.standing.trouble();
+    drawn(&Overview { trouble, repos, runs: runs.into_iter().map(row).collect(), older })
 }
 
 async fn run(
@@ -160,7 +191,8 @@ async fn run(
     });
     let attempts = attempts.into_iter().map(AttemptRow::of).collect();
     let goes_on = !run.state.has_ended();
-    drawn(&Detail { row: Row { run, repo }, goes_on, steps: steps.collect(), attempts })
+    let artifacts = server.database.artifacts(id).await?.map(Listing::of);
+    drawn(&Detail { row: Row { run, repo }, goes_on, steps: steps.collect(), attempts, artifacts })
 }
 
 fn drawn(page: &impl Template) -> Result<Response, Problem> {

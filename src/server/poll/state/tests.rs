@@ -77,7 +77,11 @@ fn told(
     prefixes: &[String],
     first_seen: FirstSeen,
 ) -> Vec<(RefChange, Option<NewEvent>)> {
-    Told { repo, prefixes, first_seen, hint: None }.changes(known, seen, Timestamp::UNIX_EPOCH)
+    Told { repo, prefixes, first_seen, hint: None, between: &Between::new() }.changes(
+        known,
+        seen,
+        Timestamp::UNIX_EPOCH,
+    )
 }
 
 fn read(ledger: &Ledger, refs: &Refs, first: bool) -> Vec<(RefChange, Option<NewEvent>)> {
@@ -224,4 +228,44 @@ proptest! {
             prop_assert_eq!(at.as_ref(), world.get(name));
         }
     }
+}
+
+#[test]
+fn deliveries_tell_of_pushes_that_a_later_one_has_covered() {
+    let mut ledger = Ledger::default();
+    ledger.apply(read(&ledger, &seen(&[("refs/heads/main", 1)]), true));
+    let commit = |number: u8| sha(number).parse::<CommitSha>().unwrap();
+    let hint = |before: String, after: u8| Hint {
+        reference: "refs/heads/main".to_owned(),
+        after: Some(commit(after)),
+        forced: false,
+        actor: None,
+        message: None,
+        paths: None,
+        delivery: "d".to_owned(),
+        payload: serde_json::json!({"before": before}),
+    };
+    let told = |hint: &Hint, tip: u8| {
+        let refs = seen(&[("refs/heads/main", tip)]);
+        pushes(hint, &ledger.known(), &refs.heads).remove("refs/heads/main").unwrap_or_default()
+    };
+    assert_eq!(told(&hint(sha(1), 2), 3), [sha(2)]);
+    assert_eq!(told(&hint(sha(2), 3), 4), [sha(2), sha(3)], "one that came before the delivery of the first");
+    assert_eq!(told(&hint(sha(2), 3), 3), [sha(2)]);
+    for (before, after, tip) in [(sha(1), 2, 2), (sha(1), 2, 1), ("0".repeat(40), 2, 2), ("x".to_owned(), 2, 2)] {
+        assert_eq!(told(&hint(before.clone(), after), tip), [""; 0], "{before} {after} {tip}");
+    }
+    let between = Between::from([("refs/heads/main".to_owned(), vec![sha(2), sha(3)])]);
+    let refs = seen(&[("refs/heads/main", 4), ("refs/heads/new", 9)]);
+    let all = Told {
+        repo: &repo(false),
+        prefixes: &prefixes(),
+        first_seen: FirstSeen::Record,
+        hint: None,
+        between: &between,
+    };
+    let all = all.changes(&ledger.known(), &refs, Timestamp::UNIX_EPOCH);
+    ledger.apply(all);
+    assert_eq!(kinds(&ledger), ["push", "push", "push", "branch_created"]);
+    assert_eq!(ledger.known()[0].sha, sha(4));
 }

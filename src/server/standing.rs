@@ -1,0 +1,80 @@
+//! How the server's settings stand: the file that counts, with the handlers that came over the API, and what is wrong with
+//! what was written last. Read by whoever answers requests; changed by `reload` only.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use super::file::File;
+use crate::diag::Diagnostic;
+
+/// Something that is wrong with settings, which therefore do not count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Trouble {
+    /// `server.yaml:3:5`, or the name of a handler.
+    pub place: String,
+    /// What kind of thing it is: `server/value`.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Trouble {
+    /// A finding, with the file, line and column that it has.
+    pub fn of(finding: &Diagnostic, file: &str) -> Self {
+        let place = finding.line_column().map(|(line, column)| format!("{file}:{line}:{column}"));
+        Self {
+            place: place.unwrap_or_else(|| file.to_owned()),
+            code: finding.code.to_owned(),
+            message: finding.message.clone(),
+        }
+    }
+
+    /// In one line.
+    pub fn line(&self) -> String {
+        format!("{}: {}", self.place, self.message)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    file: Option<Arc<File>>,
+    trouble: Vec<Trouble>,
+}
+
+/// The settings; clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    inner: Arc<Mutex<Inner>>,
+    /// Rings when handlers were written over the API.
+    pub(super) written: Arc<Notify>,
+}
+
+impl Standing {
+    /// One in which this file counts.
+    pub fn with(file: Option<Arc<File>>) -> Self {
+        let this = Self::default();
+        this.lock().file = file;
+        this
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file that counts; none where the server has no file.
+    pub fn file(&self) -> Option<Arc<File>> {
+        self.lock().file.clone()
+    }
+
+    /// What is wrong with what was written last.
+    pub fn trouble(&self) -> Vec<Trouble> {
+        self.lock().trouble.clone()
+    }
+
+    pub(super) fn set(&self, file: Option<Arc<File>>, trouble: Vec<Trouble>) {
+        let mut inner = self.lock();
+        (inner.file, inner.trouble) = (file, trouble);
+    }
+}

@@ -1,0 +1,185 @@
+//! The server's settings while it runs: its file is read again, handlers come over the API, and what is wrong does not
+//! count.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use soopervisor::store::database::{Database, RunFilter, RunState};
+
+use super::git::Forge;
+use super::process::{Running, ledger};
+use super::until;
+
+/// A server with a file, and a repository whose pushes are noted.
+struct Setting {
+    home: tempfile::TempDir,
+    forge: Forge,
+    client: reqwest::Client,
+}
+
+impl Setting {
+    async fn new() -> Self {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { home: tempfile::tempdir().unwrap(), forge: Forge::start().await, client }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.home.path().join("server.yaml")
+    }
+
+    /// Writes the file anew, with this in its repository and these handlers.
+    fn write(&self, more: &str, handlers: &str) {
+        let url = self.forge.url();
+        let text =
+            format!("repos:\n  - {{url: '{url}', poll: 1s, storage: 'local:/nowhere'{more}}}\nhandlers:\n{handlers}");
+        std::fs::write(self.file(), text).unwrap();
+    }
+
+    async fn start(&self) -> (Running, Database) {
+        let server = Running::of_file(self.home.path(), &self.file());
+        let database = ledger(self.home.path()).await;
+        until("the first reading", || async {
+            database.repo("acme/churn").await.is_ok_and(|repo| repo.read_at.is_some())
+        })
+        .await;
+        (server, database)
+    }
+
+    async fn ask(&self, method: &str, url: String, body: Option<Value>) -> (u16, String) {
+        let mut request = self.client.request(method.parse().unwrap(), url);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    /// What `/readyz` says of the settings.
+    async fn wrong(&self, server: &Running) -> Vec<String> {
+        let (status, text) = self.ask("GET", format!("{}/readyz", server.base), None).await;
+        assert_eq!(status, 200, "a wrong file takes nobody's server away: {text}");
+        let said: Value = serde_json::from_str(&text).unwrap();
+        serde_json::from_value(said["settings"].clone()).unwrap()
+    }
+
+    /// Pushes, and says which handlers were done for it.
+    async fn done(&self, database: &Database, text: &str) -> Vec<String> {
+        let sha = self.forge.commit("main", text);
+        let event = || async {
+            let events = database.events(None, 200).await.unwrap();
+            events.into_iter().find(|event| event.new.new_sha.as_ref() == Some(&sha))
+        };
+        until("the push is told", || async { event().await.is_some() }).await;
+        until("everything is handled", || async { database.waiting().await.unwrap() == (0, 0) }).await;
+        let id = event().await.unwrap().id;
+        let mut done = Vec::new();
+        for handler in ["first", "second", "extra"] {
+            let ended = || async { database.action_results(id, handler).await.unwrap() };
+            if ended().await.is_empty() {
+                continue;
+            }
+            until("the handler is done", || async { ended().await.iter().all(|(_, state, _)| state == "done") }).await;
+            done.push(handler.to_owned());
+        }
+        done
+    }
+}
+
+fn noting(name: &str) -> String {
+    format!("  - name: {name}\n    on: push\n    do:\n      - log: {{text: noted}}\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changed_counts_at_once_and_a_wrong_one_never() {
+    let setting = Setting::new().await;
+    setting.write("", &noting("first"));
+    let (server, database) = setting.start().await;
+    assert_eq!(setting.done(&database, "one").await, ["first"]);
+
+    let wrong = noting("second").replace("text: noted", "txt: noted");
+    setting.write("", &wrong);
+    until("it is found wrong", || async { !setting.wrong(&server).await.is_empty() }).await;
+    let places = setting.wrong(&server).await;
+    let at = |line: usize| format!("{}:{line}:", setting.file().display());
+    assert!(places.iter().all(|place| place.starts_with(&at(7))), "{places:?}");
+    let (status, page) = setting.ask("GET", server.base.clone(), None).await;
+    assert!(status == 200 && page.contains("Settings that do not count") && page.contains(&at(7)), "{page}");
+    let said = || server.said.lock().unwrap().join("\n");
+    until("the log says it", || async { said().contains(&at(7)) && said().contains("the file from before goes on") })
+        .await;
+    assert_eq!(setting.done(&database, "two").await, ["first"], "the file from before goes on");
+
+    setting.write("", &noting("second"));
+    until("it is right again", || async { setting.wrong(&server).await.is_empty() }).await;
+    assert_eq!(setting.done(&database, "three").await, ["second"]);
+
+    // A repository more is watched without a start.
+    let other = Forge::start().await;
+    let text = std::fs::read_to_string(setting.file()).unwrap();
+    let more = format!("repos:\n  - {{url: '{}', name: other, poll: 1s}}\n", other.url());
+    std::fs::write(setting.file(), text.replacen("repos:\n", &more, 1)).unwrap();
+    until("the other one is read", || async { database.repo("other").await.is_ok_and(|repo| repo.read_at.is_some()) })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handlers_of_the_api_are_done_beside_those_of_the_file() {
+    let setting = Setting::new().await;
+    setting.write("", &noting("first"));
+    let (server, database) = setting.start().await;
+    let at = |name: &str| format!("{}/api/handlers/{name}", server.base);
+    let text = |text: &str| Some(json!({"text": text}));
+    let good = "name: extra\non: push\ndo:\n  - log: {text: 'of the API'}\n";
+    for (name, wrong, says) in [
+        ("extra", "name: extra\non: push\ndo:\n  - log: {txt: x}\n", "extra:4:"),
+        ("extra", "name: other\non: push\ndo: [{log: {text: x}}]\n", "another one"),
+        ("first", "name: first\non: push\ndo: [{log: {text: x}}]\n", "the server's file has"),
+    ] {
+        let (status, said) = setting.ask("PUT", at(name), text(wrong)).await;
+        assert!(status == 400 && said.contains(says), "{status} {said}");
+    }
+    assert_eq!(setting.ask("PUT", at("extra"), text(good)).await.0, 200);
+    // It counts a moment after it was written.
+    let mut done = Vec::new();
+    for push in 0..20 {
+        done = setting.done(&database, &push.to_string()).await;
+        if done.len() == 2 {
+            break;
+        }
+    }
+    assert_eq!(done, ["first", "extra"]);
+    // The next process knows it too; one that the file then takes the name of does not count, and that is said.
+    server.kill();
+    setting.write("", &(noting("first") + &noting("extra")));
+    let (server, database) = setting.start().await;
+    until("it is said", || async { setting.wrong(&server).await == ["handler extra server/handler"] }).await;
+    let versions = setting.ask("GET", format!("{}/api/handlers/extra/versions", server.base), None).await;
+    assert!(versions.1.contains("of the API"), "{versions:?}");
+    assert_eq!(setting.ask("DELETE", format!("{}/api/handlers/extra", server.base), None).await.0, 200);
+    until("it is gone", || async { setting.wrong(&server).await.is_empty() }).await;
+    assert_eq!(setting.done(&database, "two").await, ["first", "extra"], "the file's own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_each_commit_is_told_each_is_run_and_none_takes_the_others_place() {
+    let setting = Setting::new().await;
+    let runs = "  - name: first\n    on: push\n    do:\n      - run: {mode: sample}\n";
+    setting.write(", commits: each_commit", runs);
+    let (_server, database) = setting.start().await;
+    let mut expected = Vec::new();
+    for number in 0..3 {
+        setting.forge.git(&["commit", "-q", "--allow-empty", "-m", &number.to_string()]);
+        expected.push(setting.forge.git(&["rev-parse", "HEAD"]));
+    }
+    setting.forge.git(&["push", "-q", "origin", "main"]);
+    let ended = || async {
+        let runs = database.runs(&RunFilter::default()).await.unwrap();
+        runs.len() == 3 && runs.iter().all(|run| run.state.has_ended())
+    };
+    until("three runs ended", ended).await;
+    let mut runs = database.runs(&RunFilter::default()).await.unwrap();
+    assert!(runs.iter().all(|run| run.state == RunState::Failed), "the pipeline is missing, nothing else: {runs:?}");
+    runs.sort_by_key(|run| expected.iter().position(|sha| *sha == run.new.sha));
+    assert_eq!(runs.iter().map(|run| run.new.sha.clone()).collect::<Vec<_>>(), expected);
+    assert!(Path::new(&setting.home.path().join("state/poller/copies")).is_dir());
+}
