@@ -175,7 +175,7 @@ proptest! {
         prop_assert_eq!(skeleton(&drawn), skeleton(&twin), "{}", drawn);
         let said = said(&drawn);
         prop_assert_eq!(acts(&said), None, "{}", drawn);
-        let controls = drawn.chars().find(|c| *c != '\n' && soopervisor::compare::is_unsightly(*c));
+        let controls = drawn.chars().find(|c| *c != '\n' && soopervisor::id::is_unsightly(*c));
         // The one that stands after a warning sign is ours.
         prop_assert!(controls.is_none_or(|c| c == '\u{fe0f}'), "{controls:?} in {drawn}");
     }

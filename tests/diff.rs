@@ -317,7 +317,7 @@ fn hostile_names_and_contents_are_shown_and_not_obeyed() {
         let output = place.diff(words);
         assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
         let text = stdout(&output);
-        let control = text.chars().find(|c| *c != '\n' && soopervisor::compare::is_unsightly(*c));
+        let control = text.chars().find(|c| *c != '\n' && soopervisor::id::is_unsightly(*c));
         assert_eq!(control, None, "{text}");
         assert!(text.contains("<script>") && text.contains("7 changed"), "{text}");
     }
@@ -328,7 +328,7 @@ fn hostile_names_and_contents_are_shown_and_not_obeyed() {
     let tags = html::tags(&page);
     html::assert_harmless(&page, &tags);
     assert_eq!(tags.iter().filter(|tag| tag.name == "img").count(), 4);
-    let control = page.chars().find(|c| *c != '\n' && soopervisor::compare::is_unsightly(*c));
+    let control = page.chars().find(|c| *c != '\n' && soopervisor::id::is_unsightly(*c));
     assert_eq!(control, None);
 }
 
