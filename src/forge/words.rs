@@ -90,6 +90,11 @@ pub enum Me {
 }
 
 impl Me {
+    /// Whether we are the App of this short name.
+    pub fn is_app(&self, slug: &str) -> bool {
+        matches!(self, Self::App(own) if own == slug)
+    }
+
     /// Whether we wrote it.
     pub fn wrote(&self, author: &Author) -> bool {
         match self {
@@ -242,6 +247,10 @@ pub enum CheckConclusion {
     TimedOut,
     /// Nothing had to be done, or it may not be done.
     Neutral,
+    /// It was not begun.
+    Skipped,
+    /// Somebody has to do something first.
+    ActionRequired,
 }
 
 /// A check run.
@@ -257,6 +266,28 @@ pub struct CheckRun {
     pub summary: String,
     /// Where more is.
     pub details_url: Option<String>,
+}
+
+/// A check run that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownCheck {
+    /// Its number.
+    pub id: u64,
+    /// The short name of the App that made it.
+    pub app: String,
+}
+
+/// A run of a workflow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkflowRun {
+    /// Its number; later runs have higher ones.
+    pub id: u64,
+    /// The workflow's file: `.github/workflows/build.yml`.
+    pub path: String,
+    /// What the forge calls it: for a `repository_dispatch` the event's type, unless the workflow says otherwise.
+    pub title: String,
+    /// Whether it went well; `None` while it goes on.
+    pub ended: Option<bool>,
 }
 
 /// What a workflow left behind.
