@@ -5,6 +5,7 @@
 //! ([`DatabaseError::Fenced`]). Never holds a secret in clear, and decides nothing about what should run.
 
 mod audit;
+mod builds;
 mod deliveries;
 mod error;
 mod events;
