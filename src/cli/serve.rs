@@ -19,9 +19,9 @@ use crate::server::file::{self, File, FirstSight, Poll, Reference};
 use crate::server::glob::Glob;
 use crate::server::hook::genuine::HookSecrets;
 use crate::server::http::{ADDRESS, Auth};
-use crate::server::perform::DOES;
 use crate::server::poll::reading::Credential;
 use crate::server::poll::state::FirstSeen;
+use crate::server::secrets::Secrets;
 use crate::server::serve::{Greeting, RepoAsk, ServeError, Serving, serve};
 use crate::server::{poll, work};
 use crate::store::Home;
@@ -119,7 +119,8 @@ fn of_file(path: &Path, home: &Home) -> Result<Serving, Failure> {
         let failure = findings.iter().map(seam::line_of).fold(failure, Failure::why);
         return Err(failure.help(format!("soopervisor handlers check {shown}")));
     };
-    refuse_what_is_not_done(&file, &shown)?;
+    let file = Arc::new(file);
+    refuse_what_is_missing(&file, &shown)?;
     let mut work = work::Effort::default();
     work.limits.all = i64::try_from(file.server.workers).unwrap_or(i64::MAX);
     Ok(Serving {
@@ -133,30 +134,21 @@ fn of_file(path: &Path, home: &Home) -> Result<Serving, Failure> {
             gitea: hook_secrets(&file, "gitea")?,
             gitlab: hook_secrets(&file, "gitlab")?,
         },
-        file: Some(Arc::new(file)),
+        file: Some(file),
         poll: poll::Effort::default(),
         work,
     })
 }
 
-/// Nobody shall wait for a mail that never comes: actions that this server does not do yet are told at the start.
-fn refuse_what_is_not_done(file: &File, shown: &str) -> Result<(), Failure> {
-    let mut lacking = Vec::new();
-    for handler in file.handlers.iter().filter(|handler| handler.enabled) {
-        for verb in handler.verbs().into_iter().filter(|verb| !DOES.contains(verb)) {
-            let line = format!("handler `{}`: `{}` can be rehearsed, but not done yet", handler.name, verb.name());
-            if !lacking.contains(&line) {
-                lacking.push(line);
-            }
-        }
-    }
-    if lacking.is_empty() {
+/// Nobody shall wait for a mail that cannot be sent: what handlers need and what has no value is told at the start.
+fn refuse_what_is_missing(file: &Arc<File>, shown: &str) -> Result<(), Failure> {
+    let missing = Secrets::of(Arc::clone(file)).missing();
+    if missing.is_empty() {
         return Ok(());
     }
-    let failure = Failure::new(Exit::InvalidSpec, format!("`{shown}` asks for actions that this server does not do"));
-    let does: Vec<String> = DOES.iter().map(|verb| format!("`{}`", verb.name())).collect();
-    let help = format!("it does {}; `enabled: false` keeps a handler for later", does.join(", "));
-    Err(lacking.into_iter().fold(failure, Failure::why).help(help))
+    let failure = Failure::new(Exit::Usage, format!("handlers of `{shown}` need secrets that have no value"));
+    let failure = missing.iter().fold(failure, |failure, error| failure.why(error.to_string()));
+    Err(failure.help("set them, or keep a handler for later by `enabled: false`"))
 }
 
 fn read(name: &str, reference: &Reference) -> Result<Secret, Failure> {

@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::file::File;
+use super::forges::Forges;
 use super::hook::genuine::HookSecrets;
-use super::hook::{Dispatcher, Receiver};
+use super::hook::{Asking, Dispatcher, Receiver};
 use super::http::{self, Auth, ListenError, Server, token};
 use super::metrics::Metrics;
-use super::perform::{ByFile, Doing, Performer};
+use super::perform::{ByFile, Doing, Performer, Yard};
 use super::poll::reading::{Credential, Reader};
 use super::poll::state::FirstSeen;
 use super::poll::{self, Address, Poller, Watch};
@@ -30,6 +31,7 @@ use crate::run::stop::Stop;
 use crate::secret::Secret;
 use crate::store::StoreError;
 use crate::store::database::{Database, DatabaseError, NewRepo, Retention};
+use crate::web::Reach;
 
 /// A repository as the configuration has it.
 #[derive(Debug, Clone)]
@@ -163,17 +165,20 @@ pub async fn serve(
     let listener = http::bind(serving.listen, serving.auth).await?;
     let address = listener.local_addr().map_err(|source| ServeError::Io { action: "listen", source })?;
     let mut parts = JoinSet::new();
+    let forges = forges(&serving)?;
     for _ in 0..4 {
         let dispatcher =
-            Dispatcher::new(database.clone(), poller.clone(), watched.clone(), Arc::clone(&kept), Arc::clone(&told));
+            Dispatcher::new(database.clone(), poller.clone(), watched.clone(), Arc::clone(&kept), Arc::clone(&told))
+                .asking(asking(&serving, forges.as_ref()));
         let stop = stop.clone();
         parts.spawn(async move { dispatcher.run(stop).await });
     }
     let handled: Arc<Notify> = Arc::default();
     let mut decide: Arc<dyn Decide> = Arc::new(ByHand);
-    if let Some(file) = serving.file {
+    if let (Some(file), Some(forges)) = (serving.file, forges) {
         decide = Arc::new(ByFile(Arc::clone(&file)));
-        let performer = performer(&database, &file, &queued, &told, &handled);
+        let yard = Yard::open(serving.host.clone(), watched.clone(), file.server.workers);
+        let performer = performer(&database, &file, (&forges, yard), &queued, &told, &handled);
         let stopping = stop.clone();
         parts.spawn(async move { performer.run(stopping).await });
         parts.spawn(super::clock::run(database.clone(), file, Arc::clone(&told), stop.clone()));
@@ -196,24 +201,38 @@ pub async fn serve(
 }
 
 fn reader(host: &Host) -> Result<Reader, ServeError> {
-    let reach = host.access().map_err(|stop| ServeError::Settings(Box::new(stop)))?.reach;
-    let client = crate::web::client(&reach).map_err(|fault| {
+    let client = crate::web::client(&reach(host)?).map_err(|fault| {
         let source = std::io::Error::other(fault.to_string());
         ServeError::Io { action: "reach the network", source }
     })?;
     Ok(Reader::new(client))
 }
 
+fn forges(serving: &Serving) -> Result<Option<Forges>, ServeError> {
+    let reach = reach(&serving.host)?;
+    Ok(serving.file.as_ref().map(|file| Forges::of(Arc::clone(file), reach)))
+}
+
+fn asking(serving: &Serving, forges: Option<&Forges>) -> Option<Asking> {
+    Some(Asking::of(Arc::clone(serving.file.as_ref()?), forges?.clone()))
+}
+
+fn reach(host: &Host) -> Result<Reach, ServeError> {
+    Ok(host.access().map_err(|stop| ServeError::Settings(Box::new(stop)))?.reach)
+}
+
 fn performer(
     database: &Database,
     file: &Arc<File>,
+    (forges, yard): (&Forges, Yard),
     queued: &Arc<Notify>,
     told: &Arc<Notify>,
     handled: &Arc<Notify>,
 ) -> Performer {
     let (database, file, handled) = (database.clone(), Arc::clone(file), Arc::clone(handled));
     let (queued, told) = (Arc::clone(queued), Arc::clone(told));
-    let effects = Arc::new(Doing { database: database.clone(), file: Arc::clone(&file), queued, told });
+    let doing = Doing::new(database.clone(), Arc::clone(&file), forges.clone(), queued, told);
+    let effects = Arc::new(doing.with_scripts(yard));
     Performer { database, file, effects, handled }
 }
 

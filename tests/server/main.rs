@@ -2,12 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "../fake_github/mod.rs"]
+mod fake_github;
+
+mod asked;
+mod forging;
 mod git;
 mod hook;
 mod http;
 mod payloads;
 mod poll;
 mod process;
+mod scripts;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

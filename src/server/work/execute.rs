@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Worker;
 use super::checkout::checkout;
 use crate::id::{CommitSha, ProjectName};
-use crate::plan::Mode;
+use crate::plan::{Mode, Network};
 use crate::run::cancel::{self, CancelReason, Canceller};
 use crate::run::ending::Ending;
 use crate::run::event::{RunEvent, Step};
@@ -31,6 +31,10 @@ struct RunAsk {
     args: Vec<String>,
     /// Seconds.
     timeout: Option<u64>,
+    /// The text of the soopervisor.yaml to go by, in place of the commit's own.
+    settings: Option<String>,
+    /// The code is a stranger's.
+    fork: bool,
 }
 
 /// How an attempt ended.
@@ -266,6 +270,11 @@ fn request(ask: RunAsk, tree: &std::path::Path, mode: &str) -> RunRequest {
         ..RunRequest::default()
     };
     request.limits.timeout = ask.timeout.map(Duration::from_secs);
+    request.settings = ask.settings;
+    if ask.fork {
+        request.secrets = Vec::new();
+        (request.no_secrets, request.no_reuse, request.network) = (true, true, Some(Network::None));
+    }
     request
 }
 
@@ -289,6 +298,20 @@ mod tests {
         assert_eq!(word(Ending::Killed, false), "again");
         assert_eq!(word(Ending::Cancelled, false), "cancelled");
         assert_eq!(word(Ending::Cancelled, true), "back");
+    }
+
+    #[test]
+    fn a_strangers_code_gets_no_secret_no_network_and_the_settings_of_the_base() {
+        let ask = json(r#"{"secrets": ["TOKEN"], "fork": true, "settings": "sample: true\n"}"#);
+        let asked = request(ask, std::path::Path::new("/w"), "sample");
+        assert!(asked.no_secrets && asked.no_reuse && asked.secrets.is_empty(), "{asked:?}");
+        assert_eq!((asked.network, asked.settings.as_deref()), (Some(Network::None), Some("sample: true\n")));
+        let own = request(json(r#"{"secrets": ["TOKEN"]}"#), std::path::Path::new("/w"), "full");
+        assert!(!own.no_secrets && own.network.is_none() && own.secrets == ["TOKEN"], "{own:?}");
+    }
+
+    fn json(text: &str) -> RunAsk {
+        serde_json::from_str(text).unwrap()
     }
 
     #[test]
