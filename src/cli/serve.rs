@@ -19,10 +19,10 @@ use crate::server::file::{self, Commits, File, FirstSight, Poll, Reference};
 use crate::server::glob::Glob;
 use crate::server::hook::genuine::HookSecrets;
 use crate::server::http::{ADDRESS, Auth};
-use crate::server::perform::DOES;
 use crate::server::poll::reading::Credential;
 use crate::server::poll::state::FirstSeen;
 use crate::server::reload::{Loaded, Source};
+use crate::server::secrets::Secrets;
 use crate::server::serve::{Greeting, RepoAsk, ServeError, Serving, serve};
 use crate::server::standing::Trouble;
 use crate::server::{poll, work};
@@ -139,7 +139,8 @@ pub(super) fn for_worker(path: &Path) -> Result<(Vec<RepoAsk>, Option<String>), 
 /// What a server does by its file.
 fn of_file(path: &Path, home: &Home) -> Result<Serving, Failure> {
     let (file, shown) = (parsed(path)?, path.display().to_string());
-    refuse_what_is_not_done(&file, &shown)?;
+    let file = Arc::new(file);
+    refuse_what_is_missing(&file, &shown)?;
     let mut work = work::Effort::default();
     work.limits.here = i64::try_from(file.server.workers).unwrap_or(i64::MAX);
     let lease_ms = file.server.lease.map(|lease| i64::try_from(lease.as_millis()).unwrap_or(i64::MAX).max(1_000));
@@ -157,7 +158,7 @@ fn of_file(path: &Path, home: &Home) -> Result<Serving, Failure> {
             gitea: hook_secrets(&file, "gitea")?,
             gitlab: hook_secrets(&file, "gitlab")?,
         },
-        file: Some(Arc::new(file)),
+        file: Some(file),
         source: Some(source(path, home)),
         poll: poll::Effort::default(),
         work,
@@ -187,24 +188,15 @@ fn source(path: &Path, home: &Home) -> Source {
     Source { path: path.to_owned(), read: Arc::new(read) }
 }
 
-/// Nobody shall wait for a mail that never comes: actions that this server does not do yet are told at the start.
-fn refuse_what_is_not_done(file: &File, shown: &str) -> Result<(), Failure> {
-    let mut lacking = Vec::new();
-    for handler in file.handlers.iter().filter(|handler| handler.enabled) {
-        for verb in handler.verbs().into_iter().filter(|verb| !DOES.contains(verb)) {
-            let line = format!("handler `{}`: `{}` can be rehearsed, but not done yet", handler.name, verb.name());
-            if !lacking.contains(&line) {
-                lacking.push(line);
-            }
-        }
-    }
-    if lacking.is_empty() {
+/// Nobody shall wait for a mail that cannot be sent: what handlers need and what has no value is told at the start.
+fn refuse_what_is_missing(file: &Arc<File>, shown: &str) -> Result<(), Failure> {
+    let missing = Secrets::of(Arc::clone(file)).missing();
+    if missing.is_empty() {
         return Ok(());
     }
-    let failure = Failure::new(Exit::InvalidSpec, format!("`{shown}` asks for actions that this server does not do"));
-    let does: Vec<String> = DOES.iter().map(|verb| format!("`{}`", verb.name())).collect();
-    let help = format!("it does {}; `enabled: false` keeps a handler for later", does.join(", "));
-    Err(lacking.into_iter().fold(failure, Failure::why).help(help))
+    let failure = Failure::new(Exit::Usage, format!("handlers of `{shown}` need secrets that have no value"));
+    let failure = missing.iter().fold(failure, |failure, error| failure.why(error.to_string()));
+    Err(failure.help("set them, or keep a handler for later by `enabled: false`"))
 }
 
 fn read(name: &str, reference: &Reference) -> Result<Secret, Failure> {

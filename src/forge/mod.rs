@@ -17,8 +17,8 @@ pub mod github;
 mod words;
 
 pub use words::{
-    Artifact, Author, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Downloaded, Me,
-    Permission, PullHead, PullRequest, Push, Rate, Reaction, RepoId, Repository, StatusState, WorkflowRun,
+    Artifact, Author, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Downloaded, KnownCheck,
+    Me, NoRepo, Permission, PullHead, PullRequest, Push, Rate, Reaction, RepoId, Repository, StatusState, WorkflowRun,
 };
 
 /// A service that hosts repositories, seen by one account.
@@ -110,6 +110,12 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// When the service does not take it.
     async fn update_check(&self, repo: &RepoId, id: u64, check: &CheckRun) -> Result<(), Fault>;
 
+    /// The check runs of this name on a commit, newest first.
+    ///
+    /// # Errors
+    /// When the service does not answer.
+    async fn checks(&self, repo: &RepoId, commit: &CommitSha, name: &str) -> Result<Vec<KnownCheck>, Fault>;
+
     /// Adds labels to a pull request or an issue.
     ///
     /// # Errors
@@ -135,10 +141,16 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// When it was refused, or may not have been told.
     async fn dispatch_event(&self, repo: &RepoId, kind: &str, payload: &serde_json::Value) -> Result<(), Fault>;
 
-    /// A workflow's run as it is now.
+    /// The last runs of workflows that this event started (`repository_dispatch`), newest first; 100 at most.
     ///
     /// # Errors
-    /// [`Fault::NotFound`] when there is none.
+    /// When the service does not answer.
+    async fn workflow_runs(&self, repo: &RepoId, event: &str) -> Result<Vec<WorkflowRun>, Fault>;
+
+    /// One run of a workflow.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`] when there is none, or no longer.
     async fn workflow_run(&self, repo: &RepoId, run: u64) -> Result<WorkflowRun, Fault>;
 
     /// Asks a workflow's run to stop; one that is over stays as it is.

@@ -90,6 +90,11 @@ pub enum Me {
 }
 
 impl Me {
+    /// Whether we are the App of this short name.
+    pub fn is_app(&self, slug: &str) -> bool {
+        matches!(self, Self::App(own) if own == slug)
+    }
+
     /// Whether we wrote it.
     pub fn wrote(&self, author: &Author) -> bool {
         match self {
@@ -177,15 +182,6 @@ pub struct Comment {
     pub url: String,
 }
 
-/// A workflow's run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorkflowRun {
-    /// Whether it has ended, in whichever way.
-    pub over: bool,
-    /// Where people see it.
-    pub url: String,
-}
-
 /// A face under a comment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reaction {
@@ -251,6 +247,10 @@ pub enum CheckConclusion {
     TimedOut,
     /// Nothing had to be done, or it may not be done.
     Neutral,
+    /// It was not begun.
+    Skipped,
+    /// Somebody has to do something first.
+    ActionRequired,
 }
 
 /// A check run.
@@ -266,6 +266,30 @@ pub struct CheckRun {
     pub summary: String,
     /// Where more is.
     pub details_url: Option<String>,
+}
+
+/// A check run that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownCheck {
+    /// Its number.
+    pub id: u64,
+    /// The short name of the App that made it.
+    pub app: String,
+}
+
+/// A run of a workflow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkflowRun {
+    /// Its number; later runs have higher ones.
+    pub id: u64,
+    /// The workflow's file: `.github/workflows/build.yml`.
+    pub path: String,
+    /// What the forge calls it: for a `repository_dispatch` the event's type, unless the workflow says otherwise.
+    pub title: String,
+    /// Where people see it.
+    pub url: String,
+    /// Whether it went well; `None` while it goes on.
+    pub ended: Option<bool>,
 }
 
 /// What a workflow left behind.

@@ -92,7 +92,7 @@ impl Errand {
         let Event::Comment(comment) = &self.event else { return Ok(None) };
         let Ok(call) = Call::of(comment) else { return Ok(None) };
         let us = Us { marker: self.marker(comment.number), workflow_run: self.context.run };
-        Ok(Some(gather(&**self.asked()?, &self.context.repo, comment, &call, &us).await?))
+        Ok(Some(gather(&**self.asked()?, &self.context.repo, comment, &call, Some(&us)).await?))
     }
 
     fn asked(&self) -> Result<&Arc<dyn Forge>, GhaError> {

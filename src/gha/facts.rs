@@ -81,7 +81,7 @@ impl Call {
     }
 }
 
-/// Asks GitHub what is needed to decide.
+/// Asks GitHub what is needed to decide. Without `us`, no workflow of ours can be running, and none is looked for.
 ///
 /// # Errors
 /// When it does not answer. What it will not tell (a history that cannot be read) is no fault: it counts as not known.
@@ -90,7 +90,7 @@ pub async fn gather(
     repo: &RepoId,
     comment: &CommentEvent,
     call: &Call,
-    us: &Us,
+    us: Option<&Us>,
 ) -> Result<Facts, Fault> {
     let permission = forge.permission(repo, &comment.author).await?;
     // The head is read before its time: a push in between makes its time unknown, never too early.
@@ -103,7 +103,9 @@ pub async fn gather(
     let (mut pushed, mut named_belongs, mut asked, mut running) = (None, false, Vec::new(), None);
     if asks {
         asked = commands(forge, repo, comment).await?;
-        running = still_running(forge, repo, comment.number, us).await?;
+        if let Some(us) = us {
+            running = still_running(forge, repo, comment.number, us).await?;
+        }
         let pushes = pushes(forge, &pull).await?;
         let of = |commit: &CommitSha| pushes.iter().filter(|push| push.0 == *commit).map(|push| push.1).max();
         pushed = of(&pull.head.commit);
@@ -139,7 +141,7 @@ async fn still_running(forge: &dyn Forge, repo: &RepoId, number: u64, us: &Us) -
         return Ok(None);
     }
     match forge.workflow_run(repo, trace.run).await {
-        Ok(run) => Ok((!run.over).then_some(Running { run: trace.run, mode: trace.mode, address: run.url })),
+        Ok(run) => Ok(run.ended.is_none().then_some(Running { run: trace.run, mode: trace.mode, address: run.url })),
         // It is gone, or `actions: read` was not given: nothing stands in the way.
         Err(Fault::NotFound | Fault::Forbidden(_)) => Ok(None),
         Err(fault) => Err(fault),

@@ -203,7 +203,7 @@ fn login(variable: Variable<'_>, repo: &RepoId) -> Result<Option<Login>, GhaErro
             why: "`app-id` is given without it".to_owned(),
         })?;
         let key = Secret::new("app-private-key", key.into_bytes());
-        return Ok(Some(Login::App(App { id, key, repo: repo.clone() })));
+        return Ok(Some(Login::App(App { id, key, repo: repo.clone(), installation: None })));
     }
     let token = input(variable, "github-token").or_else(|| set(variable, "GITHUB_TOKEN"));
     Ok(token.map(|token| {

@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::file::{Commits, File};
+use super::forges::Forges;
 use super::hook::genuine::HookSecrets;
-use super::hook::{Dispatcher, Receiver};
+use super::hook::{Asking, Dispatcher, Receiver};
 use super::http::{self, Auth, ListenError, Server, token};
 use super::metrics::Metrics;
-use super::perform::{ByFile, Doing, Performer};
+use super::perform::{ByFile, Doing, Performer, Yard};
 use super::poll::reading::{Credential, Reader};
 use super::poll::state::FirstSeen;
 use super::poll::{self, Address, Poller, Watch};
@@ -32,6 +33,7 @@ use crate::run::stop::Stop;
 use crate::secret::Secret;
 use crate::store::StoreError;
 use crate::store::database::{Database, DatabaseError, NewRepo, Policy, Retention};
+use crate::web::Reach;
 
 /// A repository as the configuration has it.
 #[derive(Debug, Clone)]
@@ -186,6 +188,8 @@ pub async fn serve(
         database: database.clone(),
         poller: poller.clone(),
         watched: watched.clone(),
+        reach: reach(&serving.host)?,
+        yard: serving.file.as_ref().map(|file| Yard::open(serving.host.clone(), watched.clone(), file.server.workers)),
         kept,
         told,
         queued,
@@ -211,8 +215,7 @@ pub async fn serve(
 }
 
 fn reader(host: &Host) -> Result<Reader, ServeError> {
-    let reach = host.access().map_err(|stop| ServeError::Settings(Box::new(stop)))?.reach;
-    let client = crate::web::client(&reach).map_err(|fault| {
+    let client = crate::web::client(&reach(host)?).map_err(|fault| {
         let source = std::io::Error::other(fault.to_string());
         ServeError::Io { action: "reach the network", source }
     })?;
@@ -224,6 +227,10 @@ struct Staffing {
     database: Database,
     poller: Poller,
     watched: watch::Receiver<Vec<Arc<Watch>>>,
+    /// To the forges.
+    reach: Reach,
+    /// Where scripts run; opened once, because it clears what is left there.
+    yard: Option<Yard>,
     kept: Arc<Notify>,
     told: Arc<Notify>,
     queued: Arc<Notify>,
@@ -236,17 +243,20 @@ impl Staffing {
     fn begin(&self, file: Option<&Arc<File>>, retired: &CancellationToken) -> JoinSet<()> {
         let mut parts = JoinSet::new();
         let (database, told) = (&self.database, &self.told);
+        let forges = file.map(|file| Forges::of(Arc::clone(file), self.reach.clone()));
+        let asking = || Some(Asking::of(Arc::clone(file?), forges.clone()?));
         for _ in 0..4 {
             let (poller, watched) = (self.poller.clone(), self.watched.clone());
             let dispatcher =
-                Dispatcher::new(database.clone(), poller, watched, Arc::clone(&self.kept), Arc::clone(told));
+                Dispatcher::new(database.clone(), poller, watched, Arc::clone(&self.kept), Arc::clone(told))
+                    .asking(asking());
             let retired = retired.clone();
             parts.spawn(async move { dispatcher.run(retired).await });
         }
         let mut decide: Arc<dyn Decide> = Arc::new(ByHand);
-        if let Some(file) = file {
+        if let (Some(file), Some(forges)) = (file, &forges) {
             decide = Arc::new(ByFile(Arc::clone(file)));
-            let performer = self.performer(file);
+            let performer = self.performer(file, forges);
             let (retired, stop) = (retired.clone(), self.stop.clone());
             parts.spawn(super::clock::run(database.clone(), Arc::clone(file), Arc::clone(told), retired.clone()));
             parts.spawn(async move { performer.run(retired, stop).await });
@@ -258,12 +268,20 @@ impl Staffing {
         parts
     }
 
-    fn performer(&self, file: &Arc<File>) -> Performer {
+    fn performer(&self, file: &Arc<File>, forges: &Forges) -> Performer {
         let (database, file, handled) = (self.database.clone(), Arc::clone(file), Arc::clone(&self.handled));
         let (queued, told) = (Arc::clone(&self.queued), Arc::clone(&self.told));
-        let effects = Arc::new(Doing { database: database.clone(), file: Arc::clone(&file), queued, told });
+        let doing = Doing::new(database.clone(), Arc::clone(&file), forges.clone(), queued, told);
+        let effects = match &self.yard {
+            Some(yard) => Arc::new(doing.with_scripts(yard.clone())),
+            None => Arc::new(doing),
+        };
         Performer { database, file, effects, handled }
     }
+}
+
+fn reach(host: &Host) -> Result<Reach, ServeError> {
+    Ok(host.access().map_err(|stop| ServeError::Settings(Box::new(stop)))?.reach)
 }
 
 fn worker(

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use super::serve::{Ask, Reply};
-use super::state::{Account, Comment};
+use super::state::{Account, Comment, WorkflowRun};
 
 const REPO: &str = "/repos/{owner}/{repo}";
 
@@ -39,9 +39,12 @@ pub async fn answer(shared: &Shared, ask: &Ask) -> Reply {
     match (method.as_str(), rest) {
         ("get", []) => deed.repository(),
         ("get", ["pulls", number]) => deed.pull(number).await,
+        ("get", ["commits", sha, "check-runs"]) => deed.checks(sha),
         ("get", ["commits", revision @ ..]) => deed.commit(&revision.join("/")).await,
         ("get", ["compare", ends @ ..]) => deed.compare(&ends.join("/")).await,
         ("get", ["contents", path @ ..]) => deed.contents(&path.join("/")).await,
+        ("get", ["actions", "runs"]) => deed.workflow_runs(),
+        ("get", ["actions", "runs", run]) => deed.workflow_run(run.parse().unwrap_or(0)),
         ("get", ["activity"]) => deed.activity(),
         ("get", ["collaborators", user, "permission"]) => deed.permission(user),
         ("get", ["issues", "comments"]) => deed.comments(None),
@@ -57,7 +60,6 @@ pub async fn answer(shared: &Shared, ask: &Ask) -> Reply {
         ("post", ["actions", "workflows", _, "dispatches"]) => {
             deed.dispatch(&format!("{REPO}/actions/workflows/{{workflow_id}}/dispatches"), 200)
         }
-        ("get", ["actions", "runs", run]) => deed.run(run.parse().unwrap_or(0)),
         ("post", ["actions", "runs", run, "cancel"]) => deed.cancel(run.parse().unwrap_or(0)),
         ("get", ["actions", "artifacts"]) => deed.artifacts(None),
         ("get", ["actions", "runs", run, "artifacts"]) => deed.artifacts(run.parse().ok()),
@@ -467,9 +469,9 @@ impl Deed<'_> {
             Some(_) => (format!("{REPO}/check-runs/{{check_run_id}}"), "patch", 200),
         };
         let body = self.given(&path, method);
-        if !matches!(self.ask.account, Some(Account::App(_))) {
+        let Some(Account::App(app)) = &self.ask.account else {
             return Reply::refusal(403, "You must authenticate via a GitHub App.");
-        }
+        };
         if body["output"]["summary"].as_str().is_some_and(|text| text.chars().count() > 65_535) {
             return too_long();
         }
@@ -478,7 +480,9 @@ impl Deed<'_> {
         if method == "patch" && !state.checks.contains_key(&id) {
             return Reply::refusal(404, "Not Found");
         }
-        state.checks.entry(id).or_default().push(body.clone());
+        let mut kept = body.clone();
+        kept["app"] = json!(app);
+        state.checks.entry(id).or_default().push(kept);
         drop(state);
         let mut shape = self.example(&path, method, status);
         patch(
@@ -491,25 +495,87 @@ impl Deed<'_> {
     fn dispatch(&self, path: &str, status: u16) -> Reply {
         let body = self.given(path, "post");
         let details = body["return_run_details"] == true;
-        self.shared.state().dispatches.push((self.ask.path.clone(), body));
+        let mut state = self.shared.state();
+        let id = state.id();
+        let file = self.ask.path.split('/').rev().nth(1).unwrap_or_default().to_owned();
+        let (event, title, file) = match body["event_type"].as_str() {
+            Some(word) => ("repository_dispatch", word.to_owned(), "on-dispatch.yml".to_owned()),
+            None => ("workflow_dispatch", "Build".to_owned(), file),
+        };
+        let (repo, path_of) = (self.repo.clone(), format!(".github/workflows/{file}"));
+        state.workflow_runs.push(WorkflowRun { id, repo, event, path: path_of, title, conclusion: None });
+        state.dispatches.push((self.ask.path.clone(), body));
+        drop(state);
         let status = if details { status } else { 204 };
-        let shape = if status == 200 { self.example(path, "post", 200) } else { Value::Null };
+        let mut shape = if status == 200 { self.example(path, "post", 200) } else { Value::Null };
+        if status == 200 {
+            shape["workflow_run_id"] = json!(id);
+        }
         self.says(path, "post", status, &shape)
     }
 
-    fn run(&self, run: u64) -> Reply {
-        let path = format!("{REPO}/actions/runs/{{run_id}}");
+    fn shape_run(&self, run: &WorkflowRun) -> Value {
+        let mut shape = self.example(&format!("{REPO}/actions/runs"), "get", 200)["workflow_runs"][0].clone();
+        let status = if run.conclusion.is_some() { "completed" } else { "in_progress" };
+        patch(
+            &mut shape,
+            json!({
+                "id": run.id, "event": run.event, "path": run.path, "display_title": run.title, "status": status,
+                "conclusion": run.conclusion, "html_url": format!("{}/{}/actions/runs/{}", self.ask.base, self.repo, run.id),
+            }),
+        );
+        shape
+    }
+
+    fn workflow_runs(&self) -> Reply {
+        let wanted = self.ask.query("event");
+        let mut found: Vec<WorkflowRun> = self.shared.state().workflow_runs.clone();
+        found.retain(|run| run.repo == self.repo && wanted.as_deref().is_none_or(|wanted| wanted == run.event));
+        found.reverse();
+        let shaped: Vec<Value> = found.iter().map(|run| self.shape_run(run)).collect();
+        let total = shaped.len();
+        let path = format!("{REPO}/actions/runs");
+        self.list(&path, &shaped, |page| json!({"total_count": total, "workflow_runs": page}))
+    }
+
+    fn workflow_run(&self, id: u64) -> Reply {
         let state = self.shared.state();
-        let (over, going) = (state.over.contains(&run), state.going.contains(&run));
+        let found = state.workflow_runs.iter().find(|run| run.id == id && run.repo == self.repo).cloned();
+        let told = (state.over.contains(&id) || state.going.contains(&id)).then(|| WorkflowRun {
+            id,
+            repo: self.repo.clone(),
+            event: "issue_comment",
+            path: ".github/workflows/soopervisor-comment.yml".to_owned(),
+            title: "soopervisor".to_owned(),
+            conclusion: state.over.contains(&id).then_some("failure"),
+        });
+        let found = found.or(told);
         drop(state);
-        if !over && !going {
-            return Reply::refusal(404, "Not Found");
+        match found {
+            Some(run) => self.says(&format!("{REPO}/actions/runs/{{run_id}}"), "get", 200, &self.shape_run(&run)),
+            None => Reply::refusal(404, "Not Found"),
         }
-        let (status, conclusion) = if over { ("completed", json!("failure")) } else { ("in_progress", Value::Null) };
-        let mut body = self.example(&path, "get", 200);
-        let url = format!("{}/{}/actions/runs/{run}", self.ask.base, self.repo);
-        patch(&mut body, json!({"id": run, "status": status, "conclusion": conclusion, "html_url": url}));
-        self.says(&path, "get", 200, &body)
+    }
+
+    /// Check runs of a commit; who made one is told by the first thing it was told.
+    fn checks(&self, sha: &str) -> Reply {
+        let path = format!("{REPO}/commits/{{ref}}/check-runs");
+        let wanted = self.ask.query("check_name");
+        let checks = self.shared.state().checks.clone();
+        let of = |told: &Vec<Value>| {
+            told[0]["head_sha"] == sha && wanted.as_deref().is_none_or(|wanted| told[0]["name"] == wanted)
+        };
+        let example = self.example(&path, "get", 200)["check_runs"][0].clone();
+        let shaped = checks.iter().filter(|(_, told)| of(told)).map(|(id, told)| {
+            let (mut shape, last) = (example.clone(), &told[told.len() - 1]);
+            patch(&mut shape, json!({"id": id, "name": told[0]["name"], "head_sha": sha, "status": last["status"]}));
+            shape["conclusion"] = last["conclusion"].clone();
+            shape["app"]["slug"] = told[0]["app"].clone();
+            shape
+        });
+        let shaped: Vec<Value> = shaped.collect();
+        let total = shaped.len();
+        self.list(&path, &shaped, |page| json!({"total_count": total, "check_runs": page}))
     }
 
     fn cancel(&self, run: u64) -> Reply {

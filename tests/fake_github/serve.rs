@@ -122,13 +122,16 @@ async fn respond(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<
             let words = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
             return Ok(write(&Reply::refusal(403, words).with("retry-after", &after.to_string())));
         }
-        Some(Fault::Truncate) | None => {}
+        Some(Fault::Truncate | Fault::Deaf) | None => {}
     }
     let known = who(&shared, &mut ask);
     if over_git::is_git(&full) {
         return Ok(write(&over_git::answer(&shared, &ask).await));
     }
     let reply = if known { doing::answer(&shared, &ask).await } else { Reply::refusal(401, "Bad credentials") };
+    if matches!(fault, Some(Fault::Deaf)) {
+        return Err(io::Error::other("done and cut, as the test asked"));
+    }
     Ok(write(&dressed(&shared, &ask, reply)))
 }
 

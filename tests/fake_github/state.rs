@@ -65,6 +65,17 @@ pub struct Artifact {
     pub size: u64,
 }
 
+#[derive(Debug, Clone)]
+pub struct WorkflowRun {
+    pub id: u64,
+    pub repo: String,
+    pub event: &'static str,
+    pub path: String,
+    pub title: String,
+    /// How it ended.
+    pub conclusion: Option<&'static str>,
+}
+
 /// What goes wrong with a request.
 #[derive(Debug, Clone)]
 pub enum Fault {
@@ -72,8 +83,10 @@ pub enum Fault {
     /// 403 with `Retry-After`, as for too many changes.
     Secondary(u64),
     Slow(Duration),
-    /// The connection closes without an answer.
+    /// The connection closes without an answer, and nothing was done.
     Cut,
+    /// It is done, and the connection closes before the answer.
+    Deaf,
     /// The answer of an artifact ends in the middle.
     Truncate,
 }
@@ -106,6 +119,8 @@ pub struct State {
     pub checks: BTreeMap<u64, Vec<Value>>,
     pub labels: BTreeMap<(String, u64), Vec<String>>,
     pub dispatches: Vec<(String, Value)>,
+    /// What those started; nobody runs them, so that they end when a test says so.
+    pub workflow_runs: Vec<WorkflowRun>,
     pub artifacts: Vec<Artifact>,
     /// Runs of workflows that go on, that are over, and those that were asked to stop.
     pub going: Vec<u64>,
@@ -138,6 +153,7 @@ impl Default for State {
             checks: BTreeMap::new(),
             labels: BTreeMap::new(),
             dispatches: Vec::new(),
+            workflow_runs: Vec::new(),
             artifacts: Vec::new(),
             going: Vec::new(),
             over: Vec::new(),

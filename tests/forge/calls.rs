@@ -139,6 +139,9 @@ async fn statuses_and_checks_arrive_and_checks_are_for_apps() {
     let id = forge.create_check(&repo(), &commit, &check(CheckState::InProgress)).await.unwrap();
     forge.update_check(&repo(), id, &check(CheckState::Completed(CheckConclusion::Cancelled))).await.unwrap();
     let told = scene.fake.state().checks[&id].clone();
+    let found = forge.checks(&repo(), &commit, "soopervisor").await.unwrap();
+    assert_eq!((found[0].id, found[0].app.as_str(), found.len()), (id, "github-actions", 1));
+    assert_eq!(forge.checks(&repo(), &commit, "other & one").await, Ok(Vec::new()));
     assert_eq!((told.len(), &told[1]["conclusion"]), (2, &json!("cancelled")));
 }
 
@@ -164,6 +167,14 @@ async fn workflows_are_started_labels_set_and_the_count_of_requests_read() {
     assert!(forge.dispatch_workflow(&repo(), "build.yml", "main", &inputs).await.unwrap().is_some());
     forge.dispatch_event(&repo(), "trigger-action", &json!({"sha": scene.first})).await.unwrap();
     assert_eq!(scene.fake.state().dispatches.len(), 2);
+    scene.fake.state().workflow_runs[0].conclusion = Some("failure");
+    let of = async |event: &str| forge.workflow_runs(&repo(), event).await.unwrap();
+    let (workflow, dispatch) = (of("workflow_dispatch").await, of("repository_dispatch").await);
+    assert_eq!((workflow.len(), dispatch.len()), (1, 1));
+    assert_eq!((workflow[0].path.as_str(), workflow[0].ended), (".github/workflows/build.yml", Some(false)));
+    assert_eq!((dispatch[0].title.as_str(), dispatch[0].ended), ("trigger-action", None));
+    assert_eq!(forge.workflow_run(&repo(), dispatch[0].id).await.as_ref(), Ok(&dispatch[0]));
+    assert_eq!(forge.workflow_run(&repo(), 5).await, Err(Fault::NotFound));
     forge.add_labels(&repo(), 7, &["ready".to_owned()]).await.unwrap();
     assert_eq!(scene.fake.state().labels[&(REPO.to_owned(), 7)], ["ready"]);
     scene.fake.state().over.push(12);

@@ -152,7 +152,12 @@ async fn ours() -> (FakeGitHub, String) {
 /// Everything that both can do, told without what differs by nature.
 async fn told(api: &str, pem: &str) -> Vec<String> {
     let repo: RepoId = "ann/churn".parse().unwrap();
-    let app = App { id: "4711".to_owned(), key: Secret::new("key", pem.as_bytes().to_vec()), repo: repo.clone() };
+    let app = App {
+        id: "4711".to_owned(),
+        key: Secret::new("key", pem.as_bytes().to_vec()),
+        repo: repo.clone(),
+        installation: None,
+    };
     let forge = GitHub::open(api, Login::App(app), &Reach::default()).unwrap();
     let me = forge.me().await.unwrap();
     let mut told = vec![format!("{me:?}")];

@@ -25,7 +25,7 @@ pub(crate) fn key() -> (String, Vec<u8>) {
 fn app(scene: &Scene, id: &str) -> GitHub {
     let (pem, public) = key();
     scene.fake.state().apps.push(("soop-app".to_owned(), "4711".to_owned(), public));
-    let app = App { id: id.to_owned(), key: Secret::new("key", pem.into_bytes()), repo: repo() };
+    let app = App { id: id.to_owned(), key: Secret::new("key", pem.into_bytes()), repo: repo(), installation: None };
     GitHub::open(&scene.fake.enterprise_api(), Login::App(app), &Reach::default()).unwrap()
 }
 
@@ -84,7 +84,8 @@ async fn who_is_not_known_is_told_what_to_do() {
     assert!(matches!(&fault, Fault::Login(words) if words.contains("4712")), "{fault:?}");
     let fault = scene.as_user("token-of-nobody").pull(&repo(), 7).await.unwrap_err();
     assert!(matches!(&fault, Fault::Login(words) if words.contains("expired")), "{fault:?}");
-    let elsewhere = App { id: "4711".into(), key: Secret::new("key", b"no key".to_vec()), repo: repo() };
+    let elsewhere =
+        App { id: "4711".into(), key: Secret::new("key", b"no key".to_vec()), repo: repo(), installation: None };
     let forge = GitHub::open(&scene.fake.api(), Login::App(elsewhere), &Reach::default()).unwrap();
     assert!(matches!(forge.me().await, Err(Fault::Setting(words)) if words.contains("PEM")));
     assert!(matches!(scene.as_user("token-of-ann").me().await.unwrap(), Me::User(author) if author.login == "ann"));

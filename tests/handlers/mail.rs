@@ -23,14 +23,14 @@ fn python() -> PathBuf {
 }
 
 /// A running server; ends with the test.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Server {
-    fn start(mode: &str, folder: &Path) -> Self {
+    pub(crate) fn start(mode: &str, folder: &Path) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/handlers/mail_server.py");
         let mut child =
             Command::new(python()).arg(script).arg(mode).arg(folder).stdout(Stdio::piped()).spawn().unwrap();
@@ -39,7 +39,7 @@ impl Server {
         Self { child, lines, port }
     }
 
-    fn received(&mut self) -> Value {
+    pub(crate) fn received(&mut self) -> Value {
         serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
     }
 }

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 /// A server that answers every request alike and hands over what it got.
-async fn serve(address: &str, answer: &'static str) -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
+pub(crate) async fn serve(address: &str, answer: &'static str) -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind(address).await.unwrap();
     let at = listener.local_addr().unwrap();
     let (sender, receiver) = mpsc::unbounded_channel();

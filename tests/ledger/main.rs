@@ -89,6 +89,7 @@ both! {
     tokens_are_good_until_they_expire_or_are_taken_back
     a_tick_is_told_once
     handlers_keep_every_version
+    what_is_remembered_of_builds_is_the_last_that_was_written
     the_sweep_takes_what_is_old_and_never_what_waits
     a_thousand_events_from_many_tasks_are_each_handled_once
 }

@@ -588,6 +588,16 @@ pub(crate) async fn handlers_keep_every_version(place: &Place) {
     assert_eq!(versions, [None, Some("x".to_owned())]);
 }
 
+pub(crate) async fn what_is_remembered_of_builds_is_the_last_that_was_written(place: &Place) {
+    let database = &place.database;
+    assert_eq!(database.builds("acme/churn acme/builds build").await.unwrap(), None);
+    for document in [serde_json::json!({"built": "a"}), serde_json::json!({"built": "b", "failed": []})] {
+        database.remember_builds("acme/churn acme/builds build", &document).await.unwrap();
+        database.remember_builds("other", &serde_json::json!({})).await.unwrap();
+        assert_eq!(database.builds("acme/churn acme/builds build").await.unwrap(), Some(document));
+    }
+}
+
 pub(crate) async fn the_sweep_takes_what_is_old_and_never_what_waits(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;

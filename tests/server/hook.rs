@@ -23,7 +23,7 @@ fn sign(body: &[u8]) -> String {
     format!("sha256={}", hex::encode(tag.as_ref()))
 }
 
-fn receiver(place: &Place) -> Receiver {
+pub(crate) fn receiver(place: &Place) -> Receiver {
     let secrets = HookSecrets {
         github: vec![Secret::new("old", b"an older one".to_vec()), Secret::new("hook", SECRET.to_vec())],
         ..HookSecrets::default()
@@ -48,7 +48,7 @@ async fn deliver(receiver: &Receiver, event: &str, id: &str, body: &[u8], proof:
     receiver.receive(Kind::GitHub, header, body).await
 }
 
-async fn send(receiver: &Receiver, event: &str, id: &str, payload: &serde_json::Value) -> u16 {
+pub(crate) async fn send(receiver: &Receiver, event: &str, id: &str, payload: &serde_json::Value) -> u16 {
     let body = payload.to_string().into_bytes();
     deliver(receiver, event, id, &body, Some(&sign(&body))).await.status
 }

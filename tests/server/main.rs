@@ -3,6 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod adopt;
+#[path = "../fake_github/mod.rs"]
+mod fake_github;
+
+mod asked;
+mod forging;
 mod git;
 mod hook;
 mod http;
@@ -11,6 +16,7 @@ mod poll;
 #[path = "../ledger/postgres.rs"]
 mod postgres;
 mod process;
+mod scripts;
 mod settings;
 mod workers;
 

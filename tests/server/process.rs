@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use soopervisor::store::database::{Database, RunFilter, RunState};
 
+use super::fake_github::git;
+use super::forging::{REPO, Scene};
 use super::git::Forge;
 use super::until;
 
@@ -77,19 +79,21 @@ fn ask(home: &Path, words: &[&str]) -> (i32, String) {
 }
 
 #[test]
-fn a_file_that_asks_for_more_than_the_server_does_is_refused_before_anything_starts() {
+fn the_example_is_served_once_its_secrets_have_values_and_names_those_that_have_none() {
     let home = tempfile::tempdir().unwrap();
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/server/server.yaml");
-    let (code, said) = ask(home.path(), &["serve", "--config", example, "--listen", "127.0.0.1:0"]);
-    assert_eq!(code, 3, "{said}");
-    for line in [
-        "handler `answer to comments`: `comment` can be rehearsed, but not done yet",
-        "handler `full on main`: `notify` can be rehearsed, but not done yet",
-        "handler `release`: `shell` can be rehearsed, but not done yet",
-    ] {
-        assert!(said.contains(line), "{line}\n{said}");
+    let example = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/server/server.yaml"));
+    let (code, said) = ask(home.path(), &["serve", "--config", example.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    assert_eq!(code, 2, "{said}");
+    for name in ["DEPLOY_TOKEN", "SLACK_WEBHOOK"] {
+        assert!(said.contains(name), "{name}\n{said}");
     }
-    assert!(!said.contains("handler `nightly`"), "{said}");
+    let mut command = program(home.path());
+    for name in ["DEPLOY_TOKEN", "SLACK_WEBHOOK", "GITHUB_TOKEN", "WEBHOOK_SECRET"] {
+        command.env(name, "a-value-of-tests");
+    }
+    command.args(["serve", "--config"]).arg(example);
+    // Starting asserts that it serves.
+    Running::spawn(command).kill();
 }
 
 pub(crate) async fn ledger(home: &Path) -> Database {
@@ -230,4 +234,67 @@ async fn what_is_pushed_goes_through_the_handlers_of_the_file_also_after_a_kill(
     assert_eq!(report["state"], "failed");
     let steps: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| step["index"].clone()).collect();
     assert_eq!(steps, ["0", "1", "on_failure.0"], "{report}");
+}
+
+const TELLING: &str = r#"
+  - name: tell
+    on: push
+    do:
+      - status: {state: pending, context: ci}
+      - comment: {pull: "7", key: state, body: "at {{ event.commit }}"}
+      - comment: {pull: "7", append: true, body: "once {{ event.commit }}"}
+      - dispatch: {repo: octo-org/builds, event_type: build-it}
+      - label: {pull: "7", add: [told]}
+      - status: {state: success, context: ci}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_that_is_killed_tells_a_forge_is_told_and_seen_once() {
+    let (home, scene) = (tempfile::tempdir().unwrap(), Scene::open().await);
+    let (home, file) = (home.path(), home.path().join("server.yaml"));
+    std::fs::write(&file, scene.text(TELLING)).unwrap();
+    let server = Running::of_file(home, &file);
+    let database = ledger(home).await;
+    until("the first reading", || async { database.repo(REPO).await.unwrap().read_at.is_some() }).await;
+    server.kill();
+    git(scene.work.path(), &["checkout", "-q", "-B", "main", &scene.main]);
+    let mut pushed = Vec::new();
+    for round in 0..4_u64 {
+        git(scene.work.path(), &["commit", "-q", "--allow-empty", "-m", &format!("round {round}")]);
+        pushed.push(scene.fake.push(scene.work.path(), REPO, "main", "2026-11-28T10:00:00Z".parse().unwrap()));
+        for kill in 0..3_u64 {
+            let server = Running::of_file(home, &file);
+            // Before the push is seen, while it is told, afterwards.
+            tokio::time::sleep(Duration::from_millis(300 + round * 350 + kill * 900)).await;
+            server.kill();
+        }
+    }
+    let _server = Running::of_file(home, &file);
+    let told = || async {
+        let events = database.events(None, 50).await.unwrap();
+        let pushes: Vec<_> = events.into_iter().filter(|event| event.new.kind == "push").collect();
+        let mut done = 0;
+        for event in &pushes {
+            let results = database.action_results(event.id, "tell").await.unwrap();
+            done += usize::from(results.iter().any(|(_, state, _)| state == "done"));
+        }
+        (pushes, done)
+    };
+    until("all is told", || async {
+        let (pushes, done) = told().await;
+        pushes.iter().any(|event| event.new.new_sha.as_ref() == pushed.last()) && done == pushes.len()
+    })
+    .await;
+    let (pushes, _) = told().await;
+    let state = scene.fake.state();
+    for event in &pushes {
+        let sha = event.new.new_sha.clone().unwrap();
+        let statuses: Vec<_> = state.statuses.iter().filter(|status| status.1 == sha).collect();
+        assert_eq!(statuses.last().unwrap().2["state"], "success", "{sha}");
+        let once = state.comments.iter().filter(|comment| comment.body.ends_with(&format!("once {sha}"))).count();
+        assert_eq!(once, 1, "{sha}");
+    }
+    let kept = state.comments.iter().filter(|comment| comment.body.contains("\nat ")).count();
+    assert_eq!((kept, state.workflow_runs.len()), (1, 1), "{:?}", state.comments);
+    assert_eq!(state.labels[&(REPO.to_owned(), 7)], ["told"]);
 }

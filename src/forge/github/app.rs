@@ -32,6 +32,8 @@ pub struct App {
     pub key: Secret,
     /// The repository whose installation is meant.
     pub repo: RepoId,
+    /// The installation's number, where it is known; else it is asked for.
+    pub installation: Option<u64>,
 }
 
 impl App {
@@ -96,7 +98,8 @@ struct Kept {
 
 impl Installation {
     pub(super) fn new(app: App, api: Endpoint, web: Web) -> Self {
-        Self { app, api, web, kept: Mutex::default() }
+        let kept = Mutex::new(Kept { id: app.installation, token: None });
+        Self { app, api, web, kept }
     }
 
     async fn fetch(&self, kept: &mut Kept) -> Result<Secret, Fault> {

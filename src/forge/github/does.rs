@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::super::{
-    Artifact, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Downloaded, Forge, Me,
-    Permission, PullRequest, Push, Rate, Reaction, RepoId, Repository, StatusState, WorkflowRun,
+    Artifact, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Downloaded, Forge, KnownCheck,
+    Me, Permission, PullRequest, Push, Rate, Reaction, RepoId, Repository, StatusState, WorkflowRun,
 };
 use super::{GitHub, accepting, dressed, part, parts, repo, wire};
 use crate::id::CommitSha;
@@ -120,6 +120,14 @@ impl Forge for GitHub {
         self.change(Method::PATCH, &path, &check_body(check), false).await.map(drop)
     }
 
+    async fn checks(&self, id: &RepoId, commit: &CommitSha, name: &str) -> Result<Vec<KnownCheck>, Fault> {
+        let path = format!("{}/commits/{commit}/check-runs?check_name={}&per_page=100", repo(id), part(name));
+        let take = |answer: &Answer| Ok(answer.json::<wire::Checks>()?.check_runs);
+        let mut found = self.pages(&path, take).await?;
+        found.sort_by_key(|check| std::cmp::Reverse(check.id));
+        Ok(found.into_iter().map(KnownCheck::from).collect())
+    }
+
     async fn add_labels(&self, id: &RepoId, number: u64, labels: &[String]) -> Result<(), Fault> {
         let path = format!("{}/issues/{number}/labels", repo(id));
         self.change(Method::POST, &path, &json!({ "labels": labels }), false).await.map(drop)
@@ -150,8 +158,15 @@ impl Forge for GitHub {
         self.change(Method::POST, &format!("{}/dispatches", repo(id)), &body, true).await.map(drop)
     }
 
+    async fn workflow_runs(&self, id: &RepoId, event: &str) -> Result<Vec<WorkflowRun>, Fault> {
+        let path = format!("{}/actions/runs?event={}&per_page=100", repo(id), part(event));
+        let mut found = self.get_json::<wire::WorkflowRuns>(&path).await?.workflow_runs;
+        found.sort_by_key(|run| std::cmp::Reverse(run.id));
+        Ok(found.into_iter().map(WorkflowRun::from).collect())
+    }
+
     async fn workflow_run(&self, id: &RepoId, run: u64) -> Result<WorkflowRun, Fault> {
-        Ok(self.get_json::<wire::Run>(&format!("{}/actions/runs/{run}", repo(id))).await?.into())
+        Ok(self.get_json::<wire::WorkflowRun>(&format!("{}/actions/runs/{run}", repo(id))).await?.into())
     }
 
     async fn cancel_run(&self, id: &RepoId, run: u64) -> Result<(), Fault> {
@@ -215,6 +230,8 @@ fn check_body(check: &CheckRun) -> Value {
                 CheckConclusion::Cancelled => "cancelled",
                 CheckConclusion::TimedOut => "timed_out",
                 CheckConclusion::Neutral => "neutral",
+                CheckConclusion::Skipped => "skipped",
+                CheckConclusion::ActionRequired => "action_required",
             });
         }
     }

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::super::{
-    Artifact, Author, Comment, Comparison, Permission, PullHead, PullRequest, Push, Rate, RepoId, Repository,
-    WorkflowRun,
+    Artifact, Author, Comment, Comparison, KnownCheck, Permission, PullHead, PullRequest, Push, Rate, RepoId,
+    Repository,
 };
 use crate::id::CommitSha;
 use crate::web::Fault;
@@ -188,19 +188,6 @@ impl From<Written> for Comment {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Run {
-    status: Option<String>,
-    #[serde(default)]
-    html_url: String,
-}
-
-impl From<Run> for WorkflowRun {
-    fn from(run: Run) -> Self {
-        Self { over: run.status.as_deref() == Some("completed"), url: run.html_url }
-    }
-}
-
-#[derive(Deserialize)]
 pub(super) struct Committed {
     pub(super) sha: String,
 }
@@ -262,6 +249,51 @@ impl From<Kept> for Artifact {
             head: made.head_sha.and_then(|text| text.parse().ok()),
             head_repository: made.head_repository_id,
         }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Checks {
+    pub(super) check_runs: Vec<Checked>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Checked {
+    pub(super) id: u64,
+    app: Option<App>,
+}
+
+impl From<Checked> for KnownCheck {
+    fn from(check: Checked) -> Self {
+        Self { id: check.id, app: check.app.map(|app| app.slug).unwrap_or_default() }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct WorkflowRuns {
+    pub(super) workflow_runs: Vec<WorkflowRun>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct WorkflowRun {
+    pub(super) id: u64,
+    #[serde(default)]
+    path: String,
+    #[serde(default)]
+    display_title: String,
+    #[serde(default)]
+    html_url: String,
+    status: Option<String>,
+    conclusion: Option<String>,
+}
+
+impl From<WorkflowRun> for super::super::WorkflowRun {
+    fn from(run: WorkflowRun) -> Self {
+        let over = run.status.as_deref() == Some("completed");
+        // `main.yml@refs/heads/main`, where the workflow is another repository's.
+        let path = run.path.split('@').next().unwrap_or_default().to_owned();
+        let ended = over.then(|| run.conclusion.as_deref() == Some("success"));
+        Self { id: run.id, path, title: run.display_title, url: run.html_url, ended }
     }
 }
 

@@ -135,6 +135,9 @@ pub struct Label {
 pub struct Dispatch {
     /// Whose workflow.
     pub repo: String,
+    /// A name of the credentials.
+    #[serde(default)]
+    pub credential: Option<String>,
     /// For `on: repository_dispatch`.
     #[serde(default)]
     pub event_type: Option<String>,
@@ -185,6 +188,9 @@ pub struct Http {
     /// How long it may take.
     #[serde(default)]
     pub timeout: Option<Duration>,
+    /// Send it again after an interruption.
+    #[serde(default)]
+    pub retry: bool,
 }
 
 /// `mail`.

@@ -29,6 +29,7 @@ pub async fn write(wanted: &Chat, address: &Secret, rules: &HttpRules, resolver:
         bearer: None,
         expect: Vec::new(),
         timeout: None,
+        retry: true,
     };
     let failed = |fault: EffectFault| EffectFault::new(format!("{}: {}", wanted.service, fault.message));
     send(&request, None, rules, resolver).await.map_err(failed)?;

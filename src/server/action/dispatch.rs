@@ -31,6 +31,18 @@ pub struct Asked {
     pub commit: CommitSha,
     /// When.
     pub at: Timestamp,
+    /// The step that asked, so that it knows itself again after an interruption.
+    #[serde(default)]
+    pub step: String,
+    /// Whether the forge said that it will.
+    #[serde(default)]
+    pub heard: bool,
+    /// The newest run of a workflow before it was asked for: what it started has a higher number.
+    #[serde(default)]
+    pub after: Option<u64>,
+    /// The run that it started, once it is known.
+    #[serde(default)]
+    pub run: Option<u64>,
 }
 
 /// Commits whose builds failed that are remembered.
@@ -52,10 +64,10 @@ impl Builds {
         waits.then(|| format!("the build of {} is under way", asked.commit.short()))
     }
 
-    /// Notes that a build was asked for.
-    pub fn ask(&mut self, commit: CommitSha, now: Timestamp) {
+    /// Notes that a build is about to be asked for by a step, `after` being the newest run before.
+    pub fn ask(&mut self, commit: CommitSha, now: Timestamp, step: &str, after: Option<u64>) {
         self.failed.retain(|failed| *failed != commit);
-        self.asked = Some(Asked { commit, at: now });
+        self.asked = Some(Asked { commit, at: now, step: step.to_owned(), heard: false, after, run: None });
     }
 
     /// Notes how a build ended. What is told of a commit that nobody asked for counts as well: somebody pressed a button.
@@ -90,12 +102,12 @@ mod tests {
         let mut builds = Builds::default();
         let due = |builds: &Builds, digit, minute| builds.refusal(&commit(digit), at(minute), COOLDOWN).is_none();
         assert!(due(&builds, 'a', 0));
-        builds.ask(commit('a'), at(0));
+        builds.ask(commit('a'), at(0), "s", None);
         // Every later poll sees the same commit, or newer ones, while the build goes on.
         assert!(!due(&builds, 'a', 1) && !due(&builds, 'b', 2));
         builds.end(commit('a'), true);
         assert!(!due(&builds, 'a', 3) && due(&builds, 'b', 3));
-        builds.ask(commit('b'), at(4));
+        builds.ask(commit('b'), at(4), "s", None);
         builds.end(commit('b'), false);
         assert!(!due(&builds, 'b', 5), "a broken build is not repeated for ever");
         assert!(due(&builds, 'c', 5));
@@ -104,7 +116,7 @@ mod tests {
     #[test]
     fn a_build_that_never_ends_is_waited_for_only_so_long() {
         let mut builds = Builds::default();
-        builds.ask(commit('a'), at(0));
+        builds.ask(commit('a'), at(0), "s", None);
         assert!(builds.refusal(&commit('b'), at(359), COOLDOWN).is_some());
         assert!(builds.refusal(&commit('b'), at(361), COOLDOWN).is_none());
         assert!(builds.refusal(&commit('b'), at(-1000), COOLDOWN).is_some());
@@ -113,11 +125,11 @@ mod tests {
     #[test]
     fn a_commit_that_is_gone_from_the_history_is_one_more_commit() {
         let mut builds = Builds::default();
-        builds.ask(commit('a'), at(0));
+        builds.ask(commit('a'), at(0), "s", None);
         builds.end(commit('a'), true);
         // Force pushed: nothing is looked for in a history, so it is built once.
         assert!(builds.refusal(&commit('f'), at(1), COOLDOWN).is_none());
-        builds.ask(commit('f'), at(1));
+        builds.ask(commit('f'), at(1), "s", None);
         assert!(builds.refusal(&commit('f'), at(2), COOLDOWN).is_some());
     }
 }

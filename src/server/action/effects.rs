@@ -65,6 +65,8 @@ pub trait Effects: Send + Sync {
     async fn trigger(&self, call: &Call<'_>, wanted: Trigger) -> Answer;
     /// Writes a line to the log.
     async fn log(&self, call: &Call<'_>, wanted: Log) -> Answer;
+    /// Returns once nothing is under way that may not be done twice.
+    async fn quiet(&self) {}
 }
 
 /// Calls the method for a verb; `notify` is several calls and not known here.

@@ -67,7 +67,7 @@ const SHELL: &[Key] = &[
         Form::Choice(&["commit", "merge", "none"]),
         "what is checked out: the commit, the pull request merged into its base, nothing",
     ),
-    may("submodules", Form::Flag, "check submodules out too"),
+    may("submodules", Form::Flag, "fetch submodules that are on the same host too [default: the repository's]"),
     may("network", Form::Choice(&["bridge", "none"]), "whether the container reaches the network"),
     may("timeout", Form::Duration, "how long it may take [default: 1h]"),
     may("memory", Form::Size, "memory at most"),
@@ -115,6 +115,7 @@ const LABEL: &[Key] = &[
 
 const DISPATCH: &[Key] = &[
     must("repo", Form::Template, "the repository whose workflow is started: acme/builds"),
+    may("credential", Form::Name, "a name of `credentials` [default: that of the repository, or of the event's]"),
     may("event_type", Form::Template, "for workflows `on: repository_dispatch`"),
     may("workflow", Form::Template, "a workflow's file, for workflows `on: workflow_dispatch`"),
     may("ref", Form::Template, "the branch whose workflow it is [default: the default branch]"),
@@ -141,6 +142,11 @@ const HTTP: &[Key] = &[
     may("bearer", Form::Name, "a name of `secrets`, sent as a bearer token"),
     may("expect", Form::List(&Form::Count(100, 599)), "statuses that are a success [default: 200 to 299]"),
     may("timeout", Form::Duration, "how long it may take [default: 30s]"),
+    may(
+        "retry",
+        Form::Flag,
+        "send a POST or PATCH again after the server was interrupted; its receiver tells the two by `Idempotency-Key`",
+    ),
 ];
 
 const MAIL: &[Key] = &[
@@ -289,10 +295,19 @@ impl Verb {
     }
 
     /// Whether doing it twice is the same as doing it once: then it is done again when nobody knows whether it was.
-    /// Runs and rebuilds are queued under a key, comments are found again, states are set, and who was told
-    /// twice is better off than who was never told.
-    pub const fn is_repeatable(self) -> bool {
-        !matches!(self, Self::Shell | Self::Http | Self::Dispatch)
+    /// Runs and rebuilds are queued under a key, comments, checks and started workflows are found again, states are set,
+    /// and who was told twice is better off than who was never told. Scripts, and requests that HTTP does not call idempotent, are done
+    /// again where the file says so.
+    pub fn is_repeatable(self, arguments: &serde_json::Value) -> bool {
+        match self {
+            Self::Shell => arguments["retry"] == true,
+            Self::Http => {
+                let has_body = !arguments["json"].is_null() || !arguments["body"].is_null();
+                let method = arguments["method"].as_str().unwrap_or(if has_body { "POST" } else { "GET" });
+                arguments["retry"] == true || !matches!(method, "POST" | "PATCH")
+            }
+            _ => true,
+        }
     }
 }
 

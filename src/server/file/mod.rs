@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::diag::{Diagnostic, SourceText};
 use crate::server::action::Argument;
 use crate::server::handler::Handler;
-use crate::server::handler::read::{Known, handlers};
+use crate::server::handler::read::handlers;
 use crate::spec::yaml::{self, Node};
 
 pub mod cron;
@@ -23,6 +23,7 @@ pub(in crate::server) mod read;
 pub(in crate::server) mod scalar;
 pub mod schema;
 mod section;
+pub mod site;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -94,9 +95,8 @@ fn read(tree: &Node, source: &Arc<SourceText>) -> (Option<File>, Vec<Diagnostic>
         repo.name = section::name_of(&repo.url);
     }
     cross::check(&mut reader, &file);
-    let known = Known { secrets: Some(&file.secrets), targets: Some(&file.notify), mail: file.mail.is_some() };
     if let Some((_, node)) = reader.get(tree, "handlers") {
-        file.handlers = handlers(&mut reader, node, &known);
+        file.handlers = handlers(&mut reader, node, &file);
     }
     (Some(file), reader.finish())
 }

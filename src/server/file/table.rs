@@ -90,7 +90,7 @@ pub const REPO: Table = Table {
             Form::WordOr("all", &Form::List(&Form::Glob)),
             "repositories that `trigger` rebuilds: `all`, or globs over names",
         ),
-        may("submodules", Form::Flag, "fetch submodules [default: false]"),
+        may("submodules", Form::Flag, "`shell` fetches submodules that are on the same host [default: false]"),
     ],
 };
 

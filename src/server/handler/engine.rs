@@ -215,7 +215,7 @@ impl Walk<'_> {
         let outcome = match single.action.render(names.value()) {
             Err(error) => failure(error.to_string(), Value::Null),
             Ok(arguments) => {
-                let again = single.action.verb.is_repeatable() || arguments["retry"] == true;
+                let again = single.action.verb.is_repeatable(&arguments);
                 if recall == Recall::Begun && !again {
                     let told = "the server was interrupted while it was done; whether it was done to the end is not known, \
                                 so it is not done again";

@@ -1,16 +1,17 @@
 //! Handlers from YAML, in the server's file or one alone: names, criteria and templates are checked against what an
 //! event of these kinds, and the steps before, can give.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::diag::{Diagnostic, Span};
 use crate::server::action::{Action, Argument, Verb};
 use crate::server::criterion::Scope;
 use crate::server::event::Kind;
 use crate::server::event::schema::{Field, Shape};
+use crate::server::file::File;
 use crate::server::file::cron::Cron;
 use crate::server::file::read::{At, Reader};
-use crate::server::file::{Reference, Target};
+use crate::server::file::site::Lack;
 use crate::server::glob::Glob;
 use crate::spec::suggest;
 use crate::spec::yaml::{self, Node};
@@ -20,17 +21,6 @@ use super::{Handler, Single, Step};
 
 /// Steps of one handler, callbacks included.
 const MAX_STEPS: usize = 100;
-
-/// What handlers may refer to.
-#[derive(Debug, Clone, Copy, Default)]
-pub(in crate::server) struct Known<'a> {
-    /// Secrets; none when nobody knows.
-    pub(in crate::server) secrets: Option<&'a BTreeMap<String, Reference>>,
-    /// Targets; none when nobody knows.
-    pub(in crate::server) targets: Option<&'a BTreeMap<String, Target>>,
-    /// Whether mails can be sent.
-    pub(in crate::server) mail: bool,
-}
 
 const fn field(name: &'static str, shape: Shape, about: &'static str) -> Field {
     Field { name, shape, kinds: &[], about }
@@ -49,7 +39,7 @@ const HANDLER_NAMES: Shape = Shape::Object(&[field("name", Shape::Text, "the han
 pub(super) const TAKEN: [&str; 4] = ["event", "handler", "failure", "loop"];
 
 /// Reads one handler, as the API takes it, against the server's file that it is for.
-pub fn parse(name: &str, bytes: &[u8], file: &crate::server::file::File) -> (Option<Handler>, Vec<Diagnostic>) {
+pub fn parse(name: &str, bytes: &[u8], file: &File) -> (Option<Handler>, Vec<Diagnostic>) {
     let source = match yaml::decode(name, bytes) {
         Ok(source) => source,
         Err(refused) => return (None, vec![*refused]),
@@ -57,14 +47,13 @@ pub fn parse(name: &str, bytes: &[u8], file: &crate::server::file::File) -> (Opt
     let (tree, mut found) = yaml::parse(&source);
     let Some(tree) = tree else { return (None, found) };
     let mut reader = Reader::new(&source);
-    let known = Known { secrets: Some(&file.secrets), targets: Some(&file.notify), mail: file.mail.is_some() };
-    let handler = one(&mut reader, &tree, &known);
+    let handler = one(&mut reader, &tree, file);
     found.extend(reader.finish());
     (handler.filter(|_| !crate::diag::has_errors(&found)), found)
 }
 
 /// A list of handlers.
-pub(in crate::server) fn handlers(reader: &mut Reader<'_>, node: &Node, known: &Known<'_>) -> Vec<Handler> {
+pub(in crate::server) fn handlers(reader: &mut Reader<'_>, node: &Node, file: &File) -> Vec<Handler> {
     let mut names = BTreeSet::new();
     let mut found = Vec::new();
     for node in node.as_seq().unwrap_or(std::slice::from_ref(node)) {
@@ -75,12 +64,12 @@ pub(in crate::server) fn handlers(reader: &mut Reader<'_>, node: &Node, known: &
             let message = format!("there is a handler `{text}` already");
             reader.error("server/duplicate", message, name.span, "give this one another `name`");
         }
-        found.extend(one(reader, node, known));
+        found.extend(one(reader, node, file));
     }
     found
 }
 
-fn one(reader: &mut Reader<'_>, node: &Node, known: &Known<'_>) -> Option<Handler> {
+fn one(reader: &mut Reader<'_>, node: &Node, file: &File) -> Option<Handler> {
     reader.mapping(node, &HANDLER)?;
     let on = kinds(reader, node);
     let scope = Scope::of(&on).with("handler", HANDLER_NAMES);
@@ -92,7 +81,7 @@ fn one(reader: &mut Reader<'_>, node: &Node, known: &Known<'_>) -> Option<Handle
     let repos = plain(reader, node, "repos");
     let repos = repos.and_then(|value| serde_json::from_value::<Vec<Glob>>(value).ok()).unwrap_or_default();
     let enabled = plain(reader, node, "enabled").and_then(|value| value.as_bool()).unwrap_or(true);
-    let mut walk = Walk { reader, known, names: BTreeSet::new(), count: 0 };
+    let mut walk = Walk { reader, file, repos: &repos, names: BTreeSet::new(), count: 0 };
     let mut scope = scope;
     let steps = walk.steps(node, &mut scope);
     let scope = scope.with("failure", FAILURE);
@@ -156,7 +145,10 @@ fn schedule(reader: &mut Reader<'_>, node: &Node, on: &[Kind]) {
 
 struct Walk<'r, 'a, 'k> {
     reader: &'r mut Reader<'a>,
-    known: &'k Known<'k>,
+    /// What handlers may refer to.
+    file: &'k File,
+    /// The repositories that the handler is for.
+    repos: &'k [Glob],
     names: BTreeSet<String>,
     count: usize,
 }
@@ -329,24 +321,53 @@ impl Walk<'_, '_, '_> {
             self.reader.error("server/value", problem, key, help);
         }
         let mails = verb == Verb::Mail || (verb == Verb::Notify && has("mail"));
-        if mails && !self.known.mail {
+        if mails && self.file.mail.is_none() {
             let help = "add `mail: {host: …, from: …}` at the top of the server's file";
             self.reader.error("server/reference", "mails cannot be sent: there is no mail server", key, help);
         }
         self.references(verb, node);
+        self.forges(verb, node, key);
+    }
+
+    /// Whether the forge can be told by this action, wherever the handler is for.
+    fn forges(&mut self, verb: Verb, node: &Node, key: Span) {
+        if !matches!(verb, Verb::Comment | Verb::Status | Verb::Check | Verb::Label | Verb::Dispatch) {
+            return;
+        }
+        if let Some((_, value)) = self.reader.get(node, "credential") {
+            let name = self.reader.raw(value).unwrap_or_default();
+            match self.file.credentials.get(&name) {
+                Some(login) if login.token.is_some() || login.is_app() => {}
+                Some(_) => {
+                    let lack = Lack::Token(name);
+                    self.reader.error("server/no-token", lack.to_string(), value.span, lack.help());
+                }
+                // What is wrong with a credential is said there.
+                None if self.reader.knows(&format!("/credentials/{name}")) => {}
+                None => {
+                    let message = format!("there is no credential `{name}`");
+                    let known = self.file.credentials.keys().map(String::as_str);
+                    self.reader.error("server/reference", message, value.span, suggest::help(&name, known));
+                }
+            }
+            return;
+        }
+        for lack in self.file.lacks(self.repos, verb == Verb::Check) {
+            let message = format!("`{}` cannot be done: {lack}", verb.name());
+            self.reader.error("server/no-token", message, key, lack.help());
+        }
     }
 
     fn references(&mut self, verb: Verb, node: &Node) {
-        let secrets = self.known.secrets.map(|secrets| secrets.keys().map(String::as_str).collect::<Vec<_>>());
-        let targets = self.known.targets.map(|targets| targets.keys().map(String::as_str).collect::<Vec<_>>());
-        let (keys, what, known): (&[&str], &str, _) = match verb {
+        let secrets: Vec<&str> = self.file.secrets.keys().map(String::as_str).collect();
+        let targets: Vec<&str> = self.file.notify.keys().map(String::as_str).collect();
+        let (keys, what, known): (&[&str], &str, Vec<&str>) = match verb {
             Verb::Shell => (&["secrets"], "secret", secrets),
             Verb::Http => (&["bearer"], "secret", secrets),
             Verb::Chat => (&["secret"], "secret", secrets),
             Verb::Notify => (&["to"], "target", targets),
             _ => return,
         };
-        let Some(known) = known else { return };
         for key in keys {
             let Some((_, value)) = self.reader.get(node, key) else { continue };
             for item in value.as_seq().unwrap_or(std::slice::from_ref(value)) {
@@ -367,14 +388,13 @@ impl Walk<'_, '_, '_> {
     }
 
     fn mail_targets(&mut self, verb: Verb, node: &Node) {
-        if verb != Verb::Notify || self.known.mail {
+        if verb != Verb::Notify || self.file.mail.is_some() {
             return;
         }
         let Some((_, value)) = self.reader.get(node, "to") else { return };
         for item in value.as_seq().unwrap_or(std::slice::from_ref(value)) {
             let name = self.reader.raw(item).unwrap_or_default();
-            let mails =
-                self.known.targets.and_then(|targets| targets.get(&name)).is_some_and(|target| !target.mail.is_empty());
+            let mails = self.file.notify.get(&name).is_some_and(|target| !target.mail.is_empty());
             if mails {
                 let help = "add `mail: {host: …, from: …}` at the top of the server's file";
                 let message = format!("`{name}` wants mails, and there is no mail server");

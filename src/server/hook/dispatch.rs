@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::asking::Asking;
 use super::envelope::{Forge, Shape, json_text};
 use super::meaning::{Meaning, addresses, meaning};
 use crate::server::ledger;
@@ -30,6 +31,8 @@ pub struct Dispatcher {
     kept: Arc<Notify>,
     /// Is rung when an event was written.
     told: Arc<Notify>,
+    /// Who is asked about comments.
+    asking: Option<Asking>,
 }
 
 /// What became of a delivery.
@@ -50,7 +53,13 @@ impl Dispatcher {
         kept: Arc<Notify>,
         told: Arc<Notify>,
     ) -> Self {
-        Self { database, poller, watches, kept, told }
+        Self { database, poller, watches, kept, told, asking: None }
+    }
+
+    /// The same, which asks the forge about comments before they become events.
+    #[must_use]
+    pub fn asking(self, asking: Option<Asking>) -> Self {
+        Self { asking, ..self }
     }
 
     /// Reads deliveries as they come until it is told to stop.
@@ -112,10 +121,17 @@ impl Dispatcher {
                 self.database.settle_delivery(delivery.id, &[]).await?;
                 Ok(Fate::Settled(0))
             }
-            Meaning::Happened(event) => match ledger::row(&event, Some(watch.repo)) {
-                Ok(row) => Ok(Fate::Settled(self.database.settle_delivery(delivery.id, &[row]).await?.len())),
-                Err(error) => Ok(Fate::Failed(error.to_string())),
-            },
+            Meaning::Happened(mut event) => {
+                if let Some(asking) = &self.asking
+                    && let Err(why) = asking.fill(&mut event).await
+                {
+                    return Ok(Fate::Again(why, 5_000 << delivery.attempts.clamp(0, 6)));
+                }
+                match ledger::row(&event, Some(watch.repo)) {
+                    Ok(row) => Ok(Fate::Settled(self.database.settle_delivery(delivery.id, &[row]).await?.len())),
+                    Err(error) => Ok(Fate::Failed(error.to_string())),
+                }
+            }
             Meaning::Moved(hint) => match self.poller.read(&watch, Some(&hint)).await {
                 Ok(applied) => {
                     self.database.settle_delivery(delivery.id, &[]).await?;

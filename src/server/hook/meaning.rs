@@ -141,6 +141,7 @@ impl Read<'_> {
             return Meaning::Nothing;
         };
         let mut event = self.event(Kind::PullRequest, "/sender/login");
+        event.reference = Some(format!("refs/pull/{number}/head"));
         // Gitea says it in the past tense.
         let action = if action == "synchronized" { "synchronize".to_owned() } else { action };
         let (head_repo, base_repo) =
@@ -177,6 +178,7 @@ impl Read<'_> {
             return Meaning::Nothing;
         }
         let mut event = self.event(Kind::Comment, "/comment/user/login");
+        event.reference = Some(format!("refs/pull/{number}/head"));
         event.pull = Some(Pull {
             number,
             title: self.text("/issue/title").unwrap_or_default(),
@@ -220,6 +222,7 @@ impl Read<'_> {
     fn merge_request(&self) -> Meaning {
         let Some(number) = self.number("/object_attributes/iid") else { return Meaning::Nothing };
         let mut event = self.event(Kind::PullRequest, "/user/username");
+        event.reference = Some(format!("refs/merge-requests/{number}/head"));
         let action = self.text("/object_attributes/action").unwrap_or_default();
         let pushed = self.payload.pointer("/object_attributes/oldrev").is_some();
         let action = match (action.as_str(), pushed) {

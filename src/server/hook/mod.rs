@@ -3,6 +3,7 @@
 //! Nothing is lost between the two: what was answered with 202 is in the database, and a delivery whose reader died is
 //! read again. What a push says about refs is only a hint: git is asked.
 
+mod asking;
 mod dispatch;
 pub mod envelope;
 pub mod genuine;
@@ -13,6 +14,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
+pub use self::asking::Asking;
 pub use self::dispatch::Dispatcher;
 use self::envelope::Forge;
 use self::genuine::{HookSecrets, is_genuine};

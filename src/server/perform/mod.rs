@@ -1,7 +1,15 @@
 //! Handlers of the server's file, done: which of them an event is for is decided with the event; each is then a row of the
 //! outbox, gone through step by step. What a step came to is in the journal, so that one that was interrupted goes on.
 
+mod dispatching;
 mod doing;
+mod reporting;
+mod runs;
+mod shell;
+mod submodules;
+mod telling;
+mod turns;
+mod workspace;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +20,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use self::doing::{DOES, Doing};
+pub use self::doing::Doing;
+pub use self::shell::Yard;
 use super::action::Effects;
 use super::event::{Event, Kind};
 use super::file::File;
@@ -28,6 +37,8 @@ const LEASE_MS: i64 = 15_000;
 /// Handlers that are gone through at a time; most of them wait for a run.
 const AT_ONCE: usize = 64;
 const TRIES: i64 = 5;
+/// How long scripts and requests may go on when the server is to stop.
+const DRAIN: Duration = Duration::from_secs(30);
 
 /// Decides by the handlers of the server's file. What a person asks for is run, also where no handler is for it.
 #[derive(Debug, Clone)]
@@ -133,6 +144,8 @@ impl Performer {
             () = stop.cancelled() => {}
             () = async { while works.join_next().await.is_some() {} } => {}
         }
+        // A script that is cut off is lost: whether it ran to its end is not known. What waits for runs can wait again.
+        let _ = tokio::time::timeout(DRAIN, self.effects.quiet()).await;
         works.shutdown().await;
     }
 

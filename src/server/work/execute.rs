@@ -11,7 +11,7 @@ use super::checkout::{Checkout, checkout};
 use super::driver::was_wanted;
 use super::handoff::{Handoff, Told, Wish};
 use crate::id::{CommitSha, ProjectName};
-use crate::plan::Mode;
+use crate::plan::{Mode, Network};
 use crate::run::cancel::{self, Cancel, CancelReason, Canceller, Urgency};
 use crate::run::ending::Ending;
 use crate::run::request::RunRequest;
@@ -36,6 +36,10 @@ struct RunAsk {
     args: Vec<String>,
     /// Seconds.
     timeout: Option<u64>,
+    /// The text of the soopervisor.yaml to go by, in place of the commit's own.
+    settings: Option<String>,
+    /// The code is a stranger's.
+    fork: bool,
 }
 
 /// How an attempt ended.
@@ -281,6 +285,11 @@ fn request(ask: RunAsk, tree: &std::path::Path, mode: &str) -> RunRequest {
         ..RunRequest::default()
     };
     request.limits.timeout = ask.timeout.map(Duration::from_secs);
+    request.settings = ask.settings;
+    if ask.fork {
+        request.secrets = Vec::new();
+        (request.no_secrets, request.no_reuse, request.network) = (true, true, Some(Network::None));
+    }
     request
 }
 
@@ -306,6 +315,20 @@ mod tests {
         assert_eq!(word(Ending::Cancelled, true), "back");
         let strangers = meant(Ending::Cancelled, String::new(), false, false);
         assert!(matches!(strangers, End::Again(_)), "a driver that somebody else ended");
+    }
+
+    #[test]
+    fn a_strangers_code_gets_no_secret_no_network_and_the_settings_of_the_base() {
+        let ask = json(r#"{"secrets": ["TOKEN"], "fork": true, "settings": "sample: true\n"}"#);
+        let asked = request(ask, std::path::Path::new("/w"), "sample");
+        assert!(asked.no_secrets && asked.no_reuse && asked.secrets.is_empty(), "{asked:?}");
+        assert_eq!((asked.network, asked.settings.as_deref()), (Some(Network::None), Some("sample: true\n")));
+        let own = request(json(r#"{"secrets": ["TOKEN"]}"#), std::path::Path::new("/w"), "full");
+        assert!(!own.no_secrets && own.network.is_none() && own.secrets == ["TOKEN"], "{own:?}");
+    }
+
+    fn json(text: &str) -> RunAsk {
+        serde_json::from_str(text).unwrap()
     }
 
     #[test]

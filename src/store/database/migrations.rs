@@ -7,10 +7,14 @@ use super::link::{Database, Dialect};
 use super::row::Fields;
 
 /// All of them, in order: SQLite's text, Postgres's text.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     (
         include_str!("../../../migrations/sqlite/0001_ledger.sql"),
         include_str!("../../../migrations/postgres/0001_ledger.sql"),
+    ),
+    (
+        include_str!("../../../migrations/sqlite/0002_builds.sql"),
+        include_str!("../../../migrations/postgres/0002_builds.sql"),
     ),
     (
         include_str!("../../../migrations/sqlite/0003_limits.sql"),
@@ -19,7 +23,7 @@ const MIGRATIONS: [(&str, &str); 2] = [
 ];
 
 /// The version that they come to.
-const KNOWN: i64 = 2;
+const KNOWN: i64 = 3;
 
 pub(super) async fn bring_up(database: &Database) -> Result<(), DatabaseError> {
     let made = "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY)";

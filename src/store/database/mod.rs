@@ -6,6 +6,7 @@
 
 mod artifacts;
 mod audit;
+mod builds;
 mod deliveries;
 mod error;
 mod events;

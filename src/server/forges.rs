@@ -1,0 +1,130 @@
+//! Clients of the forges that the server's file names: one an account, opened when it is first needed.
+//!
+//! A token goes to the API that `file::site` found for it. One that a forge no longer takes is forgotten, so that the
+//! next use reads it anew.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use super::action::EffectFault;
+use super::file::File;
+use super::file::site::{Lack, Site};
+use super::secrets::Secrets;
+use crate::forge::github::{App, GitHub, Login};
+use crate::forge::{Forge, Me, RepoId};
+use crate::web::{Fault, Reach};
+
+/// A repository, and who tells its forge something.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The client.
+    pub forge: Arc<dyn Forge>,
+    /// The repository as its forge calls it.
+    pub repo: RepoId,
+    account: Account,
+    key: String,
+    all: Arc<Mutex<BTreeMap<String, Account>>>,
+}
+
+/// A client, and who it is.
+#[derive(Debug, Clone)]
+struct Account {
+    forge: Arc<dyn Forge>,
+    me: Arc<OnceCell<Me>>,
+}
+
+/// All of them; clones share everything.
+#[derive(Debug, Clone)]
+pub struct Forges {
+    file: Arc<File>,
+    secrets: Secrets,
+    reach: Reach,
+    open: Arc<Mutex<BTreeMap<String, Account>>>,
+}
+
+impl Forges {
+    /// Those of this file, reached so.
+    pub fn of(file: Arc<File>, reach: Reach) -> Self {
+        let secrets = Secrets::of(Arc::clone(&file));
+        Self { file, secrets, reach, open: Arc::default() }
+    }
+
+    /// A repository of the file.
+    ///
+    /// # Errors
+    /// What is missing to tell its forge something.
+    pub fn place(&self, repo: &str) -> Result<Place, EffectFault> {
+        self.at(&self.file.site(repo).map_err(|lack| lacking(&lack))?)
+    }
+
+    /// Any repository, with a credential of that name, else its own where the file has it, else that of `from`.
+    ///
+    /// # Errors
+    /// What is missing to tell its forge something.
+    pub fn elsewhere(&self, repo: &str, credential: Option<&str>, from: &str) -> Result<Place, EffectFault> {
+        let id: RepoId = repo.parse().map_err(|error: crate::forge::NoRepo| EffectFault::new(error.to_string()))?;
+        let site = match credential {
+            Some(credential) => self.file.site_of(&id, credential),
+            None if self.file.repo(repo).is_some_and(|repo| repo.credential.is_some()) => self.file.site(repo),
+            // On the same forge as the event's repository.
+            None => self.file.site(from).map(|site| Site { repo: id, ..site }),
+        };
+        self.at(&site.map_err(|lack| lacking(&lack))?)
+    }
+
+    fn at(&self, site: &Site<'_>) -> Result<Place, EffectFault> {
+        // An App has a token for each repository; a person's pace is one, whatever it is spent on.
+        let of = if site.credential.is_app() { site.repo.to_string() } else { String::new() };
+        let key = format!("{} {} {of}", site.api, site.name);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let account = if let Some(known) = open.get(&key) {
+            known.clone()
+        } else {
+            let account = Account { forge: self.client(site)?, me: Arc::default() };
+            open.insert(key.clone(), account.clone());
+            account
+        };
+        drop(open);
+        let forge = Arc::clone(&account.forge);
+        Ok(Place { forge, repo: site.repo.clone(), account, key, all: Arc::clone(&self.open) })
+    }
+
+    fn client(&self, site: &Site<'_>) -> Result<Arc<dyn Forge>, EffectFault> {
+        let login = match (site.credential.app_id, &site.credential.private_key, &site.credential.token) {
+            (Some(id), Some(key), _) => Login::App(App {
+                id: id.to_string(),
+                key: self.secrets.read(&format!("credentials.{}.private_key", site.name), key)?,
+                repo: site.repo.clone(),
+                installation: site.credential.installation,
+            }),
+            (_, _, Some(token)) => Login::Token(self.secrets.read(&format!("credentials.{}.token", site.name), token)?),
+            _ => return Err(lacking(&Lack::Token(site.name.to_owned()))),
+        };
+        let client = GitHub::open(&site.api, login, &self.reach);
+        Ok(Arc::new(client.map_err(|fault| EffectFault::new(format!("`{}`: {fault}", site.api)))?))
+    }
+}
+
+impl Place {
+    /// Who we are there.
+    ///
+    /// # Errors
+    /// When the forge does not say.
+    pub async fn me(&self) -> Result<&Me, Fault> {
+        self.account.me.get_or_try_init(|| self.forge.me()).await
+    }
+
+    /// A fault in words for people. A login that is no longer taken is forgotten.
+    pub fn said(&self, fault: &Fault) -> EffectFault {
+        if matches!(fault, Fault::Login(_)) {
+            self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        }
+        EffectFault::new(format!("`{}`: {fault}", self.repo))
+    }
+}
+
+fn lacking(lack: &Lack) -> EffectFault {
+    EffectFault::new(format!("{lack}; {}", lack.help()))
+}

@@ -1,0 +1,224 @@
+//! Runs of pipelines: one that an action asks for, those of dependents, and what came of them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::doing::{Doing, fault};
+use crate::server::action::arguments::{Run, Trigger, Which};
+use crate::server::action::{Answer, Call, EffectFault};
+use crate::server::event::{Event, Kind, Source};
+use crate::server::glob::Glob;
+use crate::server::queue;
+use crate::server::trigger::{Ask, TriggerError, trigger};
+use crate::store::database::{self, RunState};
+
+/// How often a run that is waited for is looked at.
+const EVERY: Duration = Duration::from_millis(500);
+/// A project of strangers' code has this behind its name, so that nobody takes its outputs for the project's own.
+const FORKS: &str = "-forks";
+
+impl Doing {
+    async fn ended(&self, id: i64) -> Result<database::Run, EffectFault> {
+        loop {
+            let run = self.database.run(id).await.map_err(fault)?;
+            if run.state.has_ended() {
+                return Ok(run);
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    fn url(&self, id: i64) -> Option<String> {
+        self.file.server.public_url.as_ref().map(|base| format!("{base}/runs/{id}"))
+    }
+
+    /// The run that a call asks for; the same call asks for the same one.
+    async fn wanted(&self, call: &Call<'_>, wanted: &Run) -> Result<database::NewRun, EffectFault> {
+        let repo = self.database.repo(&call.event.repo).await.map_err(fault)?;
+        let mut event = call.event.clone();
+        let mut strangers = self.strangers(&event).await?;
+        if let Some(reference) = &wanted.reference {
+            let refs = self.database.refs(repo.id).await.map_err(fault)?;
+            let names = [reference.clone(), format!("refs/heads/{reference}"), format!("refs/tags/{reference}")];
+            let found = names.iter().find_map(|name| refs.iter().find(|known| !known.deleted && known.name == *name));
+            let sha = found.map_or(reference.as_str(), |found| found.sha.as_str()).parse();
+            let unknown = |_| EffectFault::new(format!("`{}` has no branch, tag or commit `{reference}`", repo.name));
+            event.after = Some(sha.map_err(unknown)?);
+            event.reference = found.map(|found| found.name.clone());
+            // A branch of the repository holds what somebody pushed who may.
+            strangers &= found.is_none();
+        }
+        // All data is for those who asked for it.
+        let sample = strangers && event.kind == Kind::PullRequest;
+        let mode = if sample { "sample" } else { wanted.mode.as_deref().unwrap_or("full") };
+        // Of all that an event has, only its number in the database makes a run belong to it.
+        let row = self.database.event_by_key(&call.key.event).await.map_err(fault)?;
+        let run = queue::new_run(&event, &repo, row, mode, wanted.priority.map_or(50, i64::from));
+        let mut run = run.ok_or_else(|| EffectFault::new(no_commit(&event)))?;
+        run.key = call.key.to_string();
+        run.supersede = wanted.supersede.unwrap_or(run.supersede);
+        if let Value::Object(request) = &mut run.request {
+            let texts = [("storage", &wanted.storage), ("project", &wanted.project)];
+            for (name, value) in texts {
+                if let Some(value) = value {
+                    request.insert(name.to_owned(), value.as_str().into());
+                }
+            }
+            if let Some(timeout) = wanted.timeout {
+                request.insert("timeout".to_owned(), timeout.as_secs().into());
+            }
+            if !wanted.args.is_empty() {
+                request.insert("args".to_owned(), json!(wanted.args));
+            }
+        }
+        if strangers || event.pull.is_some() {
+            self.distrust(&event, strangers, &mut run.request).await?;
+        }
+        Ok(run)
+    }
+
+    /// Whether the code of an event is a stranger's. The tip of a branch is not, whoever speaks of it.
+    pub(super) async fn strangers(&self, event: &Event) -> Result<bool, EffectFault> {
+        if !may_be_strangers(event) {
+            return Ok(false);
+        }
+        let Some(commit) = event.commit() else { return Ok(true) };
+        let repo = self.database.repo(&event.repo).await.map_err(fault)?;
+        let refs = self.database.refs(repo.id).await.map_err(fault)?;
+        Ok(!refs.iter().any(|known| !known.deleted && known.sha == commit.as_str()))
+    }
+
+    /// The settings of a pull request are its base's; a stranger's code gets no secret and a place of its own.
+    async fn distrust(&self, event: &Event, strangers: bool, request: &mut Value) -> Result<(), EffectFault> {
+        let settings =
+            match (event.pull.as_ref().and_then(|pull| pull.base_branch.as_deref()), self.forges.place(&event.repo)) {
+                (Some(base), Ok(place)) => {
+                    let found = place.forge.contents(&place.repo, "soopervisor.yaml", base).await;
+                    let found = found.map_err(|fault| place.said(&fault))?.unwrap_or_default();
+                    let text = String::from_utf8(found);
+                    Some(text.map_err(|_| EffectFault::new("`soopervisor.yaml` of the base branch is no text"))?)
+                }
+                // Nobody can be asked: then there are none to go by.
+                _ => strangers.then(String::new),
+            };
+        let Value::Object(request) = request else { return Ok(()) };
+        if let Some(settings) = settings {
+            request.insert("settings".to_owned(), settings.into());
+        }
+        if strangers {
+            let named = request.get("project").and_then(Value::as_str).map(str::to_owned);
+            let name = named.unwrap_or_else(|| event.repo.rsplit('/').next().unwrap_or_default().to_owned());
+            let name: String = name.chars().take(100 - FORKS.len()).collect();
+            request.insert("project".to_owned(), format!("{name}{FORKS}").into());
+            request.insert("fork".to_owned(), true.into());
+        }
+        Ok(())
+    }
+
+    async fn result(&self, run: &database::Run) -> Result<Value, EffectFault> {
+        let previous = self.database.previous_end(run).await.map_err(fault)?;
+        let seconds = run.started_at.zip(run.ended_at).map(|(start, end)| (end - start) / 1_000);
+        Ok(json!({
+            "status": run.state.word(),
+            "error": (run.state != RunState::Succeeded).then_some(run.summary.as_deref()),
+            "url": self.url(run.id),
+            "id": run.id.to_string(),
+            "mode": run.new.mode,
+            "commit": run.new.sha,
+            "seconds": seconds,
+            "duration": seconds.map(duration),
+            "storage": run.new.request.get("storage"),
+            "previous": previous.map(RunState::word),
+        }))
+    }
+
+    /// Queues a run, and waits for its end where that is asked for.
+    pub(super) async fn run_pipeline(&self, call: &Call<'_>, wanted: Run) -> Answer {
+        let run = self.wanted(call, &wanted).await?;
+        let queued = self.database.enqueue(&run).await.map_err(fault)?;
+        self.queued.notify_one();
+        if wanted.wait == Some(false) {
+            return Ok(json!({
+                "status": "queued", "error": null, "url": self.url(queued.id), "id": queued.id.to_string(),
+                "mode": run.mode, "commit": run.sha, "seconds": null, "duration": null,
+                "storage": run.request.get("storage"), "previous": null,
+            }));
+        }
+        let ended = self.ended(queued.id).await?;
+        let result = self.result(&ended).await?;
+        match ended.state {
+            // A run that was superseded: another does what it was to do.
+            RunState::Succeeded | RunState::Superseded => Ok(result),
+            state => {
+                let message = ended.summary.unwrap_or_else(|| format!("the run {}", state.word()));
+                Err(EffectFault { message, result })
+            }
+        }
+    }
+
+    /// Asks for runs of other repositories.
+    pub(super) async fn rebuild(&self, call: &Call<'_>, wanted: Trigger) -> Answer {
+        let names: Vec<&str> = match &wanted.repos {
+            None | Some(Which::Dependents(_)) => {
+                self.file.dependents(&call.event.repo).into_iter().map(|repo| repo.name.as_str()).collect()
+            }
+            Some(Which::Named(globs)) => {
+                let globs: Vec<Glob> = globs.iter().filter_map(|glob| Glob::parse(glob).ok()).collect();
+                let others = self.file.repos.iter().filter(|repo| repo.name != call.event.repo);
+                let fits = others.filter(|repo| globs.iter().any(|glob| glob.matches(&repo.name)));
+                fits.map(|repo| repo.name.as_str()).collect()
+            }
+        };
+        let mut failed = Vec::new();
+        for name in &names {
+            let id = format!("{} {name}", call.key);
+            let ask = Ask {
+                repo: name,
+                reference: wanted.reference.as_deref(),
+                mode: wanted.mode.as_deref(),
+                actor: &call.key.handler,
+                source: Source::Server,
+                id: &id,
+            };
+            // One that was asked for before an interruption is there already.
+            match trigger(&self.database, &ask).await {
+                Ok(_) | Err(TriggerError::Again) => {}
+                Err(error) => failed.push(error.to_string()),
+            }
+        }
+        self.told.notify_one();
+        let result = json!({"status": "succeeded", "error": null, "repos": names});
+        if failed.is_empty() { Ok(result) } else { Err(EffectFault { message: failed.join("; "), result }) }
+    }
+}
+
+/// Whether the code of an event may be of somebody who may not push: of a fork, or of no branch or tag.
+fn may_be_strangers(event: &Event) -> bool {
+    let reference = event.reference.as_deref();
+    let named = reference.is_some_and(|name| name.starts_with("refs/heads/") || name.starts_with("refs/tags/"));
+    match &event.pull {
+        Some(pull) => pull.fork || reference.is_none(),
+        // Whoever asks a forge for a check again says which branch it is of; that is looked at.
+        None => !named || (event.kind == Kind::Manual && event.source == Source::Webhook),
+    }
+}
+
+/// Why there is nothing to run.
+pub(super) fn no_commit(event: &Event) -> &'static str {
+    match event.kind {
+        Kind::Comment => {
+            "nothing is run for this comment: its author may not push, or the head came after it, or its time cannot be told; \
+             look at the head and name it in full: `/soopervisor run SHA`"
+        }
+        _ => "the event is about no commit; `run` takes one by `ref`",
+    }
+}
+
+fn duration(seconds: i64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {}m", seconds / 3_600, seconds % 3_600 / 60),
+    }
+}

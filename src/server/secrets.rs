@@ -1,0 +1,199 @@
+//! Values of the secrets that the server's file names: the one place that reads them, and what hides them afterwards.
+//!
+//! They are read when they are used, so that a file whose content is replaced counts at once. Nothing is kept, and a
+//! value leaves as a [`Secret`] only; what came of an action goes through [`Secrets::hide`] before anybody else sees it.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::action::{Answer, EffectFault, Verb};
+use super::file::{File, Reference};
+use super::handler::Handler;
+use crate::logs::Masker;
+use crate::secret::{Secret, SecretError, SecretSet, resolve};
+
+/// What chats of targets are asked for by: `notify:team`.
+pub const TARGET: &str = "notify:";
+
+/// The secrets of one server's file.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    file: Arc<File>,
+}
+
+impl Secrets {
+    /// Those that this file names.
+    pub fn of(file: Arc<File>) -> Self {
+        Self { file }
+    }
+
+    /// One of `secrets`.
+    ///
+    /// # Errors
+    /// When it is not named, or has no value.
+    pub fn named(&self, name: &str) -> Result<Secret, EffectFault> {
+        let unknown = || EffectFault::new(format!("there is no secret `{name}` any more"));
+        read(name, self.file.secrets.get(name).ok_or_else(unknown)?)
+    }
+
+    /// The address of a chat's webhook: one of `secrets`, or that of a target by `notify:NAME`.
+    ///
+    /// # Errors
+    /// When it is not named, or has no value.
+    pub fn chat(&self, service: &str, name: &str) -> Result<Secret, EffectFault> {
+        let Some(target) = name.strip_prefix(TARGET) else { return self.named(name) };
+        let chats = self.file.notify.get(target).map(|target| &target.chats);
+        let unknown = || EffectFault::new(format!("the target `{target}` has no `{service}` any more"));
+        read(name, chats.and_then(|chats| chats.get(service)).ok_or_else(unknown)?)
+    }
+
+    /// The password of the mail server, where it wants one.
+    ///
+    /// # Errors
+    /// When it has no value.
+    pub fn mail(&self) -> Result<Option<Secret>, EffectFault> {
+        let password = self.file.mail.as_ref().and_then(|mail| mail.password.as_ref());
+        password.map(|reference| read("mail.password", reference)).transpose()
+    }
+
+    /// The value of any reference of the file, told by this name.
+    ///
+    /// # Errors
+    /// When it has no value.
+    pub fn read(&self, name: &str, reference: &Reference) -> Result<Secret, EffectFault> {
+        read(name, reference)
+    }
+
+    /// What hides every value that can be read now.
+    pub fn masker(&self) -> Masker {
+        let mut set = SecretSet::default();
+        for (name, reference) in self.all() {
+            // One that cannot be read cannot be told either.
+            if let Ok(secret) = resolve(&name, &*reference.source()) {
+                set.mask_only.push(secret);
+            }
+        }
+        Masker::new(&set)
+    }
+
+    /// The same, without any of the values.
+    ///
+    /// # Errors
+    /// The fault that it was, without any of the values.
+    pub fn hide(&self, answer: Answer) -> Answer {
+        let masker = self.masker();
+        match answer {
+            Ok(result) => Ok(hidden(&masker, result)),
+            Err(EffectFault { message, result }) => {
+                Err(EffectFault { message: masker.text(&message), result: hidden(&masker, result) })
+            }
+        }
+    }
+
+    /// What handlers need and what has no value now; asked before a server starts, so that nobody waits for a mail that
+    /// cannot be sent.
+    pub fn missing(&self) -> Vec<SecretError> {
+        let enabled = self.file.handlers.iter().filter(|handler| handler.enabled);
+        let verbs: Vec<Verb> = enabled.flat_map(Handler::verbs).collect();
+        let asks = |verbs_of: &[Verb]| verbs.iter().any(|verb| verbs_of.contains(verb));
+        let needed = |name: &str| match name.split_once(['.', ':']) {
+            Some(("mail", _)) => asks(&[Verb::Mail, Verb::Notify]),
+            Some(("notify", _)) => asks(&[Verb::Notify]),
+            Some(_) => false,
+            None => asks(&[Verb::Shell, Verb::Http, Verb::Chat]),
+        };
+        let needed = self.all().into_iter().filter(|(name, _)| needed(name));
+        needed.filter_map(|(name, reference)| resolve(&name, &*reference.source()).err()).collect()
+    }
+
+    /// Every reference of the file, under the name by which it is told.
+    fn all(&self) -> Vec<(String, &Reference)> {
+        let file = &self.file;
+        let mut all: Vec<_> = file.secrets.iter().map(|(name, reference)| (name.clone(), reference)).collect();
+        all.extend(file.mail.iter().filter_map(|mail| Some(("mail.password".to_owned(), mail.password.as_ref()?))));
+        for (name, target) in &file.notify {
+            all.extend(target.chats.iter().map(|(service, at)| (format!("{TARGET}{name}.{service}"), at)));
+        }
+        for (name, login) in &file.credentials {
+            let parts = [&login.token, &login.private_key];
+            all.extend(parts.into_iter().flatten().map(|part| (format!("credentials.{name}"), part)));
+        }
+        let hooks = file.webhooks.iter().flat_map(|(name, hook)| hook.secrets.iter().map(move |at| (name, at)));
+        all.extend(hooks.map(|(name, at)| (format!("webhooks.{name}"), at)));
+        all.extend(file.server.database.iter().map(|at| ("server.database".to_owned(), at)));
+        all
+    }
+}
+
+fn read(name: &str, reference: &Reference) -> Result<Secret, EffectFault> {
+    resolve(name, &*reference.source()).map_err(|error| EffectFault::new(said(&error)))
+}
+
+/// With the system's words, where there are any.
+fn said(error: &SecretError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+fn hidden(masker: &Masker, value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(masker.text(&text)),
+        Value::Array(items) => Value::Array(items.into_iter().map(|item| hidden(masker, item)).collect()),
+        Value::Object(map) => {
+            let pairs = map.into_iter().map(|(name, value)| (masker.text(&name), hidden(masker, value)));
+            Value::Object(pairs.collect::<Map<_, _>>())
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A file whose secrets are in files of this folder.
+    fn secrets(folder: &std::path::Path) -> Secrets {
+        let at = folder.display();
+        let text = format!(
+            "secrets: {{DEPLOY: 'file:{at}/deploy', GONE: 'file:{at}/gone'}}\nmail: {{host: h, from: a@b.example, user: u, \
+             password: 'file:{at}/mail'}}\nnotify: {{team: {{slack: 'file:{at}/slack'}}}}\nhandlers:\n  - {{name: x, on: push, \
+             do: {{http: {{url: 'https://h.example', bearer: DEPLOY}}}}}}\n"
+        );
+        let (file, found) = crate::server::file::parse("server.yaml", text.as_bytes());
+        Secrets::of(Arc::new(file.unwrap_or_else(|| panic!("{found:?}"))))
+    }
+
+    #[test]
+    fn values_are_read_when_they_are_used_and_hidden_in_what_came_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = secrets(folder.path());
+        std::fs::write(folder.path().join("deploy"), "first-value\n").unwrap();
+        std::fs::write(folder.path().join("slack"), "https://hooks.example/T0/deadbeef").unwrap();
+        assert_eq!(secrets.named("DEPLOY").unwrap().expose(), b"first-value");
+        std::fs::write(folder.path().join("deploy"), "second-value\n").unwrap();
+        assert_eq!(secrets.named("DEPLOY").unwrap().expose(), b"second-value");
+        assert!(secrets.chat("slack", "notify:team").is_ok() && secrets.chat("teams", "notify:team").is_err());
+        assert!(secrets.named("notify:team").is_err() && secrets.named("OTHER").is_err());
+        let echoed = json!({"body": "you sent second-value", "json": {"second-value": ["c2Vjb25kLXZhbHVl"]}});
+        let answer = secrets.hide(Ok(echoed)).unwrap().to_string();
+        assert!(!answer.contains("second-value") && !answer.contains("c2Vjb25k"), "{answer}");
+        let fault = secrets.hide(Err(EffectFault::new("no host hooks.example/T0/deadbeef: second-value"))).unwrap_err();
+        assert!(!fault.message.contains("second-value"), "{fault}");
+    }
+
+    #[test]
+    fn what_handlers_need_and_what_is_not_there_is_told_by_name_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = secrets(folder.path());
+        std::fs::write(folder.path().join("deploy"), "first-value\n").unwrap();
+        let missing: Vec<String> = secrets.missing().iter().map(said).collect();
+        // No handler sends mails or tells targets.
+        assert_eq!(missing.len(), 1, "{missing:?}");
+        assert!(missing[0].contains("`GONE`") && missing[0].contains("gone"), "{missing:?}");
+        assert!(secrets.mail().unwrap_err().message.contains("mail.password"));
+    }
+}

@@ -1,0 +1,172 @@
+//! Comments and pull requests from the signed delivery to what is queued: who may, which commit, and with how much trust.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use soopervisor::server::event::{Event, Kind};
+use soopervisor::server::forges::Forges;
+use soopervisor::server::handler::{Memory, Plan, State, execute};
+use soopervisor::server::hook::{Asking, Dispatcher};
+use soopervisor::server::ledger;
+use soopervisor::store::database::RunFilter;
+use soopervisor::web::Reach;
+use tokio::sync::watch;
+
+use super::fake_github::{Fault, Pull as Offered, git};
+use super::forging::{REPO, Scene};
+use super::hook::{receiver, send};
+
+const HANDLER: &str =
+    "  - {name: answer, on: [comment, pull_request], do: {run: {mode: full, wait: false, storage: 'local:/x'}}}\n";
+
+/// Reads what was delivered, asking the forge about comments.
+async fn dispatcher(scene: &Scene, handlers: &str) -> Dispatcher {
+    let file = scene.file(handlers);
+    let (_, watches) = watch::channel(vec![scene.watch(scene.address()).await]);
+    let forges = Forges::of(Arc::clone(&file), Reach::default());
+    let dispatcher =
+        Dispatcher::new(scene.place.database.clone(), scene.place.poller(), watches, Arc::default(), Arc::default());
+    dispatcher.asking(Some(Asking::of(file, forges)))
+}
+
+fn comment(scene: &Scene, (id, number): (u64, u64), author: &str, body: &str, at: &str) -> Value {
+    json!({
+        "action": "created",
+        "issue": {"number": number, "state": "open", "title": "t", "user": {"login": "ann"}, "pull_request": {"url": "x"}},
+        "comment": {"id": id, "body": body, "user": {"login": author, "type": "User"}, "created_at": at},
+        "sender": {"login": author},
+        "repository": {"clone_url": format!("{}/{REPO}.git", scene.fake.server()), "default_branch": "main"},
+    })
+}
+
+/// The newest event, as handlers see it.
+async fn newest(scene: &Scene) -> Event {
+    let row = scene.place.database.events(None, 1).await.unwrap().remove(0);
+    ledger::event(&row, REPO).unwrap()
+}
+
+const LATER: &str = "2026-11-20T10:00:00Z";
+const EARLIER: &str = "2026-11-01T09:00:00Z";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comment_is_about_a_commit_only_for_those_who_may_push_and_only_if_it_was_there_before() {
+    let scene = Scene::open().await;
+    let (receiver, dispatcher) = (receiver(&scene.place), dispatcher(&scene, HANDLER).await);
+    let full = format!("/soopervisor run {}", scene.head);
+    let short = format!("/soopervisor run {}", &scene.head[..10]);
+    let main = format!("/soopervisor run {}", scene.main);
+    for (id, (author, body, at, permission, is_head)) in [
+        ("ann", "/soopervisor run", LATER, "write", true),
+        ("ann", "please retest", LATER, "write", true),
+        ("ann", "/soopervisor run", EARLIER, "write", false),
+        ("ann", &full, EARLIER, "write", true),
+        ("ann", &short, LATER, "write", false),
+        ("ann", &main, LATER, "write", false),
+        ("eve", "/soopervisor run", LATER, "read", false),
+        ("eve", &full, LATER, "read", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let payload = comment(&scene, (id as u64 + 1, 7), author, body, at);
+        assert_eq!(send(&receiver, "issue_comment", &format!("d{id}"), &payload).await, 202);
+        assert!(dispatcher.next().await.unwrap());
+        let event = newest(&scene).await;
+        let said = event.comment.as_ref().unwrap();
+        assert_eq!((said.id, said.permission.as_deref()), (id as u64 + 1, Some(permission)), "{author}: {body}");
+        let commit = event.commit().map(ToString::to_string);
+        assert_eq!(commit, is_head.then(|| scene.head.clone()), "{author} at {at}: {body}");
+        let pull = event.pull.unwrap();
+        assert_eq!((pull.base_branch.as_deref(), pull.fork), (Some("main"), false));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comment_waits_for_a_forge_that_does_not_answer_and_is_not_asked_about_where_nobody_waits_for_it() {
+    let scene = Scene::open().await;
+    let (receiver, asking) = (receiver(&scene.place), dispatcher(&scene, HANDLER).await);
+    scene.fake.trouble("/collaborators/", 100, Fault::Status(502));
+    let payload = comment(&scene, (1, 7), "ann", "/soopervisor run", LATER);
+    assert_eq!(send(&receiver, "issue_comment", "d1", &payload).await, 202);
+    assert!(asking.next().await.unwrap());
+    assert!(scene.place.database.events(None, 5).await.unwrap().is_empty(), "it waits");
+    assert_eq!(scene.place.database.waiting().await.unwrap().1, 1);
+    let other = dispatcher(&scene, "  - {name: p, on: push, do: {log: {text: x}}}\n").await;
+    let before = scene.fake.asked("/collaborators/").len();
+    let payload = comment(&scene, (2, 7), "ann", "nice", LATER);
+    assert_eq!(send(&receiver, "issue_comment", "d2", &payload).await, 202);
+    assert!(other.next().await.unwrap());
+    assert_eq!(newest(&scene).await.comment.unwrap().permission, None);
+    assert_eq!(scene.fake.asked("/collaborators/").len(), before);
+}
+
+/// What is queued for an event.
+async fn queued(scene: &Scene, event: &Event) -> Vec<(String, String, Value)> {
+    let file = scene.file(HANDLER);
+    let database = &scene.place.database;
+    let repo = database.repo(REPO).await.unwrap().id;
+    database.tell(&ledger::row(event, Some(repo)).unwrap()).await.unwrap();
+    let plan = Plan { handler: &file.handlers[0], event };
+    let report = execute(&plan, &file.notify, &scene.doing(&file), &Memory::default()).await.unwrap();
+    assert_eq!(report.state, State::Succeeded, "{report:?}");
+    let runs = database.runs(&RunFilter::default()).await.unwrap();
+    runs.into_iter().map(|run| (run.new.sha, run.new.mode, run.new.request)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_of_a_fork_is_queued_as_a_strangers_and_only_a_maintainer_gets_all_of_the_data_for_it() {
+    let scene = Scene::open().await;
+    scene.fake.repository("eve/churn");
+    std::fs::write(scene.work.path().join("soopervisor.yaml"), "storage: local:/home/eve\n").unwrap();
+    git(scene.work.path(), &["commit", "-q", "-a", "-m", "mine"]);
+    let head = scene.fake.push(scene.work.path(), "eve/churn", "patch", "2026-11-02T10:00:00Z".parse().unwrap());
+    let (head_repo, head_branch, base_branch) = ("eve/churn".into(), "patch".into(), "main".into());
+    scene.fake.open_pull(REPO, Offered { number: 8, head_repo, head_branch, base_branch, open: true });
+    let (receiver, dispatcher) = (receiver(&scene.place), dispatcher(&scene, HANDLER).await);
+    let offered = json!({
+        "action": "opened",
+        "pull_request": {
+            "number": 8, "title": "t", "user": {"login": "eve"}, "labels": [], "updated_at": LATER,
+            "head": {"sha": head, "ref": "patch", "repo": {"full_name": "eve/churn"}},
+            "base": {"sha": scene.main, "ref": "main", "repo": {"full_name": REPO}},
+        },
+        "sender": {"login": "eve"},
+        "repository": {"clone_url": format!("{}/{REPO}.git", scene.fake.server()), "default_branch": "main"},
+    });
+    assert_eq!(send(&receiver, "pull_request", "d1", &offered).await, 202);
+    assert!(dispatcher.next().await.unwrap());
+    let runs = queued(&scene, &newest(&scene).await).await;
+    let (sha, mode, request) = &runs[0];
+    assert_eq!((sha, mode.as_str()), (&head, "sample"), "a stranger gets a sample, whatever the handler says");
+    assert_eq!((&request["fork"], &request["project"]), (&json!(true), &json!("churn-forks")));
+    assert_eq!(request["settings"], "sample: true\n", "the base's settings, not the fork's");
+    let payload = comment(&scene, (3, 8), "ann", "/soopervisor run", LATER);
+    assert_eq!(send(&receiver, "issue_comment", "d2", &payload).await, 202);
+    assert!(dispatcher.next().await.unwrap());
+    let event = newest(&scene).await;
+    assert_eq!((event.kind, event.pull.as_ref().map(|pull| pull.fork)), (Kind::Comment, Some(true)));
+    let runs = queued(&scene, &event).await;
+    let full = runs.iter().find(|run| run.1 == "full").unwrap();
+    assert_eq!((&full.0, &full.2["fork"]), (&head, &json!(true)));
+    // The repository's own pull request is run as its own.
+    let mut own = scene.offered();
+    own.pull.as_mut().unwrap().base_branch = Some("main".into());
+    let own = queued(&scene, &own).await;
+    let own = own.iter().find(|run| run.0 == scene.head).unwrap();
+    assert_eq!((&own.2["fork"], &own.2["settings"]), (&Value::Null, &json!("sample: true\n")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_of_no_branch_is_a_strangers_and_the_tip_of_one_is_not() {
+    let scene = Scene::open().await;
+    let mut event = scene.offered();
+    (event.kind, event.pull, event.reference) = (Kind::CommitStatus, None, None);
+    event.after = Some(scene.head.parse().unwrap());
+    assert_eq!(queued(&scene, &event).await[0].2["fork"], true);
+    let watched = scene.watch(scene.address()).await;
+    scene.place.poller().read(&watched, None).await.unwrap();
+    event.at = "2026-11-28T13:00:00Z".parse().unwrap();
+    event.status = Some(soopervisor::server::event::Status { id: 2, ..Default::default() });
+    let runs = queued(&scene, &event).await;
+    assert!(runs.iter().any(|run| run.2["fork"].is_null()), "{runs:?}");
+}
