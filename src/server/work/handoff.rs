@@ -240,7 +240,7 @@ mod tests {
         assert!(handoff.told(&mut place).unwrap().is_empty() && !handoff.has_ended());
         let rest = serde_json::to_string(&ended).unwrap().replacen("{\"told\":", "", 1) + "\n";
         handoff.create(EVENTS).unwrap().write_all(rest.as_bytes()).unwrap();
-        assert_eq!(handoff.told(&mut place).unwrap(), [ended.clone()]);
+        assert_eq!(handoff.told(&mut place).unwrap(), std::slice::from_ref(&ended));
         assert_eq!(handoff.told(&mut 0).unwrap(), [Told::MayPublish, ended]);
         assert!(handoff.has_ended());
     }
