@@ -169,6 +169,27 @@ fn a_secret_typed_as_a_value_is_refused_and_never_repeated() {
 }
 
 #[test]
+fn a_database_with_a_password_is_taken_from_the_variable_and_not_from_the_command_line() {
+    let place = Place::new();
+    let whole = "postgres://soop:hunter2@127.0.0.1:1/soop";
+    for address in [whole, "postgres://soop@127.0.0.1:1/soop?password=hunter2"] {
+        for words in [
+            &["worker"][..],
+            &["trigger", "acme/churn"],
+            &["token", "list"],
+            &["serve", "--repo", "https://a.example/b"],
+        ] {
+            let output = place.run(&[words, &["--database", address]].concat());
+            assert_eq!(code(&output), 2, "{words:?}: {}", stderr(&output));
+            assert!(stderr(&output).contains("SOOPERVISOR_DATABASE") && !stderr(&output).contains("hunter2"));
+        }
+    }
+    let output = place.command(&["token", "list"]).env("SOOPERVISOR_DATABASE", whole).output().unwrap();
+    assert_eq!(code(&output), 1, "nobody answers there: {}", stderr(&output));
+    assert!(!stderr(&output).contains("hunter2"));
+}
+
+#[test]
 fn a_mistyped_verb_and_a_file_get_their_own_answers() {
     let place = Place::new();
     let typo = stderr(&place.run(&["docter"]));

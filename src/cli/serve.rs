@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::{parse, seam};
+use super::{parse, seam, trigger};
 use crate::secret::Secret;
 use crate::server::file::{self, Commits, File, FirstSight, Poll, Reference};
 use crate::server::glob::Glob;
@@ -82,9 +82,7 @@ fn serving(args: &Serve, home: &Home) -> Result<Serving, Failure> {
     if let Some(workers) = args.workers {
         serving.work.limits.here = workers.into();
     }
-    if args.database.is_some() {
-        serving.database.clone_from(&args.database);
-    }
+    serving.database = trigger::given(args.database.as_deref())?.or(serving.database);
     Ok(serving)
 }
 

@@ -57,8 +57,8 @@ pub(super) fn execute(args: &Trigger) -> Result<Exit, Failure> {
 
 /// The address of the server's database, which must be there: who asks does not make one.
 pub(super) fn database(asked: Option<&str>) -> Result<String, Failure> {
-    let address = match asked {
-        Some(address) => address.to_owned(),
+    let address = match given(asked)? {
+        Some(address) => address,
         None => default_database(Home::from_env()?.state()),
     };
     match address.strip_prefix("sqlite:") {
@@ -68,6 +68,25 @@ pub(super) fn database(asked: Option<&str>) -> Result<String, Failure> {
         }
         _ => Ok(address),
     }
+}
+
+/// The address as it was given, which must not be one with a password that was typed: every user of this machine would see
+/// it in the list of processes.
+pub(super) fn given(asked: Option<&str>) -> Result<Option<String>, Failure> {
+    let Some(address) = asked else { return Ok(None) };
+    let typed = std::env::var("SOOPERVISOR_DATABASE").as_deref() != Ok(address);
+    if typed && holds_password(address) {
+        let failure =
+            Failure::new(Exit::Usage, "`--database` holds a password, which other users of this machine can see");
+        return Err(failure.help("put the address into the variable SOOPERVISOR_DATABASE"));
+    }
+    Ok(Some(address.to_owned()))
+}
+
+fn holds_password(address: &str) -> bool {
+    // What is no address is told by whoever opens it.
+    let Ok(url) = url::Url::parse(address) else { return false };
+    url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password")
 }
 
 fn failed(error: &TriggerError) -> Failure {

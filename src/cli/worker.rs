@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::{seam, serve};
+use super::{seam, serve, trigger};
 use crate::server::serve::default_database;
 use crate::server::work::Effort;
 use crate::server::work::alone::{Begun, Working, work};
@@ -44,7 +44,8 @@ pub(super) fn execute(args: &Worker) -> Result<Exit, Failure> {
     effort.limits.here = args.workers.into();
     let of_file = args.config.as_ref().map(|path| serve::for_worker(path)).transpose()?;
     let (known, database) = of_file.unwrap_or_default();
-    let database = args.database.clone().or(database).unwrap_or_else(|| default_database(home.state()));
+    let database =
+        trigger::given(args.database.as_deref())?.or(database).unwrap_or_else(|| default_database(home.state()));
     let name = args.name.clone();
     let working = Working { host: seam::host(&home)?, program: serve::program()?, database, name, known, effort };
     let words = format!("working as `{}`", args.name);
