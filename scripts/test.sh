@@ -26,16 +26,48 @@ need_image
 build debug
 need_channel
 say 'running the tests'
-scratch=$(mktemp)
+scratch=$(mktemp -d)
 code=0
-cargo test --locked --quiet --no-fail-fast 2>&1 | tee "$scratch" || code=$?
+cargo test --locked --quiet --no-fail-fast 2>&1 | tee "$scratch/first" || code=$?
+
 # `test result: ok. 3 passed; 0 failed; 0 ignored; …`, once for each test program that came to an end.
-counts=$(awk '
-    /^test result: / {
+counted() {
+    awk '/^test result: / {
         for (i = 2; i <= NF; i++) if ($i ~ /^(passed|failed|ignored);/) sum[substr($i, 1, length($i) - 1)] += $(i - 1)
     }
-    END { printf "%d passed, %d failed", sum["passed"], sum["failed"]; if (sum["ignored"]) printf ", %d ignored", sum["ignored"] }
-' "$scratch")
+    END { printf "%d %d %d", sum["passed"], sum["failed"], sum["ignored"] }' "$1"
+}
+read -r passed failed ignored <<<"$(counted "$scratch/first")"
+
+# Many tests start engines, servers and programs, and kill them, beside each other on a machine that may be busy. A few
+# that fail are tried once more, alone; what passes only then is named in the last line, for it has to be mended.
+second=''
+if [ "$failed" -ge 1 ] && [ "$failed" -le 3 ]; then
+    # After each program its failures, a name a line, and the option that chooses the program.
+    awk '/^failures:$/ { n = 0 } /^    [^ ]+$/ { names[n++] = $1 }
+        /^error: test failed, to rerun pass `/ {
+            split($0, parts, "`"); for (i = 0; i < n; i++) print parts[2], names[i]; n = 0
+        }' "$scratch/first" | sort -u >"$scratch/failed"
+    # A program that died without naming a test is not among them, and is no matter of a second try.
+    programs=$(sed 's/ [^ ]*$//' "$scratch/failed" | sort -u | wc -l)
+    if [ "$(wc -l <"$scratch/failed")" -eq "$failed" ] &&
+        [ "$(grep -c '^error: .*test failed, to rerun' "$scratch/first")" -eq "$programs" ]; then
+        say "once more, alone: $failed of $((passed + failed)) tests"
+        while read -r program; do
+            name=${program##* }
+            # shellcheck disable=SC2086 # the option has a blank in it
+            if cargo test --locked ${program% *} -- --exact "$name" </dev/null >"$scratch/again" 2>&1 &&
+                grep -q '^test result: ok. 1 passed' "$scratch/again"; then
+                passed=$((passed + 1)) failed=$((failed - 1)) second="$second $name"
+            else
+                cat "$scratch/again"
+            fi
+        done <"$scratch/failed"
+        [ "$failed" -ne 0 ] || code=0
+    fi
+fi
+counts="$passed passed, $failed failed, $ignored ignored"
+[ -z "$second" ] || counts="$counts; only at the second try:$second"
 [ "$code" -eq 0 ] || fail "$counts; cargo test says above which, exit code $code"
-case $counts in '0 passed'*) fail 'no test ran' ;; esac
+[ "$passed" -gt 0 ] || fail 'no test ran'
 result=$counts

@@ -205,8 +205,14 @@ impl Snapshots {
     /// Not what somebody uses. The name goes first, so that a crash in the middle leaves nothing that looks whole.
     fn remove(&self, key: &str) -> bool {
         let Ok(lock) = self.lock(key) else { return false };
-        if matches!(lock.try_lock(), Err(TryLockError::WouldBlock | TryLockError::Error(_))) {
-            return false;
+        // A program that is just being started shares every lock of ours until it is another program.
+        let mut tries = 0;
+        while let Err(error) = lock.try_lock() {
+            if matches!(error, TryLockError::Error(_)) || tries == 10 {
+                return false;
+            }
+            tries += 1;
+            std::thread::sleep(Duration::from_millis(10));
         }
         let Ok(trash) = tempfile::Builder::new().prefix(NEW).tempdir_in(&self.root) else { return false };
         std::fs::rename(self.root.join(key), trash.path().join("old")).is_ok()

@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -49,7 +50,12 @@ impl Journal {
         let path = journals.join(format!("{name}.json"));
         let lock = journals.join(format!("{name}.lock"));
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(lock)?;
-        Ok(lock.try_lock().is_ok().then_some((path, lock)))
+        // A program that is just being started shares every lock of ours until it is another program.
+        let free = (0..10).any(|tries| {
+            std::thread::sleep(Duration::from_millis(5 * tries));
+            lock.try_lock().is_ok()
+        });
+        Ok(free.then_some((path, lock)))
     }
 
     fn save(&self, halves: &BTreeMap<String, Half>) {

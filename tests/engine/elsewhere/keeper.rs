@@ -65,7 +65,13 @@ impl Drop for Keeper {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
         if !std::thread::panicking() {
-            let left = processes_that_name(&self.folder);
+            // A connection that was told to end may take a moment for it.
+            let since = Instant::now();
+            let mut left = processes_that_name(&self.folder);
+            while !left.is_empty() && since.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(Duration::from_millis(100));
+                left = processes_that_name(&self.folder);
+            }
             assert!(left.is_empty(), "still there: {left:#?}");
             assert!(!self.folder.exists(), "{} is still there", self.folder.display());
         }
