@@ -92,6 +92,11 @@ impl Checkout {
         super::export::export(&self.listing, into, owner)
     }
 
+    /// Whether the commit is so large that its files are kept for later runs, where they can be.
+    pub fn is_worth_keeping(&self) -> bool {
+        super::snapshots::is_worth_keeping(&self.listing)
+    }
+
     /// The commit's files as they are kept for later runs; `None` where they are not: a small commit is exported as
     /// fast, and one that is too large would push out all others.
     ///

@@ -113,9 +113,7 @@ impl Snapshots {
 
     /// Names everything that decides what is written: paths, kinds, contents, owner, and this boot.
     fn key(&self, listing: &Listing, owner: Option<(u32, u32)>) -> Option<String> {
-        let bytes: u64 = listing.items.iter().map(|item| item.size).sum();
-        let worth = listing.items.len() >= WORTH_FILES || bytes >= WORTH_BYTES;
-        if !worth || bytes > self.limits.bytes / 2 {
+        if !is_worth_keeping(listing) || bytes(listing) > self.limits.bytes / 2 {
             return None;
         }
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
@@ -224,6 +222,15 @@ impl Snapshots {
         drop(snapshot);
         self.remove(&name);
     }
+}
+
+fn bytes(listing: &Listing) -> u64 {
+    listing.items.iter().map(|item| item.size).sum()
+}
+
+/// Whether copying what is kept is faster than exporting it again.
+pub(super) fn is_worth_keeping(listing: &Listing) -> bool {
+    listing.items.len() >= WORTH_FILES || bytes(listing) >= WORTH_BYTES
 }
 
 const FILES: &str = "files";

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::ahead::Ahead;
 use super::cancel::{Cancel, CancelReason, Urgency};
 use crate::engine::{Control, Engine, EngineError, ExecSpec, Exit, OutputSink, Session, SessionSpec, Stream};
 
@@ -73,19 +74,42 @@ impl Clearing {
     }
 }
 
+/// The container for a script.
+pub enum Container {
+    /// To be started.
+    New(Box<SessionSpec>),
+    /// Started before.
+    Early(Ahead),
+}
+
+impl From<SessionSpec> for Container {
+    fn from(spec: SessionSpec) -> Self {
+        Self::New(Box::new(spec))
+    }
+}
+
+impl From<Ahead> for Container {
+    fn from(ahead: Ahead) -> Self {
+        Self::Early(ahead)
+    }
+}
+
 /// Starts the container, runs the script and begins to remove the container, whatever happens in between.
 ///
 /// # Errors
 /// When the engine cannot start it or goes away; then the container has been removed, as far as the engine lets us.
 pub async fn execute(
     engine: &dyn Engine,
-    session: SessionSpec,
+    container: impl Into<Container>,
     exec: ExecSpec,
     watch: Watch,
     cancel: &Cancel,
     sink: &mut dyn OutputSink,
 ) -> Result<(Executed, Clearing), EngineError> {
-    let mut session = engine.start(session).await?;
+    let mut session = match container.into() {
+        Container::New(spec) => engine.start(*spec).await?,
+        Container::Early(ahead) => ahead.ready().await?,
+    };
     let heard = Heard::new();
     let control = session.control();
     let mut listening = Listening { inner: sink, heard: Arc::clone(&heard) };

@@ -90,6 +90,11 @@ impl Kept {
         self.ran = Some(Trouble { code: ran.executed.exit.code, last_lines: ran.last_lines.clone() });
     }
 
+    /// Whether the script came to an end.
+    pub(super) fn has_run(&self) -> bool {
+        self.ran.is_some()
+    }
+
     /// The manifest's part that is not about files.
     pub(super) fn about(
         &self,

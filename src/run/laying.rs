@@ -29,6 +29,25 @@ pub(super) struct LaidOut {
     pub(super) layered: Option<Layered>,
 }
 
+/// The run's own folders, empty: what a container is shown has to be there before it starts.
+pub(super) struct Folders {
+    work: Dir,
+    output: Dir,
+}
+
+impl Folders {
+    /// Makes them.
+    ///
+    /// # Errors
+    /// When the disk is full or read-only.
+    pub(super) fn make(folder: &Folder, owner: Option<(u32, u32)>) -> Result<Self, Stop> {
+        let work = make_folder(&folder.work(), owner)?;
+        let output = make_folder(&folder.output(), owner)?;
+        make_folder(&folder.home(), owner)?;
+        Ok(Self { work, output })
+    }
+}
+
 /// What laying out needs, of its own: it goes on until it is done, whoever waits for it.
 pub(super) struct Laying {
     /// The commit.
@@ -39,6 +58,8 @@ pub(super) struct Laying {
     pub(super) snapshots: PathBuf,
     /// The run's folder.
     pub(super) folder: Folder,
+    /// Those in it.
+    pub(super) folders: Folders,
     /// Who may lay one folder over another.
     pub(super) engine: Arc<dyn Engine>,
     /// What it says of itself.
@@ -55,18 +76,16 @@ pub(super) struct Laying {
 pub(super) type Laid = Result<(LaidOut, u64), Stop>;
 
 impl Laying {
-    /// Makes the run's folders and writes the snapshot, or lays the run's folder over a kept one; on threads that may
+    /// Writes the snapshot, or lays the run's folder over a kept one; on threads that may
     /// block.
     pub(super) async fn run(self) -> Laid {
-        let Self { checkout, asks_git, snapshots, folder, engine, info, image, user, owner } = self;
+        let Self { checkout, asks_git, snapshots, folder, folders, engine, info, image, user, owner } = self;
         let (of, at) = (Arc::clone(&checkout), Snapshots::at(snapshots.clone()));
         let kept = blocking(move || Ok(of.kept(&at, owner)?)).await?;
         let over = kept.is_some() && layers::possible(engine.as_ref(), &info, &image, user, &snapshots).await;
         let snapshots = Snapshots::at(snapshots);
         blocking(move || {
-            let work = make_folder(&folder.work(), owner)?;
-            let output = make_folder(&folder.output(), owner)?;
-            make_folder(&folder.home(), owner)?;
+            let Folders { work, output } = folders;
             let (contents, layered) = match kept {
                 Some(kept) if over => {
                     make_folder(&folder.layers(), None)?;

@@ -2,9 +2,11 @@
 //!
 //! Nothing is printed here; `report` listens to [`event::RunEvent`]s.
 
+mod ahead;
 pub mod cancel;
 pub mod card;
 mod carry;
+mod container;
 pub mod decide;
 mod declare;
 pub mod deliver;

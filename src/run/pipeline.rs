@@ -1,14 +1,14 @@
 //! The execute step: the script in its container, its output on its way to the log and to whoever listens.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::ahead::Early;
 use super::cancel::Cancel;
 use super::carry::Carrying;
+use super::container::Shape;
 use super::decide::Decided;
 use super::ending::Ending;
 use super::event::{Outcome, RunEvent, Step};
@@ -18,15 +18,13 @@ use super::prepare::Prepared;
 use super::stop::Stop;
 use super::takeover::Planned;
 use super::telling::Telling;
-use crate::engine::{Carried, ExecSpec, GuestPath, HostPath, Mount, Purpose, SessionSpec};
+use crate::engine::ExecSpec;
 use crate::environment::Network;
 use crate::id::RunId;
 use crate::logs::file::{DEFAULT_CAP, Written};
 use crate::logs::marker::Marker;
 use crate::logs::tasks::{TaskEvent, TaskOutcome};
 use crate::logs::{Entry, Feed, Happened, LogFile, Masker, Options, Pipeline, Summary};
-use crate::plan::{self, RunPlan};
-use crate::script::guest;
 use crate::secret::Secret;
 use crate::store::Folder;
 
@@ -88,6 +86,8 @@ pub struct Setting<'a> {
     pub network: &'a Network,
     /// For the pipeline's environment.
     pub secrets: &'a [Secret],
+    /// The container, where it was started beforehand.
+    pub ahead: &'a Early,
     /// Hides them.
     pub masker: &'a Masker,
     /// Whether colours may be shown.
@@ -123,7 +123,7 @@ pub async fn run_script(
     let ticking = tokio::spawn(sink.clone().tick_until_finished());
     let exec = ExecSpec { script: decided.script.clone(), secrets: secrets(setting), nonce };
     let watch = Watch { timeout: plan.limits.timeout, idle_timeout: plan.limits.idle_timeout, ..Watch::default() };
-    let session = session(plan, setting);
+    let session = Shape::of(plan, setting).session();
     let engine = setting.prepared.engine.as_ref();
     let executed = match (&setting.prepared.environment.volume, &setting.prepared.layered) {
         (Some(volume), _) => {
@@ -134,7 +134,10 @@ pub async fn run_script(
             let run = Over { layered, setting, plan, cancel };
             run.execute(session, exec, watch, &mut sink).await
         }
-        (None, None) => execute(engine, session, exec, watch, cancel, &mut sink).await,
+        (None, None) => match setting.ahead.take() {
+            Some(ahead) => execute(engine, ahead, exec, watch, cancel, &mut sink).await,
+            None => execute(engine, session, exec, watch, cancel, &mut sink).await,
+        },
     };
     let mut summary = sink.finish().await;
     let syncing = Syncing::begin(summary.as_mut().and_then(|summary| summary.log.take()));
@@ -254,61 +257,6 @@ fn part_in_words(name: &str) -> &str {
 
 fn secrets(setting: &Setting<'_>) -> Vec<Secret> {
     setting.secrets.iter().chain(&setting.network.secret_env).cloned().collect()
-}
-
-fn session(plan: &RunPlan, setting: &Setting<'_>) -> SessionSpec {
-    let mut env =
-        BTreeMap::from([("HOME", guest::HOME), ("USER", "runner"), ("LOGNAME", "runner"), ("LANG", "C.UTF-8")]);
-    if setting.prepared.environment.lacks_bytecode() {
-        // A first run: what one of its processes compiles, the next one need not.
-        env.insert("PYTHONPYCACHEPREFIX", guest::BYTECODE);
-    }
-    let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    // Whose files these are for git depends on how the engine maps users; they are the run's own.
-    let trusted =
-        [("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "safe.directory"), ("GIT_CONFIG_VALUE_0", guest::WORK)];
-    let has_git = setting.folder.work().join(".git").is_dir();
-    let trusted = trusted.into_iter().filter(|_| has_git).map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let limits = &plan.limits;
-    SessionSpec {
-        run: setting.run.clone(),
-        purpose: Purpose::Run,
-        image: setting.prepared.image.id.clone(),
-        user: setting.prepared.user,
-        mounts: mounts(setting),
-        carried: Carried::default(),
-        env: env.chain(trusted).chain(setting.network.env.clone()).collect(),
-        workdir: guest::WORK.to_owned(),
-        memory_bytes: limits.memory_bytes,
-        cpus: limits.cpus,
-        pids: limits.pids,
-        disk_bytes: limits.disk_bytes,
-        network: plan.network == plan::Network::Bridge,
-        labels: BTreeMap::from([("soopervisor.project".to_owned(), plan.project.to_string())]),
-    }
-}
-
-fn mounts(setting: &Setting<'_>) -> Vec<Mount> {
-    let mount = |host: PathBuf, guest: &str, writable| Mount {
-        host: HostPath(host),
-        guest: GuestPath(guest.to_owned()),
-        writable,
-    };
-    let (folder, environment) = (setting.folder, &setting.prepared.environment);
-    let mut mounts = vec![
-        mount(folder.work(), guest::WORK, true),
-        mount(folder.output(), guest::OUTPUT, true),
-        mount(folder.home(), guest::HOME, true),
-        mount(environment.host_prefix.clone(), &environment.guest_prefix, false),
-        mount(environment.activation.clone(), guest::ACTIVATE, false),
-    ];
-    let optional = [(environment.constraints(), guest::CONSTRAINTS), (setting.prepared.uv.clone(), guest::UV)];
-    mounts
-        .extend(optional.into_iter().filter(|(host, _)| host.is_file()).map(|(host, guest)| mount(host, guest, false)));
-    let wheels = setting.prepared.wheels.iter();
-    mounts.extend(wheels.map(|(number, host)| mount(host.clone(), &format!("{}/{number}", guest::WHEELS), false)));
-    mounts.extend(setting.network.mounts.iter().cloned());
-    mounts
 }
 
 /// 32 hexadecimal digits that the pipeline cannot know.

@@ -6,19 +6,21 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::ahead::{Ahead, Early};
 use super::cancel::{Cancel, Urgency};
+use super::container::Shape;
 use super::decide::Decided;
 use super::ending::Ending;
 use super::event::{Outcome, RunEvent, Step};
 use super::frozen;
 use super::host::{FALLBACK_IMAGE, Host, RUNNER_IMAGE};
 use super::layers::Layered;
-use super::laying::{LaidOut, Laying, laid_out};
+use super::laying::{Folders, LaidOut, Laying, laid_out};
 use super::stop::Stop;
 use super::takeover::{self, Search, Takeover};
 use super::telling::Telling;
 use crate::engine::{Engine, EngineError, EngineInfo, Image, Swept};
-use crate::environment::{self, Chore, Config, EnvironmentError, Inputs, Lock, Project, Store, Wish};
+use crate::environment::{self, Chore, Config, EnvironmentError, Inputs, Lock, Network, Project, Store, Wish};
 use crate::id::{RelPath, RunId};
 use crate::outputs::{Baseline, Roots};
 use crate::plan::{self, Packages};
@@ -59,6 +61,8 @@ pub(super) struct Place<'a> {
     pub(super) folder: &'a Folder,
     /// Where outputs go, and where earlier ones are.
     pub(super) storage: &'a Arc<dyn Storage>,
+    /// Where a container is kept that was started early.
+    pub(super) early: &'a Early,
 }
 
 /// What an environment is built from.
@@ -69,6 +73,8 @@ pub(super) struct Wanted<'a> {
     pub(super) config: &'a Config,
     /// The packages of `--frozen-as`.
     pub(super) lock: Option<&'a Lock>,
+    /// What its container gets of the network's settings.
+    pub(super) network: &'a Network,
 }
 
 /// An engine that is being asked who it is, and cleared of what dead runs left.
@@ -105,7 +111,7 @@ struct Engaged {
 pub(super) async fn prepare(
     decided: &Decided,
     wanted: &Wanted<'_>,
-    &Place { host, run, folder, storage }: &Place<'_>,
+    &Place { host, run, folder, storage, early }: &Place<'_>,
     approach: Approach,
     telling: &Telling,
     cancel: &Cancel,
@@ -119,9 +125,22 @@ pub(super) async fn prepare(
     let wanted = Wanted { config: &config, ..*wanted };
     let wish = wish(decided, wanted.lock);
     let store = Store::open(&config.root)?.keeping(super::host::keep(host));
-    let mut laying = tokio::spawn(laying(decided, host, folder, &engaged, (user, owner)).run());
+    let folders = tokio::task::block_in_place(|| Folders::make(folder, owner))?;
+    let mut laying = tokio::spawn(laying(decided, host, (folder, folders), &engaged, (user, owner)).run());
+    let uv = environment::uv_program(&config);
     let both = tokio::try_join!(
-        async { ensure_environment(&store, &engaged, &wanted, wish, run, telling, cancel).await },
+        async {
+            let environment = ensure_environment(&store, &engaged, &wanted, wish, run, telling, cancel).await?;
+            if starts_early(decided, &environment) {
+                let image = &engaged.image.id;
+                let (plan, network, has_git) = (&decided.plan, wanted.network, decided.project.asks_git);
+                let environment = &environment;
+                let shape =
+                    Shape { plan, run, folder, image, user, environment, uv: &uv, wheels: &[], network, has_git };
+                early.put(Ahead::start(Arc::clone(&engaged.engine), shape.session()));
+            }
+            Ok::<_, Stop>(environment)
+        },
         async {
             let search = Search { decided, storage, inputs: wanted.inputs, config: &config, image: &engaged.image.id };
             let (laid, found) = tokio::try_join!(laid_out(&mut laying, telling), takeover::search(&search))?;
@@ -136,14 +155,13 @@ pub(super) async fn prepare(
     let (environment, (LaidOut { roots, baseline, layered }, mut takeover)) = both?;
     takeover.confirm(&environment.lock, &roots)?;
     store.used_by(&environment, decided.plan.project.as_str());
-    let place = Place { host, run, folder, storage };
+    let place = Place { host, run, folder, storage, early };
     let snapshot = layered.as_ref().map_or_else(|| folder.work(), |layered| layered.lower.clone());
     let wheels = wheels(decided, &engaged, &wanted, &environment, (&place, &snapshot), (telling, cancel)).await?;
     compile_later(host, &engaged, &environment, store, user, run);
     let words = if environment.reused { "environment reused" } else { "environment built" };
     let words = std::iter::once(words.to_owned()).chain(takeover.in_words()).collect::<Vec<_>>().join("; ");
     telling.end(Step::Prepare, if environment.reused { Outcome::Reused } else { Outcome::Done }, words);
-    let uv = environment::uv_program(&config);
     Ok(Prepared {
         engine: engaged.engine,
         image: engaged.image,
@@ -158,10 +176,15 @@ pub(super) async fn prepare(
     })
 }
 
+/// Whether the container can be started while the snapshot is written: all that it is shown must be known by then.
+fn starts_early(decided: &Decided, environment: &environment::Prepared) -> bool {
+    environment.volume.is_none() && decided.plan.local_installs.is_empty() && !decided.checkout.is_worth_keeping()
+}
+
 fn laying(
     decided: &Decided,
     host: &Host,
-    folder: &Folder,
+    (folder, folders): (&Folder, Folders),
     engaged: &Engaged,
     (user, owner): ((u32, u32), Option<(u32, u32)>),
 ) -> Laying {
@@ -170,6 +193,7 @@ fn laying(
         asks_git: decided.project.asks_git,
         snapshots: host.home.snapshots(),
         folder: folder.clone(),
+        folders,
         engine: Arc::clone(&engaged.engine),
         info: engaged.info.clone(),
         image: engaged.image.id.clone(),

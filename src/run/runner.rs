@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::ahead::Early;
 use super::cancel::{Cancel, CancelReason, Urgency};
 use super::card::Published;
 use super::decide::{Decided, decide};
@@ -49,16 +51,24 @@ pub async fn run(request: &RunRequest, host: &Host, telling: Telling, cancel: &C
     telling.tell(&RunEvent::Started { run: live.id().clone(), title });
     telling.done(Step::Checkout, since, request.path.display().to_string(), checkout.revision.to_string());
     let _watch = say_that_it_stops(cancel.clone(), telling.clone());
-    // History is kept short in passing; a run never fails for it.
-    let now = (host.clock)();
-    let pruning = tokio::task::spawn_blocking(move || runs.prune(crate::store::Limits::default(), now));
-    let line = Line { request, host, live: &live, checkout: &checkout, telling: &telling, cancel };
-    let result = line.drive(&mut kept, approach).await;
-    let finished = finish::finish(result, kept, &line.facts(), &telling)?;
-    if let Ok(Err(error)) = pruning.await {
-        tracing::warn!(%error, "old runs were not removed");
+    let early = Early::default();
+    let line = Line { request, host, live: &live, checkout: &checkout, telling: &telling, cancel, early: &early };
+    let result = line.drive(&mut kept, approach, &runs).await;
+    // Nothing is left of a container that was started and got no script.
+    early.discard().await;
+    if !kept.has_run() {
+        let _ = shorten(runs, (host.clock)()).await;
     }
-    Ok(finished)
+    finish::finish(result, kept, &line.facts(), &telling)
+}
+
+/// Keeps history short in passing: a run never fails for it, and it is done while the pipeline has the word.
+fn shorten(runs: Runs, now: jiff::Timestamp) -> JoinHandle<()> {
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = runs.prune(crate::store::Limits::default(), now) {
+            tracing::warn!(%error, "old runs were not removed");
+        }
+    })
 }
 
 /// Whoever asked a run to stop sees at once that it was heard, and what else can be done; ends with the guard.
@@ -102,6 +112,7 @@ struct Line<'a> {
     checkout: &'a Arc<Checkout>,
     telling: &'a Telling,
     cancel: &'a Cancel,
+    early: &'a Early,
 }
 
 /// What hides secrets, and what is hidden.
@@ -119,7 +130,7 @@ impl Line<'_> {
     }
 
     /// The line; what is learned on the way is kept for the record, however far it goes.
-    async fn drive(&self, kept: &mut Kept, approach: Approach) -> Result<Published, Stop> {
+    async fn drive(&self, kept: &mut Kept, approach: Approach, runs: &Runs) -> Result<Published, Stop> {
         let decided = Arc::new(self.validate()?);
         kept.decided(&decided);
         self.live.save(&kept.record)?;
@@ -131,15 +142,19 @@ impl Line<'_> {
         let tasks = super::figures::count(decided.plan.tasks.len() as u64, "task");
         self.telling.end(Step::Validate, Outcome::Done, tasks);
         self.still_wanted()?;
-        let place = Place { host: self.host, run: self.live.id(), folder: self.live.folder(), storage: &storage };
-        let wanted = Wanted { inputs: &guarded.inputs, config: &guarded.config, lock: lock.as_ref() };
+        let (run, folder) = (self.live.id(), self.live.folder());
+        let place = Place { host: self.host, run, folder, storage: &storage, early: self.early };
+        let Guarded { inputs, config, network, .. } = &guarded;
+        let wanted = Wanted { inputs, config, lock: lock.as_ref(), network };
         let prepared = prepare(&decided, &wanted, &place, approach, self.telling, self.cancel).await?;
         kept.prepared(&prepared);
         self.live.save(&kept.record)?;
         finish::keep_reproduction(self.live, &decided, &prepared)?;
         self.still_wanted()?;
+        let shortening = shorten(runs.clone(), (self.host.clock)());
         let (ran, clearing, syncing) = self.execute(&decided, &prepared, &guarded).await?;
         kept.ran(&ran);
+        let _ = shortening.await;
         // What came out is published while the engine clears the container away and the log reaches the disk.
         let published = self.deliver(&ran, &storage, &decided, &prepared, kept).await;
         if let Err(error) = clearing.gone().await {
@@ -240,6 +255,7 @@ impl Line<'_> {
             prepared,
             network: &guarded.network,
             secrets: &guarded.secrets.env,
+            ahead: self.early,
             masker: &guarded.masker,
             colours: self.request.colours,
         };
