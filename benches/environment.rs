@@ -1,5 +1,5 @@
-//! What the environment step costs: whole runs of one repository, unchanged, and with a new key each time whose wheels
-//! are cached, up to the moment when the container runs.
+//! What the environment step costs: whole runs of one repository, unchanged, with a new key each time whose wheels are
+//! cached, and with keys whose locks are known too, up to the moment when the container runs.
 //!
 //! `cargo bench --bench environment -- [ROUNDS]`. Needs an engine and `make setup`; it has a store of its own.
 
@@ -50,6 +50,9 @@ fn main() {
     let new: Vec<Run> = (1..=rounds.div_ceil(2)).map(|round| place.run(round)).collect();
     assert!(new.iter().all(|run| run.words.contains("built")));
     row("new key, cached wheels, compiled before", &new);
+    let known: Vec<Run> = (1..=rounds.div_ceil(2)).map(|round| place.run_from_lock(round)).collect();
+    assert!(known.iter().all(|run| run.words.contains("built")));
+    row("the same keys once more, their locks known", &known);
     say(&format!("\nload {}", stage::load()));
 }
 
@@ -117,6 +120,14 @@ impl Place {
         let status = child.wait().expect("soopervisor ends");
         assert!(status.success() && !run.until_ready.is_zero(), "a run failed: {status}");
         run
+    }
+
+    /// One run of a key whose environment was collected meanwhile: its lock, the wheels and their bytecode are there.
+    fn run_from_lock(&self, round: usize) -> Run {
+        let mut prune = Command::new(env!("CARGO_BIN_EXE_soopervisor"));
+        prune.args(["env", "prune", "--older-than", "0s"]).env("SOOPERVISOR_HOME", self.home()).stdout(Stdio::null());
+        assert!(prune.status().expect("soopervisor").success(), "env prune");
+        self.run(round)
     }
 
     /// Runs until nothing is left to compile.
