@@ -1,5 +1,6 @@
 //! What the environment step costs: whole runs of one repository, unchanged, with a new key each time whose wheels are
-//! cached, and with keys whose locks are known too, up to the moment when the container runs.
+//! cached, and with keys whose locks are known too, up to the moment when the container runs. And a `pip:` section of which
+//! nothing is cached, against pip.
 //!
 //! `cargo bench --bench environment -- [ROUNDS]`. Needs an engine and `make setup`; it has a store of its own.
 
@@ -15,6 +16,8 @@ use stage::say;
 mod stage;
 
 const PIPELINE: &str = "tasks:\n  - source: task.sh\n    product: output/x.txt\n";
+/// What a data scientist's list looks like.
+const LIST: [&str; 3] = ["pandas==2.2.3", "scikit-learn==1.5.2", "matplotlib==3.9.2"];
 const PLOOMBER: &str = "#!/bin/bash\nmkdir -p output\necho x > output/x.txt\n";
 
 /// A repository, and a home with a store of its own that uses this machine's settings.
@@ -23,11 +26,14 @@ struct Place {
 }
 
 /// One run, seen from outside.
+#[derive(Default)]
 struct Run {
     /// From the start of the process to the first line of the container.
     until_ready: Duration,
     /// The step `prepare`, as the run tells it.
     step: Duration,
+    /// The step `execute`.
+    executed: Duration,
     /// Processor time of our own process, both kinds, all of the run.
     own: Duration,
     /// What the step said of the environment.
@@ -38,6 +44,7 @@ fn main() {
     let rounds: usize = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(9);
     let place = Place::new();
     say(&format!("load {}, {rounds} rounds, medians (least)\n", stage::load()));
+    place.pip_section();
     let first = place.run(0);
     assert!(first.words.contains("built"), "{}", first.words);
     say(&format!("the first run of all took {:.1} s until its container ran\n", first.until_ready.as_secs_f64()));
@@ -68,19 +75,29 @@ fn row(what: &str, runs: &[Run]) {
 impl Place {
     fn new() -> Self {
         let place = Self { dir: tempfile::tempdir().expect("a folder") };
-        let (repo, home) = (place.repo(), place.home());
-        fs_err::create_dir_all(repo.join("bin")).expect("a folder");
+        let home = place.home();
         fs_err::create_dir_all(&home).expect("a folder");
         let settings = Home::from_env().expect("a home").config().to_owned();
         if settings.exists() {
             fs_err::copy(settings, home.join("config.yaml")).expect("the user's settings");
         }
-        for (name, text) in
-            [("pipeline.yaml", PIPELINE), ("task.sh", "echo x > {{product}}\n"), ("bin/ploomber", PLOOMBER)]
-        {
+        place.repository("repo", &environment(0), PLOOMBER);
+        place
+    }
+
+    /// A committed repository beside the others, whose Ploomber is `ploomber`.
+    fn repository(&self, name: &str, environment: &str, ploomber: &str) {
+        let repo = self.dir.path().join(name);
+        fs_err::create_dir_all(repo.join("bin")).expect("a folder");
+        let files = [
+            ("pipeline.yaml", PIPELINE),
+            ("task.sh", "echo x > {{product}}\n"),
+            ("bin/ploomber", ploomber),
+            ("environment.yml", environment),
+        ];
+        for (name, text) in files {
             fs_err::write(repo.join(name), text).expect("a file");
         }
-        fs_err::write(repo.join("environment.yml"), environment(0)).expect("a file");
         let runs = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs_err::set_permissions(repo.join("bin/ploomber"), runs).expect("a mode");
         for args in [&["init", "-q"][..], &["add", "-A"], &["commit", "-q", "-m", "bench"]] {
@@ -88,11 +105,35 @@ impl Place {
             let done = Command::new("git").arg("-C").arg(&repo).args(identity).args(args).status().expect("git");
             assert!(done.success(), "git {args:?}");
         }
-        place
     }
 
     fn repo(&self) -> PathBuf {
         self.dir.path().join("repo")
+    }
+
+    /// The same list, cold both times: the step that builds an environment with it, against pip inside the container of
+    /// an environment without it. Only the conda part is cached.
+    fn pip_section(&self) {
+        let list = LIST.join(" ");
+        let pip = format!(
+            "#!/bin/bash\nset -e\n\"$CONDA_PREFIX/bin/python\" -m pip install -q --no-cache-dir --target /tmp/t {list}\n\
+             mkdir -p output\necho x > output/x.txt\n"
+        );
+        let without = "channels: [conda-forge]\ndependencies:\n  - python=3.11\n  - pip\n";
+        self.repository("without", without, &pip);
+        let theirs = self.run_in("without").executed;
+        let mut with = format!("{without}  - pip:\n");
+        for wanted in LIST {
+            writeln!(with, "      - {wanted}").expect("a string takes everything");
+        }
+        self.repository("with", &with, PLOOMBER);
+        let ours = self.run_in("with").step;
+        let ratio = theirs.as_secs_f64() / ours.as_secs_f64();
+        say(&format!(
+            "\n{list}, nothing of it cached: {:.1} s, pip in the same container {:.1} s, {ratio:.1} times (bar 5)\n",
+            ours.as_secs_f64(),
+            theirs.as_secs_f64()
+        ));
     }
 
     fn home(&self) -> PathBuf {
@@ -102,15 +143,24 @@ impl Place {
     /// One run; another `round` is another key with the same packages.
     fn run(&self, round: usize) -> Run {
         fs_err::write(self.repo().join("environment.yml"), environment(round)).expect("a file");
+        self.run_in("repo")
+    }
+
+    fn run_in(&self, repository: &str) -> Run {
         let out = format!("local:{}", self.dir.path().join(format!("out-{}", id())).display());
         let mut command = Command::new(env!("CARGO_BIN_EXE_soopervisor"));
-        command.arg("run").arg(self.repo()).args(["--storage", &out, "--format", "json", "--allow-dirty"]);
+        command.arg("run").arg(self.dir.path().join(repository)).args([
+            "--storage",
+            &out,
+            "--format",
+            "json",
+            "--allow-dirty",
+        ]);
         command.args(["--env", "PATH=/workspace/bin:/usr/bin:/bin"]).env("SOOPERVISOR_HOME", self.home());
         let start = Instant::now();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("soopervisor");
         let stat = format!("/proc/{}/stat", child.id());
-        let mut run =
-            Run { until_ready: Duration::ZERO, step: Duration::ZERO, own: Duration::ZERO, words: String::new() };
+        let mut run = Run::default();
         for line in BufReader::new(child.stdout.take().expect("a pipe")).lines() {
             let line = line.expect("a line");
             let event: serde_json::Value = serde_json::from_str(&line).expect("an event");
@@ -159,6 +209,9 @@ impl Run {
         if is("step", "prepare") && event["elapsed_ms"].is_u64() {
             self.step = Duration::from_millis(event["elapsed_ms"].as_u64().unwrap_or_default());
             event.to_string().clone_into(&mut self.words);
+        }
+        if is("step", "execute") && event["elapsed_ms"].is_u64() {
+            self.executed = Duration::from_millis(event["elapsed_ms"].as_u64().unwrap_or_default());
         }
         // The script's own first words.
         if is("step", "execute") && event.to_string().contains("activating") {

@@ -31,6 +31,9 @@ pub(super) fn router() -> Router<Server> {
         .route("/static/log.js", get(async || ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT)))
 }
 
+/// Characters of a summary in the list of runs.
+const CELL: usize = 120;
+
 #[derive(Template)]
 #[template(path = "page/overview.html")]
 struct Overview {
@@ -82,6 +85,17 @@ impl Row {
 
     fn summary(&self) -> &str {
         self.run.summary.as_deref().unwrap_or_default()
+    }
+
+    /// The summary as a cell of a table has room for it. Before the end it is that of the last attempt.
+    fn in_short(&self) -> String {
+        let line = self.summary().lines().next().unwrap_or_default();
+        let short: String = line.chars().take(CELL).collect();
+        let cut = if short.len() < self.summary().len() { "…" } else { "" };
+        match self.run.ended_at {
+            None if !short.is_empty() => format!("tried again after: {short}{cut}"),
+            _ => format!("{short}{cut}"),
+        }
     }
 
     fn took(&self) -> String {
