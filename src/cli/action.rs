@@ -103,7 +103,7 @@ fn carry_out(errand: &Errand, order: &Order, files: &Files, home: &Home, console
 
 /// What a workflow's cache brings and takes; a fork's code has nothing of it.
 fn carried(errand: &Errand, order: &Order, home: &Home) -> Option<Carried> {
-    Carried::of(&errand.context, home.environments()).filter(|_| order.trust != Trust::Fork)
+    Carried::of(&errand.context, home.environments(), order.trust)
 }
 
 /// The pictures among the outputs, and what the pull request changes in them; where that cannot be told, why.

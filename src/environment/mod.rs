@@ -57,7 +57,7 @@ pub use inputs::{Inputs, RawEnvironment};
 pub use listing::{Listed, Listing};
 pub use network::{Network, network_env};
 pub use prune::{Gone, Keep, Pruned, Room};
-pub use seal::{Arrival, arrive, seal};
+pub use seal::{Arrival, arrive, seal, unseal};
 pub use sources::{Place, expand, places};
 pub use space::Full;
 pub use store::{Request, Store, Wish};

@@ -38,11 +38,20 @@ pub enum Arrival {
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
 struct Seal {
     schema: u32,
+    /// What programs in it are for.
+    machine: String,
     files: u64,
     /// Of everything that environments are built from, and they themselves.
     content: String,
     /// Of bytecode; none where it was still being compiled.
     bytecode: Option<String>,
+}
+
+impl Seal {
+    /// Whether nothing but bytecode differs.
+    fn is_of(&self, here: &Self) -> bool {
+        (self.schema, &self.machine, &self.content) == (here.schema, &here.machine, &here.content)
+    }
 }
 
 /// Looks at a store that was brought. What is not whole is removed: environments are built anew, bytecode compiled anew.
@@ -56,7 +65,7 @@ pub fn arrive(root: &Path) -> Result<Arrival, EnvironmentError> {
     }
     let sealed: Option<Seal> = std::fs::read(root.join(SEAL)).ok().and_then(|text| serde_json::from_slice(&text).ok());
     let here = listing(root).map_err(failed)?;
-    let Some(sealed) = sealed.filter(|sealed| sealed.content == here.content && sealed.schema == here.schema) else {
+    let Some(sealed) = sealed.filter(|sealed| sealed.is_of(&here)) else {
         trash::remove(root).map_err(failed)?;
         return Ok(Arrival::Removed);
     };
@@ -78,9 +87,10 @@ pub fn seal(root: &Path, patience: Duration) -> Result<(), EnvironmentError> {
     while !bytecode::in_use(root).is_empty() && begun.elapsed() < patience {
         std::thread::sleep(PAUSE);
     }
-    // What they finished is taken in.
+    // What they finished is taken in; who packs a folder while somebody writes to it gets no archive at all.
     bytecode::clear(root, |_| false);
-    let working = !bytecode::in_use(root).is_empty();
+    let aside = bytecode::set_aside(root);
+    let working = aside.is_err() || !bytecode::in_use(root).is_empty();
     let failed = |error| EnvironmentError::io(root, "sealing environments", error);
     let mut seal = listing(root).map_err(failed)?;
     seal.bytecode = seal.bytecode.filter(|_| !working);
@@ -90,6 +100,15 @@ pub fn seal(root: &Path, patience: Duration) -> Result<(), EnvironmentError> {
         file.persist(root.join(SEAL)).map(drop).map_err(|error| error.error)
     };
     write().map_err(failed)
+}
+
+/// Takes the seal away, so that what is made of the store from now on is whole nowhere else.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn unseal(root: &Path) -> Result<(), EnvironmentError> {
+    let removed = trash::remove(&root.join(SEAL));
+    removed.map_err(|error| EnvironmentError::io(root, "looking at environments that were brought", error))
 }
 
 /// Names, lengths, times and links of everything, as tar keeps them.
@@ -123,7 +142,8 @@ fn listing(root: &Path) -> io::Result<Seal> {
         }
     }
     let text = |digest: Sha256| hex::encode(digest.finalize());
-    Ok(Seal { schema: 1, files, content: text(content), bytecode: Some(text(compiled)) })
+    let machine = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
+    Ok(Seal { schema: 1, machine, files, content: text(content), bytecode: Some(text(compiled)) })
 }
 
 /// What is compiled in the background: the shelf, what is in prefixes, and how far that is.
@@ -210,7 +230,14 @@ mod tests {
     #[test]
     fn what_is_cut_short_mixed_or_unsealed_is_removed() {
         type Damage = fn(&Path) -> io::Result<()>;
-        let damages: [(&str, Damage); 8] = [
+        fn reseal(root: &Path, from: &str, to: &str) -> io::Result<()> {
+            let text = std::fs::read_to_string(root.join(SEAL))?;
+            assert!(text.contains(from), "{text}");
+            std::fs::write(root.join(SEAL), text.replace(from, to))
+        }
+        let damages: [(&str, Damage); 10] = [
+            ("it is of another architecture", |root| reseal(root, std::env::consts::ARCH, "riscv64gc")),
+            ("it is of another version", |root| reseal(root, "\"schema\":1", "\"schema\":2")),
             ("a file is missing", |root| std::fs::remove_file(root.join("e/one/lib/a.py"))),
             ("a package's file is missing", |root| std::fs::remove_file(root.join("pkgs/one/a.py"))),
             ("a file is cut short", |root| std::fs::write(root.join("e/one/lib/a.py"), "print(")),
@@ -249,5 +276,31 @@ mod tests {
             }
             assert_eq!(std::fs::read_to_string(root.join("pkgs/one/a.py")).unwrap(), "print(1)");
         }
+    }
+    #[test]
+    fn what_is_not_sealed_again_is_whole_nowhere_else() {
+        let dir = sealed();
+        let root = dir.path().join("env");
+        assert_eq!(arrived(&dir), Arrival::Whole(7));
+        unseal(&root).unwrap();
+        unseal(&root).unwrap();
+        assert_eq!(arrived(&carried(&dir)), Arrival::Removed);
+        assert!(root.join("keys/1.json").exists(), "it stays where it is");
+    }
+
+    #[test]
+    fn what_a_compiler_still_writes_to_is_moved_out_and_the_rest_is_sealed() {
+        let dir = sealed();
+        let root = dir.path().join("env");
+        let files = root.join("bytecode/jobs/one.12345678/files");
+        std::fs::create_dir_all(&files).unwrap();
+        let lock = std::fs::File::create(files.join("lock")).unwrap();
+        lock.lock().unwrap();
+        seal(&root, Duration::ZERO).unwrap();
+        assert!(!files.exists(), "nothing below it changes while it is packed");
+        std::fs::write(dir.path().join("env-unfinished/one.12345678/files/part.pyc"), "it goes on").unwrap();
+        let there = carried(&dir);
+        assert_eq!(arrived(&there), Arrival::Whole(7));
+        assert!(there.path().join("env/bytecode/x/a.pyc").exists(), "what was finished comes along");
     }
 }
