@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::{run, seam};
 use crate::comment::{Limit, Report, render};
 use crate::gha::{
-    self, Decision, Errand, Files, GhaError, Order, Outputs, Poster, Progress, Reason, State, Told, Trust,
+    self, Carried, Decision, Errand, Files, GhaError, Order, Outputs, Poster, Progress, Reason, State, Told, Trust,
 };
 use crate::plan::Mode;
 use crate::report::{self, Reporter};
@@ -94,7 +94,16 @@ fn carry_out(errand: &Errand, order: &Order, files: &Files, home: &Home, console
     let faults = poster.map(|poster| poster.finish(last.told().clone())).unwrap_or_default();
     warn(&faults);
     write(files, &outputs(last.told()), Some(&render(&last.told().report, Limit::SUMMARY)));
+    if let (Ok(Exit::Ok), Some(carried)) = (&ended, carried(errand, order, home)) {
+        // A job that fails saves no cache.
+        warn(&carried.send().err().map(|error| error.to_string()).into_iter().collect::<Vec<_>>());
+    }
     ended
+}
+
+/// What a workflow's cache brings and takes; a fork's code has nothing of it.
+fn carried(errand: &Errand, order: &Order, home: &Home) -> Option<Carried> {
+    Carried::of(&errand.context, home.environments(), order.trust)
 }
 
 /// The pictures among the outputs, and what the pull request changes in them; where that cannot be told, why.
@@ -137,6 +146,8 @@ fn execute_order(
         return Err(Failure::new(Exit::Usage, format!("`{}` has no folder `{path}`", order.commit))
             .help("the input `path` names the folder of the repository that holds pipeline.yaml"));
     }
+    let brought = carried(errand, order, home).map(|carried| carried.arrive()).transpose()?.flatten();
+    warn(&brought.map(str::to_owned).into_iter().collect::<Vec<_>>());
     let inner = report::open(report::Format::GitHub, console.stdout(), &run::token()?);
     let telling = Telling { inner, progress: Arc::clone(progress), sender: poster.map(Poster::sender) };
     let keep = (order.trust == Trust::Fork).then(|| errand.fork_home());

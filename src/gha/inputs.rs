@@ -82,6 +82,8 @@ pub struct Context {
     pub run: Option<u64>,
     /// Where its log is.
     pub run_url: Option<String>,
+    /// Whether GitHub made the runner for this one job.
+    pub hosted: bool,
 }
 
 type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -124,6 +126,7 @@ impl Context {
             server,
             api,
             run,
+            hosted: set(variable, "RUNNER_ENVIRONMENT").is_some_and(|kind| kind == "github-hosted"),
         })
     }
 }

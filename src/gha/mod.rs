@@ -5,6 +5,7 @@
 //! Action tells (comment, status, check, summary) never changes how a run ends.
 
 mod body;
+mod carried;
 mod command;
 mod decide;
 mod errand;
@@ -18,6 +19,7 @@ mod post;
 mod progress;
 
 pub use body::{Found, Trace, body, find_marker, marked};
+pub use carried::Carried;
 pub use command::{Command, NotUnderstood};
 pub use decide::{Base, Decision, Order, Reason, Trust, decide};
 pub use errand::{Answer, Errand, HELP};
@@ -63,6 +65,9 @@ pub enum GhaError {
     /// The commit could not be fetched.
     #[error(transparent)]
     Place(#[from] PlaceError),
+    /// Environments that a cache brought.
+    #[error(transparent)]
+    Environment(#[from] crate::environment::EnvironmentError),
     /// A file of the runner's.
     #[error(transparent)]
     File(#[from] std::io::Error),

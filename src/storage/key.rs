@@ -251,6 +251,14 @@ pub(super) fn beside(key: &str) -> String {
     }
 }
 
+/// The folder beside `key` that whoever wants to give it makes first; the `number`th, for those that came to nothing.
+pub(super) fn claim(key: &str, number: u32) -> String {
+    use sha2::{Digest as _, Sha256};
+    let (above, name) = key.rsplit_once('/').map_or(("", key), |(above, name)| (above, name));
+    let claim = format!("{PART}claim-{number}-{}", hex::encode(&Sha256::digest(name)[..8]));
+    if above.is_empty() { claim } else { format!("{above}/{claim}") }
+}
+
 /// Whether a key is of a file that is not finished.
 pub(super) fn is_unfinished(key: &str) -> bool {
     key.trim_end_matches('/').rsplit('/').next().is_some_and(|name| name.starts_with(PART))

@@ -119,6 +119,54 @@ async fn of_several_folders_of_one_name_the_first_is_written_to_and_all_are_read
     assert!(fake.folders(DRIVE).is_empty() && fake.files(DRIVE).is_empty());
 }
 
+/// How many folders of that name are there.
+async fn folders_named(fake: &Fake, name: &str) -> usize {
+    let query = format!("name='{name}' and mimeType='application/vnd.google-apps.folder' and trashed=false");
+    let request = reqwest::Client::new().get(format!("{}/drive/v3/files", fake.base(DRIVE))).query(&[("q", query)]);
+    let answer = request.bearer_auth(fake.token(DRIVE)).send().await.unwrap();
+    answer.json::<serde_json::Value>().await.unwrap()["files"].as_array().unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_folders_that_two_made_at_once_the_empty_one_goes_and_no_other() {
+    let fake = Fake::start().await;
+    fake.put(DRIVE, "p/older", b"x").await;
+    let (winner, loser) = (open(&fake, DRIVE, ""), open(&fake, DRIVE, ""));
+    let folders = ["p/c", "p/c/plots"].map(str::to_owned);
+    // Neither sees what the other one makes.
+    for service in [&winner, &loser] {
+        assert!(service.stat("p/c").await.unwrap().is_none());
+    }
+    stale(&fake, 9);
+    winner.make_folders(&folders).await.unwrap();
+    loser.make_folders(&folders).await.unwrap();
+    let stands = made(&*winner, "p/c/plots/a.png", b"theirs").await.id.unwrap();
+    let gone = made(&*loser, "p/c/plots/a.png", b"of us").await.id.unwrap();
+    while fake.faults_left() > 0 {
+        let _ = loser.list("none", false).await;
+    }
+    assert_eq!((folders_named(&fake, "c").await, folders_named(&fake, "plots").await), (2, 2));
+    let stands = [Made { key: "p/c/plots/a.png", id: Some(&stands) }];
+    // As long as there is something in them, they stay; what others made stays in any case.
+    loser.remove_seconds("p/c", &stands).await.unwrap();
+    open(&fake, DRIVE, "").remove_seconds("p/c", &stands).await.unwrap();
+    winner.remove_seconds("p/c", &stands).await.unwrap();
+    assert_eq!((folders_named(&fake, "c").await, folders_named(&fake, "plots").await), (2, 2));
+    loser.remove_made(Made { key: "p/c/plots/a.png", id: Some(&gone) }).await.unwrap();
+    loser.remove_seconds("p/c", &stands).await.unwrap();
+    assert_eq!((folders_named(&fake, "c").await, folders_named(&fake, "plots").await), (1, 1));
+    assert_eq!(fake.read(DRIVE, "p/c/plots/a.png").unwrap(), b"theirs");
+    assert_eq!(keys(&*open(&fake, DRIVE, ""), "p", true).await, ["p/c/", "p/c/plots/", "p/c/plots/a.png", "p/older"]);
+    // The second one of the name is that of the winner's file where it happened to be written there.
+    made(&*loser, "p/d/file", b"x").await;
+    let theirs = made(&*loser, "p/d/other", b"y").await.id.unwrap();
+    let file = loser.stat("p/d/file").await.unwrap().unwrap().id.unwrap();
+    loser.remove_made(Made { key: "p/d/file", id: Some(&file) }).await.unwrap();
+    stale(&fake, 1);
+    loser.remove_seconds("p/d", &[Made { key: "p/d/other", id: Some(&theirs) }]).await.unwrap();
+    assert_eq!(fake.read(DRIVE, "p/d/other").unwrap(), b"y");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_may_be_named_by_its_id() {
     let fake = Fake::start().await;

@@ -6,6 +6,7 @@
 #[path = "../fake_github/mod.rs"]
 mod fake_github;
 
+mod caching;
 mod commenting;
 mod describing;
 mod forking;

@@ -49,6 +49,15 @@ impl Scene {
 
     /// With a pull request of `head_repo` that brings these files.
     pub(crate) async fn open_with(head_repo: &str, files: &[(&str, &str)]) -> Self {
+        Self::on_main(ENVIRONMENT, head_repo, files).await
+    }
+
+    /// With this environment.yml.
+    pub(crate) async fn with_environment(environment: &str) -> Self {
+        Self::on_main(environment, REPO, &[("tasks.py", TASKS)]).await
+    }
+
+    async fn on_main(environment: &str, head_repo: &str, files: &[(&str, &str)]) -> Self {
         let fake = FakeGitHub::start().await;
         fake.repository(REPO);
         fake.state().private.push(REPO.to_owned());
@@ -63,7 +72,7 @@ impl Scene {
         let workspace = tempfile::Builder::new().prefix("churn").tempdir().unwrap();
         let at = workspace.path();
         git(at, &["init", "-q", "-b", "main"]);
-        for (name, text) in [("environment.yml", ENVIRONMENT), ("pipeline.yaml", PIPELINE), ("tasks.py", TASKS)] {
+        for (name, text) in [("environment.yml", environment), ("pipeline.yaml", PIPELINE), ("tasks.py", TASKS)] {
             write(at, name, text);
         }
         write(at, "env.yaml", "sample: false\n");

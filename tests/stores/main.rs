@@ -3,7 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod careless;
+#[path = "../fixture_run/mod.rs"]
+mod fixture_run;
 mod gcs_conditions;
+mod races;
 mod servers;
 mod suite;
 

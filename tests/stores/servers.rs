@@ -51,8 +51,8 @@ impl Drop for Server {
     }
 }
 
-/// An OpenSSH server for one user, whose key is `user`; `stranger` is a key that it does not know.
-pub(crate) fn sshd(place: &Path, port: u16) -> Server {
+/// Keys of a server on that port and of two people, of whom it lets in the one whose key is `user`.
+pub(crate) fn keys(place: &Path, port: u16) {
     let file = |name: &str| place.join(name).to_str().unwrap().to_owned();
     for name in ["host", "user", "stranger"] {
         run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &file(name)]);
@@ -60,6 +60,12 @@ pub(crate) fn sshd(place: &Path, port: u16) -> Server {
     std::fs::copy(place.join("user.pub"), place.join("authorized")).unwrap();
     let host_key = std::fs::read_to_string(place.join("host.pub")).unwrap();
     std::fs::write(place.join("known_hosts"), format!("[127.0.0.1]:{port} {host_key}")).unwrap();
+}
+
+/// An OpenSSH server for one user, whose key is `user`; `stranger` is a key that it does not know.
+pub(crate) fn sshd(place: &Path, port: u16) -> Server {
+    keys(place, port);
+    let file = |name: &str| place.join(name).to_str().unwrap().to_owned();
     let settings = format!(
         "ListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
          PasswordAuthentication no\nKbdInteractiveAuthentication no\nSubsystem sftp internal-sftp\n",

@@ -131,6 +131,11 @@ impl Job {
         }
     }
 
+    /// Moves its folder into another one of the same disk; whoever works in it does not notice.
+    pub(super) fn move_to(&self, aside: &Path) -> io::Result<()> {
+        std::fs::rename(&self.folder, aside.join(self.folder.file_name().unwrap_or_default()))
+    }
+
     /// Takes in what is finished.
     pub(super) fn take_in(&self, store: &Path) -> io::Result<()> {
         let Ok(text) = std::fs::read(self.note()) else { return Ok(()) };

@@ -142,6 +142,19 @@ pub(super) fn in_use(store: &Path) -> Vec<String> {
     jobs.into_iter().filter(Job::is_alive).map(|job| job.id()).collect()
 }
 
+/// Moves errands that are still at work out of the store, into a folder beside it: their containers go on there, what
+/// they finish is lost, and below `store` nothing changes any more.
+pub(super) fn set_aside(store: &Path) -> io::Result<()> {
+    let working = Job::all(store, None)?.into_iter().filter(Job::is_alive);
+    for job in working {
+        let mut aside = store.as_os_str().to_owned();
+        aside.push("-unfinished");
+        std::fs::create_dir_all(&aside)?;
+        job.move_to(Path::new(&aside))?;
+    }
+    Ok(())
+}
+
 /// Removes what dead errands left, when their prefix is not known any more. What is finished is kept.
 pub(super) fn clear(store: &Path, is_known: impl Fn(&str) -> bool) {
     for job in Job::all(store, None).unwrap_or_default() {

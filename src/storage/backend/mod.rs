@@ -15,6 +15,7 @@ pub use crate::web::Fault;
 pub use hash::{Checksum, HashKind, Hasher};
 pub use source::Source;
 
+pub(super) mod claim;
 mod hash;
 mod source;
 
@@ -39,6 +40,16 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// # Errors
     /// When one cannot be made.
     async fn make_folders(&self, folders: &[String]) -> Result<(), Fault>;
+
+    /// Makes the folder that a publisher writes to; whether nobody made it before, another publisher who may still be at
+    /// work. `None`, and nothing made, where that is all the same, since of two who [`Self::create`] one key exactly one
+    /// succeeds.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    async fn own_folder(&self, _folder: &str) -> Result<Option<bool>, Fault> {
+        Ok(None)
+    }
 
     /// Creates `key` from a file, which is read once and hashed on the way. Never overwrites. Safe to call again after
     /// any failure, of this process too: what was sent of a large file is kept track of in `progress`.
@@ -131,6 +142,15 @@ pub trait Backend: fmt::Debug + Send + Sync {
         self.remove(made.key).await
     }
 
+    /// Removes empty folders at and below `folder` that this process made and that nothing of `stands` lies in, where two
+    /// publishers may have made the same folder ([`Traits::duplicates`]). What was made by others stays.
+    ///
+    /// # Errors
+    /// When it cannot be told what they hold; then they stay.
+    async fn remove_seconds(&self, _folder: &str, _stands: &[Made<'_>]) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// Removes a folder and everything below it, by the service's own means for whole folders where it has them.
     ///
     /// # Errors
@@ -146,7 +166,7 @@ pub type Stream = BoxStream<'static, Result<Bytes, Fault>>;
 pub struct Traits {
     /// What it tells of a stored file's bytes.
     pub hash: Option<HashKind>,
-    /// Whether of two who create one key exactly one succeeds.
+    /// Whether of two who [`Backend::put`] one key exactly one succeeds.
     pub create_only: bool,
     /// Whether one name can be taken twice, so that two who create it may both succeed (Google Drive).
     pub duplicates: bool,

@@ -18,6 +18,8 @@ use sha2::{Digest as _, Sha256};
 use super::tally::Tally;
 use crate::storage::backend::Sessions;
 
+/// What the folder itself is remembered under; no key of a file is like it.
+const FOLDER: &str = "/";
 /// Services keep sessions for about a week.
 const OLDEST: std::time::Duration = std::time::Duration::from_hours(7 * 24);
 
@@ -78,6 +80,18 @@ impl Journal {
         if change(&mut halves) {
             self.save(&halves);
         }
+    }
+
+    /// Remembers that the folder was made by this publish, which may not come to its end.
+    pub(super) fn own(&self) -> bool {
+        let own = Half { session: "ours".to_owned(), size: 0 };
+        self.change(|halves| halves.insert(FOLDER.to_owned(), own.clone()) != Some(own));
+        true
+    }
+
+    /// Whether the folder was made by this publish, or by one of this machine that broke off.
+    pub(super) fn owns(&self) -> bool {
+        self.halves.lock().unwrap_or_else(PoisonError::into_inner).contains_key(FOLDER)
     }
 
     /// Everything is sent and published: nothing to go on with.

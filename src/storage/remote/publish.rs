@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -18,6 +19,8 @@ use crate::storage::{
     Differences, Folder, Progress, Publication, PublishOutcome, Published, StorageError, describe, key,
 };
 
+/// How long a server may take between looking whether a key is free and giving it.
+const SETTLING: Duration = Duration::from_millis(1500);
 /// Files that are made visible by one request.
 const BATCH: usize = 500;
 /// Files from this size on go first: the longest way decides when all are there.
@@ -72,10 +75,10 @@ async fn create(
     let tally = Tally::new(progress, outputs.len() as u64, outputs.iter().map(|output| output.size).sum());
     let prefix = key::object_folder(&publication.about.project, folder);
     let journal = Journal::open(remote.journals.as_deref(), &place, &prefix);
-    let prepared = tally.unless_cancelled(prepare(remote, publication, folder));
-    let Found { there, before, earlier } = prepared.await?;
+    let prepared = tally.unless_cancelled(prepare(remote, publication, folder, &journal));
+    let Found { there, before, earlier, own } = prepared.await?;
     let left_over = !there.is_empty();
-    let sender = Sender { remote, publication, folder, there, earlier, journal: &journal, tally: &tally };
+    let sender = Sender { remote, publication, folder, there, earlier, own, journal: &journal, tally: &tally };
     let sent = tally.unless_cancelled(send_all(&sender)).await?;
     let made: Vec<Entry> = sent.iter().filter(|sent| sent.made).map(|sent| sent.entry.clone()).collect();
     let collection = &publication.collection;
@@ -108,10 +111,17 @@ struct Found {
     before: HashSet<String>,
     /// The project's newest other commit.
     earlier: Option<(Folder, Manifest)>,
+    /// Whether nobody else creates files under their plain names in it.
+    own: bool,
 }
 
 /// Asks for room and for what is there, and makes the folders.
-async fn prepare(remote: &Remote, publication: &Publication, folder: &Folder) -> Result<Found, StorageError> {
+async fn prepare(
+    remote: &Remote,
+    publication: &Publication,
+    folder: &Folder,
+    journal: &Journal,
+) -> Result<Found, StorageError> {
     let project = &publication.about.project;
     let outputs = &publication.collection.outputs;
     let contents = remote.contents(project, folder).await?;
@@ -130,11 +140,16 @@ async fn prepare(remote: &Remote, publication: &Publication, folder: &Folder) ->
         let above = name.match_indices('/').map(|(at, _)| name[..at].to_owned());
         folders.extend(above);
     }
+    let wrong = |fault| remote.fault("make the folder", &prefix, fault);
+    let own = match remote.service.own_folder(&whole).await.map_err(wrong)? {
+        Some(true) => journal.own(),
+        Some(false) => journal.owns(),
+        None => true,
+    };
     folders.extend([project.to_string(), whole]);
     let folders: Vec<String> = folders.into_iter().collect();
-    let made = remote.service.make_folders(&folders).await;
-    made.map_err(|fault| remote.fault("make the folder", &prefix, fault))?;
-    Ok(Found { there, before, earlier: earlier(remote, publication, folder).await })
+    remote.service.make_folders(&folders).await.map_err(wrong)?;
+    Ok(Found { there, before, earlier: earlier(remote, publication, folder).await, own })
 }
 
 /// The commit whose files may be copied: the one that tasks were taken over from, else the newest.
@@ -273,7 +288,11 @@ async fn seal(remote: &Remote, folder: &Folder, ours: &Manifest) -> Result<bool,
     if made.map_err(wrong)? && traits.create_only {
         return Ok(true);
     }
-    // Who cannot create exclusively looks whose manifest lies there now: the last one to write it.
+    // Who cannot create exclusively looks whose manifest lies there now: the last one to write it. Somebody who found the
+    // key free as we did has written by then.
+    if !traits.duplicates {
+        tokio::time::sleep(SETTLING).await;
+    }
     match pointer::read_small(&*remote.service, &key).await {
         Ok(there) => Ok(there == bytes),
         Err(fault) => Err(wrong(fault)),
@@ -321,6 +340,17 @@ async fn give_up(remote: &Remote, publication: &Publication, folder: &Folder, ma
             let removed = remote.service.remove_made(Made { key: &format!("{prefix}{name}"), id }).await;
             tracing::info!(name, ?removed, "was of a publish that came second");
         }
+    }
+    if remote.service.traits().duplicates {
+        let manifest = key::object_manifest(project, folder);
+        let files = theirs.files.iter().filter(|entry| entry.kind == OutputKind::File);
+        let keys: Vec<(String, Option<&str>)> = files
+            .map(|entry| (super::object(project, folder, entry), entry.id.as_deref()))
+            .chain([(manifest, None)])
+            .collect();
+        let stands: Vec<Made<'_>> = keys.iter().map(|(key, id)| Made { key, id: *id }).collect();
+        let removed = remote.service.remove_seconds(prefix.trim_end_matches('/'), &stands).await;
+        tracing::debug!(?removed, "folders of a publish that came second");
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Sender<'a> {
     pub(super) there: HashMap<String, Meta>,
     /// The project's newest other commit.
     pub(super) earlier: Option<(Folder, Manifest)>,
+    /// Whether nobody else creates files under their plain names there.
+    pub(super) own: bool,
     pub(super) journal: &'a Journal,
     pub(super) tally: &'a Tally,
 }
@@ -59,6 +61,10 @@ impl Sender<'_> {
             return Ok(Sent { entry, made: false, name: name.to_owned(), pending: None });
         }
         let part = self.journal.of(output.size, self.tally);
+        let other = key::other_name(name, &self.publication.about.run);
+        // Two who create one key at once cannot be told from each other here: what is there is compared, what is not has
+        // a name that nobody else uses.
+        let name = if self.own || self.there.contains_key(name) { name } else { &other };
         let sent = match self.copied(output, name).await {
             Some(sent) => sent,
             None => self.create(output, name, &part).await?,

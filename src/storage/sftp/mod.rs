@@ -1,7 +1,9 @@
 //! A folder of an SSH server as a service.
 //!
-//! A file is written beside its key and linked to it, which fails where something stands; a server that cannot link is
-//! asked whether the key is free and renames. The protocol tells nothing of stored bytes but their number.
+//! A file is written beside its key and linked to it, which fails where something stands. Not every server links, and some
+//! only say so (rclone answers well and does nothing), so it is tried first. Where it does not, it is asked whether a key is
+//! free, and the file is renamed; small objects are [claimed](super::backend::claim), and of the folder of a commit it is
+//! told whether somebody made it before. The protocol tells nothing of stored bytes but their number.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use openssh_sftp_client::{Error, metadata::MetaData};
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 
+use super::backend::claim::{self, Claims, exclusively};
 use super::backend::{Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits};
 use super::key::{beside, is_unfinished};
 
@@ -164,7 +167,8 @@ impl Sftp {
     /// Gives a finished file its name; `false` when the name is taken. The other name goes away in either case.
     async fn land(&self, part: &str, path: &str) -> Result<bool, Fault> {
         let session = self.session().await?;
-        let landed = if session.client.support_hardlink() {
+        let links = self.links(&session, part).await?;
+        let landed = if links {
             let linked = session.client.fs().hard_link(part, path).await;
             let removed = self.unlink(part).await;
             tracing::trace!(removed = removed.is_ok(), "linked");
@@ -184,6 +188,36 @@ impl Sftp {
             Err(error) if self.look(path).await?.is_none() => Err(told(error)),
             Err(_) => Ok(false),
         }
+    }
+
+    /// Whether the server gives second names to files like this one.
+    async fn links(&self, session: &Session, part: &str) -> Result<bool, Fault> {
+        let tried = session.links.get_or_try_init(|| async {
+            if !session.client.support_hardlink() {
+                return Ok(false);
+            }
+            let second = format!("{part}-second");
+            let linked = session.client.fs().hard_link(part, &second).await;
+            if let Err(error) = linked {
+                return if is_broken(&error) { Err(told(error)) } else { Ok(false) };
+            }
+            let there = self.look(&second).await?.is_some();
+            if there {
+                self.unlink(&second).await?;
+            }
+            Ok(there)
+        });
+        tried.await.copied()
+    }
+
+    /// [`Self::links`] where there is no file yet.
+    async fn links_in(&self, folder: &str) -> Result<bool, Fault> {
+        let part = self.path(&beside(&format!("{folder}/x")));
+        let (session, file) = self.new_file(&part, folder).await?;
+        file.close().await.map_err(told)?;
+        let links = self.links(&session, &part).await;
+        self.unlink(&part).await?;
+        links
     }
 
     async fn unlink(&self, path: &str) -> Result<(), Fault> {
@@ -211,7 +245,16 @@ impl Sftp {
             return Err(Fault::Broken(error.to_string()));
         }
         if !over {
-            return self.land(&part, &self.path(key)).await;
+            let path = self.path(key);
+            let session = self.session().await?;
+            if self.links(&session, &part).await? {
+                return self.land(&part, &path).await;
+            }
+            let ours = exclusively(self, key, claim::PATIENCE, || self.land(&part, &path)).await;
+            if !matches!(ours, Ok(true)) {
+                self.unlink(&part).await?;
+            }
+            return ours;
         }
         let to = self.path(key);
         let session = self.session().await?;
@@ -298,11 +341,9 @@ impl Backend for Sftp {
     }
 
     fn traits(&self) -> Traits {
-        // Whether the server links is known once it is connected; where it does not, whoever asks must look.
-        let linking = self
-            .session
-            .try_lock()
-            .is_ok_and(|session| session.as_ref().is_some_and(|session| session.client.support_hardlink()));
+        // Whether the server links is known once it was tried; where it does not, whoever asks must look.
+        let links = |session: &Arc<Session>| session.links.get() == Some(&true);
+        let linking = self.session.try_lock().is_ok_and(|session| session.as_ref().is_some_and(links));
         Traits { hash: None, create_only: linking, duplicates: false, lanes: LANES, longest_key: 250 }
     }
 
@@ -331,6 +372,14 @@ impl Backend for Sftp {
             made.insert(folder);
         }
         Ok(())
+    }
+
+    async fn own_folder(&self, folder: &str) -> Result<Option<bool>, Fault> {
+        self.make(folder_of(folder)).await?;
+        if self.make_new(folder).await? {
+            return Ok(Some(true));
+        }
+        Ok(if self.links_in(folder).await? { None } else { Some(false) })
     }
 
     async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
@@ -473,5 +522,40 @@ impl Sftp {
             return Err(Fault::Damaged(words));
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Claims for Sftp {
+    async fn make_new(&self, folder: &str) -> Result<bool, Fault> {
+        let session = self.session().await?;
+        let path = self.path(folder);
+        // Not asked again where the answer was lost: it would say that it is there.
+        let made = session.client.fs().create_dir(&path).await;
+        match made {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                if is_broken(&error) {
+                    self.forget(&session).await;
+                }
+                self.look(&path).await?.map(|_| false).ok_or_else(|| told(error))
+            }
+        }
+    }
+
+    async fn drop_claim(&self, folder: &str) -> Result<(), Fault> {
+        let path = self.path(folder);
+        let removed = self.ask(|session| {
+            let path = path.clone();
+            async move { session.client.fs().remove_dir(path).await }
+        });
+        match removed.await.map_err(told) {
+            Ok(()) | Err(Fault::NotFound) => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    async fn is_taken(&self, key: &str) -> Result<bool, Fault> {
+        Ok(self.stat(key).await?.is_some())
     }
 }

@@ -35,6 +35,8 @@ pub struct Host {
 /// A living connection; gone, with its process, when it is dropped.
 pub(super) struct Session {
     pub(super) client: Client,
+    /// Whether a second name can be given to a file, once that was tried.
+    pub(super) links: tokio::sync::OnceCell<bool>,
     _ssh: Child,
 }
 
@@ -55,7 +57,7 @@ impl Session {
             String::from_utf8_lossy(&told).into_owned()
         });
         match tokio::time::timeout(PATIENCE, Client::new(stdin, stdout, SftpOptions::new())).await {
-            Ok(Ok(client)) => Ok(Self { client, _ssh: ssh }),
+            Ok(Ok(client)) => Ok(Self { client, links: tokio::sync::OnceCell::new(), _ssh: ssh }),
             Ok(Err(error)) => {
                 drop(ssh);
                 let told = tokio::time::timeout(Duration::from_secs(2), told).await;

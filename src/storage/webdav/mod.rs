@@ -1,9 +1,12 @@
 //! A folder of a WebDAV server as a service.
 //!
 //! A file goes out as one stream to a name beside its key, its length is compared, and it is moved to the key without
-//! overwriting. Servers differ in whether two such moves can both succeed, so no key counts as created exclusively.
+//! overwriting. Where two such moves to one key come at the same moment, some servers (Apache) let both succeed. So small
+//! objects are [claimed](super::backend::claim) first, and of the folder of a commit it is told whether somebody made it
+//! before: then files that differ need names of their own.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -14,6 +17,7 @@ use reqwest::{Client, Method, RequestBuilder};
 use tokio::sync::mpsc;
 use url::Url;
 
+use super::backend::claim::{self, Claims, exclusively};
 use super::backend::{Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits};
 use super::key::beside;
 use crate::secret::Secret;
@@ -133,7 +137,7 @@ impl WebDav {
                 // What a missing folder is answered with.
                 Fault::NotFound | Fault::Exists if tries == 1 => self.make(folder).await?,
                 Fault::Broken(_) | Fault::Throttled(_) | Fault::Damaged(_) if tries < TRIES => {
-                    tokio::time::sleep(std::time::Duration::from_millis(300 << tries)).await;
+                    tokio::time::sleep(Duration::from_millis(300 << tries)).await;
                 }
                 _ => return Err(fault),
             }
@@ -174,8 +178,8 @@ impl WebDav {
         }
     }
 
-    /// Puts a small object at a part, then moves it.
-    async fn write(&self, key: &str, bytes: Bytes, over: bool) -> Result<bool, Fault> {
+    /// Puts a small object at a part; which one.
+    async fn write(&self, key: &str, bytes: Bytes) -> Result<String, Fault> {
         let part = beside(key);
         let url = self.url(&part, false);
         let put = || self.web.send(|client| self.request(client, "PUT", &url).body(bytes.clone()));
@@ -186,24 +190,33 @@ impl WebDav {
             }
             answer => drop(answer?),
         }
-        self.land(&part, key, over).await
+        Ok(part)
     }
 
-    /// Gives a finished part its name; where the name is taken the part goes away.
+    /// Gives a finished part its name.
     async fn land(&self, part: &str, key: &str, over: bool) -> Result<bool, Fault> {
-        let moved = match self.bring("MOVE", part, key, over).await {
-            // Nobody knows whether it was moved: the part tells.
-            Err(fault) if fault.is_passing() => match self.stat(part).await? {
-                Some(_) => self.bring("MOVE", part, key, over).await,
-                None => Ok(true),
-            },
-            moved => moved,
-        };
-        if !matches!(moved, Ok(true)) {
+        let mut tries = 1;
+        loop {
+            match self.bring("MOVE", part, key, over).await {
+                // Nobody knows whether it was moved: the part tells. Or another move to that key is under way.
+                Err(fault) if fault.is_passing() => match self.stat(part).await? {
+                    Some(_) if tries < TRIES => tokio::time::sleep(Duration::from_millis(100 << tries)).await,
+                    Some(_) => return Err(fault),
+                    None => return Ok(true),
+                },
+                moved => return moved,
+            }
+            tries += 1;
+        }
+    }
+
+    /// Removes a part that did not become what it was to be, and hands on what did.
+    async fn clean(&self, part: &str, landed: Result<bool, Fault>) -> Result<bool, Fault> {
+        if !matches!(landed, Ok(true)) {
             let removed = self.remove(part).await;
             tracing::debug!(removed = removed.is_ok(), "an unfinished file is not needed");
         }
-        moved
+        landed
     }
 }
 
@@ -264,7 +277,7 @@ impl Backend for WebDav {
     }
 
     fn traits(&self) -> Traits {
-        Traits { hash: None, create_only: false, duplicates: false, lanes: 8, longest_key: 250 }
+        Traits { hash: None, create_only: true, duplicates: false, lanes: 8, longest_key: 250 }
     }
 
     async fn space(&self) -> Result<Space, Fault> {
@@ -280,6 +293,11 @@ impl Backend for WebDav {
         Ok(())
     }
 
+    async fn own_folder(&self, folder: &str) -> Result<Option<bool>, Fault> {
+        self.make(folder.rsplit_once('/').map_or("", |(above, _)| above)).await?;
+        self.make_new(folder).await.map(Some)
+    }
+
     async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
         if source.size() >= WORTH_ASKING
             && let Some(meta) = self.stat(key).await?
@@ -292,7 +310,8 @@ impl Backend for WebDav {
             tracing::debug!(removed = removed.is_ok(), "an upload broke off");
             return Err(fault);
         }
-        if self.land(&part, key, false).await? {
+        let landed = self.land(&part, key, false).await;
+        if self.clean(&part, landed).await? {
             return Ok(Created::Ours(Receipt::default()));
         }
         sessions.unsent(source.size());
@@ -300,11 +319,15 @@ impl Backend for WebDav {
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<bool, Fault> {
-        self.write(key, bytes, false).await
+        let part = self.write(key, bytes).await?;
+        let landed = exclusively(self, key, claim::PATIENCE, || self.land(&part, key, false)).await;
+        self.clean(&part, landed).await
     }
 
     async fn replace(&self, key: &str, bytes: Bytes) -> Result<(), Fault> {
-        self.write(key, bytes, true).await.map(drop)
+        let part = self.write(key, bytes).await?;
+        let landed = self.land(&part, key, true).await;
+        self.clean(&part, landed).await.map(drop)
     }
 
     async fn read(&self, key: &str, offset: u64) -> Result<Stream, Fault> {
@@ -366,5 +389,26 @@ impl Backend for WebDav {
             None => Ok(Removed { freed: true }),
             Some(_) => Err(Fault::Broken("some of it is still there".to_owned())),
         }
+    }
+}
+
+#[async_trait]
+impl Claims for WebDav {
+    async fn make_new(&self, folder: &str) -> Result<bool, Fault> {
+        let url = self.url(folder, true);
+        match self.web.send_once(|client| self.request(client, "MKCOL", &url)).await {
+            Ok(_) => Ok(true),
+            Err(Fault::Refused { status: 405, .. }) => Ok(false),
+            // Some say so to whoever comes second by a hair; or the answer was lost, and it is there.
+            Err(fault) => self.stat(folder).await?.map(|_| false).ok_or(fault),
+        }
+    }
+
+    async fn drop_claim(&self, folder: &str) -> Result<(), Fault> {
+        self.delete(&self.url(folder, true)).await
+    }
+
+    async fn is_taken(&self, key: &str) -> Result<bool, Fault> {
+        Ok(self.stat(key).await?.is_some())
     }
 }

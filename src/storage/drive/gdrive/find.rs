@@ -192,6 +192,7 @@ impl GoogleDrive {
     /// Removes one file for good, whatever else has its name.
     pub(super) async fn remove_file(&self, key: &str, id: &str) -> Result<(), Fault> {
         self.erase(id).await?;
+        self.known().is_erased(id);
         let path = self.path(key);
         if self.known().file(&path).is_some_and(|known| known == id) {
             self.known().forget(&path);

@@ -1,13 +1,20 @@
 //! Folders by path: found, all of a name, and made where there is none.
 
+use std::collections::HashSet;
+
+use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::json;
 
 use super::GoogleDrive;
 use super::file::File;
 use super::known::Folder;
 use super::query::{self, FOLDER, PARENTS};
-use crate::storage::backend::{Fault, Removed};
+use crate::storage::backend::{Fault, Made, Removed};
 use crate::storage::drive::escape::{join, parts, split};
+
+/// Files of a manifest that are asked where they lie; of more, an empty folder is not worth it.
+const MOST_ASKED: usize = 500;
+const AT_ONCE: usize = 4;
 
 impl GoogleDrive {
     /// All folders of a path, the lowest first; none where it does not exist. `anew` asks again for those of which some
@@ -82,8 +89,46 @@ impl GoogleDrive {
         let made = made.ok_or_else(|| Fault::Broken("a folder vanished while another was made in it".to_owned()))?;
         let mut known = self.known();
         known.learn(path, [Folder::of(&made)]);
-        known.is_new(path);
+        known.is_new(path, &id);
         Ok(id)
+    }
+
+    /// Takes away folders at and below `folder` that this process made, that nothing of `stands` lies in, and that are
+    /// empty: to the bin, where they take no room and nobody's file would be lost. Others may have made the same ones at
+    /// the same moment, and theirs are those that count.
+    pub(super) async fn seconds_to_bin(&self, folder: &str, stands: &[Made<'_>]) -> Result<(), Fault> {
+        let path = self.path(folder);
+        let made = self.known().made(&path);
+        if made.is_empty() || stands.len() > MOST_ASKED {
+            return Ok(());
+        }
+        let stands: Vec<(String, Option<String>)> =
+            stands.iter().map(|made| (made.key.to_owned(), made.id.map(str::to_owned))).collect();
+        let asked = futures::stream::iter(stands).map(|(key, id)| async move {
+            // A listing that lags would show an empty folder: each file is asked by its id where it lies.
+            let there = self.exactly(Made { key: &key, id: id.as_deref() }).await?;
+            there.map(|file| file.parents).ok_or(Fault::NotFound)
+        });
+        let used: Vec<Vec<String>> = asked.buffer_unordered(AT_ONCE).try_collect().await?;
+        let mut used: HashSet<String> = used.into_iter().flatten().collect();
+        let mut open: Vec<String> = used.iter().cloned().collect();
+        while let Some(id) = open.pop() {
+            let above = self.file(&id).await?.map(|folder| folder.parents).unwrap_or_default();
+            open.extend(above.into_iter().filter(|id| used.insert(id.clone())));
+        }
+        let making = self.making.lock().await;
+        for (path, id) in made.into_iter().filter(|(_, id)| !used.contains(id)) {
+            let inside = self.below(std::slice::from_ref(&id), query::inside).await?;
+            if inside.iter().any(|file| !self.known().was_erased(&file.id)) {
+                continue;
+            }
+            self.to_bin(&id).await?;
+            self.known().is_erased(&id);
+            self.listings.lock().await.remove(&path);
+            tracing::info!(path, "a second folder of that name was empty");
+        }
+        drop(making);
+        Ok(())
     }
 
     /// Removes all folders of a path for good, with what is in them.

@@ -24,6 +24,10 @@ pub(super) struct Known {
     folders: HashMap<String, BTreeSet<Folder>>,
     /// Folders that did not exist before this process made them.
     fresh: BTreeSet<String>,
+    /// Folders that this process made, as (path, id).
+    made: BTreeSet<(String, String)>,
+    /// What this process removed; listings may still show it.
+    erased: BTreeSet<String>,
     files: HashMap<String, String>,
 }
 
@@ -49,8 +53,30 @@ impl Known {
     }
 
     /// Notes that a folder is there since this process made it.
-    pub(super) fn is_new(&mut self, path: &str) {
+    pub(super) fn is_new(&mut self, path: &str, id: &str) {
         self.fresh.insert(path.to_owned());
+        self.made.insert((path.to_owned(), id.to_owned()));
+    }
+
+    /// A path and an id of each folder at and below `path` that this process made, those below others first.
+    pub(super) fn made(&self, path: &str) -> Vec<(String, String)> {
+        let start = format!("{path}/");
+        let below = self.made.iter().filter(|(made, _)| made == path || made.starts_with(&start));
+        let mut below: Vec<(String, String)> = below.cloned().collect();
+        below.sort_by_key(|(made, _)| std::cmp::Reverse(made.matches('/').count()));
+        below
+    }
+
+    /// Notes that this process removed something.
+    pub(super) fn is_erased(&mut self, id: &str) {
+        self.erased.insert(id.to_owned());
+        self.made.retain(|(_, made)| made != id);
+        self.gone(id);
+    }
+
+    /// Whether this process removed it.
+    pub(super) fn was_erased(&self, id: &str) -> bool {
+        self.erased.contains(id)
     }
 
     /// Whether a folder was made by this process, so that hardly anything can be in it but what this process put there.
@@ -74,6 +100,7 @@ impl Known {
         let stays = |known: &String| known != path && !known.starts_with(&start);
         self.folders.retain(|known, _| stays(known));
         self.fresh.retain(|known| stays(known));
+        self.made.retain(|(known, _)| stays(known));
         self.files.retain(|known, _| stays(known));
     }
 }

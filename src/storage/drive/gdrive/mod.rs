@@ -146,6 +146,12 @@ impl GoogleDrive {
             Err(Fault::Forbidden(_)) => {}
             Err(fault) => return Err(fault),
         }
+        self.to_bin(id).await
+    }
+
+    /// Takes away what can be brought back; whether it was gone already.
+    async fn to_bin(&self, id: &str) -> Result<bool, Fault> {
+        let url = self.address.file(id, "");
         let bin = serde_json::json!({"trashed": true});
         match self.writes.send(|client| client.patch(&url).json(&bin)).await {
             Ok(_) => Ok(false),
@@ -260,5 +266,8 @@ impl Backend for GoogleDrive {
 
     async fn remove_folder(&self, folder: &str) -> Result<Removed, Fault> {
         self.remove_whole(folder).await
+    }
+    async fn remove_seconds(&self, folder: &str, stands: &[Made<'_>]) -> Result<(), Fault> {
+        self.seconds_to_bin(folder, stands).await
     }
 }

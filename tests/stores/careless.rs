@@ -1,0 +1,151 @@
+//! A WebDAV server in small that is as careless as Apache's: it looks whether a name is free and gives it in two steps,
+//! whatever `Overwrite` says. Folders it makes once. Kept in memory; gone with its test.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
+
+/// Between looking and giving; everybody who asks within it finds the name free.
+const CARELESS: Duration = Duration::from_millis(15);
+
+#[derive(Default)]
+struct Tree {
+    files: BTreeMap<String, Bytes>,
+    folders: BTreeSet<String>,
+    /// How often a name was given that was somebody else's by then.
+    lost: usize,
+}
+
+/// The server.
+#[derive(Clone, Default)]
+pub(crate) struct Careless(Arc<Mutex<Tree>>);
+
+impl Careless {
+    /// Starts one; it, and its address.
+    pub(crate) async fn start() -> (Self, String) {
+        let server = Self::default();
+        server.tree().folders.insert(String::new());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let router = axum::Router::new().fallback(answer).with_state(server.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        (server, address)
+    }
+
+    /// How often it let a second one through.
+    pub(crate) fn lost(&self) -> usize {
+        self.tree().lost
+    }
+
+    fn tree(&self) -> MutexGuard<'_, Tree> {
+        self.0.lock().unwrap()
+    }
+}
+
+/// A path as written, without its closing `/`: names stay escaped, which is as good.
+fn named(path: &str) -> String {
+    path.trim_matches('/').to_owned()
+}
+
+fn status(code: u16) -> Response<Body> {
+    Response::builder().status(code).body(Body::empty()).unwrap()
+}
+
+async fn answer(
+    State(server): State<Careless>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    let path = named(uri.path());
+    match method.as_str() {
+        "PUT" => server.put(path, body),
+        "GET" => match server.tree().files.get(&path) {
+            Some(bytes) => Response::new(Body::from(bytes.clone())),
+            None => status(404),
+        },
+        "MKCOL" => server.make(path),
+        "DELETE" => {
+            let (mut tree, below) = (server.tree(), format!("{path}/"));
+            tree.files.retain(|name, _| *name != path && !name.starts_with(&below));
+            tree.folders.retain(|name| *name != path && !name.starts_with(&below));
+            status(204)
+        }
+        "PROPFIND" => server.found(&path, headers.get("depth").is_some_and(|depth| depth == "1")),
+        "MOVE" => {
+            let to: Uri = headers["destination"].to_str().unwrap().parse().unwrap();
+            server.give(path, named(to.path()), headers.get("overwrite").is_none_or(|over| over != "F")).await
+        }
+        _ => status(405),
+    }
+}
+
+impl Careless {
+    fn put(&self, path: String, body: Bytes) -> Response<Body> {
+        let mut tree = self.tree();
+        if !tree.folders.contains(path.rsplit_once('/').map_or("", |(above, _)| above)) {
+            return status(409);
+        }
+        tree.files.insert(path, body);
+        status(201)
+    }
+
+    fn make(&self, path: String) -> Response<Body> {
+        let mut tree = self.tree();
+        let above = path.rsplit_once('/').map_or("", |(above, _)| above);
+        if tree.files.contains_key(&path) || tree.folders.contains(&path) {
+            return status(405);
+        }
+        if !tree.folders.contains(above) {
+            return status(409);
+        }
+        tree.folders.insert(path);
+        status(201)
+    }
+
+    async fn give(&self, from: String, to: String, over: bool) -> Response<Body> {
+        if !over && self.tree().files.contains_key(&to) {
+            return status(412);
+        }
+        tokio::time::sleep(CARELESS).await;
+        let mut tree = self.tree();
+        let Some(bytes) = tree.files.remove(&from) else { return status(404) };
+        if tree.files.insert(to, bytes).is_some() && !over {
+            tree.lost += 1;
+        }
+        status(201)
+    }
+
+    fn found(&self, path: &str, below: bool) -> Response<Body> {
+        let tree = self.tree();
+        if !tree.folders.contains(path) && !tree.files.contains_key(path) {
+            return status(404);
+        }
+        let within = |name: &str| name == path || below && name.rsplit_once('/').map_or("", |(above, _)| above) == path;
+        let mut text = String::from(r#"<?xml version="1.0"?><D:multistatus xmlns:D="DAV:">"#);
+        for name in tree.folders.iter().filter(|name| within(name)) {
+            let kind = "<D:resourcetype><D:collection/></D:resourcetype>";
+            write!(
+                text,
+                "<D:response><D:href>/{name}/</D:href><D:propstat><D:prop>{kind}</D:prop></D:propstat></D:response>"
+            )
+            .unwrap();
+        }
+        for (name, bytes) in tree.files.iter().filter(|(name, _)| within(name)) {
+            let kind = format!("<D:resourcetype/><D:getcontentlength>{}</D:getcontentlength>", bytes.len());
+            write!(
+                text,
+                "<D:response><D:href>/{name}</D:href><D:propstat><D:prop>{kind}</D:prop></D:propstat></D:response>"
+            )
+            .unwrap();
+        }
+        text += "</D:multistatus>";
+        Response::builder().status(StatusCode::MULTI_STATUS).body(Body::from(text)).unwrap()
+    }
+}
