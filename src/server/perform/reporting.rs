@@ -94,7 +94,7 @@ async fn put(place: &Place, number: u64, mark: &str, body: &str) -> Result<Writt
         let ours = |comment: &&Written| me.wrote(&comment.author) && comment.body.lines().next() == Some(mark);
         let tried = match comments.iter().find(ours) {
             Some(comment) if comment.body == body => return Ok(comment.clone()),
-            Some(comment) => place.forge.edit_comment(&place.repo, comment.id, body).await,
+            Some(comment) => place.forge.edit_comment(&place.repo, number, comment.id, body).await,
             None => place.forge.add_comment(&place.repo, number, body).await,
         };
         match tried {
