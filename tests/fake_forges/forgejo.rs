@@ -205,7 +205,7 @@ fn issues(state: &mut State, ask: &Ask, rest: &[&str]) -> (&'static str, Reply) 
             let Some(place) = state.notes.iter().position(|note| note.id.to_string() == *id) else {
                 return (path, missing());
             };
-            state.notes[place].body = ask.body["body"].as_str().unwrap_or_default().to_owned();
+            ask.body["body"].as_str().unwrap_or_default().clone_into(&mut state.notes[place].body);
             state.notes[place].updated = Timestamp::now();
             (path, Reply::json(200, comment(state, ask, &state.notes[place])))
         }
@@ -311,7 +311,7 @@ fn actions(state: &mut State, ask: &Ask, rest: &[&str]) -> (&'static str, Reply)
         }
         ("POST", ["runs", id, "cancel"]) => {
             if let Some(found) = state.started.iter_mut().find(|started| started.id.to_string() == *id) {
-                found.status = "cancelled".to_owned();
+                "cancelled".clone_into(&mut found.status);
             }
             ("/actions/runs/{run_id}/cancel", Reply::empty(204))
         }

@@ -173,7 +173,7 @@ fn merge_request(state: &mut State, ask: &Ask, number: u64, rest: &[&str]) -> Re
             if state.notes[place].author != ask.person.id {
                 return Reply::json(403, json!({"message": "403 Forbidden"}));
             }
-            state.notes[place].body = ask.body["body"].as_str().unwrap_or_default().to_owned();
+            ask.body["body"].as_str().unwrap_or_default().clone_into(&mut state.notes[place].body);
             state.notes[place].updated = Timestamp::now();
             Reply::json(200, note(state, &state.notes[place]))
         }
@@ -273,7 +273,7 @@ fn pipelines(state: &mut State, ask: &Ask, rest: &[&str]) -> Reply {
             let Some(found) = state.started.iter_mut().find(|started| started.id.to_string() == *id) else {
                 return missing("Pipeline");
             };
-            found.status = "canceled".to_owned();
+            "canceled".clone_into(&mut found.status);
             Reply::json(200, told(found))
         }
         _ => missing("Page"),

@@ -91,7 +91,7 @@ impl State {
             open: true,
             heads: vec![(sha(letter), at("2026-11-10T10:00:00Z"))],
         };
-        let fork = Some((23, if dialect == Dialect::GitLab { "eve/churn".into() } else { "eve/churn".into() }));
+        let fork = Some((23, "eve/churn".to_owned()));
         let files = [("main", "sample: true\n"), (&*sha('a'), "sample: true\n"), (&*sha('b'), "storage: local:/eve\n")];
         let files =
             files.map(|(reference, text)| ((reference.to_owned(), "soopervisor.yaml".to_owned()), text.to_owned()));
