@@ -46,6 +46,7 @@ OPERATIONS = {
     f"{REPO}/issues/comments/{{comment_id}}/reactions": ["post"],
     f"{REPO}/issues/{{issue_number}}/comments": ["get", "post"],
     f"{REPO}/issues/{{issue_number}}/labels": ["post"],
+    f"{REPO}/issues/{{issue_number}}/labels/{{name}}": ["delete"],
     f"{REPO}/pulls/{{pull_number}}": ["get"],
     f"{REPO}/statuses/{{sha}}": ["post"],
 }

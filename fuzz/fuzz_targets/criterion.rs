@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use soopervisor::server::criterion::{Criterion, Scope, parse};
 use soopervisor::server::event::{Event, Kind, Source};
-use soopervisor::server::template::Template;
+use soopervisor::server::template::{Manner, Template};
 
 fuzz_target!(|text: &str| {
     if let Ok(expr) = parse(text) {
@@ -23,7 +23,7 @@ fuzz_target!(|text: &str| {
         let _ = criterion.holds(&names);
         let _ = criterion.explain(&names);
     }
-    if let Ok(template) = Template::parse(text, &scope) {
+    if let Ok(template) = Template::parse(text, &scope, Manner::Markdown) {
         let _ = template.render(&names);
     }
 });

@@ -1,6 +1,6 @@
 //! The service that hosts a repository: pull requests, comments, permissions, statuses, artifacts.
 //!
-//! [`Forge`] says what there is to ask and to do; `github` does it. This room decides nothing: who may do what, and what
+//! [`Forge`] says what there is to ask and to do; `github`, `gitlab` and `gitea` do it, as far as each has it. This room decides nothing: who may do what, and what
 //! is worth reporting, is for those who ask. Nothing that a forge answers is trusted further than its type says.
 
 use std::collections::BTreeMap;
@@ -13,12 +13,16 @@ use jiff::Timestamp;
 use crate::id::CommitSha;
 use crate::web::Fault;
 
+pub mod gitea;
 pub mod github;
+pub mod gitlab;
+mod rest;
 mod words;
 
 pub use words::{
-    Artifact, Author, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Downloaded, KnownCheck,
-    Me, NoRepo, Permission, PullHead, PullRequest, Push, Rate, Reaction, RepoId, Repository, StatusState, WorkflowRun,
+    Artifact, Author, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Downloaded, Kind,
+    KnownCheck, Me, NewComments, NoRepo, Permission, PullHead, PullRequest, Push, Rate, Reaction, RepoId, Repository,
+    StatusState, WorkflowRun,
 };
 
 /// A service that hosts repositories, seen by one account.
@@ -54,7 +58,16 @@ pub trait Forge: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`Fault::NotFound`] or [`Fault::Forbidden`] where the history cannot be read.
-    async fn pushes(&self, repo: &RepoId, reference: &str) -> Result<Vec<Push>, Fault>;
+    async fn pushes(&self, _repo: &RepoId, _reference: &str) -> Result<Vec<Push>, Fault> {
+        Err(absent("history of pushes"))
+    }
+
+    /// What was at the head of a pull request and since when, by the service's own clock; never earlier than it truly was.
+    /// A head that is not in the list came at a time that nobody can tell.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`] or [`Fault::Forbidden`] where that cannot be read.
+    async fn heads(&self, repo: &RepoId, pull: &PullRequest) -> Result<Vec<(CommitSha, Timestamp)>, Fault>;
 
     /// What a user may do, teams and organisation taken into account. A stranger has [`Permission::None`].
     ///
@@ -74,23 +87,37 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// When the service does not answer.
     async fn comments_since(&self, repo: &RepoId, since: Timestamp) -> Result<Vec<Comment>, Fault>;
 
+    /// The same, unless nothing has changed since this `tag` was given, which is then said by `None`. Services without
+    /// tags list them each time.
+    ///
+    /// # Errors
+    /// When the service does not answer.
+    async fn new_comments(
+        &self,
+        repo: &RepoId,
+        since: Timestamp,
+        _tag: Option<&str>,
+    ) -> Result<Option<NewComments>, Fault> {
+        Ok(Some(NewComments { comments: self.comments_since(repo, since).await?, tag: None }))
+    }
+
     /// Adds a comment. Not repeated when nobody knows whether it was added.
     ///
     /// # Errors
     /// When it was refused, or may not have been added.
     async fn add_comment(&self, repo: &RepoId, number: u64, body: &str) -> Result<Comment, Fault>;
 
-    /// Replaces the text of a comment.
+    /// Replaces the text of a comment of that pull request or issue.
     ///
     /// # Errors
     /// [`Fault::NotFound`] when somebody deleted it.
-    async fn edit_comment(&self, repo: &RepoId, comment: u64, body: &str) -> Result<Comment, Fault>;
+    async fn edit_comment(&self, repo: &RepoId, number: u64, comment: u64, body: &str) -> Result<Comment, Fault>;
 
     /// Reacts to a comment; a second time changes nothing.
     ///
     /// # Errors
     /// When the service does not take it.
-    async fn react(&self, repo: &RepoId, comment: u64, reaction: Reaction) -> Result<(), Fault>;
+    async fn react(&self, repo: &RepoId, number: u64, comment: u64, reaction: Reaction) -> Result<(), Fault>;
 
     /// Says how a commit is doing.
     ///
@@ -102,25 +129,37 @@ pub trait Forge: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`Fault::Forbidden`] for tokens that are no App's.
-    async fn create_check(&self, repo: &RepoId, commit: &CommitSha, check: &CheckRun) -> Result<u64, Fault>;
+    async fn create_check(&self, _repo: &RepoId, _commit: &CommitSha, _check: &CheckRun) -> Result<u64, Fault> {
+        Err(absent("check runs"))
+    }
 
     /// Changes a check run.
     ///
     /// # Errors
     /// When the service does not take it.
-    async fn update_check(&self, repo: &RepoId, id: u64, check: &CheckRun) -> Result<(), Fault>;
+    async fn update_check(&self, _repo: &RepoId, _id: u64, _check: &CheckRun) -> Result<(), Fault> {
+        Err(absent("check runs"))
+    }
 
     /// The check runs of this name on a commit, newest first.
     ///
     /// # Errors
     /// When the service does not answer.
-    async fn checks(&self, repo: &RepoId, commit: &CommitSha, name: &str) -> Result<Vec<KnownCheck>, Fault>;
+    async fn checks(&self, _repo: &RepoId, _commit: &CommitSha, _name: &str) -> Result<Vec<KnownCheck>, Fault> {
+        Err(absent("check runs"))
+    }
 
     /// Adds labels to a pull request or an issue.
     ///
     /// # Errors
     /// When the service does not take them.
     async fn add_labels(&self, repo: &RepoId, number: u64, labels: &[String]) -> Result<(), Fault>;
+
+    /// Takes labels away from a pull request or an issue; those that it has not are no fault.
+    ///
+    /// # Errors
+    /// When the service does not take them away.
+    async fn remove_labels(&self, repo: &RepoId, number: u64, labels: &[String]) -> Result<(), Fault>;
 
     /// Starts a workflow; the number of its run, where the service tells. Not repeated when nobody knows whether it was
     /// started: give `inputs` a value to find it by.
@@ -135,11 +174,18 @@ pub trait Forge: fmt::Debug + Send + Sync {
         inputs: &BTreeMap<String, String>,
     ) -> Result<Option<u64>, Fault>;
 
-    /// Tells a repository's workflows of an event (`repository_dispatch`). Not repeated either.
+    /// Tells a repository's workflows of an event (`repository_dispatch`), those of a branch where the service can; the
+    /// number of what that started, where the service tells. Not repeated either.
     ///
     /// # Errors
     /// When it was refused, or may not have been told.
-    async fn dispatch_event(&self, repo: &RepoId, kind: &str, payload: &serde_json::Value) -> Result<(), Fault>;
+    async fn dispatch_event(
+        &self,
+        repo: &RepoId,
+        kind: &str,
+        reference: Option<&str>,
+        payload: &serde_json::Value,
+    ) -> Result<Option<u64>, Fault>;
 
     /// The last runs of workflows that this event started (`repository_dispatch`), newest first; 100 at most.
     ///
@@ -163,14 +209,18 @@ pub trait Forge: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// When the service does not answer.
-    async fn artifacts(&self, repo: &RepoId, run: Option<u64>) -> Result<Vec<Artifact>, Fault>;
+    async fn artifacts(&self, _repo: &RepoId, _run: Option<u64>) -> Result<Vec<Artifact>, Fault> {
+        Err(absent("artifacts that this program reads"))
+    }
 
     /// Writes an artifact's zip to `to`, which must not exist, and compares it with the digest where there is one.
     /// Nothing is left behind after a fault.
     ///
     /// # Errors
     /// [`Fault::TooLarge`] beyond `most` bytes, [`Fault::NotFound`] when it expired, [`Fault::Damaged`].
-    async fn download(&self, repo: &RepoId, artifact: &Artifact, to: &Path, most: u64) -> Result<Downloaded, Fault>;
+    async fn download(&self, _: &RepoId, _artifact: &Artifact, _to: &Path, _most: u64) -> Result<Downloaded, Fault> {
+        Err(absent("artifacts that this program reads"))
+    }
 
     /// A file at a commit, a branch or a tag; `None` when it is not there.
     ///
@@ -188,5 +238,12 @@ pub trait Forge: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`Fault::NotFound`] where requests are not counted.
-    async fn rate(&self) -> Result<Rate, Fault>;
+    async fn rate(&self) -> Result<Rate, Fault> {
+        Err(Fault::NotFound)
+    }
+}
+
+/// What only some forges have.
+fn absent(what: &str) -> Fault {
+    Fault::Setting(format!("this forge has no {what}"))
 }

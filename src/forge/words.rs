@@ -7,7 +7,53 @@ use jiff::Timestamp;
 
 use crate::id::{CommitSha, Digest};
 
-/// A repository by name: `owner/name`.
+/// Which program hosts a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// github.com and GitHub Enterprise Server.
+    GitHub,
+    /// gitlab.com and GitLab servers.
+    GitLab,
+    /// Gitea and Forgejo.
+    Gitea,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::GitHub, Self::GitLab, Self::Gitea];
+
+    /// As written in files.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::GitHub => "github",
+            Self::GitLab => "gitlab",
+            Self::Gitea => "gitea",
+        }
+    }
+
+    /// As people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::GitHub => "GitHub",
+            Self::GitLab => "GitLab",
+            Self::Gitea => "Gitea",
+        }
+    }
+
+    /// A repository there. GitLab's groups may be in groups.
+    ///
+    /// # Errors
+    /// When it is no name of one.
+    pub fn repo(self, text: &str) -> Result<RepoId, NoRepo> {
+        match self {
+            Self::GitLab => RepoId::nested(text),
+            Self::GitHub | Self::Gitea => text.parse(),
+        }
+    }
+}
+
+/// A repository by name: `owner/name`; on GitLab the owner may be a group of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RepoId {
     owner: String,
@@ -23,6 +69,16 @@ impl RepoId {
     /// The name below it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// `group/group/name`, of two parts or more.
+    fn nested(text: &str) -> Result<Self, NoRepo> {
+        match text.rsplit_once('/') {
+            Some((owner, name)) if owner.split('/').all(is_plain) && is_plain(name) && text.len() <= 1000 => {
+                Ok(Self { owner: owner.to_owned(), name: name.to_owned() })
+            }
+            _ => Err(NoRepo(text.chars().take(200).collect())),
+        }
     }
 }
 
@@ -41,17 +97,19 @@ impl FromStr for RepoId {
     type Err = NoRepo;
 
     fn from_str(text: &str) -> Result<Self, NoRepo> {
-        let plain = |part: &str| {
-            let known = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-            known && !part.is_empty() && part.len() <= 100 && part != "." && part != ".."
-        };
         match text.split_once('/') {
-            Some((owner, name)) if plain(owner) && plain(name) => {
+            Some((owner, name)) if is_plain(owner) && is_plain(name) => {
                 Ok(Self { owner: owner.to_owned(), name: name.to_owned() })
             }
             _ => Err(NoRepo(text.chars().take(200).collect())),
         }
     }
+}
+
+/// Whether a part of a name is one on every forge.
+fn is_plain(part: &str) -> bool {
+    let known = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    known && !part.is_empty() && part.len() <= 100 && part != "." && part != ".."
 }
 
 /// A repository as its forge knows it.
@@ -180,6 +238,22 @@ pub struct Comment {
     pub updated: Timestamp,
     /// Where people read it.
     pub url: String,
+}
+
+impl Comment {
+    /// Whether it is on a pull request and not on an issue: forges number both alike, and say which in the address.
+    pub fn is_on_pull(&self) -> bool {
+        ["/pull/", "/pulls/", "/merge_requests/"].iter().any(|word| self.url.contains(word))
+    }
+}
+
+/// Comments since a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewComments {
+    /// Oldest change first.
+    pub comments: Vec<Comment>,
+    /// What to show next time, when the same is asked for.
+    pub tag: Option<String>,
 }
 
 /// A face under a comment.

@@ -47,15 +47,16 @@ impl fmt::Display for NotUnderstood {
 }
 
 impl Command {
+    /// The words behind our name in a comment, none of them understood yet; `None` when it does not speak to us.
+    pub fn words(comment: &str) -> Option<Vec<&str>> {
+        let rest = first_line(comment)?.strip_prefix(NAME)?;
+        let ours = rest.is_empty() || rest.starts_with([' ', '\t']);
+        ours.then(|| rest.split_whitespace().collect())
+    }
+
     /// What a comment asks for; `None` when it does not speak to us.
     pub fn of(comment: &str) -> Option<Result<Self, NotUnderstood>> {
-        let line = first_line(comment)?;
-        let rest = line.strip_prefix(NAME)?;
-        if !rest.is_empty() && !rest.starts_with([' ', '\t']) {
-            return None;
-        }
-        let words: Vec<&str> = rest.split_whitespace().collect();
-        Some(match words[..] {
+        Some(match Self::words(comment)?[..] {
             [] | ["help"] => Ok(Self::Help),
             ["cancel"] => Ok(Self::Cancel),
             ["run"] => Ok(Self::Run { mode: Mode::Full, commit: None, trust: false }),

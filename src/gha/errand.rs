@@ -152,7 +152,7 @@ impl Errand {
 
     async fn react(&self, reaction: Reaction, faults: &mut Vec<String>) {
         let (Some(forge), Event::Comment(comment)) = (&self.forge, &self.event) else { return };
-        if let Err(fault) = forge.react(&self.context.repo, comment.id, reaction).await {
+        if let Err(fault) = forge.react(&self.context.repo, comment.number, comment.id, reaction).await {
             faults.push(format!("the comment got no reaction: {fault}"));
         }
     }
@@ -210,7 +210,7 @@ impl Errand {
     pub fn post(&self, order: &Order) -> Option<Post> {
         let forge = Arc::clone(self.forge.as_ref()?);
         let trigger = match &self.event {
-            Event::Comment(comment) => Some(comment.id),
+            Event::Comment(comment) => Some((comment.number, comment.id)),
             _ => None,
         };
         Some(Post {

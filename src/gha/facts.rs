@@ -106,8 +106,8 @@ pub async fn gather(
         if let Some(us) = us {
             running = still_running(forge, repo, comment.number, us).await?;
         }
-        let pushes = pushes(forge, &pull).await?;
-        let of = |commit: &CommitSha| pushes.iter().filter(|push| push.0 == *commit).map(|push| push.1).max();
+        let heads = heads(forge, repo, &pull).await?;
+        let of = |commit: &CommitSha| heads.iter().filter(|head| head.0 == *commit).map(|head| head.1).max();
         pushed = of(&pull.head.commit);
         if let Some(named) = named.filter(|named| **named != pull.head.commit) {
             named_belongs = of(named).is_some() || is_below(forge, repo, named, &pull.head.commit, &pull).await?;
@@ -148,14 +148,12 @@ async fn still_running(forge: &dyn Forge, repo: &RepoId, number: u64, us: &Us) -
     }
 }
 
-/// Heads of the offered branch and when they came, where that may be read.
-async fn pushes(forge: &dyn Forge, pull: &PullRequest) -> Result<Vec<(CommitSha, Timestamp)>, Fault> {
-    let Some(repo) = &pull.head.repo else { return Ok(Vec::new()) };
-    match forge.pushes(repo, &format!("refs/heads/{}", pull.head.branch)).await {
-        Ok(pushes) => Ok(pushes.into_iter().filter_map(|push| Some((push.after?, push.at))).collect()),
+/// Heads of the pull request and when they came, where that may be read.
+async fn heads(forge: &dyn Forge, repo: &RepoId, pull: &PullRequest) -> Result<Vec<(CommitSha, Timestamp)>, Fault> {
+    match forge.heads(repo, pull).await {
         // A private fork's history is nobody else's; old servers have none.
         Err(Fault::NotFound | Fault::Forbidden(_)) => Ok(Vec::new()),
-        Err(fault) => Err(fault),
+        heads => heads,
     }
 }
 

@@ -43,8 +43,8 @@ pub struct Post {
     pub log_url: Option<String>,
     /// Whether we are an App.
     pub checks: bool,
-    /// The comment that asked for the run.
-    pub trigger: Option<u64>,
+    /// The comment that asked for the run: the pull request's number, and its own.
+    pub trigger: Option<(u64, u64)>,
     /// How far apart edits are at least.
     pub spacing: Duration,
 }
@@ -159,9 +159,9 @@ impl Post {
                 self.check(report, &text, told).await;
             }
         }
-        if let (Some(comment), true) = (self.trigger, report.state != State::Running) {
+        if let (Some((number, comment)), true) = (self.trigger, report.state != State::Running) {
             let reaction = if report.state == State::Succeeded { Reaction::Rocket } else { Reaction::Confused };
-            if let Err(fault) = self.forge.react(&self.repo, comment, reaction).await {
+            if let Err(fault) = self.forge.react(&self.repo, number, comment, reaction).await {
                 complain(told, "the comment got no reaction", &fault);
             }
         }
@@ -208,9 +208,9 @@ impl Post {
             // An edit tells nobody; who saw it fail wants to know.
             let address = self.new_comment(number, &text, told).await?;
             told.failed_before = false;
-            return self.forge.edit_comment(&self.repo, id, &replaced(&address)).await.map(drop);
+            return self.forge.edit_comment(&self.repo, number, id, &replaced(&address)).await.map(drop);
         }
-        match self.forge.edit_comment(&self.repo, id, &text).await {
+        match self.forge.edit_comment(&self.repo, number, id, &text).await {
             // Somebody removed it.
             Err(Fault::NotFound) => self.new_comment(number, &text, told).await.map(drop),
             edited => edited.map(drop),

@@ -12,13 +12,18 @@ use super::action::EffectFault;
 use super::file::File;
 use super::file::site::{Lack, Site};
 use super::secrets::Secrets;
+use crate::forge::gitea::Gitea;
 use crate::forge::github::{App, GitHub, Login};
-use crate::forge::{Forge, Me, RepoId};
+use crate::forge::gitlab::GitLab;
+use crate::forge::{Forge, Kind, Me, RepoId};
+use crate::secret::Secret;
 use crate::web::{Fault, Reach};
 
 /// A repository, and who tells its forge something.
 #[derive(Debug, Clone)]
 pub struct Place {
+    /// Which program is there.
+    pub kind: Kind,
     /// The client.
     pub forge: Arc<dyn Forge>,
     /// The repository as its forge calls it.
@@ -64,12 +69,14 @@ impl Forges {
     /// # Errors
     /// What is missing to tell its forge something.
     pub fn elsewhere(&self, repo: &str, credential: Option<&str>, from: &str) -> Result<Place, EffectFault> {
-        let id: RepoId = repo.parse().map_err(|error: crate::forge::NoRepo| EffectFault::new(error.to_string()))?;
         let site = match credential {
-            Some(credential) => self.file.site_of(&id, credential),
+            Some(credential) => self.file.site_of(repo, credential),
             None if self.file.repo(repo).is_some_and(|repo| repo.credential.is_some()) => self.file.site(repo),
             // On the same forge as the event's repository.
-            None => self.file.site(from).map(|site| Site { repo: id, ..site }),
+            None => self.file.site(from).and_then(|site| {
+                let id = site.kind.repo(repo).map_err(|_| Lack::Address(repo.to_owned()))?;
+                Ok(Site { repo: id, ..site })
+            }),
         };
         self.at(&site.map_err(|lack| lacking(&lack))?)
     }
@@ -88,22 +95,37 @@ impl Forges {
         };
         drop(open);
         let forge = Arc::clone(&account.forge);
-        Ok(Place { forge, repo: site.repo.clone(), account, key, all: Arc::clone(&self.open) })
+        Ok(Place { kind: site.kind, forge, repo: site.repo.clone(), account, key, all: Arc::clone(&self.open) })
     }
 
     fn client(&self, site: &Site<'_>) -> Result<Arc<dyn Forge>, EffectFault> {
-        let login = match (site.credential.app_id, &site.credential.private_key, &site.credential.token) {
-            (Some(id), Some(key), _) => Login::App(App {
+        let opened: Result<Arc<dyn Forge>, Fault> =
+            match site.kind {
+                Kind::GitHub => GitHub::open(&site.api, self.login(site)?, &self.reach)
+                    .map(|client| Arc::new(client) as Arc<dyn Forge>),
+                Kind::GitLab => GitLab::open(&site.api, self.token(site)?, &self.reach)
+                    .map(|client| Arc::new(client) as Arc<dyn Forge>),
+                Kind::Gitea => Gitea::open(&site.api, self.token(site)?, &self.reach)
+                    .map(|client| Arc::new(client) as Arc<dyn Forge>),
+            };
+        opened.map_err(|fault| EffectFault::new(format!("`{}`: {fault}", site.api)))
+    }
+
+    fn token(&self, site: &Site<'_>) -> Result<Secret, EffectFault> {
+        let token = site.credential.token.as_ref().ok_or_else(|| lacking(&Lack::Token(site.name.to_owned())))?;
+        self.secrets.read(&format!("credentials.{}.token", site.name), token)
+    }
+
+    fn login(&self, site: &Site<'_>) -> Result<Login, EffectFault> {
+        Ok(match (site.credential.app_id, &site.credential.private_key) {
+            (Some(id), Some(key)) => Login::App(App {
                 id: id.to_string(),
                 key: self.secrets.read(&format!("credentials.{}.private_key", site.name), key)?,
                 repo: site.repo.clone(),
                 installation: site.credential.installation,
             }),
-            (_, _, Some(token)) => Login::Token(self.secrets.read(&format!("credentials.{}.token", site.name), token)?),
-            _ => return Err(lacking(&Lack::Token(site.name.to_owned()))),
-        };
-        let client = GitHub::open(&site.api, login, &self.reach);
-        Ok(Arc::new(client.map_err(|fault| EffectFault::new(format!("`{}`: {fault}", site.api)))?))
+            _ => Login::Token(self.token(site)?),
+        })
     }
 }
 

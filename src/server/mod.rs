@@ -4,6 +4,7 @@
 
 pub mod action;
 mod clock;
+pub mod comments;
 pub mod criterion;
 pub mod event;
 pub mod file;

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::comments::Comments;
 use super::file::{Commits, File};
 use super::forges::Forges;
 use super::hook::genuine::HookSecrets;
@@ -257,6 +258,8 @@ impl Staffing {
         if let (Some(file), Some(forges)) = (file, &forges) {
             decide = Arc::new(ByFile(Arc::clone(file)));
             let performer = self.performer(file, forges);
+            let comments = Comments::of(database.clone(), Arc::clone(file), forges.clone(), Arc::clone(told));
+            parts.spawn(comments.run(retired.clone()));
             let (retired, stop) = (retired.clone(), self.stop.clone());
             parts.spawn(super::clock::run(database.clone(), Arc::clone(file), Arc::clone(told), retired.clone()));
             parts.spawn(async move { performer.run(retired, stop).await });

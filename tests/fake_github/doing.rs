@@ -53,6 +53,7 @@ pub async fn answer(shared: &Shared, ask: &Ask) -> Reply {
         ("patch", ["issues", "comments", id]) => deed.edit_comment(id.parse().unwrap_or(0)),
         ("post", ["issues", "comments", id, "reactions"]) => deed.react(id.parse().unwrap_or(0)),
         ("post", ["issues", number, "labels"]) => deed.labels(number.parse().unwrap_or(0)),
+        ("delete", ["issues", number, "labels", name]) => deed.unlabel(number.parse().unwrap_or(0), name),
         ("post", ["statuses", sha]) => deed.status(sha).await,
         ("post", ["check-runs"]) => deed.check(None),
         ("patch", ["check-runs", id]) => deed.check(id.parse().ok()),
@@ -449,6 +450,26 @@ impl Deed<'_> {
             label
         });
         self.says(&path, "post", 200, &all.collect())
+    }
+
+    fn unlabel(&self, number: u64, name: &str) -> Reply {
+        let path = format!("{REPO}/issues/{{issue_number}}/labels/{{name}}");
+        let mut state = self.shared.state();
+        let labels = state.labels.entry((self.repo.clone(), number)).or_default();
+        let before = labels.len();
+        labels.retain(|label| label != name);
+        let (found, labels) = (labels.len() < before, labels.clone());
+        drop(state);
+        if !found {
+            return Reply::refusal(404, "Label does not exist");
+        }
+        let shape = self.example(&path, "delete", 200);
+        let all = labels.iter().map(|name| {
+            let mut label = shape.clone();
+            label["name"] = json!(name);
+            label
+        });
+        self.says(&path, "delete", 200, &all.collect())
     }
 
     async fn status(&self, sha: &str) -> Reply {

@@ -93,10 +93,10 @@ async fn comments_are_listed_over_all_pages_added_changed_and_reacted_to() {
     let me = forge.me().await.unwrap();
     let found: Vec<_> = all.iter().filter(|comment| me.wrote(&comment.author)).collect();
     assert_eq!((found.len(), found[0].id, found[0].number), (1, ours.id, 7));
-    assert_eq!(forge.edit_comment(&repo(), ours.id, "changed").await.unwrap().body, "changed");
-    assert_eq!(forge.edit_comment(&repo(), 1, "x").await, Err(Fault::NotFound));
+    assert_eq!(forge.edit_comment(&repo(), 7, ours.id, "changed").await.unwrap().body, "changed");
+    assert_eq!(forge.edit_comment(&repo(), 7, 1, "x").await, Err(Fault::NotFound));
     for _ in 0..2 {
-        forge.react(&repo(), ours.id, Reaction::Eyes).await.unwrap();
+        forge.react(&repo(), 7, ours.id, Reaction::Eyes).await.unwrap();
     }
     assert_eq!(scene.fake.state().comments.last().unwrap().reactions.len(), 1);
     let since = forge.comments_since(&repo(), at("2026-11-03T10:00:01Z")).await.unwrap();
@@ -165,7 +165,7 @@ async fn workflows_are_started_labels_set_and_the_count_of_requests_read() {
     let forge = scene.as_workflow();
     let inputs = BTreeMap::from([("soopervisor_id".to_owned(), "42".to_owned())]);
     assert!(forge.dispatch_workflow(&repo(), "build.yml", "main", &inputs).await.unwrap().is_some());
-    forge.dispatch_event(&repo(), "trigger-action", &json!({"sha": scene.first})).await.unwrap();
+    forge.dispatch_event(&repo(), "trigger-action", None, &json!({"sha": scene.first})).await.unwrap();
     assert_eq!(scene.fake.state().dispatches.len(), 2);
     scene.fake.state().workflow_runs[0].conclusion = Some("failure");
     let of = async |event: &str| forge.workflow_runs(&repo(), event).await.unwrap();
@@ -177,6 +177,8 @@ async fn workflows_are_started_labels_set_and_the_count_of_requests_read() {
     assert_eq!(forge.workflow_run(&repo(), 5).await, Err(Fault::NotFound));
     forge.add_labels(&repo(), 7, &["ready".to_owned()]).await.unwrap();
     assert_eq!(scene.fake.state().labels[&(REPO.to_owned(), 7)], ["ready"]);
+    forge.remove_labels(&repo(), 7, &["ready".to_owned(), "never there".to_owned()]).await.unwrap();
+    assert!(scene.fake.state().labels[&(REPO.to_owned(), 7)].is_empty());
     scene.fake.state().over.push(12);
     for run in [11, 12] {
         forge.cancel_run(&repo(), run).await.unwrap();

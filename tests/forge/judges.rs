@@ -176,9 +176,9 @@ async fn told(api: &str, pem: &str) -> Vec<String> {
     }
     let first = forge.add_comment(&repo, 1, "first").await.unwrap();
     forge.add_comment(&repo, 1, "second").await.unwrap();
-    let edited = forge.edit_comment(&repo, first.id, "edited").await.unwrap();
+    let edited = forge.edit_comment(&repo, 1, first.id, "edited").await.unwrap();
     told.push(format!("{} {} {:?}", edited.body, edited.number, edited.id == first.id));
-    told.push(format!("{:?}", forge.edit_comment(&repo, 999_999, "x").await));
+    told.push(format!("{:?}", forge.edit_comment(&repo, 1, 999_999, "x").await));
     for comment in forge.comments(&repo, 1).await.unwrap() {
         told.push(format!("{} {} {}", comment.body, comment.author.login, me.wrote(&comment.author)));
     }

@@ -49,7 +49,7 @@ async fn an_app_has_one_token_for_many_requests_and_writes_in_its_own_name() {
     let scene = Scene::open().await;
     let forge = app(&scene, "4711");
     let comment = forge.add_comment(&repo(), 7, "hello").await.unwrap();
-    forge.edit_comment(&repo(), comment.id, "again").await.unwrap();
+    forge.edit_comment(&repo(), 7, comment.id, "again").await.unwrap();
     assert_eq!(scene.fake.asked("access_tokens").len(), 1);
     let me = forge.me().await.unwrap();
     assert_eq!(me, Me::App("soop-app".to_owned()));

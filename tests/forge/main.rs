@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "../fake_forges/mod.rs"]
+mod fake_forges;
 #[path = "../fake_github/mod.rs"]
 mod fake_github;
 
@@ -9,6 +11,7 @@ mod artifacts;
 mod calls;
 mod judges;
 mod logins;
+mod others;
 mod reach;
 
 use fake_github::{Account, FakeGitHub, Pull};

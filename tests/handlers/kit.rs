@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use soopervisor::server::action::arguments::{
-    Chat, Check, Comment, Dispatch, Http, Label, Log, Mail, Run, Shell, Status, Trigger,
+    Chat, Check, Command, Comment, Dispatch, Http, Label, Log, Mail, Run, Shell, Status, Trigger,
 };
 use soopervisor::server::action::{Answer, Call, EffectFault, Effects, scripts};
 use soopervisor::server::event::{Event, Kind, Source};
@@ -75,6 +75,9 @@ impl Effects for Noting {
     }
     async fn label(&self, _call: &Call<'_>, wanted: Label) -> Answer {
         self.note(format!("label {:?}", wanted.add), Value::Null)
+    }
+    async fn command(&self, _call: &Call<'_>, _wanted: Command) -> Answer {
+        self.note("command".to_owned(), json!({"command": "run"}))
     }
     async fn dispatch(&self, _call: &Call<'_>, wanted: Dispatch) -> Answer {
         self.note(

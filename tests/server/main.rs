@@ -3,16 +3,22 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod adopt;
+#[path = "../fake_forges/mod.rs"]
+mod fake_forges;
 #[path = "../fake_github/mod.rs"]
 mod fake_github;
 
 mod asked;
+mod commands;
 mod forging;
 mod git;
+mod gitea;
+mod gitlab;
 mod hook;
 mod http;
 mod payloads;
 mod poll;
+mod polled;
 #[path = "../ledger/postgres.rs"]
 mod postgres;
 mod process;

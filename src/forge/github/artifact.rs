@@ -49,8 +49,8 @@ impl GitHub {
         use tokio::io::AsyncSeekExt;
         file.set_len(0).await.map_err(local)?;
         file.rewind().await.map_err(local)?;
-        let url = self.at(&format!("{}/actions/artifacts/{}/zip", repo(id), artifact.id));
-        let mut response = self.reading.open(|client| dressed(client.get(&url))).await?;
+        let url = self.rest.at(&format!("{}/actions/artifacts/{}/zip", repo(id), artifact.id));
+        let mut response = self.rest.reading.open(|client| dressed(client.get(&url))).await?;
         let (mut bytes, mut hasher) = (0_u64, Sha256::new());
         while let Some(chunk) = response.chunk().await.map_err(Fault::network)? {
             bytes += chunk.len() as u64;

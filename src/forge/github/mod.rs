@@ -1,26 +1,23 @@
 //! GitHub.com and GitHub Enterprise Server.
 //!
-//! Every request goes through the `web` room, with its proxies, certificates, pace and patience. The token goes to the
-//! API's own host and nowhere else: pages are followed below the same base only, downloads without it.
+//! The token goes to the API's own host and nowhere else: pages are followed below the same base only, downloads without it.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
 use reqwest::RequestBuilder;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
-use url::Url;
 
+use super::rest::{Fixed, Rest};
 use super::{Me, RepoId};
 use crate::secret::Secret;
-use crate::web::{Answer, Bearer, Endpoint, Fault, Judge, Pace, Pacer, Reach, Web, client};
+use crate::web::{Answer, Fault, Judge, Reach, Web};
 
 mod app;
 mod artifact;
 mod does;
-mod wire;
+pub(super) mod wire;
 
 pub use app::{App, Installation};
 
@@ -28,13 +25,6 @@ pub use app::{App, Installation};
 pub const PUBLIC_API: &str = "https://api.github.com";
 /// The account that `GITHUB_TOKEN` of a workflow writes as.
 const ACTIONS: &str = "github-actions";
-/// What is asked for one account, well below GitHub's 900 points a minute.
-const READING: Pace = Pace { start: 10.0, least: 0.5, most: 15.0, burst: 30.0 };
-/// GitHub asks for a second between changes; comments are counted in minutes.
-const WRITING: Pace = Pace { start: 1.0, least: 0.1, most: 1.0, burst: 5.0 };
-/// More pages than this are somebody's mistake.
-const PAGES: usize = 300;
-
 /// How we log in.
 #[derive(Debug, Clone)]
 pub enum Login {
@@ -49,9 +39,7 @@ pub enum Login {
 /// GitHub, for one account.
 #[derive(Clone)]
 pub struct GitHub {
-    api: Endpoint,
-    reading: Web,
-    writing: Web,
+    rest: Rest,
     /// The App itself, not one of its installations.
     app: Option<Web>,
     workflow: bool,
@@ -59,7 +47,7 @@ pub struct GitHub {
 
 impl fmt::Debug for GitHub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GitHub({})", self.api)
+        write!(f, "GitHub({})", self.rest.api)
     }
 }
 
@@ -69,86 +57,29 @@ impl GitHub {
     /// # Errors
     /// When the address is none, or the network is set up in a way that cannot be.
     pub fn open(api: &str, login: Login, reach: &Reach) -> Result<Self, Fault> {
-        let api: Endpoint = api.parse()?;
-        let http = client(reach)?;
-        let judge: Arc<dyn Judge> = Arc::new(Words);
-        let plain = Web::new(http, None, Arc::new(Pacer::new(READING)), judge);
         let workflow = matches!(login, Login::Workflow(_));
-        let (bearer, app): (Arc<dyn Bearer>, Option<Web>) = match login {
-            Login::Token(token) | Login::Workflow(token) => (Arc::new(Fixed(token)), None),
-            Login::App(app) => {
-                let app_itself = plain.with_bearer(Arc::new(app.clone()));
-                (Arc::new(Installation::new(app, api.clone(), app_itself.clone())), Some(app_itself))
+        let mut app = None;
+        let rest = Rest::open(api, Arc::new(Words), dressed, reach, |api, plain| match login {
+            Login::Token(token) | Login::Workflow(token) => Arc::new(Fixed(token, "GitHub")),
+            Login::App(own) => {
+                let app_itself = plain.with_bearer(Arc::new(own.clone()));
+                app = Some(app_itself.clone());
+                Arc::new(Installation::new(own, api.clone(), app_itself))
             }
-        };
-        let reading = plain.with_bearer(bearer);
-        let writing = reading.at_pace(Arc::new(Pacer::new(WRITING)));
-        Ok(Self { api, reading, writing, app, workflow })
-    }
-
-    fn at(&self, path: &str) -> String {
-        self.api.at(path)
-    }
-
-    async fn get(&self, path: &str) -> Result<Answer, Fault> {
-        let url = self.at(path);
-        self.reading.send(|client| dressed(client.get(&url))).await
-    }
-
-    async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Fault> {
-        self.get(path).await?.json()
-    }
-
-    /// All pages of a list: `take` finds the list in a page.
-    ///
-    /// The next page's address is the server's word; it is asked as a path below our own base, so that the token goes
-    /// with it on every host, and never to another one.
-    async fn pages<T>(&self, path: &str, take: impl Fn(&Answer) -> Result<Vec<T>, Fault>) -> Result<Vec<T>, Fault> {
-        let mut all = Vec::new();
-        let mut next = Some(path.to_owned());
-        for _ in 0..PAGES {
-            let Some(path) = next else { return Ok(all) };
-            let answer = self.get(&path).await?;
-            all.extend(take(&answer)?);
-            next = match answer.header("link").and_then(next_of) {
-                Some(address) => Some(self.below(&address)?),
-                None => None,
-            };
-        }
-        Err(Fault::Form(format!("a list has more than {PAGES} pages")))
-    }
-
-    /// An address of the server as a path below our base.
-    fn below(&self, address: &str) -> Result<String, Fault> {
-        let elsewhere = || Fault::Form("the next page of a list is on another host".to_owned());
-        let base: Url = self.at("/").parse().map_err(|_| elsewhere())?;
-        let url = base.join(address).map_err(|_| elsewhere())?;
-        let path = url.path().strip_prefix(base.path().trim_end_matches('/')).filter(|path| path.starts_with('/'));
-        match path {
-            Some(path) if url.origin() == base.origin() => {
-                Ok(url.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")))
-            }
-            _ => Err(elsewhere()),
-        }
-    }
-
-    /// Changes something; `once` where a second time would be a second thing.
-    async fn change(&self, method: Method, path: &str, body: &Value, once: bool) -> Result<Answer, Fault> {
-        let url = self.at(path);
-        let make = |client: &reqwest::Client| dressed(client.request(method.clone(), &url)).json(body);
-        if once { self.writing.send_once(make).await } else { self.writing.send(make).await }
+        })?;
+        Ok(Self { rest, app, workflow })
     }
 
     async fn who(&self) -> Result<Me, Fault> {
         if let Some(app) = &self.app {
-            let url = self.at("/app");
+            let url = self.rest.at("/app");
             let answer = app.send(|client| dressed(client.get(&url))).await?;
             return Ok(Me::App(answer.json::<wire::App>()?.slug));
         }
         if self.workflow {
             return Ok(Me::App(ACTIONS.to_owned()));
         }
-        Ok(Me::User(self.get_json::<wire::User>("/user").await?.into()))
+        Ok(Me::User(self.rest.get_json::<wire::User>("/user").await?.into()))
     }
 }
 
@@ -162,47 +93,6 @@ fn accepting(request: RequestBuilder, accept: &str) -> RequestBuilder {
 
 fn repo(repo: &RepoId) -> String {
     format!("/repos/{repo}")
-}
-
-/// One part of a path, escaped.
-fn part(text: &str) -> String {
-    let mut escaped = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
-}
-
-/// A path or a branch, escaped between its slashes.
-fn parts(text: &str) -> String {
-    text.split('/').map(part).collect::<Vec<_>>().join("/")
-}
-
-/// The address of `rel="next"`.
-fn next_of(link: &str) -> Option<String> {
-    link.split(',').find_map(|entry| {
-        let (address, rest) = entry.trim().strip_prefix('<')?.split_once('>')?;
-        let next = rest.split(';').any(|word| matches!(word.trim(), "rel=\"next\"" | "rel=next"));
-        next.then(|| address.to_owned())
-    })
-}
-
-/// A token that does not change.
-#[derive(Debug)]
-struct Fixed(Secret);
-
-#[async_trait::async_trait]
-impl Bearer for Fixed {
-    async fn token(&self) -> Result<Secret, Fault> {
-        Ok(self.0.clone())
-    }
-
-    async fn renew(&self, _: &Secret) -> Result<Secret, Fault> {
-        Err(Fault::Login("GitHub does not take the token: it expired, or was revoked; give another one".to_owned()))
-    }
 }
 
 /// What GitHub means by a refusal.

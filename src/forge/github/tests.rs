@@ -1,5 +1,6 @@
 //! What is decided without a server.
 
+use super::super::rest::{next_of, part, parts};
 use super::*;
 use crate::secret::Secret;
 
@@ -25,7 +26,7 @@ fn the_next_page_is_asked_below_our_own_base_or_not_at_all() {
         ("https://ghe.example.org/api/v3", "//evil.example.org/api/v3/x", None),
         ("https://ghe.example.org/api/v3", "https://ghe.example.org/api/v3/../../y", None),
     ] {
-        assert_eq!(github(api).below(next).ok().as_deref(), path, "{next} below {api}");
+        assert_eq!(github(api).rest.below(next).ok().as_deref(), path, "{next} below {api}");
     }
 }
 

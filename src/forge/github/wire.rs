@@ -1,4 +1,5 @@
-//! GitHub's JSON, as far as it is read: lenient, because fields come and go between versions of the server.
+//! GitHub's JSON, as far as it is read: lenient, because fields come and go between versions of the server. Gitea's is like
+//! it in many places.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -11,23 +12,23 @@ use crate::id::CommitSha;
 use crate::web::Fault;
 
 #[derive(Deserialize)]
-pub(super) struct Numbered {
-    pub(super) id: u64,
+pub(in crate::forge) struct Numbered {
+    pub(in crate::forge) id: u64,
 }
 
 #[derive(Deserialize)]
-pub(super) struct App {
-    pub(super) slug: String,
+pub(in crate::forge) struct App {
+    pub(in crate::forge) slug: String,
 }
 
 #[derive(Deserialize)]
-pub(super) struct InstallationToken {
-    pub(super) token: String,
-    pub(super) expires_at: Timestamp,
+pub(in crate::forge) struct InstallationToken {
+    pub(in crate::forge) token: String,
+    pub(in crate::forge) expires_at: Timestamp,
 }
 
 #[derive(Deserialize)]
-pub(super) struct User {
+pub(in crate::forge) struct User {
     id: u64,
     login: String,
     #[serde(rename = "type", default)]
@@ -46,7 +47,7 @@ fn ghost() -> Author {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Repo {
+pub(in crate::forge) struct Repo {
     id: u64,
     full_name: String,
     default_branch: String,
@@ -69,12 +70,12 @@ fn name(text: &str) -> Result<RepoId, Fault> {
     text.parse().map_err(|error: super::super::words::NoRepo| Fault::Form(error.to_string()))
 }
 
-pub(super) fn sha(text: &str) -> Result<CommitSha, Fault> {
+pub(in crate::forge) fn sha(text: &str) -> Result<CommitSha, Fault> {
     text.parse().map_err(|error: crate::id::IdError| Fault::Form(error.to_string()))
 }
 
 #[derive(Deserialize)]
-pub(super) struct Pull {
+pub(in crate::forge) struct Pull {
     number: u64,
     state: String,
     head: End,
@@ -113,7 +114,7 @@ impl TryFrom<Pull> for PullRequest {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Activity {
+pub(in crate::forge) struct Activity {
     before: String,
     after: String,
     timestamp: Timestamp,
@@ -142,7 +143,7 @@ impl From<Activity> for Push {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Allowed {
+pub(in crate::forge) struct Allowed {
     permission: String,
 }
 
@@ -159,10 +160,13 @@ impl From<Allowed> for Permission {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Written {
+pub(in crate::forge) struct Written {
     id: u64,
     #[serde(default)]
     issue_url: String,
+    /// Of Gitea's, on pull requests, in place of the other.
+    #[serde(default)]
+    pull_request_url: String,
     user: Option<User>,
     #[serde(default)]
     body: Option<String>,
@@ -174,7 +178,8 @@ pub(super) struct Written {
 
 impl From<Written> for Comment {
     fn from(written: Written) -> Self {
-        let number = written.issue_url.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+        let addresses = [&written.issue_url, &written.pull_request_url];
+        let number = addresses.iter().find_map(|address| address.rsplit('/').next()?.parse().ok()).unwrap_or(0);
         Self {
             id: written.id,
             number,
@@ -188,12 +193,12 @@ impl From<Written> for Comment {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Committed {
-    pub(super) sha: String,
+pub(in crate::forge) struct Committed {
+    pub(in crate::forge) sha: String,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Compared {
+pub(in crate::forge) struct Compared {
     ahead_by: u64,
     behind_by: u64,
     merge_base_commit: Committed,
@@ -209,12 +214,12 @@ impl TryFrom<Compared> for Comparison {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Artifacts {
-    pub(super) artifacts: Vec<Kept>,
+pub(in crate::forge) struct Artifacts {
+    pub(in crate::forge) artifacts: Vec<Kept>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Kept {
+pub(in crate::forge) struct Kept {
     id: u64,
     name: String,
     #[serde(default)]
@@ -253,13 +258,13 @@ impl From<Kept> for Artifact {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Checks {
-    pub(super) check_runs: Vec<Checked>,
+pub(in crate::forge) struct Checks {
+    pub(in crate::forge) check_runs: Vec<Checked>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Checked {
-    pub(super) id: u64,
+pub(in crate::forge) struct Checked {
+    pub(in crate::forge) id: u64,
     app: Option<App>,
 }
 
@@ -270,13 +275,13 @@ impl From<Checked> for KnownCheck {
 }
 
 #[derive(Deserialize)]
-pub(super) struct WorkflowRuns {
-    pub(super) workflow_runs: Vec<WorkflowRun>,
+pub(in crate::forge) struct WorkflowRuns {
+    pub(in crate::forge) workflow_runs: Vec<WorkflowRun>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct WorkflowRun {
-    pub(super) id: u64,
+pub(in crate::forge) struct WorkflowRun {
+    pub(in crate::forge) id: u64,
     #[serde(default)]
     path: String,
     #[serde(default)]
@@ -298,7 +303,7 @@ impl From<WorkflowRun> for super::super::WorkflowRun {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Limits {
+pub(in crate::forge) struct Limits {
     rate: Limit,
 }
 
@@ -318,6 +323,6 @@ impl From<Limits> for Rate {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Dispatched {
-    pub(super) workflow_run_id: u64,
+pub(in crate::forge) struct Dispatched {
+    pub(in crate::forge) workflow_run_id: u64,
 }

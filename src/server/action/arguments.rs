@@ -125,8 +125,26 @@ pub struct Check {
 pub struct Label {
     /// To add.
     pub add: Vec<String>,
+    /// To take away.
+    pub remove: Vec<String>,
     /// The pull request's number.
     pub pull: Option<String>,
+}
+
+/// `command`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Command {
+    /// For `ploomber build`.
+    pub args: Vec<String>,
+    /// First folder in the storage.
+    pub project: Option<String>,
+    /// Where outputs go.
+    pub storage: Option<String>,
+    /// Higher goes first.
+    pub priority: Option<u8>,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
 }
 
 /// `dispatch`.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::Verb;
-use super::arguments::{Chat, Check, Comment, Dispatch, Http, Label, Log, Mail, Run, Shell, Status, Trigger};
+use super::arguments::{Chat, Check, Command, Comment, Dispatch, Http, Label, Log, Mail, Run, Shell, Status, Trigger};
 use crate::server::event::Event;
 use crate::server::handler::Key;
 
@@ -51,8 +51,10 @@ pub trait Effects: Send + Sync {
     async fn status(&self, call: &Call<'_>, wanted: Status) -> Answer;
     /// Reports a check run.
     async fn check(&self, call: &Call<'_>, wanted: Check) -> Answer;
-    /// Adds labels.
+    /// Adds labels, and takes labels away.
     async fn label(&self, call: &Call<'_>, wanted: Label) -> Answer;
+    /// Does what a comment asks for.
+    async fn command(&self, call: &Call<'_>, wanted: Command) -> Answer;
     /// Starts a workflow elsewhere.
     async fn dispatch(&self, call: &Call<'_>, wanted: Dispatch) -> Answer;
     /// Makes a request.
@@ -78,6 +80,7 @@ pub(crate) async fn perform(effects: &dyn Effects, call: &Call<'_>, verb: Verb, 
         Verb::Status => effects.status(call, read(wanted)?).await,
         Verb::Check => effects.check(call, read(wanted)?).await,
         Verb::Label => effects.label(call, read(wanted)?).await,
+        Verb::Command => effects.command(call, read(wanted)?).await,
         Verb::Dispatch => effects.dispatch(call, read(wanted)?).await,
         Verb::Http => effects.http(call, read(wanted)?).await,
         Verb::Mail => effects.mail(call, read(wanted)?).await,

@@ -21,6 +21,8 @@ pub enum Verb {
     Check,
     /// Add labels to the pull request.
     Label,
+    /// Do what a comment asks for: `/soopervisor run`, `cancel`, `help`.
+    Command,
     /// Start a workflow of a forge repository, once for a commit.
     Dispatch,
     /// Make an HTTP request.
@@ -75,7 +77,7 @@ const SHELL: &[Key] = &[
 ];
 
 const COMMENT: &[Key] = &[
-    must("body", Form::Template, "Markdown"),
+    must("body", Form::Markdown, "Markdown; values in it are shown as they are and never obeyed, but for `| raw`"),
     may("pull", Form::Template, "another pull request than the event's, by its number"),
     may(
         "key",
@@ -103,23 +105,40 @@ const CHECK: &[Key] = &[
         "success, failure, neutral, cancelled, skipped, timed_out, action_required, or in_progress",
     ),
     must("title", Form::Template, "one line"),
-    must("summary", Form::Template, "Markdown"),
+    must("summary", Form::Markdown, "Markdown; values in it are shown as they are and never obeyed, but for `| raw`"),
     may("url", Form::Template, "where more stands"),
     may("commit", Form::Template, "another commit than the event's"),
 ];
 
 const LABEL: &[Key] = &[
-    must("add", TEXTS, "labels to add"),
+    may("add", TEXTS, "labels to add"),
+    may("remove", TEXTS, "labels to take away"),
     may("pull", Form::Template, "another pull request than the event's, by its number"),
+];
+
+const COMMAND: &[Key] = &[
+    may("args", TEXTS, "arguments for `ploomber build`"),
+    may("project", Form::Template, "first folder in the storage, instead of the repository's"),
+    may("storage", Form::Template, "where outputs go, instead of the repository's"),
+    may("priority", Form::Count(0, 100), "higher ones go first; 50 is usual"),
+    may("timeout", Form::Duration, "how long it may take"),
 ];
 
 const DISPATCH: &[Key] = &[
     must("repo", Form::Template, "the repository whose workflow is started: acme/builds"),
     may("credential", Form::Name, "a name of `credentials` [default: that of the repository, or of the event's]"),
-    may("event_type", Form::Template, "for workflows `on: repository_dispatch`"),
+    may(
+        "event_type",
+        Form::Template,
+        "for workflows `on: repository_dispatch`; on GitLab, a pipeline's `SOOPERVISOR_EVENT`",
+    ),
     may("workflow", Form::Template, "a workflow's file, for workflows `on: workflow_dispatch`"),
     may("ref", Form::Template, "the branch whose workflow it is [default: the default branch]"),
-    may("inputs", Form::Map(&Form::Template), "inputs of the workflow, or the payload of the event"),
+    may(
+        "inputs",
+        Form::Map(&Form::Template),
+        "inputs of the workflow, the payload of the event, or a pipeline's variables",
+    ),
     may("commit", Form::Template, "the source's commit that is to be built [default: the event's]"),
     may("again", Form::Flag, "also when this commit was dispatched or built before"),
     may(
@@ -203,6 +222,20 @@ const RUN_RESULT: Shape = Shape::Object(&[
     field("storage", Shape::Text, "where the outputs are"),
     field("previous", Shape::Text, "how the run before it on the same branch ended"),
 ]);
+const COMMAND_RESULT: Shape = Shape::Object(&[
+    ENDING,
+    ERROR,
+    URL,
+    field("command", Shape::Text, "run, cancel or help; null when the comment asks for nothing, or may not"),
+    field("refused", Shape::Text, "why it was refused"),
+    field("id", Shape::Text, "the run's id"),
+    field("mode", Shape::Text, "sample or full"),
+    field("commit", Shape::Text, "what was run"),
+    field("seconds", Shape::Number, "how long it took"),
+    field("duration", Shape::Text, "the same for people: 1m 20s"),
+    field("storage", Shape::Text, "where the outputs are"),
+    field("previous", Shape::Text, "how the run before it ended"),
+]);
 const SHELL_RESULT: Shape = Shape::Object(&[
     ENDING,
     ERROR,
@@ -235,6 +268,7 @@ const COMMENT_TABLE: Table = Table { what: "`comment`", keys: COMMENT };
 const STATUS_TABLE: Table = Table { what: "`status`", keys: STATUS };
 const CHECK_TABLE: Table = Table { what: "`check`", keys: CHECK };
 const LABEL_TABLE: Table = Table { what: "`label`", keys: LABEL };
+const COMMAND_TABLE: Table = Table { what: "`command`", keys: COMMAND };
 const DISPATCH_TABLE: Table = Table { what: "`dispatch`", keys: DISPATCH };
 const HTTP_TABLE: Table = Table { what: "`http`", keys: HTTP };
 const MAIL_TABLE: Table = Table { what: "`mail`", keys: MAIL };
@@ -245,13 +279,14 @@ const LOG_TABLE: Table = Table { what: "`log`", keys: LOG };
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Run,
         Self::Shell,
         Self::Comment,
         Self::Status,
         Self::Check,
         Self::Label,
+        Self::Command,
         Self::Dispatch,
         Self::Http,
         Self::Mail,
@@ -284,6 +319,7 @@ impl Verb {
             Self::Status => ("status", &STATUS_TABLE, PLAIN_RESULT),
             Self::Check => ("check", &CHECK_TABLE, LINK_RESULT),
             Self::Label => ("label", &LABEL_TABLE, PLAIN_RESULT),
+            Self::Command => ("command", &COMMAND_TABLE, COMMAND_RESULT),
             Self::Dispatch => ("dispatch", &DISPATCH_TABLE, DISPATCH_RESULT),
             Self::Http => ("http", &HTTP_TABLE, HTTP_RESULT),
             Self::Mail => ("mail", &MAIL_TABLE, SENT_RESULT),

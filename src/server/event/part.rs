@@ -1,5 +1,6 @@
 //! The parts of events that only some kinds have.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::id::CommitSha;
@@ -66,6 +67,18 @@ pub struct Comment {
     /// What follows the command.
     #[serde(default)]
     pub arguments: Vec<String>,
+    /// When it was written, by the forge's clock.
+    #[serde(default)]
+    pub created: Option<Timestamp>,
+    /// Why what it asks for is refused, by the rules of the Action; none where it asks for nothing, or may.
+    #[serde(default)]
+    pub refused: Option<String>,
+    /// Nobody is told why: a stranger, or somebody who was told already.
+    #[serde(default)]
+    pub unanswered: bool,
+    /// Its author vouches for a fork's commit by its full id, and may.
+    #[serde(default)]
+    pub vouched: bool,
 }
 
 /// A schedule of the server's file.

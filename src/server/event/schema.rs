@@ -88,6 +88,10 @@ const COMMENT: &[Field] = &[
     field("permission", Shape::Text, "what the author may do: admin, write, read, none"),
     field("command", Shape::Text, "the command in it, null when there is none"),
     field("arguments", Shape::Texts, "what follows the command"),
+    field("created", Shape::Text, "when it was written, RFC 3339 in UTC"),
+    field("refused", Shape::Text, "why what it asks for is refused; null when it may, or asks for nothing"),
+    field("unanswered", Shape::Bool, "nobody is told why"),
+    field("vouched", Shape::Bool, "its author vouches for a fork's commit"),
 ];
 
 const SCHEDULE: &[Field] =

@@ -36,6 +36,8 @@ pub enum Form {
     Mail,
     /// A text that may have something to fill in.
     Template,
+    /// The same in Markdown: what is filled in is shown and never obeyed.
+    Markdown,
     /// Anything; texts in it may have something to fill in.
     Json,
     /// A text that is executed, and never filled in.

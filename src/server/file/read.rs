@@ -11,7 +11,7 @@ use super::scalar;
 use crate::diag::{Diagnostic, SourceText, Span};
 use crate::server::action::Argument;
 use crate::server::criterion::{Criterion, Fault, Scope};
-use crate::server::template::{Template, is_template};
+use crate::server::template::{Manner, Template, is_template};
 use crate::spec::suggest;
 use crate::spec::yaml::{Node, Value as Yaml};
 
@@ -170,9 +170,10 @@ impl<'a> Reader<'a> {
                 _ => self.value(node, other, name, at),
             },
             Form::Json => self.json(node, at, 0),
-            Form::Template => {
+            Form::Template | Form::Markdown => {
                 let text = self.text(node, name)?;
-                self.template(node, text, at)
+                let manner = if matches!(form, Form::Markdown) { Manner::Markdown } else { Manner::Plain };
+                self.template(node, text, at, manner)
             }
             Form::Script => {
                 let text = self.text(node, name)?;
@@ -240,7 +241,7 @@ impl<'a> Reader<'a> {
             return None;
         }
         Some(match &node.value {
-            Yaml::Str(text) | Yaml::Time(text) => return self.template(node, text.clone(), at),
+            Yaml::Str(text) | Yaml::Time(text) => return self.template(node, text.clone(), at, Manner::Plain),
             Yaml::Null => Argument::Plain(Value::Null),
             Yaml::Bool(value) => Argument::Plain(Value::Bool(*value)),
             Yaml::Int(value) => Argument::Plain(i64::try_from(*value).map_or(Value::Null, Value::from)),
@@ -257,11 +258,11 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn template(&mut self, node: &Node, text: String, at: At<'_>) -> Option<Argument> {
+    fn template(&mut self, node: &Node, text: String, at: At<'_>, manner: Manner) -> Option<Argument> {
         let Some(scope) = at.scope.filter(|_| is_template(&text)) else {
             return Some(Argument::Plain(Value::String(text)));
         };
-        match Template::parse(&text, scope) {
+        match Template::parse(&text, scope, manner) {
             Ok(template) => Some(Argument::Template(template)),
             Err(faults) => {
                 self.faults("server/template", node, &text, faults);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::forge::Kind;
 use crate::secret::{EnvVar, SecretFile, Source};
 use crate::server::glob::Glob;
 
@@ -77,6 +78,8 @@ pub struct Credential {
     pub installation: Option<u64>,
     /// The forge's API.
     pub api: Option<String>,
+    /// Which program hosts the repositories.
+    pub forge: Option<Kind>,
     pub(super) pointer: String,
 }
 

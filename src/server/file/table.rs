@@ -34,7 +34,12 @@ const CREDENTIAL: Table = Table {
         may("app_id", Form::Count(1, u64::MAX), "a GitHub App's id"),
         may("private_key", Form::Secret, "the App's private key"),
         may("installation", Form::Count(1, u64::MAX), "the App's installation [default: found by the repository]"),
-        may("api", Form::Url(&["https", "http"]), "the forge's API, where it is not github.com's"),
+        may("api", Form::Url(&["https", "http"]), "the forge's API [default: by the repository's host and `forge`]"),
+        may(
+            "forge",
+            Form::Choice(&["github", "gitlab", "gitea"]),
+            "which forge the host is; gitea is Forgejo too [default: by the host or by `api`]",
+        ),
     ],
 };
 

@@ -11,8 +11,9 @@ use crate::server::event::schema::{Field, Shape};
 use crate::server::file::File;
 use crate::server::file::cron::Cron;
 use crate::server::file::read::{At, Reader};
-use crate::server::file::site::Lack;
+use crate::server::file::site::{Lack, Need};
 use crate::server::glob::Glob;
+use crate::server::template::is_template;
 use crate::spec::suggest;
 use crate::spec::yaml::{self, Node};
 
@@ -81,7 +82,7 @@ fn one(reader: &mut Reader<'_>, node: &Node, file: &File) -> Option<Handler> {
     let repos = plain(reader, node, "repos");
     let repos = repos.and_then(|value| serde_json::from_value::<Vec<Glob>>(value).ok()).unwrap_or_default();
     let enabled = plain(reader, node, "enabled").and_then(|value| value.as_bool()).unwrap_or(true);
-    let mut walk = Walk { reader, file, repos: &repos, names: BTreeSet::new(), count: 0 };
+    let mut walk = Walk { reader, file, repos: &repos, on: &on, names: BTreeSet::new(), count: 0 };
     let mut scope = scope;
     let steps = walk.steps(node, &mut scope);
     let scope = scope.with("failure", FAILURE);
@@ -149,6 +150,8 @@ struct Walk<'r, 'a, 'k> {
     file: &'k File,
     /// The repositories that the handler is for.
     repos: &'k [Glob],
+    /// The kinds of events that it is for.
+    on: &'k [Kind],
     names: BTreeSet<String>,
     count: usize,
 }
@@ -306,6 +309,12 @@ impl Walk<'_, '_, '_> {
                 "`shell` needs a `script`, or `scripts` by repository and branch",
                 "write `script: |` and the text below it",
             ),
+            Verb::Label if !given("add") && !given("remove") => {
+                ("`label` needs labels to `add` or to `remove`", "write `add: [tested]`")
+            }
+            Verb::Command if !self.on.contains(&Kind::Comment) => {
+                ("`command` does what a comment asks for, and this handler is for no comments", "write `on: comment`")
+            }
             Verb::Dispatch if given("event_type") == given("workflow") => {
                 ("`dispatch` needs an `event_type` or a `workflow`", "write `event_type: trigger-action`")
             }
@@ -331,30 +340,46 @@ impl Walk<'_, '_, '_> {
 
     /// Whether the forge can be told by this action, wherever the handler is for.
     fn forges(&mut self, verb: Verb, node: &Node, key: Span) {
-        if !matches!(verb, Verb::Comment | Verb::Status | Verb::Check | Verb::Label | Verb::Dispatch) {
+        let speaks = [Verb::Comment, Verb::Status, Verb::Check, Verb::Label, Verb::Dispatch, Verb::Command];
+        if !speaks.contains(&verb) {
             return;
         }
-        if let Some((_, value)) = self.reader.get(node, "credential") {
+        let need = Need { verb, by_event: node.get("event_type").is_some() };
+        let credential = self.reader.get(node, "credential");
+        if let Some((_, value)) = credential {
             let name = self.reader.raw(value).unwrap_or_default();
             match self.file.credentials.get(&name) {
                 Some(login) if login.token.is_some() || login.is_app() => {}
                 Some(_) => {
                     let lack = Lack::Token(name);
                     self.reader.error("server/no-token", lack.to_string(), value.span, lack.help());
+                    return;
                 }
                 // What is wrong with a credential is said there.
-                None if self.reader.knows(&format!("/credentials/{name}")) => {}
+                None if self.reader.knows(&format!("/credentials/{name}")) => return,
                 None => {
                     let message = format!("there is no credential `{name}`");
                     let known = self.file.credentials.keys().map(String::as_str);
                     self.reader.error("server/reference", message, value.span, suggest::help(&name, known));
+                    return;
                 }
             }
-            return;
         }
-        for lack in self.file.lacks(self.repos, verb == Verb::Check) {
+        let credential = credential.and_then(|(_, value)| self.reader.raw(value));
+        // A name that is filled in later is not known now.
+        let target = self.reader.get(node, "repo").and_then(|(_, repo)| self.reader.raw(repo));
+        let target = target.filter(|target| verb == Verb::Dispatch && !is_template(target));
+        let own = |name: &str| self.file.repo(name).is_some_and(|repo| repo.credential.is_some());
+        let lacks = match (target, credential) {
+            (Some(target), Some(name)) => Vec::from_iter(self.file.lack_elsewhere(&target, Some(&name), need)),
+            (None, Some(_)) => Vec::new(),
+            (Some(target), None) if own(&target) => Vec::from_iter(self.file.lack_elsewhere(&target, None, need)),
+            _ => self.file.lacks(self.repos, need),
+        };
+        for lack in lacks {
             let message = format!("`{}` cannot be done: {lack}", verb.name());
-            self.reader.error("server/no-token", message, key, lack.help());
+            let code = if matches!(lack, Lack::Absent { .. }) { "server/not-there" } else { "server/no-token" };
+            self.reader.error(code, message, key, lack.help());
         }
     }
 

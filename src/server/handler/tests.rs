@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Handler, Journal, JournalError, Key, Memory, Outcome, Plan, Recall, Report, State, decide, execute};
 use crate::server::action::arguments::{
-    Chat, Check, Comment, Dispatch, Http, Label, Log, Mail, Run, Shell, Status, Trigger,
+    Chat, Check, Command, Comment, Dispatch, Http, Label, Log, Mail, Run, Shell, Status, Trigger,
 };
 use crate::server::action::{Answer, Call, EffectFault, Effects};
 use crate::server::event::{Event, Kind, Source};
@@ -50,6 +50,9 @@ impl Effects for Noting {
     }
     async fn label(&self, call: &Call<'_>, wanted: Label) -> Answer {
         self.note(call, &format!("label {:?}", wanted.add), Value::Null)
+    }
+    async fn command(&self, call: &Call<'_>, _wanted: Command) -> Answer {
+        self.note(call, "command", json!({"command": "run"}))
     }
     async fn dispatch(&self, call: &Call<'_>, wanted: Dispatch) -> Answer {
         self.note(call, &format!("dispatch {}", wanted.repo), json!({"triggered": true}))

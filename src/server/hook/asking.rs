@@ -6,12 +6,11 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::forge::{Permission, PullRequest};
-use crate::gha::{self, Call, Command, CommentEvent, Decision, NotUnderstood};
-use crate::server::event::{Event, Kind};
+use crate::gha::{self, Call, Command, CommentEvent, Decision, Facts, NotUnderstood, Reason, Trust};
+use crate::server::event::{self, Event, Kind};
 use crate::server::file::File;
 use crate::server::forges::Forges;
 use crate::web::Fault;
@@ -37,7 +36,7 @@ impl Asking {
     /// # Errors
     /// Why the forge could not be asked now; another time it may. What it refuses to tell stays unknown.
     pub async fn fill(&self, event: &mut Event) -> Result<(), String> {
-        if event.kind != Kind::Comment || !self.is_wanted(event) {
+        if event.kind != Kind::Comment || !self.waits_for_comments(&event.repo) {
             return Ok(());
         }
         let Ok(place) = self.forges.place(&event.repo) else { return Ok(()) };
@@ -53,8 +52,9 @@ impl Asking {
                 return Ok(());
             }
         };
-        if let Some(comment) = &mut event.comment {
-            comment.permission = Some(word(facts.permission).to_owned());
+        if let Some(said) = &mut event.comment {
+            said.permission = Some(word(facts.permission).to_owned());
+            rule(said, &comment, &facts);
         }
         describe(event, &facts.pull);
         // Which mode a handler runs is its own affair; here only the commit is wanted.
@@ -70,11 +70,29 @@ impl Asking {
     }
 
     /// Whether any handler waits for comments there: nobody else is worth a request.
-    fn is_wanted(&self, event: &Event) -> bool {
+    pub(in crate::server) fn waits_for_comments(&self, repo: &str) -> bool {
         self.file.handlers.iter().any(|handler| {
-            let here = handler.repos.is_empty() || handler.repos.iter().any(|glob| glob.matches(&event.repo));
+            let here = handler.repos.is_empty() || handler.repos.iter().any(|glob| glob.matches(repo));
             handler.enabled && here && handler.on.contains(&Kind::Comment)
         })
+    }
+}
+
+/// What the rules say of a command of ours, as it is written.
+fn rule(said: &mut event::Comment, comment: &CommentEvent, facts: &Facts) {
+    if Command::of(&said.body).is_none() {
+        return;
+    }
+    let written = gha::Event::Comment(CommentEvent { body: said.body.clone(), ..comment.clone() });
+    let nothing = facts.pull.head.commit.clone();
+    match gha::decide(&written, &nothing, gha::SampleInput::default(), Some(facts)) {
+        Decision::Run(order) => said.vouched = order.trust == Trust::Vouched,
+        Decision::Cancel { .. } | Decision::Help { .. } => {}
+        Decision::Refuse(reason) => {
+            said.unanswered = matches!(reason, Reason::NotAllowed { .. } | Reason::TooMany { first: false, .. });
+            said.refused = Some(reason.to_string());
+        }
+        Decision::Ignore(reason) => (said.refused, said.unanswered) = (Some(reason.to_string()), true),
     }
 }
 
@@ -99,7 +117,7 @@ fn describe(event: &mut Event, found: &PullRequest) {
 fn read(event: &Event) -> Option<CommentEvent> {
     let (comment, pull) = (event.comment.as_ref()?, event.pull.as_ref()?);
     let text = |pointer: &str| event.payload.pointer(pointer).and_then(Value::as_str);
-    let created: Timestamp = text("/comment/created_at")?.parse().ok()?;
+    let created = comment.created?;
     let body = match Command::of(&comment.body) {
         // A commit that is cut short names none, and does not mean the head either.
         Some(Ok(Command::Run { .. }) | Err(NotUnderstood::Short)) => comment.body.clone(),

@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::envelope::Forge;
+use crate::forge::gitlab;
+use crate::gha::Command;
 use crate::id::CommitSha;
 use crate::server::event::{Comment, Event, Kind, Pull, Source, Status};
 
@@ -185,7 +187,9 @@ impl Read<'_> {
             author: self.text("/issue/user/login"),
             ..Pull::default()
         });
-        event.comment = Some(said(id, self.text("/comment/body").unwrap_or_default(), event.actor.clone()));
+        let created = self.text("/comment/created_at").and_then(|text| time(&text));
+        let body = self.text("/comment/body").unwrap_or_default();
+        event.comment = Some(said(id, body, event.actor.clone(), created));
         Meaning::Happened(Box::new(event))
     }
 
@@ -262,46 +266,35 @@ impl Read<'_> {
         };
         let is_open = self.text("/merge_request/state").is_none_or(|state| state == "opened");
         let is_new = self.text("/object_attributes/action").is_none_or(|action| action == "create");
-        if !is_open || !is_new || self.flag("/object_attributes/system") {
+        let by_bot = self.text("/user/username").is_none_or(|login| gitlab::is_bot(&login));
+        if !is_open || !is_new || by_bot || self.flag("/object_attributes/system") {
             return Meaning::Nothing;
         }
         let mut event = self.event(Kind::Comment, "/user/username");
-        event.pull = Some(Pull {
-            number,
-            title: self.text("/merge_request/title").unwrap_or_default(),
-            head: self.commit("/merge_request/last_commit/id"),
-            ..Pull::default()
-        });
-        event.comment = Some(said(id, self.text("/object_attributes/note").unwrap_or_default(), event.actor.clone()));
+        event.reference = Some(format!("refs/merge-requests/{number}/head"));
+        // The last commit that it names is the head when it was sent; what it was when the comment was written is asked.
+        let title = self.text("/merge_request/title").unwrap_or_default();
+        event.pull = Some(Pull { number, title, ..Pull::default() });
+        let created = self.text("/object_attributes/created_at").and_then(|text| time(&text));
+        let body = self.text("/object_attributes/note").unwrap_or_default();
+        event.comment = Some(said(id, body, event.actor.clone(), created));
         Meaning::Happened(Box::new(event))
     }
 }
 
-fn said(id: u64, body: String, author: Option<String>) -> Comment {
-    let (command, arguments) = command(&body).unzip();
-    let arguments = arguments.unwrap_or_default();
-    Comment { id, body, author: author.unwrap_or_default(), permission: None, command, arguments }
+/// A comment, with the words of the command in it (`gha::Command`): a handler may have words of its own.
+pub(in crate::server) fn said(id: u64, body: String, author: Option<String>, created: Option<Timestamp>) -> Comment {
+    let mut words = Command::words(&body).map(|words| words.into_iter().map(str::to_owned).collect::<Vec<_>>());
+    // Who says nothing but our name wants to know more.
+    let command = words.as_mut().map(|words| if words.is_empty() { "help".to_owned() } else { words.remove(0) });
+    let arguments = words.unwrap_or_default();
+    Comment { id, body, author: author.unwrap_or_default(), created, command, arguments, ..Comment::default() }
 }
 
-/// The command of a comment: its first line outside quotes and code that begins with `/soopervisor`.
-pub fn command(body: &str) -> Option<(String, Vec<String>)> {
-    let mut in_code = false;
-    for line in body.lines() {
-        if line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~") {
-            in_code = !in_code;
-            continue;
-        }
-        // Four spaces and a tab are code too; `>` is a quote.
-        if in_code || line.starts_with("    ") || line.starts_with('\t') {
-            continue;
-        }
-        let mut words = line.split_whitespace();
-        if words.next() == Some("/soopervisor") {
-            let command = words.next()?.to_owned();
-            return Some((command, words.map(str::to_owned).collect()));
-        }
-    }
-    None
+/// A time as forges write it; GitLab once wrote `2026-11-28 12:00:00 UTC`.
+fn time(text: &str) -> Option<Timestamp> {
+    let old = || text.strip_suffix(" UTC").map(|bare| format!("{}Z", bare.replacen(' ', "T", 1)));
+    text.parse().ok().or_else(|| old()?.parse().ok())
 }
 
 #[cfg(test)]

@@ -134,7 +134,8 @@ impl Errand<'_> {
         let (forge, repo, wanted) = (&self.place.forge, &self.place.repo, self.wanted);
         if let Some(kind) = &wanted.event_type {
             let payload: Value = wanted.inputs.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-            return forge.dispatch_event(repo, kind.trim(), &payload).await.map(|()| None);
+            let reference = given(wanted.reference.as_deref());
+            return forge.dispatch_event(repo, kind.trim(), reference, &payload).await;
         }
         let reference = match given(wanted.reference.as_deref()) {
             Some(reference) => reference.to_owned(),

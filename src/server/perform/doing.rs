@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::sync::{Notify, watch};
 
 use crate::server::action::arguments::{
-    Chat, Check, Comment, Dispatch, Http, Label, Log, Mail, Run, Shell, Status, Trigger,
+    Chat, Check, Command, Comment, Dispatch, Http, Label, Log, Mail, Run, Shell, Status, Trigger,
 };
 use crate::server::action::{Answer, Call, EffectFault, Effects};
 use crate::server::file::File;
@@ -97,7 +97,11 @@ impl Effects for Doing {
     }
 
     async fn label(&self, call: &Call<'_>, wanted: Label) -> Answer {
-        self.secrets.hide(self.add_labels(call, &wanted).await)
+        self.secrets.hide(self.change_labels(call, &wanted).await)
+    }
+
+    async fn command(&self, call: &Call<'_>, wanted: Command) -> Answer {
+        self.secrets.hide(self.obey(call, wanted).await)
     }
 
     async fn dispatch(&self, call: &Call<'_>, wanted: Dispatch) -> Answer {

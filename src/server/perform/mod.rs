@@ -3,6 +3,7 @@
 
 mod dispatching;
 mod doing;
+mod obeying;
 mod reporting;
 mod runs;
 mod shell;

@@ -70,22 +70,29 @@ impl Doing {
         Ok(json!({"id": id.to_string(), "url": check.details_url}))
     }
 
-    /// Adds labels.
-    pub(super) async fn add_labels(&self, call: &Call<'_>, wanted: &Label) -> Answer {
+    /// Adds labels, and takes labels away.
+    pub(super) async fn change_labels(&self, call: &Call<'_>, wanted: &Label) -> Answer {
         let place = self.forges.place(&call.event.repo)?;
         let number = pull(call, wanted.pull.as_deref())?;
-        let labels: Vec<String> =
-            wanted.add.iter().map(|label| one_line(label)).filter(|one| !one.is_empty()).collect();
-        if labels.is_empty() {
-            return Err(EffectFault::new("no label is left to add"));
+        let lines = |labels: &[String]| -> Vec<String> {
+            labels.iter().map(|label| one_line(label)).filter(|one| !one.is_empty()).collect()
+        };
+        let (add, remove) = (lines(&wanted.add), lines(&wanted.remove));
+        if add.is_empty() && remove.is_empty() {
+            return Err(EffectFault::new("no label is left to add or to take away"));
         }
-        place.forge.add_labels(&place.repo, number, &labels).await.map_err(|fault| place.said(&fault))?;
+        if !add.is_empty() {
+            place.forge.add_labels(&place.repo, number, &add).await.map_err(|fault| place.said(&fault))?;
+        }
+        if !remove.is_empty() {
+            place.forge.remove_labels(&place.repo, number, &remove).await.map_err(|fault| place.said(&fault))?;
+        }
         Ok(Value::Null)
     }
 }
 
 /// Looks for our comment before each try: of one that was cut off nobody knows whether it is there.
-async fn put(place: &Place, number: u64, mark: &str, body: &str) -> Result<Written, Fault> {
+pub(super) async fn put(place: &Place, number: u64, mark: &str, body: &str) -> Result<Written, Fault> {
     let me = place.me().await?;
     let mut last = Fault::NotFound;
     for _ in 0..TRIES {
@@ -94,7 +101,7 @@ async fn put(place: &Place, number: u64, mark: &str, body: &str) -> Result<Writt
         let ours = |comment: &&Written| me.wrote(&comment.author) && comment.body.lines().next() == Some(mark);
         let tried = match comments.iter().find(ours) {
             Some(comment) if comment.body == body => return Ok(comment.clone()),
-            Some(comment) => place.forge.edit_comment(&place.repo, comment.id, body).await,
+            Some(comment) => place.forge.edit_comment(&place.repo, number, comment.id, body).await,
             None => place.forge.add_comment(&place.repo, number, body).await,
         };
         match tried {
@@ -126,7 +133,7 @@ async fn put_check(place: &Place, commit: &CommitSha, check: &CheckRun) -> Resul
 }
 
 /// The pull request that is meant.
-fn pull(call: &Call<'_>, asked: Option<&str>) -> Result<u64, EffectFault> {
+pub(super) fn pull(call: &Call<'_>, asked: Option<&str>) -> Result<u64, EffectFault> {
     let Some(asked) = given(asked) else {
         let none = || EffectFault::new("the event is about no pull request; name one with `pull`");
         return call.event.pull.as_ref().map(|pull| pull.number).filter(|number| *number > 0).ok_or_else(none);

@@ -19,7 +19,7 @@ const EVERY: Duration = Duration::from_millis(500);
 const FORKS: &str = "-forks";
 
 impl Doing {
-    async fn ended(&self, id: i64) -> Result<database::Run, EffectFault> {
+    pub(super) async fn ended(&self, id: i64) -> Result<database::Run, EffectFault> {
         loop {
             let run = self.database.run(id).await.map_err(fault)?;
             if run.state.has_ended() {
@@ -29,12 +29,12 @@ impl Doing {
         }
     }
 
-    fn url(&self, id: i64) -> Option<String> {
+    pub(super) fn url(&self, id: i64) -> Option<String> {
         self.file.server.public_url.as_ref().map(|base| format!("{base}/runs/{id}"))
     }
 
     /// The run that a call asks for; the same call asks for the same one.
-    async fn wanted(&self, call: &Call<'_>, wanted: &Run) -> Result<database::NewRun, EffectFault> {
+    pub(super) async fn wanted(&self, call: &Call<'_>, wanted: &Run) -> Result<database::NewRun, EffectFault> {
         let repo = self.database.repo(&call.event.repo).await.map_err(fault)?;
         let mut event = call.event.clone();
         let mut strangers = self.strangers(&event).await?;
@@ -78,9 +78,10 @@ impl Doing {
         Ok(run)
     }
 
-    /// Whether the code of an event is a stranger's. The tip of a branch is not, whoever speaks of it.
+    /// Whether the code of an event is a stranger's. The tip of a branch is not, whoever speaks of it, and neither is a commit
+    /// that somebody who may push vouches for by its full id.
     pub(super) async fn strangers(&self, event: &Event) -> Result<bool, EffectFault> {
-        if !may_be_strangers(event) {
+        if !may_be_strangers(event) || event.comment.as_ref().is_some_and(|comment| comment.vouched) {
             return Ok(false);
         }
         let Some(commit) = event.commit() else { return Ok(true) };
@@ -116,7 +117,7 @@ impl Doing {
         Ok(())
     }
 
-    async fn result(&self, run: &database::Run) -> Result<Value, EffectFault> {
+    pub(super) async fn result(&self, run: &database::Run) -> Result<Value, EffectFault> {
         let previous = self.database.previous_end(run).await.map_err(fault)?;
         let seconds = run.started_at.zip(run.ended_at).map(|(start, end)| (end - start) / 1_000);
         Ok(json!({

@@ -2,8 +2,9 @@
 //!
 //! An unknown name is an error when the file is read, as far as it can be known there, and when it is filled in: never an
 //! empty text. What is known and null is filled in as nothing. Texts are filled in as they are: nothing escapes HTML or
-//! quotes for a shell, so no template's text is ever given to a shell; shell steps get values as variables. Loops and the
-//! length of what comes out are bounded.
+//! quotes for a shell, so no template's text is ever given to a shell; shell steps get values as variables. In Markdown
+//! ([`Manner::Markdown`]) values are escaped, because names of branches, titles and lines of output are anybody's. Loops and
+//! the length of what comes out are bounded.
 
 use std::io::{self, Write};
 use std::sync::LazyLock;
@@ -14,6 +15,8 @@ use serde_json::Value;
 
 use super::criterion::{Fault, Scope};
 
+mod markdown;
+
 /// Bytes of one template.
 pub const MAX_BYTES: usize = 64 * 1024;
 /// Bytes that one template may become.
@@ -21,7 +24,40 @@ pub const MAX_OUTPUT: usize = 1024 * 1024;
 /// Instructions that filling in one template may take.
 const FUEL: u64 = 200_000;
 
-static JINJA: LazyLock<Environment<'static>> = LazyLock::new(|| {
+static PLAIN: LazyLock<Environment<'static>> = LazyLock::new(environment);
+
+static MARKDOWN: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut jinja = environment();
+    markdown::teach(&mut jinja);
+    jinja
+});
+
+/// What is done to values that are filled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Nothing.
+    Plain,
+    /// They are shown as they are by whoever reads Markdown, and have no effect there.
+    Markdown,
+}
+
+impl Manner {
+    fn environment(self) -> &'static Environment<'static> {
+        match self {
+            Self::Plain => &PLAIN,
+            Self::Markdown => &MARKDOWN,
+        }
+    }
+
+    fn values(self, names: &Value) -> minijinja::Value {
+        match self {
+            Self::Plain => jinja(names),
+            Self::Markdown => markdown::values(names),
+        }
+    }
+}
+
+fn environment() -> Environment<'static> {
     let mut jinja = Environment::new();
     jinja.set_undefined_behavior(UndefinedBehavior::Strict);
     jinja.set_auto_escape_callback(|_| AutoEscape::None);
@@ -34,13 +70,14 @@ static JINJA: LazyLock<Environment<'static>> = LazyLock::new(|| {
         _ => escape_formatter(out, state, value),
     });
     jinja
-});
+}
 
 /// A template that was read and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     text: String,
     names: Vec<String>,
+    manner: Manner,
 }
 
 /// Why a template could not be filled in.
@@ -53,19 +90,19 @@ impl Template {
     ///
     /// # Errors
     /// What is wrong with it: its grammar alone when that is wrong, else every wrong name.
-    pub fn parse(text: &str, scope: &Scope) -> Result<Self, Vec<Fault>> {
+    pub fn parse(text: &str, scope: &Scope, manner: Manner) -> Result<Self, Vec<Fault>> {
         let whole = |message: String| vec![Fault { message, start: 0, len: text.len(), help: None }];
         if text.len() > MAX_BYTES {
             return Err(whole(format!("the template is longer than {MAX_BYTES} bytes")));
         }
-        let template = JINJA.template_from_str(text).map_err(|error| vec![of_grammar(text, &error)])?;
+        let template = manner.environment().template_from_str(text).map_err(|error| vec![of_grammar(text, &error)])?;
         let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
         names.sort();
         // What the template itself sets or calls is no name of ours.
         names.retain(|name| !matches!(name.as_str(), "range" | "dict" | "namespace" | "debug"));
         let faults: Vec<Fault> = names.iter().flat_map(|name| wrong(text, name, scope)).collect();
         let faults = if faults.is_empty() { unknown_words(text, &template, scope) } else { faults };
-        if faults.is_empty() { Ok(Self { text: text.to_owned(), names }) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self { text: text.to_owned(), names, manner }) } else { Err(faults) }
     }
 
     /// As written.
@@ -84,9 +121,9 @@ impl Template {
     /// When a name is not there after all, or a bound was reached.
     pub fn render(&self, names: &Value) -> Result<String, RenderError> {
         let failed = |error: &minijinja::Error| RenderError(said(error));
-        let template = JINJA.template_from_str(&self.text).map_err(|error| failed(&error))?;
+        let template = self.manner.environment().template_from_str(&self.text).map_err(|error| failed(&error))?;
         let mut out = Bounded(Vec::new());
-        match template.render_captured_to(jinja(names), &mut out) {
+        match template.render_captured_to(self.manner.values(names), &mut out) {
             Ok(_) => Ok(String::from_utf8_lossy(&out.0).into_owned()),
             Err(_) if out.0.len() >= MAX_OUTPUT => {
                 Err(RenderError(format!("it becomes longer than {MAX_OUTPUT} bytes")))
@@ -180,7 +217,7 @@ mod tests {
     use crate::server::event::Kind;
 
     fn parse(text: &str) -> Result<Template, Vec<Fault>> {
-        Template::parse(text, &Scope::of(&[Kind::Push]))
+        Template::parse(text, &Scope::of(&[Kind::Push]), Manner::Plain)
     }
 
     fn render(text: &str) -> Result<String, RenderError> {

@@ -7,7 +7,7 @@ use super::link::{Database, Dialect};
 use super::row::Fields;
 
 /// All of them, in order: SQLite's text, Postgres's text.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     (
         include_str!("../../../migrations/sqlite/0001_ledger.sql"),
         include_str!("../../../migrations/postgres/0001_ledger.sql"),
@@ -20,10 +20,14 @@ const MIGRATIONS: [(&str, &str); 3] = [
         include_str!("../../../migrations/sqlite/0003_limits.sql"),
         include_str!("../../../migrations/postgres/0003_limits.sql"),
     ),
+    (
+        include_str!("../../../migrations/sqlite/0004_cursors.sql"),
+        include_str!("../../../migrations/postgres/0004_cursors.sql"),
+    ),
 ];
 
 /// The version that they come to.
-const KNOWN: i64 = 3;
+const KNOWN: i64 = 4;
 
 pub(super) async fn bring_up(database: &Database) -> Result<(), DatabaseError> {
     let made = "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY)";

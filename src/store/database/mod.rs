@@ -7,6 +7,7 @@
 mod artifacts;
 mod audit;
 mod builds;
+mod cursors;
 mod deliveries;
 mod error;
 mod events;

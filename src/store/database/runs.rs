@@ -265,6 +265,18 @@ impl Database {
         Ok(done.map_err(DatabaseError::query("cancel a lane"))?.rows_affected())
     }
 
+    /// What waits or runs in a lane, oldest first.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn active_runs(&self, lane: &str) -> Result<Vec<Run>, DatabaseError> {
+        let text = sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM runs WHERE lane = $1 AND state IN ('queued', 'running') ORDER BY id"
+        ));
+        let rows = sqlx::query(text).bind(lane).fetch_all(self.reader()).await;
+        rows.map_err(DatabaseError::query("look into a lane"))?.iter().map(Run::of).collect()
+    }
+
     /// One run.
     ///
     /// # Errors

@@ -95,23 +95,31 @@ fn only_new_comments_of_people_on_open_pull_requests_count() {
 }
 
 #[test]
-fn a_command_in_a_quote_or_in_code_is_none() {
-    let run = Some(("run".to_owned(), Vec::new()));
-    assert_eq!(command("please\n  /soopervisor run\r\n"), run);
-    assert_eq!(command("```\ncode\n```\n/soopervisor run"), run);
-    for body in [
-        "> /soopervisor run",
-        "```\n/soopervisor run\n```",
-        "~~~sh\n/soopervisor run",
-        "    /soopervisor run",
-        "`/soopervisor run`",
-        "use /soopervisor run",
-        "/soopervisorrun",
-        "/soopervisor",
-        "",
-    ] {
-        assert_eq!(command(body), None, "{body:?}");
+fn words_of_a_command_are_those_of_the_action_and_a_note_says_when_it_was_written() {
+    let words = |body: &str| {
+        let said = said(1, body.to_owned(), None, None);
+        said.command.map(|command| (command, said.arguments))
+    };
+    let deploy = Some(("deploy".to_owned(), vec!["now".to_owned()]));
+    assert_eq!(words("> quoted\n/soopervisor deploy now\r\nthanks"), deploy);
+    assert_eq!(words("/soopervisor"), Some(("help".to_owned(), Vec::new())));
+    for body in
+        ["> /soopervisor run", "```\n/soopervisor run\n```", "    /soopervisor run", "please\n/soopervisor run", ""]
+    {
+        assert_eq!(words(body), None, "{body:?}");
     }
+    let note = |created: &str, login: &str| {
+        json!({"user": {"username": login}, "merge_request": {"iid": 3, "state": "opened", "last_commit": {"id": SHA}},
+            "object_attributes": {"id": 5, "note": "/soopervisor run", "created_at": created, "system": false}})
+    };
+    for created in ["2026-11-28 12:00:00 UTC", "2026-11-28T12:00:00Z"] {
+        let event = happened(Forge::GitLab, "Note Hook", &note(created, "ada"));
+        assert_eq!(event.comment.unwrap().created, "2026-11-28T12:00:00Z".parse().ok(), "{created}");
+        assert_eq!(event.reference.as_deref(), Some("refs/merge-requests/3/head"));
+        assert_eq!(event.pull.unwrap().head, None, "which commit it is about is for the rules to say");
+    }
+    let by_token = note("2026-11-28T12:00:00Z", "project_17_bot_4ffca");
+    assert_eq!(read(Forge::GitLab, "Note Hook", &by_token), Meaning::Nothing);
 }
 
 #[test]

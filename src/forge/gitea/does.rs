@@ -1,0 +1,232 @@
+//! Each thing that there is to ask and to do, in Gitea's paths and words.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use http::Method;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::super::github::wire as hub;
+use super::super::rest::{cut, part, parts, words};
+use super::super::{
+    Comment, CommitStatus, Comparison, Forge, Me, Permission, PullRequest, Reaction, RepoId, Repository, StatusState,
+    WorkflowRun, absent,
+};
+use super::{Gitea, repo, wire};
+use crate::id::CommitSha;
+use crate::web::Fault;
+
+/// A description may have so many characters.
+const DESCRIPTION: usize = 255;
+/// Entries of a page; servers give no more unless they are told to.
+const PAGE: &str = "limit=50";
+/// Of labels that we make.
+const COLOUR: &str = "#ededed";
+
+#[async_trait]
+impl Forge for Gitea {
+    async fn me(&self) -> Result<Me, Fault> {
+        Ok(Me::User(self.rest.get_json::<hub::User>("/user").await?.into()))
+    }
+
+    async fn repository(&self, id: &RepoId) -> Result<Repository, Fault> {
+        self.rest.get_json::<hub::Repo>(&repo(id)).await?.try_into()
+    }
+
+    async fn pull(&self, id: &RepoId, number: u64) -> Result<PullRequest, Fault> {
+        self.rest.get_json::<hub::Pull>(&format!("{}/pulls/{number}", repo(id))).await?.try_into()
+    }
+
+    async fn commit(&self, id: &RepoId, revision: &str) -> Result<CommitSha, Fault> {
+        let path = format!("{}/git/commits/{}", repo(id), part(revision));
+        match self.rest.get_json::<hub::Committed>(&path).await {
+            Err(Fault::Refused { status: 422, .. }) => Err(Fault::NotFound),
+            found => hub::sha(&found?.sha),
+        }
+    }
+
+    /// The history of the pull request has each push to it, that of the branch the one before it was opened. Both are
+    /// written after the push, so neither is older than that.
+    async fn heads(&self, id: &RepoId, pull: &PullRequest) -> Result<Vec<(CommitSha, Timestamp)>, Fault> {
+        let path = format!("{}/issues/{}/timeline?{PAGE}", repo(id), pull.number);
+        let entries = self.rest.counted_pages::<wire::Entry>(&path).await?;
+        let mut heads: Vec<_> = entries.iter().filter_map(wire::Entry::head).collect();
+        if let Some(source) = &pull.head.repo {
+            match self.rest.get_json::<Vec<wire::Activity>>(&format!("{}/activities/feeds?{PAGE}", repo(source))).await
+            {
+                Ok(feed) => heads.extend(feed.iter().filter_map(|entry| entry.tip(&pull.head.branch))),
+                // A private fork's is nobody else's.
+                Err(Fault::NotFound | Fault::Forbidden(_)) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(heads)
+    }
+
+    async fn permission(&self, id: &RepoId, user: &str) -> Result<Permission, Fault> {
+        let path = format!("{}/collaborators/{}/permission", repo(id), part(user));
+        match self.rest.get_json::<wire::Allowed>(&path).await {
+            Err(Fault::NotFound) => Ok(Permission::None),
+            allowed => Ok(allowed?.into()),
+        }
+    }
+
+    async fn comments(&self, id: &RepoId, number: u64) -> Result<Vec<Comment>, Fault> {
+        // All of them at once: this list has no pages.
+        words::<hub::Written, _>(&self.rest.get(&format!("{}/issues/{number}/comments", repo(id))).await?)
+    }
+
+    async fn comments_since(&self, id: &RepoId, since: Timestamp) -> Result<Vec<Comment>, Fault> {
+        let since = part(&since.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        let path = format!("{}/issues/comments?since={since}&{PAGE}", repo(id));
+        let written = self.rest.counted_pages::<hub::Written>(&path).await?;
+        let mut found: Vec<Comment> = written.into_iter().map(Comment::from).collect();
+        found.sort_by_key(|comment| comment.updated);
+        Ok(found)
+    }
+
+    async fn add_comment(&self, id: &RepoId, number: u64, body: &str) -> Result<Comment, Fault> {
+        let path = format!("{}/issues/{number}/comments", repo(id));
+        let answer = self.rest.change(Method::POST, &path, &json!({ "body": body }), true).await?;
+        Ok(answer.json::<hub::Written>()?.into())
+    }
+
+    async fn edit_comment(&self, id: &RepoId, _: u64, comment: u64, body: &str) -> Result<Comment, Fault> {
+        let path = format!("{}/issues/comments/{comment}", repo(id));
+        let answer = self.rest.change(Method::PATCH, &path, &json!({ "body": body }), false).await?;
+        Ok(answer.json::<hub::Written>()?.into())
+    }
+
+    async fn react(&self, id: &RepoId, _: u64, comment: u64, reaction: Reaction) -> Result<(), Fault> {
+        let content = match reaction {
+            Reaction::Eyes => "eyes",
+            Reaction::Rocket => "rocket",
+            Reaction::PlusOne => "+1",
+            Reaction::MinusOne => "-1",
+            Reaction::Confused => "confused",
+        };
+        let path = format!("{}/issues/comments/{comment}/reactions", repo(id));
+        self.rest.change(Method::POST, &path, &json!({ "content": content }), false).await.map(drop)
+    }
+
+    async fn set_status(&self, id: &RepoId, commit: &CommitSha, status: &CommitStatus) -> Result<(), Fault> {
+        let state = match status.state {
+            StatusState::Pending => "pending",
+            StatusState::Success => "success",
+            StatusState::Failure => "failure",
+            StatusState::Error => "error",
+        };
+        let mut body = json!({
+            "state": state, "context": status.context, "description": cut(&status.description, DESCRIPTION),
+        });
+        if let Some(url) = &status.target_url {
+            body["target_url"] = json!(url);
+        }
+        self.rest.change(Method::POST, &format!("{}/statuses/{commit}", repo(id)), &body, false).await.map(drop)
+    }
+
+    /// Labels have numbers here; those that are not there yet are made, as the others do.
+    async fn add_labels(&self, id: &RepoId, number: u64, labels: &[String]) -> Result<(), Fault> {
+        let mut known = self.rest.counted_pages::<wire::Label>(&format!("{}/labels?{PAGE}", repo(id))).await?;
+        if labels.iter().any(|label| known.iter().all(|known| known.name != *label)) {
+            match self.rest.counted_pages::<wire::Label>(&format!("/orgs/{}/labels?{PAGE}", part(id.owner()))).await {
+                Ok(of_all) => known.extend(of_all),
+                // The owner is a person.
+                Err(Fault::NotFound | Fault::Forbidden(_)) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        let mut ids = Vec::new();
+        for label in labels {
+            let id = match known.iter().find(|known| known.name == *label) {
+                Some(known) => known.id,
+                None => self.make_label(id, label).await?,
+            };
+            ids.push(id);
+        }
+        let path = format!("{}/issues/{number}/labels", repo(id));
+        self.rest.change(Method::POST, &path, &json!({ "labels": ids }), false).await.map(drop)
+    }
+
+    async fn remove_labels(&self, id: &RepoId, number: u64, labels: &[String]) -> Result<(), Fault> {
+        let path = format!("{}/issues/{number}/labels", repo(id));
+        for known in self.rest.get_json::<Vec<wire::Label>>(&path).await? {
+            if labels.contains(&known.name) {
+                self.rest.remove(&format!("{path}/{}", known.id)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn dispatch_workflow(
+        &self,
+        id: &RepoId,
+        workflow: &str,
+        reference: &str,
+        inputs: &BTreeMap<String, String>,
+    ) -> Result<Option<u64>, Fault> {
+        // Each server is asked in its own way for the run's number, and knows nothing of the other's.
+        let path = format!("{}/actions/workflows/{}/dispatches?return_run_details=true", repo(id), part(workflow));
+        let body = json!({ "ref": reference, "inputs": inputs, "return_run_info": true });
+        let answer = self.rest.change(Method::POST, &path, &body, true).await?;
+        Ok(answer.json::<wire::Dispatched>().ok().map(|made| made.id))
+    }
+
+    async fn dispatch_event(&self, _: &RepoId, _: &str, _: Option<&str>, _: &Value) -> Result<Option<u64>, Fault> {
+        Err(absent("events for workflows; name a `workflow`"))
+    }
+
+    async fn workflow_runs(&self, id: &RepoId, event: &str) -> Result<Vec<WorkflowRun>, Fault> {
+        let path = format!("{}/actions/runs?event={}&{PAGE}", repo(id), part(event));
+        let mut found = self.rest.get_json::<wire::Runs>(&path).await?.workflow_runs;
+        found.retain(|run| run.is_of(event));
+        found.sort_by_key(|run| std::cmp::Reverse(run.id));
+        Ok(found.into_iter().map(WorkflowRun::from).collect())
+    }
+
+    async fn workflow_run(&self, id: &RepoId, run: u64) -> Result<WorkflowRun, Fault> {
+        Ok(self.rest.get_json::<wire::Run>(&format!("{}/actions/runs/{run}", repo(id))).await?.into())
+    }
+
+    async fn cancel_run(&self, id: &RepoId, run: u64) -> Result<(), Fault> {
+        let path = format!("{}/actions/runs/{run}/cancel", repo(id));
+        match self.rest.change(Method::POST, &path, &json!({}), false).await {
+            // It is over already.
+            Err(Fault::Refused { status: 400 | 409, .. }) => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+
+    async fn contents(&self, id: &RepoId, path: &str, reference: &str) -> Result<Option<Vec<u8>>, Fault> {
+        let at = format!("{}/raw/{}?ref={}", repo(id), parts(path), part(reference));
+        match self.rest.get(&at).await {
+            Err(Fault::NotFound) => Ok(None),
+            answer => Ok(Some(answer?.body.to_vec())),
+        }
+    }
+
+    async fn compare(&self, id: &RepoId, base: &str, head: &str) -> Result<Comparison, Fault> {
+        let path = |from: &str, to: &str| format!("{}/compare/{}...{}", repo(id), part(from), part(to));
+        let ahead: wire::Compared = self.rest.get_json(&path(base, head)).await?;
+        let behind: wire::Compared = self.rest.get_json(&path(head, base)).await?;
+        let merge_base = match (ahead.count(), behind.count()) {
+            (_, 0) => self.commit(id, base).await?,
+            (0, _) => self.commit(id, head).await?,
+            _ => {
+                // What the oldest commit that only the head has was made on.
+                let oldest = ahead.commits.last().and_then(|commit| commit.parents.first());
+                hub::sha(&oldest.ok_or_else(|| Fault::Form("a comparison without a beginning".to_owned()))?.sha)?
+            }
+        };
+        Ok(Comparison { ahead: ahead.count(), behind: behind.count(), merge_base })
+    }
+}
+
+impl Gitea {
+    async fn make_label(&self, id: &RepoId, name: &str) -> Result<u64, Fault> {
+        let body = json!({ "name": name, "color": COLOUR });
+        let answer = self.rest.change(Method::POST, &format!("{}/labels", repo(id)), &body, true).await?;
+        Ok(answer.json::<wire::Label>()?.id)
+    }
+}

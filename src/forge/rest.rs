@@ -1,0 +1,214 @@
+//! What every forge's API has in common: one account's token, reading and writing each at a pace of their own, lists in
+//! pages. Knows no forge.
+//!
+//! Every request goes through the `web` room, with its proxies, certificates and patience. The token goes to the API's own
+//! host and nowhere else: what a server says of further pages is read as a number, or as a path below our own base.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::Method;
+use reqwest::RequestBuilder;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+
+use crate::secret::Secret;
+use crate::web::{Answer, Bearer, Endpoint, Fault, Judge, Pace, Pacer, Reach, Web, client};
+
+/// What is asked for one account, well below the 900 points a minute of GitHub, and the 2,000 requests of GitLab.
+const READING: Pace = Pace { start: 10.0, least: 0.5, most: 15.0, burst: 30.0 };
+/// GitHub asks for a second between changes; comments are counted in minutes, on GitLab too.
+const WRITING: Pace = Pace { start: 1.0, least: 0.1, most: 1.0, burst: 5.0 };
+/// More pages than this are somebody's mistake.
+const PAGES: usize = 300;
+
+/// What goes on every request.
+type Dress = fn(RequestBuilder) -> RequestBuilder;
+
+/// A forge's API, for one account.
+#[derive(Clone)]
+pub(super) struct Rest {
+    pub(super) api: Endpoint,
+    pub(super) reading: Web,
+    pub(super) writing: Web,
+    dress: Dress,
+}
+
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.api, f)
+    }
+}
+
+impl Rest {
+    /// The API at `api`. Asks nothing yet. `bearer` gets requests without an account, for logins that need some.
+    pub(super) fn open(
+        api: &str,
+        judge: Arc<dyn Judge>,
+        dress: Dress,
+        reach: &Reach,
+        bearer: impl FnOnce(&Endpoint, &Web) -> Arc<dyn Bearer>,
+    ) -> Result<Self, Fault> {
+        let api: Endpoint = api.parse()?;
+        let plain = Web::new(client(reach)?, None, Arc::new(Pacer::new(READING)), judge);
+        let reading = plain.with_bearer(bearer(&api, &plain));
+        let writing = reading.at_pace(Arc::new(Pacer::new(WRITING)));
+        Ok(Self { api, reading, writing, dress })
+    }
+
+    pub(super) fn at(&self, path: &str) -> String {
+        self.api.at(path)
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Result<Answer, Fault> {
+        let url = self.at(path);
+        self.reading.send(|client| (self.dress)(client.get(&url))).await
+    }
+
+    /// The answer, unless it is still the one that had this tag.
+    pub(super) async fn get_unless(&self, path: &str, tag: Option<&str>) -> Result<Option<Answer>, Fault> {
+        let url = self.at(path);
+        let make = |client: &reqwest::Client| {
+            let request = (self.dress)(client.get(&url));
+            // A tag that is no header's value is not ours.
+            match tag.filter(|tag| tag.is_ascii()) {
+                Some(tag) => request.header("if-none-match", tag),
+                None => request,
+            }
+        };
+        let answer = self.reading.send(make).await?;
+        Ok((answer.status != 304).then_some(answer))
+    }
+
+    pub(super) async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Fault> {
+        self.get(path).await?.json()
+    }
+
+    /// All pages of a list: `take` finds the list in a page.
+    ///
+    /// The next page's address is the server's word; it is asked as a path below our own base, so that the token goes
+    /// with it on every host, and never to another one.
+    pub(super) async fn pages<T>(
+        &self,
+        path: &str,
+        take: impl Fn(&Answer) -> Result<Vec<T>, Fault>,
+    ) -> Result<Vec<T>, Fault> {
+        let mut all = Vec::new();
+        let mut next = Some(path.to_owned());
+        for _ in 0..PAGES {
+            let Some(path) = next else { return Ok(all) };
+            let answer = self.get(&path).await?;
+            all.extend(take(&answer)?);
+            next = match answer.header("link").and_then(next_of) {
+                Some(address) => Some(self.below(&address)?),
+                None => None,
+            };
+        }
+        Err(Fault::Form(format!("a list has more than {PAGES} pages")))
+    }
+
+    /// All pages of a list of a server that is often reached by another name than it thinks: pages are counted here, and
+    /// nothing that it says is followed. Servers that do not say how many entries there are end with an empty page.
+    pub(super) async fn counted_pages<W: DeserializeOwned>(&self, path: &str) -> Result<Vec<W>, Fault> {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let mut all: Vec<W> = Vec::new();
+        for page in 1..=PAGES {
+            let answer = self.get(&format!("{path}{joint}page={page}")).await?;
+            let entries: Vec<W> = answer.json()?;
+            let ended = entries.is_empty();
+            all.extend(entries);
+            let total = ["x-total-count", "x-total"].iter().find_map(|name| answer.header(name)?.parse::<usize>().ok());
+            let last = answer.header("x-next-page").is_some_and(str::is_empty);
+            if ended || last || total.is_some_and(|total| all.len() >= total) {
+                return Ok(all);
+            }
+        }
+        Err(Fault::Form(format!("a list has more than {PAGES} pages")))
+    }
+
+    /// An address of the server as a path below our base.
+    pub(super) fn below(&self, address: &str) -> Result<String, Fault> {
+        let elsewhere = || Fault::Form("the next page of a list is on another host".to_owned());
+        let base: Url = self.at("/").parse().map_err(|_| elsewhere())?;
+        let url = base.join(address).map_err(|_| elsewhere())?;
+        let path = url.path().strip_prefix(base.path().trim_end_matches('/')).filter(|path| path.starts_with('/'));
+        match path {
+            Some(path) if url.origin() == base.origin() => {
+                Ok(url.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")))
+            }
+            _ => Err(elsewhere()),
+        }
+    }
+
+    /// Changes something; `once` where a second time would be a second thing.
+    pub(super) async fn change(&self, method: Method, path: &str, body: &Value, once: bool) -> Result<Answer, Fault> {
+        let url = self.at(path);
+        let make = |client: &reqwest::Client| (self.dress)(client.request(method.clone(), &url)).json(body);
+        if once { self.writing.send_once(make).await } else { self.writing.send(make).await }
+    }
+
+    /// Removes something; what is not there is removed.
+    pub(super) async fn remove(&self, path: &str) -> Result<(), Fault> {
+        let url = self.at(path);
+        match self.writing.send(|client| (self.dress)(client.delete(&url))).await {
+            Err(Fault::NotFound) => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+}
+
+/// The entries of a list in our words.
+pub(super) fn words<W: DeserializeOwned, T: From<W>>(answer: &Answer) -> Result<Vec<T>, Fault> {
+    Ok(answer.json::<Vec<W>>()?.into_iter().map(T::from).collect())
+}
+
+/// One part of a path, escaped.
+pub(super) fn part(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
+/// A path or a branch, escaped between its slashes.
+pub(super) fn parts(text: &str) -> String {
+    text.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+/// At most so many characters, the last of them `…` where some are missing.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
+}
+
+/// The address of `rel="next"`.
+pub(super) fn next_of(link: &str) -> Option<String> {
+    link.split(',').find_map(|entry| {
+        let (address, rest) = entry.trim().strip_prefix('<')?.split_once('>')?;
+        let next = rest.split(';').any(|word| matches!(word.trim(), "rel=\"next\"" | "rel=next"));
+        next.then(|| address.to_owned())
+    })
+}
+
+/// A token that does not change, and whose service it is for.
+#[derive(Debug)]
+pub(super) struct Fixed(pub(super) Secret, pub(super) &'static str);
+
+#[async_trait::async_trait]
+impl Bearer for Fixed {
+    async fn token(&self) -> Result<Secret, Fault> {
+        Ok(self.0.clone())
+    }
+
+    async fn renew(&self, _: &Secret) -> Result<Secret, Fault> {
+        let name = self.1;
+        Err(Fault::Login(format!("{name} does not take the token: it expired, or was revoked; give another one")))
+    }
+}
