@@ -8,7 +8,9 @@ mod fake_github;
 
 mod asked;
 mod forging;
+mod fuzzed;
 mod git;
+mod hangup;
 mod hook;
 mod http;
 mod payloads;
