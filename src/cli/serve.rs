@@ -144,6 +144,7 @@ fn of_file(path: &Path, home: &Home) -> Result<Serving, Failure> {
     let lease_ms = file.server.lease.map(|lease| i64::try_from(lease.as_millis()).unwrap_or(i64::MAX).max(1_000));
     work.limits.lease_ms = lease_ms.unwrap_or(work.limits.lease_ms);
     let policy = Policy { concurrency: file.server.concurrency, lease_ms };
+    let usual = poll::Effort::default();
     Ok(Serving {
         host: seam::host(home)?,
         program: program()?,
@@ -156,9 +157,9 @@ fn of_file(path: &Path, home: &Home) -> Result<Serving, Failure> {
             gitea: hook_secrets(&file, "gitea")?,
             gitlab: hook_secrets(&file, "gitlab")?,
         },
+        poll: poll::Effort { rate: file.server.poll_rate.map_or(usual.rate, f64::from), ..usual },
         file: Some(file),
         source: Some(source(path, home)),
-        poll: poll::Effort::default(),
         work,
         policy,
     })

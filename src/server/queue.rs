@@ -15,6 +15,8 @@ use crate::store::database::{self, Database, DatabaseError, NewRun, Repo, Settle
 
 /// How long an event is left to one decider: deciding is a matter of milliseconds, and who died is not waited for long.
 const LEASE_MS: i64 = 10_000;
+/// Events that are taken at a time.
+const AT_ONCE: i64 = 16;
 /// How often an event is tried that cannot be decided.
 const TRIES: i64 = 5;
 
@@ -107,33 +109,62 @@ impl Events {
         }
     }
 
-    /// Handles one event; whether there was one.
+    /// Handles the events that wait, a few at a time; whether there was one.
     ///
     /// # Errors
-    /// When the database says no; the event waits again then.
+    /// When the database says no; the events wait again then.
     pub async fn next(&self) -> Result<bool, DatabaseError> {
-        let Some(row) = self.database.next_event(LEASE_MS).await? else { return Ok(false) };
-        match self.settlement(&row).await? {
-            Ok(settlement) => {
-                let queued = self.database.settle_event(row.id, &settlement).await?;
-                if queued.iter().any(|run| run.new) {
-                    self.queued.notify_one();
-                }
-                self.handled.notify_one();
+        let rows = self.database.next_events(LEASE_MS, AT_ONCE).await?;
+        let (some, mut settled) = (!rows.is_empty(), Vec::new());
+        for row in rows {
+            if row.new.kind == Kind::BranchDeleted.name() {
+                // It cancels what those before it queued.
+                self.settle(&mut settled).await?;
             }
-            Err(why) => {
-                tracing::warn!(event = row.id, why, "an event is not handled");
-                let again = (row.attempts < TRIES).then_some(1_000 << row.attempts.clamp(0, 6));
-                self.database.event_failed(row.id, &why, again).await?;
+            match self.settlement(&row).await? {
+                Ok(settlement) => settled.push((row.id, settlement)),
+                Err(why) => {
+                    tracing::warn!(event = row.id, why, "an event is not handled");
+                    let again = (row.attempts < TRIES).then_some(1_000 << row.attempts.clamp(0, 6));
+                    self.database.event_failed(row.id, &why, again).await?;
+                }
             }
         }
-        Ok(true)
+        self.settle(&mut settled).await?;
+        Ok(some)
+    }
+
+    /// Writes what events call for.
+    async fn settle(&self, settled: &mut Vec<(i64, Settlement)>) -> Result<(), DatabaseError> {
+        let settled = std::mem::take(settled);
+        if settled.is_empty() {
+            return Ok(());
+        }
+        let queued = match self.database.settle_events(&settled).await {
+            Ok(queued) => queued,
+            Err(error) if settled.len() == 1 => return Err(error),
+            Err(_) => {
+                // One that cannot be written keeps no other from being so.
+                let (mut queued, mut failed) = (Vec::new(), None);
+                for (id, settlement) in &settled {
+                    match self.database.settle_event(*id, settlement).await {
+                        Ok(more) => queued.extend(more),
+                        Err(error) => failed = Some(error),
+                    }
+                }
+                failed.map_or(Ok(queued), Err)?
+            }
+        };
+        if queued.iter().any(|run| run.new) {
+            self.queued.notify_one();
+        }
+        self.handled.notify_one();
+        Ok(())
     }
 
     async fn settlement(&self, row: &database::Event) -> Result<Result<Settlement, String>, DatabaseError> {
         let Some(number) = row.new.repo else { return Ok(Ok(Settlement::default())) };
-        let repo = self.database.all_repos().await?.into_iter().find(|repo| repo.id == number);
-        let Some(repo) = repo else { return Ok(Ok(Settlement::default())) };
+        let Some(repo) = self.database.repo_of(number).await? else { return Ok(Ok(Settlement::default())) };
         let event = match ledger::event(row, &repo.name) {
             Ok(event) => event,
             Err(error) => return Ok(Err(error.to_string())),

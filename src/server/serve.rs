@@ -156,9 +156,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     serving.host.home.ensure()?;
     let _lock = lock(serving.host.home.state(), "server.lock")?;
-    let address = serving.database.clone().unwrap_or_else(|| default_database(serving.host.home.state()));
-    let database = Database::open(&address).await?;
-    database.set_policy(serving.policy).await?;
+    let database = open(&serving).await?;
     let watches = watches(&database, &serving.repos).await?;
     let (watching, watched) = watch::channel(watches);
     let (metrics, kept, told, queued) = (Metrics::default(), Arc::default(), Arc::<Notify>::default(), Arc::default());
@@ -213,6 +211,18 @@ pub async fn serve(
     while parts.join_next().await.is_some() {}
     database.close().await;
     served.map_err(|source| ServeError::Io { action: "answer requests", source })
+}
+
+/// The database, with what holds for all workers.
+async fn open(serving: &Serving) -> Result<Database, DatabaseError> {
+    let address = serving.database.clone().unwrap_or_else(|| default_database(serving.host.home.state()));
+    let database = Database::open(&address).await?;
+    if serving.database.is_none() {
+        // It is in the folder that is ours alone.
+        database.let_go().await?;
+    }
+    database.set_policy(serving.policy).await?;
+    Ok(database)
 }
 
 fn reader(host: &Host) -> Result<Reader, ServeError> {

@@ -18,7 +18,7 @@ use super::git::{Forge, Manner};
 
 const SECRET: &[u8] = b"It's a Secret to Everybody";
 
-fn sign(body: &[u8]) -> String {
+pub(crate) fn sign(body: &[u8]) -> String {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET), body);
     format!("sha256={}", hex::encode(tag.as_ref()))
 }

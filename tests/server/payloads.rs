@@ -10,7 +10,7 @@ use soopervisor::server::hook::envelope::Forge;
 use soopervisor::server::hook::meaning::{Meaning, addresses, meaning};
 
 /// Where `scripts/judges.sh` put them.
-fn examples() -> Vec<(String, Value)> {
+pub(crate) fn examples() -> Vec<(String, Value)> {
     let cache = || {
         let set = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
         set.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"))

@@ -13,7 +13,7 @@ use super::forging::{REPO, Scene};
 use super::git::Forge;
 use super::until;
 
-fn program(home: &Path) -> Command {
+pub(crate) fn program(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_soopervisor"));
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("SOOPERVISOR_HOME", home);
     // No engine: what is not valid never comes so far.
@@ -44,7 +44,13 @@ impl Running {
     }
 
     pub(crate) fn spawn(mut command: Command) -> Self {
-        command.args(["--no-auth", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped()).stdout(Stdio::null());
+        command.arg("--no-auth");
+        Self::guarded(command)
+    }
+
+    /// One that asks for tokens.
+    pub(crate) fn guarded(mut command: Command) -> Self {
+        command.args(["--listen", "127.0.0.1:0"]).stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         // What is wrong with its settings it may say before.
@@ -72,7 +78,7 @@ impl Drop for Running {
     }
 }
 
-fn ask(home: &Path, words: &[&str]) -> (i32, String) {
+pub(crate) fn ask(home: &Path, words: &[&str]) -> (i32, String) {
     let output = program(home).args(words).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.code().unwrap(), String::from_utf8(said).unwrap())

@@ -10,6 +10,7 @@ use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use super::arguments::Http;
+use super::connect::Connect;
 use super::reach;
 use super::{Answer, EffectFault};
 use crate::secret::Secret;
@@ -62,16 +63,10 @@ pub async fn send(wanted: &Http, bearer: Option<&Secret>, rules: &HttpRules, res
     let ips: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).collect();
     reach::judge(&host, &ips, rules).map_err(|refused| EffectFault::new(refused.to_string()))?;
     let timeout = wanted.timeout.unwrap_or(TIMEOUT).min(LONGEST);
-    let client = reqwest::Client::builder()
-        .user_agent(concat!("soopervisor/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        // A proxy would resolve the name again.
-        .no_proxy()
-        .resolve_to_addrs(&host, &addresses)
-        .timeout(timeout)
-        .build()
+    let connect = Connect::to(&host, &addresses)
         .map_err(|error| EffectFault::new(format!("no request can be made: {}", error.without_url())))?;
-    let request = client.request(method(wanted)?, url).headers(headers(&wanted.headers, bearer)?);
+    let request = connect.client.request(method(wanted)?, url).timeout(timeout);
+    let request = request.headers(headers(&wanted.headers, bearer)?);
     let request = match (&wanted.json, &wanted.body) {
         (Some(document), _) => request.header(CONTENT_TYPE, "application/json").body(document.to_string()),
         (None, Some(body)) => request.body(body.clone()),

@@ -9,6 +9,7 @@ use super::template::{RenderError, Template};
 
 pub mod arguments;
 pub mod chat;
+mod connect;
 pub mod dispatch;
 mod effects;
 pub mod http;

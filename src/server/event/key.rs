@@ -87,5 +87,7 @@ fn squeezed(text: &str) -> String {
     if text.is_empty() {
         return dash();
     }
-    text.replace('%', "%25").replace(char::is_whitespace, "%20")
+    let text = text.replace('%', "%25").replace(char::is_whitespace, "%20");
+    // Postgres keeps no text with a NUL in it.
+    text.replace(char::is_control, "%00")
 }

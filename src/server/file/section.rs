@@ -37,8 +37,6 @@ impl Reference {
 pub struct Server {
     /// Where it listens.
     pub bind: SocketAddr,
-    /// The folder for everything that it keeps; none for the usual one.
-    pub data: Option<PathBuf>,
     /// Where the address of a Postgres database is; none for SQLite.
     pub database: Option<Reference>,
     /// Runs at once in this process.
@@ -47,6 +45,8 @@ pub struct Server {
     pub concurrency: Option<i64>,
     /// How long a worker may be silent.
     pub lease: Option<Duration>,
+    /// Readings of repositories a second, of one host with one credential.
+    pub poll_rate: Option<u32>,
     /// How it is reached from outside, without a slash at the end.
     pub public_url: Option<String>,
 }
@@ -54,7 +54,7 @@ pub struct Server {
 impl Default for Server {
     fn default() -> Self {
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-        Self { bind, data: None, database: None, workers: 2, concurrency: None, lease: None, public_url: None }
+        Self { bind, database: None, workers: 2, concurrency: None, lease: None, poll_rate: None, public_url: None }
     }
 }
 

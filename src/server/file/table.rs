@@ -7,8 +7,11 @@ const SERVER: Table = Table {
     what: "`server`",
     keys: &[
         may("bind", Form::Bind, "where it listens [default: 127.0.0.1:8080]"),
-        may("data", Form::Text, "the folder for everything that it keeps [default: below the home of soopervisor]"),
-        may("database", Form::Secret, "where the address of a Postgres database is; without it, SQLite in `data`"),
+        may(
+            "database",
+            Form::Secret,
+            "where the address of a Postgres database is; without it, SQLite below the home of soopervisor",
+        ),
         may(
             "workers",
             Form::Count(0, 1000),
@@ -19,6 +22,11 @@ const SERVER: Table = Table {
             "lease",
             Form::Duration,
             "how long a worker may be silent before its runs are given to others [default: 60s]",
+        ),
+        may(
+            "poll_rate",
+            Form::Count(1, 10_000),
+            "readings of repositories a second, of one host with one credential [default: 20]",
         ),
         may("public_url", Form::Url(&["https", "http"]), "how the server is reached from outside, for links"),
     ],

@@ -1,7 +1,8 @@
 //! Turns kept deliveries into events.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -16,8 +17,10 @@ use crate::server::poll::fault::Class;
 use crate::server::poll::{PollError, Poller, Watch};
 use crate::store::database::{Database, DatabaseError, Delivery};
 
-/// How long a delivery is left to one reader.
-const LEASE_MS: i64 = 180_000;
+/// Renewed while it is read; who died is not waited for long.
+const LEASE_MS: i64 = 15_000;
+/// How often it is noted that webhooks of a repository arrive.
+const NOTING: Duration = Duration::from_mins(1);
 /// How often one is tried whose repository cannot be read.
 const TRIES: i64 = 6;
 
@@ -33,6 +36,8 @@ pub struct Dispatcher {
     told: Arc<Notify>,
     /// Who is asked about comments.
     asking: Option<Asking>,
+    /// When it was last noted that webhooks of a repository arrive.
+    noted: Arc<Mutex<HashMap<i64, Instant>>>,
 }
 
 /// What became of a delivery.
@@ -53,7 +58,7 @@ impl Dispatcher {
         kept: Arc<Notify>,
         told: Arc<Notify>,
     ) -> Self {
-        Self { database, poller, watches, kept, told, asking: None }
+        Self { database, poller, watches, kept, told, asking: None, noted: Arc::default() }
     }
 
     /// The same, which asks the forge about comments before they become events.
@@ -85,7 +90,19 @@ impl Dispatcher {
     /// When the database says no.
     pub async fn next(&self) -> Result<bool, DatabaseError> {
         let Some(delivery) = self.database.next_delivery(LEASE_MS).await? else { return Ok(false) };
-        match self.settle(&delivery).await? {
+        let keeping = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(LEASE_MS.unsigned_abs() / 4)).await;
+                if let Err(error) = self.database.renew_delivery(delivery.id, delivery.attempts, LEASE_MS).await {
+                    tracing::warn!(%error, "a delivery is not kept");
+                }
+            }
+        };
+        let fate = tokio::select! {
+            fate = self.settle(&delivery) => fate?,
+            () = keeping => return Ok(true),
+        };
+        match fate {
             Fate::Settled(0) => {}
             Fate::Settled(_) => self.told.notify_one(),
             Fate::Again(why, wait) if delivery.attempts < TRIES => {
@@ -114,7 +131,7 @@ impl Dispatcher {
             self.database.settle_delivery(delivery.id, &[]).await?;
             return Ok(Fate::Settled(0));
         };
-        self.database.hooked(watch.repo).await?;
+        self.note(watch.repo).await?;
         let at = Timestamp::from_millisecond(delivery.received_at).unwrap_or_default();
         match meaning(forge, &delivery.event, &delivery.delivery, &payload, &watch.name, at) {
             Meaning::Nothing => {
@@ -146,6 +163,17 @@ impl Dispatcher {
                 }),
             },
         }
+    }
+
+    /// Notes that webhooks of a repository arrive: it is read less often then. Once a minute is enough.
+    async fn note(&self, repo: i64) -> Result<(), DatabaseError> {
+        let now = Instant::now();
+        let before = self.noted.lock().unwrap_or_else(PoisonError::into_inner).insert(repo, now);
+        if before.is_some_and(|before| now.saturating_duration_since(before) < NOTING) {
+            self.noted.lock().unwrap_or_else(PoisonError::into_inner).extend(before.map(|before| (repo, before)));
+            return Ok(());
+        }
+        self.database.hooked(repo).await
     }
 
     /// The repository of a payload, by any of its addresses.

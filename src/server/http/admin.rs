@@ -20,8 +20,9 @@ use crate::store::database::{Database, DatabaseError, HandlerVersion, NewToken};
 
 const DAY_MS: i64 = 86_400_000;
 /// No token lasts longer than a year.
-const LONGEST_DAYS: i64 = 366;
-const LONGEST_NAME: usize = 100;
+pub(super) const LONGEST_DAYS: i32 = 366;
+/// Characters of a name.
+pub(super) const LONGEST_NAME: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,7 +41,8 @@ pub(super) struct Made {
 }
 
 /// Makes a token and keeps what it hashes to.
-async fn make(database: &Database, name: &str, scopes: &str, days: i64) -> Result<Made, Problem> {
+async fn make(database: &Database, name: &str, scopes: &str, days: i32) -> Result<Made, Problem> {
+    let days = i64::from(days);
     let made = token::new().ok_or_else(Problem::internal)?;
     let hash = token::hash(made.expose());
     let id = database.add_token(&NewToken { name, hash: &hash, scopes, lasts_ms: days * DAY_MS }).await?;
@@ -49,7 +51,8 @@ async fn make(database: &Database, name: &str, scopes: &str, days: i64) -> Resul
 }
 
 fn checked_name(name: &str) -> Result<&str, Problem> {
-    let fits = !name.trim().is_empty() && name.len() <= LONGEST_NAME && !name.chars().any(char::is_control);
+    let seen = name.chars().next().is_some_and(|first| !first.is_whitespace());
+    let fits = seen && name.chars().count() <= LONGEST_NAME && !name.chars().any(char::is_control);
     fits.then_some(name).ok_or_else(|| Problem::bad("the name is empty, too long, or not printable", "choose another"))
 }
 
@@ -106,7 +109,7 @@ pub(super) async fn tokens(_: Rules, State(server): State<Server>) -> Result<Jso
 pub(super) struct TokenAsk {
     name: String,
     scopes: Vec<String>,
-    days: Option<i64>,
+    days: Option<f64>,
 }
 
 pub(super) async fn create_token(
@@ -116,10 +119,10 @@ pub(super) async fn create_token(
 ) -> Result<(StatusCode, Json<Made>), Problem> {
     let Json(ask) = ask.map_err(body)?;
     let name = checked_name(&ask.name)?;
-    let days = ask.days.unwrap_or(90);
-    if !(1..=LONGEST_DAYS).contains(&days) {
-        return Err(Problem::bad("`days` is between 1 and 366", "leave it out for 90"));
-    }
+    // `7.0` is a whole number too, as JSON Schema counts them.
+    let asked = ask.days.unwrap_or(90.0);
+    let days = (1..=LONGEST_DAYS).find(|days| (asked - f64::from(*days)).abs() < f64::EPSILON);
+    let days = days.ok_or_else(|| Problem::bad("`days` is between 1 and 366", "leave it out for 90"))?;
     let known = |scope: &String| scope.parse::<Scope>().is_ok();
     if ask.scopes.is_empty() || !ask.scopes.iter().all(known) {
         return Err(Problem::bad("`scopes` are of read, run and admin", "[\"read\"] is the least"));

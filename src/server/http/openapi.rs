@@ -2,7 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::admin::{LONGEST_DAYS, LONGEST_NAME};
+use super::repos::MOST;
 use super::table::{ROUTES, Route};
+use super::token::Scope;
+use crate::store::database::RunState;
 
 /// The whole document.
 pub fn document() -> Value {
@@ -41,7 +45,7 @@ fn operation(route: &Route) -> Value {
         json!({"name": name, "in": "path", "required": true, "schema": kind})
     });
     let of_query = route.query.iter().map(|(name, kind, about)| {
-        json!({"name": name, "in": "query", "required": false, "description": about, "schema": {"type": kind}})
+        json!({"name": name, "in": "query", "required": false, "description": about, "schema": form(kind)})
     });
     let parameters: Vec<Value> = of_path.chain(of_query).collect();
     if !parameters.is_empty() {
@@ -107,15 +111,33 @@ fn named(schema: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{schema}")})
 }
 
+/// A value of a kind: a type of JSON, or a word for what we take and nothing else.
+fn form(kind: &str) -> Value {
+    match kind {
+        "limit" => json!({"type": "integer", "minimum": 1, "maximum": MOST}),
+        "days" => json!({"type": "integer", "minimum": 1, "maximum": LONGEST_DAYS}),
+        "state" => json!({"type": "string", "enum": RunState::ALL.map(RunState::word)}),
+        "mode" => json!({"type": "string", "enum": ["sample", "full"]}),
+        "scope" => json!({"type": "string", "enum": Scope::ALL.map(Scope::word)}),
+        // Begins with something that is seen, and is printable.
+        "name" => json!({
+            "type": "string", "minLength": 1, "maxLength": LONGEST_NAME,
+            "pattern": "^\\S[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        }),
+        kind => json!({"type": kind}),
+    }
+}
+
 /// An object of which every field is there: `name?` may be null, `[x]` is a list of x, a capital is another schema.
 fn object(fields: &[(&str, &str)]) -> Value {
     let plain = |kind: &str| match kind {
         kind if kind.starts_with(char::is_uppercase) => named(kind),
         "any" => json!({}),
-        kind => json!({"type": kind}),
+        kind => form(kind),
     };
     let typed = |kind: &str| match (kind.strip_suffix('?'), kind.strip_prefix('[')) {
         (Some(bare), _) => json!({"type": [bare, "null"]}),
+        (None, Some("scope]")) => json!({"type": "array", "items": form("scope"), "minItems": 1}),
         (None, Some(list)) => json!({"type": "array", "items": plain(list.trim_end_matches(']'))}),
         (None, None) => plain(kind),
     };
@@ -209,10 +231,10 @@ fn schemas() -> Value {
     json!({
         "Problem": object(&[("error", "string"), ("help", "string")]),
         "Ready": object(&[("database", "boolean"), ("disk", "boolean"), ("settings", "[string]")]),
-        "SetUp": ask(&[("token", "string"), ("name", "string")], &["name"]),
+        "SetUp": ask(&[("token", "string"), ("name", "name")], &["name"]),
         "Repo": object(REPO),
         "RepoList": object(&[("repos", "[Repo]")]),
-        "Trigger": ask(&[("repo", "string"), ("ref", "string"), ("mode", "string")], &["ref", "mode"]),
+        "Trigger": ask(&[("repo", "string"), ("ref", "string"), ("mode", "mode")], &["ref", "mode"]),
         "Triggered": object(&[("event", "integer"), ("sha", "string")]),
         "Run": object(RUN),
         "RunList": object(&[("runs", "[Run]")]),
@@ -224,7 +246,7 @@ fn schemas() -> Value {
         "EventList": object(&[("events", "[Event]")]),
         "Token": object(TOKEN),
         "TokenList": object(&[("tokens", "[Token]")]),
-        "TokenAsk": ask(&[("name", "string"), ("scopes", "[string]"), ("days", "integer")], &["days"]),
+        "TokenAsk": ask(&[("name", "name"), ("scopes", "[scope]"), ("days", "days")], &["days"]),
         "NewToken": object(&[("id", "integer"), ("name", "string"), ("token", "string"), ("expires_in_days", "integer")]),
         "AuditEntry": object(&[("at", "integer"), ("actor", "string"), ("verb", "string"), ("target", "string"), ("detail", "string")]),
         "AuditList": object(&[("entries", "[AuditEntry]")]),

@@ -17,7 +17,7 @@ use crate::server::trigger::{self, Ask, TriggerError};
 use crate::store::database::{DatabaseError, Repo};
 
 /// At most so many rows are given at a time.
-const MOST: i64 = 200;
+pub(super) const MOST: i64 = 200;
 
 #[derive(Serialize)]
 pub(super) struct RepoList {

@@ -28,7 +28,7 @@ const fn get(path: &'static str, id: &'static str, about: &'static str, answer: 
 }
 
 const OLDER: (&str, &str, &str) = ("before", "integer", "only those with a lower number");
-const LIMIT: (&str, &str, &str) = ("limit", "integer", "at most so many, 200 at most; 50 when it is left out");
+const LIMIT: (&str, &str, &str) = ("limit", "limit", "at most so many, 200 at most; 50 when it is left out");
 
 /// All of them.
 pub const ROUTES: &[Route] = &[
@@ -52,12 +52,7 @@ pub const ROUTES: &[Route] = &[
         ..get("/api/trigger", "trigger", "Ask for a run by hand, as `soopervisor trigger` does", "Triggered")
     },
     Route {
-        query: &[
-            ("repo", "string", "only of this repository"),
-            ("state", "string", "only in this state"),
-            OLDER,
-            LIMIT,
-        ],
+        query: &[("repo", "string", "only of this repository"), ("state", "state", "only in this state"), OLDER, LIMIT],
         ..get("/api/runs", "listRuns", "Runs, newest first", "RunList")
     },
     get("/api/runs/{id}", "getRun", "One run with its steps and attempts", "RunDetail"),

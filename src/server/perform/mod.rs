@@ -194,8 +194,9 @@ impl Performer {
 
     async fn event(&self, id: i64) -> Result<Event, String> {
         let row = self.database.event(id).await.map_err(|error| error.to_string())?;
-        let repos = self.database.all_repos().await.map_err(|error| error.to_string())?;
-        let repo = repos.iter().find(|repo| Some(repo.id) == row.new.repo).ok_or("its repository is not known")?;
+        let number = row.new.repo.ok_or("its repository is not known")?;
+        let repo = self.database.repo_of(number).await.map_err(|error| error.to_string())?;
+        let repo = repo.ok_or("its repository is not known")?;
         ledger::event(&row, &repo.name).map_err(|error| error.to_string())
     }
 }

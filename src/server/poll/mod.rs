@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod fault;
+mod memory;
 pub mod pace;
 pub mod pktline;
 pub mod reading;
@@ -24,6 +25,7 @@ use url::Url;
 
 use self::answer::Refs;
 use self::fault::Fault;
+use self::memory::{Mark, Memory, Times};
 use self::pace::Host;
 use self::reading::{Credential, Reader};
 use self::state::{Between, FirstSeen};
@@ -134,6 +136,7 @@ pub struct Poller {
     metrics: Metrics,
     effort: Effort,
     hosts: Arc<Mutex<HashMap<String, Host>>>,
+    memory: Memory,
     /// Repositories whose last reading said that everything is gone.
     emptied: Arc<Mutex<HashSet<i64>>>,
     /// Is rung when an event was written.
@@ -154,6 +157,7 @@ impl Poller {
             metrics,
             effort,
             hosts: Arc::default(),
+            memory: Memory::default(),
             emptied: Arc::default(),
             told,
             copies: None,
@@ -180,30 +184,29 @@ impl Poller {
     /// # Errors
     /// When it could not be read, which is noted, or not be written.
     pub async fn read(&self, watch: &Watch, hint: Option<&Hint>) -> Result<Applied, PollError> {
+        // Most readings bring nothing new, and are told from the others without the database. What is new is asked for
+        // once more, after what is known of it was read.
+        if hint.is_none() && self.memory.knows(watch.repo, Instant::now()) {
+            match self.asked(watch).await {
+                Ok(seen) if self.memory.is_same(watch.repo, Mark::of(&seen, &watch.prefixes)) => {
+                    return Ok(Applied::default());
+                }
+                Ok(_) => {}
+                Err(fault) => return Err(self.failed(watch.repo, fault).await),
+            }
+        }
         let repo = self.database.repo(&watch.name).await?;
         // Known before asking: what another reading writes meanwhile makes ours late, and late is dropped.
         let known = self.database.refs(repo.id).await?;
-        let began = Instant::now();
-        let seen = self.ask(watch).await;
-        let host = watch.address.host();
-        let word = seen.as_ref().map_or_else(Fault::word, |_| "ok");
-        self.metrics.add("soop_poll_total", &[("host", &host), ("result", word)], 1.0);
-        self.metrics.add("soop_poll_seconds_total", &[("host", &host)], began.elapsed().as_secs_f64());
-        let seen = match seen {
+        let seen = match self.asked(watch).await {
             Ok(seen) => seen,
-            Err(fault) => {
-                self.database.reading_failed(repo.id, &fault.to_string()).await?;
-                return Err(fault.into());
-            }
+            Err(fault) => return Err(self.failed(repo.id, fault).await),
         };
         self.believe(&repo, &known, &seen).await?;
         let between = match self.between(watch, hint, &known, &seen).await {
             Ok(between) => between,
-            Err(fault) => {
-                // Nothing of this reading is kept: the next one tells every commit.
-                self.database.reading_failed(repo.id, &fault.to_string()).await?;
-                return Err(fault.into());
-            }
+            // Nothing of this reading is kept: the next one tells every commit.
+            Err(fault) => return Err(self.failed(repo.id, fault).await),
         };
         let told = state::Told {
             repo: &repo,
@@ -213,11 +216,38 @@ impl Poller {
             between: &between,
         };
         let told = told.changes(&known, &seen, Timestamp::now());
+        let is_told = seen.head.is_none() || repo.head == seen.head;
+        if told.is_empty() && repo.first_seen.is_some() && repo.failures == 0 && is_told {
+            let mark = Mark::of(&seen, &watch.prefixes);
+            self.memory.keep(repo.id, mark, Times::of(&repo));
+            // Noted with the others.
+            self.memory.is_same(repo.id, mark);
+            return Ok(Applied::default());
+        }
         let applied = self.database.apply(repo.id, seen.head.as_deref(), &told).await?;
         if !applied.events.is_empty() {
             self.told.notify_one();
         }
+        // When it changed, and whether another reading was first, the next one sees.
+        self.memory.forget(repo.id);
         Ok(applied)
+    }
+
+    /// Notes that a reading failed; that comes back as the error that it is.
+    async fn failed(&self, repo: i64, fault: Fault) -> PollError {
+        self.memory.forget(repo);
+        match self.database.reading_failed(repo, &fault.to_string()).await {
+            Ok(_) => fault.into(),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Tells the database of readings that brought nothing new.
+    async fn note(&self) {
+        let unwritten = self.memory.unwritten();
+        if let Err(error) = self.database.unchanged(&unwritten).await {
+            tracing::warn!(%error, "not written that repositories were read");
+        }
     }
 
     async fn believe(&self, repo: &Repo, known: &[KnownRef], seen: &Refs) -> Result<(), PollError> {
@@ -225,8 +255,7 @@ impl Poller {
             // An ill server forgets everything; only one that says it twice is believed.
             if locked(&self.emptied).insert(repo.id) {
                 let fault = Fault::Server("every ref is gone; the next reading decides".to_owned());
-                self.database.reading_failed(repo.id, &fault.to_string()).await?;
-                return Err(fault.into());
+                return Err(self.failed(repo.id, fault).await);
             }
         } else {
             locked(&self.emptied).remove(&repo.id);
@@ -260,6 +289,17 @@ impl Poller {
             }
             _ => Ok(Between::new()),
         }
+    }
+
+    /// One reading, counted.
+    async fn asked(&self, watch: &Watch) -> Result<Refs, Fault> {
+        let began = Instant::now();
+        let seen = self.ask(watch).await;
+        let host = watch.address.host();
+        let word = seen.as_ref().map_or_else(Fault::word, |_| "ok");
+        self.metrics.add("soop_poll_total", &[("host", &host), ("result", word)], 1.0);
+        self.metrics.add("soop_poll_seconds_total", &[("host", &host)], began.elapsed().as_secs_f64());
+        seen
     }
 
     async fn ask(&self, watch: &Watch) -> Result<Refs, Fault> {

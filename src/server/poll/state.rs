@@ -131,7 +131,9 @@ impl Told<'_> {
         event.reference = Some(change.name.clone());
         event.before = was.and_then(|was| commit(&was.sha));
         event.after = change.after.as_deref().and_then(commit);
-        event.change = Some(change.before.as_ref().map_or(0, |before| before.serial).unsigned_abs() + 1);
+        // One that is new may have been there long ago, when all that was known of it has been swept.
+        let now = at.as_millisecond();
+        event.change = Some(change.before.as_ref().map_or(now, |before| before.serial + 1).unsigned_abs());
         event.default_branch =
             seen.head.as_deref().and_then(|head| head.strip_prefix("refs/heads/")).map(str::to_owned);
         if let Some(hint) = self.hint.filter(|hint| hint.reference == change.name && hint.after == event.after) {

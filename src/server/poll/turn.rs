@@ -9,8 +9,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::memory::Times;
 use super::pace::{Habit, Host, jittered, phase, rest};
 use super::{PollError, Poller, Watch, locked};
+
+/// How often the database is told of readings that brought nothing new.
+const NOTING: Duration = Duration::from_secs(5);
 
 /// What the loop knows of one repository.
 struct Seat {
@@ -89,6 +93,9 @@ impl Poller {
         let mut woken = self.woken.lock().await;
         let mut round = Round::default();
         let mut readings: JoinSet<(i64, Duration)> = JoinSet::new();
+        let mut notes: JoinSet<()> = JoinSet::new();
+        let mut noting = tokio::time::interval(NOTING);
+        noting.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         round.seat(&watches.borrow_and_update().clone(), Instant::now());
         loop {
             let now = Instant::now();
@@ -117,6 +124,11 @@ impl Poller {
                 () = stop.cancelled() => break,
                 () = until_next => {}
                 Some(ended) = readings.join_next() => if let Ok((repo, wait)) = ended { self.ended(&mut round, repo, wait) },
+                _ = noting.tick() => {
+                    let poller = self.clone();
+                    notes.spawn(async move { poller.note().await });
+                    while notes.try_join_next().is_some() {}
+                }
                 Some(repo) = woken.recv() => round.wake(repo, Instant::now()),
                 changed = watches.changed() => match changed {
                     Ok(()) => round.seat(&watches.borrow_and_update().clone(), Instant::now()),
@@ -125,6 +137,8 @@ impl Poller {
             }
         }
         while readings.join_next().await.is_some() {}
+        while notes.join_next().await.is_some() {}
+        self.note().await;
     }
 
     fn ended(&self, round: &mut Round, repo: i64, wait: Duration) {
@@ -175,8 +189,14 @@ impl Poller {
     async fn interval(&self, watch: &Watch) -> Duration {
         let now = jiff::Timestamp::now().as_millisecond();
         let since = |at: Option<i64>| at.map(|at| Duration::from_millis(now.saturating_sub(at).max(0).unsigned_abs()));
-        let Ok(repo) = self.database.repo(&watch.name).await else { return Duration::from_mins(1) };
-        let quiet = since(repo.changed_at.or(repo.first_seen)).unwrap_or_default();
-        Habit { pinned: watch.every, quiet, hooked: since(repo.hook_at) }.interval()
+        let times = match self.memory.times(watch.repo) {
+            Some(times) => times,
+            None => match self.database.repo(&watch.name).await {
+                Ok(repo) => Times::of(&repo),
+                Err(_) => return Duration::from_mins(1),
+            },
+        };
+        let quiet = since(times.changed).unwrap_or_default();
+        Habit { pinned: watch.every, quiet, hooked: since(times.hooked) }.interval()
     }
 }

@@ -7,6 +7,16 @@ use super::events::{NewEvent, insert};
 use super::link::Database;
 use super::row::Fields;
 
+/// Bodies of more bytes keep a processor so busy that others would wait behind them.
+const LARGE: usize = 256 << 10;
+
+/// Does what takes long for a large body beside the tasks that answer others.
+pub fn apart<T>(bytes: usize, act: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    let threads = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if bytes > LARGE && threads { tokio::task::block_in_place(act) } else { act() }
+}
+
 /// A delivery that was found genuine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewDelivery<'a> {
@@ -78,8 +88,8 @@ impl Database {
     /// When the database says no; the sender is to be told so.
     pub async fn receive(&self, new: &NewDelivery<'_>) -> Result<Receipt, DatabaseError> {
         let fault = || DatabaseError::query("keep a delivery");
-        let body = zstd::encode_all(new.body, 3).map_err(|error| DatabaseError::Content(error.to_string()))?;
-        let mut transaction = self.begin().await?;
+        let body = apart(new.body.len(), || zstd::encode_all(new.body, 3))
+            .map_err(|error| DatabaseError::Content(error.to_string()))?;
         let text = self.sql(
             "INSERT INTO deliveries (forge, delivery, event, content_type, body, state, not_before, received_at) \
              VALUES ($1, $2, $3, $4, $5, 'waiting', now_ms(), now_ms()) \
@@ -87,11 +97,11 @@ impl Database {
         );
         let query = sqlx::query(text).bind(new.forge).bind(new.delivery).bind(new.event);
         let query = query.bind(new.content_type).bind(body);
-        let made = query.fetch_optional(&mut *transaction).await.map_err(fault())?;
-        let receipt = match made {
-            Some(row) => Receipt::New(row.int("id")?),
-            None => self.once_more(&mut transaction, new).await?,
-        };
+        if let Some(row) = query.fetch_optional(self.writer()).await.map_err(fault())? {
+            return Ok(Receipt::New(row.int("id")?));
+        }
+        let mut transaction = self.begin().await?;
+        let receipt = self.once_more(&mut transaction, new).await?;
         transaction.commit().await.map_err(fault())?;
         Ok(receipt)
     }
@@ -121,16 +131,27 @@ impl Database {
     /// # Errors
     /// When the database says no.
     pub async fn next_delivery(&self, lease_ms: i64) -> Result<Option<Delivery>, DatabaseError> {
-        let mut transaction = self.begin_alone().await?;
         let text = self.sql(
             "UPDATE deliveries SET attempts = attempts + 1, not_before = now_ms() + $1 WHERE id = (\
              SELECT id FROM deliveries WHERE state = 'waiting' AND not_before <= now_ms() ORDER BY id LIMIT 1) \
              RETURNING id, forge, delivery, event, content_type, body, attempts, received_at",
         );
-        let fault = || DatabaseError::query("read a delivery");
-        let row = sqlx::query(text).bind(lease_ms).fetch_optional(&mut *transaction).await.map_err(fault())?;
-        transaction.commit().await.map_err(fault())?;
+        let row = self.alone(sqlx::query(text).bind(lease_ms), "read a delivery").await?;
         row.as_ref().map(Delivery::of).transpose()
+    }
+
+    /// Leaves a delivery to its reader for another `lease_ms`, unless another has taken it since; which it is, its number
+    /// of attempts tells.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn renew_delivery(&self, id: i64, attempts: i64, lease_ms: i64) -> Result<(), DatabaseError> {
+        let text = self.sql(
+            "UPDATE deliveries SET not_before = now_ms() + $3 WHERE id = $1 AND attempts = $2 AND state = 'waiting'",
+        );
+        let query = sqlx::query(text).bind(id).bind(attempts).bind(lease_ms);
+        query.execute(self.writer()).await.map_err(DatabaseError::query("keep a delivery"))?;
+        Ok(())
     }
 
     /// The delivery is done: what it meant is written in the same transaction. The numbers of new events come back.
@@ -139,9 +160,13 @@ impl Database {
     /// When the database says no; the delivery waits again then.
     pub async fn settle_delivery(&self, id: i64, events: &[NewEvent]) -> Result<Vec<i64>, DatabaseError> {
         let fault = || DatabaseError::query("settle a delivery");
-        let mut transaction = self.begin().await?;
-        let mut made = Vec::new();
         let text = "UPDATE deliveries SET state = 'done', fault = NULL WHERE id = $1 AND state = 'waiting'";
+        let mut made = Vec::new();
+        if events.is_empty() {
+            sqlx::query(text).bind(id).execute(self.writer()).await.map_err(fault())?;
+            return Ok(made);
+        }
+        let mut transaction = self.begin().await?;
         let done = sqlx::query(text).bind(id).execute(&mut *transaction).await.map_err(fault())?;
         if done.rows_affected() == 1 {
             for event in events {

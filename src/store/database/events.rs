@@ -5,7 +5,7 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::error::DatabaseError;
-use super::link::Database;
+use super::link::{Database, Dialect};
 use super::outbox::{self, NewAction};
 use super::row::Fields;
 use super::runs::{self, Enqueued, NewRun};
@@ -105,10 +105,8 @@ impl Database {
     /// # Errors
     /// When the database says no.
     pub async fn tell(&self, event: &NewEvent) -> Result<Option<i64>, DatabaseError> {
-        let mut transaction = self.begin().await?;
-        let made = insert(self, &mut transaction, event).await?;
-        transaction.commit().await.map_err(DatabaseError::query("write an event"))?;
-        Ok(made)
+        let mut connection = self.writer().acquire().await.map_err(DatabaseError::query("write an event"))?;
+        insert(self, &mut connection, event).await
     }
 
     /// The next event that waits, oldest first. Until it is settled it waits again after `lease_ms`.
@@ -116,16 +114,32 @@ impl Database {
     /// # Errors
     /// When the database says no.
     pub async fn next_event(&self, lease_ms: i64) -> Result<Option<Event>, DatabaseError> {
-        let fault = || DatabaseError::query("read an event");
-        let mut transaction = self.begin_alone().await?;
+        Ok(self.next_events(lease_ms, 1).await?.pop())
+    }
+
+    /// The next events that wait, oldest first, at most so many; as [`Database::next_event`].
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn next_events(&self, lease_ms: i64, most: i64) -> Result<Vec<Event>, DatabaseError> {
+        let fault = || DatabaseError::query("read events");
         let text = self.sql(
-            "UPDATE events SET attempts = attempts + 1, not_before = now_ms() + $1 WHERE id = (\
-             SELECT id FROM events WHERE state = 'waiting' AND not_before <= now_ms() ORDER BY id LIMIT 1) \
+            "UPDATE events SET attempts = attempts + 1, not_before = now_ms() + $1 WHERE id IN (\
+             SELECT id FROM events WHERE state = 'waiting' AND not_before <= now_ms() ORDER BY id LIMIT $2) \
              RETURNING id, key, repo_id, kind, source, reference, old_sha, new_sha, payload, state, attempts, fault, created_at",
         );
-        let row = sqlx::query(text).bind(lease_ms).fetch_optional(&mut *transaction).await.map_err(fault())?;
-        transaction.commit().await.map_err(fault())?;
-        row.as_ref().map(Event::of).transpose()
+        let query = sqlx::query(text).bind(lease_ms).bind(most);
+        let rows = if self.dialect() == Dialect::Sqlite {
+            query.fetch_all(self.writer()).await.map_err(fault())?
+        } else {
+            let mut transaction = self.begin_alone().await?;
+            let rows = query.fetch_all(&mut *transaction).await.map_err(fault())?;
+            transaction.commit().await.map_err(fault())?;
+            rows
+        };
+        let mut events = rows.iter().map(Event::of).collect::<Result<Vec<_>, _>>()?;
+        events.sort_by_key(|event| event.id);
+        Ok(events)
     }
 
     /// The event is handled: its runs and actions are written with it, each once, however often this is called.
@@ -133,19 +147,30 @@ impl Database {
     /// # Errors
     /// When the database says no; the event waits again then.
     pub async fn settle_event(&self, id: i64, settlement: &Settlement) -> Result<Vec<Enqueued>, DatabaseError> {
-        let fault = || DatabaseError::query("settle an event");
-        let mut transaction = self.begin_alone().await?;
-        let text = self.sql(
-            "UPDATE events SET state = 'handled', handled_at = now_ms(), fault = NULL WHERE id = $1 AND state = 'waiting'",
-        );
-        let done = sqlx::query(text).bind(id).execute(&mut *transaction).await.map_err(fault())?;
+        self.settle_events(&[(id, settlement.clone())]).await
+    }
+
+    /// As [`Database::settle_event`], for several in one transaction.
+    ///
+    /// # Errors
+    /// When the database says no; all of them wait again then.
+    pub async fn settle_events(&self, settled: &[(i64, Settlement)]) -> Result<Vec<Enqueued>, DatabaseError> {
+        let fault = || DatabaseError::query("settle events");
         let mut queued = Vec::new();
-        if done.rows_affected() == 1 {
+        let mut transaction = self.begin_alone().await?;
+        for (id, settlement) in settled {
+            let text = self.sql(
+                "UPDATE events SET state = 'handled', handled_at = now_ms(), fault = NULL WHERE id = $1 AND state = 'waiting'",
+            );
+            let done = sqlx::query(text).bind(id).execute(&mut *transaction).await.map_err(fault())?;
+            if done.rows_affected() == 0 {
+                continue;
+            }
             for run in &settlement.runs {
                 queued.push(runs::insert(self, &mut transaction, run).await?);
             }
             for action in &settlement.actions {
-                outbox::insert(self, &mut transaction, id, action).await?;
+                outbox::insert(self, &mut transaction, *id, action).await?;
             }
         }
         transaction.commit().await.map_err(fault())?;
@@ -196,6 +221,24 @@ impl Database {
         let text = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM events WHERE id < $1 ORDER BY id DESC LIMIT $2"));
         let rows = sqlx::query(text).bind(before.unwrap_or(i64::MAX)).bind(limit).fetch_all(self.reader()).await;
         rows.map_err(DatabaseError::query("list events"))?.iter().map(Event::of).collect()
+    }
+
+    /// Nobody has anything any more: deliveries, events and actions that an earlier process had taken are taken up at once.
+    /// To be called only by who knows that no other process uses the database.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn let_go(&self) -> Result<(), DatabaseError> {
+        let fault = || DatabaseError::query("let go of what a dead process had");
+        let mut transaction = self.begin_alone().await?;
+        for text in [
+            "UPDATE deliveries SET not_before = now_ms() WHERE state = 'waiting' AND not_before > now_ms()",
+            "UPDATE events SET not_before = now_ms() WHERE state = 'waiting' AND not_before > now_ms()",
+            "UPDATE outbox SET lease_until = now_ms() WHERE state = 'doing'",
+        ] {
+            sqlx::query(self.sql(text)).execute(&mut *transaction).await.map_err(fault())?;
+        }
+        transaction.commit().await.map_err(fault())
     }
 
     /// How many events and deliveries wait.

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow, install_default_drivers};
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Executor, SqlSafeStr, SqlStr, Transaction};
 
 use super::error::DatabaseError;
@@ -14,6 +14,9 @@ use super::migrations;
 
 /// SQLite's clock, in the place of the function that Postgres has.
 const SQLITE_NOW: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+
+/// A statement with its values.
+type AnyQuery<'a> = sqlx::query::Query<'a, Any, AnyArguments>;
 
 /// Which of the two it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +126,23 @@ impl Database {
             lock.execute(&mut *transaction).await.map_err(DatabaseError::query("take its lock"))?;
         }
         Ok(transaction)
+    }
+
+    /// One statement beside which no other of its kind runs; the row that it gives, if it gives one. SQLite, which writes
+    /// one at a time, needs no transaction for it.
+    pub(super) async fn alone(
+        &self,
+        query: AnyQuery<'_>,
+        action: &'static str,
+    ) -> Result<Option<AnyRow>, DatabaseError> {
+        let fault = || DatabaseError::query(action);
+        if self.dialect == Dialect::Sqlite {
+            return query.fetch_optional(&self.writer).await.map_err(fault());
+        }
+        let mut transaction = self.begin_alone().await?;
+        let row = query.fetch_optional(&mut *transaction).await.map_err(fault())?;
+        transaction.commit().await.map_err(fault())?;
+        Ok(row)
     }
 
     /// The statement in this database's words: `now_ms()` is its clock.

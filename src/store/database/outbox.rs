@@ -85,20 +85,18 @@ impl Database {
     /// When the database says no.
     pub async fn next_action(&self, lease_ms: i64) -> Result<Option<OutboxAction>, DatabaseError> {
         let fault = || DatabaseError::query("take an action");
-        let mut transaction = self.begin_alone().await?;
         let text = self.sql(
             "UPDATE outbox SET state = 'unknown', ended_at = now_ms(), result = '\"its doer went away\"' \
              WHERE state = 'doing' AND lease_until <= now_ms() AND retryable = 0",
         );
-        sqlx::query(text).execute(&mut *transaction).await.map_err(fault())?;
+        sqlx::query(text).execute(self.writer()).await.map_err(fault())?;
         let text = self.sql(
             "UPDATE outbox SET state = 'doing', epoch = epoch + 1, attempts = attempts + 1, lease_until = now_ms() + $1 \
              WHERE id = (SELECT id FROM outbox WHERE (state = 'waiting' AND not_before <= now_ms()) \
              OR (state = 'doing' AND lease_until <= now_ms() AND retryable = 1) ORDER BY id LIMIT 1) \
              RETURNING id, event_id, handler, position, action, retryable, epoch, attempts",
         );
-        let row = sqlx::query(text).bind(lease_ms).fetch_optional(&mut *transaction).await.map_err(fault())?;
-        transaction.commit().await.map_err(fault())?;
+        let row = self.alone(sqlx::query(text).bind(lease_ms), "take an action").await?;
         row.as_ref().map(OutboxAction::of).transpose()
     }
 

@@ -128,6 +128,16 @@ impl Database {
         row.as_ref().map_or_else(missing, Repo::of)
     }
 
+    /// One repository, by its number, watched or not; none when there never was one.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn repo_of(&self, id: i64) -> Result<Option<Repo>, DatabaseError> {
+        let text = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM repos WHERE id = $1"));
+        let row = sqlx::query(text).bind(id).fetch_optional(self.reader()).await;
+        row.map_err(DatabaseError::query("read a repository"))?.as_ref().map(Repo::of).transpose()
+    }
+
     /// Notes that a reading failed; how often in a row comes back.
     ///
     /// # Errors
@@ -136,6 +146,22 @@ impl Database {
         let text = "UPDATE repos SET failures = failures + 1, fault = $2 WHERE id = $1 RETURNING failures";
         let row = sqlx::query(text).bind(repo).bind(fault).fetch_one(self.writer()).await;
         row.map_err(DatabaseError::query("note a failed reading"))?.int("failures")
+    }
+
+    /// Notes that these were read just now, and are as they were.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn unchanged(&self, repos: &[i64]) -> Result<(), DatabaseError> {
+        // A few hundred at a time: nobody waits long behind it.
+        for some in repos.chunks(500) {
+            let numbers: Vec<String> = some.iter().map(ToString::to_string).collect();
+            let text = self.sql("UPDATE repos SET read_at = now_ms() WHERE id IN ");
+            let text = format!("{}({})", text.as_str(), numbers.join(", "));
+            let query = sqlx::query(sqlx::AssertSqlSafe(text));
+            query.execute(self.writer()).await.map_err(DatabaseError::query("note readings"))?;
+        }
+        Ok(())
     }
 
     /// Notes that a genuine webhook arrived.

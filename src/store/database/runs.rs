@@ -34,7 +34,8 @@ pub enum RunState {
 }
 
 impl RunState {
-    const ALL: [Self; 7] =
+    /// All of them.
+    pub const ALL: [Self; 7] =
         [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled, Self::Superseded, Self::Lost];
 
     /// The word in the database, the API and on pages.
