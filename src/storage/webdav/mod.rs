@@ -6,7 +6,7 @@
 //! before: then files that differ need names of their own.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -30,6 +30,9 @@ use answer::Found;
 
 const CHUNK: u64 = 256 * 1024;
 const TRIES: u32 = 4;
+const LOCKED: &str = "it is locked";
+/// How long a name may stay locked by what somebody else does to it.
+const LOCKED_FOR: Duration = Duration::from_mins(1);
 const WORTH_ASKING: u64 = 8 * 1024 * 1024;
 
 /// How somebody is let in.
@@ -66,7 +69,7 @@ impl Judge for Words {
             401 => Fault::Login("the server does not take the user and password that are set".to_owned()),
             403 => Fault::Forbidden("the server says so".to_owned()),
             // Some say so of what is being written by somebody else.
-            423 => Fault::Broken("it is locked".to_owned()),
+            423 => Fault::Broken(LOCKED.to_owned()),
             _ => answer.plain_fault("see the server's own log"),
         }
     }
@@ -195,12 +198,12 @@ impl WebDav {
 
     /// Gives a finished part its name.
     async fn land(&self, part: &str, key: &str, over: bool) -> Result<bool, Fault> {
-        let mut tries = 1;
+        let (since, mut tries) = (Instant::now(), 1);
         loop {
             match self.bring("MOVE", part, key, over).await {
                 // Nobody knows whether it was moved: the part tells. Or another move to that key is under way.
                 Err(fault) if fault.is_passing() => match self.stat(part).await? {
-                    Some(_) if tries < TRIES => tokio::time::sleep(Duration::from_millis(100 << tries)).await,
+                    Some(_) if worth_a_try(&fault, since, tries) => tokio::time::sleep(pause(tries)).await,
                     Some(_) => return Err(fault),
                     None => return Ok(true),
                 },
@@ -218,6 +221,19 @@ impl WebDav {
         }
         landed
     }
+}
+
+/// Whether what failed so often may succeed: a lock goes when somebody else is done.
+fn worth_a_try(fault: &Fault, since: Instant, tries: u32) -> bool {
+    match fault {
+        Fault::Broken(words) if words == LOCKED => since.elapsed() < LOCKED_FOR,
+        fault => fault.is_passing() && tries < TRIES,
+    }
+}
+
+/// How long to wait before a name that was locked is tried again.
+fn pause(tries: u32) -> Duration {
+    Duration::from_millis(100 << tries.min(5))
 }
 
 fn header(entry: &Entry) -> Option<HeaderValue> {
@@ -396,11 +412,23 @@ impl Backend for WebDav {
 impl Claims for WebDav {
     async fn make_new(&self, folder: &str) -> Result<bool, Fault> {
         let url = self.url(folder, true);
-        match self.web.send_once(|client| self.request(client, "MKCOL", &url)).await {
-            Ok(_) => Ok(true),
-            Err(Fault::Refused { status: 405, .. }) => Ok(false),
-            // Some say so to whoever comes second by a hair; or the answer was lost, and it is there.
-            Err(fault) => self.stat(folder).await?.map(|_| false).ok_or(fault),
+        let (since, mut tries) = (Instant::now(), 1);
+        loop {
+            let fault = match self.web.send_once(|client| self.request(client, "MKCOL", &url)).await {
+                Ok(_) => return Ok(true),
+                Err(Fault::Refused { status: 405, .. }) => return Ok(false),
+                Err(fault) => fault,
+            };
+            // Some say so to whoever comes second by a hair; or the answer was lost, and it is there. While the first
+            // one is still being served, the name is locked, and nothing is there.
+            if self.stat(folder).await?.is_some() {
+                return Ok(false);
+            }
+            if !worth_a_try(&fault, since, tries) {
+                return Err(fault);
+            }
+            tokio::time::sleep(pause(tries)).await;
+            tries += 1;
         }
     }
 
