@@ -175,7 +175,7 @@ impl Spent {
     }
 
     fn own(&self) -> Duration {
-        Self::now().0 - self.0
+        Self::now().0.saturating_sub(self.0)
     }
 
     fn row(&self, what: &str, count: usize, took: Duration) {
@@ -183,7 +183,11 @@ impl Spent {
         let count = f64::from(u32::try_from(count).expect("few"));
         let each = |spent: Duration| format!("{:.2} ms", spent.as_secs_f64() * 1e3 / count);
         let a_second = count / took.as_secs_f64();
-        say(&format!("| {what} | {} | {} | {a_second:.0} |", each(now.0 - self.0), each(now.1 - self.1)));
+        say(&format!(
+            "| {what} | {} | {} | {a_second:.0} |",
+            each(now.0.saturating_sub(self.0)),
+            each(now.1.saturating_sub(self.1))
+        ));
     }
 }
 

@@ -131,13 +131,12 @@ async fn answer(
     let (way, _, below) = (parts.next().unwrap_or(""), parts.next(), parts.next().unwrap_or("").to_owned());
     let key = (format!("{below}?{query}"), body);
     let known = if way == "kept" { kept.lock().expect("no panic").get(&key).cloned() } else { None };
-    let bytes = match known {
-        Some(bytes) => bytes,
-        None => {
-            let bytes = backend(&root, &method, &below, &query, &key.1).await;
-            kept.lock().expect("no panic").insert(key, bytes.clone());
-            bytes
-        }
+    let bytes = if let Some(bytes) = known {
+        bytes
+    } else {
+        let bytes = backend(&root, &method, &below, &query, &key.1).await;
+        kept.lock().expect("no panic").insert(key, bytes.clone());
+        bytes
     };
     let kind = if method == "GET" { "advertisement" } else { "result" };
     let response = Response::builder().header("content-type", format!("application/x-git-upload-pack-{kind}"));

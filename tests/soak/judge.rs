@@ -1,5 +1,7 @@
 //! What must have come of a round: the database, and who was told, compared with what happened.
 
+#![expect(clippy::print_stdout, reason = "what a round did, for whoever looks at the test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -48,7 +48,8 @@ pub(crate) fn file(forge: &Forge, ear: SocketAddr) -> String {
         .map(|repo| {
             format!("  - {{url: '{}', name: acme/r{repo}, poll: 1s, storage: 'local:/nowhere'}}\n", forge.url(repo))
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let mut text = format!("http: {{allow: ['127.0.0.1']}}\nrepos:\n{repos}handlers:\n");
     for (name, on, words) in [
         (
