@@ -3,7 +3,7 @@
 //! It keeps the promises of the room (`tests/engine` holds both engines to them) and runs no script: what a script
 //! would have done to mounted folders is played by [`Outcome::effect`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::{
-    Control, Engine, EngineError, EngineInfo, ExecSpec, Exit, Image, OutputSink, Purpose, Session, SessionSpec, Stream,
-    Swept, frame,
+    Carried, Control, Engine, EngineError, EngineInfo, ExecSpec, Exit, Image, OutputSink, Purpose, Session,
+    SessionSpec, Stream, Swept, frame,
 };
 use crate::secret::Secret;
 
@@ -33,6 +33,29 @@ pub struct Seen {
     pub secrets: Vec<Secret>,
     /// Whether it was closed.
     pub closed: bool,
+}
+
+/// A container of which nothing in particular is asked, for a run of this name.
+///
+/// # Panics
+/// When no run can have that name.
+pub fn spec(run: &str) -> SessionSpec {
+    SessionSpec {
+        run: run.parse().expect("the name of a run"),
+        purpose: Purpose::Run,
+        image: "image".to_owned(),
+        user: (10_001, 10_001),
+        mounts: Vec::new(),
+        carried: Carried::default(),
+        env: BTreeMap::new(),
+        workdir: "/".to_owned(),
+        memory_bytes: None,
+        cpus: None,
+        pids: 64,
+        disk_bytes: None,
+        network: false,
+        labels: BTreeMap::new(),
+    }
 }
 
 type Effect = Box<dyn FnOnce(&Seen) + Send>;

@@ -16,6 +16,7 @@ use crate::web::Fault;
 pub mod gitea;
 pub mod github;
 pub mod gitlab;
+mod hub;
 mod rest;
 mod words;
 

@@ -7,11 +7,12 @@ use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::super::github::wire as hub;
-use super::super::rest::{cut, part, parts, words};
+use super::super::github::wire as github;
+use super::super::hub;
+use super::super::rest::{part, parts, words};
 use super::super::{
-    Comment, CommitStatus, Comparison, Forge, Me, Permission, PullRequest, Reaction, RepoId, Repository, StatusState,
-    WorkflowRun, absent,
+    Comment, CommitStatus, Comparison, Forge, Me, Permission, PullRequest, Reaction, RepoId, Repository, WorkflowRun,
+    absent,
 };
 use super::{Gitea, repo, wire};
 use crate::id::CommitSha;
@@ -27,22 +28,22 @@ const COLOUR: &str = "#ededed";
 #[async_trait]
 impl Forge for Gitea {
     async fn me(&self) -> Result<Me, Fault> {
-        Ok(Me::User(self.rest.get_json::<hub::User>("/user").await?.into()))
+        Ok(Me::User(self.rest.get_json::<github::User>("/user").await?.into()))
     }
 
     async fn repository(&self, id: &RepoId) -> Result<Repository, Fault> {
-        self.rest.get_json::<hub::Repo>(&repo(id)).await?.try_into()
+        self.rest.get_json::<github::Repo>(&repo(id)).await?.try_into()
     }
 
     async fn pull(&self, id: &RepoId, number: u64) -> Result<PullRequest, Fault> {
-        self.rest.get_json::<hub::Pull>(&format!("{}/pulls/{number}", repo(id))).await?.try_into()
+        self.rest.get_json::<github::Pull>(&format!("{}/pulls/{number}", repo(id))).await?.try_into()
     }
 
     async fn commit(&self, id: &RepoId, revision: &str) -> Result<CommitSha, Fault> {
         let path = format!("{}/git/commits/{}", repo(id), part(revision));
-        match self.rest.get_json::<hub::Committed>(&path).await {
+        match self.rest.get_json::<github::Committed>(&path).await {
             Err(Fault::Refused { status: 422, .. }) => Err(Fault::NotFound),
-            found => hub::sha(&found?.sha),
+            found => github::sha(&found?.sha),
         }
     }
 
@@ -74,56 +75,32 @@ impl Forge for Gitea {
 
     async fn comments(&self, id: &RepoId, number: u64) -> Result<Vec<Comment>, Fault> {
         // All of them at once: this list has no pages.
-        words::<hub::Written, _>(&self.rest.get(&format!("{}/issues/{number}/comments", repo(id))).await?)
+        words::<github::Written, _>(&self.rest.get(&format!("{}/issues/{number}/comments", repo(id))).await?)
     }
 
     async fn comments_since(&self, id: &RepoId, since: Timestamp) -> Result<Vec<Comment>, Fault> {
         let since = part(&since.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
         let path = format!("{}/issues/comments?since={since}&{PAGE}", repo(id));
-        let written = self.rest.counted_pages::<hub::Written>(&path).await?;
+        let written = self.rest.counted_pages::<github::Written>(&path).await?;
         let mut found: Vec<Comment> = written.into_iter().map(Comment::from).collect();
         found.sort_by_key(|comment| comment.updated);
         Ok(found)
     }
 
     async fn add_comment(&self, id: &RepoId, number: u64, body: &str) -> Result<Comment, Fault> {
-        let path = format!("{}/issues/{number}/comments", repo(id));
-        let answer = self.rest.change(Method::POST, &path, &json!({ "body": body }), true).await?;
-        Ok(answer.json::<hub::Written>()?.into())
+        hub::add_comment(&self.rest, &repo(id), number, body).await
     }
 
     async fn edit_comment(&self, id: &RepoId, _: u64, comment: u64, body: &str) -> Result<Comment, Fault> {
-        let path = format!("{}/issues/comments/{comment}", repo(id));
-        let answer = self.rest.change(Method::PATCH, &path, &json!({ "body": body }), false).await?;
-        Ok(answer.json::<hub::Written>()?.into())
+        hub::edit_comment(&self.rest, &repo(id), comment, body).await
     }
 
     async fn react(&self, id: &RepoId, _: u64, comment: u64, reaction: Reaction) -> Result<(), Fault> {
-        let content = match reaction {
-            Reaction::Eyes => "eyes",
-            Reaction::Rocket => "rocket",
-            Reaction::PlusOne => "+1",
-            Reaction::MinusOne => "-1",
-            Reaction::Confused => "confused",
-        };
-        let path = format!("{}/issues/comments/{comment}/reactions", repo(id));
-        self.rest.change(Method::POST, &path, &json!({ "content": content }), false).await.map(drop)
+        hub::react(&self.rest, &repo(id), comment, reaction).await
     }
 
     async fn set_status(&self, id: &RepoId, commit: &CommitSha, status: &CommitStatus) -> Result<(), Fault> {
-        let state = match status.state {
-            StatusState::Pending => "pending",
-            StatusState::Success => "success",
-            StatusState::Failure => "failure",
-            StatusState::Error => "error",
-        };
-        let mut body = json!({
-            "state": state, "context": status.context, "description": cut(&status.description, DESCRIPTION),
-        });
-        if let Some(url) = &status.target_url {
-            body["target_url"] = json!(url);
-        }
-        self.rest.change(Method::POST, &format!("{}/statuses/{commit}", repo(id)), &body, false).await.map(drop)
+        hub::set_status(&self.rest, &repo(id), commit, status, DESCRIPTION).await
     }
 
     /// Labels have numbers here; those that are not there yet are made, as the others do.
@@ -216,7 +193,7 @@ impl Forge for Gitea {
             _ => {
                 // What the oldest commit that only the head has was made on.
                 let oldest = ahead.commits.last().and_then(|commit| commit.parents.first());
-                hub::sha(&oldest.ok_or_else(|| Fault::Form("a comparison without a beginning".to_owned()))?.sha)?
+                github::sha(&oldest.ok_or_else(|| Fault::Form("a comparison without a beginning".to_owned()))?.sha)?
             }
         };
         Ok(Comparison { ahead: ahead.count(), behind: behind.count(), merge_base })

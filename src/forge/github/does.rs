@@ -8,10 +8,11 @@ use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::super::hub;
 use super::super::rest::{cut, next_of, part, parts, words};
 use super::super::{
     Artifact, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Downloaded, Forge, KnownCheck,
-    Me, NewComments, Permission, PullRequest, Push, Rate, Reaction, RepoId, Repository, StatusState, WorkflowRun,
+    Me, NewComments, Permission, PullRequest, Push, Rate, Reaction, RepoId, Repository, WorkflowRun,
 };
 use super::{GitHub, accepting, dressed, repo, wire};
 use crate::id::CommitSha;
@@ -89,43 +90,19 @@ impl Forge for GitHub {
     }
 
     async fn add_comment(&self, id: &RepoId, number: u64, body: &str) -> Result<Comment, Fault> {
-        let path = format!("{}/issues/{number}/comments", repo(id));
-        let answer = self.rest.change(Method::POST, &path, &json!({ "body": body }), true).await?;
-        Ok(answer.json::<wire::Written>()?.into())
+        hub::add_comment(&self.rest, &repo(id), number, body).await
     }
 
     async fn edit_comment(&self, id: &RepoId, _: u64, comment: u64, body: &str) -> Result<Comment, Fault> {
-        let path = format!("{}/issues/comments/{comment}", repo(id));
-        let answer = self.rest.change(Method::PATCH, &path, &json!({ "body": body }), false).await?;
-        Ok(answer.json::<wire::Written>()?.into())
+        hub::edit_comment(&self.rest, &repo(id), comment, body).await
     }
 
     async fn react(&self, id: &RepoId, _: u64, comment: u64, reaction: Reaction) -> Result<(), Fault> {
-        let content = match reaction {
-            Reaction::Eyes => "eyes",
-            Reaction::Rocket => "rocket",
-            Reaction::PlusOne => "+1",
-            Reaction::MinusOne => "-1",
-            Reaction::Confused => "confused",
-        };
-        let path = format!("{}/issues/comments/{comment}/reactions", repo(id));
-        self.rest.change(Method::POST, &path, &json!({ "content": content }), false).await.map(drop)
+        hub::react(&self.rest, &repo(id), comment, reaction).await
     }
 
     async fn set_status(&self, id: &RepoId, commit: &CommitSha, status: &CommitStatus) -> Result<(), Fault> {
-        let state = match status.state {
-            StatusState::Pending => "pending",
-            StatusState::Success => "success",
-            StatusState::Failure => "failure",
-            StatusState::Error => "error",
-        };
-        let mut body = json!({
-            "state": state, "context": status.context, "description": cut(&status.description, DESCRIPTION),
-        });
-        if let Some(url) = &status.target_url {
-            body["target_url"] = json!(url);
-        }
-        self.rest.change(Method::POST, &format!("{}/statuses/{commit}", repo(id)), &body, false).await.map(drop)
+        hub::set_status(&self.rest, &repo(id), commit, status, DESCRIPTION).await
     }
 
     async fn create_check(&self, id: &RepoId, commit: &CommitSha, check: &CheckRun) -> Result<u64, Fault> {

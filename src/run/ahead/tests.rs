@@ -1,35 +1,14 @@
 //! A container that was started early is given its script, or is gone.
 
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::engine::fake::{Fake, Outcome};
-use crate::engine::{Carried, Purpose};
-
-fn spec() -> SessionSpec {
-    SessionSpec {
-        run: "ahead-tests".parse().unwrap(),
-        purpose: Purpose::Run,
-        image: "image".to_owned(),
-        user: (10_001, 10_001),
-        mounts: Vec::new(),
-        carried: Carried::default(),
-        env: BTreeMap::new(),
-        workdir: "/".to_owned(),
-        memory_bytes: None,
-        cpus: None,
-        pids: 64,
-        disk_bytes: None,
-        network: false,
-        labels: BTreeMap::new(),
-    }
-}
+use crate::engine::Purpose;
+use crate::engine::fake::{self, Fake, Outcome};
 
 fn early() -> (Fake, Early) {
     let engine = Fake::new();
     engine.plan(Purpose::Run, Outcome::exit(0));
     let early = Early::default();
-    early.put(Ahead::start(Arc::new(engine.clone()), spec()));
+    early.put(Ahead::start(Arc::new(engine.clone()), fake::spec("ahead-tests")));
     (engine, early)
 }
 
@@ -65,6 +44,6 @@ async fn one_that_is_dropped_goes_in_the_background() {
 async fn what_the_engine_refuses_is_told_to_whoever_wants_it() {
     let engine = Fake::new();
     engine.plan(Purpose::Run, Outcome::refuse(EngineError::Gone { reason: "no luck".to_owned() }));
-    let error = Ahead::start(Arc::new(engine), spec()).ready().await.err().unwrap();
+    let error = Ahead::start(Arc::new(engine), fake::spec("ahead-tests")).ready().await.err().unwrap();
     assert!(error.to_string().contains("no luck"), "{error}");
 }

@@ -1,10 +1,8 @@
 //! What ends a script, with an engine that plays it.
 
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::engine::fake::{Fake, Outcome};
-use crate::engine::{Carried, Purpose};
+use crate::engine::Purpose;
+use crate::engine::fake::{self, Fake, Outcome};
 use crate::run::cancel;
 
 struct Quiet;
@@ -15,25 +13,6 @@ impl OutputSink for Quiet {
     async fn gap(&mut self) {}
 }
 
-fn session() -> SessionSpec {
-    SessionSpec {
-        run: "execute-tests".parse().unwrap(),
-        purpose: Purpose::Run,
-        image: "image".to_owned(),
-        user: (10_001, 10_001),
-        mounts: Vec::new(),
-        carried: Carried::default(),
-        env: BTreeMap::new(),
-        workdir: "/".to_owned(),
-        memory_bytes: None,
-        cpus: None,
-        pids: 64,
-        disk_bytes: None,
-        network: false,
-        labels: BTreeMap::new(),
-    }
-}
-
 /// Plays it; how it ended and how long that took.
 async fn played(outcome: Outcome, watch: Watch) -> (Executed, Duration) {
     let engine = Fake::new();
@@ -42,7 +21,8 @@ async fn played(outcome: Outcome, watch: Watch) -> (Executed, Duration) {
     let (_canceller, cancel) = cancel::pair();
     let exec = ExecSpec { script: "true".to_owned(), secrets: Vec::new(), nonce: String::new() };
     let since = Instant::now();
-    let (executed, clearing) = execute(&engine, session(), exec, watch, &cancel, &mut Quiet).await.unwrap();
+    let (executed, clearing) =
+        execute(&engine, fake::spec("execute-tests"), exec, watch, &cancel, &mut Quiet).await.unwrap();
     let took = since.elapsed();
     clearing.gone().await.unwrap();
     assert!(engine.seen().iter().all(|seen| seen.closed));
