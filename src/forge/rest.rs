@@ -63,7 +63,7 @@ impl Rest {
 
     pub(super) async fn get(&self, path: &str) -> Result<Answer, Fault> {
         let url = self.at(path);
-        self.reading.send(|client| (self.dress)(client.get(&url))).await
+        here(self.reading.send(|client| (self.dress)(client.get(&url))).await?)
     }
 
     /// The answer, unless it is still the one that had this tag.
@@ -78,7 +78,7 @@ impl Rest {
             }
         };
         let answer = self.reading.send(make).await?;
-        Ok((answer.status != 304).then_some(answer))
+        if answer.status == 304 { Ok(None) } else { here(answer).map(Some) }
     }
 
     pub(super) async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Fault> {
@@ -145,7 +145,7 @@ impl Rest {
     pub(super) async fn change(&self, method: Method, path: &str, body: &Value, once: bool) -> Result<Answer, Fault> {
         let url = self.at(path);
         let make = |client: &reqwest::Client| (self.dress)(client.request(method.clone(), &url)).json(body);
-        if once { self.writing.send_once(make).await } else { self.writing.send(make).await }
+        here(if once { self.writing.send_once(make).await? } else { self.writing.send(make).await? })
     }
 
     /// Removes something; what is not there is removed.
@@ -153,9 +153,19 @@ impl Rest {
         let url = self.at(path);
         match self.writing.send(|client| (self.dress)(client.delete(&url))).await {
             Err(Fault::NotFound) => Ok(()),
-            answer => answer.map(drop),
+            answer => here(answer?).map(drop),
         }
     }
+}
+
+/// An answer that is one. A repository that was renamed or given away answers with a redirect, of changes too: nothing was
+/// done then, and to follow it would be to act on a repository that nobody named.
+fn here(answer: Answer) -> Result<Answer, Fault> {
+    if (300..400).contains(&answer.status) {
+        let to = answer.header("location").map(|to| format!(", to {}", cut(to, 200))).unwrap_or_default();
+        return Err(Fault::Setting(format!("the repository has moved{to}: write its new address")));
+    }
+    Ok(answer)
 }
 
 /// The entries of a list in our words.
@@ -210,5 +220,27 @@ impl Bearer for Fixed {
     async fn renew(&self, _: &Secret) -> Result<Secret, Fault> {
         let name = self.1;
         Err(Fault::Login(format!("{name} does not take the token: it expired, or was revoked; give another one")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_that_has_moved_is_a_fault_and_no_success() {
+        let answer = |status| {
+            let headers = [("location", "https://api.github.com/repositories/1")];
+            let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            Answer { status, headers: headers.into_iter().collect(), body: "{}".into() }
+        };
+        for moved in [301, 302, 307, 308] {
+            let fault = here(answer(moved)).unwrap_err();
+            assert!(
+                matches!(&fault, Fault::Setting(words) if words.contains("has moved, to https://api")),
+                "{fault:?}"
+            );
+        }
+        assert!(here(answer(201)).is_ok());
     }
 }
