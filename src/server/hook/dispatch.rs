@@ -127,7 +127,7 @@ impl Dispatcher {
             Ok(Err(error)) => return Ok(Fate::Failed(format!("not JSON: {error}"))),
             Err(error) => return Ok(Fate::Failed(error.to_string())),
         };
-        let Some(watch) = self.watched(&payload) else {
+        let Some(watch) = self.watched(forge, &payload) else {
             self.database.settle_delivery(delivery.id, &[]).await?;
             return Ok(Fate::Settled(0));
         };
@@ -177,8 +177,8 @@ impl Dispatcher {
     }
 
     /// The repository of a payload, by any of its addresses.
-    fn watched(&self, payload: &Value) -> Option<Arc<Watch>> {
-        let told: Vec<String> = addresses(payload).into_iter().map(plain).collect();
+    fn watched(&self, forge: Forge, payload: &Value) -> Option<Arc<Watch>> {
+        let told: Vec<String> = addresses(forge, payload).into_iter().map(plain).collect();
         let watches = self.watches.borrow();
         watches.iter().find(|watch| told.contains(&plain(&watch.address.text()))).cloned()
     }

@@ -44,12 +44,22 @@ pub struct Hint {
     pub payload: Value,
 }
 
-/// Addresses under which the repository of a payload may be watched.
-pub fn addresses(payload: &Value) -> Vec<&str> {
-    let keys =
-        ["clone_url", "git_http_url", "ssh_url", "git_ssh_url", "html_url", "web_url", "url", "git_url", "homepage"];
-    let places = ["repository", "project"].into_iter().filter_map(|place| payload.get(place));
-    places.flat_map(|place| keys.iter().filter_map(|key| place.get(*key)?.as_str())).collect()
+/// Addresses under which the repository of a payload may be watched: those that the forge itself gives. GitHub's
+/// `homepage` is a free text of whoever owns the repository, and would let one pose as another.
+pub fn addresses(forge: Forge, payload: &Value) -> Vec<&str> {
+    let pointers: &[&str] = match forge {
+        Forge::GitHub | Forge::Gitea => {
+            &["/repository/clone_url", "/repository/ssh_url", "/repository/html_url", "/repository/git_url"]
+        }
+        Forge::GitLab => &[
+            "/project/git_http_url",
+            "/project/git_ssh_url",
+            "/project/web_url",
+            "/repository/git_http_url",
+            "/repository/git_ssh_url",
+        ],
+    };
+    pointers.iter().filter_map(|pointer| payload.pointer(pointer)?.as_str()).collect()
 }
 
 /// Reads a payload of an event of a forge. `repo` is the name under which its repository is watched.
@@ -157,8 +167,8 @@ impl Read<'_> {
             author: self.text("/pull_request/user/login"),
             head: self.commit("/pull_request/head/sha"),
             head_branch: self.text("/pull_request/head/ref"),
-            // A deleted fork is a stranger's too.
-            fork: head_repo.is_none() || head_repo != base_repo,
+            // A deleted fork is a stranger's too, and so is what another repository than the payload's asks to be merged.
+            fork: head_repo.is_none() || head_repo != base_repo || base_repo != self.text("/repository/full_name"),
             head_repo,
             base_branch: self.text("/pull_request/base/ref"),
             draft: self.flag("/pull_request/draft"),

@@ -43,7 +43,8 @@ fn a_push_is_a_hint_with_all_that_it_says() {
 #[test]
 fn a_pull_request_says_whose_code_it_is() {
     let pull = |head: Value| {
-        json!({"action": "synchronized", "number": 7, "sender": {"login": "ada"}, "pull_request": {
+        let repository = json!({"full_name": "acme/churn"});
+        json!({"action": "synchronized", "number": 7, "sender": {"login": "ada"}, "repository": repository, "pull_request": {
             "number": 7, "title": "More", "user": {"login": "eve"}, "draft": true, "labels": [{"name": "full"}],
             "updated_at": "2026-11-01T00:00:00Z", "head": head,
             "base": {"ref": "main", "repo": {"full_name": "acme/churn"}}}})
@@ -137,9 +138,25 @@ fn the_button_asks_for_a_run_and_a_status_is_told() {
 }
 
 #[test]
-fn addresses_are_found_wherever_a_forge_writes_them() {
-    let payload =
-        json!({"repository": {"clone_url": "a", "ssh_url": "b", "private": true}, "project": {"git_http_url": "c"}});
-    assert_eq!(addresses(&payload), ["a", "b", "c"]);
-    assert_eq!(addresses(&json!(["nothing"])), [""; 0]);
+fn a_repository_has_the_addresses_that_its_forge_gives_and_none_that_its_owner_writes() {
+    let payload = json!({"repository": {
+        "clone_url": "a", "ssh_url": "b", "private": true, "homepage": "https://github.com/acme/churn", "website": "c",
+    }});
+    assert_eq!(addresses(Forge::GitHub, &payload), ["a", "b"]);
+    assert_eq!(addresses(Forge::Gitea, &payload), ["a", "b"]);
+    let payload = json!({"repository": {"git_ssh_url": "e", "description": "d"}, "project": {"git_http_url": "c"}});
+    assert_eq!(addresses(Forge::GitLab, &payload), ["c", "e"]);
+    assert_eq!(addresses(Forge::GitHub, &json!(["nothing"])), [""; 0]);
+}
+
+#[test]
+fn what_another_repository_asks_to_be_merged_into_itself_is_a_strangers() {
+    let pull = |named: &str| {
+        let repo = json!({"full_name": "acme/churn"});
+        let payload = json!({"action": "opened", "repository": {"full_name": named},
+            "pull_request": {"number": 7, "head": {"sha": SHA, "repo": repo}, "base": {"repo": repo}}});
+        happened(Forge::GitHub, "pull_request", &payload).pull.unwrap().fork
+    };
+    assert!(!pull("acme/churn"));
+    assert!(pull("eve/churn"));
 }
