@@ -5,7 +5,7 @@
 //! commit statuses, stay links.
 
 use minijinja::value::ValueKind;
-use minijinja::{Environment, Value as Jinja};
+use minijinja::{AutoEscape, Environment, Value as Jinja};
 use serde_json::Value;
 
 use super::jinja;
@@ -16,6 +16,8 @@ const LONGEST: usize = 10_000;
 
 /// Adds the escape and the filters that do without it.
 pub(super) fn teach(environment: &mut Environment<'static>) {
+    // What a block or a macro made is escaped already.
+    environment.set_auto_escape_callback(|_| AutoEscape::Custom("markdown".into()));
     environment.set_formatter(|out, _, value| {
         let written = match value.kind() {
             ValueKind::None => String::new(),
@@ -29,6 +31,15 @@ pub(super) fn teach(environment: &mut Environment<'static>) {
         };
         Ok(out.write_str(&written)?)
     });
+    // The engine's own ones escape for HTML, or not at all, and call what they made safe. Values are written as JSON anyway.
+    for name in ["safe", "tojson"] {
+        environment.remove_filter(name);
+    }
+    for name in ["e", "escape"] {
+        environment.add_filter(name, |value: Jinja| {
+            if value.is_safe() { value } else { Jinja::from_safe_string(escaped(&value.to_string())) }
+        });
+    }
     environment.add_filter("raw", |value: Jinja| Jinja::from_safe_string(value.to_string()));
     environment.add_filter("code", |value: Jinja| Jinja::from_safe_string(escape::code(&value.to_string(), LONGEST)));
     environment.add_filter("block", |value: Jinja| {
@@ -119,6 +130,9 @@ mod tests {
                 "on **{{ event.branch }}**",
                 "{{ event.branch|upper|lower }}",
                 "{{ event.paths|join(', ') }}",
+                "{{ event.branch|e }}",
+                "{{ event.branch|escape }}",
+                "{% set x %}{{ event.branch }}{% endset %}{{ x }}",
             ] {
                 let written = render(text, &json!({"branch": hostile, "paths": [hostile]}), &run);
                 let own = written.trim_start_matches("on **").trim_end_matches("**");
@@ -144,6 +158,10 @@ mod tests {
         ] {
             assert_eq!(render(text, &event, &run), wanted, "{text}");
         }
+        let once = render("{{ event.branch }}", &event, &run);
+        for text in ["{% set x %}{{ event.branch }}{% endset %}{{ x }}", "{{ event.branch | e }}"] {
+            assert_eq!(render(text, &event, &run), once, "{text} is escaped once");
+        }
         // Only an address is a link.
         let odd = json!({"url": "javascript:alert(1)"});
         assert!(!render("{{ run.url }}", &event, &odd).contains("(1)<"));
@@ -157,6 +175,10 @@ mod tests {
         let scope = Scope::of(&[Kind::Push]);
         assert!(Template::parse("{{ event.brnch }}", &scope, Manner::Markdown).is_err());
         assert!(Template::parse("{{ event.branch | raw }}", &scope, Manner::Plain).is_err());
+        for filter in ["safe", "tojson"] {
+            let text = format!("{{{{ event.branch | {filter} }}}}");
+            assert!(Template::parse(&text, &scope, Manner::Markdown).is_err(), "{filter} is no way around the escape");
+        }
         let template = Template::parse("{{ event.payload.nothing }}", &scope, Manner::Markdown).unwrap();
         assert!(template.render(&json!({"event": {"payload": {}}})).is_err());
     }
