@@ -14,7 +14,10 @@ pub(super) fn public_origin(address: &str) -> Option<String> {
         return Some(address.to_owned()); // a path, or `git@host:path`, where ssh takes no password
     }
     let mut url = url::Url::parse(address).ok()?;
-    url.set_password(None).ok()?;
+    // What has no host (`file:///srv/r.git`) has nobody to log in.
+    if url.password().is_some() {
+        url.set_password(None).ok()?;
+    }
     // With ssh the user is part of the address (`ssh://git@host/…`); elsewhere it may be the token itself.
     if url.scheme() != "ssh" && !url.username().is_empty() {
         url.set_username("").ok()?;
@@ -64,6 +67,7 @@ mod tests {
         assert_eq!(shown("ssh://git:pw@host:22/o/r"), "ssh://git@host:22/o/r");
         assert_eq!(shown("git@github.com:o/r.git"), "git@github.com:o/r.git");
         assert_eq!(shown("/srv/git/r.git"), "/srv/git/r.git");
+        assert_eq!(shown("file:///srv/git/r.git"), "file:///srv/git/r.git");
         assert_eq!(shown("https://user:pass word@[broken/"), "");
     }
 

@@ -19,10 +19,7 @@ use found::Found;
 
 pub(super) fn execute(args: &args::Init) -> Result<Exit, Failure> {
     let folder = &args.path;
-    if !folder.is_dir() {
-        let failure = Failure::new(Exit::Usage, format!("there is no folder `{}`", folder.display()));
-        return Err(failure.help(format!("mkdir {}", folder.display())));
-    }
+    make(folder)?;
     let found = Found::in_folder(folder).map_err(|error| Failure::of(Exit::Internal, &error))?;
     let mut report = String::new();
     for (name, state) in write_missing(folder, &found)? {
@@ -40,6 +37,19 @@ pub(super) fn execute(args: &args::Init) -> Result<Exit, Failure> {
     report += &next_steps(folder);
     Console::answer(&report);
     Ok(Exit::Ok)
+}
+
+/// A new pipeline may have a new folder; a whole path of them is rather a slip.
+fn make(folder: &Path) -> Result<(), Failure> {
+    match fs_err::create_dir(folder) {
+        Err(_) if folder.is_dir() => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let failure = Failure::new(Exit::Usage, format!("there is no folder for `{}`", folder.display()));
+            Err(failure.help(format!("mkdir -p '{}'", folder.display())))
+        }
+        Err(error) => Err(Failure::of(Exit::Usage, &error)),
+        Ok(()) => Ok(()),
+    }
 }
 
 /// The commands that lead from here to the first run.
@@ -117,6 +127,16 @@ mod tests {
 
     fn written(dir: &tempfile::TempDir, name: &str) -> String {
         fs_err::read_to_string(dir.path().join(name)).unwrap()
+    }
+
+    #[test]
+    fn a_new_pipeline_may_have_a_new_folder_but_no_whole_path_of_them() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(make(&dir.path().join("new")).is_ok() && dir.path().join("new").is_dir());
+        assert!(make(&dir.path().join("new")).is_ok(), "and it may be there");
+        assert!(make(&dir.path().join("a/b")).is_err() && !dir.path().join("a").exists());
+        fs_err::write(dir.path().join("file"), "").unwrap();
+        assert!(make(&dir.path().join("file")).is_err());
     }
 
     #[test]
