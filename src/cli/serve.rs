@@ -235,6 +235,9 @@ fn watched(file: &File, repo: &file::Repo) -> Result<RepoAsk, Failure> {
             run.insert(word.to_owned(), value.as_str().into());
         }
     }
+    // Where they are, never what they are: whoever drives the run reads them.
+    let secrets = repo.secrets.iter().filter_map(|name| Some(format!("{name}={}", file.secrets.get(name)?)));
+    run.insert("secrets".to_owned(), secrets.collect());
     let every = match repo.poll {
         Poll::Every(every) => Some(every),
         // Hardly ever: webhooks and people ask for it.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::declare::{declared, environment_entries};
 use super::ending::Ending;
 use super::host::Host;
+use super::hosted;
 use super::request::RunRequest;
 use super::stop::Stop;
 use crate::diag::{self, Diagnostic};
@@ -65,7 +66,7 @@ pub fn decide(
         Some(project) if !diag::has_errors(findings) => project,
         _ => return Err(refused(findings)),
     };
-    let secrets = secrets(request, &project, host)?;
+    let secrets = secrets(request, &project, host, findings)?;
     let asked = asked(request, host, &secrets)?;
     let mut declared = declared(&project);
     if request.no_secrets {
@@ -136,18 +137,28 @@ fn refuse_with(findings: &mut Vec<Diagnostic>, more: Vec<Diagnostic>) -> Stop {
 }
 
 /// Secrets of the command line, of soopervisor.yaml and of config.yaml; the nearer to the user wins.
-fn secrets(request: &RunRequest, project: &Project, host: &Host) -> Result<Vec<SecretSpec>, Stop> {
+fn secrets(
+    request: &RunRequest,
+    project: &Project,
+    host: &Host,
+    findings: &mut Vec<Diagnostic>,
+) -> Result<Vec<SecretSpec>, Stop> {
     if request.no_secrets {
-        return Ok(Vec::new());
+        return hosted::checked(request, &project.settings, Vec::new())
+            .map_err(|refused| refuse_with(findings, refused));
     }
     let mut specs = request.secrets.iter().map(|text| text.parse()).collect::<Result<Vec<SecretSpec>, _>>()?;
-    for reference in project.settings.secrets.iter().chain(&host.config.secrets) {
+    let mut named: Vec<&SecretReference> = host.config.secrets.iter().collect();
+    if !request.hosted {
+        named.splice(0..0, &project.settings.secrets);
+    }
+    for reference in named {
         let spec: SecretSpec = as_typed(reference).parse()?;
         if !specs.iter().any(|known| known.name == spec.name) {
             specs.push(spec);
         }
     }
-    Ok(specs)
+    hosted::checked(request, &project.settings, specs).map_err(|refused| refuse_with(findings, refused))
 }
 
 fn as_typed(reference: &SecretReference) -> String {

@@ -17,6 +17,7 @@ pub mod figures;
 pub mod finish;
 mod frozen;
 pub mod host;
+mod hosted;
 pub mod layers;
 mod laying;
 pub mod pipeline;

@@ -1,8 +1,9 @@
 //! What only makes sense together: names that refer to other sections, and keys that exclude one another.
 
 use super::read::Reader;
-use super::section::{Credential, MailServer};
+use super::section::{Credential, MailServer, Repo};
 use super::{File, MailTls};
+use crate::secret::SecretSpec;
 use crate::server::action::reach;
 use crate::spec::suggest;
 
@@ -37,6 +38,7 @@ fn repos(reader: &mut Reader<'_>, file: &File) {
             let message = format!("there is a repository `{}` already", repo.name);
             reader.error("server/duplicate", message, span, "give this one another `name`");
         }
+        secrets(reader, file, repo);
         let Some(name) = &repo.credential else { continue };
         let span = reader.span(&at("credential"));
         match file.credentials.get(name) {
@@ -52,6 +54,27 @@ fn repos(reader: &mut Reader<'_>, file: &File) {
                 reader.error("server/credential", message, span, "write the address as `git@host:owner/name.git`");
             }
             Some(_) => {}
+        }
+    }
+}
+
+/// A pipeline gets a secret as a variable of the same name.
+fn secrets(reader: &mut Reader<'_>, file: &File, repo: &Repo) {
+    for (place, name) in repo.secrets.iter().enumerate() {
+        let span = reader.span(&format!("{}/secrets/{place}", repo.pointer));
+        match file.secrets.get(name) {
+            None if reader.knows(&format!("/secrets/{name}")) => {}
+            None => {
+                let message = format!("there is no secret `{name}`");
+                let known = file.secrets.keys().map(String::as_str);
+                reader.error("server/reference", message, span, suggest::help(name, known));
+            }
+            Some(_) => {
+                if let Err(error) = name.parse::<SecretSpec>() {
+                    let help = "give it a name that a variable can have, in `secrets` and here";
+                    reader.error("server/value", error.to_string(), span, help);
+                }
+            }
         }
     }
 }

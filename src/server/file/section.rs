@@ -1,6 +1,7 @@
 //! The sections of the server's file as values, with their defaults.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,6 +28,16 @@ impl Reference {
         match self {
             Self::Env(name) => Box::new(EnvVar(name.clone())),
             Self::File(path) => Box::new(SecretFile(path.clone())),
+        }
+    }
+}
+
+/// As it is written.
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "env:{name}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
         }
     }
 }
@@ -68,8 +79,6 @@ pub struct Credential {
     pub user: Option<String>,
     /// A private key for SSH.
     pub ssh_key: Option<Reference>,
-    /// A file of SSH host keys.
-    pub known_hosts: Option<PathBuf>,
     /// A GitHub App's id.
     pub app_id: Option<u64>,
     /// Its private key.
@@ -213,6 +222,9 @@ pub struct Repo {
     /// Where outputs go.
     #[serde(default)]
     pub storage: Option<String>,
+    /// Names of the file's secrets that its pipelines get.
+    #[serde(default)]
+    pub secrets: Vec<String>,
     /// Runs at once.
     #[serde(default = "one")]
     pub concurrency: usize,
@@ -222,12 +234,6 @@ pub struct Repo {
     /// What happens when it is seen first.
     #[serde(default)]
     pub on_first_seen: FirstSight,
-    /// `always`: run a commit again that ran well before.
-    #[serde(default, deserialize_with = "always")]
-    pub rerun: bool,
-    /// `rerun`: a webhook that is delivered again is handled again.
-    #[serde(default, deserialize_with = "always")]
-    pub on_redelivery: bool,
     /// What a change rebuilds.
     #[serde(default)]
     pub dependents: Dependents,
@@ -240,11 +246,6 @@ pub struct Repo {
 
 const fn one() -> usize {
     1
-}
-
-/// The words that mean yes.
-fn always<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    Ok(matches!(String::deserialize(deserializer)?.as_str(), "always" | "rerun"))
 }
 
 impl Repo {

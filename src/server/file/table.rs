@@ -38,7 +38,6 @@ const CREDENTIAL: Table = Table {
         may("token", Form::Secret, "a token, for HTTPS and for the forge's API"),
         may("user", Form::Name, "the user that goes with the token, where the server asks for one"),
         may("ssh_key", Form::Secret, "a private key, for SSH"),
-        may("known_hosts", Form::Text, "a file of SSH host keys"),
         may("app_id", Form::Count(1, u64::MAX), "a GitHub App's id"),
         may("private_key", Form::Secret, "the App's private key"),
         may("installation", Form::Count(1, u64::MAX), "the App's installation [default: found by the repository]"),
@@ -59,9 +58,9 @@ const WEBHOOK: Table = Table {
 const WEBHOOKS: Table = Table {
     what: "`webhooks`",
     keys: &[
-        may("github", Form::Object(&WEBHOOK), "GitHub, at /webhooks/github"),
-        may("gitea", Form::Object(&WEBHOOK), "Gitea and Forgejo, at /webhooks/gitea"),
-        may("gitlab", Form::Object(&WEBHOOK), "GitLab, at /webhooks/gitlab"),
+        may("github", Form::Object(&WEBHOOK), "GitHub, at /hooks/github"),
+        may("gitea", Form::Object(&WEBHOOK), "Gitea and Forgejo, at /hooks/gitea"),
+        may("gitlab", Form::Object(&WEBHOOK), "GitLab, at /hooks/gitlab"),
     ],
 };
 
@@ -77,6 +76,11 @@ pub const REPO: Table = Table {
         may("credential", Form::Name, "a name of `credentials`"),
         may("project", Form::Name, "first folder in the storage [default: the repository's name]"),
         may("storage", Form::Text, "where outputs go"),
+        may(
+            "secrets",
+            Form::List(&Form::Name),
+            "names of `secrets` that its pipelines get; what its commits name besides is refused [default: none]",
+        ),
         may("concurrency", Form::Count(1, 100), "runs at once [default: 1]"),
         may(
             "commits",
@@ -87,16 +91,6 @@ pub const REPO: Table = Table {
             "on_first_seen",
             Form::Choice(&["record", "run_default_branch"]),
             "what happens when it is seen first [default: record]",
-        ),
-        may(
-            "rerun",
-            Form::Choice(&["never", "always"]),
-            "run a commit again that ran well before, when a branch comes back to it [default: never]",
-        ),
-        may(
-            "on_redelivery",
-            Form::Choice(&["skip", "rerun"]),
-            "what a webhook that is delivered again does [default: skip]",
         ),
         may(
             "dependents",

@@ -72,6 +72,20 @@ fn names_of_repositories_come_from_their_addresses() {
     }
 }
 
+#[test]
+fn a_repository_gets_secrets_that_the_file_has_and_that_a_variable_can_be_called() {
+    let with = |name: &str| {
+        format!(
+            "secrets: {{TOKEN: env:T, mail-password: file:/p}}\nrepos:\n  - {{url: 'https://h/a/b', secrets: {name}}}\n"
+        )
+    };
+    assert_eq!(read(&with("[TOKEN]")).repos[0].secrets, ["TOKEN"]);
+    for (name, code) in [("TOKN", "server/reference"), ("mail-password", "server/value")] {
+        let (file, found) = parse("server.yaml", with(name).as_bytes());
+        assert!(file.is_none() && found.iter().any(|one| one.code == code), "{name}: {}", shown(&found));
+    }
+}
+
 /// Every `# code` comment of the file names the code of a finding on its line, and there are no other findings.
 #[test]
 fn every_finding_is_said_at_once_at_its_line() {

@@ -282,6 +282,7 @@ fn request(ask: RunAsk, tree: &std::path::Path, mode: &str) -> RunRequest {
         image: ask.image,
         secrets: ask.secrets,
         build_args: ask.args,
+        hosted: true,
         ..RunRequest::default()
     };
     request.limits.timeout = ask.timeout.map(Duration::from_secs);
