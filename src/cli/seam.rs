@@ -46,7 +46,9 @@ pub(super) struct Wanted {
 
 /// What a download did.
 pub(super) struct Fetched {
-    /// The folder.
+    /// What was fetched: the name of the folder in the storage.
+    pub of: String,
+    /// The folder here.
     pub to: PathBuf,
     /// Files that were fetched.
     pub files: u64,
@@ -58,6 +60,8 @@ pub(super) struct Fetched {
 
 /// What verification found.
 pub(super) struct Verified {
+    /// What was looked at: the name of the folder in the storage.
+    pub of: String,
     /// Files that are as the manifest says.
     pub sound: u64,
     /// Their bytes.
@@ -186,7 +190,7 @@ pub(super) fn download(wanted: &Wanted, globs: &[String], to: Option<&Path>, for
         let to = to.map_or_else(|| PathBuf::from(folder.to_string()), Path::to_path_buf);
         let request = storage::download::Request { project: &project, folder: &folder, globs, to: &to, force };
         let report = storage::download::download(&*storage, &request, &()).await.map_err(Stop::from)?;
-        Ok(Fetched { files: report.written, bytes: report.bytes, kept: report.skipped, to })
+        Ok(Fetched { of: folder.to_string(), files: report.written, bytes: report.bytes, kept: report.skipped, to })
     })
 }
 
@@ -204,7 +208,7 @@ pub(super) fn verify(wanted: &Wanted) -> Result<Verified, Failure> {
             named("other permissions", &report.modes),
             named("not in the manifest", &report.extra),
         ];
-        Ok(Verified { sound: report.ok, bytes: report.bytes, problems: problems.concat() })
+        Ok(Verified { of: folder.to_string(), sound: report.ok, bytes: report.bytes, problems: problems.concat() })
     })
 }
 

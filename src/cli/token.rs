@@ -145,5 +145,6 @@ fn list(place: &Where) -> Result<Exit, Failure> {
 pub(super) fn admin(verb: &Admin) -> Result<Exit, Failure> {
     let Admin::Backup(args) = verb;
     with(&args.place, async |database| database.backup(&args.to).await)?;
+    Console::answer(&format!("written: {}\n", args.to.display()));
     Ok(Exit::Ok)
 }

@@ -151,6 +151,7 @@ fn secrets(
     let mut named: Vec<&SecretReference> = host.config.secrets.iter().collect();
     if !request.hosted {
         named.splice(0..0, &project.settings.secrets);
+        findings.extend(hosted::reaching(request, &project.settings));
     }
     for reference in named {
         let spec: SecretSpec = as_typed(reference).parse()?;

@@ -33,6 +33,25 @@ pub(super) fn checked(
     if refused.is_empty() { Ok(granted) } else { Err(refused) }
 }
 
+/// On one's own machine: files of it, outside of the repository, that soopervisor.yaml hands to the pipeline.
+pub(super) fn reaching(request: &RunRequest, settings: &Settings) -> Vec<Diagnostic> {
+    let typed = |name: &str| request.secrets.iter().any(|typed| typed.split('=').next() == Some(name));
+    let file = |asked: &SecretReference| match &asked.source {
+        SecretSource::File(path) if !typed(&asked.name.value) => Some((asked.name.value.clone(), path.clone())),
+        _ => None,
+    };
+    let outside = |path: &str| path.starts_with(['/', '~']) || path.split('/').any(|part| part == "..");
+    let files = settings.secrets.iter().filter_map(file).filter(|(_, path)| outside(path));
+    files
+        .map(|(name, path)| {
+            let message = format!("soopervisor.yaml hands the file `{path}` of this machine to the pipeline, as the secret `{name}`");
+            Diagnostic::warning("run/secret-file", message).help(format!(
+                "if this is not your own project, look at what its tasks do with it; `--secret {name}=file:PATH` says that you mean it"
+            ))
+        })
+        .collect()
+}
+
 fn secret(asked: &SecretReference) -> Diagnostic {
     let name = &asked.name.value;
     let from = match &asked.source {
@@ -88,6 +107,15 @@ mod tests {
         let request = RunRequest { hosted: true, storage, ..RunRequest::default() };
         assert!(codes(&request, &["TOKEN", "DATABASE", "KEY"]).is_empty());
         assert!(codes(&RunRequest::default(), &[]).is_empty());
+    }
+
+    #[test]
+    fn a_file_of_this_machine_that_a_project_asks_for_is_said_unless_the_user_names_it() {
+        let said = |secrets: &[&str]| {
+            let secrets = secrets.iter().map(|&text| text.to_owned()).collect();
+            reaching(&RunRequest { secrets, ..RunRequest::default() }, &asks()).len()
+        };
+        assert_eq!((said(&[]), said(&["KEY=file:/root/.ssh/id_rsa"]), said(&["TOKEN"])), (1, 0, 1));
     }
 
     #[test]

@@ -197,7 +197,7 @@ pub enum StorageError {
         found: Digest,
     },
     /// Other files stand where a download would write.
-    #[error("{total} files are there already with other content, first {}", list(.first))]
+    #[error("other files are there already ({total}): {}", list(.first))]
     WouldOverwrite {
         /// At most ten of them.
         first: Vec<RelPath>,

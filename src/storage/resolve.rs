@@ -1,10 +1,12 @@
 //! What a user means by COMMIT: a full or short sha, a folder's name, `latest`, or a branch.
 
+use jiff::Timestamp;
+
 use super::{Folder, Storage, StorageError};
 use crate::id::ProjectName;
 
 /// The published folder that `wanted` names. A folder's whole name wins over a sha, a sha over `latest` and branches;
-/// `latest` and a branch mean the run that ended last.
+/// `latest` and a branch mean the run that ended last, one of everything before samples and parts.
 ///
 /// # Errors
 /// When nothing or several folders fit, or the storage cannot be read.
@@ -54,7 +56,7 @@ async fn by_manifest(
     folders: Vec<Folder>,
     wanted: &str,
 ) -> Result<Folder, StorageError> {
-    let (mut newest, mut damaged) = (None, None);
+    let (mut newest, mut damaged): (Option<((bool, Timestamp), Folder)>, _) = (None, None);
     for folder in folders {
         // One damaged folder must not hide the others; where no other fits, it may be the one.
         let about = match storage.manifest(project, &folder).await {
@@ -66,8 +68,10 @@ async fn by_manifest(
             }
         };
         let fits = wanted == "latest" || about.branch.as_deref() == Some(wanted);
-        if fits && newest.as_ref().is_none_or(|(ended, _)| *ended <= about.ended) {
-            newest = Some((about.ended, folder));
+        // All that a commit makes comes before its samples, its parts and what was never committed.
+        let rank = (folder.revision.is_whole(), about.ended);
+        if fits && newest.as_ref().is_none_or(|(before, _)| *before <= rank) {
+            newest = Some((rank, folder));
         }
     }
     let none = || StorageError::NoCommit { project: project.clone(), wanted: wanted.to_owned() };

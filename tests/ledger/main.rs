@@ -101,6 +101,8 @@ async fn a_copy_of_sqlite_is_whole_while_others_write() {
     place.database.enqueue(&new_run(repo, "one")).await.unwrap();
     let copy = place.folder.path().join("copy.db");
     place.database.backup(&copy).await.unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&copy).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600, "hashes of tokens are in it");
     let opened = Database::open(&format!("sqlite:{}", copy.display())).await.unwrap();
     assert_eq!(opened.run(1).await.unwrap().new.key, "one");
     assert!(place.database.backup(&copy).await.is_err(), "an existing file is not overwritten");

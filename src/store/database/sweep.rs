@@ -1,5 +1,6 @@
 //! What is removed with time, in small batches, and the copy that is kept of the rest.
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use super::error::DatabaseError;
@@ -106,8 +107,15 @@ impl Database {
         if self.dialect() == Dialect::Postgres {
             return Err(DatabaseError::Content("copies of Postgres are made with `pg_dump`".to_owned()));
         }
+        let words = |error: std::io::Error| DatabaseError::Content(format!("{}: {error}", path.display()));
+        // Hashes of tokens and everybody's history are in it. SQLite writes into a file that is empty.
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(words)?;
         let query = sqlx::query("VACUUM INTO $1").bind(path.display().to_string());
-        query.execute(self.reader()).await.map_err(DatabaseError::query("write the copy"))?;
+        if let Err(error) = query.execute(self.reader()).await {
+            // What was begun is no copy of anything.
+            let _ = std::fs::remove_file(path);
+            return Err(DatabaseError::query("write the copy")(error));
+        }
         Ok(())
     }
 }
