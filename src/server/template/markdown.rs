@@ -16,20 +16,7 @@ const LONGEST: usize = 10_000;
 
 /// Adds the escape and the filters that do without it.
 pub(super) fn teach(environment: &mut Environment<'static>) {
-    environment.set_formatter(|out, _, value| {
-        let written = match value.kind() {
-            ValueKind::None => String::new(),
-            ValueKind::Bool => if value.is_true() { "true" } else { "false" }.to_owned(),
-            ValueKind::Number => value.to_string(),
-            ValueKind::Undefined => {
-                return Err(minijinja::Error::from(minijinja::ErrorKind::UndefinedError));
-            }
-            _ if value.is_safe() => value.to_string(),
-            _ => escaped(&value.to_string()),
-        };
-        Ok(out.write_str(&written)?)
-    });
-    environment.add_filter("raw", |value: Jinja| Jinja::from_safe_string(value.to_string()));
+    super::guarded(environment, escaped);
     environment.add_filter("code", |value: Jinja| Jinja::from_safe_string(escape::code(&value.to_string(), LONGEST)));
     environment.add_filter("block", |value: Jinja| {
         let lines: Vec<String> = match value.kind() {
