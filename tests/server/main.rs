@@ -18,6 +18,7 @@ mod gitlab;
 mod hangup;
 mod hook;
 mod http;
+mod judged;
 mod payloads;
 mod poll;
 mod polled;

@@ -180,14 +180,18 @@ pub const CHATS: &[&str] = &["slack", "mattermost", "teams", "discord"];
 const CHAT: &[Key] = &[
     must("service", Form::Choice(CHATS), "whose form of message"),
     must("secret", Form::Name, "the name of `secrets` that holds the webhook's address"),
-    must("text", Form::Template, "the message"),
+    must("text", Form::Message, "the message; values in it are shown as they are and never obeyed, but for `| raw`"),
 ];
 
 const NOTIFY: &[Key] = &[
     may("to", Form::List(&Form::Name), "names of `notify`"),
     may("mail", TEXTS, "addresses"),
     may("subject", Form::Template, "one line, for mails"),
-    may("text", Form::Template, "the message [default: what happened, in two lines]"),
+    may(
+        "text",
+        Form::Message,
+        "the message; values in it are shown as they are and never obeyed, but for `| raw` [default: what happened, in two lines]",
+    ),
 ];
 
 const TRIGGER: &[Key] = &[

@@ -38,6 +38,8 @@ pub enum Form {
     Template,
     /// The same in Markdown: what is filled in is shown and never obeyed.
     Markdown,
+    /// The same as a message, which goes to one chat or another, or in a mail.
+    Message,
     /// Anything; texts in it may have something to fill in.
     Json,
     /// A text that is executed, and never filled in.

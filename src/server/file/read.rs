@@ -170,9 +170,13 @@ impl<'a> Reader<'a> {
                 _ => self.value(node, other, name, at),
             },
             Form::Json => self.json(node, at, 0),
-            Form::Template | Form::Markdown => {
+            Form::Template | Form::Markdown | Form::Message => {
                 let text = self.text(node, name)?;
-                let manner = if matches!(form, Form::Markdown) { Manner::Markdown } else { Manner::Plain };
+                let manner = match form {
+                    Form::Markdown => Manner::Markdown,
+                    Form::Message => Manner::Marked,
+                    _ => Manner::Plain,
+                };
                 self.template(node, text, at, manner)
             }
             Form::Script => {

@@ -13,6 +13,7 @@ use super::names::Names;
 use super::{Handler, Single, Step};
 use crate::server::action::{Call, EffectFault, Effects, Verb, perform, read};
 use crate::server::file::Target;
+use crate::server::template::marked;
 
 /// What came of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -248,7 +249,8 @@ impl Walk<'_> {
         let subject = wanted.subject.unwrap_or_else(|| message::subject(handler, names.value()));
         let text = wanted.text.unwrap_or_else(|| message::text(handler, names.value()));
         let mut calls = Vec::new();
-        let mail = |to: &[String]| json!({"to": to, "subject": message::one_line(&subject), "text": text});
+        let mail =
+            |to: &[String]| json!({"to": to, "subject": message::one_line(&subject), "text": marked::plain(&text)});
         if !wanted.mail.is_empty() {
             calls.push(("mail".to_owned(), Verb::Mail, mail(&wanted.mail)));
         }

@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+use crate::comment::escape::address;
+use crate::server::template::marked::mark;
+
 /// Comments that begin with this are our own: they are never events.
 pub const OWN_MARK: &str = "<!-- soopervisor";
 
@@ -19,19 +22,19 @@ pub(super) fn subject(handler: &str, names: &Value) -> String {
     one_line(&format!("{handler}: {ending} for {}{at}", text("repo")))
 }
 
-/// What happened, why, and where more stands.
+/// What happened, why, and where more stands; what others wrote is marked.
 pub(super) fn text(handler: &str, names: &Value) -> String {
-    let mut lines = vec![subject(handler, names)];
+    let mut lines = vec![mark(&subject(handler, names))];
     if let Some(error) = names["failure"]["error"].as_str() {
         let step = names["failure"]["step"].as_str().unwrap_or_default();
-        lines.push(format!("`{step}`: {error}"));
+        lines.push(format!("`{step}`: {}", mark(error)));
     }
     if let Some(commit) = names["event"]["commit"].as_str() {
-        let message = names["event"]["message"].as_str().map(|message| format!(" {}", one_line(message)));
+        let message = names["event"]["message"].as_str().map(|message| format!(" {}", mark(&one_line(message))));
         lines.push(format!("{}{}", commit.get(..10).unwrap_or(commit), message.unwrap_or_default()));
     }
     let urls = names.as_object().into_iter().flatten().filter(|(name, _)| name.as_str() != "event");
-    lines.extend(urls.filter_map(|(_, result)| result["url"].as_str()).map(str::to_owned));
+    lines.extend(urls.filter_map(|(_, result)| address(result["url"].as_str()?)));
     lines.join("\n")
 }
 

@@ -11,6 +11,7 @@ use super::{Handler, Single, Step};
 use crate::server::action::Verb;
 use crate::server::criterion::Reason;
 use crate::server::event::Event;
+use crate::server::template::marked;
 
 /// What a handler would do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -114,7 +115,7 @@ fn rehearsed(single: &Single, on: &str, index: String, names: &Value) -> Rehears
         action: single.action.verb,
         when: single.when.as_ref().map(|when| when.text().to_owned()),
         holds,
-        arguments: rendered.unwrap_or_default(),
+        arguments: marked::plain_document(rendered.unwrap_or_default()),
         error,
     }
 }

@@ -40,10 +40,7 @@ fn operation(route: &Route) -> Value {
     let security = route.scope.map_or_else(|| json!([]), |scope| json!([{"token": [scope.word()]}]));
     operation.insert("security".into(), security);
     let inside = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let of_path = inside.map(|name| {
-        let kind = if name == "id" { json!({"type": "integer", "minimum": 1}) } else { json!({"type": "string"}) };
-        json!({"name": name, "in": "path", "required": true, "schema": kind})
-    });
+    let of_path = inside.map(|name| json!({"name": name, "in": "path", "required": true, "schema": form(name)}));
     let of_query = route.query.iter().map(|(name, kind, about)| {
         json!({"name": name, "in": "query", "required": false, "description": about, "schema": form(kind)})
     });
@@ -64,7 +61,10 @@ fn responses(route: &Route) -> Value {
     let mut responses = Map::new();
     let well = match answer {
         "" => json!({"description": "done"}),
-        media if media.contains('/') => json!({"description": "done", "content": {media: {}}}),
+        media if media.contains('/') => {
+            let content: Map<String, Value> = media.split(", ").map(|media| (media.to_owned(), json!({}))).collect();
+            json!({"description": "done", "content": content})
+        }
         schema => json!({"description": "done", "content": {"application/json": {"schema": named(schema)}}}),
     };
     responses.insert(status.to_string(), well);
@@ -114,15 +114,18 @@ fn named(schema: &str) -> Value {
 /// A value of a kind: a type of JSON, or a word for what we take and nothing else.
 fn form(kind: &str) -> Value {
     match kind {
+        "id" => json!({"type": "integer", "minimum": 1, "maximum": i64::MAX}),
+        "int64" => json!({"type": "integer", "minimum": i64::MIN, "maximum": i64::MAX}),
         "limit" => json!({"type": "integer", "minimum": 1, "maximum": MOST}),
         "days" => json!({"type": "integer", "minimum": 1, "maximum": LONGEST_DAYS}),
         "state" => json!({"type": "string", "enum": RunState::ALL.map(RunState::word)}),
         "mode" => json!({"type": "string", "enum": ["sample", "full"]}),
         "scope" => json!({"type": "string", "enum": Scope::ALL.map(Scope::word)}),
-        // Begins with something that is seen, and is printable.
+        // Begins with something that is seen, and is printable. Written out, because `\s` means something else to each reader.
         "name" => json!({
             "type": "string", "minLength": 1, "maxLength": LONGEST_NAME,
-            "pattern": "^\\S[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+            "pattern": "^[^\\u0000-\\u0020\\u007f-\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]\
+                        [^\\u0000-\\u001f\\u007f-\\u009f]*$",
         }),
         kind => json!({"type": kind}),
     }
@@ -146,9 +149,13 @@ fn object(fields: &[(&str, &str)]) -> Value {
     json!({"type": "object", "properties": properties, "required": required})
 }
 
-/// An object that is sent to us: what may be left out stands in `optional`.
+/// An object that is sent to us: what may be left out, or be null, stands in `optional`.
 fn ask(fields: &[(&str, &str)], optional: &[&str]) -> Value {
     let mut schema = object(fields);
+    for name in optional {
+        let form = schema["properties"][name].take();
+        schema["properties"][name] = json!({"anyOf": [form, {"type": "null"}]});
+    }
     let required: Vec<&str> = fields.iter().map(|(name, _)| *name).filter(|name| !optional.contains(name)).collect();
     schema["required"] = json!(required);
     schema["additionalProperties"] = json!(false);

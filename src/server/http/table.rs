@@ -19,7 +19,7 @@ pub struct Route {
     pub query: &'static [(&'static str, &'static str, &'static str)],
     /// The schema of the body.
     pub body: Option<&'static str>,
-    /// Status and schema of the answer; a media type where it is no JSON.
+    /// Status and schema of the answer; media types, separated by commas, where it is no JSON.
     pub answer: (u16, &'static str),
 }
 
@@ -27,7 +27,7 @@ const fn get(path: &'static str, id: &'static str, about: &'static str, answer: 
     Route { method: "get", path, id, about, scope: Some(Scope::Read), query: &[], body: None, answer: (200, answer) }
 }
 
-const OLDER: (&str, &str, &str) = ("before", "integer", "only those with a lower number");
+const OLDER: (&str, &str, &str) = ("before", "int64", "only those with a lower number");
 const LIMIT: (&str, &str, &str) = ("limit", "limit", "at most so many, 200 at most; 50 when it is left out");
 
 /// All of them.
@@ -58,7 +58,7 @@ pub const ROUTES: &[Route] = &[
     get("/api/runs/{id}", "getRun", "One run with its steps and attempts", "RunDetail"),
     Route {
         query: &[("follow", "boolean", "as a stream of events until the run ends; `Last-Event-ID` resumes it")],
-        ..get("/api/runs/{id}/log", "getLog", "The masked log of a run", "text/plain")
+        ..get("/api/runs/{id}/log", "getLog", "The masked log of a run", "text/plain, text/event-stream")
     },
     Route {
         method: "post",

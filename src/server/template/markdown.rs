@@ -5,7 +5,7 @@
 //! commit statuses, stay links.
 
 use minijinja::value::ValueKind;
-use minijinja::{AutoEscape, Environment, Value as Jinja};
+use minijinja::{Environment, Value as Jinja};
 use serde_json::Value;
 
 use super::jinja;
@@ -16,31 +16,7 @@ const LONGEST: usize = 10_000;
 
 /// Adds the escape and the filters that do without it.
 pub(super) fn teach(environment: &mut Environment<'static>) {
-    // What a block or a macro made is escaped already.
-    environment.set_auto_escape_callback(|_| AutoEscape::Custom("markdown".into()));
-    environment.set_formatter(|out, _, value| {
-        let written = match value.kind() {
-            ValueKind::None => String::new(),
-            ValueKind::Bool => if value.is_true() { "true" } else { "false" }.to_owned(),
-            ValueKind::Number => value.to_string(),
-            ValueKind::Undefined => {
-                return Err(minijinja::Error::from(minijinja::ErrorKind::UndefinedError));
-            }
-            _ if value.is_safe() => value.to_string(),
-            _ => escaped(&value.to_string()),
-        };
-        Ok(out.write_str(&written)?)
-    });
-    // The engine's own ones escape for HTML, or not at all, and call what they made safe. Values are written as JSON anyway.
-    for name in ["safe", "tojson"] {
-        environment.remove_filter(name);
-    }
-    for name in ["e", "escape"] {
-        environment.add_filter(name, |value: Jinja| {
-            if value.is_safe() { value } else { Jinja::from_safe_string(escaped(&value.to_string())) }
-        });
-    }
-    environment.add_filter("raw", |value: Jinja| Jinja::from_safe_string(value.to_string()));
+    super::guarded(environment, escaped);
     environment.add_filter("code", |value: Jinja| Jinja::from_safe_string(escape::code(&value.to_string(), LONGEST)));
     environment.add_filter("block", |value: Jinja| {
         let lines: Vec<String> = match value.kind() {

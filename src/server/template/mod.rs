@@ -3,8 +3,8 @@
 //! An unknown name is an error when the file is read, as far as it can be known there, and when it is filled in: never an
 //! empty text. What is known and null is filled in as nothing. Texts are filled in as they are: nothing escapes HTML or
 //! quotes for a shell, so no template's text is ever given to a shell; shell steps get values as variables. In Markdown
-//! ([`Manner::Markdown`]) values are escaped, because names of branches, titles and lines of output are anybody's. Loops and
-//! the length of what comes out are bounded.
+//! ([`Manner::Markdown`]) values are escaped, because names of branches, titles and lines of output are anybody's; in messages
+//! ([`Manner::Marked`]) they are marked, and escaped by who sends them. Loops and the length of what comes out are bounded.
 
 use std::io::{self, Write};
 use std::sync::LazyLock;
@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::criterion::{Fault, Scope};
 
 mod markdown;
+pub mod marked;
 
 /// Bytes of one template.
 pub const MAX_BYTES: usize = 64 * 1024;
@@ -32,6 +33,12 @@ static MARKDOWN: LazyLock<Environment<'static>> = LazyLock::new(|| {
     jinja
 });
 
+static MARKED: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut jinja = environment();
+    guarded(&mut jinja, marked::mark);
+    jinja
+});
+
 /// What is done to values that are filled in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
@@ -39,6 +46,8 @@ pub enum Manner {
     Plain,
     /// They are shown as they are by whoever reads Markdown, and have no effect there.
     Markdown,
+    /// They are marked, so that whoever sends the text can do the same in the form of its reader: see [`marked`].
+    Marked,
 }
 
 impl Manner {
@@ -46,13 +55,14 @@ impl Manner {
         match self {
             Self::Plain => &PLAIN,
             Self::Markdown => &MARKDOWN,
+            Self::Marked => &MARKED,
         }
     }
 
     fn values(self, names: &Value) -> minijinja::Value {
         match self {
             Self::Plain => jinja(names),
-            Self::Markdown => markdown::values(names),
+            Self::Markdown | Self::Marked => markdown::values(names),
         }
     }
 }
@@ -70,6 +80,35 @@ fn environment() -> Environment<'static> {
         _ => escape_formatter(out, state, value),
     });
     jinja
+}
+
+/// Texts are filled in as `guard` writes them, but for those of which the template says that they are trusted.
+fn guarded(jinja: &mut Environment<'static>, guard: fn(&str) -> String) {
+    // What a block of a template made is guarded already.
+    jinja.set_auto_escape_callback(|_| AutoEscape::Custom("guarded".into()));
+    jinja.set_formatter(move |out, _, value| {
+        let written = match value.kind() {
+            ValueKind::None => String::new(),
+            ValueKind::Bool => if value.is_true() { "true" } else { "false" }.to_owned(),
+            ValueKind::Number => value.to_string(),
+            ValueKind::Undefined => {
+                return Err(minijinja::Error::from(minijinja::ErrorKind::UndefinedError));
+            }
+            _ if value.is_safe() => value.to_string(),
+            _ => guard(&value.to_string()),
+        };
+        Ok(out.write_str(&written)?)
+    });
+    // The engine's own ones escape for HTML, or not at all, and call what they made safe. Values are written as JSON anyway.
+    for name in ["safe", "tojson"] {
+        jinja.remove_filter(name);
+    }
+    for name in ["e", "escape"] {
+        jinja.add_filter(name, move |value: minijinja::Value| {
+            if value.is_safe() { value } else { minijinja::Value::from_safe_string(guard(&value.to_string())) }
+        });
+    }
+    jinja.add_filter("raw", |value: minijinja::Value| minijinja::Value::from_safe_string(value.to_string()));
 }
 
 /// A template that was read and checked.
