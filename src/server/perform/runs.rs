@@ -21,6 +21,7 @@ const FORKS: &str = "-forks";
 
 impl Doing {
     pub(super) async fn ended(&self, id: i64) -> Result<database::Run, EffectFault> {
+        let _waits = self.waits();
         loop {
             let run = self.database.run(id).await.map_err(fault)?;
             if run.state.has_ended() {
