@@ -1,6 +1,7 @@
 //! Folders as tar streams: packed for an engine that does not see our files, and unpacked, as hostile, from it.
 //!
 //! Everything is read and written below an open folder, one `openat` a path part, never through a link (`rooted`).
+//! Trees are removed whatever their modes are.
 //! This room does not know what is in the folders, nor who sends the streams.
 //!
 //! # What unpacking refuses
@@ -13,6 +14,7 @@ mod error;
 mod header;
 mod pack;
 mod pipe;
+mod remove;
 pub(crate) mod rooted;
 mod stream;
 #[cfg(test)]
@@ -22,4 +24,5 @@ mod unpack;
 pub use error::ArchiveError;
 pub use pack::{Load, pack, pack_files};
 pub use pipe::{Chunks, reader, writer};
+pub(crate) use remove::remove;
 pub use unpack::{Bounds, Rules, Unpacked, mirror};

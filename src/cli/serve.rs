@@ -21,7 +21,7 @@ use crate::server::hook::genuine::HookSecrets;
 use crate::server::http::{ADDRESS, Auth};
 use crate::server::poll::reading::Credential;
 use crate::server::poll::state::FirstSeen;
-use crate::server::reload::{Loaded, Source};
+use crate::server::reload::{Loaded, Mark, Source};
 use crate::server::secrets::Secrets;
 use crate::server::serve::{Greeting, RepoAsk, ServeError, Serving, serve};
 use crate::server::standing::Trouble;
@@ -136,6 +136,7 @@ pub(super) fn for_worker(path: &Path) -> Result<(Vec<RepoAsk>, Option<String>), 
 
 /// What a server does by its file.
 fn of_file(path: &Path, home: &Home) -> Result<Serving, Failure> {
+    let mark = Mark::of(path);
     let (file, shown) = (parsed(path)?, path.display().to_string());
     let file = Arc::new(file);
     refuse_what_is_missing(&file, &shown)?;
@@ -159,14 +160,14 @@ fn of_file(path: &Path, home: &Home) -> Result<Serving, Failure> {
         },
         poll: poll::Effort { rate: file.server.poll_rate.map_or(usual.rate, f64::from), ..usual },
         file: Some(file),
-        source: Some(source(path, home)),
+        source: Some(source(path, home, mark)),
         work,
         policy,
     })
 }
 
 /// Reads the file again, for a server that goes on with what it has when something is wrong with it.
-fn source(path: &Path, home: &Home) -> Source {
+fn source(path: &Path, home: &Home, mark: Mark) -> Source {
     let (file, home) = (path.to_owned(), home.clone());
     let read = move || {
         let shown = file.display().to_string();
@@ -184,7 +185,7 @@ fn source(path: &Path, home: &Home) -> Source {
         let file = file.ok_or_else(|| trouble("there is no file".to_owned()))?;
         Ok(Loaded { file, repos, secrets, policy })
     };
-    Source { path: path.to_owned(), read: Arc::new(read) }
+    Source { path: path.to_owned(), read: Arc::new(read), mark }
 }
 
 /// Nobody shall wait for a mail that cannot be sent: what handlers need and what has no value is told at the start.

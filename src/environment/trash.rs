@@ -1,32 +1,12 @@
-//! Removal of trees that something else filled: in one step for everybody who looks, and whatever the modes in it are.
+//! Removal of trees: in one step for everybody who looks.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+pub(super) use crate::archive::remove;
 
 /// Names of trees that are being removed begin with this. Whatever has such a name belongs to nobody.
 pub(super) const MARK: &str = ".trash-";
-
-/// Removes a file or a tree; what is gone already is fine. Folders that nobody may write to are opened first, so that
-/// their owner never needs root for it.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
-    let gone = |result: io::Result<()>| match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    };
-    match std::fs::symlink_metadata(path) {
-        Ok(meta) if !meta.is_dir() => return gone(std::fs::remove_file(path)),
-        Ok(_) => {}
-        Err(error) => return gone(Err(error)),
-    }
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(path);
-            gone(std::fs::remove_dir_all(path))
-        }
-        other => gone(other),
-    }
-}
 
 /// Renames first: a crash in the middle leaves a name that says what it is, never a tree that looks whole.
 pub(super) fn discard(path: &Path) -> io::Result<()> {
@@ -42,21 +22,10 @@ pub(super) fn discard(path: &Path) -> io::Result<()> {
     }
 }
 
-fn open_up(folder: &Path) {
-    let mut waiting = vec![folder.to_path_buf()];
-    while let Some(folder) = waiting.pop() {
-        if std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).is_err() {
-            continue;
-        }
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
-        // The type of the entry itself: links are not followed.
-        let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        waiting.extend(folders.map(|entry| entry.path()));
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

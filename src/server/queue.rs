@@ -47,12 +47,13 @@ impl Decide for ByHand {
 /// A run of the commit of an event. What the worker needs besides is the repository's setting `run`.
 pub fn new_run(event: &Event, repo: &Repo, row: i64, mode: &str, priority: i64) -> Option<NewRun> {
     let sha = event.commit()?.to_string();
-    let reference = event.reference.clone().unwrap_or_default();
+    // Of no ref, one commit is not the next of another.
+    let lane = lane(repo.id, event.reference.as_deref().unwrap_or(&sha), mode);
     Some(NewRun {
         key: format!("{} {sha} {mode} {}", repo.id, event.key()),
         repo: repo.id,
         event: Some(row),
-        lane: lane(repo.id, &reference, mode),
+        lane,
         reference: event.reference.clone(),
         sha,
         mode: mode.to_owned(),
@@ -63,7 +64,7 @@ pub fn new_run(event: &Event, repo: &Repo, row: i64, mode: &str, priority: i64) 
     })
 }
 
-/// Runs of one ref in one mode take each other's place.
+/// Runs of one ref in one mode, or of one commit where there is no ref, take each other's place.
 pub fn lane(repo: i64, reference: &str, mode: &str) -> String {
     format!("{repo} {reference} {mode}")
 }

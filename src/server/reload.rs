@@ -3,7 +3,8 @@
 //!
 //! Whoever is replaced takes nothing new and ends what it has begun; nothing is cut off by a change of the file.
 
-use std::path::PathBuf;
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +21,9 @@ use super::poll::Watch;
 use super::serve::{RepoAsk, ServeError, watches};
 use super::standing::{Standing, Trouble};
 use crate::store::database::{Database, Policy};
+
+#[cfg(test)]
+mod tests;
 
 /// How often is looked whether something changed.
 const EVERY: Duration = Duration::from_secs(2);
@@ -47,13 +51,28 @@ pub struct Source {
     pub path: PathBuf,
     /// Reads it.
     pub read: Read,
+    /// What the file was before it was read for the first time.
+    pub mark: Mark,
 }
 
 /// Starts those who go by the settings; they take nothing new once the token is cancelled.
 pub(super) type Staff = Box<dyn Fn(Option<&Arc<File>>, &CancellationToken) -> JoinSet<()> + Send + Sync>;
 
 /// What tells one text of a file from another without reading it.
-type Mark = Option<(SystemTime, u64, u64)>;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark(Option<(SystemTime, u64, u64)>);
+
+impl Mark {
+    /// That of no file, or of one that is to be read whatever it is.
+    const NONE: Self = Self(None);
+
+    /// That of a file as it is now.
+    pub fn of(path: &Path) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        let mark = |meta: Metadata| Some((meta.modified().ok()?, meta.len(), meta.ino()));
+        Self(std::fs::metadata(path).ok().and_then(mark))
+    }
+}
 
 /// Keeps up with the settings.
 pub(super) struct Reload {
@@ -79,15 +98,14 @@ impl Reload {
     /// Starts everybody, and keeps up until it is told to stop; then everybody has ended.
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut hangup = signal(SignalKind::hangup()).ok();
-        let mark = self.mark();
         let mut now = Now {
-            mark,
+            mark: self.source.as_ref().map_or(Mark::NONE, |source| source.mark),
             file: self.standing.file(),
             handlers: Vec::new(),
             of_file: Vec::new(),
             of_handlers: Vec::new(),
         };
-        let mut merged = self.merge(&mut now, true).await.flatten();
+        let Some(mut merged) = self.first(&mut now, &stop).await else { return };
         let mut retired = stop.child_token();
         let mut staff = (self.staff)(merged.as_ref(), &retired);
         while !stop.is_cancelled() {
@@ -112,26 +130,38 @@ impl Reload {
         while staff.join_next().await.is_some() {}
     }
 
-    fn mark(&self) -> Mark {
-        use std::os::unix::fs::MetadataExt;
-        let meta = std::fs::metadata(&self.source.as_ref()?.path).ok()?;
-        Some((meta.modified().ok()?, meta.len(), meta.ino()))
+    /// What counts at the start. Nobody begins without the handlers of the API: events are decided once.
+    async fn first(&self, now: &mut Now, stop: &CancellationToken) -> Option<Option<Arc<File>>> {
+        loop {
+            if let Some(merged) = self.merge(now, true).await {
+                return Some(merged);
+            }
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
     }
 
     /// Reads the file where it changed, or where somebody asks; whether there is a new one that counts.
     async fn reread(&self, now: &mut Now, asked: bool) -> bool {
         let Some(source) = self.source.clone() else { return false };
-        let mark = self.mark();
+        let mark = Mark::of(&source.path);
         if mark == now.mark && !asked {
             return false;
         }
-        now.mark = mark;
         let read = tokio::task::spawn_blocking(move || (source.read)()).await;
-        let applied = match read {
-            Ok(Ok(loaded)) => self.apply(&loaded).await.map(|()| loaded.file),
-            Ok(Err(trouble)) => Err(trouble),
-            Err(error) => Err(vec![plain("the server's file", &error)]),
+        // Whatever is no fault of the file passes, and then the file counts.
+        let (mark, applied) = match read {
+            Ok(Ok(loaded)) => match self.apply(&loaded).await {
+                Ok(()) => (mark, Ok(loaded.file)),
+                Err(error @ ServeError::Database(_)) => (Mark::NONE, Err(vec![plain("the server's file", &error)])),
+                Err(error) => (mark, Err(vec![plain("the server's file", &error)])),
+            },
+            Ok(Err(trouble)) => (mark, Err(trouble)),
+            Err(error) => (Mark::NONE, Err(vec![plain("the server's file", &error)])),
         };
+        now.mark = mark;
         match applied {
             Ok(file) => {
                 tracing::info!("the server's file was read again, and counts");
@@ -150,10 +180,9 @@ impl Reload {
         }
     }
 
-    async fn apply(&self, loaded: &Loaded) -> Result<(), Vec<Trouble>> {
-        let failed = |error: ServeError| vec![plain("the server's file", &error)];
-        let watches = watches(&self.database, &loaded.repos).await.map_err(failed)?;
-        self.database.set_policy(loaded.policy).await.map_err(|error| failed(error.into()))?;
+    async fn apply(&self, loaded: &Loaded) -> Result<(), ServeError> {
+        let watches = watches(&self.database, &loaded.repos).await?;
+        self.database.set_policy(loaded.policy).await?;
         self.watching.send_replace(watches);
         self.receiver.replace_secrets(loaded.secrets.clone());
         Ok(())
@@ -167,7 +196,7 @@ impl Reload {
             Err(error) => {
                 tracing::warn!(%error, "handlers are not read");
                 // The next round begins with the file again.
-                now.mark = None;
+                now.mark = Mark::NONE;
                 return None;
             }
         };

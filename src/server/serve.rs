@@ -21,7 +21,7 @@ use super::hook::genuine::HookSecrets;
 use super::hook::{Asking, Dispatcher, Receiver};
 use super::http::{self, Auth, ListenError, Server, token};
 use super::metrics::Metrics;
-use super::perform::{ByFile, Doing, Performer, Yard};
+use super::perform::{ByFile, Doing, Performer, Turns, Yard};
 use super::poll::reading::{Credential, Reader};
 use super::poll::state::FirstSeen;
 use super::poll::{self, Address, Poller, Watch};
@@ -193,6 +193,7 @@ pub async fn serve(
         told,
         queued,
         handled: Arc::default(),
+        turns: Turns::default(),
         stop: stop.clone(),
     };
     let staff = Box::new(move |file: Option<&Arc<File>>, retired: &CancellationToken| staff.begin(file, retired));
@@ -246,6 +247,8 @@ struct Staffing {
     told: Arc<Notify>,
     queued: Arc<Notify>,
     handled: Arc<Notify>,
+    /// One set for all files: who is replaced goes on beside who replaces it.
+    turns: Turns,
     stop: CancellationToken,
 }
 
@@ -285,6 +288,7 @@ impl Staffing {
         let (database, file, handled) = (self.database.clone(), Arc::clone(file), Arc::clone(&self.handled));
         let (queued, told) = (Arc::clone(&self.queued), Arc::clone(&self.told));
         let doing = Doing::new(database.clone(), Arc::clone(&file), forges.clone(), queued, told);
+        let doing = doing.taking(self.turns.clone());
         let effects = match &self.yard {
             Some(yard) => Arc::new(doing.with_scripts(yard.clone())),
             None => Arc::new(doing),

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use soopervisor::server::event::{Event, Kind};
+use soopervisor::server::event::{self as said, Event, Kind, Source};
 use soopervisor::server::forges::Forges;
 use soopervisor::server::handler::{Memory, Plan, State, execute};
 use soopervisor::server::hook::{Asking, Dispatcher};
-use soopervisor::server::ledger;
-use soopervisor::store::database::RunFilter;
+use soopervisor::server::{ledger, queue};
+use soopervisor::store::database::{RunFilter, RunState};
 use soopervisor::web::Reach;
 use tokio::sync::watch;
 
 use super::fake_github::{Fault, Pull as Offered, git};
 use super::forging::{REPO, Scene};
 use super::hook::{receiver, send};
+use super::until;
 
 const HANDLER: &str =
     "  - {name: answer, on: [comment, pull_request], do: {run: {mode: full, wait: false, storage: 'local:/x'}}}\n";
@@ -162,11 +163,96 @@ async fn a_commit_of_no_branch_is_a_strangers_and_the_tip_of_one_is_not() {
     let mut event = scene.offered();
     (event.kind, event.pull, event.reference) = (Kind::CommitStatus, None, None);
     event.after = Some(scene.head.parse().unwrap());
-    assert_eq!(queued(&scene, &event).await[0].2["fork"], true);
+    let (_, mode, request) = queued(&scene, &event).await.remove(0);
+    assert_eq!((&request["fork"], mode.as_str()), (&json!(true), "sample"), "all data is for nobody who did not ask");
     let watched = scene.watch(scene.address()).await;
     scene.place.poller().read(&watched, None).await.unwrap();
     event.at = "2026-11-28T13:00:00Z".parse().unwrap();
     event.status = Some(soopervisor::server::event::Status { id: 2, ..Default::default() });
     let runs = queued(&scene, &event).await;
-    assert!(runs.iter().any(|run| run.2["fork"].is_null()), "{runs:?}");
+    assert!(runs.iter().any(|run| run.2["fork"].is_null() && run.1 == "full"), "{runs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_a_handler_names_by_its_id_is_judged_by_itself() {
+    let scene = Scene::open().await;
+    let watched = scene.watch(scene.address()).await;
+    scene.place.poller().read(&watched, None).await.unwrap();
+    scene.fake.repository("eve/churn");
+    git(scene.work.path(), &["commit", "-q", "--allow-empty", "-m", "mine"]);
+    let evil = scene.fake.push(scene.work.path(), "eve/churn", "patch", "2026-11-02T10:00:00Z".parse().unwrap());
+    let database = &scene.place.database;
+    let repo = database.repo(REPO).await.unwrap().id;
+    // On a pull request of the repository's own, with a commit that somebody vouched for, says Eve: run that other one.
+    let asks = |author: &str, permission: &str, what: &str, id| {
+        let mut event = scene.offered();
+        event.kind = Kind::Comment;
+        let (body, arguments) = (format!("/soopervisor bench {what}"), vec![what.to_owned()]);
+        let (author, permission) = (author.into(), Some(permission.into()));
+        let said = said::Comment { id, body, author, permission, arguments, vouched: true, ..said::Comment::default() };
+        event.comment = Some(said);
+        event
+    };
+    let handler = "  - {name: bench, on: comment, do: {run: {ref: '{{ event.comment.arguments[0] }}', wait: false}}}\n";
+    let file = scene.file(handler);
+    for (id, (author, permission, what, expected)) in [
+        ("eve", "read", &*evil, (json!(true), "sample")),
+        ("ann", "write", &*evil, (json!(true), "full")),
+        ("eve", "read", &*scene.main, (Value::Null, "full")),
+        ("eve", "read", "topic", (Value::Null, "full")),
+        ("ann", "write", &*scene.head, (Value::Null, "full")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let event = asks(author, permission, what, id as u64);
+        database.tell(&ledger::row(&event, Some(repo)).unwrap()).await.unwrap();
+        let plan = Plan { handler: &file.handlers[0], event: &event };
+        let report = execute(&plan, &file.notify, &scene.doing(&file), &Memory::default()).await.unwrap();
+        assert_eq!(report.state, State::Succeeded, "{author}: {what}: {report:?}");
+        let run = database.runs(&RunFilter::default()).await.unwrap().remove(0);
+        let found = (run.new.request["fork"].clone(), run.new.mode.as_str());
+        assert_eq!(found, expected, "{author}: {what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_of_no_ref_take_nobody_elses_place_and_one_whose_place_is_taken_was_never_good() {
+    let scene = Scene::open().await;
+    let database = &scene.place.database;
+    let states = async || {
+        let runs = database.runs(&RunFilter::default()).await.unwrap();
+        runs.into_iter().map(|run| run.state).collect::<Vec<_>>()
+    };
+    let mut event = scene.offered();
+    (event.kind, event.pull, event.reference) = (Kind::CommitStatus, None, None);
+    for (id, commit) in [&scene.head, &scene.main].into_iter().enumerate() {
+        event.after = Some(commit.parse().unwrap());
+        event.status = Some(soopervisor::server::event::Status { id: id as u64, ..Default::default() });
+        queued(&scene, &event).await;
+    }
+    assert_eq!(states().await, [RunState::Queued; 2], "of two commits, both wait");
+    // On one branch the newer one takes the place of the older, whose commit gets no success from it.
+    let handler = "  - {name: ci, on: push, do: [{run: {}}, {status: {state: success, context: ci}}]}\n";
+    let file = scene.file(handler);
+    let pushed = |commit: &str| {
+        let mut event = Event::new(Kind::Push, REPO, "2026-11-28T12:00:00Z".parse().unwrap(), Source::Poll);
+        (event.reference, event.after) = (Some("refs/heads/main".into()), Some(commit.parse().unwrap()));
+        event
+    };
+    let repo = database.repo(REPO).await.unwrap().id;
+    let older = pushed(&scene.main);
+    database.tell(&ledger::row(&older, Some(repo)).unwrap()).await.unwrap();
+    let (plan, doing, journal) =
+        (Plan { handler: &file.handlers[0], event: &older }, scene.doing(&file), Memory::default());
+    let newer = async {
+        until("the older one waits", || async { states().await.len() == 3 }).await;
+        let row = database.tell(&ledger::row(&pushed(&scene.head), Some(repo)).unwrap()).await.unwrap().unwrap();
+        let known = database.repo(REPO).await.unwrap();
+        database.enqueue(&queue::new_run(&pushed(&scene.head), &known, row, "full", 1).unwrap()).await.unwrap();
+    };
+    let (report, ()) = tokio::join!(execute(&plan, &file.notify, &doing, &journal), newer);
+    let report = report.unwrap();
+    assert_eq!((report.state, report.error.as_deref()), (State::Failed, Some("superseded by run 4")), "{report:?}");
+    assert!(scene.fake.state().statuses.is_empty(), "no success of a commit that never ran");
 }

@@ -168,6 +168,44 @@ async fn a_forks_commit_is_a_strangers_unless_a_maintainer_vouches_for_it_by_its
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_place_was_taken_is_an_error_of_its_commit_and_no_success() {
+    for dialect in BOTH {
+        let scene = Scene::open(dialect).await;
+        let file = scene.file(HANDLER);
+        let event = scene.says(&file, "ann", 7, "/soopervisor run", LATER).await;
+        let later = async {
+            until("it is queued", || async { runs(&scene).await.len() == 1 }).await;
+            let mut other = runs(&scene).await.remove(0).new;
+            (other.key, other.supersede) = ("a push".to_owned(), true);
+            scene.place.database.enqueue(&other).await.unwrap();
+        };
+        let ((report, result), ()) = tokio::join!(obey(&scene, &file, &event), later);
+        assert_eq!((report.state, &result["status"]), (State::Failed, &json!("superseded")), "{dialect:?}: {report:?}");
+        assert_eq!(report.error.as_deref(), Some("superseded by run 2"), "{dialect:?}");
+        assert_eq!(scene.fake.state().faces_of(event.comment.unwrap().id), ["eyes", "confused"], "{dialect:?}");
+        let last = scene.fake.state().statuses.last().unwrap().1.clone();
+        let state = if dialect == Dialect::GitLab { "failed" } else { "error" };
+        assert_eq!((&last["state"], &last["description"]), (&json!(state), &json!("superseded by run 2")), "{last}");
+        assert!(own_answers(&scene)[0].contains("asked for: superseded by run 2."), "{:?}", own_answers(&scene));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_was_interrupted_is_about_its_own_run_whatever_runs_by_now() {
+    let scene = Scene::open(Dialect::Forgejo).await;
+    let file = scene.file(HANDLER);
+    let event = scene.says(&file, "ann", 7, "/soopervisor run", LATER).await;
+    answered(&scene, &file, &event, RunState::Succeeded).await;
+    // The server dies before it notes how the command went, and meanwhile another one goes on.
+    let mut other = runs(&scene).await.remove(0).new;
+    other.key = "another command".to_owned();
+    scene.place.database.enqueue(&other).await.unwrap();
+    let (report, result) = obey(&scene, &file, &event).await;
+    assert_eq!((report.state, &result["id"]), (State::Succeeded, &json!("1")), "{report:?} {result}");
+    assert!(!own_answers(&scene).iter().any(|said| said.contains("Nothing was run")), "{:?}", own_answers(&scene));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_run_goes_on_at_a_time_and_cancel_and_help_are_answered() {
     for dialect in BOTH {
         let scene = Scene::open(dialect).await;

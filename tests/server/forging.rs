@@ -7,11 +7,13 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use base64::Engine;
 use serde_json::{Value, json};
+use soopervisor::secret::Secret;
 use soopervisor::server::event::{Event, Kind, Pull, Source};
 use soopervisor::server::file::{Commits, File};
 use soopervisor::server::forges::Forges;
 use soopervisor::server::handler::{Journal, JournalError, Key, Memory, Outcome, Plan, Recall, Report, State, execute};
 use soopervisor::server::perform::Doing;
+use soopervisor::server::poll::reading::Credential;
 use soopervisor::server::poll::state::FirstSeen;
 use soopervisor::server::poll::{Address, Watch};
 use soopervisor::store::database::NewRepo;
@@ -102,6 +104,13 @@ impl Scene {
     /// Over HTTP, as GitHub serves it.
     pub(crate) fn address(&self) -> Address {
         Address::Http(format!("{}/{REPO}.git", self.fake.server()).parse().unwrap(), None)
+    }
+
+    /// The same, by somebody who is known there.
+    pub(crate) fn with_password(&self) -> Address {
+        let password = Secret::new("hub", b"token-of-robo".to_vec());
+        let who = Credential { user: "x-access-token".to_owned(), password };
+        Address::Http(format!("{}/{REPO}.git", self.fake.server()).parse().unwrap(), Some(who))
     }
 
     /// The pull request, changed.

@@ -14,15 +14,26 @@ use soopervisor::store::Home;
 use tokio::sync::watch;
 
 use super::fake_github::git;
-use super::forging::{REPO, Scene};
+use super::forging::{BUILDS, REPO, Scene};
 
 /// Plays the first handler, with an engine; what the step `shell` came to.
 async fn play(scene: &Scene, home: &Path, more: &str, handlers: &str, event: &Event) -> (Report, Value) {
+    let bare = Address::Git(scene.fake.bare(REPO).display().to_string(), None);
+    play_from(scene, home, bare, (more, handlers), event).await
+}
+
+/// The same, from a repository at this address.
+async fn play_from(
+    scene: &Scene,
+    home: &Path,
+    address: Address,
+    (more, handlers): (&str, &str),
+    event: &Event,
+) -> (Report, Value) {
     let text = format!("{more}\n{}", scene.text(handlers));
     let (file, found) = soopervisor::server::file::parse("server.yaml", text.as_bytes());
     let file = Arc::new(file.unwrap_or_else(|| panic!("{found:?}")));
-    let bare = Address::Git(scene.fake.bare(REPO).display().to_string(), None);
-    let (_, watches) = watch::channel(vec![scene.watch(bare).await]);
+    let (_, watches) = watch::channel(vec![scene.watch(address).await]);
     let host = Host::this(Home::at(home), Config::default(), home.to_owned());
     let doing = scene.doing(&file).with_scripts(Yard::open(host, watches, 2));
     let (plan, journal) = (Plan { handler: &file.handlers[0], event }, Memory::default());
@@ -163,5 +174,54 @@ async fn a_submodule_beside_the_repository_is_fetched_and_one_elsewhere_is_refus
     event.pull.as_mut().unwrap().head = Some(modules(&inside, "elsewhere").parse().unwrap());
     let (report, _) = play(&scene, home.path(), "", handler, &event).await;
     assert!(report.error.as_ref().unwrap().contains("not on the repository's own host"), "{report:?}");
+    // What a fork names in a folder beside the repository is nobody's to show.
+    event.pull.as_mut().unwrap().head = Some(modules("../builds.git", "fork").parse().unwrap());
+    event.pull.as_mut().unwrap().fork = true;
+    let (report, _) = play(&scene, home.path(), "", handler, &event).await;
+    assert!(report.error.as_ref().unwrap().contains("submodules of a stranger's code"), "{report:?}");
+    assert!(is_clean(home.path()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_servers_password_opens_no_private_repository_that_a_stranger_names_as_a_submodule() {
+    let (scene, home) = (Scene::open().await, tempfile::tempdir().unwrap());
+    let modules = |repo: &str, branch: &str| {
+        let text = format!("[submodule \"lib\"]\n\tpath = lib\n\turl = ../{repo}.git\n");
+        std::fs::write(scene.work.path().join(".gitmodules"), text).unwrap();
+        let entry = format!("160000,{},lib", scene.main);
+        git(scene.work.path(), &["update-index", "--add", "--cacheinfo", &entry]);
+        git(scene.work.path(), &["add", ".gitmodules"]);
+        git(scene.work.path(), &["commit", "-q", "-m", branch]);
+        scene.fake.push(scene.work.path(), REPO, branch, "2026-11-03T10:00:00Z".parse().unwrap())
+    };
+    let handler =
+        "  - {name: s, on: pull_request, do: {shell: {script: 'cat lib/soopervisor.yaml', submodules: true}}}\n";
+    let address = scene.with_password();
+    let play = async |head: &str, fork: bool| {
+        let mut event = scene.offered();
+        let pull = event.pull.as_mut().unwrap();
+        (pull.head, pull.fork) = (Some(head.parse().unwrap()), fork);
+        play_from(&scene, home.path(), address.clone(), ("", handler), &event).await
+    };
+    let open = modules("builds", "open");
+    scene.fake.state().private.push(BUILDS.to_owned());
+    for (fork, state) in [(false, State::Succeeded), (true, State::Failed)] {
+        let (report, result) = play(&open, fork).await;
+        assert_eq!(report.state, state, "{report:?}");
+        assert_eq!(result["output"] == "sample: true", !fork, "{result}");
+        assert!(!fork || report.error.unwrap().contains("submodules cannot be fetched"));
+    }
+    scene.fake.state().private.clear();
+    let (report, result) = play(&open, true).await;
+    assert_eq!((report.state, &result["output"]), (State::Succeeded, &json!("sample: true")), "what all may read");
+    assert!(is_clean(home.path()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_script_closes_to_everybody_is_deleted_too() {
+    let (scene, home) = (Scene::open().await, tempfile::tempdir().unwrap());
+    let close = "  - {name: c, on: pull_request, do: {shell: {script: 'mkdir -p $HOME/mod/x made/x; touch $HOME/mod/x/f made/x/f; chmod 500 $HOME/mod/x; chmod 000 made/x made'}}}\n";
+    let (report, _) = play(&scene, home.path(), "", close, &scene.offered()).await;
+    assert_eq!(report.state, State::Succeeded, "{report:?}");
     assert!(is_clean(home.path()));
 }

@@ -69,6 +69,10 @@ pub trait Effects: Send + Sync {
     async fn log(&self, call: &Call<'_>, wanted: Log) -> Answer;
     /// Returns once nothing is under way that may not be done twice.
     async fn quiet(&self) {}
+    /// How many of the calls that go on do nothing but wait for the end of a run.
+    fn waiting(&self) -> usize {
+        0
+    }
 }
 
 /// Calls the method for a verb; `notify` is several calls and not known here.

@@ -33,6 +33,8 @@ pub struct Doing {
     pub(super) yard: Option<Yard>,
     /// How many things are under way that may not be done twice.
     under_way: watch::Sender<usize>,
+    /// How many wait for the end of a run.
+    waiting: watch::Sender<usize>,
     /// Is rung when a run was queued.
     pub(super) queued: Arc<Notify>,
     /// Is rung when an event was written.
@@ -43,8 +45,15 @@ impl Doing {
     /// One that rings `queued` when a run was queued, and `told` when an event was written.
     pub fn new(database: Database, file: Arc<File>, forges: Forges, queued: Arc<Notify>, told: Arc<Notify>) -> Self {
         let secrets = Secrets::of(Arc::clone(&file));
-        let under_way = watch::Sender::new(0);
-        Self { database, file, secrets, forges, turns: Turns::default(), yard: None, under_way, queued, told }
+        let (under_way, waiting, turns) = (watch::Sender::new(0), watch::Sender::new(0), Turns::default());
+        Self { database, file, secrets, forges, turns, yard: None, under_way, waiting, queued, told }
+    }
+
+    /// The same, which takes turns with everybody who has these: with those of an earlier file, too, who still end what
+    /// they began.
+    #[must_use]
+    pub fn taking(self, turns: Turns) -> Self {
+        Self { turns, ..self }
     }
 
     /// The same, which runs scripts there.
@@ -54,16 +63,27 @@ impl Doing {
     }
 
     /// While what is given back lives, something is under way that may not be done twice.
-    pub(super) fn busy(&self) -> Busy {
-        self.under_way.send_modify(|count| *count += 1);
-        Busy(self.under_way.clone())
+    pub(super) fn busy(&self) -> Counted {
+        Counted::among(&self.under_way)
+    }
+
+    /// While what is given back lives, somebody waits for the end of a run.
+    pub(super) fn waits(&self) -> Counted {
+        Counted::among(&self.waiting)
     }
 }
 
-/// Something that may not be done twice.
-pub(super) struct Busy(watch::Sender<usize>);
+/// One of those that are counted.
+pub(super) struct Counted(watch::Sender<usize>);
 
-impl Drop for Busy {
+impl Counted {
+    fn among(all: &watch::Sender<usize>) -> Self {
+        all.send_modify(|count| *count += 1);
+        Self(all.clone())
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count = count.saturating_sub(1));
     }
@@ -134,5 +154,9 @@ impl Effects for Doing {
     async fn quiet(&self) {
         // The sender is ours: it is never gone before.
         let _ = self.under_way.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    fn waiting(&self) -> usize {
+        *self.waiting.borrow()
     }
 }

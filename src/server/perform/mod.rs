@@ -9,6 +9,8 @@ mod runs;
 mod shell;
 mod submodules;
 mod telling;
+#[cfg(test)]
+mod tests;
 mod turns;
 mod workspace;
 
@@ -23,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::doing::Doing;
 pub use self::shell::Yard;
+pub use self::turns::Turns;
 use super::action::Effects;
 use super::event::{Event, Kind};
 use super::file::File;
@@ -35,8 +38,11 @@ use crate::store::database::{
 
 /// Renewed while it goes on; who died is not waited for long.
 const LEASE_MS: i64 = 15_000;
-/// Handlers that are gone through at a time; most of them wait for a run.
+/// Handlers that are gone through at a time. One that waits for a run holds no place: whoever wants to cancel that run
+/// would wait for it, too.
 const AT_ONCE: usize = 64;
+/// And so many may wait, each with its lease to be renewed; beyond it they hold places.
+const WAITING: usize = 1_024;
 const TRIES: i64 = 5;
 /// How long scripts and requests may go on when the server is to stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -124,11 +130,12 @@ impl Performer {
     pub async fn run(&self, retired: CancellationToken, stop: CancellationToken) {
         let mut works: JoinSet<()> = JoinSet::new();
         while !retired.is_cancelled() {
-            let taken = if works.len() < AT_ONCE { self.database.next_action(LEASE_MS).await } else { Ok(None) };
+            let room = works.len() < AT_ONCE + self.effects.waiting().min(WAITING);
+            let taken = if room { self.database.next_action(LEASE_MS).await } else { Ok(None) };
             match taken {
                 Ok(Some(action)) => {
-                    let performer = self.clone();
-                    works.spawn(async move { performer.perform(action).await });
+                    let (performer, retired) = (self.clone(), retired.clone());
+                    works.spawn(async move { performer.perform(action, &retired).await });
                     continue;
                 }
                 Ok(None) => {}
@@ -150,7 +157,7 @@ impl Performer {
         works.shutdown().await;
     }
 
-    async fn perform(&self, action: OutboxAction) {
+    async fn perform(&self, action: OutboxAction, retired: &CancellationToken) {
         let (id, epoch) = (action.id, action.epoch);
         let keeping = async {
             loop {
@@ -163,7 +170,7 @@ impl Performer {
             }
         };
         let resolution = tokio::select! {
-            resolution = self.go_through(&action) => resolution,
+            resolution = self.go_through(&action, retired) => resolution,
             // Another has it: nothing that is done here counts.
             () = keeping => return,
         };
@@ -172,13 +179,19 @@ impl Performer {
         }
     }
 
-    async fn go_through(&self, action: &OutboxAction) -> Resolution {
+    async fn go_through(&self, action: &OutboxAction, retired: &CancellationToken) -> Resolution {
         let event = match self.event(action.event).await {
             Ok(event) => event,
             Err(why) => return again(action, why),
         };
         let known = self.file.handlers.iter().find(|handler| handler.name == action.new.handler);
-        let Some(handler) = known else { return Resolution::Failed("no longer in the server's file".to_owned()) };
+        let Some(handler) = known else {
+            return match retired.is_cancelled() {
+                // It was taken while the file was replaced, and may be one of the new file's.
+                true => Resolution::Again("not in the file from before".to_owned(), 0),
+                false => Resolution::Failed("no longer in the server's file".to_owned()),
+            };
+        };
         let plan = Plan { handler, event: &event };
         let journal = Ledger(self.database.clone());
         match handler::execute(&plan, &self.file.notify, &*self.effects, &journal).await {

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::doing::{Doing, fault};
 use super::reporting::{pull, put};
+use super::runs::why;
 use crate::comment::escape;
 use crate::forge::{CommitStatus, Reaction, StatusState};
 use crate::gha::{self, HELP};
@@ -99,34 +100,42 @@ impl Heard<'_> {
         let queued = {
             // Two commands that come at once do not both find nothing that runs.
             let _turn = self.doing.turns.of(&format!("command {}", new.lane)).await;
-            let active = self.doing.database.active_runs(&new.lane).await.map_err(fault)?;
-            if let Some(other) = active.iter().find(|run| run.new.key != new.key) {
-                return self.refuse(&self.busy(other, mode)).await;
+            let own = self.doing.database.run_by_key(&new.key).await.map_err(fault)?;
+            if let Some(own) = own {
+                // Asked for before an interruption; what came after it is no reason to say that nothing was run.
+                own.id
+            } else {
+                let active = self.doing.database.active_runs(&new.lane).await.map_err(fault)?;
+                if let Some(other) = active.first() {
+                    return self.refuse(&self.busy(other, mode)).await;
+                }
+                self.doing.database.enqueue(&new).await.map_err(fault)?.id
             }
-            self.doing.database.enqueue(&new).await.map_err(fault)?
         };
         self.doing.queued.notify_one();
-        let told = Told { heard: self, commit, word, run: queued.id };
+        let told = Told { heard: self, commit, word, run: queued };
         told.tell(StatusState::Pending, "queued").await;
-        let ended = self.doing.ended(queued.id).await?;
+        let ended = self.doing.ended(queued).await?;
         let mut result = self.doing.result(&ended).await?;
         result["command"] = json!("run");
         let took = result["duration"].as_str().map(|took| format!(" in {took}")).unwrap_or_default();
-        let well = matches!(ended.state, RunState::Succeeded | RunState::Superseded);
         let (state, reaction) = match ended.state {
-            RunState::Succeeded | RunState::Superseded => (StatusState::Success, Reaction::Rocket),
+            RunState::Succeeded => (StatusState::Success, Reaction::Rocket),
             RunState::Failed => (StatusState::Failure, Reaction::Confused),
             _ => (StatusState::Error, Reaction::Confused),
         };
-        let why = ended.summary.as_deref().filter(|_| !well);
-        let why = why.map(|why| format!(": {}", escape::prose(why, 500))).unwrap_or_default();
-        told.tell(state, &format!("{}{took}{why}", ended.state.word())).await;
+        let summary = ended.summary.as_deref().filter(|_| ended.state != RunState::Succeeded);
+        let summary = summary.map(|words| format!(": {}", escape::prose(words, 500))).unwrap_or_default();
+        let words = match ended.state {
+            RunState::Superseded => why(&ended),
+            state => format!("{}{took}{summary}", state.word()),
+        };
+        told.tell(state, &words).await;
         self.react(reaction).await;
-        if well {
-            return Ok(result);
+        match ended.state {
+            RunState::Succeeded => Ok(result),
+            _ => Err(EffectFault { message: why(&ended), result }),
         }
-        let message = ended.summary.unwrap_or_else(|| format!("the run {}", ended.state.word()));
-        Err(EffectFault { message, result })
     }
 
     fn busy(&self, other: &database::Run, mode: Mode) -> String {

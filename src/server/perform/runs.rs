@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::doing::{Doing, fault};
+use crate::id::CommitSha;
 use crate::server::action::arguments::{Run, Trigger, Which};
 use crate::server::action::{Answer, Call, EffectFault};
 use crate::server::event::{Event, Kind, Source};
@@ -20,6 +21,7 @@ const FORKS: &str = "-forks";
 
 impl Doing {
     pub(super) async fn ended(&self, id: i64) -> Result<database::Run, EffectFault> {
+        let _waits = self.waits();
         loop {
             let run = self.database.run(id).await.map_err(fault)?;
             if run.state.has_ended() {
@@ -44,13 +46,19 @@ impl Doing {
             let found = names.iter().find_map(|name| refs.iter().find(|known| !known.deleted && known.name == *name));
             let sha = found.map_or(reference.as_str(), |found| found.sha.as_str()).parse();
             let unknown = |_| EffectFault::new(format!("`{}` has no branch, tag or commit `{reference}`", repo.name));
-            event.after = Some(sha.map_err(unknown)?);
+            let sha: CommitSha = sha.map_err(unknown)?;
+            let own = event.commit() == Some(&sha);
+            event.after = Some(sha);
             event.reference = found.map(|found| found.name.clone());
-            // A branch of the repository holds what somebody pushed who may.
-            strangers &= found.is_none();
+            strangers = match found {
+                // A branch of the repository holds what somebody pushed who may.
+                Some(_) => false,
+                None if own => strangers,
+                // Nothing that is known of the event's own commit says anything of another.
+                None => self.strangers(&bare(&event)).await?,
+            };
         }
-        // All data is for those who asked for it.
-        let sample = strangers && event.kind == Kind::PullRequest;
+        let sample = strangers && !may_ask_for_all(&event);
         let mode = if sample { "sample" } else { wanted.mode.as_deref().unwrap_or("full") };
         // Of all that an event has, only its number in the database makes a run belong to it.
         let row = self.database.event_by_key(&call.key.event).await.map_err(fault)?;
@@ -122,7 +130,7 @@ impl Doing {
         let seconds = run.started_at.zip(run.ended_at).map(|(start, end)| (end - start) / 1_000);
         Ok(json!({
             "status": run.state.word(),
-            "error": (run.state != RunState::Succeeded).then_some(run.summary.as_deref()),
+            "error": (run.state != RunState::Succeeded).then(|| why(run)),
             "url": self.url(run.id),
             "id": run.id.to_string(),
             "mode": run.new.mode,
@@ -149,12 +157,9 @@ impl Doing {
         let ended = self.ended(queued.id).await?;
         let result = self.result(&ended).await?;
         match ended.state {
-            // A run that was superseded: another does what it was to do.
-            RunState::Succeeded | RunState::Superseded => Ok(result),
-            state => {
-                let message = ended.summary.unwrap_or_else(|| format!("the run {}", state.word()));
-                Err(EffectFault { message, result })
-            }
+            RunState::Succeeded => Ok(result),
+            // One that was superseded, too: nothing is known of this commit, and no later step may say that it is good.
+            _ => Err(EffectFault { message: why(&ended), result }),
         }
     }
 
@@ -191,6 +196,36 @@ impl Doing {
         self.told.notify_one();
         let result = json!({"status": "succeeded", "error": null, "repos": names});
         if failed.is_empty() { Ok(result) } else { Err(EffectFault { message: failed.join("; "), result }) }
+    }
+}
+
+/// Why a run did not succeed.
+pub(super) fn why(run: &database::Run) -> String {
+    match (run.state, run.superseded_by) {
+        (RunState::Superseded, Some(other)) => format!("superseded by run {other}"),
+        (state, _) => run.summary.clone().unwrap_or_else(|| format!("the run {}", state.word())),
+    }
+}
+
+/// The event without what somebody says of its commit.
+fn bare(event: &Event) -> Event {
+    let mut bare = event.clone();
+    bare.pull = None;
+    if let Some(comment) = &mut bare.comment {
+        comment.vouched = false;
+    }
+    bare
+}
+
+/// Whether all data is for a stranger's code: where somebody who may push asked for it.
+fn may_ask_for_all(event: &Event) -> bool {
+    match event.kind {
+        Kind::Manual => true,
+        Kind::Comment => {
+            let permission = event.comment.as_ref().and_then(|comment| comment.permission.as_deref());
+            matches!(permission, Some("write" | "admin"))
+        }
+        _ => false,
     }
 }
 

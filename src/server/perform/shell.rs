@@ -14,6 +14,7 @@ use tokio::sync::{OnceCell, Semaphore, watch};
 
 use super::doing::{Doing, fault};
 use super::runs::no_commit;
+use super::submodules::Author;
 use super::workspace::{Source, Tree, Workspace, sweep};
 use crate::engine::{
     Carried, Engine, ExecSpec, GuestPath, HostPath, Image, Mount, OutputSink, Purpose, SessionSpec, Stream,
@@ -123,7 +124,8 @@ impl Doing {
         let reference = call.event.reference.as_deref();
         let usual = self.file.repo(&call.event.repo).is_some_and(|repo| repo.submodules);
         let submodules = wanted.submodules.unwrap_or(usual);
-        let source = watch.as_ref().map(|watch| Source { address: &watch.address, reference, submodules });
+        let author = if strangers { Author::Stranger } else { Author::Trusted };
+        let source = watch.as_ref().map(|watch| Source { address: &watch.address, reference, submodules, author });
         if source.is_none() && !matches!(tree, Tree::Nothing) {
             return Err(EffectFault::new(format!("`{}` is no longer watched", call.event.repo)));
         }
@@ -181,7 +183,7 @@ impl Job {
         let began = Instant::now();
         let mut seen = Seen::new(&self.masker);
         let ran = self.execute(cancel, &mut seen).await;
-        if let Err(fault) = self.workspace.remove() {
+        if let Err(fault) = self.workspace.remove().await {
             tracing::warn!(error = fault.message, "a script's workspace was not removed");
         }
         let text = self.masker.text(&seen.finish());

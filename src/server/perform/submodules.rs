@@ -1,7 +1,8 @@
 //! Submodules of a workspace, as far as they are on the repository's own host.
 //!
 //! `.gitmodules` is anybody's text. An address on another host would make this server ask it, a path would show this
-//! machine's files, so both are refused; submodules of submodules are not fetched.
+//! machine's files, so both are refused; submodules of submodules are not fetched. What a stranger names is asked for as
+//! anybody may ask, over HTTP and with no password: the server's own opens repositories that the stranger cannot read.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -62,11 +63,20 @@ impl Way {
     }
 }
 
+/// Whose text `.gitmodules` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Author {
+    /// Somebody's who may push.
+    Trusted,
+    /// Anybody's.
+    Stranger,
+}
+
 /// Fetches them into a work tree that has none yet.
 ///
 /// # Errors
 /// When one is elsewhere, or cannot be fetched.
-pub(super) async fn fetch(tree: &Path, address: &Address) -> Result<(), EffectFault> {
+pub(super) async fn fetch(tree: &Path, address: &Address, author: Author) -> Result<(), EffectFault> {
     match std::fs::symlink_metadata(tree.join(".gitmodules")) {
         Ok(meta) if meta.is_file() => {}
         Ok(_) => return Err(EffectFault::new("`.gitmodules` is no file")),
@@ -75,7 +85,12 @@ pub(super) async fn fetch(tree: &Path, address: &Address) -> Result<(), EffectFa
     let own = address.text();
     let way = Way::of(&own).ok_or_else(|| EffectFault::new("submodules are fetched over HTTPS and SSH only"))?;
     let listed = ["config", "-z", "-f", ".gitmodules", "--get-regexp", r"^submodule\..*\.url$"];
-    let listed = git(tree, address, &way, &listed).await?;
+    let listed = git(tree, None, &way, &listed).await?;
+    if author == Author::Stranger && !matches!(address, Address::Http(..)) {
+        let words = "submodules of a stranger's code are fetched over HTTP and without a password only: write \
+                     `submodules: false`, or a `when` that leaves forks out";
+        return Err(EffectFault::new(words));
+    }
     for entry in listed.split('\0').filter(|entry| !entry.is_empty()) {
         let url = entry.split_once('\n').map_or("", |(_, url)| url);
         if !way.leads(url) {
@@ -84,10 +99,12 @@ pub(super) async fn fetch(tree: &Path, address: &Address) -> Result<(), EffectFa
             return Err(EffectFault::new(words));
         }
     }
-    git(tree, address, &way, &["submodule", "--quiet", "update", "--init", "--checkout", "--force"]).await.map(drop)
+    let trusted = (author == Author::Trusted).then_some(address);
+    git(tree, trusted, &way, &["submodule", "--quiet", "update", "--init", "--checkout", "--force"]).await.map(drop)
 }
 
-async fn git(tree: &Path, address: &Address, way: &Way, words: &[&str]) -> Result<String, EffectFault> {
+/// With the credential of an address; without one, with nobody's.
+async fn git(tree: &Path, address: Option<&Address>, way: &Way, words: &[&str]) -> Result<String, EffectFault> {
     let mut git = Command::new("git");
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -112,18 +129,20 @@ async fn git(tree: &Path, address: &Address, way: &Way, words: &[&str]) -> Resul
         git.args(["-c", option]);
     }
     match address {
-        Address::Http(url, Some(who)) => {
+        Some(Address::Http(url, Some(who))) => {
             let pair = [who.user.as_bytes(), b":", who.password.expose()].concat();
             git.env("GIT_CONFIG_COUNT", "1");
             git.env("GIT_CONFIG_KEY_0", format!("http.{}.extraHeader", url.origin().ascii_serialization()));
             git.env("GIT_CONFIG_VALUE_0", format!("Authorization: Basic {}", STANDARD.encode(pair)));
         }
-        Address::Git(_, Some(key)) => {
+        Some(Address::Git(_, Some(key))) => {
             let key = key.to_str().filter(|key| !key.contains(['\'', '\n']));
             let key = key.map(|key| format!(" -o IdentitiesOnly=yes -i '{key}'")).unwrap_or_default();
             git.env("GIT_SSH_COMMAND", format!("ssh -o BatchMode=yes -o ConnectTimeout=20{key}"));
         }
-        _ => {}
+        Some(_) => {}
+        // A password in `~/.netrc` is one of this server, too.
+        None => drop(git.env("HOME", "/nonexistent")),
     }
     git.args(words).current_dir(tree).stdin(Stdio::null()).kill_on_drop(true);
     let failed = |words: &str| EffectFault::new(format!("submodules cannot be fetched: {words}"));

@@ -7,7 +7,7 @@ use tokio::sync::OwnedMutexGuard;
 
 /// Turns by what they are for; clones share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Turns(Arc<Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>>);
+pub struct Turns(Arc<Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>>);
 
 impl Turns {
     /// Waits for one's turn, which lasts until what is given back is dropped.

@@ -9,7 +9,8 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::submodules;
+use super::submodules::{self, Author};
+use crate::archive;
 use crate::id::CommitSha;
 use crate::server::action::EffectFault;
 use crate::server::poll::Address;
@@ -40,6 +41,8 @@ pub(super) struct Source<'a> {
     pub(super) reference: Option<&'a str>,
     /// Whether submodules are fetched too.
     pub(super) submodules: bool,
+    /// Who wrote what is checked out.
+    pub(super) author: Author,
 }
 
 /// Two folders, for `/workspace` and for HOME.
@@ -62,13 +65,13 @@ impl Workspace {
         owner: Option<(u32, u32)>,
     ) -> Result<Self, EffectFault> {
         let this = Self { tree: folder.join("work").join(name), home: folder.join("homes").join(name) };
-        this.remove()?;
+        this.remove().await?;
         let filled = this.fill(folder, name, source, tree).await.and_then(|()| this.give(owner));
         match filled {
             Ok(()) => Ok(this),
             Err(fault) => {
                 // Why it could not be made says more than that it is still there.
-                let _ = this.remove();
+                let _ = this.remove().await;
                 Err(fault)
             }
         }
@@ -84,18 +87,18 @@ impl Workspace {
         &self.home
     }
 
-    /// Deletes both.
+    /// Deletes both, also what the script closed to everybody.
     ///
     /// # Errors
     /// When something in them cannot be removed.
-    pub(super) fn remove(&self) -> Result<(), EffectFault> {
-        for folder in [&self.tree, &self.home] {
-            match std::fs::remove_dir_all(folder) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(at(folder, &error)),
-                _ => {}
-            }
-        }
-        Ok(())
+    pub(super) async fn remove(&self) -> Result<(), EffectFault> {
+        let folders = [self.tree.clone(), self.home.clone()];
+        let removing = tokio::task::spawn_blocking(move || {
+            // That one stays is no reason to leave the other.
+            folders.map(|folder| archive::remove(&folder).map_err(|error| at(&folder, &error)))
+        });
+        let removed = removing.await.map_err(|error| EffectFault::new(error.to_string()))?;
+        removed.into_iter().collect()
     }
 
     async fn fill(&self, folder: &Path, name: &str, source: Option<Source<'_>>, tree: Tree) -> Result<(), EffectFault> {
@@ -121,7 +124,7 @@ impl Workspace {
             }
         }
         if source.submodules {
-            submodules::fetch(&self.tree, source.address).await?;
+            submodules::fetch(&self.tree, source.address, source.author).await?;
         }
         // With all that is reachable in objects of its own, it needs no copy of ours.
         git(&self.tree, &["repack", "-a", "-d", "-q"]).await.map_err(EffectFault::new)?;
@@ -187,11 +190,8 @@ async fn git(folder: &Path, words: &[&str]) -> Result<(), String> {
 pub(super) fn sweep(folder: &Path) {
     for below in ["work", "homes"] {
         let path = folder.join(below);
-        match std::fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(path = %path.display(), %error, "what a script left was not removed");
-            }
-            _ => {}
+        if let Err(error) = archive::remove(&path) {
+            tracing::warn!(path = %path.display(), %error, "what a script left was not removed");
         }
     }
 }

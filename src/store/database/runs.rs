@@ -288,6 +288,16 @@ impl Database {
         Run::of(&row.map_err(DatabaseError::query("read a run"))?.ok_or_else(|| missing(id))?)
     }
 
+    /// The run with this key, if there is one.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn run_by_key(&self, key: &str) -> Result<Option<Run>, DatabaseError> {
+        let text = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM runs WHERE key = $1"));
+        let row = sqlx::query(text).bind(key).fetch_optional(self.reader()).await;
+        row.map_err(DatabaseError::query("read a run"))?.as_ref().map(Run::of).transpose()
+    }
+
     /// Runs, newest first.
     ///
     /// # Errors
