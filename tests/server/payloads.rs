@@ -55,7 +55,7 @@ fn every_example_of_github_is_understood_or_passed_over() {
         };
         *counts.entry(format!("{name}: {word}")).or_default() += 1;
         if !matches!(word.as_str(), "nothing") {
-            assert!(!addresses(payload).is_empty(), "{name} says which repository it is of");
+            assert!(!addresses(Forge::GitHub, payload).is_empty(), "{name} says which repository it is of");
         }
     }
     let of = |prefix: &str, word: &str| counts.get(&format!("{prefix}: {word}")).copied().unwrap_or_default();
@@ -86,7 +86,7 @@ fn payloads_that_lost_any_of_their_parts_are_still_no_trouble() {
         for part in 1..120 {
             let torn = without(payload, &mut { part });
             let _ = meaning(Forge::GitHub, name, "d", &torn, "a/b", Timestamp::UNIX_EPOCH);
-            let _ = addresses(&torn);
+            let _ = addresses(Forge::GitHub, &torn);
         }
     }
 }

@@ -186,10 +186,11 @@ impl Performer {
         };
         let known = self.file.handlers.iter().find(|handler| handler.name == action.new.handler);
         let Some(handler) = known else {
-            return match retired.is_cancelled() {
+            return if retired.is_cancelled() {
                 // It was taken while the file was replaced, and may be one of the new file's.
-                true => Resolution::Again("not in the file from before".to_owned(), 0),
-                false => Resolution::Failed("no longer in the server's file".to_owned()),
+                Resolution::Again("not in the file from before".to_owned(), 0)
+            } else {
+                Resolution::Failed("no longer in the server's file".to_owned())
             };
         };
         let plan = Plan { handler, event: &event };
