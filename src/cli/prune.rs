@@ -11,6 +11,8 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::seam::Pruning;
 use crate::report::bytes;
+use crate::run::figures;
+use crate::storage::Unfinished;
 use crate::storage::prune::{Candidate, Plan, Report};
 
 pub(super) fn execute(args: &args::Prune, console: Console) -> Result<Exit, Failure> {
@@ -20,8 +22,8 @@ pub(super) fn execute(args: &args::Prune, console: Console) -> Result<Exit, Fail
     }
     let pruning = Pruning::open(args)?;
     let plan = pruning.plan()?;
-    let wanted = plan.go.is_empty() || args.dry_run || args.yes || asked(&plan, args.json)?;
-    let report = if plan.go.is_empty() || args.dry_run || !wanted { None } else { Some(pruning.remove(&plan)?) };
+    let wanted = plan.is_empty() || args.dry_run || args.yes || asked(&plan, args.json)?;
+    let report = if plan.is_empty() || args.dry_run || !wanted { None } else { Some(pruning.remove(&plan)?) };
     if args.json {
         Console::answer(&format!("{}\n", document(&plan, report.as_ref())));
     } else {
@@ -38,7 +40,8 @@ pub(super) fn execute(args: &args::Prune, console: Console) -> Result<Exit, Fail
 /// Shows the plan and asks on a terminal; elsewhere nothing is removed without `--yes`.
 fn asked(plan: &Plan, json: bool) -> Result<bool, Failure> {
     if json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        let failure = Failure::new(Exit::Usage, format!("{} would be removed", folders(plan.go.len())));
+        let failure =
+            Failure::new(Exit::Usage, format!("{} would be removed", folders(plan.go.len() + plan.unfinished.len())));
         return Err(failure.help("look at them with `--dry-run`, and remove them with `--yes`"));
     }
     Console::note(&tell(plan, None, true));
@@ -75,10 +78,35 @@ fn tell(plan: &Plan, report: Option<&Report>, dry_run: bool) -> String {
     }
     let total: u64 = gone.iter().map(|one| one.bytes).sum();
     let _ = writeln!(text, "{} of {}, {} {sum}", gone.len(), folders(gone.len() + plan.stay.len()), bytes(total));
-    if report.is_some_and(|report| !report.freed && !report.removed.is_empty()) {
+    incomplete(&mut text, plan, report, word, sum);
+    if report.is_some_and(|report| !report.freed && !(report.removed.is_empty() && report.swept.is_empty())) {
         text += "the drive keeps them in its bin: the room is free when that is emptied\n";
     }
     text
+}
+
+/// What broken-off publishes left, apart from what was published.
+fn incomplete(text: &mut String, plan: &Plan, report: Option<&Report>, word: &str, sum: &str) {
+    let gone: &[Unfinished] = report.map_or(&plan.unfinished, |report| &report.swept);
+    let mut line = |word: &str, one: &Unfinished, why: &str| {
+        let touched = one.touched.map_or_else(|| "-".to_owned(), |at| at.strftime("%Y-%m-%d").to_string());
+        let files = figures::count(one.files as u64, "file");
+        let _ =
+            writeln!(text, "{word}  {}  {touched:<10}  {:>9}  incomplete, {files}{why}", one.folder, bytes(one.bytes));
+    };
+    for one in gone {
+        line(word, one, "");
+    }
+    for (one, why) in &plan.under_way {
+        line("stays       ", one, &format!(": {why}"));
+    }
+    for (one, why) in report.map(|report| &report.left).into_iter().flatten() {
+        line("stays       ", one, &format!(": {why}"));
+    }
+    if !gone.is_empty() {
+        let total: u64 = gone.iter().map(|one| one.bytes).sum();
+        let _ = writeln!(text, "{} incomplete, {} {sum}", folders(gone.len()), bytes(total));
+    }
 }
 
 fn document(plan: &Plan, report: Option<&Report>) -> serde_json::Value {
@@ -88,11 +116,25 @@ fn document(plan: &Plan, report: Option<&Report>) -> serde_json::Value {
             "bytes": one.bytes, "files": one.files,
         })
     };
+    let part = |one: &Unfinished| {
+        json!({
+            "folder": one.folder, "touched": one.touched.map(|at| at.to_string()),
+            "bytes": one.bytes, "files": one.files,
+        })
+    };
+    let left = plan.under_way.iter().map(|(one, why)| (one, (*why).to_owned()));
+    let left =
+        left.chain(report.into_iter().flat_map(|report| report.left.iter().map(|(one, why)| (one, why.clone()))));
     let stay: Vec<_> = plan.stay.iter().map(|(kept, why)| json!({"reason": why, "folder": kept.folder})).collect();
     json!({
         "would_remove": plan.go.iter().map(one).collect::<Vec<_>>(),
         "stay": stay,
         "removed": report.map(|report| report.removed.iter().map(one).collect::<Vec<_>>()),
+        "incomplete": {
+            "would_remove": plan.unfinished.iter().map(part).collect::<Vec<_>>(),
+            "stay": left.map(|(one, why)| json!({"folder": one.folder, "why": why})).collect::<Vec<_>>(),
+            "removed": report.map(|report| report.swept.iter().map(part).collect::<Vec<_>>()),
+        },
         "freed": report.map(|report| report.freed),
         "doubtful": plan.doubtful.iter().map(|(folder, why)| json!({"folder": folder, "why": why})).collect::<Vec<_>>(),
     })
@@ -108,17 +150,32 @@ mod tests {
         Candidate { folder: sha.parse().unwrap(), ended, branch: branch.map(str::to_owned), bytes, files: 3 }
     }
 
+    fn unfinished(digit: char, touched: Option<&str>) -> Unfinished {
+        let folder = std::iter::repeat_n(digit, 40).collect::<String>().parse().unwrap();
+        Unfinished { folder, files: 2, bytes: 1_500, touched: touched.map(|at| at.parse().unwrap()) }
+    }
+
     #[test]
     fn says_what_goes_what_stays_and_why() {
         let plan = Plan {
             stay: vec![(candidate('9', Some("main"), 2_000_000), "newest"), (candidate('8', None, 1), "limits")],
             go: vec![candidate('1', Some("feat/x"), 12_300_000), candidate('2', None, 500)],
             doubtful: Vec::new(),
+            unfinished: vec![unfinished('3', Some("2026-11-01T10:00:00Z"))],
+            under_way: vec![(unfinished('4', None), "this storage does not tell when it was written")],
         };
         insta::assert_snapshot!("prune_plan", tell(&plan, None, true));
-        let report = Report { removed: plan.go.clone(), freed: false };
+        let report = Report {
+            removed: plan.go.clone(),
+            swept: Vec::new(),
+            left: vec![(plan.unfinished[0].clone(), "somebody is writing to it".to_owned())],
+            freed: false,
+        };
         let text = tell(&plan, Some(&report), false);
         assert!(text.contains("removed") && text.contains("bin"), "{text}");
+        assert!(text.contains("stays         3333") && text.contains("somebody is writing"), "{text}");
+        let told = document(&plan, Some(&report));
+        assert_eq!(told["incomplete"]["stay"][1]["why"], "somebody is writing to it");
         assert_eq!(document(&plan, None)["would_remove"][0]["bytes"], 12_300_000);
     }
 }

@@ -191,6 +191,10 @@ impl Progress for Follow {
         self.telling.progress(Step::Publish, words);
     }
 
+    fn waits(&self, what: &str) {
+        self.telling.progress(Step::Publish, format!("waits {what}"));
+    }
+
     fn cancelled(&self) -> bool {
         self.cancel.requested().is_some()
     }

@@ -15,6 +15,8 @@ pub const MANIFEST: &str = "manifest.json";
 const STAGING: &str = ".staging-";
 /// What names begin with that are ours while something is written, and nobody's afterwards.
 const PART: &str = ".soopervisor-part-";
+const HOLD: &str = ".soopervisor-hold%2d";
+const SWEEP: &str = ".soopervisor-sweep%2d";
 const RUN: &str = "-run-";
 
 /// The second part: a revision, or a run of it that was published beside it.
@@ -239,12 +241,17 @@ pub fn stored_names<'a>(paths: impl IntoIterator<Item = &'a RelPath>, longest: u
     paths.into_iter().map(&mut stored).collect()
 }
 
-/// A name in the folder of `key` that nobody has, for a file that is not finished.
-pub(super) fn beside(key: &str) -> String {
+/// What nobody else comes to.
+fn chance() -> String {
     use std::hash::{BuildHasher as _, Hasher as _};
     // Seeded anew each time, by the system's randomness.
     let random = || std::hash::RandomState::new().build_hasher().finish();
-    let name = format!("{PART}{:016x}{:016x}", random(), random());
+    format!("{:016x}{:016x}", random(), random())
+}
+
+/// A name in the folder of `key` that nobody has, for a file that is not finished.
+pub(super) fn beside(key: &str) -> String {
+    let name = format!("{PART}{}", chance());
     match key.rsplit_once('/') {
         Some((folder, _)) => format!("{folder}/{name}"),
         None => name,
@@ -257,6 +264,27 @@ pub(super) fn claim(key: &str, number: u32) -> String {
     let (above, name) = key.rsplit_once('/').map_or(("", key), |(above, name)| (above, name));
     let claim = format!("{PART}claim-{number}-{}", hex::encode(&Sha256::digest(name)[..8]));
     if above.is_empty() { claim } else { format!("{above}/{claim}") }
+}
+
+/// The file, in an unfinished folder, by which a publisher says that it goes on with what lies there. Outputs never have
+/// such a name: theirs escape `%`.
+pub(super) fn hold(project: &ProjectName, folder: &Folder) -> String {
+    format!("{}{HOLD}{}", object_folder(project, folder), chance())
+}
+
+/// The file, in an unfinished folder, by which `prune` says that it takes away what lies there.
+pub(super) fn sweep(project: &ProjectName, folder: &Folder) -> String {
+    format!("{}{SWEEP}{}", object_folder(project, folder), chance())
+}
+
+/// Whether a name in a folder is that of a [`sweep`].
+pub(super) fn is_sweep(name: &str) -> bool {
+    name.starts_with(SWEEP)
+}
+
+/// Whether a name in a folder is that of a [`hold`] or a [`sweep`].
+pub(super) fn is_mark(name: &str) -> bool {
+    name.starts_with(HOLD) || name.starts_with(SWEEP)
 }
 
 /// Whether a key is of a file that is not finished.
@@ -386,6 +414,23 @@ mod tests {
         assert!(names.iter().all(|name| name.chars().count() <= 380), "{names:?}");
         assert!(std::path::Path::new(&names[0]).extension().is_some_and(|ending| ending == "csv"), "{names:?}");
         assert_eq!(names, stored_names([&long, &deep], 380), "the same every time");
+    }
+
+    #[test]
+    fn no_output_is_stored_under_the_name_of_a_mark() {
+        let (project, folder) = ("p".parse().unwrap(), "0123456789abcdef0123456789abcdef01234567".parse().unwrap());
+        for mark in [hold(&project, &folder), sweep(&project, &folder)] {
+            let name = mark.rsplit('/').next().unwrap();
+            assert!(is_mark(name) && is_stored_name(name) && !is_unfinished(&mark), "{mark}");
+            // Neither what the mark's name says nor what it stands for.
+            let stem = name.split('%').next().unwrap().to_owned();
+            for output in [name.to_owned(), name.replace("%2d", "-"), stem.clone()] {
+                let stored = stored_names([&path(&output), &path(&stem.to_uppercase())], 1000);
+                let other = other_name(&stored[0], &"r".parse().unwrap());
+                assert!(stored.iter().chain([&other]).all(|name| !is_mark(name)), "{output}: {stored:?} {other}");
+            }
+        }
+        assert!(is_sweep(&format!("{SWEEP}0")) && !is_sweep(&format!("{HOLD}0")));
     }
 
     #[test]

@@ -97,6 +97,26 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// When something of it is left.
     async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Removed, StorageError>;
 
+    /// What broken-off publishes of a project left that readers never see, sorted; nothing where a storage mends that by
+    /// itself with the next publish.
+    async fn unfinished(&self, _project: &ProjectName) -> Result<Vec<Unfinished>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    /// Removes one of these for good, unless somebody wrote to it during the last week, by the storage's own clock, or
+    /// goes on with it now. May be stopped at any point, and done again.
+    ///
+    /// # Errors
+    /// When some of it could not be removed; then the rest is as unfinished as it was.
+    async fn sweep(
+        &self,
+        _project: &ProjectName,
+        _folder: &Folder,
+        _progress: &dyn Progress,
+    ) -> Result<Swept, StorageError> {
+        Ok(Swept::Left("nothing is ever left here".to_owned()))
+    }
+
     /// Whether it can be published to; for `doctor`. Leaves nothing behind.
     async fn check(&self) -> Result<Health, StorageError>;
 
@@ -155,6 +175,9 @@ impl Publication {
 pub trait Progress: Send + Sync {
     /// Called now and then, from any thread.
     fn at(&self, _done: Done) {}
+
+    /// Called now and then while nothing can be done but wait, with what for.
+    fn waits(&self, _what: &str) {}
 
     /// Asked between any two chunks; `true` stops the action, which then cleans up.
     fn cancelled(&self) -> bool {
@@ -220,6 +243,31 @@ pub struct Listed {
 pub struct Removed {
     /// Whether its room is free at once; some drives keep what is removed in a bin first.
     pub freed: bool,
+}
+
+/// A folder of ours without a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The folder.
+    pub folder: Folder,
+    /// Files in it.
+    pub files: usize,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// When any of it was last written, by the storage's clock; `None` where that is not told of all of it.
+    pub touched: Option<jiff::Timestamp>,
+}
+
+/// What sweeping such a folder came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Swept {
+    /// It is gone.
+    Gone {
+        /// As in [`Removed`].
+        freed: bool,
+    },
+    /// It is left alone, and why.
+    Left(String),
 }
 
 /// What `doctor` says about a storage.

@@ -1,7 +1,8 @@
 //! Which published folders may go, and their going: a plan first, which can be shown, then one folder after the other.
 //!
 //! Only a folder whose name is a revision and whose manifest says that it belongs to that project and revision is ever
-//! touched. What has no manifest is of somebody who is publishing. The newest whole commit always stays.
+//! touched, and one of such a name without a manifest that nobody wrote to for a week: what a publish left that broke
+//! off. The newest whole commit always stays.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,12 +10,15 @@ use std::time::Duration;
 use futures::StreamExt;
 use jiff::Timestamp;
 
-use super::{Folder, Progress, Storage, StorageError};
+use super::{Folder, Progress, Storage, StorageError, Swept, Unfinished};
 use crate::id::{CommitSha, ProjectName};
 use crate::outputs::manifest::Manifest;
 
 /// Manifests read at once.
 const LANES: usize = 8;
+
+/// What has no manifest and was written to during this time may be of somebody who is publishing.
+const YOUNG: Duration = Duration::from_hours(7 * 24);
 
 /// What stays. A folder goes when a limit says so and nothing keeps it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +44,17 @@ pub struct Plan {
     pub go: Vec<Candidate>,
     /// Folders whose manifest cannot be believed; left alone.
     pub doubtful: Vec<(Folder, String)>,
+    /// What broken-off publishes left long ago; goes too.
+    pub unfinished: Vec<Unfinished>,
+    /// What has no manifest and stays, and why.
+    pub under_way: Vec<(Unfinished, &'static str)>,
+}
+
+impl Plan {
+    /// Whether nothing goes.
+    pub fn is_empty(&self) -> bool {
+        self.go.is_empty() && self.unfinished.is_empty()
+    }
 }
 
 /// One published folder.
@@ -99,6 +114,14 @@ pub async fn plan(
     // Names decide between equal times, so that the same storage gives the same plan.
     candidates.sort_by_key(|one| (std::cmp::Reverse(one.ended), one.folder.to_string()));
     decide(candidates, policy, now, &mut plan);
+    for one in storage.unfinished(project).await? {
+        let age = one.touched.map(|touched| Duration::try_from(now.duration_since(touched)).unwrap_or_default());
+        match age {
+            Some(age) if age >= YOUNG => plan.unfinished.push(one),
+            Some(_) => plan.under_way.push((one, "written to during the last 7 days")),
+            None => plan.under_way.push((one, "this storage does not tell when it was written")),
+        }
+    }
     Ok(plan)
 }
 
@@ -140,6 +163,10 @@ pub struct Report {
     pub removed: Vec<Candidate>,
     /// Whether their room is free at once.
     pub freed: bool,
+    /// Unfinished folders that are gone.
+    pub swept: Vec<Unfinished>,
+    /// Unfinished folders that somebody turned out to have to do with, and how that shows.
+    pub left: Vec<(Unfinished, String)>,
 }
 
 /// Removes what the plan says, oldest first, each only if its manifest still says what it did.
@@ -168,6 +195,15 @@ pub async fn remove(
         let removed = storage.unpublish(project, &candidate.folder).await?;
         report.freed &= removed.freed;
         report.removed.push(candidate.clone());
+    }
+    for one in &plan.unfinished {
+        match storage.sweep(project, &one.folder, progress).await? {
+            Swept::Gone { freed } => {
+                report.freed &= freed;
+                report.swept.push(one.clone());
+            }
+            Swept::Left(why) => report.left.push((one.clone(), why)),
+        }
     }
     Ok(report)
 }

@@ -31,6 +31,10 @@ pub(crate) struct Shelf {
     pub(crate) lies_once: AtomicBool,
     pub(crate) bytes_in: AtomicU64,
     pub(crate) requests: AtomicU64,
+    /// When each object was written; what is not in it tells no time.
+    pub(crate) times: Mutex<BTreeMap<String, jiff::Timestamp>>,
+    /// Tells no times.
+    pub(crate) timeless: AtomicBool,
     /// Bytes of large files that arrived before it broke, by session.
     pub(crate) halves: Mutex<BTreeMap<String, Vec<u8>>>,
 }
@@ -57,7 +61,9 @@ impl Shelf {
 
     fn meta(&self, key: &str, bytes: &Bytes) -> Meta {
         let checksum = self.hash.map(|kind| Hasher::of(kind, bytes));
-        Meta { key: key.to_owned(), folder: false, size: bytes.len() as u64, checksum, id: None }
+        let since = self.times.lock().expect("times").get(key).copied();
+        let modified = since.filter(|_| !self.timeless.load(Ordering::SeqCst));
+        Meta { key: key.to_owned(), folder: false, size: bytes.len() as u64, checksum, id: None, modified }
     }
 
     fn insert(&self, key: &str, bytes: Bytes) -> Created {
@@ -67,6 +73,7 @@ impl Shelf {
         }
         let checksum = self.meta(key, &bytes).checksum;
         objects.insert(key.to_owned(), bytes);
+        self.times.lock().expect("times").insert(key.to_owned(), jiff::Timestamp::now());
         Created::Ours(Receipt { checksum, id: None })
     }
 }
@@ -165,7 +172,8 @@ impl Backend for Shelf {
             match rest.split_once('/') {
                 Some((first, _)) if !deep => {
                     let key = format!("{prefix}{first}");
-                    let meta = Meta { key: key.clone(), folder: true, size: 0, checksum: None, id: None };
+                    let meta =
+                        Meta { key: key.clone(), folder: true, size: 0, checksum: None, id: None, modified: None };
                     found.insert(key, meta);
                 }
                 _ => drop(found.insert(key.clone(), self.meta(key, bytes))),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fixture_run::{Run, SHA, folder, project};
 use soopervisor::id::RelPath;
@@ -9,10 +10,10 @@ use soopervisor::outputs::manifest::{Entry, Manifest};
 use soopervisor::plan::OnConflict;
 use soopervisor::storage::download::{Request, download};
 use soopervisor::storage::local::Local;
-use soopervisor::storage::remote::Remote;
+use soopervisor::storage::remote::{Bounds, Remote};
 use soopervisor::storage::resolve::resolve;
 use soopervisor::storage::verify::verify;
-use soopervisor::storage::{Folder, How, PublishOutcome, Published, Same, SameFile, Storage, StorageError, key};
+use soopervisor::storage::{Folder, How, PublishOutcome, Published, Same, SameFile, Storage, StorageError, Swept, key};
 
 use drives::OnDrive;
 use fake::{Drive, Fault, When};
@@ -429,6 +430,52 @@ async fn what_is_unpublished_is_gone_whole_and_nothing_else_is(bench: Bench) {
     assert_eq!(again.outcome, PublishOutcome::Created);
 }
 
+/// With the storage's own clock, and against publishers that go on with what lies there.
+async fn what_broke_off_is_swept_when_it_is_old_and_never_under_a_publisher(bench: Bench) {
+    let Some(service) = bench.service.clone() else {
+        // Folders of this machine are put together elsewhere, and mended with the next publish.
+        assert!(bench.storage.unfinished(&project()).await.expect("unfinished").is_empty());
+        return;
+    };
+    let open = |old: u64| {
+        let service =
+            bench.drive.as_ref().map_or_else(|| Arc::clone(&service), |drive| drive.service(&bench.run.path("state")));
+        let (old, pause) = (Duration::from_secs(old), Duration::from_millis(100));
+        Remote::new(service, None).bounded(Bounds { old, pause, ..Bounds::default() })
+    };
+    for name in ["a.csv", "data/b.csv", "data/deep/c.csv"] {
+        bench.run.product(name, name);
+    }
+    let leave = || async {
+        for name in ["a.csv", "data/b.csv", "stranger.csv"] {
+            service.make_folders(&[format!("demo/{SHA}/data")]).await.expect("folders");
+            service.put(&format!("demo/{SHA}/{name}"), name.into()).await.expect("put");
+        }
+    };
+    leave().await;
+    let found = open(0).unfinished(&project()).await.expect("unfinished");
+    assert_eq!((found.len(), found[0].files, &found[0].folder), (1, 3, &folder()));
+    assert!(found[0].touched.is_some(), "{found:?}");
+    let young = open(1000).sweep(&project(), &folder(), &()).await.expect("looked at");
+    assert!(matches!(&young, Swept::Left(why) if why.contains("writing")), "{young:?}");
+    // Some tell whole seconds only.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let gone = open(1).sweep(&project(), &folder(), &()).await.expect("swept");
+    assert!(matches!(gone, Swept::Gone { .. }), "{gone:?}");
+    assert!(service.list(&format!("demo/{SHA}"), true).await.expect("a list").is_empty());
+    leave().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (publisher, pruner, project, folder) = (open(1000), open(2), project(), folder());
+    let (published, swept) = tokio::join!(
+        publisher.publish(bench.run.publication("r", OnConflict::Fail), Arc::new(())),
+        pruner.sweep(&project, &folder, &()),
+    );
+    published.unwrap_or_else(|error| panic!("{error}, and the prune: {swept:?}"));
+    let report = verify(&*bench.storage, &project, &folder, &()).await.expect("a report");
+    assert!(report.is_sound(), "{report:?}, and the prune: {swept:?}");
+    assert!(open(0).unfinished(&project).await.expect("unfinished").is_empty());
+}
+
 async fn is_well_and_empty_at_first(bench: Bench) {
     bench.storage.check().await.expect("well");
     assert!(bench.storage.projects().await.expect("projects").is_empty());
@@ -468,6 +515,7 @@ suite!(
     an_ambiguous_sha_lists_what_fits,
     what_an_earlier_folder_has_is_published_whole_and_each_copy_is_its_own,
     what_is_unpublished_is_gone_whole_and_nothing_else_is,
+    what_broke_off_is_swept_when_it_is_old_and_never_under_a_publisher,
     is_well_and_empty_at_first,
 );
 

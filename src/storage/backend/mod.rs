@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use jiff::Timestamp;
 
 pub use crate::web::Fault;
 pub use hash::{Checksum, HashKind, Hasher};
@@ -109,6 +110,14 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// When it could not be removed.
     async fn remove(&self, key: &str) -> Result<(), Fault>;
 
+    /// Whether a copy may be told to be as old as what it was copied from.
+    fn copies_look_old(&self) -> bool {
+        false
+    }
+
+    /// Somebody else removed a folder: whatever was kept in mind of it counts no longer.
+    async fn forget_folder(&self, _folder: &str) {}
+
     /// [`Self::read`] of the very object that was made or listed, where another one may have the same key
     /// ([`Traits::duplicates`]); elsewhere the key says it.
     ///
@@ -200,6 +209,8 @@ pub struct Meta {
     pub checksum: Option<Checksum>,
     /// The service's own name for it, where it has one.
     pub id: Option<String>,
+    /// When it was last written, by the service's clock, where it tells that.
+    pub modified: Option<Timestamp>,
 }
 
 /// One object among all that may have its key.

@@ -39,3 +39,8 @@ pub struct Setup {
     /// For people: `box:reports`.
     pub place: String,
 }
+
+/// The latest of the times that a vendor tells of one thing, of which some may be missing.
+fn latest<const N: usize>(told: [Option<&str>; N]) -> Option<jiff::Timestamp> {
+    told.into_iter().flatten().filter_map(|text| text.parse().ok()).max()
+}

@@ -48,9 +48,7 @@ impl Journal {
     fn take(journals: &Path, place: &str, folder: &str) -> std::io::Result<Option<(PathBuf, File)>> {
         fs_err::create_dir_all(journals)?;
         sweep(journals);
-        let name = hex::encode(&Sha256::digest(format!("{place}\n{folder}"))[..16]);
-        let path = journals.join(format!("{name}.json"));
-        let lock = journals.join(format!("{name}.lock"));
+        let (path, lock) = files(journals, place, folder);
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(lock)?;
         // A program that is just being started shares every lock of ours until it is another program.
         let free = (0..10).any(|tries| {
@@ -94,6 +92,11 @@ impl Journal {
         self.halves.lock().unwrap_or_else(PoisonError::into_inner).contains_key(FOLDER)
     }
 
+    /// Somebody else removed the folder: nothing of it can be gone on with.
+    pub(super) fn disown(&self) {
+        self.change(|halves| !std::mem::take(halves).is_empty());
+    }
+
     /// Everything is sent and published: nothing to go on with.
     pub(super) fn close(self) {
         if let Some((path, _lock)) = &self.kept {
@@ -106,6 +109,25 @@ impl Journal {
     pub(super) fn of<'a>(&'a self, size: u64, tally: &'a Tally) -> Part<'a> {
         Part { journal: self, size, tally, sent: Mutex::new(0) }
     }
+}
+
+/// Whether a publish of this machine has to do with that folder, or had so less than `old` ago.
+pub(super) fn is_in_use(journals: Option<&Path>, place: &str, folder: &str, old: Duration) -> bool {
+    let Some(journals) = journals else { return false };
+    let (path, lock) = files(journals, place, folder);
+    let young = |path: &Path| {
+        let written = fs_err::metadata(path).and_then(|meta| meta.modified());
+        // Of the future, by a clock that was set back: nobody knows.
+        written.is_ok_and(|at| at.elapsed().map_or(true, |age| age < old))
+    };
+    let held = || fs_err::File::open(&lock).is_ok_and(|lock| lock.into_parts().0.try_lock().is_err());
+    young(&path) || young(&lock) || held()
+}
+
+/// The journal of a folder in a place, and its lock.
+fn files(journals: &Path, place: &str, folder: &str) -> (PathBuf, PathBuf) {
+    let name = hex::encode(&Sha256::digest(format!("{place}\n{folder}"))[..16]);
+    (journals.join(format!("{name}.json")), journals.join(format!("{name}.lock")))
 }
 
 /// Journals that nothing can be gone on with from any more.

@@ -3,10 +3,10 @@
 //! # How a folder appears
 //! 1. What is published already is compared, and the room that is needed is asked for.
 //! 2. What lies in the folder without a manifest is what a publish left that broke off: files that are the same are
-//!    taken as sent.
+//!    taken as sent. Before any is trusted, a mark is put there that keeps `prune` from removing them ([`marks`]).
 //! 3. Every other output is created under its own key, which never overwrites. Where a key holds something else (of a
 //!    run that broke off, or of one that is under way), the output gets another name, and the manifest says which.
-//! 4. `manifest.json` is created, last. Of two publishers one succeeds; the other compares what it has, and removes what
+//! 4. `manifest.json` is created, last, if the mark is still there. Of two publishers one succeeds; the other compares what it has, and removes what
 //!    only it made.
 //! 5. What the manifest does not name is of nobody then, and is removed. Where a name may be of several objects, the
 //!    manifest names ids, and only what lay there before this publish began is removed, by its id. Pointers (`latest.json`, `index/`) are
@@ -23,16 +23,23 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 
 use super::backend::{Backend, Fault, Made, Meta};
-use super::{Folder, Health, Listed, Progress, Publication, Published, Reader, Removed, Storage, StorageError, key};
+use super::{
+    Folder, Health, Listed, Progress, Publication, Published, Reader, Removed, Storage, StorageError, Swept,
+    Unfinished, key,
+};
 use crate::id::{ProjectName, RelPath};
 use crate::outputs::OutputKind;
 use crate::outputs::manifest::{Entry, Manifest, ManifestError};
 
 mod journal;
+mod marks;
 mod pointer;
 mod publish;
 mod send;
+mod sweep;
 mod tally;
+
+pub use marks::Bounds;
 
 /// Questions asked at once.
 const LANES: usize = 8;
@@ -45,18 +52,25 @@ pub struct Remote {
     journals: Option<PathBuf>,
     /// What a user should know before anything is sent.
     notes: Vec<String>,
+    bounds: Bounds,
 }
 
 impl Remote {
     /// Storage over `service`. Half-sent files are kept track of in the folder `journals`, which is the user's own.
     pub fn new(service: Arc<dyn Backend>, journals: Option<PathBuf>) -> Self {
-        Self { service, journals, notes: Vec::new() }
+        Self { service, journals, notes: Vec::new(), bounds: Bounds::default() }
     }
 
     /// With something that a user should know: a login that ends soon.
     #[must_use]
     pub fn noting(self, notes: Vec<String>) -> Self {
         Self { notes, ..self }
+    }
+
+    /// With other times than the program's.
+    #[must_use]
+    pub fn bounded(self, bounds: Bounds) -> Self {
+        Self { bounds, ..self }
     }
 
     fn fault(&self, action: &'static str, key: &str, fault: Fault) -> StorageError {
@@ -192,7 +206,9 @@ impl Storage for Remote {
         let manifest = self.manifest(project, folder).await?;
         let own: std::collections::HashMap<&str, &RelPath> =
             manifest.files.iter().filter_map(|entry| Some((entry.stored.as_deref()?, &entry.path))).collect();
-        let files = self.contents(project, folder).await?.into_iter().filter(|meta| meta.key != key::MANIFEST);
+        let files = self.contents(project, folder).await?.into_iter();
+        // Marks are of nobody once there is a manifest, and go with the next publish.
+        let files = files.filter(|meta| meta.key != key::MANIFEST && !key::is_mark(&meta.key));
         Ok(files
             .filter_map(|meta| {
                 own.get(&*meta.key).map_or_else(|| key::from_object(&meta.key), |path| Some((*path).clone()))
@@ -208,6 +224,19 @@ impl Storage for Remote {
         let whole = prefix.trim_end_matches('/');
         let removed = self.service.remove_folder(whole).await.map_err(|fault| self.fault("remove", whole, fault))?;
         Ok(Removed { freed: removed.freed })
+    }
+
+    async fn unfinished(&self, project: &ProjectName) -> Result<Vec<Unfinished>, StorageError> {
+        sweep::unfinished(self, project).await
+    }
+
+    async fn sweep(
+        &self,
+        project: &ProjectName,
+        folder: &Folder,
+        progress: &dyn Progress,
+    ) -> Result<Swept, StorageError> {
+        tally::unless_cancelled(progress, sweep::sweep(self, project, folder, progress)).await
     }
 
     async fn check(&self) -> Result<Health, StorageError> {

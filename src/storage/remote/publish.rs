@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 
 use super::journal::Journal;
+use super::marks::{Hold, Standing};
 use super::send::{Sender, Sent};
 use super::tally::{Tally, unless_cancelled};
 use super::{Remote, pointer};
@@ -41,7 +42,7 @@ pub(super) async fn publish(
         let Some(there) = unless_cancelled(&**progress, remote.published(project, &folder)).await? else {
             match create(remote, publication, &folder, progress).await? {
                 Some(ours) => return Ok(finish(folder, PublishOutcome::Created, ours)),
-                // Another publisher's manifest was first: compare with it.
+                // Another publisher's manifest was first: compare with it. Or what it relied on was removed: anew.
                 None => continue,
             }
         };
@@ -63,7 +64,8 @@ pub(super) async fn publish(
     }
 }
 
-/// Sends everything and the manifest; `None` when another publisher's manifest was first.
+/// Sends everything and the manifest; `None` when another publisher's manifest was first, or somebody removed what lay
+/// there.
 async fn create(
     remote: &Remote,
     publication: &Publication,
@@ -75,8 +77,8 @@ async fn create(
     let tally = Tally::new(progress, outputs.len() as u64, outputs.iter().map(|output| output.size).sum());
     let prefix = key::object_folder(&publication.about.project, folder);
     let journal = Journal::open(remote.journals.as_deref(), &place, &prefix);
-    let prepared = tally.unless_cancelled(prepare(remote, publication, folder, &journal));
-    let Found { there, before, earlier, own } = prepared.await?;
+    let prepared = tally.unless_cancelled(prepare(remote, publication, folder, &journal, &**progress));
+    let Found { there, before, earlier, own, hold } = prepared.await?;
     let left_over = !there.is_empty();
     let sender = Sender { remote, publication, folder, there, earlier, own, journal: &journal, tally: &tally };
     let sent = tally.unless_cancelled(send_all(&sender)).await?;
@@ -88,10 +90,16 @@ async fn create(
         collection.refused.clone(),
         collection.moved.clone(),
     );
+    drop(sender);
+    let Some(hold) = tally.unless_cancelled(confirm(remote, folder, &ours, hold, &**progress)).await? else {
+        journal.disown();
+        give_up(remote, publication, folder, &made).await;
+        return Ok(None);
+    };
     // From here on nobody can stop it: half a decision is none.
     let won = seal(remote, folder, &ours).await?;
-    drop(sender);
     journal.close();
+    hold.release(remote).await;
     if won {
         if left_over {
             tidy(remote, publication, folder, &ours, Some(&before)).await;
@@ -101,6 +109,31 @@ async fn create(
     }
     give_up(remote, publication, folder, &made).await;
     Ok(None)
+}
+
+/// The hold, or a new one, when everything that the manifest names is still there; `None` when that is not sure.
+async fn confirm(
+    remote: &Remote,
+    folder: &Folder,
+    ours: &Manifest,
+    hold: Hold,
+    progress: &dyn Progress,
+) -> Result<Option<Hold>, StorageError> {
+    match hold.standing(remote).await? {
+        Standing::Firm => return Ok(Some(hold)),
+        Standing::Lost => return Ok(None),
+        Standing::Aged => {}
+    }
+    let (contents, new) = Hold::take(remote, &ours.about.project, folder, true, progress).await?;
+    hold.release(remote).await;
+    let there: HashMap<&str, u64> = contents.iter().map(|meta| (&*meta.key, meta.size)).collect();
+    let mut files = ours.files.iter().filter_map(|entry| Some((name_of(entry)?, entry.size)));
+    let whole = !new.met && files.all(|(name, size)| there.get(&*name) == Some(&size));
+    if !whole {
+        new.release(remote).await;
+        return Ok(None);
+    }
+    Ok(Some(new))
 }
 
 /// What was there when a publish began.
@@ -113,6 +146,8 @@ struct Found {
     earlier: Option<(Folder, Manifest)>,
     /// Whether nobody else creates files under their plain names in it.
     own: bool,
+    /// Keeps others from removing it.
+    hold: Hold,
 }
 
 /// Asks for room and for what is there, and makes the folders.
@@ -121,10 +156,16 @@ async fn prepare(
     publication: &Publication,
     folder: &Folder,
     journal: &Journal,
+    progress: &dyn Progress,
 ) -> Result<Found, StorageError> {
     let project = &publication.about.project;
     let outputs = &publication.collection.outputs;
-    let contents = remote.contents(project, folder).await?;
+    let earlier = earlier(remote, publication, folder).await;
+    let copies_look_old = earlier.is_some() && remote.service.copies_look_old();
+    let (contents, hold) = Hold::take(remote, project, folder, copies_look_old, progress).await?;
+    if hold.met {
+        journal.disown();
+    }
     let before = contents.iter().filter_map(|meta| meta.id.clone()).collect();
     let mut there: HashMap<String, Meta> = HashMap::new();
     for meta in contents {
@@ -143,13 +184,14 @@ async fn prepare(
     let wrong = |fault| remote.fault("make the folder", &prefix, fault);
     let own = match remote.service.own_folder(&whole).await.map_err(wrong)? {
         Some(true) => journal.own(),
+        Some(false) if hold.made => journal.own(),
         Some(false) => journal.owns(),
         None => true,
     };
     folders.extend([project.to_string(), whole]);
     let folders: Vec<String> = folders.into_iter().collect();
     remote.service.make_folders(&folders).await.map_err(wrong)?;
-    Ok(Found { there, before, earlier: earlier(remote, publication, folder).await, own })
+    Ok(Found { there, before, earlier, own, hold })
 }
 
 /// The commit whose files may be copied: the one that tasks were taken over from, else the newest.

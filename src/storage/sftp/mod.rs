@@ -331,7 +331,8 @@ fn folder_of(key: &str) -> &str {
 fn meta(key: &str, metadata: &MetaData) -> Meta {
     let folder = is_folder(metadata);
     let size = if folder { 0 } else { metadata.len().unwrap_or_default() };
-    Meta { key: key.to_owned(), folder, size, checksum: None, id: None }
+    let modified = metadata.modified().and_then(|at| jiff::Timestamp::try_from(at.as_system_time()).ok());
+    Meta { key: key.to_owned(), folder, size, checksum: None, id: None, modified }
 }
 
 #[async_trait]

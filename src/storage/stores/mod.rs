@@ -145,6 +145,7 @@ impl ObjectStore {
             size: metadata.content_length(),
             checksum: self.checksum(metadata),
             id: None,
+            modified: metadata.last_modified().map(opendal::raw::Timestamp::into_inner),
         }
     }
 

@@ -283,7 +283,7 @@ fn receiving<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> impl futures::St
 }
 
 fn meta(key: String, found: &Found) -> Meta {
-    Meta { key, folder: found.folder, size: found.size, checksum: None, id: None }
+    Meta { key, folder: found.folder, size: found.size, checksum: None, id: None, modified: found.modified }
 }
 
 #[async_trait]
@@ -376,6 +376,10 @@ impl Backend for WebDav {
 
     async fn list(&self, folder: &str, deep: bool) -> Result<Vec<Meta>, Fault> {
         self.walk(folder, deep).await
+    }
+
+    fn copies_look_old(&self) -> bool {
+        true
     }
 
     async fn copy(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {

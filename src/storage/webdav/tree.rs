@@ -8,7 +8,7 @@ use super::{WebDav, meta};
 use crate::storage::backend::{Fault, Meta};
 use crate::storage::key::is_unfinished;
 
-const ASKED: &str = r#"<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop><resourcetype/><getcontentlength/><quota-available-bytes/></prop></propfind>"#;
+const ASKED: &str = r#"<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop><resourcetype/><getcontentlength/><getlastmodified/><quota-available-bytes/></prop></propfind>"#;
 
 impl WebDav {
     /// What the server knows of a key, and with `below` of what lies in it; `None` where nothing is there.

@@ -3,15 +3,17 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use reqwest::multipart::{Form, Part};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::judge::code;
 use crate::storage::backend::{Checksum, HashKind};
+use crate::storage::drive::latest;
 use crate::web::{Answer, Endpoint, Fault, Web};
 
-const FIELDS: &str = "id,type,name,size,sha1";
+const FIELDS: &str = "id,type,name,size,sha1,created_at,modified_at";
 /// The longest page that Box gives.
 const PAGE: &str = "1000";
 
@@ -25,11 +27,18 @@ pub(super) struct Item {
     pub(super) name: String,
     pub(super) size: Option<u64>,
     pub(super) sha1: Option<String>,
+    pub(super) created_at: Option<String>,
+    pub(super) modified_at: Option<String>,
 }
 
 impl Item {
     pub(super) fn is_folder(&self) -> bool {
         self.kind == "folder"
+    }
+
+    /// By Box's clock; what a file says of its own content is another time.
+    pub(super) fn modified(&self) -> Option<Timestamp> {
+        latest([self.created_at.as_deref(), self.modified_at.as_deref()])
     }
 
     pub(super) fn checksum(&self) -> Option<Checksum> {

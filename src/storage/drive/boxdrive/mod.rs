@@ -198,6 +198,10 @@ impl Backend for BoxDrive {
         Ok(all)
     }
 
+    async fn forget_folder(&self, _: &str) {
+        self.folders.forget();
+    }
+
     async fn copy(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {
         let file = self.item(from).await?.filter(|item| !item.is_folder()).ok_or(Fault::NotFound)?;
         let (folder, name) = split(to);

@@ -114,5 +114,6 @@ impl BoxDrive {
 pub(super) fn meta(key: &str, item: Item) -> Meta {
     let folder = item.is_folder();
     let size = if folder { 0 } else { item.size.unwrap_or_default() };
-    Meta { key: key.to_owned(), folder, size, checksum: item.checksum(), id: Some(item.id) }
+    let (checksum, modified) = (item.checksum(), item.modified());
+    Meta { key: key.to_owned(), folder, size, checksum, id: Some(item.id), modified }
 }

@@ -1,12 +1,14 @@
 //! How Dropbox is asked: by path, with JSON in the body, or, where the body is a file, in a header.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use reqwest::{Client, RequestBuilder};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::judge::tags;
 use crate::storage::backend::{Checksum, HashKind};
+use crate::storage::drive::latest;
 use crate::web::{Answer, Endpoint, Fault, Web};
 
 /// The header that holds the argument of what has a file for a body.
@@ -24,11 +26,17 @@ pub(super) struct Entry {
     pub(super) id: Option<String>,
     pub(super) size: Option<u64>,
     content_hash: Option<String>,
+    server_modified: Option<String>,
 }
 
 impl Entry {
     pub(super) fn is_folder(&self) -> bool {
         self.tag == "folder"
+    }
+
+    /// By Dropbox's clock; of folders it tells none.
+    pub(super) fn modified(&self) -> Option<Timestamp> {
+        latest([self.server_modified.as_deref()])
     }
 
     pub(super) fn checksum(&self) -> Option<Checksum> {

@@ -180,6 +180,10 @@ impl Backend for Dropbox {
         listing::list(&self.api, &self.path(folder), folder, deep).await
     }
 
+    fn copies_look_old(&self) -> bool {
+        true
+    }
+
     async fn copy(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {
         #[derive(Deserialize)]
         struct Copied {

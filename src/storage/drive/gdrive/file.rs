@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::query::FOLDER;
 use crate::storage::backend::{Checksum, HashKind, Meta};
+use crate::storage::drive::latest;
 
 /// A file or folder.
 #[derive(Debug, Clone, Deserialize)]
@@ -19,6 +20,7 @@ pub(super) struct File {
     md5_checksum: Option<String>,
     #[serde(default)]
     pub(super) created_time: String,
+    pub(super) modified_time: Option<String>,
     #[serde(default)]
     pub(super) trashed: bool,
     #[serde(default)]
@@ -56,7 +58,10 @@ impl File {
 
     pub(super) fn meta(&self, key: &str) -> Meta {
         let folder = self.is_folder();
-        Meta { key: key.to_owned(), folder, size: self.size(), checksum: self.checksum(), id: Some(self.id.clone()) }
+        // A copy keeps the one of the two times.
+        let modified = latest([Some(&*self.created_time), self.modified_time.as_deref()]);
+        let (size, checksum) = (self.size(), self.checksum());
+        Meta { key: key.to_owned(), folder, size, checksum, id: Some(self.id.clone()), modified }
     }
 }
 
@@ -84,6 +89,7 @@ mod tests {
             size: None,
             md5_checksum: None,
             created_time: made.to_owned(),
+            modified_time: None,
             trashed: false,
             parents: Vec::new(),
         };

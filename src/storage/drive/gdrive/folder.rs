@@ -131,6 +131,13 @@ impl GoogleDrive {
         Ok(())
     }
 
+    /// Keeps nothing in mind of a path and of what is below it.
+    pub(super) async fn forget_all(&self, path: &str) {
+        self.known().forget(path);
+        let start = format!("{path}/");
+        self.listings.lock().await.retain(|known, _| known != path && !known.starts_with(&start));
+    }
+
     /// Removes all folders of a path for good, with what is in them.
     pub(super) async fn remove_whole(&self, folder: &str) -> Result<Removed, Fault> {
         if parts(folder).next().is_none() {
@@ -142,9 +149,7 @@ impl GoogleDrive {
         for id in self.folders(&path, true).await? {
             freed &= self.erase(&id).await?;
         }
-        self.known().forget(&path);
-        let start = format!("{path}/");
-        self.listings.lock().await.retain(|known, _| *known != path && !known.starts_with(&start));
+        self.forget_all(&path).await;
         drop(making);
         Ok(Removed { freed })
     }

@@ -230,6 +230,10 @@ impl Backend for GoogleDrive {
         self.listing(folder, deep).await
     }
 
+    async fn forget_folder(&self, folder: &str) {
+        self.forget_all(&self.path(folder)).await;
+    }
+
     async fn copy(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {
         self.copied(Made { key: from, id: None }, to).await
     }

@@ -4,7 +4,7 @@ use crate::storage::drive::escape::escape;
 use crate::web::Endpoint;
 
 /// What is asked of every file.
-pub(super) const FIELDS: &str = "id,name,mimeType,size,md5Checksum,createdTime,trashed,parents";
+pub(super) const FIELDS: &str = "id,name,mimeType,size,md5Checksum,createdTime,modifiedTime,trashed,parents";
 pub(super) const FOLDER: &str = "application/vnd.google-apps.folder";
 /// Parents that one search may name.
 pub(super) const PARENTS: usize = 50;

@@ -93,6 +93,12 @@ impl OneDrive {
         Ok(items)
     }
 
+    /// Folders at and below this one are asked for again before they are used.
+    pub(super) async fn forget(&self, folder: &str) {
+        let path = self.address.path(folder);
+        self.folders.lock().await.retain(|known| *known != path && !known.starts_with(&format!("{path}/")));
+    }
+
     /// Moves a whole folder to the recycle bin.
     pub(super) async fn remove_whole(&self, folder: &str) -> Result<Removed, Fault> {
         if parts(folder).next().is_none() {

@@ -1,12 +1,15 @@
 //! An item as Graph describes it.
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::storage::backend::{Checksum, HashKind, Meta};
+use crate::storage::drive::latest;
 
 /// What is asked for.
-pub(super) const FIELDS: &str = "$select=id,name,size,file,folder,package,parentReference";
+pub(super) const FIELDS: &str = "$select=id,name,size,file,folder,package,parentReference,\
+    createdDateTime,lastModifiedDateTime";
 
 /// A file or a folder.
 #[derive(Debug, Clone, Deserialize)]
@@ -21,6 +24,8 @@ pub(super) struct Item {
     folder: Option<IgnoredAny>,
     package: Option<IgnoredAny>,
     parent_reference: Option<Reference>,
+    created_date_time: Option<String>,
+    last_modified_date_time: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -60,6 +65,11 @@ impl Item {
         Checksum::from_base64(HashKind::QuickXor, text)
     }
 
+    /// By the service's clock; a copy may keep the one of the two times.
+    fn modified(&self) -> Option<Timestamp> {
+        latest([self.created_date_time.as_deref(), self.last_modified_date_time.as_deref()])
+    }
+
     /// The drive that it is in.
     pub(super) fn drive(&self) -> Option<&str> {
         self.parent_reference.as_ref()?.drive_id.as_deref()
@@ -74,6 +84,13 @@ impl Item {
     pub(super) fn meta(&self, key: &str) -> Meta {
         let folder = self.is_folder();
         let size = if folder { 0 } else { self.size };
-        Meta { key: key.to_owned(), folder, size, checksum: self.checksum(), id: Some(self.id.clone()) }
+        Meta {
+            key: key.to_owned(),
+            folder,
+            size,
+            checksum: self.checksum(),
+            id: Some(self.id.clone()),
+            modified: self.modified(),
+        }
     }
 }

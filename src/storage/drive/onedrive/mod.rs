@@ -144,6 +144,10 @@ impl Backend for OneDrive {
         self.listing(folder, deep).await
     }
 
+    async fn forget_folder(&self, folder: &str) {
+        self.forget(folder).await;
+    }
+
     async fn copy(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {
         self.copied(from, to).await
     }
