@@ -79,7 +79,8 @@ fn tell(plan: &Plan, report: Option<&Report>, dry_run: bool) -> String {
     let total: u64 = gone.iter().map(|one| one.bytes).sum();
     let _ = writeln!(text, "{} of {}, {} {sum}", gone.len(), folders(gone.len() + plan.stay.len()), bytes(total));
     incomplete(&mut text, plan, report, word, sum);
-    if report.is_some_and(|report| !report.freed && !(report.removed.is_empty() && report.swept.is_empty())) {
+    let some = |report: &Report| !report.removed.is_empty() || !report.swept.is_empty();
+    if report.is_some_and(|report| !report.freed && some(report)) {
         text += "the drive keeps them in its bin: the room is free when that is emptied\n";
     }
     text
