@@ -372,13 +372,13 @@ fn manual_pages_are_written_one_a_verb() {
 fn init_makes_a_project_and_a_second_time_changes_nothing() {
     let place = Place::new();
     let project = place.path().join("penguins");
-    fs_err::create_dir_all(&project).unwrap();
     insta::assert_snapshot!("init", stdout(&place.run(&["init", "penguins"])));
     let before = fs_err::read(project.join("pipeline.yaml")).unwrap();
     let again = stdout(&place.run(&["init", "penguins"]));
     assert!(!again.contains("wrote") && again.contains("kept     pipeline.yaml"), "{again}");
     assert_eq!(fs_err::read(project.join("pipeline.yaml")).unwrap(), before);
-    assert_eq!(code(&place.run(&["init", "nowhere"])), 2);
+    assert_eq!(code(&place.run(&["init", "no/where"])), 2);
+    assert!(!place.path().join("no").exists());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{Folder, Storage, StorageError};
 use crate::id::ProjectName;
 
 /// The published folder that `wanted` names. A folder's whole name wins over a sha, a sha over `latest` and branches;
-/// `latest` and a branch mean the run that ended last, one of everything before samples and parts.
+/// `latest` means the run that ended last, a branch the last one of everything, before samples, parts and dirty trees.
 ///
 /// # Errors
 /// When nothing or several folders fit, or the storage cannot be read.
@@ -68,8 +68,8 @@ async fn by_manifest(
             }
         };
         let fits = wanted == "latest" || about.branch.as_deref() == Some(wanted);
-        // All that a commit makes comes before its samples, its parts and what was never committed.
-        let rank = (folder.revision.is_whole(), about.ended);
+        // Of a branch, all that a commit makes comes before its samples, its parts and what was never committed.
+        let rank = (wanted == "latest" || folder.revision.is_whole(), about.ended);
         if fits && newest.as_ref().is_none_or(|(before, _)| *before <= rank) {
             newest = Some((rank, folder));
         }

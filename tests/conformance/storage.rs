@@ -337,7 +337,7 @@ async fn a_commit_is_found_by_sha_latest_and_branch(bench: Bench) {
         (&SHA[..10].to_uppercase(), SHA),
         (&dirty, &dirty),
         ("latest", &dirty),
-        ("main", &dirty),
+        ("main", SHA),
         ("feature/x", &other),
     ] {
         assert_eq!(resolve(storage, &project, wanted).await.expect(wanted).to_string(), expected, "{wanted}");

@@ -45,7 +45,7 @@ fn live(place: &Place, between: impl FnOnce(), copied: impl FnOnce()) {
     say(&["run", "my repo"]).exits(0).says("published");
     copied();
     say(&["verify", "latest"]).exits(0);
-    say(&["download", &second, "*.csv", "--to", "some"]).exits(0).says("1 files");
+    say(&["download", &second, "*.csv", "--to", "some"]).exits(0).says("1 file,");
     let text = std::fs::read_to_string(user.repo().with_file_name("some").join("products/small table.csv")).unwrap();
     assert_eq!(text, format!("second,{LARGE}\n"));
 
