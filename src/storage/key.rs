@@ -259,6 +259,7 @@ pub(super) fn beside(key: &str) -> String {
 }
 
 /// The folder beside `key` that whoever wants to give it makes first; the `number`th, for those that came to nothing.
+#[cfg(any(feature = "webdav", feature = "sftp"))]
 pub(super) fn claim(key: &str, number: u32) -> String {
     use sha2::{Digest as _, Sha256};
     let (above, name) = key.rsplit_once('/').map_or(("", key), |(above, name)| (above, name));

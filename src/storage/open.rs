@@ -140,7 +140,6 @@ pub fn service(location: &Location, access: &Access) -> Result<Shared, StorageEr
 type Opened = Result<Result<Shared, Fault>, StorageError>;
 
 /// A secret as text.
-#[cfg_attr(not(any(feature = "s3", feature = "gcs", feature = "azblob")), expect(dead_code, reason = "stores need it"))]
 fn text(secret: &Secret) -> Result<String, Fault> {
     let wrong = |_| Fault::Setting(format!("`{}` is no text", secret.name()));
     std::str::from_utf8(secret.expose()).map(str::to_owned).map_err(wrong)

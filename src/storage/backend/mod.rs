@@ -16,6 +16,7 @@ pub use crate::web::Fault;
 pub use hash::{Checksum, HashKind, Hasher};
 pub use source::Source;
 
+#[cfg(any(feature = "webdav", feature = "sftp"))]
 pub(super) mod claim;
 mod hash;
 mod source;
