@@ -152,18 +152,20 @@ async fn a_strangers_code_gets_no_secret_and_no_network_and_time_is_bounded() {
     assert!(is_clean(home.path()));
 }
 
+/// Pushes a branch whose `lib` is a submodule at this address; its commit.
+fn with_submodule(scene: &Scene, url: &str, branch: &str) -> String {
+    let work = scene.work.path();
+    std::fs::write(work.join(".gitmodules"), format!("[submodule \"lib\"]\n\tpath = lib\n\turl = {url}\n")).unwrap();
+    git(work, &["update-index", "--add", "--cacheinfo", &format!("160000,{},lib", scene.main)]);
+    git(work, &["add", ".gitmodules"]);
+    git(work, &["commit", "-q", "-m", branch]);
+    scene.fake.push(work, REPO, branch, "2026-11-03T10:00:00Z".parse().unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_submodule_beside_the_repository_is_fetched_and_one_elsewhere_is_refused() {
     let (scene, home) = (Scene::open().await, tempfile::tempdir().unwrap());
-    let modules = |url: &str, branch: &str| {
-        let text = format!("[submodule \"lib\"]\n\tpath = lib\n\turl = {url}\n");
-        std::fs::write(scene.work.path().join(".gitmodules"), text).unwrap();
-        let entry = format!("160000,{},lib", scene.main);
-        git(scene.work.path(), &["update-index", "--add", "--cacheinfo", &entry]);
-        git(scene.work.path(), &["add", ".gitmodules"]);
-        git(scene.work.path(), &["commit", "-q", "-m", branch]);
-        scene.fake.push(scene.work.path(), REPO, branch, "2026-11-03T10:00:00Z".parse().unwrap())
-    };
+    let modules = |url: &str, branch: &str| with_submodule(&scene, url, branch);
     let handler = "  - {name: s, on: pull_request, do: {shell: {script: 'cat lib/soopervisor.yaml; git -C lib rev-parse HEAD', submodules: true}}}\n";
     let mut event = scene.offered();
     event.pull.as_mut().unwrap().head = Some(modules("../builds.git", "beside").parse().unwrap());
@@ -185,15 +187,6 @@ async fn a_submodule_beside_the_repository_is_fetched_and_one_elsewhere_is_refus
 #[tokio::test(flavor = "multi_thread")]
 async fn the_servers_password_opens_no_private_repository_that_a_stranger_names_as_a_submodule() {
     let (scene, home) = (Scene::open().await, tempfile::tempdir().unwrap());
-    let modules = |repo: &str, branch: &str| {
-        let text = format!("[submodule \"lib\"]\n\tpath = lib\n\turl = ../{repo}.git\n");
-        std::fs::write(scene.work.path().join(".gitmodules"), text).unwrap();
-        let entry = format!("160000,{},lib", scene.main);
-        git(scene.work.path(), &["update-index", "--add", "--cacheinfo", &entry]);
-        git(scene.work.path(), &["add", ".gitmodules"]);
-        git(scene.work.path(), &["commit", "-q", "-m", branch]);
-        scene.fake.push(scene.work.path(), REPO, branch, "2026-11-03T10:00:00Z".parse().unwrap())
-    };
     let handler =
         "  - {name: s, on: pull_request, do: {shell: {script: 'cat lib/soopervisor.yaml', submodules: true}}}\n";
     let address = scene.with_password();
@@ -203,7 +196,7 @@ async fn the_servers_password_opens_no_private_repository_that_a_stranger_names_
         (pull.head, pull.fork) = (Some(head.parse().unwrap()), fork);
         play_from(&scene, home.path(), address.clone(), ("", handler), &event).await
     };
-    let open = modules("builds", "open");
+    let open = with_submodule(&scene, "../builds.git", "open");
     scene.fake.state().private.push(BUILDS.to_owned());
     for (fork, state) in [(false, State::Succeeded), (true, State::Failed)] {
         let (report, result) = play(&open, fork).await;
