@@ -42,7 +42,7 @@ read -r passed failed ignored <<<"$(counted "$scratch/first")"
 # Many tests start engines, servers and programs, and kill them, beside each other on a machine that may be busy. A few
 # that fail are tried once more, alone; what passes only then is named in the last line, for it has to be mended.
 second=''
-if [ "$failed" -ge 1 ] && [ "$failed" -le 3 ]; then
+if [ "$failed" -ge 1 ] && [ "$failed" -le 5 ]; then
     # After each program its failures, a name a line, and the option that chooses the program.
     awk '/^failures:$/ { n = 0 } /^    [^ ]+$/ { names[n++] = $1 }
         /^error: test failed, to rerun pass `/ {

@@ -115,8 +115,9 @@ fn over_a_large_commit_tasks_are_taken_over_and_the_commits_own_files_are_no_str
 
 #[test]
 fn what_asks_git_is_never_taken_over_from_another_commit() {
+    // Ploomber makes a number of a value that looks like one, as some hashes do.
     let pipeline =
-        "tasks:\n  - source: tasks.first\n    product: output/first.txt\n    params:\n      at: '{{git_hash}}'\n";
+        "tasks:\n  - source: tasks.first\n    product: output/first.txt\n    params:\n      at: 'sha-{{git_hash}}'\n";
     let tasks = "from pathlib import Path\n\ndef first(product, at):\n    Path(str(product)).write_text(at)\n";
     let user = User::with(&[("pipeline.yaml", pipeline), ("tasks.py", tasks), ("README.md", "words\n")]);
     user.run(&[]).exits(0);
@@ -125,5 +126,5 @@ fn what_asks_git_is_never_taken_over_from_another_commit() {
     user.run(&[]).exits(0).says("every task is executed").says("git_hash");
     let folder = user.published_folders().into_iter().find(|folder| folder.ends_with(&second)).unwrap();
     let at = std::fs::read_to_string(folder.join("output/first.txt")).unwrap();
-    assert!(second.starts_with(&at), "{at}");
+    assert!(second.starts_with(at.strip_prefix("sha-").unwrap()), "{at}");
 }

@@ -106,11 +106,20 @@ async fn out_of_memory_is_told_every_time_although_the_container_removes_itself(
 
 #[tokio::test]
 async fn out_of_memory_is_told_when_the_script_handles_it() {
-    let mut small = spec();
-    small.memory_bytes = Some(48 << 20);
-    let (exit, heard) = run(&docker().await, small, script(format!("{GREEDY} || echo handled; exit 3"))).await;
-    let exit = exit.unwrap();
-    assert_eq!((exit.code, exit.oom_killed, heard.stdout()), (3, true, "handled\n"));
+    let docker = docker().await;
+    // A kernel that is slow to take back what the greedy one held kills the next one too, and that is the shell.
+    for round in 0.. {
+        let mut small = spec();
+        small.memory_bytes = Some(48 << 20);
+        let (exit, heard) = run(&docker, small, script(format!("{GREEDY} || echo handled; exit 3"))).await;
+        let exit = exit.unwrap();
+        let told = (exit.code, exit.oom_killed, heard.stdout());
+        if told == (3, true, "handled\n") {
+            break;
+        }
+        assert_eq!(told, (137, true, ""), "round {round}");
+        assert!(round < 4, "the shell was killed every time");
+    }
 }
 
 #[tokio::test]

@@ -76,6 +76,12 @@ impl Small {
         names(&self.root().join("bytecode/jobs"))
     }
 
+    /// How many groups are being compiled.
+    fn parts(&self) -> usize {
+        let jobs = self.root().join("bytecode/jobs");
+        names(&jobs).first().map_or(0, |job| names(&jobs.join(job).join("files/part")).len())
+    }
+
     /// Loads every compiled file of a prefix, and says how many there are; a half one would not load.
     async fn load_all(&self, prepared: &Prepared) -> usize {
         let script = "python -S -c \"import glob, marshal, sys\n\
@@ -93,6 +99,11 @@ fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+fn docker(arguments: &[&str]) {
+    let output = Command::new("docker").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Containers that compile for a prefix.
@@ -163,14 +174,12 @@ async fn killed_in_the_middle_it_leaves_whole_files_and_the_next_run_goes_on() {
     let small = Small::new().await;
     let built = small.build("1").await;
     let working = tokio::spawn(small.chore(&built).run());
-    let job = small.root().join("bytecode/jobs");
-    let parts = || names(&job).first().map_or(0, |one| names(&job.join(one).join("files/part")).len());
-    eventually("the compiler is at work", || parts() > 0).await;
+    eventually("the compiler is at work", || small.parts() > 0).await;
     // We die first: nothing of ours waits for the container any more.
     working.abort();
     tokio::time::sleep(Duration::from_millis(500)).await;
     for container in containers(&built) {
-        assert!(Command::new("docker").args(["kill", "-s", "KILL", &container]).output().unwrap().status.success());
+        docker(&["kill", "-s", "KILL", &container]);
     }
     eventually("the container is gone", || containers(&built).is_empty()).await;
     assert!(!built.is_compiled());
@@ -185,8 +194,11 @@ async fn it_outlives_us_and_whoever_comes_by_takes_what_it_did() {
     let small = Small::new().await;
     let built = small.build("1").await;
     let working = tokio::spawn(small.chore(&built).run());
-    eventually("it is sent", || !containers(&built).is_empty()).await;
+    eventually("the compiler is at work", || small.parts() > 0).await;
     working.abort();
+    // It must not come to its end before we looked.
+    let container = containers(&built).remove(0);
+    docker(&["pause", &container]);
     assert!(small.real.docker.sweep().await.unwrap().iter().all(|swept| !swept.name.contains("errand")));
     let _ = working.await;
     drop(built);
@@ -194,6 +206,7 @@ async fn it_outlives_us_and_whoever_comes_by_takes_what_it_did() {
     let done = store.prune(Room { all: true, ..Room::default() }, &[]).unwrap();
     assert_eq!((done.environments.len(), done.in_use.len()), (0, 1), "an errand works with it");
     let built = small.real.ensure(&small.inputs("1"), &Untouchable).await.unwrap();
+    docker(&["unpause", &container]);
     eventually("it ends by itself", || containers(&built).is_empty()).await;
     assert!(!built.is_compiled());
     // Two at once, and neither has anything to send.

@@ -192,6 +192,9 @@ fn chained(moves: &[Event]) {
 
 /// What this process and the database take.
 pub(crate) struct Size {
+    /// Bytes that Rust code holds. What the allocator keeps for later differs by tens of MiB from one run to the next.
+    heap: usize,
+    /// Bytes that the kernel counts, with SQLite's.
     memory: u64,
     files: usize,
     disk: u64,
@@ -199,7 +202,8 @@ pub(crate) struct Size {
 
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} MiB of memory, {} open files, {} KiB of database", self.memory >> 20, self.files, self.disk >> 10)
+        let (heap, memory, disk) = (self.heap >> 10, self.memory >> 20, self.disk >> 10);
+        write!(f, "{heap} KiB of heap, {memory} MiB of memory, {} open files, {disk} KiB of database", self.files)
     }
 }
 
@@ -211,12 +215,18 @@ impl Size {
         let files = std::fs::read_dir("/proc/self/fd").unwrap().count();
         let state = std::fs::read_dir(home.join("state")).unwrap().map(Result::unwrap);
         let disk = state.filter(|entry| entry.file_name().to_string_lossy().starts_with("server.db"));
-        Self { memory, files, disk: disk.map(|entry| entry.metadata().unwrap().len()).sum() }
+        Self {
+            heap: crate::HEAP.current_usage(),
+            memory,
+            files,
+            disk: disk.map(|entry| entry.metadata().unwrap().len()).sum(),
+        }
     }
 
     /// But for what the allocator and pools of connections keep, and the runs, which are never swept.
     pub(crate) fn is_no_larger_than(&self, first: &Self) {
-        assert!(self.memory <= first.memory + (24 << 20), "{self}, after {first}");
+        assert!(self.heap <= first.heap + (4 << 20), "{self}, after {first}");
+        assert!(self.memory <= first.memory + (96 << 20), "{self}, after {first}");
         assert!(self.files <= first.files + 16, "{self}, after {first}");
         assert!(self.disk <= first.disk * 3 / 2 + (1 << 20), "{self}, after {first}");
     }

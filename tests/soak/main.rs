@@ -29,6 +29,10 @@ const EVENTS_A_ROUND: usize = 2_500;
 /// Requests of forges and people at a time.
 const SENDERS: usize = 8;
 
+/// Counts what this process holds.
+#[global_allocator]
+static HEAP: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
+
 /// Everything that is handled is old.
 const SWEEP: Retention = Retention { deliveries_ms: 0, events_ms: 0, tombstones_ms: 0, audit_ms: 0 };
 

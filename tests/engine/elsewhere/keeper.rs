@@ -133,9 +133,9 @@ pub(super) fn suite(program: &Path, arguments: &[&str], skipped: &[&str], mut co
     assert!(passed > 5, "only {passed} tests ran");
 }
 
-/// The end of a text, lines cut.
+/// The end of a text, lines cut; moved in, for what it says of its tests is no line of this program's own.
 fn shortened(text: &str) -> String {
-    let lines: Vec<String> =
-        text.lines().filter(|line| !line.ends_with(" ... ok")).map(|line| line.chars().take(400).collect()).collect();
-    lines[lines.len().saturating_sub(80)..].join("\n")
+    let lines = text.lines().filter(|line| !line.ends_with(" ... ok"));
+    let lines: Vec<String> = lines.map(|line| format!("  | {}", line.chars().take(400).collect::<String>())).collect();
+    format!("\n{}", lines[lines.len().saturating_sub(80)..].join("\n"))
 }
