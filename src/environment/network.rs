@@ -1,7 +1,11 @@
 //! What a container needs to reach the network as the host does: proxies, indexes, the CA bundle.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::Config;
@@ -14,6 +18,9 @@ const GUEST_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// One name a program: uv, Python and Go; pip; requests; curl; git; node.
 const BUNDLE_VARIABLES: &[&str] =
     &["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS"];
+
+/// Copies of bundles, in the store.
+pub(super) const BUNDLES: &str = "ca";
 
 /// The pieces for a container.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +54,9 @@ pub fn network_env(config: &Config) -> Network {
     network.mask.extend(config.credentials.iter().map(|credential| credential.secret().clone()));
     if let Some(bundle) = &config.ca_bundle {
         network.mounts.push(Mount {
-            host: HostPath(std::fs::canonicalize(bundle).unwrap_or_else(|_| bundle.clone())),
+            host: HostPath(
+                kept(bundle, &config.root).or_else(|_| bundle.canonicalize()).unwrap_or_else(|_| bundle.clone()),
+            ),
             guest: GuestPath(GUEST_BUNDLE.to_owned()),
             writable: false,
         });
@@ -56,6 +65,24 @@ pub fn network_env(config: &Config) -> Network {
         }
     }
     network
+}
+
+/// A copy of the bundle in the store, which is the folder that an engine outside of our own container is shown; also, an
+/// update of the bundle that replaces the file does not reach who has it mounted.
+fn kept(bundle: &Path, store: &Path) -> io::Result<PathBuf> {
+    let bytes = std::fs::read(bundle)?;
+    let file = store.join(BUNDLES).join(format!("{}.pem", &hex::encode(Sha256::digest(&bytes))[..32]));
+    if !file.is_file() {
+        if !store.is_dir() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        std::fs::create_dir_all(store.join(BUNDLES))?;
+        let mut new = tempfile::NamedTempFile::new_in(store.join(BUNDLES))?;
+        new.write_all(&bytes)?;
+        new.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        new.persist(&file).map_err(|error| error.error)?;
+    }
+    file.canonicalize()
 }
 
 /// pip's variables under the names that uv reads. A variable of uv's own wins.
@@ -197,6 +224,28 @@ mod tests {
         assert!(!network.mounts[0].writable && network.mounts[0].guest.0 == GUEST_BUNDLE);
         assert!(BUNDLE_VARIABLES.iter().all(|name| network.env[*name] == GUEST_BUNDLE));
         assert_eq!(network.env["http_proxy"], "http://p:1");
+    }
+
+    #[test]
+    fn a_container_is_given_the_stores_copy_of_the_bundle() {
+        let (store, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let bundle = other.path().join("company.pem");
+        std::fs::write(&bundle, "first").unwrap();
+        let name = bundle.to_str().unwrap().to_owned();
+        let config = Config::from_host(store.path().into(), |variable| (variable == "PIP_CERT").then(|| name.clone()));
+        let host = || network_env(&config).mounts.remove(0).host.0;
+        let first = host();
+        assert!(first.starts_with(store.path().canonicalize().unwrap()), "{}", first.display());
+        assert_eq!(first.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+        std::fs::write(&bundle, "second").unwrap();
+        assert_eq!(
+            (std::fs::read(&first).unwrap(), std::fs::read(host()).unwrap()),
+            (b"first".into(), b"second".into())
+        );
+        assert_ne!(first, host());
+        // Where there is no store to keep it in, it is given as it is.
+        let config = Config { root: "/nowhere/store".into(), ..config };
+        assert_eq!(network_env(&config).mounts[0].host.0, bundle.canonicalize().unwrap());
     }
 
     #[test]

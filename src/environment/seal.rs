@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::network::BUNDLES;
 use super::{EnvironmentError, bytecode, trash};
 
 /// Below the root.
@@ -120,7 +121,7 @@ fn listing(root: &Path) -> io::Result<Seal> {
         entries.sort_by_key(std::fs::DirEntry::file_name);
         for entry in entries {
             let path = folder.join(entry.file_name());
-            if path == Path::new(SEAL) || path == Path::new(LOCKS) {
+            if [SEAL, LOCKS, BUNDLES].iter().any(|own| path == Path::new(own)) {
                 continue;
             }
             let meta = std::fs::symlink_metadata(root.join(&path))?;

@@ -110,6 +110,13 @@ impl Docker {
             EngineError::Refused { reason, .. } if is_about_image(&reason) => {
                 EngineError::Image { reference: spec.image.clone(), reason: "it is not present".into() }
             }
+            EngineError::Refused { action, reason }
+                if probe::is_about_mounts(&reason) && spec.mounts.iter().all(|mount| mount.host.0.exists()) =>
+            {
+                let why = "it is there for soopervisor and not for the engine: if soopervisor runs in a container, it \
+                           needs that folder at the same path as on the host";
+                EngineError::Refused { action, reason: format!("{reason}; {why}") }
+            }
             other => other,
         })?;
         for warning in created.warnings {

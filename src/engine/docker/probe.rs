@@ -134,7 +134,7 @@ fn looks_right(folders: &Overlay) -> bool {
 }
 
 /// How Docker, Docker Desktop and Podman say that they see no such folder.
-fn is_about_mounts(reason: &str) -> bool {
+pub(super) fn is_about_mounts(reason: &str) -> bool {
     let reason = reason.to_ascii_lowercase();
     ["bind source path does not exist", "mounts denied", "is not shared from the host", "statfs "]
         .iter()
