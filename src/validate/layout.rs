@@ -96,8 +96,21 @@ fn candidates(tree: &dyn Tree, base: &RelPath) -> Vec<RelPath> {
         }
         folders = next;
     }
+    if found.is_empty() {
+        // Of the folder that is run, also what only reads like a pipeline.
+        let named = tree.list(base).into_iter().map(|name| base.join(&name));
+        let like = named.filter(|path| path.file_name().ends_with(b".yaml") && has_tasks(tree, path));
+        found = like.map(|path| path.strip_prefix(base).unwrap_or(path)).collect();
+    }
     found.truncate(SHOWN);
     found
+}
+
+/// Whether a line begins with `tasks:`; enough to name a file, not to read it.
+fn has_tasks(tree: &dyn Tree, path: &RelPath) -> bool {
+    let Some(EntryKind::File { .. }) = tree.entry(path) else { return false };
+    let bytes = tree.read(path, 1 << 20).ok().flatten().unwrap_or_default();
+    bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"tasks:"))
 }
 
 fn no_setup(file: &RelPath) -> Diagnostic {

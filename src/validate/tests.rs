@@ -154,6 +154,12 @@ fn a_missing_pipeline_names_the_ones_that_are_there() {
         .with("environment.yml", "channels: [x]\ndependencies: [python]\n")
         .with("pipeline.git.yaml", "tasks: []\n");
     assert_eq!(help(&tree), "there is `pipeline.git.yaml`: run it with `--pipeline pipeline.git.yaml`");
+    let tree = MemoryTree::new()
+        .with("environment.yml", "channels: [x]\ndependencies: [python]\n")
+        .with("simple.yaml", "meta: {}\ntasks:\n  - source: a.py\n    product: a.ipynb\n")
+        .with("other.yaml", "params:\n  tasks: 1\n")
+        .with("deep/simple.yaml", "tasks: []\n");
+    assert_eq!(help(&tree), "there is `simple.yaml`: run it with `--pipeline simple.yaml`");
 }
 
 #[test]

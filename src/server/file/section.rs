@@ -260,14 +260,16 @@ impl Repo {
     }
 }
 
-/// The last two parts of an address: `acme/churn`.
+/// The last two parts of an address's path: `acme/churn`.
 pub(super) fn name_of(url: &str) -> String {
-    let path = url.trim_end_matches('/').trim_end_matches(".git");
-    let path = path.split_once("://").map_or(path, |(_, rest)| rest).replace(':', "/");
+    let text = url.trim_end_matches('/').trim_end_matches(".git");
+    // `scheme://host:port/path`, `user@host:path`, or a path.
+    let path = match text.split_once("://") {
+        Some((_, rest)) => rest.split_once('/').map_or(rest, |(_, path)| path),
+        None => text.split_once(':').map_or(text, |(_, path)| path),
+    };
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    // The first part is the host, where there is more than that.
-    let parts = if parts.len() > 2 { &parts[parts.len() - 2..] } else { &parts[parts.len().saturating_sub(1)..] };
-    parts.join("/")
+    parts[parts.len().saturating_sub(2)..].join("/")
 }
 
 /// Somebody to tell.

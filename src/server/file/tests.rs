@@ -66,6 +66,8 @@ fn names_of_repositories_come_from_their_addresses() {
         ("git@github.com:acme/churn.git", "acme/churn"),
         ("ssh://git@host:2222/acme/churn", "acme/churn"),
         ("file:///srv/git/churn.git", "git/churn"),
+        ("http://10.0.0.7:8099/churn.git", "churn"),
+        ("https://[::1]:8443/acme/churn/", "acme/churn"),
         ("https://host/churn.git", "churn"),
     ] {
         assert_eq!(read(&format!("repos:\n  - url: {url}\n")).repos[0].name, name, "{url}");
