@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 
-use super::ending::{Paint, Tally, card, mark, word};
+use super::ending::{Paint, Tally, card, mark, warning, word};
 use super::lines::one_line;
 use super::output::OutputLines;
 use super::plain::draw_findings;
@@ -188,7 +188,7 @@ impl Terminal {
                 let more = paint.dim(&(duration(*elapsed) + &reason));
                 self.line(&format!("  {mark} {} {more}", one_line(name)));
             }
-            RunEvent::Output { .. } | RunEvent::Diagnosed(_) | RunEvent::Published(_) => {}
+            RunEvent::Output { .. } | RunEvent::Warned { .. } | RunEvent::Diagnosed(_) | RunEvent::Published(_) => {}
         }
     }
 }
@@ -202,6 +202,7 @@ impl Reporter for Terminal {
             RunEvent::Diagnosed(finding) => self.findings.push(finding.clone()),
             // A step's progress and a task do not end the line that the pipeline is writing.
             RunEvent::StepProgress { .. } | RunEvent::TaskStarted { .. } => self.say(event),
+            RunEvent::Warned { text, .. } => self.line(&warning(text, &self.style)),
             RunEvent::TaskEnded { .. } => {
                 self.lines(|output, show| output.pause(Timestamp::UNIX_EPOCH, show));
                 self.say(event);
@@ -325,6 +326,17 @@ mod tests {
         terminal.output("漢".repeat(200).as_bytes());
         assert!(!screen.drawn.lock().unwrap().is_empty());
         assert!(*screen.widest.lock().unwrap() <= 40, "{screen:?}");
+    }
+
+    #[test]
+    fn a_warning_scrolls_up_at_once_and_the_line_that_is_being_written_stays() {
+        let (mut terminal, sink, _screen) = terminal(Style::default());
+        terminal.output(b"50 %");
+        let step = crate::run::event::Step::Execute;
+        terminal.event(&RunEvent::Warned { step, text: "nothing was printed".to_owned() });
+        assert_eq!(sink.text(), "warning    nothing was printed\n");
+        terminal.finish();
+        assert_eq!(sink.text(), "warning    nothing was printed\n50 %\n");
     }
 
     #[test]
