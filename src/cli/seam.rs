@@ -101,9 +101,13 @@ pub(super) fn run_within(
     super::drive::run(request, &host, reporter, Some(patience))
 }
 
-/// What a run would do.
+/// What a run would do. Secrets are looked at, as a run does before anything else.
 pub(super) fn plan(request: &RunRequest, home: &Home) -> Result<Decided<RunPlan>, Failure> {
-    decide(request, home, |decided| RunPlan::clone(&decided.plan))
+    let Decided { mut findings, value } = decide(request, home, |decided| decided)?;
+    let Some(decided) = value else { return Ok(Decided { findings, value: None }) };
+    findings.extend(run::decide::judge_secrets(&decided.secrets));
+    let value = (!has_errors(&findings)).then(|| RunPlan::clone(&decided.plan));
+    Ok(Decided { findings, value })
 }
 
 /// The script of a run.

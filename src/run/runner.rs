@@ -225,8 +225,7 @@ impl Line<'_> {
         canary(&masker).map_err(|error| Stop::of(Ending::Internal, &error))?;
         self.telling.mask_with(&masker);
         for name in secrets.short() {
-            self.telling
-                .progress(Step::Validate, format!("the secret {name} is short: hiding it hides other text too"));
+            self.telling.tell(&RunEvent::Diagnosed(super::decide::short_secret(name)));
         }
         Ok(Guarded { config, network, inputs, secrets, masker })
     }
