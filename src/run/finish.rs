@@ -207,7 +207,7 @@ pub(super) fn tasks_in_words(tasks: &[TaskSeen]) -> String {
 /// Leaves the command that repeats the script in the run's folder.
 pub(super) fn keep_reproduction(live: &LiveRun, decided: &Decided, prepared: &Prepared) -> Result<(), Stop> {
     let path = live.folder().path().join(reproduce::FILE);
-    let text = reproduce::script(live.folder(), decided, prepared);
+    let text = reproduce::script(live.id(), live.folder(), decided, prepared);
     let write = || -> std::io::Result<()> {
         use std::io::Write;
         let mut options = std::fs::OpenOptions::new();
