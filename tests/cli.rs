@@ -429,6 +429,35 @@ fn a_dry_run_tells_the_plan_and_leaves_no_trace() {
 }
 
 #[test]
+fn a_dry_run_says_of_secrets_what_a_run_would_and_quotes_what_it_shows() {
+    let place = Place::new();
+    repository(&place);
+    let words = ["penguins", "--storage", "local:artifacts", "--dry-run"];
+    let unset = place.run(&[&words[..], &["--secret", "NOT_SET_ANYWHERE"]].concat());
+    let said = format!("{}{}", stdout(&unset), stderr(&unset));
+    assert!(code(&unset) == 3 && said.contains("the environment variable `NOT_SET_ANYWHERE` is not set"), "{said}");
+    assert!(!said.contains("publish "), "{said}");
+    let quoted = place.run(&[&words[..], &["--", "--env--name", "it's mine"]].concat());
+    assert!(stdout(&quoted).contains(r"--env--name 'it'\''s mine'"), "{}{}", stdout(&quoted), stderr(&quoted));
+}
+
+#[test]
+fn a_number_of_runs_is_not_zero() {
+    let refused = Place::new().run(&["runs", "-n", "0"]);
+    assert_eq!(code(&refused), 2);
+    assert!(stderr(&refused).contains("write a number above 0"), "{}", stderr(&refused));
+}
+
+#[test]
+fn pruning_a_project_that_is_not_there_says_so() {
+    let place = Place::new();
+    fs_err::create_dir(place.path().join("artifacts")).unwrap();
+    let refused = place.run(&["prune", "--project", "nope", "--keep-last", "3", "--storage", "local:artifacts"]);
+    assert_eq!(code(&refused), 7, "{}", stdout(&refused));
+    assert!(stderr(&refused).contains("there is no project `nope`"), "{}", stderr(&refused));
+}
+
+#[test]
 fn an_invalid_project_ends_with_three() {
     let place = Place::new();
     let folder = repository(&place);

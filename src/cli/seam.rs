@@ -76,8 +76,8 @@ pub(super) struct EngineFacts {
     pub info: EngineInfo,
     /// The image that runs use, and whether the engine has it.
     pub image: (String, bool),
-    /// Whether a container saw a file of ours, or why not; `None` when there was no image to try it with.
-    pub shares_files: Option<Result<bool, String>>,
+    /// Whether a container saw a file of ours, or why not; else what has to be mended before it can be tried.
+    pub shares_files: Result<Result<bool, String>, &'static str>,
 }
 
 /// Runs the request to its end; events go to `reporter`, which is finished afterwards.
@@ -193,9 +193,17 @@ pub(super) fn download(wanted: &Wanted, globs: &[String], to: Option<&Path>, for
         let folder = resolve(&*storage, &project, &wanted.commit).await?;
         let to = to.map_or_else(|| PathBuf::from(folder.to_string()), Path::to_path_buf);
         let request = storage::download::Request { project: &project, folder: &folder, globs, to: &to, force };
-        let report = storage::download::download(&*storage, &request, &()).await.map_err(Stop::from)?;
+        let report = storage::download::download(&*storage, &request, &()).await.map_err(not_written)?;
         Ok(Fetched { of: folder.to_string(), files: report.written, bytes: report.bytes, kept: report.skipped, to })
     })
+}
+
+/// Why a download did not come to its end. What its errors say of folders is about the one here, and not the storage.
+fn not_written(error: storage::StorageError) -> Failure {
+    use storage::StorageError::{DiskFull, Forbidden, NotAFolder, ReadOnly, TooManyFiles};
+    let here = matches!(&error, NotAFolder(_) | ReadOnly(_) | Forbidden { .. } | DiskFull { .. } | TooManyFiles { .. });
+    let failure = Failure::from(Stop::from(error));
+    if here { failure.help("name another folder to write to: `--to DIR`") } else { failure }
 }
 
 /// Compares stored outputs with their manifest.
@@ -372,7 +380,12 @@ impl Pruning {
         let now = jiff::Timestamp::now();
         block_on(async {
             let plan = storage::prune::plan(&*self.storage, &self.project, &self.policy, now).await;
-            Ok(plan.map_err(Stop::from)?)
+            let plan = plan.map_err(Stop::from)?;
+            if plan.is_about_nothing() {
+                let project = storage::resolve::known(&*self.storage, &self.project).await;
+                project.map_err(Stop::from)?;
+            }
+            Ok(plan)
         })
     }
 
@@ -443,17 +456,19 @@ pub(super) fn engine(home: &Home) -> Result<EngineFacts, Failure> {
         let wanted = host.config.image.as_ref().map_or(RUNNER_IMAGE, |image| &image.value);
         let image = engine.find_image(wanted).await?;
         let shares_files = match &image {
-            Some(image) => Some(shares_files(engine.as_ref(), home, &image.id).await),
-            None => None,
+            Some(image) => shares_files(engine.as_ref(), home, &image.id).await,
+            None => Err("the image is here"),
         };
         Ok(EngineFacts { info, image: (wanted.to_owned(), image.is_some()), shares_files })
     })
 }
 
-async fn shares_files(engine: &dyn Engine, home: &Home, image: &str) -> Result<bool, String> {
+async fn shares_files(engine: &dyn Engine, home: &Home, image: &str) -> Result<Result<bool, String>, &'static str> {
     let folder = home.environments();
-    fs_err::create_dir_all(&folder).map_err(|error| error.to_string())?;
-    engine.shares_files(&folder, image).await.map_err(|error| error.to_string())
+    // A file is put there for the container to see: where that fails, the engine is not to blame.
+    let writable = fs_err::create_dir_all(&folder).and_then(|()| tempfile::tempfile_in(&folder).map(drop));
+    writable.map_err(|_| "the folder for the cache can be written")?;
+    Ok(engine.shares_files(&folder, image).await.map_err(|error| error.to_string()))
 }
 
 /// Where this machine gets packages.
@@ -475,4 +490,26 @@ pub(super) fn remotes(home: &Home) -> Result<storage::Remotes, Failure> {
 pub(super) fn settings(home: &Home) -> Result<Option<String>, Failure> {
     let config = config(home)?;
     Ok(config.map(|_| home.config().display().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::StorageError;
+
+    #[test]
+    fn what_stands_in_the_way_of_a_download_is_mended_with_its_own_option() {
+        let path = PathBuf::from("/results");
+        for error in [
+            StorageError::NotAFolder(path.clone()),
+            StorageError::ReadOnly(path.clone()),
+            StorageError::Forbidden { action: "write", path: path.clone() },
+            StorageError::DiskFull { path, needed: 2, free: 1 },
+        ] {
+            let help = not_written(error).help.unwrap();
+            assert!(help.contains("--to DIR") && !help.contains("--storage"), "{help}");
+        }
+        let other = not_written(StorageError::WouldOverwrite { first: Vec::new(), total: 1 });
+        assert!(other.help.unwrap().contains("--force"));
+    }
 }

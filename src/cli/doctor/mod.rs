@@ -112,17 +112,17 @@ fn image((reference, here): &(String, bool)) -> Check {
     }
 }
 
-fn shared_files(shared: Option<Result<bool, String>>) -> Check {
+fn shared_files(shared: Result<Result<bool, String>, &'static str>) -> Check {
     const NAME: &str = "shared files";
     let mend = "restart the engine, or use another one: DOCKER_HOST";
     match shared {
-        Some(Ok(true)) => Check::ok(NAME, "containers see this machine's files"),
+        Ok(Ok(true)) => Check::ok(NAME, "containers see this machine's files"),
         // Not a fault: it costs time for what is copied, and nothing else.
-        Some(Ok(false)) => {
+        Ok(Ok(false)) => {
             Check::ok(NAME, "containers do not see this machine's files: they are copied to and from volumes")
         }
-        Some(Err(why)) => Check::fail(NAME, Exit::EngineUnavailable, why, mend),
-        None => Check::new(NAME, Level::Skipped, "cannot be tried before the image is here"),
+        Ok(Err(why)) => Check::fail(NAME, Exit::EngineUnavailable, why, mend),
+        Err(first) => Check::new(NAME, Level::Skipped, format!("cannot be tried before {first}")),
     }
 }
 
@@ -176,11 +176,13 @@ mod tests {
         assert!(missing.mend.unwrap().contains("make image"));
         assert_eq!(image(&(RUNNER_IMAGE.to_owned(), true)).level, Level::Ok);
         assert!(image(&("mine:1".to_owned(), false)).mend.unwrap().starts_with("docker pull mine:1"));
-        assert_eq!(shared_files(None).level, Level::Skipped);
-        let far = shared_files(Some(Ok(false)));
+        assert_eq!(shared_files(Err("the image is here")).level, Level::Skipped);
+        let far = shared_files(Ok(Ok(false)));
         assert_eq!((far.level, far.mend), (Level::Ok, None));
         assert!(far.found.contains("volumes"));
-        assert_eq!(shared_files(Some(Err("x".to_owned()))).found, "x");
+        assert_eq!(shared_files(Ok(Err("x".to_owned()))).found, "x");
+        let unwritable = shared_files(Err("its folder can be written"));
+        assert_eq!((unwritable.level, unwritable.mend), (Level::Skipped, None), "the engine is not to blame");
     }
 
     #[test]
