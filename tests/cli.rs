@@ -400,6 +400,23 @@ fn doctor_says_each_check_in_words_and_in_json() {
 }
 
 #[test]
+fn doctor_blames_nothing_else_for_settings_that_it_cannot_read() {
+    let place = Place::new();
+    fs_err::create_dir_all(place.path().join("home")).unwrap();
+    fs_err::write(place.path().join("home/config.yaml"), "storage: [1\n").unwrap();
+    let text = stdout(&place.run(&["doctor", "--offline", "--storage", "local:artifacts"]));
+    for check in ["fail    settings", "skipped container engine", "skipped storage"] {
+        assert!(text.contains(check), "{check} in {text}");
+    }
+    assert!(text.contains("config.yaml") && !text.contains("install Docker"), "{text}");
+    let nowhere =
+        place.command(&["doctor", "--offline"]).env_remove("SOOPERVISOR_HOME").env("HOME", "/dev/null").output();
+    let text = stdout(&nowhere.unwrap());
+    assert!(text.contains("ok      settings") && text.contains("fail    folders"), "{text}");
+    assert!(text.contains("export SOOPERVISOR_HOME=DIR"), "{text}");
+}
+
+#[test]
 fn what_init_writes_is_valid_and_its_script_is_bash_without_a_storage() {
     let place = Place::new();
     repository(&place);

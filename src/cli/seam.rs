@@ -2,6 +2,7 @@
 //!
 //! What is not wired yet says so and ends with the internal exit code; it never pretends.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -200,8 +201,12 @@ pub(super) fn download(wanted: &Wanted, globs: &[String], to: Option<&Path>, for
 
 /// Why a download did not come to its end. What its errors say of folders is about the one here, and not the storage.
 fn not_written(error: storage::StorageError) -> Failure {
-    use storage::StorageError::{DiskFull, Forbidden, NotAFolder, ReadOnly, TooManyFiles};
-    let here = matches!(&error, NotAFolder(_) | ReadOnly(_) | Forbidden { .. } | DiskFull { .. } | TooManyFiles { .. });
+    use storage::StorageError::{DiskFull, Forbidden, Io, NotAFolder, ReadOnly, TooManyFiles};
+    let here = match &error {
+        NotAFolder(_) | ReadOnly(_) | Forbidden { .. } | DiskFull { .. } | TooManyFiles { .. } => true,
+        Io { action, .. } => *action != "fetch",
+        _ => false,
+    };
     let failure = Failure::from(Stop::from(error));
     if here { failure.help("name another folder to write to: `--to DIR`") } else { failure }
 }
@@ -417,7 +422,8 @@ pub(super) fn config(home: &Home) -> Result<Option<Config>, Failure> {
     let path = home.config();
     let text = match fs_err::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        // Below what is no folder, as `HOME=/dev/null`, there is none either.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
         Err(error) => return Err(Failure::of(Exit::Usage, &error)),
     };
     let source = Arc::new(SourceText { name: path.display().to_string(), text });
@@ -504,7 +510,8 @@ mod tests {
             StorageError::NotAFolder(path.clone()),
             StorageError::ReadOnly(path.clone()),
             StorageError::Forbidden { action: "write", path: path.clone() },
-            StorageError::DiskFull { path, needed: 2, free: 1 },
+            StorageError::DiskFull { path: path.clone(), needed: 2, free: 1 },
+            StorageError::Io { action: "write", path, source: ErrorKind::IsADirectory.into() },
         ] {
             let help = not_written(error).help.unwrap();
             assert!(help.contains("--to DIR") && !help.contains("--storage"), "{help}");

@@ -114,7 +114,8 @@ fn a_failing_import_gets_a_diagnosis() {
     let user = crate::publishing::user();
     user.write("tasks.py", &format!("import sklearn_of_somebody_else\n{TASKS}"));
     user.commit("an import at the top");
-    let said = user.run(&[]).exits(4).says("looks like No module named 'sklearn_of_somebody_else', imported by tasks.py");
+    let said =
+        user.run(&[]).exits(4).says("looks like No module named 'sklearn_of_somebody_else', imported by tasks.py");
     said.says("environment.yml");
 }
 

@@ -12,7 +12,7 @@ use super::{Check, Level};
 use crate::report::bytes;
 use crate::storage::{Health, Location};
 
-const NAME: &str = "storage";
+pub(super) const NAME: &str = "storage";
 /// Services that do not answer are asked again for minutes; nobody waits that long for a check.
 const PATIENCE: Duration = Duration::from_secs(30);
 
