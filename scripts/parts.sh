@@ -8,11 +8,28 @@ target=${CARGO_TARGET_DIR:-$root/target}
 
 # build debug|release: sets `program`.
 build() {
-    local flags=()
+    local flags=() quiet=(--quiet)
     [ "$1" = debug ] || flags=("--$1")
-    say "building the program ($1); the first time takes minutes"
-    cargo build --locked --quiet "${flags[@]}" || fail 'cargo build'
     program=$target/$1/soopervisor
+    say "building the program ($1): $(expected "$1")"
+    # On a terminal cargo shows how far it is; elsewhere each of its lines would stay.
+    [ ! -t 2 ] || quiet=()
+    cargo build --locked "${quiet[@]}" "${flags[@]}" || fail 'cargo build'
+}
+
+# expected debug|release: how long that takes, in words.
+expected() {
+    local cores minutes
+    if [ -e "$program" ]; then
+        echo 'only what changed since the last time is compiled'
+        return
+    fi
+    cores=$(nproc)
+    # A release takes a quarter of an hour of processor time (CONTRIBUTING.md), and its last part one core only.
+    minutes=$((15 / cores + 1))
+    [ "$minutes" -ge 3 ] || minutes=3
+    [ "$1" = release ] || minutes="up to $minutes"
+    echo "$minutes minutes or so, the first time, on $cores cores"
 }
 
 # registry_answers: with or without a login, it is there.

@@ -400,6 +400,23 @@ fn doctor_says_each_check_in_words_and_in_json() {
 }
 
 #[test]
+fn doctor_blames_nothing_else_for_settings_that_it_cannot_read() {
+    let place = Place::new();
+    fs_err::create_dir_all(place.path().join("home")).unwrap();
+    fs_err::write(place.path().join("home/config.yaml"), "storage: [1\n").unwrap();
+    let text = stdout(&place.run(&["doctor", "--offline", "--storage", "local:artifacts"]));
+    for check in ["fail    settings", "skipped container engine", "skipped storage"] {
+        assert!(text.contains(check), "{check} in {text}");
+    }
+    assert!(text.contains("config.yaml") && !text.contains("install Docker"), "{text}");
+    let nowhere =
+        place.command(&["doctor", "--offline"]).env_remove("SOOPERVISOR_HOME").env("HOME", "/dev/null").output();
+    let text = stdout(&nowhere.unwrap());
+    assert!(text.contains("ok      settings") && text.contains("fail    folders"), "{text}");
+    assert!(text.contains("export SOOPERVISOR_HOME=DIR"), "{text}");
+}
+
+#[test]
 fn what_init_writes_is_valid_and_its_script_is_bash_without_a_storage() {
     let place = Place::new();
     repository(&place);
@@ -426,6 +443,35 @@ fn a_dry_run_tells_the_plan_and_leaves_no_trace() {
     let json: serde_json::Value = serde_json::from_str(&stdout(&json)).unwrap();
     assert_eq!((&json["schema"], &json["plan"]["storage"]), (&1.into(), &"local:artifacts".into()));
     assert!(!place.path().join("artifacts").exists() && !place.path().join("home/state").exists());
+}
+
+#[test]
+fn a_dry_run_says_of_secrets_what_a_run_would_and_quotes_what_it_shows() {
+    let place = Place::new();
+    repository(&place);
+    let words = ["penguins", "--storage", "local:artifacts", "--dry-run"];
+    let unset = place.run(&[&words[..], &["--secret", "NOT_SET_ANYWHERE"]].concat());
+    let said = format!("{}{}", stdout(&unset), stderr(&unset));
+    assert!(code(&unset) == 3 && said.contains("the environment variable `NOT_SET_ANYWHERE` is not set"), "{said}");
+    assert!(!said.contains("publish "), "{said}");
+    let quoted = place.run(&[&words[..], &["--", "--env--name", "it's mine"]].concat());
+    assert!(stdout(&quoted).contains(r"--env--name 'it'\''s mine'"), "{}{}", stdout(&quoted), stderr(&quoted));
+}
+
+#[test]
+fn a_number_of_runs_is_not_zero() {
+    let refused = Place::new().run(&["runs", "-n", "0"]);
+    assert_eq!(code(&refused), 2);
+    assert!(stderr(&refused).contains("write a number above 0"), "{}", stderr(&refused));
+}
+
+#[test]
+fn pruning_a_project_that_is_not_there_says_so() {
+    let place = Place::new();
+    fs_err::create_dir(place.path().join("artifacts")).unwrap();
+    let refused = place.run(&["prune", "--project", "nope", "--keep-last", "3", "--storage", "local:artifacts"]);
+    assert_eq!(code(&refused), 7, "{}", stdout(&refused));
+    assert!(stderr(&refused).contains("there is no project `nope`"), "{}", stderr(&refused));
 }
 
 #[test]

@@ -381,7 +381,7 @@ pub struct Runs {
     #[arg(long)]
     pub json: bool,
     /// How many, newest first
-    #[arg(short = 'n', long, default_value_t = 20, value_name = "NUMBER")]
+    #[arg(short = 'n', long, default_value = "20", value_parser = parse::some, value_name = "NUMBER")]
     pub limit: usize,
 }
 

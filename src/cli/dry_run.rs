@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::{seam, validate};
 use crate::diag::render;
 use crate::run::request::RunRequest;
+use crate::script::quote;
 use crate::store::Home;
 
 pub(super) fn execute(request: &RunRequest, home: &Home, format: Format, console: Console) -> Result<Exit, Failure> {
@@ -19,7 +20,8 @@ pub(super) fn execute(request: &RunRequest, home: &Home, format: Format, console
     } else {
         validate::show_findings(&decided.findings, console);
         if let Some(plan) = &decided.value {
-            Console::answer(&(plan.describe().join("\n") + "\n"));
+            let word = |text: &str| quote::word(text.as_bytes()).unwrap_or_default();
+            Console::answer(&(plan.describe(&word).join("\n") + "\n"));
         }
     }
     Ok(if decided.value.is_some() { Exit::Ok } else { Exit::InvalidSpec })

@@ -11,7 +11,8 @@ use super::exit::Exit;
 use super::failure::Failure;
 use crate::report::{self, Style, bytes, duration};
 use crate::run::card::Card;
-use crate::store::{Entry, Home, Part, Record, Runs, Status};
+use crate::run::figures::count;
+use crate::store::{Entry, Folder, Home, Part, Record, Runs, Status};
 
 pub(super) fn runs(args: &args::Runs) -> Result<Exit, Failure> {
     let mut entries = Runs::of(&Home::from_env()?).list()?;
@@ -35,7 +36,8 @@ pub(super) fn show(args: &args::Show, console: Console) -> Result<Exit, Failure>
         entry.record?;
         Console::answer(&format!("{document:#}\n"));
     } else {
-        let record = entry.record?;
+        let mut record = entry.record?;
+        record.log_bytes = log_bytes(&record, &entry.folder);
         Console::answer(&describe(&record, status, &console.stdout()));
     }
     Ok(Exit::Ok)
@@ -48,9 +50,18 @@ fn as_json(entry: &Entry) -> Value {
             let mut value = json!(record);
             value["status"] = json!(entry.status());
             value["folder"] = json!(entry.folder.path().to_string_lossy());
+            value["log_bytes"] = json!(log_bytes(record, &entry.folder));
             value
         }
         Err(error) => json!({"id": entry.id, "status": "unreadable", "error": error.to_string()}),
+    }
+}
+
+/// Bytes of the log: of a run without an end, as it is now.
+fn log_bytes(record: &Record, folder: &Folder) -> u64 {
+    match record.ended_at {
+        Some(_) => record.log_bytes,
+        None => fs_err::metadata(folder.log()).map_or(record.log_bytes, |meta| meta.len()),
     }
 }
 
@@ -129,11 +140,11 @@ fn describe(record: &Record, status: Option<Status>, style: &Style) -> String {
     }
     line("log", &bytes(record.log_bytes));
     for (name, times) in &record.masked {
-        line("hidden", &format!("{name}, {times} times"));
+        line("hidden", &format!("{name}, {}", count(*times, "time")));
     }
     if let Some(published) = &record.published {
         line("published", &published.location);
-        line("", &format!("{} files, {}", published.files, bytes(published.bytes)));
+        line("", &format!("{}, {}", count(published.files, "file"), bytes(published.bytes)));
     }
     if status == Status::Interrupted {
         line("help", "its process died; nothing was published halfway, run it again");
@@ -198,5 +209,17 @@ mod tests {
         insta::assert_snapshot!("show_failure", describe(&record, Some(Status::Failed), &Style::default()));
         record.card = Some(json!({"step": "a step of the future"}));
         assert!(!describe(&record, Some(Status::Failed), &Style::default()).contains("future"));
+    }
+
+    #[test]
+    fn the_log_of_a_run_that_goes_on_is_as_large_as_it_is_now() {
+        let home = tempfile::tempdir().unwrap();
+        let commit = "4f1c2d9a4f1c2d9a4f1c2d9a4f1c2d9a4f1c2d9a".parse().unwrap();
+        let live = Runs::of(&Home::at(home.path())).create("2026-11-21T09:30:00Z".parse().unwrap(), &commit).unwrap();
+        fs_err::write(live.folder().log(), "so far\n").unwrap();
+        let mut record = record();
+        assert_eq!(log_bytes(&record, live.folder()), 0, "of one that is over the record tells");
+        record.ended_at = None;
+        assert_eq!(log_bytes(&record, live.folder()), 7);
     }
 }

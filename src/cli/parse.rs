@@ -31,6 +31,14 @@ pub(super) fn cpus(text: &str) -> Result<f64, String> {
     amount::parse_cpus(text).map_err(|error| error.to_string())
 }
 
+/// How many, and not none.
+pub(super) fn some(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("write a number above 0".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
 /// `NAME` or `NAME=VALUE`.
 pub(super) fn env(text: &str) -> Result<EnvAsk, String> {
     let (name, value) = match text.split_once('=') {

@@ -67,6 +67,7 @@ fn tell(plan: &Plan, report: Option<&Report>, dry_run: bool) -> String {
     let (word, sum) = match (report, dry_run) {
         (Some(_), _) => ("removed     ", "removed"),
         (None, true) => ("would remove", "would be removed"),
+        (None, false) if plan.is_empty() => ("kept        ", "to remove"),
         (None, false) => ("kept        ", "kept: nobody said yes"),
     };
     for one in gone {

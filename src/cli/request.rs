@@ -117,6 +117,19 @@ mod tests {
         assert_eq!((request.limits.memory_bytes, request.limits.pids), (Some(1 << 30), Some(7)));
         assert!(request.allow_dirty && request.split_streams && request.no_reuse && request.keep_work);
         assert_eq!((request.refresh, request.frozen_as.as_deref()), (false, Some("v1")));
+        // The command that a failure card names asks for the same.
+        let again = crate::run::again::command(&request).unwrap().replace('\'', "");
+        assert_eq!(self::request(again.strip_prefix("soopervisor run ").unwrap()), request);
+    }
+
+    #[test]
+    fn a_command_that_asks_again_is_quoted_and_none_for_what_no_person_asked_for() {
+        let env = vec![EnvAsk { name: "A".to_owned(), value: Some("it's".to_owned()) }];
+        let storage = Some("local:my results".to_owned());
+        let asked = RunRequest { path: "my repo".into(), env, storage, ..RunRequest::default() };
+        let command = crate::run::again::command(&asked).unwrap();
+        assert_eq!(command, r"soopervisor run 'my repo' --storage 'local:my results' --env 'A=it'\''s'");
+        assert_eq!(crate::run::again::command(&RunRequest { hosted: true, ..asked }), None);
     }
 
     #[test]

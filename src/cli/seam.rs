@@ -2,6 +2,7 @@
 //!
 //! What is not wired yet says so and ends with the internal exit code; it never pretends.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,8 +77,8 @@ pub(super) struct EngineFacts {
     pub info: EngineInfo,
     /// The image that runs use, and whether the engine has it.
     pub image: (String, bool),
-    /// Whether a container saw a file of ours, or why not; `None` when there was no image to try it with.
-    pub shares_files: Option<Result<bool, String>>,
+    /// Whether a container saw a file of ours, or why not; else what has to be mended before it can be tried.
+    pub shares_files: Result<Result<bool, String>, &'static str>,
 }
 
 /// Runs the request to its end; events go to `reporter`, which is finished afterwards.
@@ -101,9 +102,13 @@ pub(super) fn run_within(
     super::drive::run(request, &host, reporter, Some(patience))
 }
 
-/// What a run would do.
+/// What a run would do. Secrets are looked at, as a run does before anything else.
 pub(super) fn plan(request: &RunRequest, home: &Home) -> Result<Decided<RunPlan>, Failure> {
-    decide(request, home, |decided| RunPlan::clone(&decided.plan))
+    let Decided { mut findings, value } = decide(request, home, |decided| decided)?;
+    let Some(decided) = value else { return Ok(Decided { findings, value: None }) };
+    findings.extend(run::decide::judge_secrets(&decided.secrets));
+    let value = (!has_errors(&findings)).then(|| RunPlan::clone(&decided.plan));
+    Ok(Decided { findings, value })
 }
 
 /// The script of a run.
@@ -189,9 +194,21 @@ pub(super) fn download(wanted: &Wanted, globs: &[String], to: Option<&Path>, for
         let folder = resolve(&*storage, &project, &wanted.commit).await?;
         let to = to.map_or_else(|| PathBuf::from(folder.to_string()), Path::to_path_buf);
         let request = storage::download::Request { project: &project, folder: &folder, globs, to: &to, force };
-        let report = storage::download::download(&*storage, &request, &()).await.map_err(Stop::from)?;
+        let report = storage::download::download(&*storage, &request, &()).await.map_err(not_written)?;
         Ok(Fetched { of: folder.to_string(), files: report.written, bytes: report.bytes, kept: report.skipped, to })
     })
+}
+
+/// Why a download did not come to its end. What its errors say of folders is about the one here, and not the storage.
+fn not_written(error: storage::StorageError) -> Failure {
+    use storage::StorageError::{DiskFull, Forbidden, Io, NotAFolder, ReadOnly, TooManyFiles};
+    let here = match &error {
+        NotAFolder(_) | ReadOnly(_) | Forbidden { .. } | DiskFull { .. } | TooManyFiles { .. } => true,
+        Io { action, .. } => *action != "fetch",
+        _ => false,
+    };
+    let failure = Failure::from(Stop::from(error));
+    if here { failure.help("name another folder to write to: `--to DIR`") } else { failure }
 }
 
 /// Compares stored outputs with their manifest.
@@ -368,7 +385,12 @@ impl Pruning {
         let now = jiff::Timestamp::now();
         block_on(async {
             let plan = storage::prune::plan(&*self.storage, &self.project, &self.policy, now).await;
-            Ok(plan.map_err(Stop::from)?)
+            let plan = plan.map_err(Stop::from)?;
+            if plan.is_about_nothing() {
+                let project = storage::resolve::known(&*self.storage, &self.project).await;
+                project.map_err(Stop::from)?;
+            }
+            Ok(plan)
         })
     }
 
@@ -400,7 +422,8 @@ pub(super) fn config(home: &Home) -> Result<Option<Config>, Failure> {
     let path = home.config();
     let text = match fs_err::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        // Below what is no folder, as `HOME=/dev/null`, there is none either.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
         Err(error) => return Err(Failure::of(Exit::Usage, &error)),
     };
     let source = Arc::new(SourceText { name: path.display().to_string(), text });
@@ -439,17 +462,19 @@ pub(super) fn engine(home: &Home) -> Result<EngineFacts, Failure> {
         let wanted = host.config.image.as_ref().map_or(RUNNER_IMAGE, |image| &image.value);
         let image = engine.find_image(wanted).await?;
         let shares_files = match &image {
-            Some(image) => Some(shares_files(engine.as_ref(), home, &image.id).await),
-            None => None,
+            Some(image) => shares_files(engine.as_ref(), home, &image.id).await,
+            None => Err("the image is here"),
         };
         Ok(EngineFacts { info, image: (wanted.to_owned(), image.is_some()), shares_files })
     })
 }
 
-async fn shares_files(engine: &dyn Engine, home: &Home, image: &str) -> Result<bool, String> {
+async fn shares_files(engine: &dyn Engine, home: &Home, image: &str) -> Result<Result<bool, String>, &'static str> {
     let folder = home.environments();
-    fs_err::create_dir_all(&folder).map_err(|error| error.to_string())?;
-    engine.shares_files(&folder, image).await.map_err(|error| error.to_string())
+    // A file is put there for the container to see: where that fails, the engine is not to blame.
+    let writable = fs_err::create_dir_all(&folder).and_then(|()| tempfile::tempfile_in(&folder).map(drop));
+    writable.map_err(|_| "the folder for the cache can be written")?;
+    Ok(engine.shares_files(&folder, image).await.map_err(|error| error.to_string()))
 }
 
 /// Where this machine gets packages.
@@ -471,4 +496,27 @@ pub(super) fn remotes(home: &Home) -> Result<storage::Remotes, Failure> {
 pub(super) fn settings(home: &Home) -> Result<Option<String>, Failure> {
     let config = config(home)?;
     Ok(config.map(|_| home.config().display().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::StorageError;
+
+    #[test]
+    fn what_stands_in_the_way_of_a_download_is_mended_with_its_own_option() {
+        let path = PathBuf::from("/results");
+        for error in [
+            StorageError::NotAFolder(path.clone()),
+            StorageError::ReadOnly(path.clone()),
+            StorageError::Forbidden { action: "write", path: path.clone() },
+            StorageError::DiskFull { path: path.clone(), needed: 2, free: 1 },
+            StorageError::Io { action: "write", path, source: ErrorKind::IsADirectory.into() },
+        ] {
+            let help = not_written(error).help.unwrap();
+            assert!(help.contains("--to DIR") && !help.contains("--storage"), "{help}");
+        }
+        let other = not_written(StorageError::WouldOverwrite { first: Vec::new(), total: 1 });
+        assert!(other.help.unwrap().contains("--force"));
+    }
 }

@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::seam;
 use crate::environment::channel::{self, Options};
 use crate::report::bytes;
+use crate::run::figures::count;
 use crate::run::host::RUNNER_IMAGE;
 use crate::store::Home;
 
@@ -64,10 +65,10 @@ fn build_channel(options: &Options) -> Result<String, Failure> {
     let mut text = summary.notes.iter().fold(String::new(), |text, note| text + "note: " + note + "\n");
     let done = if summary.reused { "is up to date" } else { "built" };
     text += &format!(
-        "channel {} {done}: CPython {}, {} packages, {}\n",
+        "channel {} {done}: CPython {}, {}, {}\n",
         summary.channel.display(),
         summary.pythons.join(" "),
-        summary.packages.len(),
+        count(summary.packages.len() as u64, "package"),
         bytes(summary.bytes)
     );
     Ok(text)

@@ -32,6 +32,7 @@ pub(super) fn verify(args: &args::Verify) -> Result<Exit, Failure> {
     }
     let wrong = count(verified.problems.len() as u64, "file");
     let what = format!("{of}: not as the manifest says: {wrong}; as it says: {}", verified.sound);
-    let failure = Failure::new(Exit::StorageFailed, what);
+    let help = "a published folder is never written to again: remove it, and run the commit once more";
+    let failure = Failure::new(Exit::StorageFailed, what).help(help);
     Err(verified.problems.into_iter().fold(failure, Failure::why))
 }

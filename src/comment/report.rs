@@ -201,7 +201,7 @@ impl Report {
                 self.status = Status::Running;
                 self.steps.push(StepRow { step: *step, outcome: None, elapsed: None, detail: detail.clone() });
             }
-            RunEvent::StepProgress { step, text } => {
+            RunEvent::StepProgress { step, text } | RunEvent::Warned { step, text } => {
                 if let Some(row) = self.step(*step) {
                     row.detail.clone_from(text);
                 }

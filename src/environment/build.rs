@@ -16,6 +16,7 @@ use super::solve::Conda;
 use super::store::{Request, Store, write_readable};
 use super::volume::Far;
 use super::{EnvironmentError, Lock, activate, bytecode, kept, lock, network, pip, space, uv};
+use crate::spec::amount::count;
 
 /// A prefix that is complete and still on its bench.
 pub(super) struct Built {
@@ -60,14 +61,14 @@ pub(super) async fn build(
     };
     let conda = Conda::new(request.inputs, request.config)?;
     let records = if let Some(lock) = lock {
-        progress(format!("conda: taking the {} packages of the lock", lock.packages()));
+        progress(format!("conda: taking the {} of the lock", count(lock.packages() as u64, "package")));
         cancellable(cancel, Box::pin(conda.fetch(lock, &request.config.root))).await?
     } else {
         progress("conda: asking the channels".to_owned());
         cancellable(cancel, Box::pin(conda.solve(request.inputs, request.config))).await?
     };
     space::check(&store.root, &records)?;
-    progress(format!("conda: fetching and linking {} packages", records.len()));
+    progress(format!("conda: fetching and linking {}", count(records.len() as u64, "package")));
     let job = Build { store, request, id, conda, records, lock, lines, uv, cancel };
     let built = job.run(progress).await?;
     match lock.map_or(Ok(()), |lock| kept::check(lock, &built.lock)) {

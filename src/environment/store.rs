@@ -7,7 +7,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -142,7 +142,7 @@ impl Store {
         if let Some(prepared) = self.ready(request, &key).await? {
             return Ok(prepared);
         }
-        let _lock = self.lock(&key, progress, cancel).await?;
+        let _lock = self.lock(&key, request.run, progress, cancel).await?;
         if let Some(prepared) = self.ready(request, &key).await? {
             return Ok(prepared);
         }
@@ -217,25 +217,30 @@ impl Store {
         }
     }
 
-    /// Serialises builders of one key. It only saves work: correctness comes from fresh folders.
+    /// Serialises builders of one key. It only saves work: correctness comes from fresh folders. The file says who has it.
     async fn lock(
         &self,
         key: &Digest,
+        run: &RunId,
         progress: &mut (dyn FnMut(String) + Send),
         cancel: &CancellationToken,
     ) -> Result<File, EnvironmentError> {
         let path = self.lock_file(&short(key));
         let failed = |error| EnvironmentError::io(&path, "locking an environment", error);
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-        let mut told = false;
+        let (since, mut told) = (Instant::now(), false);
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(file),
+                Ok(()) => {
+                    sign(&file, run);
+                    return Ok(file);
+                }
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
                 Err(TryLockError::WouldBlock) => {}
             }
-            if !told {
-                progress("another soopervisor builds this environment: waiting for it".to_owned());
+            if !told && since.elapsed() >= WORTH_A_WORD {
+                let who = holder(&path).map(|who| format!(" ({who})")).unwrap_or_default();
+                progress(format!("waiting for another run that builds this environment{who}"));
                 told = true;
             }
             tokio::select! {
@@ -331,6 +336,25 @@ impl Store {
     }
 }
 
+/// A shorter wait for another builder is not told.
+const WORTH_A_WORD: Duration = Duration::from_secs(1);
+
+/// Notes in a lock file who holds it, for those who wait. Nothing depends on it.
+fn sign(mut lock: &File, run: &RunId) {
+    use std::io::Write;
+    let words = format!("run {run}, process {}", std::process::id());
+    if let Err(error) = lock.set_len(0).and_then(|()| lock.write_all(words.as_bytes())) {
+        tracing::debug!(%error, "nobody will know who builds this environment");
+    }
+}
+
+/// Who holds a lock, where the file says it in words of ours.
+fn holder(lock: &Path) -> Option<String> {
+    let words = std::fs::read_to_string(lock).ok()?;
+    let ours = |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | ',' | '-');
+    (words.starts_with("run ") && words.len() < 100 && words.chars().all(ours)).then_some(words)
+}
+
 /// For the container's user, whatever our umask is.
 pub(super) fn write_readable(path: &Path, text: &str) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -358,4 +382,44 @@ pub(super) fn random_suffix() -> String {
     let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
     hasher.write_u32(std::process::id());
     format!("{:08x}", hasher.finish() & 0xffff_ffff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_for_another_builder_is_told_once_and_for_whom() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let key = Digest([7; 32]);
+        let (first, second): (RunId, RunId) =
+            ("20261121-093000-4f1c2d9a-aaaa".parse().unwrap(), "20261121-093001-4f1c2d9a-bbbb".parse().unwrap());
+        let cancel = CancellationToken::new();
+        let mut early = Vec::new();
+        let held = store.lock(&key, &first, &mut |line| early.push(line), &cancel).await.unwrap();
+        let (waiting, stop) = (store.clone(), cancel.clone());
+        let told = tokio::spawn(async move {
+            let mut told = Vec::new();
+            let locked = waiting.lock(&key, &second, &mut |line| told.push(line), &stop).await;
+            locked.map(|_| told)
+        });
+        tokio::time::sleep(WORTH_A_WORD * 2).await;
+        drop(held);
+        let process = std::process::id();
+        let words = "waiting for another run that builds this environment";
+        assert_eq!(told.await.unwrap().unwrap(), [format!("{words} (run {first}, process {process})")]);
+        let again = store.lock(&key, &first, &mut |line| early.push(line), &cancel).await;
+        assert!(again.is_ok() && early.is_empty(), "{early:?}");
+    }
+
+    #[test]
+    fn a_lock_file_of_anybody_else_is_not_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        for words in ["", "run \u{1b}[2J", "something else"] {
+            std::fs::write(&path, words).unwrap();
+            assert_eq!(holder(&path), None, "{words}");
+        }
+    }
 }

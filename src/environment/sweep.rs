@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::lease::Vacant;
 use super::{EnvironmentError, Store, bytecode, trash};
+use crate::spec::amount::count;
 
 /// Younger ones may belong to a build whose lock is on another machine of a shared disk.
 const MINIMUM_AGE: Duration = Duration::from_hours(24);
@@ -67,14 +68,15 @@ impl Store {
         match retired {
             Ok(retired) => {
                 for (key, idle) in retired {
-                    progress(format!("removed the environment {key}, unused for {} days", idle.as_secs() / 86_400));
+                    let days = count(idle.as_secs() / 86_400, "day");
+                    progress(format!("removed the environment {key}, unused for {days}"));
                 }
             }
             Err(error) => tracing::warn!(%error, "unused environments were not removed"),
         }
         match swept {
             Ok(swept) if !swept.is_empty() => {
-                progress(format!("removed {} leftovers of builds that died", swept.len()));
+                progress(format!("removed {} of builds that died", count(swept.len() as u64, "leftover")));
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "leftovers of builds were not removed"),

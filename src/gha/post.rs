@@ -179,6 +179,7 @@ impl Post {
         let reused = report.report.tasks.iter().filter(|task| task.outcome == Some(Outcome::Reused)).count();
         let description = match ended {
             0 => words.to_owned(),
+            1 => format!("{words}: 1 task{}", if reused == 1 { ", reused" } else { "" }),
             tasks => format!("{words}: {tasks} tasks, {reused} of them reused"),
         };
         CommitStatus { state, context: self.context(report.report.mode), description, target_url: self.log_url.clone() }

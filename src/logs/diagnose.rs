@@ -54,8 +54,64 @@ pub fn diagnose<'a>(lines: impl IntoIterator<Item = &'a str>) -> Option<Diagnosi
     let (kind, line) = causes.min_by_key(|(kind, _)| *kind)?;
     let line = line.trim();
     // Ploomber's own class in front of a message tells a user nothing.
-    let message = line.split_once("TaskBuildError: ").map_or(line, |(_, rest)| rest).to_owned();
+    let message = line.split_once("TaskBuildError: ").map_or(line, |(_, rest)| rest);
+    let message = unframed(message).unwrap_or_else(|| message.to_owned());
     Some(Diagnosis { kind, task, hint: hint(kind, &message), message })
+}
+
+/// What Ploomber could not import, without its words about looking for a task's class: `No module named 'x', imported
+/// by tasks.py`.
+fn unframed(message: &str) -> Option<String> {
+    let (_, rest) = message.split_once("trying to import dotted path '")?;
+    let (dotted, rest) = rest.split_once("': ")?;
+    let (cause, module) = match rest.rsplit_once(" (loaded '") {
+        Some((cause, loaded)) => (cause, loaded.split_once("' from '").map(|(_, path)| path)),
+        None => (rest, None),
+    };
+    let file = module.and_then(|path| path.split('\'').next());
+    let by = file.map_or(dotted, |path| path.strip_prefix("/workspace/").unwrap_or(path));
+    Some(format!("{}, imported by {by}", cause.trim_end_matches('.')))
+}
+
+/// Modules whose package has another name on conda-forge.
+const PACKAGES: [(&str, &str); 24] = [
+    ("Crypto", "pycryptodome"),
+    ("IPython", "ipython"),
+    ("MySQLdb", "mysqlclient"),
+    ("PIL", "pillow"),
+    ("attr", "attrs"),
+    ("bs4", "beautifulsoup4"),
+    ("cv2", "opencv"),
+    ("dateutil", "python-dateutil"),
+    ("docx", "python-docx"),
+    ("dotenv", "python-dotenv"),
+    ("fitz", "pymupdf"),
+    ("git", "gitpython"),
+    ("igraph", "python-igraph"),
+    ("jwt", "pyjwt"),
+    ("osgeo", "gdal"),
+    ("pptx", "python-pptx"),
+    ("serial", "pyserial"),
+    ("skimage", "scikit-image"),
+    ("sklearn", "scikit-learn"),
+    ("skopt", "scikit-optimize"),
+    ("tables", "pytables"),
+    ("umap", "umap-learn"),
+    ("yaml", "pyyaml"),
+    ("zmq", "pyzmq"),
+];
+
+/// What to add for a module that is not there.
+fn package_hint(module: &str) -> String {
+    let top = module.split('.').next().unwrap_or(module);
+    match PACKAGES.iter().find(|(module, _)| *module == top) {
+        Some((_, package)) => {
+            format!("`{top}` is in the package `{package}`: add `- {package}` to the dependencies in environment.yml")
+        }
+        None => format!(
+            "add the package that provides `{top}`, often `- {top}`, to the dependencies in environment.yml; code of your own is committed, or installed with `-e .` in its `pip:` section"
+        ),
+    }
 }
 
 fn kind(line: &str) -> Option<Kind> {
@@ -154,12 +210,7 @@ fn hint(kind: Kind, message: &str) -> String {
         }
         Kind::MissingModule => match message.split("No module named '").nth(1).and_then(|rest| rest.split('\'').next())
         {
-            Some(module) => {
-                let package = module.split('.').next().unwrap_or(module);
-                format!(
-                    "add the package that provides `{package}` to environment.yml, or install the project's own code"
-                )
-            }
+            Some(module) => package_hint(module),
             None => "add the package that provides the module to environment.yml".to_owned(),
         },
         Kind::MissingCompiler => {
@@ -231,6 +282,7 @@ mod tests {
             assert_eq!((found.kind, found.task.as_deref(), found.message.as_str()), (kind, task, message), "{name}");
         }
         assert_eq!(of("import-source").kind, Kind::MissingModule);
+        assert_eq!(of("import-source").message, "No module named 'pandaz', imported by tasks.py");
         assert!(of("import-source").hint.contains("`pandaz`"));
         assert_eq!(of("missing-product").kind, Kind::MissingProduct);
         assert!(of("missing-product").message.contains("File('out/data.csv') is missing"));
@@ -247,6 +299,22 @@ mod tests {
             diagnose([frame, "pyppeteer is required to use webpdf, install it with:", "pip install x"]).unwrap();
         assert_eq!(found.kind, Kind::MissingModule);
         assert!(found.message.starts_with("pyppeteer"), "{}", found.message);
+    }
+
+    #[test]
+    fn a_module_that_is_not_there_is_named_with_the_package_that_has_it() {
+        let frame = "Error: Failed to determine task class for source 'a.b.load': An error occured when trying to import dotted path 'a.b.load': ";
+        let found = diagnose([format!("{frame}No module named 'sklearn.svm'").as_str()]).unwrap();
+        assert_eq!(found.message, "No module named 'sklearn.svm', imported by a.b.load");
+        assert!(found.hint.contains("add `- scikit-learn` to the dependencies in environment.yml"), "{}", found.hint);
+        let words =
+            format!("{frame}cannot import name 'x' from 'y' (/opt/y.py) (loaded 'a' from '/workspace/a/b.py').");
+        let found = diagnose([words.as_str()]).unwrap();
+        assert_eq!(found.message, "cannot import name 'x' from 'y' (/opt/y.py), imported by a/b.py");
+        let found = diagnose(["ModuleNotFoundError: No module named 'mine'"]).unwrap();
+        assert!(found.hint.contains("often `- mine`") && found.hint.contains("-e ."), "{}", found.hint);
+        let names: Vec<&str> = PACKAGES.iter().map(|(module, _)| *module).collect();
+        assert!(names.is_sorted(), "{names:?}");
     }
 
     #[test]

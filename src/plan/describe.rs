@@ -1,14 +1,15 @@
 //! A plan in words, for `--dry-run`.
 
 use super::{Mode, Network, OnConflict, Packages, PlannedProduct, RunPlan};
-use crate::spec::amount::{show_duration, show_size};
+use crate::spec::amount::{count, show_duration, show_size};
 
 /// As many products as one line shows.
 const SHOWN: usize = 6;
 
 impl RunPlan {
-    /// One line a decision, in the order in which things would happen. `serde` gives the same as data.
-    pub fn describe(&self) -> Vec<String> {
+    /// One line a decision, in the order in which things would happen; `word` quotes a word for the shell. `serde` gives
+    /// the same as data.
+    pub fn describe(&self, word: &dyn Fn(&str) -> String) -> Vec<String> {
         let mut lines = vec![
             format!("project   {}", self.project),
             format!("commit    {}", self.revision),
@@ -17,7 +18,11 @@ impl RunPlan {
         if !self.pipeline_dir.is_root() {
             lines.push(format!("folder    {}", self.pipeline_dir));
         }
-        lines.push(format!("pipeline  {}, {}", self.entry_point.escape_debug(), counted(self.tasks.len(), "task")));
+        lines.push(format!(
+            "pipeline  {}, {}",
+            self.entry_point.escape_debug(),
+            count(self.tasks.len() as u64, "task")
+        ));
         match &self.packages {
             Packages::AsKept => {}
             Packages::Anew => lines.push("packages  solved anew, also for later runs".to_owned()),
@@ -38,7 +43,7 @@ impl RunPlan {
             lines.push(format!("install   {}", line.escape_debug()));
         }
         lines.push(format!("reuse     {}", self.reuse_in_words()));
-        lines.push(format!("build     {}", self.command_in_words()));
+        lines.push(format!("build     {}", self.command_in_words(word)));
         lines.extend(self.tasks.iter().map(|task| {
             let products: Vec<String> = task.products.iter().map(product_in_words).collect();
             let more = products.len().saturating_sub(SHOWN);
@@ -75,8 +80,10 @@ impl RunPlan {
         let limits = &self.limits;
         let mut words = Vec::new();
         words.extend(limits.memory_bytes.map(|bytes| format!("memory {}", show_size(bytes))));
-        words.extend(limits.cpus.map(|cpus| format!("{cpus} processors")));
-        words.push(format!("{} processes", limits.pids));
+        words.extend(limits.cpus.map(|cpus| {
+            format!("{cpus} {}", if (cpus - 1.0).abs() < f64::EPSILON { "processor" } else { "processors" })
+        }));
+        words.push(if limits.pids == 1 { "1 process".to_owned() } else { format!("{} processes", limits.pids) });
         words.extend(limits.timeout.map(|span| format!("timeout {}", show_duration(span))));
         words.extend(limits.idle_timeout.map(|span| format!("idle timeout {}", show_duration(span))));
         words.extend(limits.disk_bytes.map(|bytes| format!("disk {}", show_size(bytes))));
@@ -84,10 +91,10 @@ impl RunPlan {
         words.join(", ")
     }
 
-    fn command_in_words(&self) -> String {
-        let mut words = vec!["ploomber build --entry-point".to_owned(), self.entry_point.escape_debug().to_string()];
+    fn command_in_words(&self, word: &dyn Fn(&str) -> String) -> String {
+        let mut words = vec!["ploomber build --entry-point".to_owned(), word(&self.entry_point)];
         words.extend(self.sample_flag.then(|| "--env--sample true".to_owned()));
-        words.extend(self.build_args.iter().map(|arg| arg.escape_debug().to_string()));
+        words.extend(self.build_args.iter().map(|arg| word(arg)));
         words.join(" ")
     }
 
@@ -120,8 +127,4 @@ fn product_in_words(product: &PlannedProduct) -> String {
         }
         None => format!("{declared} (outside the project)"),
     }
-}
-
-fn counted(n: usize, noun: &str) -> String {
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }

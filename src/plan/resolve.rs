@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::image;
-use super::{Declared, DeclaredTask, Facts, Limits, Mode, Packages, PlannedTask, Request, RunPlan};
+use super::{Declared, Facts, Limits, Mode, Packages, Request, RunPlan};
 use crate::diag::{self, Diagnostic};
-use crate::id::{ProjectName, RelPath};
+use crate::id::ProjectName;
 
 /// Variables that bash will not have changed, or that would change how it reads the script.
 const RESERVED: &[&str] = &[
@@ -48,7 +48,7 @@ pub fn resolve(
     let build_args = [&settings.build_args[..], &request.build_args].concat();
     check_text(&build_args, declared, &mut said);
     check_entry_point(&build_args, &mut said);
-    let tasks = tasks(&declared.tasks, &facts.pipeline_dir, &mut said);
+    let tasks = declared.tasks.iter().map(|task| task.planned(&facts.pipeline_dir)).collect();
     let limits = limits(request, settings, &mut said);
     let packages = packages(request, &mut said);
     let storage = request.storage.clone().or_else(|| settings.storage.clone());
@@ -218,25 +218,6 @@ fn check_text(build_args: &[String], declared: &Declared, said: &mut Vec<Diagnos
             ));
         }
     }
-}
-
-fn tasks(declared: &[DeclaredTask], pipeline_dir: &RelPath, said: &mut Vec<Diagnostic>) -> Vec<PlannedTask> {
-    let tasks: Vec<PlannedTask> = declared.iter().map(|task| task.planned(pipeline_dir)).collect();
-    for task in &tasks {
-        for product in task.products.iter().filter(|product| product.path.is_none()) {
-            let unknown = product.declared.contains("{{") || product.declared.contains("[[");
-            let output = product.declared == "/output" || product.declared.starts_with("/output/");
-            if !unknown && !output {
-                let message =
-                    format!("the product `{}` of task `{}` lies outside the repository", product.declared, task.name);
-                said.push(
-                    Diagnostic::warning("plan/product-outside", message)
-                        .help("it is not published; use a path inside the repository, or leave a copy in `/output`"),
-                );
-            }
-        }
-    }
-    tasks
 }
 
 fn limits(request: &Request, settings: &Request, said: &mut Vec<Diagnostic>) -> Limits {

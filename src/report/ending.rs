@@ -73,6 +73,11 @@ pub fn card(card: &Card, style: &Style) -> Vec<String> {
     named("looks like", card.diagnosis.as_deref().map(one_line));
     named("help", card.hint.as_deref().map(one_line));
     named("reproduce", card.reproduce.as_deref().map(one_line));
+    let kept = |folder: &std::path::PathBuf| {
+        format!("what was made is in work/ and output/ of {} for a week", escaped(&folder.to_string_lossy()))
+    };
+    named("kept", card.kept.as_ref().map(kept));
+    named("again", card.again.as_deref().map(one_line));
     named("log", card.log_path.as_ref().map(|path| one_line(&path.to_string_lossy())));
     lines
 }
@@ -89,6 +94,11 @@ fn shown(line: &str, style: &Style) -> String {
     let text = String::from_utf8_lossy(&kept).into_owned();
     let last = text.trim_end().rsplit('\r').next().unwrap_or_default().to_owned();
     if style.color && last.contains('\u{1b}') { last + "\u{1b}[0m" } else { last }
+}
+
+/// A line that is shown however little is to be said.
+pub(super) fn warning(text: &str, style: &Style) -> String {
+    format!("{} {}", Paint(style.color).bold(&format!("{:<10}", "warning")), one_line(text))
 }
 
 /// A step's name.
@@ -142,5 +152,31 @@ impl Paint {
 
     pub(super) fn red(self, text: &str) -> String {
         self.with("1;31", text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_and_not_published_is_named_with_its_folder_and_the_command_that_tries_again() {
+        let data = Card {
+            step: Step::Publish,
+            task: None,
+            exit: None,
+            reason: "the disk is full".to_owned(),
+            last_lines: Vec::new(),
+            diagnosis: None,
+            hint: None,
+            reproduce: None,
+            log_path: None,
+            kept: Some("/state/runs/x".into()),
+            again: Some("soopervisor run . --storage box".to_owned()),
+        };
+        let lines = card(&data, &Style::default());
+        let said =
+            ["what was made is in work/ and output/ of /state/runs/x for a week", "soopervisor run . --storage box"];
+        assert_eq!(lines[1..], [format!("kept       {}", said[0]), format!("again      {}", said[1])]);
     }
 }

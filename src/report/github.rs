@@ -160,6 +160,10 @@ impl Reporter for GitHub {
         match event {
             RunEvent::Output { bytes, .. } if self.style.verbosity > Verbosity::Quiet => self.output(bytes.as_bytes()),
             RunEvent::Output { .. } => {}
+            RunEvent::Warned { step, text } => {
+                let title = property(&format!("step {}", word(*step)));
+                self.command(&format!("::warning title={title}::{}", data(&one_line(text))));
+            }
             other => self.say(other),
         }
         self.out.flush();

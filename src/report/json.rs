@@ -7,13 +7,14 @@
 //! | `started` | `run`, `title` |
 //! | `step-started` | `step`, `detail` |
 //! | `step-progress` | `step`, `text` |
+//! | `step-warning` | `step`, `text` |
 //! | `step-ended` | `step`, `outcome`, `elapsed_ms`, `detail` |
 //! | `task-started` | `task` |
 //! | `task-ended` | `task`, `outcome`, `elapsed_ms`, `reason` (why it was executed or not, null where nothing is known), `from` (the commit it was taken over from, or null) |
 //! | `output` | `stream` (`stdout`, `stderr`), `text`, `lossy` (true where bytes were no UTF-8 and became U+FFFD) |
 //! | `diagnostic` | `diagnostic`: code, severity, message, file, line, column, … |
 //! | `published` | `location`, `files`, `bytes`, `note` |
-//! | `failed` | `card`: step, task, exit, reason, last_lines, diagnosis, hint, reproduce, log_path |
+//! | `failed` | `card`: step, task, exit, reason, last_lines, diagnosis, hint, reproduce, log_path; `kept` (the run's folder) and `again` (a command) where something was made and not published |
 //! | `ended` | `exit_code`, `summary` |
 //!
 //! `text` of `output` holds the bytes as they came, line ends included: joined, it is the output. Keys may be added;
@@ -103,6 +104,7 @@ fn describe(event: &RunEvent) -> (&'static str, Value) {
         RunEvent::Started { run, title } => ("started", json!({"run": run, "title": title})),
         RunEvent::StepStarted { step, detail } => ("step-started", json!({"step": word(*step), "detail": detail})),
         RunEvent::StepProgress { step, text } => ("step-progress", json!({"step": word(*step), "text": text})),
+        RunEvent::Warned { step, text } => ("step-warning", json!({"step": word(*step), "text": text})),
         RunEvent::StepEnded { step, outcome, elapsed, detail } => {
             let (step, outcome) = (word(*step), outcome_word(*outcome));
             let elapsed_ms = millis(elapsed);

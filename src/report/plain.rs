@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::ending::{Tally, card, outcome_word, word};
+use super::ending::{Tally, card, outcome_word, warning, word};
 use super::lines::one_line;
 use super::output::{BAR_EVERY, OutputLines};
 use super::pace::Pace;
@@ -90,6 +90,7 @@ impl Plain {
                     self.line(line);
                 }
             }
+            RunEvent::Warned { text, .. } => self.line(&warning(text, &self.style)),
             _ if quiet => {}
             RunEvent::StepProgress { step, text } => {
                 if self.style.verbosity == Verbosity::Verbose || self.pace.allows((self.clock)()) {
@@ -113,7 +114,10 @@ impl Reporter for Plain {
             RunEvent::Output { .. } => {}
             RunEvent::Diagnosed(finding) => self.findings.push(finding.clone()),
             // Tasks come and go while the pipeline's own bar goes on.
-            RunEvent::TaskStarted { .. } | RunEvent::TaskEnded { .. } | RunEvent::StepProgress { .. } => {
+            RunEvent::TaskStarted { .. }
+            | RunEvent::TaskEnded { .. }
+            | RunEvent::StepProgress { .. }
+            | RunEvent::Warned { .. } => {
                 self.lines(|output, now, show| output.pause(now, show));
                 self.findings();
                 self.say(event);

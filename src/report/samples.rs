@@ -98,6 +98,8 @@ pub(super) fn failure() -> Vec<RunEvent> {
         hint: Some("add `scikit-learn` to environment.yml".to_owned()),
         reproduce: Some("soopervisor run . --storage local:artifacts".to_owned()),
         log_path: Some("/state/runs/20261121-093000-4f1c2d9a-x7k2/log".into()),
+        kept: None,
+        again: None,
     };
     let fit = |outcome| RunEvent::TaskEnded {
         name: "fit".to_owned(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 
-use super::ending::{Paint, Tally, card, mark, word};
+use super::ending::{Paint, Tally, card, mark, warning, word};
 use super::lines::one_line;
 use super::output::OutputLines;
 use super::plain::draw_findings;
@@ -188,7 +188,7 @@ impl Terminal {
                 let more = paint.dim(&(duration(*elapsed) + &reason));
                 self.line(&format!("  {mark} {} {more}", one_line(name)));
             }
-            RunEvent::Output { .. } | RunEvent::Diagnosed(_) | RunEvent::Published(_) => {}
+            RunEvent::Output { .. } | RunEvent::Warned { .. } | RunEvent::Diagnosed(_) | RunEvent::Published(_) => {}
         }
     }
 }
@@ -202,6 +202,7 @@ impl Reporter for Terminal {
             RunEvent::Diagnosed(finding) => self.findings.push(finding.clone()),
             // A step's progress and a task do not end the line that the pipeline is writing.
             RunEvent::StepProgress { .. } | RunEvent::TaskStarted { .. } => self.say(event),
+            RunEvent::Warned { text, .. } => self.line(&warning(text, &self.style)),
             RunEvent::TaskEnded { .. } => {
                 self.lines(|output, show| output.pause(Timestamp::UNIX_EPOCH, show));
                 self.say(event);
@@ -297,6 +298,106 @@ mod tests {
         }
     }
 
+    /// A terminal of 40 columns as it is: it has a cursor, and begins a new line only for what comes after the last column.
+    #[derive(Debug, Clone, Default)]
+    struct Cells(Arc<Mutex<(Vec<Vec<char>>, usize, usize)>>);
+
+    impl Cells {
+        const COLUMNS: usize = 40;
+
+        fn put(&self, text: &str) {
+            let (rows, row, column) = &mut *self.0.lock().unwrap();
+            for letter in text.chars() {
+                if letter == '\n' || *column == Self::COLUMNS {
+                    (*row, *column) = (*row + 1, 0);
+                }
+                if letter == '\n' {
+                    continue;
+                }
+                rows.resize((*row + 1).max(rows.len()), vec![' '; Self::COLUMNS]);
+                rows[*row][*column] = letter;
+                *column += 1;
+            }
+        }
+
+        fn lines(&self) -> Vec<String> {
+            let rows = self.0.lock().unwrap().0.clone();
+            let lines = rows.iter().map(|row| row.iter().collect::<String>().trim_end().to_owned());
+            lines.filter(|line| !line.is_empty()).collect()
+        }
+    }
+
+    impl std::io::Write for Cells {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.put(std::str::from_utf8(bytes).unwrap());
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl TermLike for Cells {
+        fn width(&self) -> u16 {
+            super::super::tty::usable(40)
+        }
+        fn move_cursor_up(&self, lines: usize) -> std::io::Result<()> {
+            let (_, row, _) = &mut *self.0.lock().unwrap();
+            *row = row.saturating_sub(lines);
+            Ok(())
+        }
+        fn move_cursor_down(&self, lines: usize) -> std::io::Result<()> {
+            self.0.lock().unwrap().1 += lines;
+            Ok(())
+        }
+        fn move_cursor_right(&self, columns: usize) -> std::io::Result<()> {
+            self.0.lock().unwrap().2 += columns;
+            Ok(())
+        }
+        fn move_cursor_left(&self, columns: usize) -> std::io::Result<()> {
+            let (_, _, column) = &mut *self.0.lock().unwrap();
+            *column = column.saturating_sub(columns);
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> std::io::Result<()> {
+            self.put(&format!("{text}\n"));
+            Ok(())
+        }
+        fn write_str(&self, text: &str) -> std::io::Result<()> {
+            self.put(text);
+            Ok(())
+        }
+        fn clear_line(&self) -> std::io::Result<()> {
+            let (rows, row, column) = &mut *self.0.lock().unwrap();
+            if let Some(row) = rows.get_mut(*row) {
+                row.fill(' ');
+            }
+            *column = 0;
+            Ok(())
+        }
+        fn flush(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_echo_of_ctrl_c_leaves_nothing_of_the_view_behind() {
+        let cells = Cells::default();
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(cells.clone()), 255);
+        let mut terminal = Terminal::new(Out::new(Box::new(cells.clone())), target, Style::default());
+        let step = crate::run::event::Step::Execute;
+        terminal.event(&RunEvent::StepStarted { step, detail: "4 tasks".to_owned() });
+        std::thread::sleep(Duration::from_millis(10));
+        terminal.event(&RunEvent::StepProgress { step, text: "ploomber build".to_owned() });
+        assert!(cells.lines().concat().contains("ploomber build"), "{:?}", cells.lines());
+        cells.put("^C^C");
+        let (outcome, elapsed) = (crate::run::event::Outcome::Cancelled, Duration::from_secs(3));
+        terminal.event(&RunEvent::StepEnded { step, outcome, elapsed, detail: String::new() });
+        terminal.finish();
+        let lines = cells.lines();
+        assert!(lines.len() == 1 && lines[0].starts_with("■ execute"), "{lines:?}");
+    }
+
     fn terminal(style: Style) -> (Terminal, Shared, Screen) {
         let (sink, screen) = (Shared::default(), Screen::default());
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(screen.clone()), 255);
@@ -325,6 +426,17 @@ mod tests {
         terminal.output("漢".repeat(200).as_bytes());
         assert!(!screen.drawn.lock().unwrap().is_empty());
         assert!(*screen.widest.lock().unwrap() <= 40, "{screen:?}");
+    }
+
+    #[test]
+    fn a_warning_scrolls_up_at_once_and_the_line_that_is_being_written_stays() {
+        let (mut terminal, sink, _screen) = terminal(Style::default());
+        terminal.output(b"50 %");
+        let step = crate::run::event::Step::Execute;
+        terminal.event(&RunEvent::Warned { step, text: "nothing was printed".to_owned() });
+        assert_eq!(sink.text(), "warning    nothing was printed\n");
+        terminal.finish();
+        assert_eq!(sink.text(), "warning    nothing was printed\n50 %\n");
     }
 
     #[test]

@@ -51,6 +51,20 @@ fn github_groups_steps_and_annotates_the_failure() {
 }
 
 #[test]
+fn a_warning_is_a_line_of_its_own_in_every_form_and_is_said_to_who_wants_to_hear_little() {
+    let events = [RunEvent::Warned { step: crate::run::event::Step::Execute, text: "nothing was printed".to_owned() }];
+    let style = Style { verbosity: Verbosity::Quiet, ..Style::default() };
+    let plain = |out, clock| -> Box<dyn Reporter> { Box::new(Plain::new(out, style.clone(), clock)) };
+    assert_eq!(told(plain, &events), "2026-11-21T09:30:00Z warning    nothing was printed\n");
+    let json = |out, clock| -> Box<dyn Reporter> { Box::new(Json::new(out, clock)) };
+    let object: serde_json::Value = serde_json::from_str(&told(json, &events)).unwrap();
+    let said = (&object["event"], &object["step"], &object["text"]);
+    assert_eq!(said, (&"step-warning".into(), &"execute".into(), &"nothing was printed".into()));
+    let github = |out, clock| -> Box<dyn Reporter> { Box::new(GitHub::new(out, style.clone(), clock, "t0k3n")) };
+    assert_eq!(told(github, &events), "::warning title=step execute::nothing was printed\n");
+}
+
+#[test]
 fn the_format_follows_the_place() {
     let place = |vars: &'static [(&str, &str)]| {
         Format::detect(|name| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))

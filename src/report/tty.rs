@@ -10,6 +10,10 @@ use indicatif::TermLike;
 /// Columns where the terminal does not tell.
 const COLUMNS: u16 = 80;
 
+/// Columns at the end of each line that nothing is drawn in: indicatif leaves the cursor behind the view, and there the
+/// terminal echoes `^C`. In the last column it would begin a new line, and the view be cleared one line too low.
+const ECHO: u16 = 4;
+
 /// This process's stderr.
 #[derive(Debug, Default)]
 pub(super) struct Tty {
@@ -33,10 +37,15 @@ impl Tty {
     }
 }
 
+/// Columns to draw in.
+pub(super) fn usable(columns: u16) -> u16 {
+    columns.saturating_sub(ECHO).max(1)
+}
+
 impl TermLike for Tty {
     fn width(&self) -> u16 {
         let size = rustix::termios::tcgetwinsize(io::stderr());
-        size.ok().map(|size| size.ws_col).filter(|columns| *columns > 0).unwrap_or(COLUMNS)
+        usable(size.ok().map(|size| size.ws_col).filter(|columns| *columns > 0).unwrap_or(COLUMNS))
     }
 
     fn height(&self) -> u16 {

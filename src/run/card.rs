@@ -29,6 +29,12 @@ pub struct Card {
     pub reproduce: Option<String>,
     /// The whole log.
     pub log_path: Option<PathBuf>,
+    /// The run's folder, where what the pipeline made was kept and not published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<PathBuf>,
+    /// The command that runs it once more, where that publishes what this run could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<String>,
 }
 
 /// Where the outputs are.

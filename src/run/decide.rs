@@ -17,7 +17,7 @@ use crate::environment::{Config, EnvironmentError, Inputs, Problem, RawEnvironme
 use crate::plan::{self, Facts, Mode, RunPlan};
 use crate::repo::Checkout;
 use crate::script;
-use crate::secret::{SecretSet, SecretSpec};
+use crate::secret::{SecretError, SecretSet, SecretSpec};
 use crate::spec::{SecretReference, SecretSource, Spanned};
 use crate::storage::Location;
 use crate::validate::{self, Project};
@@ -162,6 +162,28 @@ fn secrets(
     hosted::checked(request, &project.settings, specs).map_err(|refused| refuse_with(findings, refused))
 }
 
+/// What is to be said of secrets before anything starts: the ones that no run can use, else those that hide too much.
+pub fn judge_secrets(specs: &[SecretSpec]) -> Vec<Diagnostic> {
+    let refused = |error: &SecretError| {
+        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        Diagnostic::error("run/secret", format!("{error}{cause}"))
+    };
+    let each: Vec<Diagnostic> = specs.iter().filter_map(|spec| spec.resolve().err()).map(|e| refused(&e)).collect();
+    if !each.is_empty() {
+        return each;
+    }
+    match SecretSet::resolve(specs) {
+        Ok(secrets) => secrets.short().into_iter().map(short_secret).collect(),
+        Err(error) => vec![refused(&error)],
+    }
+}
+
+/// Said of a secret that is found in innocent text as well.
+pub(super) fn short_secret(name: &str) -> Diagnostic {
+    Diagnostic::warning("run/short-secret", format!("the secret `{name}` is short: hiding it hides other text too"))
+        .help("use a value of eight bytes or more, where you can choose it")
+}
+
 fn as_typed(reference: &SecretReference) -> String {
     let name = &reference.name.value;
     match &reference.source {
@@ -216,4 +238,29 @@ fn location(
     let base: PathBuf =
         if written_in_repo { checkout.root.join(checkout.pipeline_dir.as_path()) } else { host.current_dir.clone() };
     Ok(Location::parse(&plan.storage, &base, &host.remotes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_that_no_run_can_use_are_all_told_in_the_words_of_a_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let written = |name: &str, value: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, value).unwrap();
+            format!("{name}=file:{}", path.display()).parse::<SecretSpec>().unwrap()
+        };
+        let unset: SecretSpec = "UNSET=env:SOOPERVISOR_NOT_SET_ANYWHERE".parse().unwrap();
+        let (tiny, short, good) = (written("TINY", "abc"), written("SHORT", "abcde"), written("GOOD", "correct horse"));
+        let said = judge_secrets(&[unset.clone(), good.clone(), tiny.clone(), short.clone()]);
+        let words: Vec<String> = said.iter().map(|found| found.message.clone()).collect();
+        assert_eq!(words, [unset.resolve().unwrap_err().to_string(), tiny.resolve().unwrap_err().to_string()]);
+        assert!(diag::has_errors(&said));
+        let said = judge_secrets(&[short, good.clone()]);
+        assert!(said.len() == 1 && said[0].message.contains("`SHORT`") && !diag::has_errors(&said), "{said:?}");
+        assert!(judge_secrets(std::slice::from_ref(&good)).is_empty());
+        assert!(judge_secrets(&[good.clone(), good])[0].message.contains("twice"));
+    }
 }

@@ -116,7 +116,6 @@ pub async fn publish(
     telling: &Telling,
     cancel: &Cancel,
 ) -> Result<Published, Stop> {
-    telling.begin(Step::Publish, storage.place());
     let follow = Arc::new(Follow::new(telling, cancel));
     let published = storage.publish(publication, follow).await?;
     let (outcome, words, note) = match published.outcome {

@@ -85,6 +85,14 @@ pub enum RunEvent {
         /// The line.
         text: String,
     },
+    /// Something that people should see while a step goes on, however little they want to be told; a line, already
+    /// masked.
+    Warned {
+        /// Which.
+        step: Step,
+        /// The line.
+        text: String,
+    },
     /// A step ends.
     StepEnded {
         /// Which.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use crate::spec::amount::count;
+
 /// `42 ms`, `0.4 s`, `12 s`, `3 m 05 s`, `2 h 10 m`.
 pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -28,11 +30,6 @@ pub fn bytes(count: u64) -> String {
         unit += 1;
     }
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
-}
-
-/// `1 file`, `2 files`.
-pub fn count(number: u64, one: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
 }
 
 #[cfg(test)]

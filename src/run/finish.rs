@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
+use super::again;
 use super::card::{Card, Published};
 use super::decide::Decided;
 use super::ending::Ending;
@@ -22,7 +23,7 @@ use crate::id::{Digest, RunId};
 use crate::logs::diagnose::Kind;
 use crate::logs::{Masker, diagnose};
 use crate::outputs::manifest::{About, EnvironmentNote, ImageNote, TaskNote, Timing};
-use crate::plan::Mode;
+use crate::plan::{Mode, OnConflict};
 use crate::repo::Checkout;
 use crate::store::{LiveRun, Part, Publication, Record, Status};
 
@@ -206,7 +207,7 @@ pub(super) fn tasks_in_words(tasks: &[TaskSeen]) -> String {
 /// Leaves the command that repeats the script in the run's folder.
 pub(super) fn keep_reproduction(live: &LiveRun, decided: &Decided, prepared: &Prepared) -> Result<(), Stop> {
     let path = live.folder().path().join(reproduce::FILE);
-    let text = reproduce::script(live.folder(), decided, prepared);
+    let text = reproduce::script(live.id(), live.folder(), decided, prepared);
     let write = || -> std::io::Result<()> {
         use std::io::Write;
         let mut options = std::fs::OpenOptions::new();
@@ -227,19 +228,25 @@ pub(super) fn finish(
         Ok(published) => (Ending::Succeeded, Some(published), None),
         Err(stop) => (stop.ending, None, Some(stop)),
     };
-    telling.end_open(if ending == Ending::Cancelled { Outcome::Cancelled } else { Outcome::Failed });
+    // After a success only the report is open, which is what happens here.
+    if ending != Ending::Succeeded {
+        telling.end_open(if ending == Ending::Cancelled { Outcome::Cancelled } else { Outcome::Failed });
+    }
     let card = stop.as_ref().map(|stop| masked_card(&card(stop, step, &kept, facts), &kept.masker));
     if let Some(card) = &card {
         telling.tell(&RunEvent::Failed(Box::new(card.clone())));
     }
     let summary = kept.masker.text(&summary(ending, &kept.record));
-    close_record(&mut kept, ending, published.as_ref(), card.as_ref(), &summary, telling, facts);
     // What a script left is kept for a look when it failed; a snapshot that nothing ran in is of no use to anybody.
     let worth_a_look = ending != Ending::Succeeded && kept.ran.is_some();
     if !worth_a_look && !facts.request.keep_work {
         facts.live.clear_work()?;
     }
+    close_record(&mut kept, ending, published.as_ref(), card.as_ref(), &summary, telling, facts);
     facts.live.save(&kept.record)?;
+    if ending == Ending::Succeeded {
+        telling.end(Step::Report, Outcome::Done, "");
+    }
     telling.tell(&RunEvent::Ended { exit_code: ending.exit_code(), summary });
     Ok(Finished { run: kept.record.id, ending, published, stop })
 }
@@ -266,7 +273,7 @@ fn close_record(
     record.exit_code = Some(ending.exit_code());
     record.summary = Some(summary.to_owned());
     record.ended_at = Some((facts.host.clock)());
-    record.steps = telling.times().into_iter().map(part_of_step).collect();
+    record.steps = telling.times_so_far().into_iter().map(part_of_step).collect();
     record.tasks = kept.tasks.iter().map(part_of_task).collect();
     record.published = published.map(|published| Publication {
         location: published.location.clone(),
@@ -308,6 +315,8 @@ fn card(stop: &Stop, step: Option<Step>, kept: &Kept, facts: &Facts<'_>) -> Card
     let looks = looks.filter(|_| !asked);
     let folder = facts.live.folder();
     let reproduce = folder.path().join(reproduce::FILE);
+    // The pipeline has done its work, and what it made is not where it belongs.
+    let made = kept.has_run() && matches!(step, Step::Collect | Step::Publish);
     Card {
         step,
         task: looks.as_ref().and_then(|looks| looks.task.clone()).or(failed),
@@ -319,7 +328,15 @@ fn card(stop: &Stop, step: Option<Step>, kept: &Kept, facts: &Facts<'_>) -> Card
         hint: stop.help.clone().or(looks.map(|looks| looks.hint)),
         reproduce: trouble.filter(|_| !asked && reproduce.is_file()).map(|_| reproduce::command(&reproduce)),
         log_path: Some(folder.log()).filter(|path| path.is_file()),
+        kept: made.then(|| folder.path().to_owned()),
+        again: again(stop, facts.request).filter(|_| made && step == Step::Publish),
     }
+}
+
+/// The command that may publish what this run could not.
+fn again(stop: &Stop, request: &RunRequest) -> Option<String> {
+    let on_conflict = if stop.taken { Some(OnConflict::NewRun) } else { request.on_conflict };
+    again::command(&RunRequest { on_conflict, ..request.clone() })
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

@@ -113,7 +113,7 @@ impl Laying {
 pub(super) async fn laid_out(laying: &mut JoinHandle<Laid>, telling: &Telling) -> Result<LaidOut, Stop> {
     let (laid, files) = laying.await.map_err(|error| Stop::of(Ending::Internal, &error))??;
     let how = if laid.layered.is_some() { " of a kept snapshot, not copied" } else { "" };
-    telling.progress(Step::Prepare, format!("snapshot: {files} files{how}"));
+    telling.progress(Step::Prepare, format!("snapshot: {}{how}", super::figures::count(files, "file")));
     Ok(laid)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing is printed here; `report` listens to [`event::RunEvent`]s.
 
+pub mod again;
 mod ahead;
 pub mod cancel;
 pub mod card;

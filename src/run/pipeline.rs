@@ -13,6 +13,7 @@ use super::decide::Decided;
 use super::ending::Ending;
 use super::event::{Outcome, RunEvent, Step};
 use super::execute::{Clearing, Executed, Watch, execute};
+use super::figures;
 use super::layers::Over;
 use super::prepare::Prepared;
 use super::stop::Stop;
@@ -26,6 +27,7 @@ use crate::logs::marker::Marker;
 use crate::logs::tasks::{TaskEvent, TaskOutcome};
 use crate::logs::{Entry, Feed, Happened, LogFile, Masker, Options, Pipeline, Summary};
 use crate::secret::Secret;
+use crate::spec::amount::show_duration;
 use crate::store::Folder;
 
 /// One task as it was seen.
@@ -105,7 +107,7 @@ pub async fn run_script(
     cancel: &Cancel,
 ) -> Result<(Ran, Clearing, Syncing), Stop> {
     let plan = &decided.plan;
-    telling.begin(Step::Execute, super::figures::count(plan.tasks.len() as u64, "task"));
+    telling.begin(Step::Execute, figures::count(plan.tasks.len() as u64, "task"));
     if plan.limits.memory_bytes.is_none() {
         let note = "no memory limit is set: the pipeline may use all of the machine's (`--memory 8g` sets one)";
         telling.progress(Step::Execute, note);
@@ -117,7 +119,8 @@ pub async fn run_script(
     let (mut sink, feed) =
         Pipeline::new(setting.masker, log, &options).map_err(|error| Stop::of(Ending::of_io(&error), &error))?;
     let (runtime, listener) = (tokio::runtime::Handle::current(), telling.clone());
-    let seen = Seen { planned: setting.prepared.takeover.planned(), ..Seen::default() };
+    let silence = Silence { idle_timeout: plan.limits.idle_timeout, ..Silence::default() };
+    let seen = Seen { planned: setting.prepared.takeover.planned(), silence, ..Seen::default() };
     let (ended, over) = tokio::sync::watch::channel(false);
     let showing = tokio::task::spawn_blocking(move || runtime.block_on(show(feed, listener, seen, over)));
     let ticking = tokio::spawn(sink.clone().tick_until_finished());
@@ -167,6 +170,53 @@ struct Seen {
     tasks: Vec<TaskSeen>,
     failed_part: Option<String>,
     planned: Planned,
+    /// The task that goes on.
+    current: Option<String>,
+    silence: Silence,
+}
+
+/// How long the pipeline may print nothing before that is said. A worker of a process pool that has died is waited for
+/// by Ploomber for ever, without a word; tasks that compute for longer and are well lose a line by it.
+const SILENCE: Duration = Duration::from_mins(10);
+
+/// When a silence is told, and what will come of it.
+#[derive(Clone, Copy)]
+struct Silence {
+    limit: Duration,
+    idle_timeout: Option<Duration>,
+}
+
+impl Default for Silence {
+    fn default() -> Self {
+        Self { limit: SILENCE, idle_timeout: None }
+    }
+}
+
+impl Silence {
+    /// What is said of it.
+    fn in_words(self, task: Option<&str>) -> String {
+        let limit = match self.limit.as_secs() / 60 {
+            0 => figures::duration(self.limit),
+            minutes => figures::count(minutes, "minute"),
+        };
+        let task = task.map(|task| format!("; task `{task}` is running")).unwrap_or_default();
+        let then = match self.idle_timeout {
+            Some(limit) => format!("the run ends after {} of it (`--idle-timeout`)", show_duration(limit)),
+            None => "`--idle-timeout 30m` ends such runs".to_owned(),
+        };
+        format!("nothing was printed for {limit}{task}; {then}")
+    }
+}
+
+/// What comes next; a long wait for it is told, once.
+async fn next(feed: &mut Feed<Happened>, telling: &Telling, seen: &Seen) -> std::io::Result<Option<Entry<Happened>>> {
+    match tokio::time::timeout(seen.silence.limit, feed.next()).await {
+        Ok(entry) => entry,
+        Err(_) => {
+            telling.warn(Step::Execute, seen.silence.in_words(seen.current.as_deref()));
+            feed.next().await
+        }
+    }
 }
 
 /// How long a reader may take nothing once the script has ended, before the rest of its output is left to the log.
@@ -177,7 +227,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 async fn show(mut feed: Feed<Happened>, telling: Telling, mut seen: Seen, mut over: watch::Receiver<bool>) -> Seen {
     let mut shown = true;
     loop {
-        let entry = match feed.next().await {
+        let entry = match next(&mut feed, &telling, &seen).await {
             Ok(Some(entry)) => entry,
             Ok(None) => return seen,
             Err(error) => {
@@ -229,8 +279,12 @@ impl Seen {
                 }
                 None
             }
-            Happened::Task(TaskEvent::Started { name }) => Some(RunEvent::TaskStarted { name }),
+            Happened::Task(TaskEvent::Started { name }) => {
+                self.current = Some(name.clone());
+                Some(RunEvent::TaskStarted { name })
+            }
             Happened::Task(TaskEvent::Ended { name, outcome, elapsed }) => {
+                self.current.take_if(|current| *current == name);
                 let outcome = match outcome {
                     TaskOutcome::Ran => Outcome::Done,
                     TaskOutcome::Skipped => Outcome::Reused,
@@ -266,3 +320,6 @@ fn nonce() -> std::io::Result<String> {
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(hex::encode(bytes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,9 @@ use std::path::Path;
 use super::decide::Decided;
 use super::layers::Layered;
 use super::prepare::Prepared;
+use crate::engine::docker::owned_by_shell;
 use crate::engine::volume::Overlay;
+use crate::id::RunId;
 use crate::plan::Network;
 use crate::script::{guest, quote};
 use crate::store::Folder;
@@ -22,9 +24,9 @@ pub(super) fn command(file: &Path) -> String {
 }
 
 /// The file's text.
-pub(super) fn script(folder: &Folder, decided: &Decided, prepared: &Prepared) -> String {
+pub(super) fn script(run: &RunId, folder: &Folder, decided: &Decided, prepared: &Prepared) -> String {
     if let Some(volume) = &prepared.environment.volume {
-        return far_script(folder, decided, prepared, volume);
+        return far_script(run, folder, decided, prepared, volume);
     }
     let environment = &prepared.environment;
     let mount = |host: &Path, inside: &str, more: &str| {
@@ -51,12 +53,14 @@ pub(super) fn script(folder: &Folder, decided: &Decided, prepared: &Prepared) ->
     lines.extend(limits(decided));
     lines.push(format!("  {} bash /soopervisor/run.sh", word(&prepared.image.id)));
     let head = lines.drain(..2).collect::<Vec<_>>().join("\n");
-    let volume = prepared.layered.as_ref().map(|layered| layered_volume(folder, layered)).unwrap_or_default();
+    let volume = prepared.layered.as_ref().map(|layered| layered_volume(run, folder, layered)).unwrap_or_default();
     format!("{head}\n{volume}{}\n", lines.join(" \\\n"))
 }
 
-/// The volume of a run whose folder lies over a kept snapshot; it goes with the command.
-fn layered_volume(folder: &Folder, layered: &Layered) -> String {
+/// The volume of a run whose folder lies over a kept snapshot; it goes with the command, or with the next run where the
+/// command was killed.
+fn layered_volume(run: &RunId, folder: &Folder, layered: &Layered) -> String {
+    let (before, labels) = owned_by_shell(run);
     let Overlay { lower, upper, scratch } = layered.overlay(folder.work());
     let options =
         format!("o=lowerdir={},upperdir={},workdir={},userxattr", lower.display(), upper.display(), scratch.display());
@@ -64,7 +68,8 @@ fn layered_volume(folder: &Folder, layered: &Layered) -> String {
     format!(
         "[ -d {} ] || {{ echo {} >&2; exit 1; }}\n\
          rm -rf {} # says that the folder was used in haste; nothing else was, since the run\n\
-         volume=$(docker volume create --opt type=overlay --opt device=overlay --opt {})\n\
+         {before}\n\
+         volume=$(docker volume create {labels} --opt type=overlay --opt device=overlay --opt {})\n\
          trap 'docker volume rm \"$volume\" >/dev/null' EXIT\n",
         word(&lower.display().to_string()),
         word(gone),
@@ -82,11 +87,14 @@ fn limits(decided: &Decided) -> Vec<String> {
 }
 
 /// For an engine that does not see the run's files: they are copied into the container.
-fn far_script(folder: &Folder, decided: &Decided, prepared: &Prepared, volume: &str) -> String {
+fn far_script(run: &RunId, folder: &Folder, decided: &Decided, prepared: &Prepared, volume: &str) -> String {
+    let (before, labels) = owned_by_shell(run);
     let environment = &prepared.environment;
     let (uid, gid) = prepared.user;
     let mut lines = vec![
-        format!("id=$(docker create -i --init --user {uid}:{gid} --cap-drop ALL --security-opt no-new-privileges"),
+        format!(
+            "id=$(docker create {labels} -i --init --user {uid}:{gid} --cap-drop ALL --security-opt no-new-privileges"
+        ),
         format!("  --mount type=volume,source={volume},target={},readonly", environment.guest_prefix),
         format!("  --env HOME={} --workdir {}", guest::HOME, guest::WORK),
     ];
@@ -115,7 +123,7 @@ fn far_script(folder: &Folder, decided: &Decided, prepared: &Prepared, volume: &
         "#!/usr/bin/env bash\n\
          # Repeats the script of this run, in the same image and environment, with copies of the run's own files: the\n\
          # engine does not see this machine's.\n\
-         set -euo pipefail\n{}\ntrap 'docker rm -f \"$id\" >/dev/null' EXIT\n{}docker start -ai \"$id\"\n",
+         set -euo pipefail\n{before}\n{}\ntrap 'docker rm -f \"$id\" >/dev/null' EXIT\n{}docker start -ai \"$id\"\n",
         lines.join(" \\\n"),
         copies.concat()
     )

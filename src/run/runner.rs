@@ -157,6 +157,10 @@ impl Line<'_> {
         let _ = shortening.await;
         // What came out is published while the engine clears the container away and the log reaches the disk.
         let published = self.deliver(&ran, &storage, &decided, &prepared, kept).await;
+        if published.is_ok() {
+            // A disk that is still busy with a new environment takes its time for them.
+            self.telling.begin(Step::Report, "container, log, record");
+        }
         if let Err(error) = clearing.gone().await {
             let message = format!("the container could not be removed: {error}");
             let help = "the next run removes it; `soopervisor doctor` tells how the engine is";
@@ -221,8 +225,7 @@ impl Line<'_> {
         canary(&masker).map_err(|error| Stop::of(Ending::Internal, &error))?;
         self.telling.mask_with(&masker);
         for name in secrets.short() {
-            self.telling
-                .progress(Step::Validate, format!("the secret {name} is short: hiding it hides other text too"));
+            self.telling.tell(&RunEvent::Diagnosed(super::decide::short_secret(name)));
         }
         Ok(Guarded { config, network, inputs, secrets, masker })
     }
@@ -284,6 +287,7 @@ impl Line<'_> {
         collection: Collection,
         kept: &Kept,
     ) -> Result<Published, Stop> {
+        self.telling.begin(Step::Publish, storage.place());
         let home = self.live.folder().home();
         let settled = tokio::task::block_in_place(|| prepared.takeover.settle(decided, prepared, &collection, &home))?;
         let publication = Publication {

@@ -28,12 +28,14 @@ pub struct Stop {
     pub help: Option<String>,
     /// Findings in the user's files; told already, kept for those who only see the result.
     pub diagnostics: Vec<Diagnostic>,
+    /// The commit's place in the storage is taken, and `--on-conflict new-run` leads past it.
+    pub taken: bool,
 }
 
 impl Stop {
     /// A stop with a message of its own.
     pub fn new(ending: Ending, message: impl Into<String>) -> Self {
-        Self { ending, message: message.into(), causes: Vec::new(), help: None, diagnostics: Vec::new() }
+        Self { ending, message: message.into(), causes: Vec::new(), help: None, diagnostics: Vec::new(), taken: false }
     }
 
     /// A stop for an error with everything that lies behind it. A full disk behind it is told as one.
@@ -127,8 +129,12 @@ impl From<StorageError> for Stop {
         if matches!(error, StorageError::Cancelled) {
             return Self::of(Ending::Cancelled, &error);
         }
+        let taken = matches!(
+            error,
+            StorageError::Conflict { .. } | StorageError::Foreign { .. } | StorageError::Unfinished { .. }
+        );
         // Where the storage is full, it is the storage that failed.
-        Self { ending: Ending::StorageFailed, ..Self::of(Ending::StorageFailed, &error) }.help(error.help())
+        Self { ending: Ending::StorageFailed, taken, ..Self::of(Ending::StorageFailed, &error) }.help(error.help())
     }
 }
 

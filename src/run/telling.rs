@@ -71,6 +71,8 @@ struct Inner {
     masker: Masker,
     open: Vec<(Step, Instant)>,
     times: Vec<StepTime>,
+    /// When the step before ended: what lies between two steps is the later one's, so that together they are the run.
+    until: Option<Instant>,
 }
 
 impl Inner {
@@ -89,6 +91,7 @@ impl Telling {
                 masker: Masker::none(),
                 open: Vec::new(),
                 times: Vec::new(),
+                until: None,
             })),
             backlog: Arc::default(),
         }
@@ -135,7 +138,8 @@ impl Telling {
     /// A step begins.
     pub fn begin(&self, step: Step, detail: impl Into<String>) {
         self.with(|inner| {
-            inner.open.push((step, Instant::now()));
+            let since = inner.until.filter(|_| inner.open.is_empty()).unwrap_or_else(Instant::now);
+            inner.open.push((step, since));
             inner.tell(&RunEvent::StepStarted { step, detail: detail.into() });
         });
     }
@@ -145,16 +149,22 @@ impl Telling {
         self.tell(&RunEvent::StepProgress { step, text: text.into() });
     }
 
+    /// A line about a step that goes on which nobody should miss.
+    pub fn warn(&self, step: Step, text: impl Into<String>) {
+        self.tell(&RunEvent::Warned { step, text: text.into() });
+    }
+
     /// A step ends.
     pub fn end(&self, step: Step, outcome: Outcome, detail: impl Into<String>) {
         self.with(|inner| {
+            let now = Instant::now();
             let elapsed = match inner.open.iter().position(|(open, _)| *open == step) {
-                Some(at) => inner.open.remove(at).1.elapsed(),
+                Some(at) => now.duration_since(inner.open.remove(at).1),
                 None => Duration::ZERO,
             };
+            inner.until = Some(now);
             let detail = inner.masker.text(&detail.into());
-            let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-            inner.times.push(StepTime { step, outcome, elapsed_ms, detail: detail.clone() });
+            inner.times.push(StepTime { step, outcome, elapsed_ms: millis(elapsed), detail: detail.clone() });
             inner.tell(&RunEvent::StepEnded { step, outcome, elapsed, detail });
         });
     }
@@ -176,6 +186,19 @@ impl Telling {
     pub fn times(&self) -> Vec<StepTime> {
         self.with(|inner| inner.times.clone())
     }
+
+    /// Steps that ended so far, and those that are about to end well, as long as they took until now.
+    pub fn times_so_far(&self) -> Vec<StepTime> {
+        let so_far = |(step, since): &(Step, Instant)| {
+            let elapsed_ms = millis(since.elapsed());
+            StepTime { step: *step, outcome: Outcome::Done, elapsed_ms, detail: String::new() }
+        };
+        self.with(|inner| inner.times.iter().cloned().chain(inner.open.iter().map(so_far)).collect())
+    }
+}
+
+fn millis(elapsed: Duration) -> u64 {
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The event with every text masked; `None` where it holds none, or only output, which was masked before.
@@ -188,6 +211,7 @@ fn masked(event: &RunEvent, masker: &Masker) -> Option<RunEvent> {
         RunEvent::Started { run, title } => RunEvent::Started { run: run.clone(), title: text(title) },
         RunEvent::StepStarted { step, detail } => RunEvent::StepStarted { step: *step, detail: text(detail) },
         RunEvent::StepProgress { step, text: line } => RunEvent::StepProgress { step: *step, text: text(line) },
+        RunEvent::Warned { step, text: line } => RunEvent::Warned { step: *step, text: text(line) },
         RunEvent::StepEnded { step, outcome, elapsed, detail } => {
             RunEvent::StepEnded { step: *step, outcome: *outcome, elapsed: *elapsed, detail: text(detail) }
         }
@@ -237,6 +261,39 @@ pub(super) fn masked_card(card: &Card, masker: &Masker) -> Card {
         diagnosis: text(&card.diagnosis),
         hint: text(&card.hint),
         reproduce: text(&card.reproduce),
+        again: text(&card.again),
         ..card.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_between_two_steps_is_the_later_ones() {
+        let told = Arc::new(Mutex::new(Duration::ZERO));
+        let heard = Arc::clone(&told);
+        let telling = Telling::new(Box::new(move |event: &RunEvent| {
+            if let RunEvent::StepEnded { elapsed, .. } = event {
+                *heard.lock().unwrap() += *elapsed;
+            }
+        }));
+        let pause = || std::thread::sleep(Duration::from_millis(20));
+        let since = Instant::now();
+        pause();
+        telling.done(Step::Checkout, since, "", "");
+        for step in [Step::Validate, Step::Prepare, Step::Report] {
+            pause();
+            telling.begin(step, "");
+            pause();
+            telling.end(step, Outcome::Done, "");
+        }
+        let whole = since.elapsed();
+        let steps = *told.lock().unwrap();
+        assert!(steps <= whole && steps >= Duration::from_millis(7 * 20), "{steps:?} of {whole:?}");
+        telling.begin(Step::Publish, "");
+        let last = telling.times_so_far().pop().unwrap();
+        assert_eq!((last.step, last.outcome), (Step::Publish, Outcome::Done));
     }
 }

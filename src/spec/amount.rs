@@ -110,9 +110,15 @@ pub fn show_size(bytes: u64) -> String {
     let unit = 1_u128 << (10 * power);
     let tenths = u128::from(bytes) * 10 / unit;
     match tenths % 10 {
+        _ if bytes == 1 => "1 byte".to_owned(),
         0 => format!("{} {}", tenths / 10, UNITS[power]),
         part => format!("{}.{part} {}", tenths / 10, UNITS[power]),
     }
+}
+
+/// `1 file`, `2 files`.
+pub fn count(number: u64, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
 }
 
 /// `1h30m`.

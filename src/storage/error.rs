@@ -1,6 +1,6 @@
 //! What can go wrong with a storage: what, where, why, and the next step.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -8,6 +8,7 @@ use super::conflict::Differences;
 use super::key::Folder;
 use crate::id::{Digest, ProjectName, RelPath};
 use crate::outputs::manifest::ManifestError;
+use crate::spec::amount::{count, show_size};
 use crate::web::Fault;
 
 /// Why the storage could not do it.
@@ -76,7 +77,7 @@ pub enum StorageError {
         path: PathBuf,
     },
     /// Too little space.
-    #[error("`{}` has {free} bytes free, {needed} are needed", .path.display())]
+    #[error("`{}` has {} free, {} are needed", .path.display(), show_size(*.free), show_size(*.needed))]
     DiskFull {
         /// Where.
         path: PathBuf,
@@ -86,7 +87,7 @@ pub enum StorageError {
         free: u64,
     },
     /// Too few inodes.
-    #[error("`{}` can take {free} more files, {needed} are needed", .path.display())]
+    #[error("`{}` has room for {}, {needed} are needed", .path.display(), count(*.free, "more file"))]
     TooManyFiles {
         /// Where.
         path: PathBuf,
@@ -231,7 +232,7 @@ pub enum StorageError {
         source: std::io::Error,
     },
     /// The account has too little room for the whole publication.
-    #[error("{place} has {free} bytes free, {needed} are needed")]
+    #[error("{place} has {} free, {} are needed", show_size(*.free), show_size(*.needed))]
     Full {
         /// Where.
         place: String,
@@ -281,11 +282,11 @@ impl StorageError {
                 format!("see `ls -ld {}`, or name another folder: `--storage local:DIR`", path.display())
             }
             Self::DiskFull { path, needed, free } => format!(
-                "free {} bytes (see `df -h {}`) or leave files out with `exclude:` in soopervisor.yaml",
-                needed.saturating_sub(*free),
-                path.display()
+                "free {} (see `df -h {}`) or leave files out with `exclude:` in soopervisor.yaml",
+                show_size(needed.saturating_sub(*free)),
+                shell(existing(path))
             ),
-            Self::TooManyFiles { path, .. } => format!("see `df -i {}`", path.display()),
+            Self::TooManyFiles { path, .. } => format!("see `df -i {}`", shell(existing(path))),
             Self::Conflict { .. } => {
                 "`--on-conflict keep` leaves what is there, `--on-conflict new-run` publishes beside it".to_owned()
             }
@@ -297,7 +298,9 @@ impl StorageError {
             Self::Ambiguous { .. } => "write more of the commit, or the whole folder name".to_owned(),
             Self::WouldOverwrite { .. } => "download to an empty folder with `--to DIR`, or `--force`".to_owned(),
             Self::Corrupt { .. } | Self::Missing { .. } | Self::Manifest { .. } => {
-                "see what else is damaged with `soopervisor verify`, and run the commit again".to_owned()
+                "see what else is damaged with `soopervisor verify`; a published folder is never written to again: remove it, \
+                 and run the commit once more"
+                    .to_owned()
             }
             Self::Full { .. } => {
                 "make room there (`soopervisor prune` removes old commits), or leave files out with `exclude:`"
@@ -307,6 +310,18 @@ impl StorageError {
             _ => return None,
         })
     }
+}
+
+/// The folder itself, or the closest one above that is there: what was made for a publish that failed is gone again.
+fn existing(path: &Path) -> &Path {
+    path.ancestors().find(|path| path.is_dir()).unwrap_or(path)
+}
+
+/// A path in a command to type; only blanks and quotes need more than itself.
+fn shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = text.chars().all(|c| c.is_alphanumeric() || "_-./:@%+,".contains(c));
+    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn credentials_help(remote: &str) -> String {
@@ -335,4 +350,25 @@ fn service_help(fault: &Fault) -> Option<String> {
 
 fn list<T: std::fmt::Display>(items: &[T]) -> String {
     items.iter().map(|item| format!("`{item}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_in_sizes_that_people_read_with_a_folder_that_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("my results");
+        std::fs::create_dir(&there).unwrap();
+        let path = there.join(".staging-gone/deep");
+        let error = StorageError::DiskFull { path, needed: 3 << 30, free: 1 << 29 };
+        assert!(error.to_string().ends_with("has 512 MiB free, 3 GiB are needed"), "{error}");
+        let help = error.help().unwrap();
+        assert!(help.starts_with(&format!("free 2.5 GiB (see `df -h '{}'`)", there.display())), "{help}");
+        let full = StorageError::Full { place: "box:".to_owned(), needed: 3 << 20, free: 1 };
+        assert_eq!(full.to_string(), "box: has 1 byte free, 3 MiB are needed");
+        let files = StorageError::TooManyFiles { path: there, needed: 7, free: 1 };
+        assert!(files.to_string().ends_with("has room for 1 more file, 7 are needed"), "{files}");
+    }
 }

@@ -55,6 +55,11 @@ impl Plan {
     pub fn is_empty(&self) -> bool {
         self.go.is_empty() && self.unfinished.is_empty()
     }
+
+    /// Whether nothing of the project was seen at all.
+    pub fn is_about_nothing(&self) -> bool {
+        self.is_empty() && self.stay.is_empty() && self.doubtful.is_empty() && self.under_way.is_empty()
+    }
 }
 
 /// One published folder.

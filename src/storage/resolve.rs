@@ -13,9 +13,7 @@ use crate::id::ProjectName;
 pub async fn resolve(storage: &dyn Storage, project: &ProjectName, wanted: &str) -> Result<Folder, StorageError> {
     let folders = storage.folders(project).await?;
     if folders.is_empty() {
-        let mut known = storage.projects().await?;
-        known.truncate(10);
-        return Err(StorageError::NoProject { project: project.clone(), place: storage.place(), known });
+        return Err(no_project(project, storage, storage.projects().await?));
     }
     if let Some(folder) = folders.iter().find(|folder| folder.to_string() == wanted) {
         return Ok(folder.clone());
@@ -24,6 +22,20 @@ pub async fn resolve(storage: &dyn Storage, project: &ProjectName, wanted: &str)
         Some(folder) => Ok(folder),
         None => by_manifest(storage, project, folders, wanted).await,
     }
+}
+
+/// Whether there is a project of this name.
+///
+/// # Errors
+/// When there is none; those that are there are named.
+pub async fn known(storage: &dyn Storage, project: &ProjectName) -> Result<(), StorageError> {
+    let known = storage.projects().await?;
+    if known.contains(project) { Ok(()) } else { Err(no_project(project, storage, known)) }
+}
+
+fn no_project(project: &ProjectName, storage: &dyn Storage, mut known: Vec<ProjectName>) -> StorageError {
+    known.truncate(10);
+    StorageError::NoProject { project: project.clone(), place: storage.place(), known }
 }
 
 fn by_sha(folders: &[Folder], wanted: &str) -> Result<Option<Folder>, StorageError> {

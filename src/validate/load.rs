@@ -103,16 +103,39 @@ pub(super) fn environment(
     let names = named.map_or_else(|| vec!["environment.yml", "environment.yaml"], |named| vec![named]);
     let found = names.iter().find(|name| RelPath::normalise(name).is_ok_and(|path| is_file(tree, &root.join(&path))));
     let Some(name) = found else {
-        let path = below(root, names[0]);
-        let (source, span) = absent(&path);
-        let problem = Diagnostic::error("environment/missing", format!("there is no `{}`", names[0])).at(&source, span);
-        out.push(problem.help(environment_help(tree, root)));
+        out.push(match RelPath::normalise(names[0]) {
+            Ok(inside) if !inside.is_root() => {
+                let (source, span) = absent(&root.join(&inside));
+                let problem = Diagnostic::error("environment/missing", format!("there is no `{}`", names[0]));
+                problem.at(&source, span).help(environment_help(tree, root))
+            }
+            _ => environment_outside(tree, root, options, settings),
+        });
         return None;
     };
     let (node, source) = document(tree, &below(root, name), out)?;
     let (environment, mut problems) = environment::read(&node, &source);
     out.append(&mut problems);
     environment.map(|environment| (environment, (*name).to_owned()))
+}
+
+/// Said of a file that cannot be one of the repository, where it is named.
+fn environment_outside(tree: &dyn Tree, root: &RelPath, options: &Options, settings: &Settings) -> Diagnostic {
+    let typed = options.environment.as_deref();
+    let named = typed.or(settings.environment.as_ref().map(Spanned::as_str)).unwrap_or_default();
+    let message = format!("`{named}` is no file of the repository, and no other is read");
+    let problem = Diagnostic::error("environment/missing", message)
+        .help("name a file below the folder that is run, such as `environment: conda/environment.yml`");
+    let Some(written) = settings.environment.as_ref().filter(|_| typed.is_none()) else { return problem };
+    // Of the base branch's settings there is a name only.
+    let path = below(root, "soopervisor.yaml");
+    match document(tree, &path, &mut Vec::new()).filter(|_| options.settings.is_none()) {
+        Some((_, source)) => problem.at(&source, written.span),
+        None => {
+            let (source, span) = absent(&path);
+            problem.at(&source, span)
+        }
+    }
 }
 
 /// What to do, by what else is there.

@@ -241,3 +241,32 @@ fn every_rule_is_listed_once_with_a_sentence() {
         assert!(rule.about.len() > 10 && !rule.about.ends_with('.'), "{}", rule.code);
     }
 }
+
+#[test]
+fn an_environment_file_that_cannot_be_in_the_repository_is_told_where_it_is_named() {
+    for named in ["/etc/passwd", "../environment.yml", "."] {
+        let outcome = run(&project().with("soopervisor.yaml", format!("# ours\nenvironment: {named}\n")));
+        assert_eq!(codes(&outcome), ["environment/missing"], "{named}");
+        let found = &outcome.diagnostics[0];
+        let (source, _) = found.place.as_ref().unwrap();
+        assert_eq!((source.name.as_str(), found.line_column()), ("soopervisor.yaml", Some((2, 14))), "{named}");
+        assert!(found.message.contains(&format!("`{named}`")) && found.help.is_some(), "{found:?}");
+    }
+    let options = Options { environment: Some("/etc/passwd".to_owned()), ..Options::default() };
+    let outcome = check(&project(), &RelPath::root(), &options);
+    assert!(outcome.diagnostics[0].message.contains("`/etc/passwd`"), "{:?}", outcome.diagnostics);
+    assert_eq!(outcome.diagnostics[0].place, None);
+}
+
+#[test]
+fn a_product_in_git_is_refused_and_one_in_the_output_folder_is_not_warned_of() {
+    let tree =
+        |product: &str| project().with("pipeline.yaml", format!("tasks:\n  - source: a.py\n    product: {product}\n"));
+    for product in [".git/a.ipynb", "x/../.git/hooks/a.ipynb"] {
+        let outcome = run(&tree(product));
+        assert!(has_errors(&outcome.diagnostics) && codes(&outcome).contains(&"product/git"), "{product}");
+    }
+    for product in ["git/a.ipynb", ".gitignored/a.ipynb", "/output/a.ipynb"] {
+        assert!(!codes(&run(&tree(product))).iter().any(|code| code.starts_with("product/")), "{product}");
+    }
+}

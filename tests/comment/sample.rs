@@ -113,6 +113,8 @@ pub(crate) fn failed() -> Report {
         hint: Some("add `scikit-learn` to environment.yml".to_owned()),
         reproduce: Some("soopervisor run . --storage local:artifacts".to_owned()),
         log_path: Some("/state/runs/log".into()),
+        kept: None,
+        again: None,
     })));
     events.push(RunEvent::Ended { exit_code: 4, summary: "the script failed".to_owned() });
     let mut report = told(&events);
@@ -245,6 +247,8 @@ pub(crate) fn filled(next: &mut dyn FnMut() -> String, rows: usize, marker: Mark
         hint: Some(next()),
         reproduce: Some("soopervisor run .".to_owned()),
         log_path: None,
+        kept: None,
+        again: None,
     });
     for _ in 0..rows {
         let outcome = Some(Outcome::Done);

@@ -36,7 +36,7 @@ fn verify_notices_every_kind_of_change() {
     verify().exits(0);
     let file = user.published().join("output/first.txt");
     std::fs::write(&file, "One\n").unwrap();
-    verify().exits(7).says("output/first.txt");
+    verify().exits(7).says("output/first.txt").says("remove it, and run the commit once more");
     std::fs::remove_file(&file).unwrap();
     verify().exits(7).says("output/first.txt");
 }

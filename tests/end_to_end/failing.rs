@@ -111,6 +111,12 @@ fn an_environment_that_cannot_be_solved_names_the_package() {
 fn a_failing_import_gets_a_diagnosis() {
     let user = user_whose_second_task("import torch_of_somebody_else");
     user.run(&[]).exits(4).says("torch_of_somebody_else").says("environment.yml");
+    let user = crate::publishing::user();
+    user.write("tasks.py", &format!("import sklearn_of_somebody_else\n{TASKS}"));
+    user.commit("an import at the top");
+    let said =
+        user.run(&[]).exits(4).says("looks like No module named 'sklearn_of_somebody_else', imported by tasks.py");
+    said.says("environment.yml");
 }
 
 #[test]

@@ -67,7 +67,10 @@ fn another_result_for_the_same_commit_is_refused_and_kept_apart_on_demand() {
     let user = User::with(&[("pipeline.yaml", PIPELINE), ("tasks.py", &random)]);
     user.run(&[]).exits(0);
     let first = std::fs::read(user.published().join("output/first.txt")).unwrap();
-    user.run(&[]).exits(7).says("output/first.txt").says("--on-conflict");
+    let refused = user.run(&[]).exits(7).says("output/first.txt").says("--on-conflict");
+    refused
+        .says("what was made is in work/ and output/ of ")
+        .says("again      soopervisor run 'my repo' --storage local:artifacts --on-conflict new-run");
     assert_eq!(std::fs::read(user.published().join("output/first.txt")).unwrap(), first);
     user.run(&["--on-conflict", "keep"]).exits(0);
     assert_eq!(user.published_folders().len(), 1);

@@ -77,6 +77,37 @@ fn a_large_commit_whose_run_fails_can_be_repeated_and_leaves_no_volume() {
     assert!(text.contains("ValueError: 600"), "{text}");
 }
 
+#[test]
+fn what_a_killed_repetition_of_a_large_commit_leaves_goes_with_the_next_run() {
+    let user = large();
+    user.write("tasks.py", "import time\nfrom pathlib import Path\n\ndef first(product):\n    again = Path.home() / 'again'\n    if again.exists():\n        time.sleep(300)\n    again.touch()\n    raise ValueError('once more')\n\ndef second(product, upstream):\n    print(upstream['first'])\n");
+    user.commit("broken");
+    user.run(&[]).exits(4).says("once more");
+    let run = std::fs::read_dir(user.runs()).unwrap().next().unwrap().unwrap().path();
+    let of_run = format!("label=soopervisor.run={}", run.file_name().unwrap().to_str().unwrap());
+    let docker = |args: &[&str]| {
+        let output = std::process::Command::new("docker").args(args).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let left = || docker(&["volume", "ls", "-q", "--filter", &of_run]);
+    let mut again = std::process::Command::new("bash").arg(run.join("reproduce.sh")).spawn().unwrap();
+    let containers = || match &left()[..] {
+        [volume] => docker(&["ps", "-q", "--filter", &format!("volume={volume}")]),
+        _ => Vec::new(),
+    };
+    crate::support::eventually(60, "it is repeated", || !containers().is_empty());
+    again.kill().unwrap();
+    again.wait().unwrap();
+    for container in containers() {
+        docker(&["rm", "-f", &container]);
+    }
+    assert_eq!(left().len(), 1, "killed, it could not clear up");
+    user.write("tasks.py", "def first(product):\n    raise ValueError('other')\n\ndef second(product, upstream):\n    print(upstream['first'])\n");
+    user.commit("other");
+    user.run(&[]).exits(4);
+    assert_eq!(left(), Vec::<String>::new());
+}
+
 /// Volumes of this user's runs.
 fn volumes(user: &User) -> Vec<String> {
     let output = std::process::Command::new("docker").args(["volume", "ls", "-q"]).output().unwrap();

@@ -159,7 +159,7 @@ async fn a_server_that_is_killed_finds_its_container_again_and_publishes_what_it
     assert_eq!(database.attempts(run.id).await.unwrap().len(), 1);
     assert_eq!(machine.published().len(), 1);
     let steps: Vec<String> = database.steps(run.id).await.unwrap().into_iter().map(|step| step.name).collect();
-    assert_eq!(steps, ["checkout", "validate", "prepare", "execute", "collect", "publish"]);
+    assert_eq!(steps, ["checkout", "validate", "prepare", "execute", "collect", "publish", "report"]);
     let events = database.events(None, 50).await.unwrap();
     assert_eq!(events.iter().filter(|event| event.new.kind == "run_finished").count(), 1);
     until("nothing is left", || async {

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::super::exit::Exit;
 use super::{Check, Level};
 use crate::report::bytes;
-use crate::store::Home;
+use crate::store::{Home, StoreError};
 
 /// Older versions lack what exporting a snapshot needs.
 const OLDEST_GIT: (u32, u32) = (2, 25);
@@ -34,18 +34,34 @@ fn git_version(text: &str) -> Option<(u32, u32)> {
 
 pub(super) fn state(home: &Home) -> Check {
     const NAME: &str = "folders";
-    let tried = home.ensure().map_err(|error| error.to_string()).and_then(|()| {
-        let try_in = |folder: &Path| tempfile::tempfile_in(folder).map_err(|error| error.to_string());
+    let chain = |error: StoreError| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        format!("{error}{cause}")
+    };
+    let tried = home.ensure().map_err(chain).and_then(|()| {
+        let try_in =
+            |folder: &Path| tempfile::tempfile_in(folder).map_err(|error| format!("{}: {error}", folder.display()));
         try_in(home.cache()).and_then(|_| try_in(home.state())).map(drop)
     });
     match tried {
         Ok(()) => Check::ok(NAME, format!("{}, {}", home.cache().display(), home.state().display())),
-        Err(why) => Check::fail(NAME, Exit::Internal, why, "export SOOPERVISOR_HOME=/path/to/a/writable/folder"),
+        Err(why) => Check::fail(
+            NAME,
+            Exit::Internal,
+            why,
+            "export SOOPERVISOR_HOME=DIR, where DIR is a folder that you may write to",
+        ),
     }
 }
 
 pub(super) fn disk(name: &'static str, folder: &Path, needed: u64) -> Check {
-    let folder = nearest(folder);
+    let there = nearest(folder);
+    let folder = if writable(&there) {
+        there
+    } else {
+        // Its room is of no use, and `folders` says what to do.
+        return Check::new(name, Level::Skipped, format!("{} cannot be written", there.display()));
+    };
     let free = match rustix::fs::statvfs(&folder) {
         Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize),
         Err(error) => return Check::new(name, Level::Skipped, format!("{}: {error}", folder.display())),
@@ -57,6 +73,11 @@ pub(super) fn disk(name: &'static str, folder: &Path, needed: u64) -> Check {
         let mend = format!("make room: {} or more are advised; `SOOPERVISOR_HOME` moves it", bytes(needed));
         Check::warn(name, found, mend)
     }
+}
+
+/// Whether we may make something there.
+fn writable(folder: &Path) -> bool {
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
 /// The folder itself, or the closest one above that exists.

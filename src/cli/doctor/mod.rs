@@ -59,18 +59,22 @@ impl Check {
 pub(super) fn execute(args: &args::Doctor, console: Console) -> Result<Exit, Failure> {
     let home = Home::from_env()?;
     let mut checks = vec![machine::git()];
-    checks.extend(engine(&home));
+    let settings = settings(&home);
+    // They say which engine, storage and packages: what cannot be looked at is not called broken.
+    let understood = settings.level == Level::Ok;
+    checks.extend(if understood { engine(&home) } else { vec![untold("container engine")] });
     checks.extend([
         machine::state(&home),
         machine::disk("disk for the cache", home.cache(), 5 << 30),
         machine::disk("disk for runs", home.state(), 1 << 30),
-        settings(&home),
-        storage::check(args.storage.written().as_deref(), args.offline),
+        settings,
     ]);
+    let written = args.storage.written();
+    checks.push(if understood { storage::check(written.as_deref(), args.offline) } else { untold(storage::NAME) });
     checks.extend(match seam::packages(&home) {
         Ok(config) if !args.offline => network::all(&config),
         // What is wrong with the settings was said above.
-        Ok(_) | Err(_) => network::skipped(if args.offline { "offline" } else { "the settings are not understood" }),
+        Ok(_) | Err(_) => network::skipped(if args.offline { "offline" } else { UNTOLD }),
     });
     if args.json {
         let worst = checks.iter().map(|check| check.level).max();
@@ -82,13 +86,23 @@ pub(super) fn execute(args: &args::Doctor, console: Console) -> Result<Exit, Fai
     Ok(failed.map_or(Exit::Ok, |check| check.exit))
 }
 
+const UNTOLD: &str = "the settings are not understood";
+
+/// Cannot be tried before the settings can be read.
+fn untold(name: &'static str) -> Check {
+    Check::new(name, Level::Skipped, UNTOLD)
+}
+
 fn engine(home: &Home) -> Vec<Check> {
     const MEND: &str = "install Docker Engine and start it (sudo systemctl start docker), or set DOCKER_HOST";
     let facts = match seam::engine(home) {
         Ok(facts) => facts,
         Err(failure) => {
             let found = std::iter::once(failure.what).chain(failure.why).collect::<Vec<_>>().join(": ");
-            return vec![Check::fail("container engine", failure.exit, found, MEND)];
+            // That one says itself how the permission is got.
+            let forbidden = found.starts_with("no permission");
+            let mend = if forbidden { "do that, or use an engine that you may: DOCKER_HOST" } else { MEND };
+            return vec![Check::fail("container engine", failure.exit, found, mend)];
         }
     };
     let info = facts.info;
@@ -112,17 +126,17 @@ fn image((reference, here): &(String, bool)) -> Check {
     }
 }
 
-fn shared_files(shared: Option<Result<bool, String>>) -> Check {
+fn shared_files(shared: Result<Result<bool, String>, &'static str>) -> Check {
     const NAME: &str = "shared files";
     let mend = "restart the engine, or use another one: DOCKER_HOST";
     match shared {
-        Some(Ok(true)) => Check::ok(NAME, "containers see this machine's files"),
+        Ok(Ok(true)) => Check::ok(NAME, "containers see this machine's files"),
         // Not a fault: it costs time for what is copied, and nothing else.
-        Some(Ok(false)) => {
+        Ok(Ok(false)) => {
             Check::ok(NAME, "containers do not see this machine's files: they are copied to and from volumes")
         }
-        Some(Err(why)) => Check::fail(NAME, Exit::EngineUnavailable, why, mend),
-        None => Check::new(NAME, Level::Skipped, "cannot be tried before the image is here"),
+        Ok(Err(why)) => Check::fail(NAME, Exit::EngineUnavailable, why, mend),
+        Err(first) => Check::new(NAME, Level::Skipped, format!("cannot be tried before {first}")),
     }
 }
 
@@ -176,11 +190,13 @@ mod tests {
         assert!(missing.mend.unwrap().contains("make image"));
         assert_eq!(image(&(RUNNER_IMAGE.to_owned(), true)).level, Level::Ok);
         assert!(image(&("mine:1".to_owned(), false)).mend.unwrap().starts_with("docker pull mine:1"));
-        assert_eq!(shared_files(None).level, Level::Skipped);
-        let far = shared_files(Some(Ok(false)));
+        assert_eq!(shared_files(Err("the image is here")).level, Level::Skipped);
+        let far = shared_files(Ok(Ok(false)));
         assert_eq!((far.level, far.mend), (Level::Ok, None));
         assert!(far.found.contains("volumes"));
-        assert_eq!(shared_files(Some(Err("x".to_owned()))).found, "x");
+        assert_eq!(shared_files(Ok(Err("x".to_owned()))).found, "x");
+        let unwritable = shared_files(Err("its folder can be written"));
+        assert_eq!((unwritable.level, unwritable.mend), (Level::Skipped, None), "the engine is not to blame");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{Check, Level};
 use crate::report::bytes;
 use crate::storage::{Health, Location};
 
-const NAME: &str = "storage";
+pub(super) const NAME: &str = "storage";
 /// Services that do not answer are asked again for minutes; nobody waits that long for a check.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -37,7 +37,10 @@ fn local(folder: &Path) -> Check {
     match tempfile::tempfile_in(&nearest) {
         Ok(_) => Check::ok(NAME, format!("{} can be written", folder.display())),
         Err(error) => {
-            let mend = format!("choose a folder that you may write to, or: sudo chown $USER {}", nearest.display());
+            let mend = format!(
+                "name a folder that you may write to: `--storage local:DIR`; `ls -ld {}` says whose this one is",
+                nearest.display()
+            );
             Check::fail(NAME, Exit::StorageFailed, format!("{}: {error}", nearest.display()), mend)
         }
     }

@@ -95,13 +95,13 @@ fn table(listing: &Listing, users: &[User], now: SystemTime) -> String {
         let idle = now.duration_since(listed.last_used).unwrap_or_default();
         rows.push([
             short(&listed.key).to_owned(),
-            projects(listed, users).join(", "),
+            few(&projects(listed, users), 2),
             ago(idle),
             bytes(listed.bytes),
             bytes(listed.own_bytes),
             listed.python.clone().unwrap_or_default(),
             listed.packages.to_string(),
-            if runs.is_empty() && listed.in_use { "yes".to_owned() } else { runs.join(", ") },
+            if runs.is_empty() && listed.in_use { "yes".to_owned() } else { few(&runs, 1) },
         ]);
     }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -121,6 +121,15 @@ fn table(listing: &Listing, users: &[User], now: SystemTime) -> String {
     let _ =
         writeln!(text, "\n{total} on disk, shared files counted once; OWN is what is free without that one; {unused}");
     text
+}
+
+/// The first of them, and how many more there are: one busy environment must not widen its column for all.
+fn few<T: AsRef<str>>(names: &[T], shown: usize) -> String {
+    let first = names.iter().take(shown).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(shown) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 /// `5 days ago`, in the largest unit that says something.
@@ -171,6 +180,13 @@ mod tests {
         assert_eq!(document["environments"][0]["projects"], json!(["penguins", "sales"]));
         assert_eq!(document["environments"][2]["last_used"], "1970-03-02T00:00:00Z");
         assert_eq!(document["total_bytes"], 900_000_000);
+    }
+
+    #[test]
+    fn an_environment_of_many_projects_and_runs_keeps_its_line_short() {
+        assert_eq!(few(&["a", "b"], 2), "a, b");
+        assert_eq!(few(&["a", "b", "c", "d"], 2), "a, b and 2 more");
+        assert_eq!(few::<&str>(&[], 1), "");
     }
 
     #[test]

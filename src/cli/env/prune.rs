@@ -9,6 +9,7 @@ use super::super::{args, seam};
 use super::short;
 use crate::environment::{Pruned, Room};
 use crate::report::bytes;
+use crate::run::figures::count;
 use crate::run::stop::Stop;
 use crate::store::Home;
 
@@ -40,7 +41,7 @@ fn tell(pruned: &Pruned, dry_run: bool, all: bool) -> String {
         let _ = writeln!(text, "{remove} {} {what} of the caches: {}", pruned.caches, bytes(pruned.cache_bytes));
     }
     if pruned.leftovers > 0 {
-        let _ = writeln!(text, "{remove} {} leftovers of builds that died", pruned.leftovers);
+        let _ = writeln!(text, "{remove} {} of builds that died", count(pruned.leftovers as u64, "leftover"));
     }
     for key in &pruned.in_use {
         let _ = writeln!(text, "kept    {}: it is in use", short(key));

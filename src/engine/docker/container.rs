@@ -233,6 +233,20 @@ fn labels(spec: &SessionSpec, owner: &Owner) -> HashMap<String, String> {
     all
 }
 
+/// Words of bash for what a script makes with `docker` by itself, for a run that is over: a line that comes before, and
+/// options that label it as its shell's. Once that shell is gone, a sweep removes it.
+pub fn owned_by_shell(run: &RunId) -> (&'static str, String) {
+    let labels = [
+        (label::RUN, run.to_string()),
+        (label::HOST, Owner::current().host),
+        (label::BOOT, "$(cat /proc/sys/kernel/random/boot_id)".to_owned()),
+        (label::PID, "$$".to_owned()),
+        (label::PID_START, "${process[21]}".to_owned()),
+    ];
+    let options = labels.map(|(name, value)| format!("--label \"{name}={value}\""));
+    ("read -ra process </proc/$$/stat", options.join(" "))
+}
+
 /// By which the sweep knows whose something is.
 pub(super) fn owned(run: &RunId, owner: &Owner) -> HashMap<String, String> {
     let ours = [

@@ -25,6 +25,8 @@ mod sweep;
 mod volume;
 mod word;
 
+pub use container::owned_by_shell;
+
 /// Where the two that speak the protocol differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {

@@ -163,6 +163,32 @@ mod tests {
     }
 
     #[test]
+    fn what_a_script_makes_is_taken_once_its_shell_is_gone() {
+        use std::io::BufRead;
+        let run = "20261121-093000-4f1c2d9a-x7k2".parse().unwrap();
+        let (before, options) = super::super::owned_by_shell(&run);
+        let script = format!("{before}\nprintf '%s\\n' {options}\nexec sleep 100\n");
+        let mut shell = std::process::Command::new("bash")
+            .args(["-c", &script])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = std::io::BufReader::new(shell.stdout.take().unwrap()).lines();
+        let labels: HashMap<String, String> = lines
+            .map(Result::unwrap)
+            .filter(|line| line != "--label")
+            .take(5)
+            .map(|line| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap())
+            .collect();
+        let me = Owner::current();
+        let alive = is_orphan(&me, &labels);
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+        assert_eq!(labels[label::PID], shell.id().to_string());
+        assert!(!alive && is_orphan(&me, &labels), "{labels:?}");
+    }
+
+    #[test]
     fn takes_earlier_boots_and_reused_process_ids() {
         let me = Owner::current();
         let pid = me.pid.to_string();

@@ -21,6 +21,7 @@ mod notebook_value;
 mod params;
 mod product;
 mod product_clash;
+mod product_git;
 mod product_place;
 mod relation;
 mod shape;
@@ -66,7 +67,7 @@ pub(super) struct Rule {
 }
 
 /// Every rule, in the order in which findings are shown.
-pub(super) const ALL: [&Rule; 21] = [
+pub(super) const ALL: [&Rule; 22] = [
     &top_key::RULE,
     &meta::RULE,
     &config::RULE,
@@ -83,6 +84,7 @@ pub(super) const ALL: [&Rule; 21] = [
     &notebook_product::RULE,
     &relation::RULE,
     &product_clash::RULE,
+    &product_git::RULE,
     &product_place::RULE,
     &source::RULE,
     &function::RULE,

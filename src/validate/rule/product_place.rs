@@ -11,7 +11,8 @@ pub(super) const RULE: Rule = Rule {
         for (task, _) in facts.tasks() {
             for product in task.products.iter().filter(|product| product.kind == ProductKind::File && product.known) {
                 let text = product.text.as_str();
-                let collected = text.starts_with("/output/") || facts.pipeline.product_path(task, product).is_some();
+                let output = text == "/output" || text.starts_with("/output/");
+                let collected = output || facts.pipeline.product_path(task, product).is_some();
                 if !collected {
                     let problem = Diagnostic::warning(RULE.code, format!("`{text}` lies outside of the repository"));
                     out.push(

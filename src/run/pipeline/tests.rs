@@ -1,0 +1,66 @@
+//! What is told while output goes by, with an engine that plays it.
+
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::engine::Purpose;
+use crate::engine::fake::{self, Fake, Outcome as Played};
+use crate::run::cancel;
+
+const LIMIT: Duration = Duration::from_millis(300);
+
+/// Plays it; the warnings that were told, and the log.
+async fn played(played: Played, idle_timeout: Option<Duration>) -> (Vec<String>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let log = LogFile::open(&path, DEFAULT_CAP).unwrap();
+    let (mut sink, feed) = Pipeline::new(&Masker::none(), log, &Options::default()).unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let telling = Telling::new(Box::new(move |event: &RunEvent| {
+        if let RunEvent::Warned { step: Step::Execute, text } = event {
+            heard.lock().unwrap().push(text.clone());
+        }
+    }));
+    let seen = Seen { silence: Silence { limit: LIMIT, idle_timeout }, ..Seen::default() };
+    let (_ended, over) = watch::channel(false);
+    let showing = tokio::spawn(show(feed, telling, seen, over));
+    let engine = Fake::new();
+    engine.plan(Purpose::Run, played);
+    let (_canceller, cancel) = cancel::pair();
+    let exec = ExecSpec { script: "true".to_owned(), secrets: Vec::new(), nonce: String::new() };
+    let run = execute(&engine, fake::spec("silence-tests"), exec, Watch::default(), &cancel, &mut sink);
+    let (_, clearing) = run.await.unwrap();
+    clearing.gone().await.unwrap();
+    sink.finish().await.unwrap();
+    showing.await.unwrap();
+    // A machine that is busy may be silent before the first word; that is another silence.
+    let told = told.lock().unwrap().iter().filter(|text| text.contains("task `load`")).cloned().collect();
+    (told, fs_err::read_to_string(path).unwrap())
+}
+
+fn two_silences() -> Played {
+    let bar = "Building task 'load':   0%|          | 0/2 [00:00<?, ?it/s]\r";
+    Played::exit(0).stdout(bar).pause(LIMIT * 4).stdout("still here\n").pause(LIMIT * 4).stdout("done\n")
+}
+
+#[tokio::test]
+async fn each_silence_is_told_once_with_the_task_that_runs_and_is_no_part_of_the_log() {
+    let (told, log) = played(two_silences(), None).await;
+    let words = "nothing was printed for 0.3 s; task `load` is running; `--idle-timeout 30m` ends such runs";
+    assert_eq!(told, [words, words]);
+    assert!(log.ends_with("still here\ndone\n") && !log.contains("nothing was printed"), "{log}");
+}
+
+#[tokio::test]
+async fn where_silence_ends_the_run_that_is_said_instead() {
+    let (told, _) = played(two_silences(), Some(Duration::from_hours(1))).await;
+    assert!(told.iter().all(|text| text.ends_with("the run ends after 1h of it (`--idle-timeout`)")), "{told:?}");
+    assert_eq!(told.len(), 2);
+}
+
+#[test]
+fn a_pipeline_may_be_silent_for_ten_minutes() {
+    let words = Silence::default().in_words(None);
+    assert_eq!(words, "nothing was printed for 10 minutes; `--idle-timeout 30m` ends such runs");
+}
