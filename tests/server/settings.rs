@@ -116,7 +116,7 @@ async fn a_file_that_changed_counts_at_once_and_a_wrong_one_never() {
     // A repository more is watched without a start.
     let other = Forge::start().await;
     let text = std::fs::read_to_string(setting.file()).unwrap();
-    let more = format!("repos:\n  - {{url: '{}', name: other, poll: 1s}}\n", other.url());
+    let more = format!("repos:\n  - {{url: '{}', name: other, project: other, poll: 1s}}\n", other.url());
     std::fs::write(setting.file(), text.replacen("repos:\n", &more, 1)).unwrap();
     until("the other one is read", || async { database.repo("other").await.is_ok_and(|repo| repo.read_at.is_some()) })
         .await;
