@@ -22,6 +22,8 @@ const READING: Pace = Pace { start: 10.0, least: 0.5, most: 15.0, burst: 30.0 };
 const WRITING: Pace = Pace { start: 1.0, least: 0.1, most: 1.0, burst: 5.0 };
 /// More pages than this are somebody's mistake.
 const PAGES: usize = 300;
+/// So many pages in a row without an entry are the end of a list whose pages may be empty in its middle.
+const NOTHING: usize = 3;
 
 /// What goes on every request.
 type Dress = fn(RequestBuilder) -> RequestBuilder;
@@ -105,17 +107,15 @@ impl Rest {
                 None => None,
             };
         }
-        Err(Fault::Form(format!("a list has more than {PAGES} pages")))
+        Err(too_long())
     }
 
     /// All pages of a list of a server that is often reached by another name than it thinks: pages are counted here, and
     /// nothing that it says is followed. Servers that do not say how many entries there are end with an empty page.
     pub(super) async fn counted_pages<W: DeserializeOwned>(&self, path: &str) -> Result<Vec<W>, Fault> {
-        let joint = if path.contains('?') { '&' } else { '?' };
         let mut all: Vec<W> = Vec::new();
         for page in 1..=PAGES {
-            let answer = self.get(&format!("{path}{joint}page={page}")).await?;
-            let entries: Vec<W> = answer.json()?;
+            let (answer, entries) = self.numbered(path, page).await?;
             let ended = entries.is_empty();
             all.extend(entries);
             let total = ["x-total-count", "x-total"].iter().find_map(|name| answer.header(name)?.parse::<usize>().ok());
@@ -124,7 +124,30 @@ impl Rest {
                 return Ok(all);
             }
         }
-        Err(Fault::Form(format!("a list has more than {PAGES} pages")))
+        Err(too_long())
+    }
+
+    /// All pages of a list of which the server takes entries away after it has cut it into pages, and counts what is left
+    /// of each: a short page is not the last one, and neither is an empty one.
+    pub(super) async fn thinned_pages<W: DeserializeOwned>(&self, path: &str) -> Result<Vec<W>, Fault> {
+        let (mut all, mut empty) = (Vec::new(), 0);
+        for page in 1..=PAGES {
+            let (_, entries) = self.numbered::<W>(path, page).await?;
+            empty = if entries.is_empty() { empty + 1 } else { 0 };
+            if empty == NOTHING {
+                return Ok(all);
+            }
+            all.extend(entries);
+        }
+        Err(too_long())
+    }
+
+    /// One page of a list; some servers write `null` for an empty one.
+    async fn numbered<W: DeserializeOwned>(&self, path: &str, page: usize) -> Result<(Answer, Vec<W>), Fault> {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let answer = self.get(&format!("{path}{joint}page={page}")).await?;
+        let entries: Option<Vec<W>> = answer.json()?;
+        Ok((answer, entries.unwrap_or_default()))
     }
 
     /// An address of the server as a path below our base.
@@ -166,6 +189,10 @@ fn here(answer: Answer) -> Result<Answer, Fault> {
         return Err(Fault::Setting(format!("the repository has moved{to}: write its new address")));
     }
     Ok(answer)
+}
+
+fn too_long() -> Fault {
+    Fault::Form(format!("a list has more than {PAGES} pages"))
 }
 
 /// The entries of a list in our words.

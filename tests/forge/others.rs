@@ -108,6 +108,27 @@ async fn since_when_a_head_is_there_is_told_by_the_forges_clock_and_by_nobody_wh
 }
 
 #[tokio::test]
+async fn a_push_behind_pages_that_gitea_counts_short_or_leaves_empty_is_found() {
+    let fake = FakeForge::start(Dialect::Forgejo).await;
+    let (forge, repo) = client(&fake, "token-of-robo");
+    for day in 0..60 {
+        fake.state().write("ann", 7, &format!("remark {day}"), "2026-11-11T10:00:00Z");
+    }
+    // A review with many lines: a page in the middle holds nothing else.
+    fake.state().code_comments = 90;
+    let later = (sha('c'), at("2026-11-12T10:00:00Z"));
+    if let Some(merge) = fake.state().merges.get_mut(&7) {
+        merge.head.clone_from(&later.0);
+        merge.heads.push(later);
+    }
+    let pull = forge.pull(&repo, 7).await.unwrap();
+    let heads = forge.heads(&repo, &pull).await.unwrap();
+    assert!(heads.contains(&(commit('c'), at("2026-11-12T10:00:00Z"))), "{heads:?}");
+    let pages = fake.asked("/timeline").len();
+    assert_eq!(pages, 7, "four with entries or in between, and three that are empty");
+}
+
+#[tokio::test]
 async fn comments_are_listed_over_all_pages_changed_reacted_to_and_ours_are_known() {
     for dialect in BOTH {
         let fake = FakeForge::start(dialect).await;

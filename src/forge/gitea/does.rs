@@ -48,10 +48,10 @@ impl Forge for Gitea {
     }
 
     /// The history of the pull request has each push to it, that of the branch the one before it was opened. Both are
-    /// written after the push, so neither is older than that.
+    /// written after the push, so neither is older than that. Comments on code are no entries, but have a place in pages.
     async fn heads(&self, id: &RepoId, pull: &PullRequest) -> Result<Vec<(CommitSha, Timestamp)>, Fault> {
         let path = format!("{}/issues/{}/timeline?{PAGE}", repo(id), pull.number);
-        let entries = self.rest.counted_pages::<wire::Entry>(&path).await?;
+        let entries = self.rest.thinned_pages::<wire::Entry>(&path).await?;
         let mut heads: Vec<_> = entries.iter().filter_map(wire::Entry::head).collect();
         if let Some(source) = &pull.head.repo {
             match self.rest.get_json::<Vec<wire::Activity>>(&format!("{}/activities/feeds?{PAGE}", repo(source))).await
