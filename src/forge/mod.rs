@@ -42,6 +42,12 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`Fault::NotFound`] also where it is private and we have no access.
     async fn repository(&self, repo: &RepoId) -> Result<Repository, Fault>;
+    /// What time it is there.
+    ///
+    /// # Errors
+    /// As [`Self::repository`], and where the answer has no time.
+    async fn now(&self, repo: &RepoId) -> Result<Timestamp, Fault>;
+
 
     /// A pull request as it is now.
     ///

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::Method;
+use jiff::Timestamp;
 use reqwest::RequestBuilder;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -66,6 +67,11 @@ impl Rest {
     pub(super) async fn get(&self, path: &str) -> Result<Answer, Fault> {
         let url = self.at(path);
         here(self.reading.send(|client| (self.dress)(client.get(&url))).await?)
+    }
+
+    /// When the service answered, by its own clock.
+    pub(super) async fn time(&self, path: &str) -> Result<Timestamp, Fault> {
+        time_of(&self.get(path).await?)
     }
 
     /// The answer, unless it is still the one that had this tag.
@@ -195,6 +201,11 @@ fn too_long() -> Fault {
     Fault::Form(format!("a list has more than {PAGES} pages"))
 }
 
+fn time_of(answer: &Answer) -> Result<Timestamp, Fault> {
+    let date = answer.header("date").and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+    date.map(|date| date.timestamp()).ok_or_else(|| Fault::Form("an answer without a time".to_owned()))
+}
+
 /// The entries of a list in our words.
 pub(super) fn words<W: DeserializeOwned, T: From<W>>(answer: &Answer) -> Result<Vec<T>, Fault> {
     Ok(answer.json::<Vec<W>>()?.into_iter().map(T::from).collect())
@@ -253,6 +264,19 @@ impl Bearer for Fixed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_has_its_services_time() {
+        let answer = |name: &str, value: &str| {
+            let headers = [(name.parse().unwrap(), value.parse().unwrap())].into_iter().collect();
+            Answer { status: 200, headers, body: "{}".into() }
+        };
+        let at = time_of(&answer("date", "Sun, 29 Nov 2026 10:34:41 GMT"));
+        assert_eq!(at, Ok("2026-11-29T10:34:41Z".parse().unwrap()));
+        for (name, value) in [("date", "yesterday"), ("etag", "x")] {
+            assert!(matches!(time_of(&answer(name, value)), Err(Fault::Form(_))), "{value}");
+        }
+    }
 
     #[test]
     fn a_repository_that_has_moved_is_a_fault_and_no_success() {

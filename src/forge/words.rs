@@ -243,7 +243,22 @@ pub struct Comment {
 impl Comment {
     /// Whether it is on a pull request and not on an issue: forges number both alike, and say which in the address.
     pub fn is_on_pull(&self) -> bool {
-        ["/pull/", "/pulls/", "/merge_requests/"].iter().any(|word| self.url.contains(word))
+        self.family().is_some()
+    }
+
+    /// Whether that is a merge request of GitLab's.
+    pub fn is_on_merge_request(&self) -> bool {
+        self.family() == Some("merge_requests")
+    }
+
+    /// What stands before the number at the end of the address; a repository may be called so, too.
+    fn family(&self) -> Option<&'static str> {
+        let page = self.url.split(['#', '?']).next()?;
+        let (before, number) = page.rsplit_once('/')?;
+        let word = before.rsplit('/').next()?;
+        ["pull", "pulls", "merge_requests"]
+            .into_iter()
+            .find(|known| *known == word && number == self.number.to_string())
     }
 }
 

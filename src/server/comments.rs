@@ -151,10 +151,12 @@ impl Comments {
         let key = format!("comments {name}");
         let known = self.database.cursor(&key).await?.and_then(|kept| serde_json::from_value::<Cursor>(kept).ok());
         let Some(cursor) = known else {
-            self.keep(&key, &Cursor { since: Timestamp::now(), tag: None }).await?;
+            // Comments have the forge's times, and ours may be ahead of it.
+            let since = place.forge.now(&place.repo).await;
+            let since = since.map_err(|fault: Fault| CommentsError::Forge(place.said(&fault).message))?;
+            self.keep(&key, &Cursor { since, tag: None }).await?;
             return Ok(0);
         };
-        let place = self.forges.place(name).map_err(|lack| CommentsError::Forge(lack.message))?;
         let asked = place.forge.new_comments(&place.repo, cursor.since, cursor.tag.as_deref()).await;
         let asked = asked.map_err(|fault: Fault| CommentsError::Forge(place.said(&fault).message))?;
         let Some(forge::NewComments { comments, tag }) = asked else { return Ok(0) };
@@ -190,6 +192,7 @@ impl Comments {
         Ok(self.database.move_cursor(key, &document).await?)
     }
 }
+        let place = self.forges.place(name).map_err(|lack| CommentsError::Forge(lack.message))?;
 
 /// Whether a comment is new, by a person and not by us, on a pull request.
 fn is_fresh(comment: &Comment, since: Timestamp) -> bool {
@@ -204,7 +207,7 @@ fn is_fresh(comment: &Comment, since: Timestamp) -> bool {
 fn event(repo: &str, comment: &Comment) -> Event {
     let mut event = Event::new(Kind::Comment, repo, comment.created, Source::Poll);
     event.actor = Some(comment.author.login.clone());
-    let family = if comment.url.contains("/merge_requests/") { "merge-requests" } else { "pull" };
+    let family = if comment.is_on_merge_request() { "merge-requests" } else { "pull" };
     event.reference = Some(format!("refs/{family}/{}/head", comment.number));
     event.pull = Some(Pull { number: comment.number, ..Pull::default() });
     event.comment = Some(said(comment.id, comment.body.clone(), event.actor.clone(), Some(comment.created)));
@@ -251,3 +254,9 @@ mod tests {
         assert_eq!(event("acme/churn", &found).key(), "comment acme/churn 9");
     }
 }
+            (comment(later, later, "https://h/a/pull/issues/7#issuecomment-9", false), false),
+            (comment(later, later, "https://h/merge_requests/pull/pull/7#issuecomment-9", false), true),
+        assert_eq!(event("acme/churn", &found).reference.as_deref(), Some("refs/pull/7/head"));
+        let at = "2026-11-28T12:00:00Z";
+        let named_so = comment(at, at, "https://h/acme/merge_requests/pull/7#issuecomment-9", false);
+        assert_eq!(event("acme/x", &named_so).reference.as_deref(), Some("refs/pull/7/head"));

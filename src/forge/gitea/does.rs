@@ -35,6 +35,10 @@ impl Forge for Gitea {
         self.rest.get_json::<github::Repo>(&repo(id)).await?.try_into()
     }
 
+    async fn now(&self, id: &RepoId) -> Result<Timestamp, Fault> {
+        self.rest.time(&repo(id)).await
+    }
+
     async fn pull(&self, id: &RepoId, number: u64) -> Result<PullRequest, Fault> {
         self.rest.get_json::<github::Pull>(&format!("{}/pulls/{number}", repo(id))).await?.try_into()
     }

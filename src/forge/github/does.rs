@@ -32,6 +32,10 @@ impl Forge for GitHub {
     async fn repository(&self, id: &RepoId) -> Result<Repository, Fault> {
         self.rest.get_json::<wire::Repo>(&repo(id)).await?.try_into()
     }
+    async fn now(&self, id: &RepoId) -> Result<Timestamp, Fault> {
+        self.rest.time(&repo(id)).await
+    }
+
 
     async fn pull(&self, id: &RepoId, number: u64) -> Result<PullRequest, Fault> {
         self.rest.get_json::<wire::Pull>(&format!("{}/pulls/{number}", repo(id))).await?.try_into()
