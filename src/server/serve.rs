@@ -57,7 +57,7 @@ pub struct RepoAsk {
     pub key: Option<PathBuf>,
     /// Its runs at once, in each mode.
     pub concurrency: usize,
-    /// What its runs need: `storage`, `project`, `image`, `path`, `secrets`, `timeout`.
+    /// What its runs need: `storage`, `project`, `secrets`.
     pub run: serde_json::Value,
 }
 

@@ -191,16 +191,7 @@ impl Forge for Gitea {
         let path = |from: &str, to: &str| format!("{}/compare/{}...{}", repo(id), part(from), part(to));
         let ahead: wire::Compared = self.rest.get_json(&path(base, head)).await?;
         let behind: wire::Compared = self.rest.get_json(&path(head, base)).await?;
-        let merge_base = match (ahead.count(), behind.count()) {
-            (_, 0) => self.commit(id, base).await?,
-            (0, _) => self.commit(id, head).await?,
-            _ => {
-                // What the oldest commit that only the head has was made on.
-                let oldest = ahead.commits.last().and_then(|commit| commit.parents.first());
-                github::sha(&oldest.ok_or_else(|| Fault::Form("a comparison without a beginning".to_owned()))?.sha)?
-            }
-        };
-        Ok(Comparison { ahead: ahead.count(), behind: behind.count(), merge_base })
+        Ok(Comparison { ahead: ahead.count(), behind: behind.count() })
     }
 }
 

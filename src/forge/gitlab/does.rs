@@ -220,12 +220,10 @@ impl Forge for GitLab {
     async fn compare(&self, id: &RepoId, base: &str, head: &str) -> Result<Comparison, Fault> {
         let at = format!("{}/repository", project(id));
         let (from, to) = (part(base), part(head));
-        let path = format!("{at}/merge_base?refs%5B%5D={from}&refs%5B%5D={to}");
-        let merge_base = wire::sha(&self.rest.get_json::<wire::Commit>(&path).await?.id)?;
         let ahead: wire::Compared = self.rest.get_json(&format!("{at}/compare?from={from}&to={to}")).await?;
         let behind: wire::Compared = self.rest.get_json(&format!("{at}/compare?from={to}&to={from}")).await?;
         let count = |compared: &wire::Compared| compared.commits.len() as u64;
-        Ok(Comparison { ahead: count(&ahead), behind: count(&behind), merge_base })
+        Ok(Comparison { ahead: count(&ahead), behind: count(&behind) })
     }
 }
 

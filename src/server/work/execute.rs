@@ -28,9 +28,6 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 struct RunAsk {
     storage: Option<String>,
     project: Option<ProjectName>,
-    image: Option<String>,
-    /// The folder of the pipeline below the repository's root.
-    path: Option<String>,
     secrets: Vec<String>,
     /// For `ploomber build`.
     args: Vec<String>,
@@ -271,15 +268,11 @@ fn meant(ending: Ending, summary: String, drained: bool, wanted: bool) -> End {
 }
 
 fn request(ask: RunAsk, tree: &std::path::Path, mode: &str) -> RunRequest {
-    let below = ask.path.as_deref().map(|path| path.trim_matches('/')).filter(|path| !path.is_empty());
-    // Only folders of the checkout: a setting is no way out of it.
-    let below = below.filter(|path| path.split('/').all(|part| !matches!(part, ".." | "." | "")));
     let mut request = RunRequest {
-        path: below.map_or_else(|| tree.to_owned(), |below| tree.join(below)),
+        path: tree.to_owned(),
         storage: ask.storage,
         project: ask.project,
         mode: Some(if mode == "sample" { Mode::Sample } else { Mode::Full }),
-        image: ask.image,
         secrets: ask.secrets,
         build_args: ask.args,
         hosted: true,
@@ -330,14 +323,5 @@ mod tests {
 
     fn json(text: &str) -> RunAsk {
         serde_json::from_str(text).unwrap()
-    }
-
-    #[test]
-    fn a_setting_is_no_way_out_of_the_checkout() {
-        let tree = std::path::Path::new("/w/1-1");
-        let at = |path: &str| request(RunAsk { path: Some(path.to_owned()), ..RunAsk::default() }, tree, "full").path;
-        assert_eq!(at("models/churn/"), tree.join("models/churn"));
-        assert_eq!(at("../2-1"), tree);
-        assert_eq!(at("/etc"), tree.join("etc"));
     }
 }
