@@ -16,6 +16,7 @@ pub mod http;
 pub mod ledger;
 pub mod metrics;
 pub mod perform;
+mod parts;
 pub mod poll;
 pub mod queue;
 pub mod reload;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Worker;
 use super::checkout::{Checkout, checkout};
@@ -62,7 +63,9 @@ impl Worker {
         let began = Instant::now();
         let (canceller, cancel) = cancel::pair();
         let beating = CancellationToken::new();
-        let beat = tokio::spawn(self.clone().beat(run, epoch, canceller.clone(), drained.clone(), beating.clone()));
+        // It ends with this, however this ends: a claim that nobody works on is another's.
+        let beat = self.clone().beat(run, epoch, canceller.clone(), drained.clone(), beating.clone());
+        let beat = AbortOnDropHandle::new(tokio::spawn(beat));
         let end = match start {
             Start::Checkout => self.attempt(&claim, &cancel, &drained).await,
             Start::Driver => self.follow(&claim, &cancel, &drained).await,
