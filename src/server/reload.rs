@@ -239,7 +239,9 @@ pub fn handler(name: &str, text: &str, file: &File) -> Result<super::handler::Ha
         message: message.to_owned(),
     };
     if file.handlers.iter().any(|handler| handler.name == name) {
-        return Err(vec![wrong("the server's file has a handler of this name")]);
+        return Err(vec![wrong(
+            "the server's file has a handler of this name, and that one is done: rename one of them",
+        )]);
     }
     let (handler, findings) = parse(&shown, text.as_bytes(), file);
     match handler {

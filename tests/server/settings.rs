@@ -153,6 +153,8 @@ async fn handlers_of_the_api_are_done_beside_those_of_the_file() {
     setting.write("", &(noting("first") + &noting("extra")));
     let (server, database) = setting.start().await;
     until("it is said", || async { setting.wrong(&server).await == ["handler extra server/handler"] }).await;
+    let (status, said) = setting.ask("PUT", format!("{}/api/handlers/extra", server.base), text(good)).await;
+    assert!(status == 400 && said.contains("the server's file has"), "it would never be done: {status} {said}");
     let versions = setting.ask("GET", format!("{}/api/handlers/extra/versions", server.base), None).await;
     assert!(versions.1.contains("of the API"), "{versions:?}");
     assert_eq!(setting.ask("DELETE", format!("{}/api/handlers/extra", server.base), None).await.0, 200);
