@@ -16,7 +16,7 @@ use crate::plan::{Mode, Network};
 use crate::run::cancel::{self, Cancel, CancelReason, Canceller, Urgency};
 use crate::run::ending::Ending;
 use crate::run::request::RunRequest;
-use crate::store::database::{Claim, DatabaseError, Ended, RunState};
+use crate::store::database::{Claim, DatabaseError, Ended, Repo, RunState};
 
 /// How often a driver is listened to.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -156,12 +156,7 @@ impl Worker {
         let run = &claim.run;
         let watch = self.watches.borrow().iter().find(|watch| watch.repo == run.new.repo).cloned();
         let Some(watch) = watch else {
-            let repos = self.database.repos().await.unwrap_or_default();
-            // A server has just begun to watch it, or does no longer.
-            if repos.iter().any(|repo| repo.id == run.new.repo) {
-                return End::Again("its repository is not known to this worker yet".to_owned());
-            }
-            return failed("its repository is no longer watched".to_owned());
+            return unknown(run.new.repo, self.database.repos().await);
         };
         let ask: RunAsk = match serde_json::from_value(run.new.request.clone()) {
             Ok(ask) => ask,
@@ -270,6 +265,20 @@ fn meant(ending: Ending, summary: String, drained: bool, wanted: bool) -> End {
     }
 }
 
+/// What becomes of a run whose repository this worker does not know: a server has just begun to watch it, or does no longer.
+fn unknown(repo: i64, watched: Result<Vec<Repo>, DatabaseError>) -> End {
+    match watched {
+        Err(error) => End::Again(error.to_string()),
+        Ok(watched) if watched.iter().any(|known| known.id == repo) => {
+            End::Again("its repository is not known to this worker yet".to_owned())
+        }
+        Ok(_) => {
+            let summary = "its repository is no longer watched".to_owned();
+            End::Ended(Ended { state: RunState::Failed, exit_code: 3, summary })
+        }
+    }
+}
+
 fn request(ask: RunAsk, tree: &std::path::Path, mode: &str) -> RunRequest {
     let mut request = RunRequest {
         path: tree.to_owned(),
@@ -312,6 +321,13 @@ mod tests {
         assert_eq!(word(Ending::Cancelled, true), "back");
         let strangers = meant(Ending::Cancelled, String::new(), false, false);
         assert!(matches!(strangers, End::Again(_)), "a driver that somebody else ended");
+    }
+
+    #[test]
+    fn a_run_is_not_given_up_because_the_database_does_not_answer() {
+        let fault = DatabaseError::Content("away".to_owned());
+        assert!(matches!(unknown(7, Err(fault)), End::Again(_)));
+        assert!(matches!(unknown(7, Ok(Vec::new())), End::Ended(Ended { state: RunState::Failed, .. })));
     }
 
     #[test]
