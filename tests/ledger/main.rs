@@ -92,6 +92,7 @@ both! {
     what_is_remembered_of_builds_is_the_last_that_was_written
     the_sweep_takes_what_is_old_and_never_what_waits
     a_thousand_events_from_many_tasks_are_each_handled_once
+    the_sweep_forgets_builds_of_nobody_and_keys_of_old_runs_and_repeats_nothing
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -618,7 +618,7 @@ pub(crate) async fn the_sweep_takes_what_is_old_and_never_what_waits(place: &Pla
     database.note("me", "v", "t", "").await.unwrap();
     let young = database.sweep(Retention::default()).await.unwrap();
     assert_eq!(young, soopervisor::store::database::Swept::default());
-    let none = Retention { deliveries_ms: 0, events_ms: 0, tombstones_ms: 0, audit_ms: 0 };
+    let none = Retention { deliveries_ms: 0, events_ms: 0, tombstones_ms: 0, audit_ms: 0, builds_ms: 0, keys_ms: 0 };
     let swept = database.sweep(none).await.unwrap();
     assert_eq!((swept.deliveries, swept.events, swept.tombstones, swept.audit), (1, 1, 1, 1));
     assert_eq!(database.waiting().await.unwrap(), (1, 1));
@@ -637,10 +637,40 @@ pub(crate) async fn a_thousand_events_from_many_tasks_are_each_handled_once(plac
                 // Every event is told by two.
                 let key = (teller % 2) * (EVENTS / 2) + number;
                 database.tell(&push(id, &key.to_string())).await.unwrap();
+    assert_eq!((swept.builds, swept.keys), (0, 0), "there are none, and the run waits");
             }
         }));
     }
     for _ in 0..4 {
+pub(crate) async fn the_sweep_forgets_builds_of_nobody_and_keys_of_old_runs_and_repeats_nothing(place: &Place) {
+    let database = &place.database;
+    let id = repo(database).await;
+    let own = database.repo_of(id).await.unwrap().unwrap().name;
+    let names = [format!("{own} acme/builds w.yml"), format!("{own}-other acme/builds w.yml")];
+    for name in &names {
+        database.remember_builds(name, &serde_json::json!({"built": sha('a')})).await.unwrap();
+    }
+    let (ended, waits) = (new_run(id, "ended"), new_run(id, "waits"));
+    let first = database.enqueue(&ended).await.unwrap().id;
+    let claim = database.claim("w", QueueLimits::default()).await.unwrap().unwrap();
+    assert_eq!(claim.run.id, first);
+    let end = Ended { state: RunState::Succeeded, exit_code: 0, summary: String::new() };
+    database.finish(first, claim.epoch, &end).await.unwrap();
+    database.enqueue(&waits).await.unwrap();
+    let young = database.sweep(Retention::default()).await.unwrap();
+    assert_eq!((young.builds, young.keys), (0, 0));
+    assert_eq!(database.enqueue(&ended).await.unwrap().id, first, "the same call is the same run");
+    let old = Retention { builds_ms: 0, keys_ms: 0, ..Retention::default() };
+    let swept = database.sweep(old).await.unwrap();
+    assert_eq!((swept.builds, swept.keys), (1, 1));
+    assert!(database.builds(&names[0]).await.unwrap().is_some(), "a schedule would ask for it again");
+    assert!(database.builds(&names[1]).await.unwrap().is_none());
+    assert_eq!(database.run_by_key("ended").await.unwrap(), None);
+    assert!(database.run_by_key("waits").await.unwrap().is_some());
+    assert_eq!(database.run(first).await.unwrap().state, RunState::Succeeded, "the run stays");
+    assert_eq!(database.sweep(old).await.unwrap().keys, 0, "once");
+}
+
         let database = database.clone();
         tasks.push(tokio::spawn(async move {
             let mut idle = 0;
