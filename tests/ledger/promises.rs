@@ -230,6 +230,22 @@ pub(crate) async fn a_delivery_whose_reader_died_is_read_again(place: &Place) {
     assert_eq!((again.id, again.attempts), (first.id, 2));
 }
 
+pub(crate) async fn a_delivery_that_is_put_off_waits_and_that_was_no_try(place: &Place) {
+    let database = &place.database;
+    database.receive(&delivery("d1", b"{}")).await.unwrap();
+    let first = database.next_delivery(60_000).await.unwrap().unwrap();
+    database.postpone_delivery(first.id, first.attempts + 1, 0).await.unwrap();
+    assert_eq!(database.next_delivery(50).await.unwrap(), None, "whoever has it no more puts nothing off");
+    database.postpone_delivery(first.id, first.attempts, 50).await.unwrap();
+    assert_eq!(database.next_delivery(50).await.unwrap(), None);
+    nap(80).await;
+    let again = database.next_delivery(60_000).await.unwrap().unwrap();
+    assert_eq!((again.id, again.attempts), (first.id, 1));
+    database.settle_delivery(first.id, &[]).await.unwrap();
+    database.postpone_delivery(first.id, 1, 0).await.unwrap();
+    assert_eq!(database.next_delivery(50).await.unwrap(), None, "what is done stays done");
+}
+
 fn action(position: i64, retryable: bool) -> NewAction {
     NewAction { handler: "h".into(), position, action: serde_json::json!({"do": position}), retryable }
 }
@@ -621,27 +637,11 @@ pub(crate) async fn the_sweep_takes_what_is_old_and_never_what_waits(place: &Pla
     let none = Retention { deliveries_ms: 0, events_ms: 0, tombstones_ms: 0, audit_ms: 0, builds_ms: 0, keys_ms: 0 };
     let swept = database.sweep(none).await.unwrap();
     assert_eq!((swept.deliveries, swept.events, swept.tombstones, swept.audit), (1, 1, 1, 1));
+    assert_eq!((swept.builds, swept.keys), (0, 0), "there are none, and the run waits");
     assert_eq!(database.waiting().await.unwrap(), (1, 1));
     assert_eq!(database.run(1).await.unwrap().new.event, None, "the run stays, its event is forgotten");
 }
 
-pub(crate) async fn a_thousand_events_from_many_tasks_are_each_handled_once(place: &Place) {
-    const EVENTS: usize = 1_000;
-    let database = &place.database;
-    let id = repo(database).await;
-    let mut tasks = Vec::new();
-    for teller in 0..4 {
-        let database = database.clone();
-        tasks.push(tokio::spawn(async move {
-            for number in 0..EVENTS / 2 {
-                // Every event is told by two.
-                let key = (teller % 2) * (EVENTS / 2) + number;
-                database.tell(&push(id, &key.to_string())).await.unwrap();
-    assert_eq!((swept.builds, swept.keys), (0, 0), "there are none, and the run waits");
-            }
-        }));
-    }
-    for _ in 0..4 {
 pub(crate) async fn the_sweep_forgets_builds_of_nobody_and_keys_of_old_runs_and_repeats_nothing(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
@@ -671,6 +671,22 @@ pub(crate) async fn the_sweep_forgets_builds_of_nobody_and_keys_of_old_runs_and_
     assert_eq!(database.sweep(old).await.unwrap().keys, 0, "once");
 }
 
+pub(crate) async fn a_thousand_events_from_many_tasks_are_each_handled_once(place: &Place) {
+    const EVENTS: usize = 1_000;
+    let database = &place.database;
+    let id = repo(database).await;
+    let mut tasks = Vec::new();
+    for teller in 0..4 {
+        let database = database.clone();
+        tasks.push(tokio::spawn(async move {
+            for number in 0..EVENTS / 2 {
+                // Every event is told by two.
+                let key = (teller % 2) * (EVENTS / 2) + number;
+                database.tell(&push(id, &key.to_string())).await.unwrap();
+            }
+        }));
+    }
+    for _ in 0..4 {
         let database = database.clone();
         tasks.push(tokio::spawn(async move {
             let mut idle = 0;

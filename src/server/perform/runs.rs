@@ -20,7 +20,6 @@ const EVERY: Duration = Duration::from_millis(500);
 
 impl Doing {
     pub(super) async fn ended(&self, id: i64) -> Result<database::Run, EffectFault> {
-        let _waits = self.waits();
         loop {
             let run = self.database.run(id).await.map_err(fault)?;
             if run.state.has_ended() {
@@ -152,7 +151,9 @@ impl Doing {
                 "storage": run.request.get("storage"), "previous": null,
             }));
         }
+        let waits = self.waits();
         let ended = self.ended(queued.id).await?;
+        drop(waits);
         let result = self.result(&ended).await?;
         match ended.state {
             RunState::Succeeded => Ok(result),

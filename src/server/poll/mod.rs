@@ -73,6 +73,14 @@ impl Address {
         }
     }
 
+    /// Who answers there: the host, and the port of its web server.
+    pub(in crate::server) fn place(&self) -> String {
+        match self {
+            Self::Http(url, _) => format!("{}:{}", self.host(), url.port_or_known_default().unwrap_or_default()),
+            Self::Git(..) => self.host(),
+        }
+    }
+
     /// What shares a budget: the host and who asks.
     fn budget(&self) -> String {
         let who = match self {
