@@ -319,7 +319,7 @@ impl Poller {
                 }
                 Ok(reading.refs)
             }
-            Address::Git(address, key) => spawned::read(address, key.as_deref(), &watch.prefixes).await,
+            Address::Git(..) => spawned::read(&watch.address, &watch.prefixes).await,
         }
     }
 }
