@@ -231,11 +231,10 @@ fn watched(file: &File, repo: &file::Repo) -> Result<RepoAsk, Failure> {
         None => None,
     };
     let mut run = serde_json::Map::new();
-    for (word, value) in [("storage", &repo.storage), ("project", &repo.project)] {
-        if let Some(value) = value {
-            run.insert(word.to_owned(), value.as_str().into());
-        }
+    if let Some(storage) = &repo.storage {
+        run.insert("storage".to_owned(), storage.as_str().into());
     }
+    run.insert("project".to_owned(), repo.folder().into());
     // Where they are, never what they are: whoever drives the run reads them.
     let secrets = repo.secrets.iter().filter_map(|name| Some(format!("{name}={}", file.secrets.get(name)?)));
     run.insert("secrets".to_owned(), secrets.collect());

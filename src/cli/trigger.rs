@@ -12,7 +12,7 @@ use crate::server::event::Source;
 use crate::server::serve::default_database;
 use crate::server::trigger::{Ask, TriggerError, trigger};
 use crate::store::Home;
-use crate::store::database::{Database, DatabaseError};
+use crate::store::database::Database;
 
 /// Arguments of `trigger`.
 #[derive(Debug, Clone, Args)]
@@ -91,7 +91,6 @@ fn holds_password(address: &str) -> bool {
 
 fn failed(error: &TriggerError) -> Failure {
     let exit = match error {
-        TriggerError::Database(DatabaseError::Missing { .. }) => Exit::Usage,
         TriggerError::Database(_) => Exit::Internal,
         _ => Exit::Usage,
     };

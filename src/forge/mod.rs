@@ -1,11 +1,10 @@
-//! The service that hosts a repository: pull requests, comments, permissions, statuses, artifacts.
+//! The service that hosts a repository: pull requests, comments, permissions, statuses.
 //!
 //! [`Forge`] says what there is to ask and to do; `github`, `gitlab` and `gitea` do it, as far as each has it. This room decides nothing: who may do what, and what
 //! is worth reporting, is for those who ask. Nothing that a forge answers is trusted further than its type says.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -21,9 +20,9 @@ mod rest;
 mod words;
 
 pub use words::{
-    Artifact, Author, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Downloaded, Kind,
-    KnownCheck, Me, NewComments, NoRepo, Permission, PullHead, PullRequest, Push, Rate, Reaction, RepoId, Repository,
-    StatusState, WorkflowRun,
+    Author, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Kind, KnownCheck, Me,
+    NewComments, NoRepo, Permission, PullHead, PullRequest, Push, Reaction, RepoId, Repository, StatusState,
+    WorkflowRun,
 };
 
 /// A service that hosts repositories, seen by one account.
@@ -42,6 +41,12 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`Fault::NotFound`] also where it is private and we have no access.
     async fn repository(&self, repo: &RepoId) -> Result<Repository, Fault>;
+
+    /// What time it is there.
+    ///
+    /// # Errors
+    /// As [`Self::repository`], and where the answer has no time.
+    async fn now(&self, repo: &RepoId) -> Result<Timestamp, Fault>;
 
     /// A pull request as it is now.
     ///
@@ -206,23 +211,6 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// [`Fault::NotFound`] when there is none.
     async fn cancel_run(&self, repo: &RepoId, run: u64) -> Result<(), Fault>;
 
-    /// Artifacts of the repository's workflows, or of one run; the order means nothing.
-    ///
-    /// # Errors
-    /// When the service does not answer.
-    async fn artifacts(&self, _repo: &RepoId, _run: Option<u64>) -> Result<Vec<Artifact>, Fault> {
-        Err(absent("artifacts that this program reads"))
-    }
-
-    /// Writes an artifact's zip to `to`, which must not exist, and compares it with the digest where there is one.
-    /// Nothing is left behind after a fault.
-    ///
-    /// # Errors
-    /// [`Fault::TooLarge`] beyond `most` bytes, [`Fault::NotFound`] when it expired, [`Fault::Damaged`].
-    async fn download(&self, _: &RepoId, _artifact: &Artifact, _to: &Path, _most: u64) -> Result<Downloaded, Fault> {
-        Err(absent("artifacts that this program reads"))
-    }
-
     /// A file at a commit, a branch or a tag; `None` when it is not there.
     ///
     /// # Errors
@@ -234,14 +222,6 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`Fault::NotFound`] when one is unknown.
     async fn compare(&self, repo: &RepoId, base: &str, head: &str) -> Result<Comparison, Fault>;
-
-    /// How many requests are left.
-    ///
-    /// # Errors
-    /// [`Fault::NotFound`] where requests are not counted.
-    async fn rate(&self) -> Result<Rate, Fault> {
-        Err(Fault::NotFound)
-    }
 }
 
 /// What only some forges have.

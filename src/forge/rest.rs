@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::Method;
+use jiff::Timestamp;
 use reqwest::RequestBuilder;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -22,6 +23,8 @@ const READING: Pace = Pace { start: 10.0, least: 0.5, most: 15.0, burst: 30.0 };
 const WRITING: Pace = Pace { start: 1.0, least: 0.1, most: 1.0, burst: 5.0 };
 /// More pages than this are somebody's mistake.
 const PAGES: usize = 300;
+/// So many pages in a row without an entry are the end of a list whose pages may be empty in its middle.
+const NOTHING: usize = 3;
 
 /// What goes on every request.
 type Dress = fn(RequestBuilder) -> RequestBuilder;
@@ -66,6 +69,11 @@ impl Rest {
         here(self.reading.send(|client| (self.dress)(client.get(&url))).await?)
     }
 
+    /// When the service answered, by its own clock.
+    pub(super) async fn time(&self, path: &str) -> Result<Timestamp, Fault> {
+        time_of(&self.get(path).await?)
+    }
+
     /// The answer, unless it is still the one that had this tag.
     pub(super) async fn get_unless(&self, path: &str, tag: Option<&str>) -> Result<Option<Answer>, Fault> {
         let url = self.at(path);
@@ -105,17 +113,15 @@ impl Rest {
                 None => None,
             };
         }
-        Err(Fault::Form(format!("a list has more than {PAGES} pages")))
+        Err(too_long())
     }
 
     /// All pages of a list of a server that is often reached by another name than it thinks: pages are counted here, and
     /// nothing that it says is followed. Servers that do not say how many entries there are end with an empty page.
     pub(super) async fn counted_pages<W: DeserializeOwned>(&self, path: &str) -> Result<Vec<W>, Fault> {
-        let joint = if path.contains('?') { '&' } else { '?' };
         let mut all: Vec<W> = Vec::new();
         for page in 1..=PAGES {
-            let answer = self.get(&format!("{path}{joint}page={page}")).await?;
-            let entries: Vec<W> = answer.json()?;
+            let (answer, entries) = self.numbered(path, page).await?;
             let ended = entries.is_empty();
             all.extend(entries);
             let total = ["x-total-count", "x-total"].iter().find_map(|name| answer.header(name)?.parse::<usize>().ok());
@@ -124,7 +130,30 @@ impl Rest {
                 return Ok(all);
             }
         }
-        Err(Fault::Form(format!("a list has more than {PAGES} pages")))
+        Err(too_long())
+    }
+
+    /// All pages of a list of which the server takes entries away after it has cut it into pages, and counts what is left
+    /// of each: a short page is not the last one, and neither is an empty one.
+    pub(super) async fn thinned_pages<W: DeserializeOwned>(&self, path: &str) -> Result<Vec<W>, Fault> {
+        let (mut all, mut empty) = (Vec::new(), 0);
+        for page in 1..=PAGES {
+            let (_, entries) = self.numbered::<W>(path, page).await?;
+            empty = if entries.is_empty() { empty + 1 } else { 0 };
+            if empty == NOTHING {
+                return Ok(all);
+            }
+            all.extend(entries);
+        }
+        Err(too_long())
+    }
+
+    /// One page of a list; some servers write `null` for an empty one.
+    async fn numbered<W: DeserializeOwned>(&self, path: &str, page: usize) -> Result<(Answer, Vec<W>), Fault> {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let answer = self.get(&format!("{path}{joint}page={page}")).await?;
+        let entries: Option<Vec<W>> = answer.json()?;
+        Ok((answer, entries.unwrap_or_default()))
     }
 
     /// An address of the server as a path below our base.
@@ -166,6 +195,15 @@ fn here(answer: Answer) -> Result<Answer, Fault> {
         return Err(Fault::Setting(format!("the repository has moved{to}: write its new address")));
     }
     Ok(answer)
+}
+
+fn too_long() -> Fault {
+    Fault::Form(format!("a list has more than {PAGES} pages"))
+}
+
+fn time_of(answer: &Answer) -> Result<Timestamp, Fault> {
+    let date = answer.header("date").and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+    date.map(|date| date.timestamp()).ok_or_else(|| Fault::Form("an answer without a time".to_owned()))
 }
 
 /// The entries of a list in our words.
@@ -226,6 +264,19 @@ impl Bearer for Fixed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_has_its_services_time() {
+        let answer = |name: &str, value: &str| {
+            let headers = [(name.parse().unwrap(), value.parse().unwrap())].into_iter().collect();
+            Answer { status: 200, headers, body: "{}".into() }
+        };
+        let at = time_of(&answer("date", "Sun, 29 Nov 2026 10:34:41 GMT"));
+        assert_eq!(at, Ok("2026-11-29T10:34:41Z".parse().unwrap()));
+        for (name, value) in [("date", "yesterday"), ("etag", "x")] {
+            assert!(matches!(time_of(&answer(name, value)), Err(Fault::Form(_))), "{value}");
+        }
+    }
 
     #[test]
     fn a_repository_that_has_moved_is_a_fault_and_no_success() {

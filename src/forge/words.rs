@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use crate::id::{CommitSha, Digest};
+use crate::id::CommitSha;
 
 /// Which program hosts a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
@@ -243,7 +243,22 @@ pub struct Comment {
 impl Comment {
     /// Whether it is on a pull request and not on an issue: forges number both alike, and say which in the address.
     pub fn is_on_pull(&self) -> bool {
-        ["/pull/", "/pulls/", "/merge_requests/"].iter().any(|word| self.url.contains(word))
+        self.family().is_some()
+    }
+
+    /// Whether that is a merge request of GitLab's.
+    pub fn is_on_merge_request(&self) -> bool {
+        self.family() == Some("merge_requests")
+    }
+
+    /// What stands before the number at the end of the address; a repository may be called so, too.
+    fn family(&self) -> Option<&'static str> {
+        let page = self.url.split(['#', '?']).next()?;
+        let (before, number) = page.rsplit_once('/')?;
+        let word = before.rsplit('/').next()?;
+        ["pull", "pulls", "merge_requests"]
+            .into_iter()
+            .find(|known| *known == word && number == self.number.to_string())
     }
 }
 
@@ -366,38 +381,6 @@ pub struct WorkflowRun {
     pub ended: Option<bool>,
 }
 
-/// What a workflow left behind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Artifact {
-    /// Its number in the whole forge.
-    pub id: u64,
-    /// Its name; not unique.
-    pub name: String,
-    /// Bytes of the zip, as the forge says.
-    pub bytes: u64,
-    /// Whether it is gone.
-    pub expired: bool,
-    /// When it was made.
-    pub created: Option<Timestamp>,
-    /// What the zip's digest must be, where the forge knows.
-    pub digest: Option<Digest>,
-    /// The run that made it.
-    pub run: Option<u64>,
-    /// The commit that run was for.
-    pub head: Option<CommitSha>,
-    /// The repository that the commit came from: another one for a fork.
-    pub head_repository: Option<u64>,
-}
-
-/// What a download brought.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Downloaded {
-    /// Bytes of the zip.
-    pub bytes: u64,
-    /// Their digest.
-    pub sha256: Digest,
-}
-
 /// How two commits stand to each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparison {
@@ -405,19 +388,6 @@ pub struct Comparison {
     pub ahead: u64,
     /// Commits of the first that the second lacks.
     pub behind: u64,
-    /// Where they parted.
-    pub merge_base: CommitSha,
-}
-
-/// How much may still be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rate {
-    /// In all, each hour.
-    pub limit: u64,
-    /// Of which are left.
-    pub remaining: u64,
-    /// Until then.
-    pub resets: Timestamp,
 }
 
 #[cfg(test)]

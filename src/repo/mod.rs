@@ -33,6 +33,7 @@ pub use export::{Contents, Exported};
 pub use folder::Folder;
 pub use history::Ancestors;
 pub use memory::MemoryTree;
+pub use name::project_of;
 pub use snapshots::{Limits, Snapshot, Snapshots};
 
 /// What stands at a path.

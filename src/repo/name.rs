@@ -27,6 +27,11 @@ pub(super) fn public_origin(address: &str) -> Option<String> {
     Some(url.into())
 }
 
+/// The project of a repository whose pipeline is at its root, by its address alone.
+pub fn project_of(address: &str) -> ProjectName {
+    project(public_origin(address).as_deref(), Path::new(""), &RelPath::root())
+}
+
 /// The repository's name (from its origin, else its folder), then the pipeline's folder: `examples-penguins`.
 pub(super) fn project(origin: Option<&str>, root: &Path, pipeline_dir: &RelPath) -> ProjectName {
     let origin = origin.and_then(|address| {
@@ -83,5 +88,7 @@ mod tests {
         assert_eq!(named(None, "/", ""), "project");
         assert_eq!(named(None, "/日本", ""), "project");
         assert_eq!(named(Some("/x/.git"), "/y", &"a".repeat(200)).len(), 100);
+        assert_eq!(project_of("https://ghp_x@github.com/o/My.Repo.git?token=y").as_str(), "My.Repo");
+        assert_eq!(project_of("ssh://git@host:2222/o/r.git/").as_str(), "r");
     }
 }

@@ -72,6 +72,11 @@ pub fn decide(
     if request.no_secrets {
         declared.settings.secret_names.clear();
     }
+    if request.hosted {
+        let given = request.project.as_ref().unwrap_or(&checkout.project).as_str();
+        findings.extend(hosted::project(request, &project.settings, given));
+        declared.settings.project = None;
+    }
     // config.yaml is the farthest from the user: it fills what neither the command line nor the project says.
     let configured = |value: &Option<Spanned<String>>| value.as_ref().map(|value| value.value.clone());
     declared.settings.image = declared.settings.image.or_else(|| configured(&host.config.image));

@@ -33,6 +33,20 @@ pub(super) fn checked(
     if refused.is_empty() { Ok(granted) } else { Err(refused) }
 }
 
+/// What is said of a project that a commit wants for its outputs and does not get: `given` is where they go.
+pub(super) fn project(request: &RunRequest, settings: &Settings, given: &str) -> Option<Diagnostic> {
+    let wanted = settings.project.as_ref().filter(|wanted| request.hosted && wanted.value != given)?;
+    let message = format!(
+        "soopervisor.yaml wants its outputs in the project `{}`; a server's projects are not a commit's to choose, \
+         so they go to `{given}`",
+        wanted.value
+    );
+    Some(
+        Diagnostic::warning("run/project-of-commit", message)
+            .help("name it for this repository in the server's file: `project: …`"),
+    )
+}
+
 /// On one's own machine: files of it, outside of the repository, that soopervisor.yaml hands to the pipeline.
 pub(super) fn reaching(request: &RunRequest, settings: &Settings) -> Vec<Diagnostic> {
     let typed = |name: &str| request.secrets.iter().any(|typed| typed.split('=').next() == Some(name));
@@ -69,7 +83,7 @@ fn secret(asked: &SecretReference) -> Diagnostic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diag::Span;
+    use crate::diag::{Severity, Span};
     use crate::spec::Spanned;
 
     fn asks() -> Settings {
@@ -82,6 +96,7 @@ mod tests {
                 reference("KEY", SecretSource::File("/root/.ssh/id_rsa".to_owned())),
             ],
             storage: Some(Spanned::new("local:/etc".to_owned(), Span::default())),
+            project: Some(Spanned::new("theirs".to_owned(), Span::default())),
             ..Settings::default()
         }
     }
@@ -99,6 +114,16 @@ mod tests {
         assert_eq!(said.len(), 3, "{said:?}");
         assert!(said[0].contains("`DATABASE`") && said[1].contains("`KEY`"), "{said:?}");
         assert!(!said[1].contains("id_rsa") && said[2].contains("`local:/etc`"), "{said:?}");
+    }
+
+    #[test]
+    fn a_commit_chooses_no_project_on_a_server_and_hears_where_its_outputs_go_instead() {
+        let hosted = RunRequest { hosted: true, ..RunRequest::default() };
+        let said = project(&hosted, &asks(), "own").unwrap();
+        assert_eq!((said.severity, said.code), (Severity::Warning, "run/project-of-commit"));
+        assert!(said.message.contains("`theirs`") && said.message.contains("`own`"), "{}", said.message);
+        assert!(project(&hosted, &asks(), "theirs").is_none());
+        assert!(project(&RunRequest::default(), &asks(), "own").is_none(), "one's own machine");
     }
 
     #[test]

@@ -26,8 +26,8 @@ pub struct RunRequest {
     pub settings: Option<String>,
     /// Hand no secret to the pipeline, whatever the project and this machine's settings name.
     pub no_secrets: bool,
-    /// This machine is a server, and not its user's own: the commit's settings name no variable or file of it as a secret
-    /// and no storage.
+    /// This machine is a server, and not its user's own: the commit's settings name no variable or file of it as a secret,
+    /// no storage and no project.
     pub hosted: bool,
     /// The storage as written: `local:DIR`; relative folders are meant from the current directory.
     pub storage: Option<String>,

@@ -4,14 +4,14 @@
 //! one event, by its number. What was written before a repository was seen first is not looked at, and neither is what was
 //! edited since: old comments would become new commands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +36,9 @@ const LATELY: SignedDuration = SignedDuration::from_hours(24);
 const LONGEST: Duration = Duration::from_mins(15);
 /// How often is looked what is due.
 const TICK: Duration = Duration::from_secs(1);
+/// Repositories that are asked about at a time, and those of one API among them: one that is slow holds up no other.
+const AT_ONCE: usize = 32;
+const OF_ONE: usize = 4;
 /// An edit is later than this; forges write the two times of a new comment one after the other.
 const EDITED: SignedDuration = SignedDuration::from_secs(2);
 
@@ -57,6 +60,47 @@ pub struct Comments {
     asking: Asking,
     /// Is rung when an event was written.
     told: Arc<Notify>,
+}
+
+/// Whose turn it is.
+#[derive(Debug, Default)]
+struct Round {
+    /// When each repository is asked about next.
+    due: BTreeMap<String, Instant>,
+    /// Those that are being asked about.
+    going: HashMap<task::Id, String>,
+    failures: BTreeMap<String, u32>,
+    /// The API of each.
+    apis: BTreeMap<String, String>,
+}
+
+impl Round {
+    /// Those who are asked about now, no longer due.
+    fn ready(&mut self, now: Instant) -> Vec<String> {
+        let mut busy: BTreeMap<Option<&String>, usize> = BTreeMap::new();
+        for name in self.going.values() {
+            *busy.entry(self.apis.get(name)).or_default() += 1;
+        }
+        let mut ready = Vec::new();
+        for (name, _) in self.due.iter().filter(|(_, at)| **at <= now) {
+            let of_it = busy.entry(self.apis.get(name)).or_default();
+            if *of_it < OF_ONE && ready.len() + self.going.len() < AT_ONCE {
+                *of_it += 1;
+                ready.push(name.clone());
+            }
+        }
+        self.due.retain(|name, _| !ready.contains(name));
+        ready
+    }
+
+    /// One was asked about: how long it may rest, unless that failed.
+    fn ended(&mut self, work: task::Id, rest: Result<Duration, ()>) {
+        let Some(name) = self.going.remove(&work) else { return };
+        let count = self.failures.entry(name.clone()).or_default();
+        *count = if rest.is_ok() { 0 } else { count.saturating_add(1) };
+        let later = USUAL * 2_u32.saturating_pow((*count).min(8));
+        self.due.insert(name, Instant::now() + rest.unwrap_or(later.min(LONGEST)));
+    }
 }
 
 /// Why comments were not read.
@@ -85,33 +129,29 @@ impl Comments {
 
     /// Asks as long as it is not told to stop.
     pub async fn run(self, stop: CancellationToken) {
-        let mut due: BTreeMap<String, Instant> = BTreeMap::new();
-        let mut works: JoinSet<(String, Result<Duration, ()>)> = JoinSet::new();
-        let mut failures: BTreeMap<String, u32> = BTreeMap::new();
+        let mut round = Round::default();
         // Not all at once.
         for (place, repo) in self.repos().enumerate() {
             let phase = Duration::from_millis(u64::try_from(place).unwrap_or_default() * 100);
-            due.insert(repo.name.clone(), Instant::now() + phase.min(USUAL));
+            round.due.insert(repo.name.clone(), Instant::now() + phase.min(USUAL));
+            round.apis.extend(self.file.site(&repo.name).map(|site| (repo.name.clone(), site.api)));
         }
-        while !due.is_empty() || !works.is_empty() {
-            let now = Instant::now();
-            let ready: Vec<String> = due.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect();
-            for name in ready.into_iter().take(8_usize.saturating_sub(works.len())) {
-                due.remove(&name);
-                let this = self.clone();
-                works.spawn(async move {
-                    let rest = this.turn(&name).await;
-                    (name, rest)
-                });
+        let mut works: JoinSet<Result<Duration, ()>> = JoinSet::new();
+        while !round.due.is_empty() || !works.is_empty() {
+            for name in round.ready(Instant::now()) {
+                let (this, asked) = (self.clone(), name.clone());
+                let work = works.spawn(async move { this.turn(&asked).await });
+                round.going.insert(work.id(), name);
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(Ok((name, rest))) = works.join_next() => {
-                    let count = failures.entry(name.clone()).or_default();
-                    *count = if rest.is_ok() { 0 } else { count.saturating_add(1) };
-                    let later = USUAL * 2_u32.saturating_pow((*count).min(8));
-                    due.insert(name, Instant::now() + rest.unwrap_or(later.min(LONGEST)));
-                }
+                Some(ended) = works.join_next_with_id() => match ended {
+                    Ok((work, rest)) => round.ended(work, rest),
+                    Err(error) => {
+                        tracing::error!(%error, "comments are not read");
+                        round.ended(error.id(), Err(()));
+                    }
+                },
                 () = tokio::time::sleep(TICK) => {}
             }
         }
@@ -150,11 +190,14 @@ impl Comments {
     pub async fn read(&self, name: &str) -> Result<usize, CommentsError> {
         let key = format!("comments {name}");
         let known = self.database.cursor(&key).await?.and_then(|kept| serde_json::from_value::<Cursor>(kept).ok());
+        let place = self.forges.place(name).map_err(|lack| CommentsError::Forge(lack.message))?;
         let Some(cursor) = known else {
-            self.keep(&key, &Cursor { since: Timestamp::now(), tag: None }).await?;
+            // Comments have the forge's times, and ours may be ahead of it.
+            let since = place.forge.now(&place.repo).await;
+            let since = since.map_err(|fault: Fault| CommentsError::Forge(place.said(&fault).message))?;
+            self.keep(&key, &Cursor { since, tag: None }).await?;
             return Ok(0);
         };
-        let place = self.forges.place(name).map_err(|lack| CommentsError::Forge(lack.message))?;
         let asked = place.forge.new_comments(&place.repo, cursor.since, cursor.tag.as_deref()).await;
         let asked = asked.map_err(|fault: Fault| CommentsError::Forge(place.said(&fault).message))?;
         let Some(forge::NewComments { comments, tag }) = asked else { return Ok(0) };
@@ -204,7 +247,7 @@ fn is_fresh(comment: &Comment, since: Timestamp) -> bool {
 fn event(repo: &str, comment: &Comment) -> Event {
     let mut event = Event::new(Kind::Comment, repo, comment.created, Source::Poll);
     event.actor = Some(comment.author.login.clone());
-    let family = if comment.url.contains("/merge_requests/") { "merge-requests" } else { "pull" };
+    let family = if comment.is_on_merge_request() { "merge-requests" } else { "pull" };
     event.reference = Some(format!("refs/{family}/{}/head", comment.number));
     event.pull = Some(Pull { number: comment.number, ..Pull::default() });
     event.comment = Some(said(comment.id, comment.body.clone(), event.actor.clone(), Some(comment.created)));
@@ -235,9 +278,35 @@ mod tests {
             (comment(at, later, pull, false), false),
             (comment(later, later, pull, true), false),
             (comment(later, later, "https://h/a/b/issues/7#issuecomment-9", false), false),
+            (comment(later, later, "https://h/a/pull/issues/7#issuecomment-9", false), false),
+            (comment(later, later, "https://h/merge_requests/pull/pull/7#issuecomment-9", false), true),
         ] {
             assert_eq!(is_fresh(&comment, since), fresh, "{comment:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn repositories_of_an_api_that_is_slow_hold_up_none_of_another() {
+        let (mut round, now) = (Round::default(), Instant::now());
+        for (api, count) in [("slow", 40), ("quick", 2)] {
+            for number in 0..count {
+                let name = format!("{api}/{number:02}");
+                round.due.insert(name.clone(), now);
+                round.apis.insert(name, api.to_owned());
+            }
+        }
+        let mut ready = round.ready(now);
+        let quick = ready.iter().filter(|name| name.starts_with("quick")).count();
+        assert_eq!((quick, ready.len()), (2, 2 + OF_ONE), "{ready:?}");
+        let mut works = JoinSet::new();
+        for name in ready.drain(..) {
+            round.going.insert(works.spawn(async {}).id(), name);
+        }
+        assert!(round.ready(now).is_empty(), "none of it answers");
+        let one = *round.going.iter().find(|(_, name)| name.starts_with("slow")).unwrap().0;
+        round.ended(one, Err(()));
+        assert_eq!(round.ready(now).len(), 1);
+        assert_eq!(round.failures.values().sum::<u32>(), 1);
     }
 
     #[test]
@@ -249,5 +318,9 @@ mod tests {
             false,
         );
         assert_eq!(event("acme/churn", &found).key(), "comment acme/churn 9");
+        assert_eq!(event("acme/churn", &found).reference.as_deref(), Some("refs/pull/7/head"));
+        let at = "2026-11-28T12:00:00Z";
+        let named_so = comment(at, at, "https://h/acme/merge_requests/pull/7#issuecomment-9", false);
+        assert_eq!(event("acme/x", &named_so).reference.as_deref(), Some("refs/pull/7/head"));
     }
 }

@@ -96,11 +96,11 @@ struct Now {
 
 impl Reload {
     /// Starts everybody, and keeps up until it is told to stop; then everybody has ended.
-    pub(super) async fn run(self, stop: CancellationToken) {
+    pub(super) async fn run(&self, stop: CancellationToken) {
         let mut hangup = signal(SignalKind::hangup()).ok();
         let mut now = Now {
             mark: self.source.as_ref().map_or(Mark::NONE, |source| source.mark),
-            file: self.standing.file(),
+            file: self.standing.file_alone(),
             handlers: Vec::new(),
             of_file: Vec::new(),
             of_handlers: Vec::new(),
@@ -222,7 +222,8 @@ impl Reload {
     }
 
     fn tell(&self, now: &Now, file: Option<Arc<File>>) {
-        self.standing.set(file, [now.of_file.clone(), now.of_handlers.clone()].concat());
+        let trouble = [now.of_file.clone(), now.of_handlers.clone()].concat();
+        self.standing.set(file, now.file.clone(), trouble);
     }
 }
 
@@ -238,7 +239,9 @@ pub fn handler(name: &str, text: &str, file: &File) -> Result<super::handler::Ha
         message: message.to_owned(),
     };
     if file.handlers.iter().any(|handler| handler.name == name) {
-        return Err(vec![wrong("the server's file has a handler of this name")]);
+        return Err(vec![wrong(
+            "the server's file has a handler of this name, and that one is done: rename one of them",
+        )]);
     }
     let (handler, findings) = parse(&shown, text.as_bytes(), file);
     match handler {

@@ -21,6 +21,7 @@ use super::hook::genuine::HookSecrets;
 use super::hook::{Asking, Dispatcher, Receiver};
 use super::http::{self, Auth, ListenError, Server, token};
 use super::metrics::Metrics;
+use super::parts::Parts;
 use super::perform::{ByFile, Doing, Performer, Turns, Yard};
 use super::poll::reading::{Credential, Reader};
 use super::poll::state::FirstSeen;
@@ -33,7 +34,7 @@ use crate::run::Host;
 use crate::run::stop::Stop;
 use crate::secret::Secret;
 use crate::store::StoreError;
-use crate::store::database::{Database, DatabaseError, NewRepo, Policy, Retention};
+use crate::store::database::{Claim, Database, DatabaseError, NewRepo, Policy, Retention};
 use crate::web::Reach;
 
 /// A repository as the configuration has it.
@@ -57,7 +58,7 @@ pub struct RepoAsk {
     pub key: Option<PathBuf>,
     /// Its runs at once, in each mode.
     pub concurrency: usize,
-    /// What its runs need: `storage`, `project`, `image`, `path`, `secrets`, `timeout`.
+    /// What its runs need: `storage`, `project`, `secrets`.
     pub run: serde_json::Value,
 }
 
@@ -182,8 +183,9 @@ pub async fn serve(
     };
     let listener = http::bind(serving.listen, serving.auth).await?;
     let address = listener.local_addr().map_err(|source| ServeError::Io { action: "listen", source })?;
-    let mut parts = JoinSet::new();
+    let parts = standing.parts.clone();
     let staff = Staffing {
+        parts: parts.clone(),
         database: database.clone(),
         poller: poller.clone(),
         watched: watched.clone(),
@@ -198,18 +200,14 @@ pub async fn serve(
     };
     let staff = Box::new(move |file: Option<&Arc<File>>, retired: &CancellationToken| staff.begin(file, retired));
     let reload = Reload { database: database.clone(), source: serving.source, watching, receiver, standing, staff };
-    parts.spawn(reload.run(stop.clone()));
-    let stopping = stop.clone();
-    parts.spawn(async move { poller.run(watched, stopping).await });
-    let stopping = stop.clone();
     let (adopted, again) = (left.adopted.len(), left.queued);
-    parts.spawn(async move { worker.run(left.adopted, stopping).await });
-    parts.spawn(sweep(database.clone(), stop.clone()));
+    let lasting = Lasting { reload, poller, watched, worker, adopted: left.adopted, database: database.clone() };
+    let mut works = lasting.begin(&parts, &stop);
     greet(Greeting { address, set_up, adopted, queued: again });
     let served = http::serve(listener, server, stop.clone()).await;
     // Whatever ended it, the others end too, and what they write is written.
     stop.cancel();
-    while parts.join_next().await.is_some() {}
+    while works.join_next().await.is_some() {}
     database.close().await;
     served.map_err(|source| ServeError::Io { action: "answer requests", source })
 }
@@ -234,8 +232,37 @@ fn reader(host: &Host) -> Result<Reader, ServeError> {
     Ok(Reader::new(client))
 }
 
+/// Those who work for as long as the server does.
+struct Lasting {
+    reload: Reload,
+    poller: Poller,
+    watched: watch::Receiver<Vec<Arc<Watch>>>,
+    worker: Worker,
+    adopted: Vec<Claim>,
+    database: Database,
+}
+
+impl Lasting {
+    fn begin(self, parts: &Parts, stop: &CancellationToken) -> JoinSet<()> {
+        let Self { reload, poller, watched, worker, adopted, database } = self;
+        let (mut works, reload) = (JoinSet::new(), Arc::new(reload));
+        works.spawn(parts.clone().keep("settings", stop.clone(), move |stop| {
+            let reload = Arc::clone(&reload);
+            async move { reload.run(stop).await }
+        }));
+        works.spawn(parts.clone().keep("poller", stop.clone(), move |stop| {
+            let (poller, watched) = (poller.clone(), watched.clone());
+            async move { poller.run(watched, stop).await }
+        }));
+        works.spawn(worker.keep_at_work(adopted, parts.clone(), stop.clone()));
+        works.spawn(parts.clone().keep("sweep", stop.clone(), move |stop| sweep(database.clone(), stop)));
+        works
+    }
+}
+
 /// What those who go by the server's file need besides it.
 struct Staffing {
+    parts: Parts,
     database: Database,
     poller: Poller,
     watched: watch::Receiver<Vec<Arc<Watch>>>,
@@ -255,33 +282,48 @@ struct Staffing {
 impl Staffing {
     /// Starts them; they take nothing new once they are retired.
     fn begin(&self, file: Option<&Arc<File>>, retired: &CancellationToken) -> JoinSet<()> {
-        let mut parts = JoinSet::new();
+        let mut works = JoinSet::new();
         let (database, told) = (&self.database, &self.told);
         let forges = file.map(|file| Forges::of(Arc::clone(file), self.reach.clone()));
         let asking = || Some(Asking::of(Arc::clone(file?), forges.clone()?));
+        let (poller, watched, kept) = (self.poller.clone(), self.watched.clone(), Arc::clone(&self.kept));
+        let dispatcher = Dispatcher::new(database.clone(), poller, watched, kept, Arc::clone(told)).asking(asking());
         for _ in 0..4 {
-            let (poller, watched) = (self.poller.clone(), self.watched.clone());
-            let dispatcher =
-                Dispatcher::new(database.clone(), poller, watched, Arc::clone(&self.kept), Arc::clone(told))
-                    .asking(asking());
-            let retired = retired.clone();
-            parts.spawn(async move { dispatcher.run(retired).await });
+            let dispatcher = dispatcher.clone();
+            works.spawn(self.parts.clone().keep("deliveries", retired.clone(), move |retired| {
+                let dispatcher = dispatcher.clone();
+                async move { dispatcher.run(retired).await }
+            }));
         }
         let mut decide: Arc<dyn Decide> = Arc::new(ByHand);
         if let (Some(file), Some(forges)) = (file, &forges) {
             decide = Arc::new(ByFile(Arc::clone(file)));
-            let performer = self.performer(file, forges);
-            let comments = Comments::of(database.clone(), Arc::clone(file), forges.clone(), Arc::clone(told));
-            parts.spawn(comments.run(retired.clone()));
-            let (retired, stop) = (retired.clone(), self.stop.clone());
-            parts.spawn(super::clock::run(database.clone(), Arc::clone(file), Arc::clone(told), retired.clone()));
-            parts.spawn(async move { performer.run(retired, stop).await });
+            self.by_file(file, forges, retired, &mut works);
         }
         let events = Events::new(database.clone(), decide, Arc::clone(told), Arc::clone(&self.queued));
         let events = events.telling(Arc::clone(&self.handled));
-        let retired = retired.clone();
-        parts.spawn(async move { events.run(retired).await });
-        parts
+        works.spawn(self.parts.clone().keep("events", retired.clone(), move |retired| {
+            let events = events.clone();
+            async move { events.run(retired).await }
+        }));
+        works
+    }
+
+    /// Those who go by the handlers.
+    fn by_file(&self, file: &Arc<File>, forges: &Forges, retired: &CancellationToken, works: &mut JoinSet<()>) {
+        let (database, told) = (self.database.clone(), Arc::clone(&self.told));
+        let comments = Comments::of(database.clone(), Arc::clone(file), forges.clone(), Arc::clone(&told));
+        works.spawn(self.parts.clone().keep("comments", retired.clone(), move |retired| comments.clone().run(retired)));
+        let performer = self.performer(file, forges);
+        let stop = self.stop.clone();
+        works.spawn(self.parts.clone().keep("actions", retired.clone(), move |retired| {
+            let (performer, stop) = (performer.clone(), stop.clone());
+            async move { performer.run(retired, stop).await }
+        }));
+        let file = Arc::clone(file);
+        works.spawn(self.parts.clone().keep("schedules", retired.clone(), move |retired| {
+            super::clock::run(database.clone(), Arc::clone(&file), Arc::clone(&told), retired)
+        }));
     }
 
     fn performer(&self, file: &Arc<File>, forges: &Forges) -> Performer {

@@ -1,5 +1,5 @@
-//! How the server's settings stand: the file that counts, with the handlers that came over the API, and what is wrong with
-//! what was written last. Read by whoever answers requests; changed by `reload` only.
+//! How the server stands: the file that counts, with the handlers that came over the API, what is wrong with what was written
+//! last, and which parts are down. Read by whoever answers requests; settings are changed by `reload` only.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::file::File;
+use super::parts::Parts;
 use crate::diag::Diagnostic;
 
 /// Something that is wrong with settings, which therefore do not count.
@@ -39,7 +40,10 @@ impl Trouble {
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// With the handlers of the API.
     file: Option<Arc<File>>,
+    /// As it was written.
+    written: Option<Arc<File>>,
     trouble: Vec<Trouble>,
 }
 
@@ -47,6 +51,8 @@ struct Inner {
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
     inner: Arc<Mutex<Inner>>,
+    /// The parts of the server that are down.
+    pub(super) parts: Parts,
     /// Rings when handlers were written over the API.
     pub(super) written: Arc<Notify>,
 }
@@ -55,7 +61,7 @@ impl Standing {
     /// One in which this file counts.
     pub fn with(file: Option<Arc<File>>) -> Self {
         let this = Self::default();
-        this.lock().file = file;
+        this.set(file.clone(), file, Vec::new());
         this
     }
 
@@ -68,13 +74,17 @@ impl Standing {
         self.lock().file.clone()
     }
 
+    /// The same without the handlers of the API.
+    pub fn file_alone(&self) -> Option<Arc<File>> {
+        self.lock().written.clone()
+    }
+
     /// What is wrong with what was written last.
     pub fn trouble(&self) -> Vec<Trouble> {
         self.lock().trouble.clone()
     }
 
-    pub(super) fn set(&self, file: Option<Arc<File>>, trouble: Vec<Trouble>) {
-        let mut inner = self.lock();
-        (inner.file, inner.trouble) = (file, trouble);
+    pub(super) fn set(&self, file: Option<Arc<File>>, written: Option<Arc<File>>, trouble: Vec<Trouble>) {
+        *self.lock() = Inner { file, written, trouble };
     }
 }

@@ -7,7 +7,8 @@ use thiserror::Error;
 use super::event::{Event, Kind, Source};
 use super::ledger;
 use crate::id::CommitSha;
-use crate::store::database::{Database, DatabaseError};
+use crate::spec::suggest;
+use crate::store::database::{Database, DatabaseError, Repo};
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,14 @@ pub enum TriggerError {
     /// The database says no, or does not know the repository.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// No such repository.
+    #[error("there is no repository `{name}`; {help}")]
+    Repository {
+        /// As asked for.
+        name: String,
+        /// Which there are.
+        help: String,
+    },
     /// No such ref.
     #[error("`{repo}` has no branch or tag `{reference}` as far as it was read")]
     Reference {
@@ -60,6 +69,24 @@ pub enum TriggerError {
     Mode(String),
 }
 
+/// The repository of a name or an address.
+///
+/// # Errors
+/// When there is none, with those that there are.
+pub async fn repo(database: &Database, name: &str) -> Result<Repo, TriggerError> {
+    match database.repo(name).await {
+        Err(DatabaseError::Missing { name, .. }) => {
+            let known = database.repos().await?;
+            let help = match &known[..] {
+                [] => "none is watched yet".to_owned(),
+                known => suggest::help(&name, known.iter().map(|repo| repo.name.as_str())),
+            };
+            Err(TriggerError::Repository { name, help })
+        }
+        found => Ok(found?),
+    }
+}
+
 /// Writes the event. Where the ref points is what the last reading saw.
 ///
 /// # Errors
@@ -68,7 +95,7 @@ pub async fn trigger(database: &Database, ask: &Ask<'_>) -> Result<Triggered, Tr
     if let Some(mode) = ask.mode.filter(|mode| !matches!(*mode, "sample" | "full")) {
         return Err(TriggerError::Mode(mode.to_owned()));
     }
-    let repo = database.repo(ask.repo).await?;
+    let repo = repo(database, ask.repo).await?;
     let wanted = match ask.reference {
         Some(reference) => reference.to_owned(),
         None => repo.head.clone().ok_or_else(|| TriggerError::NoDefault(repo.name.clone()))?,
@@ -88,4 +115,28 @@ pub async fn trigger(database: &Database, ask: &Ask<'_>) -> Result<Triggered, Tr
     let row = ledger::row(&event, Some(repo.id)).map_err(|error| DatabaseError::Content(error.to_string()))?;
     let written = database.tell(&row).await?.ok_or(TriggerError::Again)?;
     Ok(Triggered { event: written, sha: found.sha.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::database::NewRepo;
+
+    #[tokio::test]
+    async fn a_repository_that_is_not_there_is_told_with_those_that_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&format!("sqlite:{}", folder.path().join("it.db").display())).await.unwrap();
+        let ask = Ask { repo: "acme/chrn", reference: None, mode: None, actor: "ann", source: Source::Person, id: "1" };
+        let said = async |ask: &Ask<'_>| trigger(&database, ask).await.unwrap_err().to_string();
+        assert_eq!(said(&ask).await, "there is no repository `acme/chrn`; none is watched yet");
+        let repos = ["acme/churn", "acme/report"].map(|name| NewRepo {
+            url: format!("https://h.example/{name}"),
+            name: name.to_owned(),
+            settings: json!({}),
+        });
+        database.watch(&repos).await.unwrap();
+        assert_eq!(said(&ask).await, "there is no repository `acme/chrn`; did you mean `acme/churn`?");
+        let other = Ask { repo: "nowhere", ..ask };
+        assert_eq!(said(&other).await, "there is no repository `nowhere`; known here: `acme/churn`, `acme/report`");
+    }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::state::{Note, Started};
-use super::{Ask, Person, Reply, State, page};
+use super::{Ask, Person, Reply, State, page, thinned};
 use crate::fake_github::Schema;
 
 static DESCRIBED: LazyLock<Value> = LazyLock::new(|| {
@@ -64,7 +64,7 @@ fn judge(state: &mut State, ask: &Ask, path: &str, reply: &Reply) {
     let answers = &operation["responses"][reply.status.to_string()];
     if operation["responses"].get(reply.status.to_string()).is_none() {
         wrong.push(format!("{} is not answered", reply.status));
-    } else if reply.text.is_none() && !answers.is_null() {
+    } else if reply.text.is_none() && !answers.is_null() && !reply.body.is_null() {
         wrong.extend(schema.judge(answers, &reply.body, "answered"));
     }
     state.complaints.extend(wrong.into_iter().map(|wrong| format!("{method} {path}: {wrong}")));
@@ -244,15 +244,16 @@ fn of_one(state: &mut State, ask: &Ask, method: &str, number: u64, rest: &[&str]
         }
         ("GET", ["timeline"]) => {
             let heads = state.merges.get(&number).map(|merge| merge.heads.clone()).unwrap_or_default();
-            let mut entries: Vec<Value> = state.notes.iter().filter(|note| note.number == number).map(|note| {
-                json!({"id": note.id, "type": "comment", "body": note.body, "created_at": note.created.to_string()})
+            let mut entries: Vec<Option<Value>> = state.notes.iter().filter(|note| note.number == number).map(|note| {
+                Some(json!({"id": note.id, "type": "comment", "body": note.body, "created_at": note.created.to_string()}))
             }).collect();
+            entries.resize(entries.len() + state.code_comments, None);
             // What was there when it was opened is no entry.
             entries.extend(heads.iter().skip(1).map(|(head, at)| {
                 let body = json!({"is_force_push": false, "commit_ids": [head]}).to_string();
-                json!({"id": 1, "type": "pull_push", "body": body, "created_at": at.to_string()})
+                Some(json!({"id": 1, "type": "pull_push", "body": body, "created_at": at.to_string()}))
             }));
-            ("/issues/{index}/timeline", page(ask, "limit", state, entries))
+            ("/issues/{index}/timeline", thinned(ask, state, entries))
         }
         ("GET", ["labels"]) => ("/issues/{index}/labels", Reply::json(200, labels(state, number))),
         ("POST", ["labels"]) => {

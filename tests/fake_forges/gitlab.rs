@@ -68,15 +68,6 @@ fn inside(state: &mut State, ask: &Ask, rest: &[&str]) -> Reply {
             let found = state.file(ask.query("ref").unwrap_or("main"), path);
             found.map_or_else(|| missing("File"), |text| Reply::text(&text))
         }
-        ("GET", ["repository", "merge_base"]) => {
-            let ends: Vec<String> =
-                ask.query.iter().filter(|(name, _)| name == "refs[]").filter_map(|(_, to)| state.resolve(to)).collect();
-            let place = |commit: &String| state.line.iter().position(|known| known == commit);
-            match ends.iter().filter_map(place).min() {
-                Some(first) if ends.len() == 2 => Reply::json(200, json!({"id": state.line[first]})),
-                _ => missing("Merge Base"),
-            }
-        }
         ("GET", ["repository", "compare"]) => {
             let (Some(from), Some(to)) = (ask.query("from"), ask.query("to")) else { return missing("Ref") };
             let commits = state.between(from, to);

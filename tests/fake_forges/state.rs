@@ -67,6 +67,8 @@ pub struct State {
     /// Forgejo's labels by number.
     pub known_labels: Vec<(u64, String)>,
     pub started: Vec<Started>,
+    /// Gitea's comments on code: after the other comments, before the pushes.
+    pub code_comments: usize,
     /// Entries of a page.
     pub most_entries: usize,
     pub asked: Vec<String>,
@@ -113,6 +115,7 @@ impl State {
             labels: BTreeMap::new(),
             known_labels: vec![(901, "bug".to_owned())],
             started: Vec::new(),
+            code_comments: 0,
             most_entries: 100,
             asked: Vec::new(),
             troubles: Vec::new(),

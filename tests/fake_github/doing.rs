@@ -62,9 +62,6 @@ pub async fn answer(shared: &Shared, ask: &Ask) -> Reply {
             deed.dispatch(&format!("{REPO}/actions/workflows/{{workflow_id}}/dispatches"), 200)
         }
         ("post", ["actions", "runs", run, "cancel"]) => deed.cancel(run.parse().unwrap_or(0)),
-        ("get", ["actions", "artifacts"]) => deed.artifacts(None),
-        ("get", ["actions", "runs", run, "artifacts"]) => deed.artifacts(run.parse().ok()),
-        ("get", ["actions", "artifacts", id, "zip"]) => deed.zip(id.parse().unwrap_or(0)),
         _ => Reply::refusal(404, "Not Found"),
     }
 }
@@ -150,9 +147,6 @@ impl Deed<'_> {
                 Some(Account::App(_)) => Reply::refusal(403, "Resource not accessible by integration"),
                 None => Reply::refusal(401, "Requires authentication"),
             }),
-            ("get", ["rate_limit"]) => {
-                Some(self.says("/rate_limit", "get", 200, &self.example("/rate_limit", "get", 200)))
-            }
             ("get", ["app"]) => Some(match self.app() {
                 Err(refusal) => refusal,
                 Ok(slug) => {
@@ -608,38 +602,6 @@ impl Deed<'_> {
         state.cancelled.push(run);
         drop(state);
         self.says(&path, "post", 202, &json!({}))
-    }
-
-    fn artifacts(&self, run: Option<u64>) -> Reply {
-        let path = if run.is_some() {
-            format!("{REPO}/actions/runs/{{run_id}}/artifacts")
-        } else {
-            format!("{REPO}/actions/artifacts")
-        };
-        let example = self.example(&path, "get", 200)["artifacts"][0].clone();
-        let mut found = self.shared.state().artifacts.clone();
-        found.retain(|artifact| artifact.repo == self.repo && run.is_none_or(|run| run == artifact.run));
-        let shaped = found.iter().map(|artifact| {
-            let mut shape = example.clone();
-            patch(&mut shape, json!({"id": artifact.id, "name": artifact.name, "size_in_bytes": artifact.size, "expired": artifact.expired, "digest": artifact.digest}));
-            shape["workflow_run"]["id"] = json!(artifact.run);
-            shape
-        });
-        let shaped: Vec<Value> = shaped.collect();
-        let total = shaped.len();
-        self.list(&path, &shaped, |page| json!({"total_count": total, "artifacts": page}))
-    }
-
-    fn zip(&self, id: u64) -> Reply {
-        if self.ask.account.is_none() {
-            return Reply::refusal(401, "Requires authentication");
-        }
-        let found = self.shared.state().artifacts.iter().find(|artifact| artifact.id == id).cloned();
-        match found {
-            None => Reply::refusal(404, "Not Found"),
-            Some(artifact) if artifact.expired => Reply::refusal(410, "Artifact has expired"),
-            Some(_) => Reply::empty(302).with("location", &format!("http://{}/zip/{id}?sig=s{id}", self.shared.blobs)),
-        }
     }
 
     /// One page of a list, with the addresses of the others: absolute, as GitHub writes them.

@@ -32,8 +32,6 @@ pub struct Shared {
     pub described: Described,
     pub folder: tempfile::TempDir,
     pub api: SocketAddr,
-    /// Where artifacts lie; nobody is known there.
-    pub blobs: SocketAddr,
 }
 
 impl Shared {
@@ -49,25 +47,20 @@ impl Shared {
 /// A server, until it is dropped.
 pub struct FakeGitHub {
     pub shared: Arc<Shared>,
-    tasks: Vec<tokio::task::JoinHandle<()>>,
+    task: tokio::task::JoinHandle<()>,
 }
 
 impl FakeGitHub {
     pub async fn start() -> Self {
-        let bind = || async { tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap() };
-        let (api, blobs) = (bind().await, bind().await);
+        let api = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let shared = Arc::new(Shared {
             state: Mutex::new(State::default()),
             described: Described::vendored(),
             folder: tempfile::tempdir().unwrap(),
             api: api.local_addr().unwrap(),
-            blobs: blobs.local_addr().unwrap(),
         });
-        let tasks = vec![
-            tokio::spawn(serve::api(api, Arc::clone(&shared))),
-            tokio::spawn(serve::blobs(blobs, Arc::clone(&shared))),
-        ];
-        Self { shared, tasks }
+        let task = tokio::spawn(serve::api(api, Arc::clone(&shared)));
+        Self { shared, task }
     }
 
     /// As `GITHUB_SERVER_URL` says it.
@@ -102,7 +95,7 @@ impl FakeGitHub {
 
 impl Drop for FakeGitHub {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        self.task.abort();
         let complaints = std::mem::take(&mut self.state().complaints);
         if !std::thread::panicking() {
             assert!(complaints.is_empty(), "not as GitHub describes it:\n{}", complaints.join("\n"));

@@ -59,8 +59,7 @@ pub async fn answer(shared: &Shared, ask: &Ask) -> Reply {
     let output = child.wait_with_output().await.unwrap().stdout;
     let _ = writing.await;
     let end = output.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(output.len().saturating_sub(4));
-    let mut reply =
-        Reply { status: 200, headers: Vec::new(), body: Bytes::copy_from_slice(&output[end + 4..]), cut: false };
+    let mut reply = Reply { status: 200, headers: Vec::new(), body: Bytes::copy_from_slice(&output[end + 4..]) };
     for line in String::from_utf8_lossy(&output[..end]).lines() {
         let Some((name, value)) = line.split_once(": ") else { continue };
         match name {

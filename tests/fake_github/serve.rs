@@ -6,9 +6,8 @@ use std::sync::Arc;
 use base64::Engine;
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -52,12 +51,11 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
-    pub cut: bool,
 }
 
 impl Reply {
     pub fn text(status: u16, text: &str) -> Self {
-        Self { status, headers: Vec::new(), body: Bytes::copy_from_slice(text.as_bytes()), cut: false }
+        Self { status, headers: Vec::new(), body: Bytes::copy_from_slice(text.as_bytes()) }
     }
 
     pub fn json(status: u16, value: &Value) -> Self {
@@ -80,8 +78,6 @@ impl Reply {
     }
 }
 
-type Out = BoxBody<Bytes, io::Error>;
-
 pub async fn api(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
@@ -93,7 +89,7 @@ pub async fn api(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn respond(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<Response<Out>> {
+async fn respond(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<Response<Full<Bytes>>> {
     let (head, incoming) = request.into_parts();
     let body = incoming.collect().await.map_err(io::Error::other)?.to_bytes();
     let full = head.uri.path().to_owned();
@@ -122,7 +118,7 @@ async fn respond(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<
             let words = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
             return Ok(write(&Reply::refusal(403, words).with("retry-after", &after.to_string())));
         }
-        Some(Fault::Truncate | Fault::Deaf) | None => {}
+        Some(Fault::Deaf) | None => {}
     }
     let known = who(&shared, &mut ask);
     if over_git::is_git(&full) {
@@ -181,55 +177,10 @@ fn dressed(shared: &Shared, ask: &Ask, mut reply: Reply) -> Reply {
     reply
 }
 
-fn write(reply: &Reply) -> Response<Out> {
+fn write(reply: &Reply) -> Response<Full<Bytes>> {
     let mut response = Response::builder().status(reply.status);
     for (name, value) in &reply.headers {
         response = response.header(name, value);
     }
-    let body = reply.body.clone();
-    let body = if reply.cut {
-        response = response.header("content-length", body.len().to_string());
-        // In pieces, so that the first ones are on their way before it breaks.
-        let pieces: Vec<Bytes> =
-            (0..body.len() / 2).step_by(64 * 1024).map(|at| body.slice(at..body.len().min(at + 64 * 1024))).collect();
-        let half = pieces.into_iter().map(|piece| Ok(Frame::data(piece))).chain([Err(io::Error::other("cut"))]);
-        StreamBody::new(futures::stream::iter(half)).boxed()
-    } else {
-        Full::new(body).map_err(|never| match never {}).boxed()
-    };
-    response.body(body).unwrap()
-}
-
-/// Where artifacts lie: whoever knows the address may have one, and whoever shows a token did something wrong.
-pub async fn blobs(listener: TcpListener, shared: Arc<Shared>) {
-    loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
-        let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
-            let service = service_fn(move |request: Request<Incoming>| {
-                let shared = Arc::clone(&shared);
-                async move { Ok::<_, io::Error>(blob(&request, &shared)) }
-            });
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        });
-    }
-}
-
-fn blob(request: &Request<Incoming>, shared: &Shared) -> Response<Out> {
-    if request.headers().contains_key("authorization") || request.headers().contains_key("cookie") {
-        shared.complain("a token was shown where artifacts lie".to_owned());
-    }
-    let line = format!("{} {}", request.method(), request.uri().path());
-    shared.state().asked.push(format!("blob {line}"));
-    let fault = meet(shared, &format!("blob {line}"));
-    let id = request.uri().path().rsplit('/').next().and_then(|id| id.parse().ok()).unwrap_or(0_u64);
-    let found = shared.state().artifacts.iter().find(|artifact| artifact.id == id).cloned();
-    let signed = request.uri().query() == Some(&format!("sig=s{id}"));
-    match found.filter(|_| signed) {
-        None => write(&Reply::text(403, "not signed")),
-        Some(artifact) => {
-            let cut = matches!(fault, Some(Fault::Truncate));
-            write(&Reply { status: 200, headers: Vec::new(), body: artifact.zip.into(), cut })
-        }
-    }
+    response.body(Full::new(reply.body.clone())).unwrap()
 }

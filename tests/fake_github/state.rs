@@ -53,19 +53,6 @@ pub struct Activity {
 }
 
 #[derive(Debug, Clone)]
-pub struct Artifact {
-    pub id: u64,
-    pub repo: String,
-    pub run: u64,
-    pub name: String,
-    pub zip: Vec<u8>,
-    pub expired: bool,
-    /// As told; the real one unless a test says otherwise.
-    pub digest: Option<String>,
-    pub size: u64,
-}
-
-#[derive(Debug, Clone)]
 pub struct WorkflowRun {
     pub id: u64,
     pub repo: String,
@@ -87,8 +74,6 @@ pub enum Fault {
     Cut,
     /// It is done, and the connection closes before the answer.
     Deaf,
-    /// The answer of an artifact ends in the middle.
-    Truncate,
 }
 
 #[derive(Debug, Clone)]
@@ -121,7 +106,6 @@ pub struct State {
     pub dispatches: Vec<(String, Value)>,
     /// What those started; nobody runs them, so that they end when a test says so.
     pub workflow_runs: Vec<WorkflowRun>,
-    pub artifacts: Vec<Artifact>,
     /// Runs of workflows that go on, that are over, and those that were asked to stop.
     pub going: Vec<u64>,
     pub over: Vec<u64>,
@@ -154,7 +138,6 @@ impl Default for State {
             labels: BTreeMap::new(),
             dispatches: Vec::new(),
             workflow_runs: Vec::new(),
-            artifacts: Vec::new(),
             going: Vec::new(),
             over: Vec::new(),
             cancelled: Vec::new(),
@@ -251,16 +234,5 @@ impl FakeGitHub {
         let from = self.bare(&pull.head_repo).display().to_string();
         let what = format!("+refs/heads/{}:refs/pull/{}/head", pull.head_branch, pull.number);
         git(&self.bare(base), &["fetch", "-q", &from, &what]);
-    }
-
-    /// What a workflow left behind; its number.
-    pub fn artifact(&self, repo: &str, run: u64, name: &str, zip: &[u8]) -> u64 {
-        use sha2::{Digest, Sha256};
-        let digest = Some(format!("sha256:{}", hex::encode(Sha256::digest(zip))));
-        let mut state = self.state();
-        let id = state.id();
-        let (repo, name, zip, size) = (repo.to_owned(), name.to_owned(), zip.to_vec(), zip.len() as u64);
-        state.artifacts.push(Artifact { id, repo, run, name, zip, expired: false, digest, size });
-        id
     }
 }

@@ -156,11 +156,11 @@ async fn files_commits_and_comparisons_are_read_at_a_reference() {
     assert_eq!(forge.commit(&repo(), &scene.first[..12]).await.unwrap().as_str(), scene.first);
     assert_eq!(forge.commit(&repo(), "0123456").await, Err(Fault::NotFound));
     let compared = forge.compare(&repo(), "main", "feature/ü").await.unwrap();
-    assert_eq!((compared.ahead, compared.behind, compared.merge_base.as_str()), (1, 0, scene.first.as_str()));
+    assert_eq!((compared.ahead, compared.behind), (1, 0));
 }
 
 #[tokio::test]
-async fn workflows_are_started_labels_set_and_the_count_of_requests_read() {
+async fn workflows_are_started_and_labels_set() {
     let scene = Scene::open().await;
     let forge = scene.as_workflow();
     let inputs = BTreeMap::from([("soopervisor_id".to_owned(), "42".to_owned())]);
@@ -184,7 +184,6 @@ async fn workflows_are_started_labels_set_and_the_count_of_requests_read() {
         forge.cancel_run(&repo(), run).await.unwrap();
     }
     assert_eq!(scene.fake.state().cancelled, [11]);
-    assert!(forge.rate().await.unwrap().limit > 0);
 }
 
 #[tokio::test]

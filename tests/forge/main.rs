@@ -7,7 +7,6 @@ mod fake_forges;
 #[path = "../fake_github/mod.rs"]
 mod fake_github;
 
-mod artifacts;
 mod calls;
 mod judges;
 mod logins;

@@ -73,6 +73,7 @@ both! {
     a_ref_that_comes_back_is_a_new_generation
     a_delivery_is_kept_once_and_a_failed_one_is_tried_again_when_it_comes_again
     a_delivery_whose_reader_died_is_read_again
+    a_delivery_that_is_put_off_waits_and_that_was_no_try
     an_event_is_handled_once_with_all_that_it_calls_for
     runs_go_by_priority_then_age_and_stay_within_the_limits
     limits_hold_for_all_workers_for_each_and_for_each_repository
@@ -91,6 +92,7 @@ both! {
     handlers_keep_every_version
     what_is_remembered_of_builds_is_the_last_that_was_written
     the_sweep_takes_what_is_old_and_never_what_waits
+    the_sweep_forgets_builds_of_nobody_and_keys_of_old_runs_and_repeats_nothing
     a_thousand_events_from_many_tasks_are_each_handled_once
 }
 

@@ -230,6 +230,22 @@ pub(crate) async fn a_delivery_whose_reader_died_is_read_again(place: &Place) {
     assert_eq!((again.id, again.attempts), (first.id, 2));
 }
 
+pub(crate) async fn a_delivery_that_is_put_off_waits_and_that_was_no_try(place: &Place) {
+    let database = &place.database;
+    database.receive(&delivery("d1", b"{}")).await.unwrap();
+    let first = database.next_delivery(60_000).await.unwrap().unwrap();
+    database.postpone_delivery(first.id, first.attempts + 1, 0).await.unwrap();
+    assert_eq!(database.next_delivery(50).await.unwrap(), None, "whoever has it no more puts nothing off");
+    database.postpone_delivery(first.id, first.attempts, 50).await.unwrap();
+    assert_eq!(database.next_delivery(50).await.unwrap(), None);
+    nap(80).await;
+    let again = database.next_delivery(60_000).await.unwrap().unwrap();
+    assert_eq!((again.id, again.attempts), (first.id, 1));
+    database.settle_delivery(first.id, &[]).await.unwrap();
+    database.postpone_delivery(first.id, 1, 0).await.unwrap();
+    assert_eq!(database.next_delivery(50).await.unwrap(), None, "what is done stays done");
+}
+
 fn action(position: i64, retryable: bool) -> NewAction {
     NewAction { handler: "h".into(), position, action: serde_json::json!({"do": position}), retryable }
 }
@@ -618,11 +634,41 @@ pub(crate) async fn the_sweep_takes_what_is_old_and_never_what_waits(place: &Pla
     database.note("me", "v", "t", "").await.unwrap();
     let young = database.sweep(Retention::default()).await.unwrap();
     assert_eq!(young, soopervisor::store::database::Swept::default());
-    let none = Retention { deliveries_ms: 0, events_ms: 0, tombstones_ms: 0, audit_ms: 0 };
+    let none = Retention { deliveries_ms: 0, events_ms: 0, tombstones_ms: 0, audit_ms: 0, builds_ms: 0, keys_ms: 0 };
     let swept = database.sweep(none).await.unwrap();
     assert_eq!((swept.deliveries, swept.events, swept.tombstones, swept.audit), (1, 1, 1, 1));
+    assert_eq!((swept.builds, swept.keys), (0, 0), "there are none, and the run waits");
     assert_eq!(database.waiting().await.unwrap(), (1, 1));
     assert_eq!(database.run(1).await.unwrap().new.event, None, "the run stays, its event is forgotten");
+}
+
+pub(crate) async fn the_sweep_forgets_builds_of_nobody_and_keys_of_old_runs_and_repeats_nothing(place: &Place) {
+    let database = &place.database;
+    let id = repo(database).await;
+    let own = database.repo_of(id).await.unwrap().unwrap().name;
+    let names = [format!("{own} acme/builds w.yml"), format!("{own}-other acme/builds w.yml")];
+    for name in &names {
+        database.remember_builds(name, &serde_json::json!({"built": sha('a')})).await.unwrap();
+    }
+    let (ended, waits) = (new_run(id, "ended"), new_run(id, "waits"));
+    let first = database.enqueue(&ended).await.unwrap().id;
+    let claim = database.claim("w", QueueLimits::default()).await.unwrap().unwrap();
+    assert_eq!(claim.run.id, first);
+    let end = Ended { state: RunState::Succeeded, exit_code: 0, summary: String::new() };
+    database.finish(first, claim.epoch, &end).await.unwrap();
+    database.enqueue(&waits).await.unwrap();
+    let young = database.sweep(Retention::default()).await.unwrap();
+    assert_eq!((young.builds, young.keys), (0, 0));
+    assert_eq!(database.enqueue(&ended).await.unwrap().id, first, "the same call is the same run");
+    let old = Retention { builds_ms: 0, keys_ms: 0, ..Retention::default() };
+    let swept = database.sweep(old).await.unwrap();
+    assert_eq!((swept.builds, swept.keys), (1, 1));
+    assert!(database.builds(&names[0]).await.unwrap().is_some(), "a schedule would ask for it again");
+    assert!(database.builds(&names[1]).await.unwrap().is_none());
+    assert_eq!(database.run_by_key("ended").await.unwrap(), None);
+    assert!(database.run_by_key("waits").await.unwrap().is_some());
+    assert_eq!(database.run(first).await.unwrap().state, RunState::Succeeded, "the run stays");
+    assert_eq!(database.sweep(old).await.unwrap().keys, 0, "once");
 }
 
 pub(crate) async fn a_thousand_events_from_many_tasks_are_each_handled_once(place: &Place) {

@@ -1,6 +1,7 @@
 //! Comments and pull requests from the signed delivery to what is queued: who may, which commit, and with how much trust.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use soopervisor::server::event::{self as said, Event, Kind, Source};
@@ -11,6 +12,7 @@ use soopervisor::server::{ledger, queue};
 use soopervisor::store::database::{RunFilter, RunState};
 use soopervisor::web::Reach;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::fake_github::{Fault, Pull as Offered, git};
 use super::forging::{REPO, Scene};
@@ -255,4 +257,42 @@ async fn commits_of_no_ref_take_nobody_elses_place_and_one_whose_place_is_taken_
     let report = report.unwrap();
     assert_eq!((report.state, report.error.as_deref()), (State::Failed, Some("superseded by run 4")), "{report:?}");
     assert!(scene.fake.state().statuses.is_empty(), "no success of a commit that never ran");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn comments_of_a_forge_that_is_slow_hold_up_neither_pushes_nor_what_needs_no_forge() {
+    let scene = Scene::open().await;
+    let (receiver, reader) = (receiver(&scene.place), dispatcher(&scene, HANDLER).await);
+    let read_at = scene.place.database.repo(REPO).await.unwrap().read_at;
+    scene.fake.trouble("/collaborators/", 100, Fault::Slow(Duration::from_mins(2)));
+    for id in 1..=50 {
+        let payload = comment(&scene, (id, 7), "ann", "/soopervisor run", LATER);
+        assert_eq!(send(&receiver, "issue_comment", &format!("d{id}"), &payload).await, 202);
+    }
+    let repository = json!({"clone_url": format!("{}/{REPO}.git", scene.fake.server()), "default_branch": "main"});
+    let pull = json!({"action": "opened", "repository": repository, "pull_request": {"number": 7, "updated_at": "t"}});
+    assert_eq!(send(&receiver, "pull_request", "pull", &pull).await, 202);
+    let push = json!({"ref": "refs/heads/main", "before": scene.head, "after": scene.main, "repository": repository});
+    assert_eq!(send(&receiver, "push", "push", &push).await, 202);
+    let (stop, begun) = (CancellationToken::new(), Instant::now());
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let (reader, stop) = (reader.clone(), stop.clone());
+            tokio::spawn(async move { reader.run(stop).await })
+        })
+        .collect();
+    until("the push was followed", || async { scene.place.database.repo(REPO).await.unwrap().read_at != read_at })
+        .await;
+    until("the pull request is told", || async { scene.place.kinds().await.contains(&"pull_request".to_owned()) })
+        .await;
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
+    assert!(!scene.place.kinds().await.contains(&"comment".to_owned()), "the forge has not answered yet");
+    let asked = scene.fake.asked("/collaborators/").len();
+    assert!((1..=4).contains(&asked), "a few at a time: {asked}");
+    stop.cancel();
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    // None is lost, and being sent away was no try.
+    assert_eq!(scene.place.database.waiting().await.unwrap().1, 50);
 }

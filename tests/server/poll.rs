@@ -104,9 +104,9 @@ async fn faults_are_told_apart_and_hold_no_address() {
 async fn git_itself_reads_folders_and_says_what_is_not_there() {
     let forge = Forge::start().await;
     let bare = forge.bare().display().to_string();
-    let refs = spawned::read(&bare, None, &heads()).await.unwrap();
+    let refs = spawned::read(&Address::Git(bare.clone(), None), &heads()).await.unwrap();
     assert_eq!((refs.head.as_deref(), refs.heads.len()), (Some("refs/heads/main"), 1));
-    let missing = spawned::read("/nowhere/at/all.git", None, &heads()).await.unwrap_err();
+    let missing = spawned::read(&Address::Git("/nowhere/at/all.git".into(), None), &heads()).await.unwrap_err();
     assert_eq!(missing, Fault::Denied(404));
 }
 

@@ -242,6 +242,42 @@ async fn what_is_pushed_goes_through_the_handlers_of_the_file_also_after_a_kill(
     assert_eq!(steps, ["0", "1", "on_failure.0"], "{report}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pushed_commit_that_names_the_project_of_another_repository_stays_in_its_own() {
+    let (home, forge) = (tempfile::tempdir().unwrap(), Forge::start().await);
+    let (home, file) = (home.path(), home.path().join("server.yaml"));
+    let text = format!(
+        "repos:\n  - {{url: '{}', poll: 1s, storage: 'local:{}'}}\nhandlers:\n  - {{name: all, on: push, do: {{run: {{}}}}}}\n",
+        forge.url(),
+        home.join("results").display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let _server = Running::of_file(home, &file);
+    let database = ledger(home).await;
+    until("the first reading", || async { database.repo("acme/churn").await.unwrap().read_at.is_some() }).await;
+    let files = [
+        ("environment.yml", super::adopt::ENVIRONMENT),
+        ("pipeline.yaml", super::adopt::PIPELINE),
+        ("tasks.py", "def count(product):\n    pass\n"),
+        ("soopervisor.yaml", "project: of-others\n"),
+    ];
+    for (name, text) in files {
+        std::fs::write(forge.work().join(name), text).unwrap();
+    }
+    forge.commit("main", "as another");
+    let tried = || async {
+        let runs = database.runs(&RunFilter::default()).await.unwrap();
+        runs.into_iter().find(|run| run.failures > 0 || run.state.has_ended())
+    };
+    until("it was tried", || async { tried().await.is_some() }).await;
+    let run = tried().await.unwrap();
+    assert_eq!(run.new.request["project"], "churn");
+    let record = home.join("state/runs").join(run.local_run.as_deref().unwrap()).join("run.json");
+    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+    assert!(run.failures > 0, "only the engine is missing, so it was planned: {run:?}");
+    assert_eq!(record["project"], "churn", "{record}");
+}
+
 const TELLING: &str = r#"
   - name: tell
     on: push

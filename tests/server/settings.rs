@@ -116,7 +116,7 @@ async fn a_file_that_changed_counts_at_once_and_a_wrong_one_never() {
     // A repository more is watched without a start.
     let other = Forge::start().await;
     let text = std::fs::read_to_string(setting.file()).unwrap();
-    let more = format!("repos:\n  - {{url: '{}', name: other, poll: 1s}}\n", other.url());
+    let more = format!("repos:\n  - {{url: '{}', name: other, project: other, poll: 1s}}\n", other.url());
     std::fs::write(setting.file(), text.replacen("repos:\n", &more, 1)).unwrap();
     until("the other one is read", || async { database.repo("other").await.is_ok_and(|repo| repo.read_at.is_some()) })
         .await;
@@ -153,6 +153,8 @@ async fn handlers_of_the_api_are_done_beside_those_of_the_file() {
     setting.write("", &(noting("first") + &noting("extra")));
     let (server, database) = setting.start().await;
     until("it is said", || async { setting.wrong(&server).await == ["handler extra server/handler"] }).await;
+    let (status, said) = setting.ask("PUT", format!("{}/api/handlers/extra", server.base), text(good)).await;
+    assert!(status == 400 && said.contains("the server's file has"), "it would never be done: {status} {said}");
     let versions = setting.ask("GET", format!("{}/api/handlers/extra/versions", server.base), None).await;
     assert!(versions.1.contains("of the API"), "{versions:?}");
     assert_eq!(setting.ask("DELETE", format!("{}/api/handlers/extra", server.base), None).await.0, 200);

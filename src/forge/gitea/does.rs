@@ -35,6 +35,10 @@ impl Forge for Gitea {
         self.rest.get_json::<github::Repo>(&repo(id)).await?.try_into()
     }
 
+    async fn now(&self, id: &RepoId) -> Result<Timestamp, Fault> {
+        self.rest.time(&repo(id)).await
+    }
+
     async fn pull(&self, id: &RepoId, number: u64) -> Result<PullRequest, Fault> {
         self.rest.get_json::<github::Pull>(&format!("{}/pulls/{number}", repo(id))).await?.try_into()
     }
@@ -48,10 +52,10 @@ impl Forge for Gitea {
     }
 
     /// The history of the pull request has each push to it, that of the branch the one before it was opened. Both are
-    /// written after the push, so neither is older than that.
+    /// written after the push, so neither is older than that. Comments on code are no entries, but have a place in pages.
     async fn heads(&self, id: &RepoId, pull: &PullRequest) -> Result<Vec<(CommitSha, Timestamp)>, Fault> {
         let path = format!("{}/issues/{}/timeline?{PAGE}", repo(id), pull.number);
-        let entries = self.rest.counted_pages::<wire::Entry>(&path).await?;
+        let entries = self.rest.thinned_pages::<wire::Entry>(&path).await?;
         let mut heads: Vec<_> = entries.iter().filter_map(wire::Entry::head).collect();
         if let Some(source) = &pull.head.repo {
             match self.rest.get_json::<Vec<wire::Activity>>(&format!("{}/activities/feeds?{PAGE}", repo(source))).await
@@ -187,16 +191,7 @@ impl Forge for Gitea {
         let path = |from: &str, to: &str| format!("{}/compare/{}...{}", repo(id), part(from), part(to));
         let ahead: wire::Compared = self.rest.get_json(&path(base, head)).await?;
         let behind: wire::Compared = self.rest.get_json(&path(head, base)).await?;
-        let merge_base = match (ahead.count(), behind.count()) {
-            (_, 0) => self.commit(id, base).await?,
-            (0, _) => self.commit(id, head).await?,
-            _ => {
-                // What the oldest commit that only the head has was made on.
-                let oldest = ahead.commits.last().and_then(|commit| commit.parents.first());
-                github::sha(&oldest.ok_or_else(|| Fault::Form("a comparison without a beginning".to_owned()))?.sha)?
-            }
-        };
-        Ok(Comparison { ahead: ahead.count(), behind: behind.count(), merge_base })
+        Ok(Comparison { ahead: ahead.count(), behind: behind.count() })
     }
 }
 

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::super::{Permission, WorkflowRun};
 use crate::id::CommitSha;
@@ -97,24 +98,13 @@ pub(super) struct Compared {
     #[serde(default)]
     total_commits: u64,
     #[serde(default)]
-    pub(super) commits: Vec<Commit>,
+    commits: Vec<IgnoredAny>,
 }
 
 impl Compared {
     pub(super) fn count(&self) -> u64 {
         self.total_commits.max(self.commits.len() as u64)
     }
-}
-
-#[derive(Deserialize)]
-pub(super) struct Commit {
-    #[serde(default)]
-    pub(super) parents: Vec<Parent>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Parent {
-    pub(super) sha: String,
 }
 
 /// Gitea says `workflow_run_id`, Forgejo `id`.

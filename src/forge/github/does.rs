@@ -1,7 +1,6 @@
 //! Each thing that there is to ask and to do, in GitHub's paths and words.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use async_trait::async_trait;
 use http::Method;
@@ -11,8 +10,8 @@ use serde_json::{Value, json};
 use super::super::hub;
 use super::super::rest::{cut, next_of, part, parts, words};
 use super::super::{
-    Artifact, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Downloaded, Forge, KnownCheck,
-    Me, NewComments, Permission, PullRequest, Push, Rate, Reaction, RepoId, Repository, WorkflowRun,
+    CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Forge, KnownCheck, Me, NewComments,
+    Permission, PullRequest, Push, Reaction, RepoId, Repository, WorkflowRun,
 };
 use super::{GitHub, accepting, dressed, repo, wire};
 use crate::id::CommitSha;
@@ -31,6 +30,10 @@ impl Forge for GitHub {
 
     async fn repository(&self, id: &RepoId) -> Result<Repository, Fault> {
         self.rest.get_json::<wire::Repo>(&repo(id)).await?.try_into()
+    }
+
+    async fn now(&self, id: &RepoId) -> Result<Timestamp, Fault> {
+        self.rest.time(&repo(id)).await
     }
 
     async fn pull(&self, id: &RepoId, number: u64) -> Result<PullRequest, Fault> {
@@ -188,18 +191,6 @@ impl Forge for GitHub {
         }
     }
 
-    async fn artifacts(&self, id: &RepoId, run: Option<u64>) -> Result<Vec<Artifact>, Fault> {
-        let of = run.map(|run| format!("runs/{run}/")).unwrap_or_default();
-        let path = format!("{}/actions/{of}artifacts?per_page=100", repo(id));
-        let take =
-            |answer: &Answer| Ok(answer.json::<wire::Artifacts>()?.artifacts.into_iter().map(Artifact::from).collect());
-        self.rest.pages(&path, take).await
-    }
-
-    async fn download(&self, id: &RepoId, artifact: &Artifact, to: &Path, most: u64) -> Result<Downloaded, Fault> {
-        self.fetch(id, artifact, to, most).await
-    }
-
     async fn contents(&self, id: &RepoId, path: &str, reference: &str) -> Result<Option<Vec<u8>>, Fault> {
         let url = self.rest.at(&format!("{}/contents/{}?ref={}", repo(id), parts(path), part(reference)));
         let raw = "application/vnd.github.raw+json";
@@ -211,11 +202,7 @@ impl Forge for GitHub {
 
     async fn compare(&self, id: &RepoId, base: &str, head: &str) -> Result<Comparison, Fault> {
         let path = format!("{}/compare/{}...{}", repo(id), parts(base), parts(head));
-        self.rest.get_json::<wire::Compared>(&path).await?.try_into()
-    }
-
-    async fn rate(&self) -> Result<Rate, Fault> {
-        Ok(self.rest.get_json::<wire::Limits>("/rate_limit").await?.into())
+        Ok(self.rest.get_json::<wire::Compared>(&path).await?.into())
     }
 }
 

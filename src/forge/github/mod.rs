@@ -1,6 +1,6 @@
 //! GitHub.com and GitHub Enterprise Server.
 //!
-//! The token goes to the API's own host and nowhere else: pages are followed below the same base only, downloads without it.
+//! The token goes to the API's own host and nowhere else: pages are followed below the same base only.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,6 @@ use crate::secret::Secret;
 use crate::web::{Answer, Fault, Judge, Reach, Web};
 
 mod app;
-mod artifact;
 mod does;
 pub(super) mod wire;
 

@@ -5,8 +5,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::super::{
-    Artifact, Author, Comment, Comparison, KnownCheck, Permission, PullHead, PullRequest, Push, Rate, RepoId,
-    Repository,
+    Author, Comment, Comparison, KnownCheck, Permission, PullHead, PullRequest, Push, RepoId, Repository,
 };
 use crate::id::CommitSha;
 use crate::web::Fault;
@@ -201,59 +200,11 @@ pub(in crate::forge) struct Committed {
 pub(in crate::forge) struct Compared {
     ahead_by: u64,
     behind_by: u64,
-    merge_base_commit: Committed,
 }
 
-impl TryFrom<Compared> for Comparison {
-    type Error = Fault;
-
-    fn try_from(compared: Compared) -> Result<Self, Fault> {
-        let merge_base = sha(&compared.merge_base_commit.sha)?;
-        Ok(Self { ahead: compared.ahead_by, behind: compared.behind_by, merge_base })
-    }
-}
-
-#[derive(Deserialize)]
-pub(in crate::forge) struct Artifacts {
-    pub(in crate::forge) artifacts: Vec<Kept>,
-}
-
-#[derive(Deserialize)]
-pub(in crate::forge) struct Kept {
-    id: u64,
-    name: String,
-    #[serde(default)]
-    size_in_bytes: u64,
-    #[serde(default)]
-    expired: bool,
-    created_at: Option<Timestamp>,
-    #[serde(default)]
-    digest: Option<String>,
-    #[serde(default)]
-    workflow_run: Option<Made>,
-}
-
-#[derive(Deserialize)]
-struct Made {
-    id: Option<u64>,
-    head_sha: Option<String>,
-    head_repository_id: Option<u64>,
-}
-
-impl From<Kept> for Artifact {
-    fn from(kept: Kept) -> Self {
-        let made = kept.workflow_run.unwrap_or(Made { id: None, head_sha: None, head_repository_id: None });
-        Self {
-            id: kept.id,
-            name: kept.name,
-            bytes: kept.size_in_bytes,
-            expired: kept.expired,
-            created: kept.created_at,
-            digest: kept.digest.as_deref().and_then(|text| text.strip_prefix("sha256:")?.parse().ok()),
-            run: made.id,
-            head: made.head_sha.and_then(|text| text.parse().ok()),
-            head_repository: made.head_repository_id,
-        }
+impl From<Compared> for Comparison {
+    fn from(compared: Compared) -> Self {
+        Self { ahead: compared.ahead_by, behind: compared.behind_by }
     }
 }
 
@@ -299,26 +250,6 @@ impl From<WorkflowRun> for super::super::WorkflowRun {
         let path = run.path.split('@').next().unwrap_or_default().to_owned();
         let ended = over.then(|| run.conclusion.as_deref() == Some("success"));
         Self { id: run.id, path, title: run.display_title, url: run.html_url, ended }
-    }
-}
-
-#[derive(Deserialize)]
-pub(in crate::forge) struct Limits {
-    rate: Limit,
-}
-
-#[derive(Deserialize)]
-struct Limit {
-    #[serde(rename = "limit")]
-    most: u64,
-    remaining: u64,
-    reset: i64,
-}
-
-impl From<Limits> for Rate {
-    fn from(limits: Limits) -> Self {
-        let Limit { most, remaining, reset } = limits.rate;
-        Self { limit: most, remaining, resets: Timestamp::from_second(reset).unwrap_or(Timestamp::UNIX_EPOCH) }
     }
 }
 

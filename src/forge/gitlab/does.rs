@@ -33,6 +33,10 @@ impl Forge for GitLab {
         self.rest.get_json::<wire::Project>(&project(id)).await?.try_into()
     }
 
+    async fn now(&self, id: &RepoId) -> Result<Timestamp, Fault> {
+        self.rest.time(&project(id)).await
+    }
+
     async fn pull(&self, id: &RepoId, number: u64) -> Result<PullRequest, Fault> {
         let found: wire::MergeRequest = self.rest.get_json(&merge_request(id, number)).await?;
         let head = found.sha.as_deref().ok_or_else(|| Fault::Form("a merge request without a commit".to_owned()))?;
@@ -216,12 +220,10 @@ impl Forge for GitLab {
     async fn compare(&self, id: &RepoId, base: &str, head: &str) -> Result<Comparison, Fault> {
         let at = format!("{}/repository", project(id));
         let (from, to) = (part(base), part(head));
-        let path = format!("{at}/merge_base?refs%5B%5D={from}&refs%5B%5D={to}");
-        let merge_base = wire::sha(&self.rest.get_json::<wire::Commit>(&path).await?.id)?;
         let ahead: wire::Compared = self.rest.get_json(&format!("{at}/compare?from={from}&to={to}")).await?;
         let behind: wire::Compared = self.rest.get_json(&format!("{at}/compare?from={to}&to={from}")).await?;
         let count = |compared: &wire::Compared| compared.commits.len() as u64;
-        Ok(Comparison { ahead: count(&ahead), behind: count(&behind), merge_base })
+        Ok(Comparison { ahead: count(&ahead), behind: count(&behind) })
     }
 }
 
@@ -256,8 +258,9 @@ fn quiet(body: &str) -> String {
         let end = word.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')).unwrap_or(word.len());
         end > 0 && (end == word.len() || word[end..].starts_with(char::is_whitespace))
     };
-    let lines = body.split('\n').map(|line| if commands(line) { format!("\u{200b}{line}") } else { line.to_owned() });
-    lines.collect::<Vec<_>>().join("\n")
+    // A line ends with `\n`, `\r` or both.
+    let lines = body.split_inclusive(['\n', '\r']);
+    lines.map(|line| if commands(line) { format!("\u{200b}{line}") } else { line.to_owned() }).collect()
 }
 
 #[cfg(test)]
@@ -266,12 +269,12 @@ mod tests {
 
     #[test]
     fn a_note_gives_gitlab_no_commands() {
-        let note = "/merge\nfine\n  /label ~bug\r\n/usr/bin/env\n/ alone\n/approve\r";
+        let note = "/merge\nfine\n  /label ~bug\r\n/usr/bin/env\n/ alone\n/approve\r/close\rfine";
         let written = quiet(note);
         assert_eq!(written.replace('\u{200b}', ""), note);
         assert!(
             written.lines().all(|line| !line.trim_start().starts_with("/m") && !line.trim_start().starts_with("/l"))
         );
-        assert!(written.contains("\n/usr/bin/env\n") && written.contains("\n\u{200b}/approve\r"));
+        assert!(written.contains("\n/usr/bin/env\n") && written.contains("\n\u{200b}/approve\r\u{200b}/close\rfine"));
     }
 }

@@ -3,6 +3,7 @@
 use super::read::Reader;
 use super::section::{Credential, MailServer, Repo};
 use super::{File, MailTls};
+use crate::id::ProjectName;
 use crate::secret::SecretSpec;
 use crate::server::action::reach;
 use crate::spec::suggest;
@@ -37,6 +38,8 @@ fn repos(reader: &mut Reader<'_>, file: &File) {
             let span = if span[0].len > 0 { span[0] } else { span[1] };
             let message = format!("there is a repository `{}` already", repo.name);
             reader.error("server/duplicate", message, span, "give this one another `name`");
+        } else {
+            project(reader, &file.repos[..place], repo);
         }
         secrets(reader, file, repo);
         let Some(name) = &repo.credential else { continue };
@@ -56,6 +59,22 @@ fn repos(reader: &mut Reader<'_>, file: &File) {
             Some(_) => {}
         }
     }
+}
+
+/// Whoever may push to one repository would publish as another that has the same folder; where that is meant, both say so.
+fn project(reader: &mut Reader<'_>, earlier: &[Repo], repo: &Repo) {
+    let span = [reader.span(&format!("{}/project", repo.pointer)), reader.span(&format!("{}/url", repo.pointer))];
+    if let Some(Err(error)) = repo.project.as_ref().map(|name| name.parse::<ProjectName>()) {
+        reader.error("server/value", error.to_string(), span[0], "use letters, digits, `.`, `_` and `-`");
+        return;
+    }
+    let meant = |other: &Repo| other.url == repo.url || other.project.is_some() && other.project == repo.project;
+    let Some(other) = earlier.iter().find(|other| repo.shares_a_folder(other) && !meant(other)) else { return };
+    let span = if span[0].len > 0 { span[0] } else { span[1] };
+    let message =
+        format!("outputs of `{}` would go to the folder `{}`, as those of `{}`", repo.name, repo.folder(), other.name);
+    let help = "give this one a `project` of its own; where one folder is meant, write the same `project` for both";
+    reader.error("server/duplicate", message, span, help);
 }
 
 /// A pipeline gets a secret as a variable of the same name.

@@ -30,7 +30,7 @@ mod tests;
 
 pub use section::{
     Commits, Credential, Dependents, FirstSight, HttpRules, MailServer, MailTls, Poll, Reference, Repo, Server, Target,
-    Webhook,
+    Webhook, of_forks,
 };
 
 use read::{At, Reader};

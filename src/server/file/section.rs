@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::forge::Kind;
+use crate::repo::project_of;
 use crate::secret::{EnvVar, SecretFile, Source};
 use crate::server::glob::Glob;
 
@@ -244,6 +245,15 @@ pub struct Repo {
     pub(super) pointer: String,
 }
 
+/// A project of strangers' code has this behind its name, so that nobody takes its outputs for the project's own.
+const FORKS: &str = "-forks";
+
+/// The project of strangers' code beside this one.
+pub fn of_forks(project: &str) -> String {
+    let name: String = project.chars().take(100 - FORKS.len()).collect();
+    format!("{name}{FORKS}")
+}
+
 const fn one() -> usize {
     1
 }
@@ -257,6 +267,20 @@ impl Repo {
     /// Whether a tag is watched.
     pub fn watches_tag(&self, tag: &str) -> bool {
         self.tags.iter().any(|glob| glob.matches(tag))
+    }
+
+    /// The first folder in the storage, as written, else by the address; never a commit's choice.
+    pub fn folder(&self) -> String {
+        self.project.clone().unwrap_or_else(|| project_of(&self.url).to_string())
+    }
+
+    /// Whether outputs of the two would lie in one folder. Some storages know no case.
+    pub(super) fn shares_a_folder(&self, other: &Self) -> bool {
+        // Where only one names a storage, the other's may be the same by this machine's settings.
+        let apart = matches!((&self.storage, &other.storage), (Some(one), Some(two)) if one != two);
+        let folders = |repo: &Self| [repo.folder(), of_forks(&repo.folder())];
+        let (own, theirs) = (folders(self), folders(other));
+        !apart && own.iter().any(|one| theirs.iter().any(|two| one.eq_ignore_ascii_case(two)))
     }
 }
 

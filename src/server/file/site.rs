@@ -331,12 +331,12 @@ mod tests {
             "credentials: {t: {token: env:T}, lab: {token: env:T, forge: gitlab}, tea: {token: env:T, forge: gitea}, \
              lone: {token: env:T, forge: gitea}, hub: {token: env:T}, far: {token: env:T, api: 'https://acme.example/lab/api/v4'}, app: {app_id: 1, private_key: env:K, forge: gitlab}}\n\
              repos:\n  - {url: 'https://gitlab.com/acme/data/churn.git', name: one, credential: t}\n  \
-             - {url: 'https://codeberg.org/acme/churn', name: two, credential: t}\n  \
-             - {url: 'ssh://git@git.acme.example:2222/acme/data/churn.git', name: three, credential: lab}\n  \
-             - {url: 'http://127.0.0.1:3000/acme/churn.git', name: four, credential: tea}\n  \
-             - {url: 'https://acme.example/lab/acme/data/churn.git', name: five, credential: far}\n  \
+             - {url: 'https://codeberg.org/acme/churn', name: two, project: two, credential: t}\n  \
+             - {url: 'ssh://git@git.acme.example:2222/acme/data/churn.git', name: three, project: three, credential: lab}\n  \
+             - {url: 'http://127.0.0.1:3000/acme/churn.git', name: four, project: four, credential: tea}\n  \
+             - {url: 'https://acme.example/lab/acme/data/churn.git', name: five, project: five, credential: far}\n  \
              - {url: 'https://git.acme.example/a/b', name: six, credential: app}\n  \
-             - {url: 'https://codeberg.org/acme/data/churn', name: seven, credential: t}\n",
+             - {url: 'https://codeberg.org/acme/data/churn', name: seven, project: seven, credential: t}\n",
         );
         for (name, kind, api, repo) in [
             ("one", Kind::GitLab, "https://gitlab.com/api/v4", "acme/data/churn"),

@@ -88,6 +88,27 @@ fn a_repository_gets_secrets_that_the_file_has_and_that_a_variable_can_be_called
     }
 }
 
+#[test]
+fn two_repositories_have_no_folder_in_common_unless_both_say_so() {
+    let with = |one: &str, two: &str| {
+        let text =
+            format!("repos:\n  - {{url: 'https://h/acme/churn.git'{one}}}\n  - {{url: 'git@h:other/Churn'{two}}}\n");
+        let (file, found) = parse("server.yaml", text.as_bytes());
+        assert_eq!(file.is_none(), !found.is_empty(), "{}", shown(&found));
+        found.iter().map(|one| format!("{:?} {}", one.line_column().unwrap(), one.code)).collect::<Vec<_>>()
+    };
+    let (at_url, at_project) = (["(3, 11) server/duplicate"], ["(3, 41) server/duplicate"]);
+    assert_eq!(with("", ""), at_url);
+    assert_eq!(with("", ", project: churn"), at_project);
+    assert_eq!(with("", ", project: churn-forks"), at_project, "what strangers may fill");
+    assert_eq!(with(", storage: box", ""), at_url, "the other may have the same by this machine's settings");
+    assert!(with(", project: churn", ", project: churn").is_empty());
+    assert!(with("", ", project: second").is_empty());
+    assert!(with(", storage: box", ", storage: second").is_empty());
+    assert_eq!(with("", ", project: a/b"), ["(3, 41) server/value"]);
+    assert_eq!(read("repos: [{url: 'https://h/a/b'}, {url: 'https://h/a/b', name: again}]").repos[1].folder(), "b");
+}
+
 /// Every `# code` comment of the file names the code of a finding on its line, and there are no other findings.
 #[test]
 fn every_finding_is_said_at_once_at_its_line() {

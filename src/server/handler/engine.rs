@@ -222,13 +222,18 @@ impl Walk<'_> {
                                 so it is not done again";
                     failure(told.to_owned(), Value::Null)
                 } else {
-                    self.journal.begin(&key, &arguments).await?;
+                    self.begin(&key, &arguments).await?;
                     self.act(single.action.verb, &key, arguments, names).await?
                 }
             }
         };
         self.journal.finish(&key, &outcome).await?;
         Ok(outcome)
+    }
+
+    /// Notes that an action begins. What tells strangers' words from ours is for whoever sends them, and for no reader.
+    async fn begin(&self, key: &Key, arguments: &Value) -> Result<(), JournalError> {
+        self.journal.begin(key, &marked::plain_document(arguments.clone())).await
     }
 
     async fn act(&self, verb: Verb, key: &Key, arguments: Value, names: &Names) -> Result<Outcome, JournalError> {
@@ -272,7 +277,7 @@ impl Walk<'_> {
             let outcome = if let Recall::Finished(outcome) = self.journal.recall(&key).await? {
                 outcome
             } else {
-                self.journal.begin(&key, &arguments).await?;
+                self.begin(&key, &arguments).await?;
                 let call = Call { key: key.clone(), event: self.plan.event };
                 let outcome = settled(perform(self.effects, &call, verb, arguments).await);
                 self.journal.finish(&key, &outcome).await?;

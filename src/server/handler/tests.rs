@@ -279,6 +279,8 @@ fn a_handler_is_for_its_kinds_repositories_and_criterion_and_never_for_our_own_c
 struct Dying {
     inner: Memory,
     left: Mutex<usize>,
+    /// The arguments that it was given.
+    begun: Mutex<Vec<Value>>,
 }
 
 impl Dying {
@@ -296,6 +298,7 @@ impl Journal for Dying {
     }
     async fn begin(&self, key: &Key, arguments: &Value) -> Result<(), JournalError> {
         self.write()?;
+        self.begun.lock().unwrap().push(arguments.clone());
         self.inner.begin(key, arguments).await
     }
     async fn finish(&self, key: &Key, outcome: &Outcome) -> Result<(), JournalError> {
@@ -326,7 +329,7 @@ async fn a_plan_that_is_interrupted_at_any_point_goes_on_and_repeats_nothing_tha
     let mut deaths = 0;
     for point in 0.. {
         let effects = Noting::default();
-        let journal = Dying { inner: Memory::default(), left: Mutex::new(point) };
+        let journal = Dying { inner: Memory::default(), left: Mutex::new(point), begun: Mutex::default() };
         if execute(&plan, &file.notify, &effects, &journal).await.is_ok() {
             break;
         }
@@ -358,6 +361,19 @@ async fn a_plan_that_is_interrupted_at_any_point_goes_on_and_repeats_nothing_tha
         assert!(counts.values().filter(|count| **count > 1).count() <= 2, "{counts:?}");
     }
     assert!(deaths > 20, "{deaths}");
+}
+
+#[tokio::test]
+async fn what_is_remembered_of_a_message_is_its_plain_text() {
+    let handler = "    do: [{notify: {to: [team, ops], text: 'it is {{ event.message }}'}}, {notify: {to: ops}}]\n";
+    let (file, event, effects) = (file(handler), event(), Noting::default());
+    let journal = Dying { inner: Memory::default(), left: Mutex::new(usize::MAX), begun: Mutex::default() };
+    let plan = Plan { handler: &file.handlers[0], event: &event };
+    assert_eq!(execute(&plan, &file.notify, &effects, &journal).await.unwrap().state, State::Succeeded);
+    let begun = journal.begun.into_inner().unwrap();
+    let texts: Vec<&str> = begun.iter().filter_map(|arguments| arguments["text"].as_str()).collect();
+    assert_eq!(texts[..4], ["it is Fix it"; 4], "the step, a mail, two chats");
+    assert!(texts.len() == 5 && texts.iter().all(|text| crate::server::template::marked::plain(text) == *text));
 }
 
 #[tokio::test]

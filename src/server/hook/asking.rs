@@ -36,7 +36,7 @@ impl Asking {
     /// # Errors
     /// Why the forge could not be asked now; another time it may. What it refuses to tell stays unknown.
     pub async fn fill(&self, event: &mut Event) -> Result<(), String> {
-        if event.kind != Kind::Comment || !self.waits_for_comments(&event.repo) {
+        if !self.asks_about(event) {
             return Ok(());
         }
         let Ok(place) = self.forges.place(&event.repo) else { return Ok(()) };
@@ -67,6 +67,11 @@ impl Asking {
             }
         }
         Ok(())
+    }
+
+    /// Whether the forge is asked about an event.
+    pub(super) fn asks_about(&self, event: &Event) -> bool {
+        event.kind == Kind::Comment && self.waits_for_comments(&event.repo)
     }
 
     /// Whether any handler waits for comments there: nobody else is worth a request.

@@ -7,6 +7,7 @@ mod asking;
 mod dispatch;
 pub mod envelope;
 pub mod genuine;
+mod lanes;
 pub mod meaning;
 
 use std::sync::{Arc, PoisonError, RwLock};

@@ -226,14 +226,11 @@ pub(super) async fn put_handler(
 ) -> Result<Json<HandlerRow>, Problem> {
     let Json(ask) = ask.map_err(body)?;
     let name = checked_name(&name)?;
-    let Some(file) = server.standing.file() else {
+    // The file alone: a new version may take the place of one that counts already, and none that of one of the file's.
+    let Some(file) = server.standing.file_alone() else {
         return Err(Problem::bad("this server has no file that handlers could go by", "start it with --config FILE"));
     };
-    // The file alone: a new version may take the place of one that counts already.
-    let mut of_file = crate::server::file::File::clone(&file);
-    let known = server.database.handlers().await?;
-    of_file.handlers.retain(|handler| !known.iter().any(|known| known.name == handler.name));
-    if let Err(trouble) = handler(name, &ask.text, &of_file) {
+    if let Err(trouble) = handler(name, &ask.text, &file) {
         let lines: Vec<String> = trouble.iter().map(Trouble::line).collect();
         return Err(Problem::bad(lines.join("\n"), "`soopervisor handlers schema` tells what a handler may say"));
     }

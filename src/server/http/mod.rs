@@ -197,7 +197,11 @@ async fn ready(State(server): State<Server>) -> Response {
     // Whoever may look has the words; anybody may know where.
     let place = |trouble: Trouble| format!("{} {}", trouble.place, trouble.code);
     let wrong: Vec<String> = server.standing.trouble().into_iter().map(place).collect();
-    (status, axum::Json(serde_json::json!({"database": database, "disk": disk, "settings": wrong}))).into_response()
+    // Those that are down are begun anew; deliveries are kept meanwhile, so nobody else need be asked.
+    let body = serde_json::json!({
+        "database": database, "disk": disk, "settings": wrong, "down": server.standing.parts.down(),
+    });
+    (status, axum::Json(body)).into_response()
 }
 
 async fn metrics(_: gate::Looks, State(server): State<Server>) -> Result<String, Problem> {

@@ -237,7 +237,7 @@ fn schemas() -> Value {
         RUN.iter().copied().chain([("steps", "[Step]"), ("attempts", "[Attempt]")]).collect();
     json!({
         "Problem": object(&[("error", "string"), ("help", "string")]),
-        "Ready": object(&[("database", "boolean"), ("disk", "boolean"), ("settings", "[string]")]),
+        "Ready": object(&[("database", "boolean"), ("disk", "boolean"), ("settings", "[string]"), ("down", "[string]")]),
         "SetUp": ask(&[("token", "string"), ("name", "name")], &["name"]),
         "Repo": object(REPO),
         "RepoList": object(&[("repos", "[Repo]")]),

@@ -14,7 +14,7 @@ use super::problem::Problem;
 use crate::server::event::Source;
 use crate::server::poll::PollError;
 use crate::server::trigger::{self, Ask, TriggerError};
-use crate::store::database::{DatabaseError, Repo};
+use crate::store::database::Repo;
 
 /// At most so many rows are given at a time.
 pub(super) const MOST: i64 = 200;
@@ -133,7 +133,7 @@ pub(super) async fn trigger(
     ask: Result<Json<TriggerAsk>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Triggered>), Problem> {
     let Json(ask) = ask.map_err(body)?;
-    let repo = server.database.repo(&ask.repo).await?;
+    let repo = trigger::repo(&server.database, &ask.repo).await.map_err(refused)?;
     let watch = server.watches.borrow().iter().find(|watch| watch.repo == repo.id).cloned();
     // Who asks by hand means what is there now, not what was there a minute ago.
     if let Some(watch) = watch {
@@ -163,9 +163,10 @@ pub(super) async fn trigger(
 
 fn refused(error: TriggerError) -> Problem {
     match error {
-        TriggerError::Database(error @ DatabaseError::Missing { .. }) => Problem::missing(error.to_string()),
         TriggerError::Database(error) => error.into(),
-        TriggerError::Reference { .. } | TriggerError::NoDefault(_) => Problem::missing(error.to_string()),
+        TriggerError::Repository { .. } | TriggerError::Reference { .. } | TriggerError::NoDefault(_) => {
+            Problem::missing(error.to_string())
+        }
         TriggerError::Mode(_) | TriggerError::Again => {
             Problem::bad(error.to_string(), "leave `mode` out to let the handlers decide")
         }

@@ -33,7 +33,7 @@ pub struct Doing {
     pub(super) yard: Option<Yard>,
     /// How many things are under way that may not be done twice.
     under_way: watch::Sender<usize>,
-    /// How many wait for the end of a run.
+    /// How many wait for the end of a run, or for a forge.
     waiting: watch::Sender<usize>,
     /// Is rung when a run was queued.
     pub(super) queued: Arc<Notify>,
@@ -67,7 +67,8 @@ impl Doing {
         Counted::among(&self.under_way)
     }
 
-    /// While what is given back lives, somebody waits for the end of a run.
+    /// While what is given back lives, somebody waits for the end of a run, or for a forge that may be slow: neither holds up
+    /// what others do.
     pub(super) fn waits(&self) -> Counted {
         Counted::among(&self.waiting)
     }
@@ -105,26 +106,32 @@ impl Effects for Doing {
     }
 
     async fn comment(&self, call: &Call<'_>, wanted: Comment) -> Answer {
+        let _waits = self.waits();
         self.secrets.hide(self.write_comment(call, &wanted).await)
     }
 
     async fn status(&self, call: &Call<'_>, wanted: Status) -> Answer {
+        let _waits = self.waits();
         self.secrets.hide(self.set_status(call, &wanted).await)
     }
 
     async fn check(&self, call: &Call<'_>, wanted: Check) -> Answer {
+        let _waits = self.waits();
         self.secrets.hide(self.report_check(call, &wanted).await)
     }
 
     async fn label(&self, call: &Call<'_>, wanted: Label) -> Answer {
+        let _waits = self.waits();
         self.secrets.hide(self.change_labels(call, &wanted).await)
     }
 
     async fn command(&self, call: &Call<'_>, wanted: Command) -> Answer {
+        let _waits = self.waits();
         self.secrets.hide(self.obey(call, wanted).await)
     }
 
     async fn dispatch(&self, call: &Call<'_>, wanted: Dispatch) -> Answer {
+        let _waits = self.waits();
         self.secrets.hide(self.start_workflow(call, &wanted).await)
     }
 

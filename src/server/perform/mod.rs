@@ -39,7 +39,7 @@ use crate::store::database::{
 /// Renewed while it goes on; who died is not waited for long.
 const LEASE_MS: i64 = 15_000;
 /// Handlers that are gone through at a time. One that waits for a run holds no place: whoever wants to cancel that run
-/// would wait for it, too.
+/// would wait for it, too. Neither does one that waits for a forge: others would wait for it that have none, or another.
 const AT_ONCE: usize = 64;
 /// And so many may wait, each with its lease to be renewed; beyond it they hold places.
 const WAITING: usize = 1_024;

@@ -9,6 +9,7 @@ use crate::id::CommitSha;
 use crate::server::action::arguments::{Run, Trigger, Which};
 use crate::server::action::{Answer, Call, EffectFault};
 use crate::server::event::{Event, Kind, Source};
+use crate::server::file::{Repo, of_forks};
 use crate::server::glob::Glob;
 use crate::server::queue;
 use crate::server::trigger::{Ask, TriggerError, trigger};
@@ -16,12 +17,9 @@ use crate::store::database::{self, RunState};
 
 /// How often a run that is waited for is looked at.
 const EVERY: Duration = Duration::from_millis(500);
-/// A project of strangers' code has this behind its name, so that nobody takes its outputs for the project's own.
-const FORKS: &str = "-forks";
 
 impl Doing {
     pub(super) async fn ended(&self, id: i64) -> Result<database::Run, EffectFault> {
-        let _waits = self.waits();
         loop {
             let run = self.database.run(id).await.map_err(fault)?;
             if run.state.has_ended() {
@@ -117,9 +115,8 @@ impl Doing {
         }
         if strangers {
             let named = request.get("project").and_then(Value::as_str).map(str::to_owned);
-            let name = named.unwrap_or_else(|| event.repo.rsplit('/').next().unwrap_or_default().to_owned());
-            let name: String = name.chars().take(100 - FORKS.len()).collect();
-            request.insert("project".to_owned(), format!("{name}{FORKS}").into());
+            let own = || self.file.repo(&event.repo).map(Repo::folder).unwrap_or_default();
+            request.insert("project".to_owned(), of_forks(&named.unwrap_or_else(own)).into());
             request.insert("fork".to_owned(), true.into());
         }
         Ok(())
@@ -154,7 +151,9 @@ impl Doing {
                 "storage": run.request.get("storage"), "previous": null,
             }));
         }
+        let waits = self.waits();
         let ended = self.ended(queued.id).await?;
+        drop(waits);
         let result = self.result(&ended).await?;
         match ended.state {
             RunState::Succeeded => Ok(result),

@@ -5,14 +5,10 @@
 //! anybody may ask, over HTTP and with no password: the server's own opens repositories that the stranger cannot read.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use tokio::process::Command;
-
 use crate::server::action::EffectFault;
+use crate::server::git;
 use crate::server::poll::Address;
 
 const PATIENCE: Duration = Duration::from_mins(15);
@@ -84,15 +80,18 @@ pub(super) async fn fetch(tree: &Path, address: &Address, author: Author) -> Res
     }
     let own = address.text();
     let way = Way::of(&own).ok_or_else(|| EffectFault::new("submodules are fetched over HTTPS and SSH only"))?;
-    let listed = ["config", "-z", "-f", ".gitmodules", "--get-regexp", r"^submodule\..*\.url$"];
-    let listed = git(tree, None, &way, &listed).await?;
+    // All of it: git calls it a failure when a pattern finds nothing.
+    let listed = git(tree, git::Way::Here, &["config", "-z", "-f", ".gitmodules", "--list"]).await?;
+    let urls: Vec<&str> = listed.split('\0').filter_map(url_of).collect();
+    if urls.is_empty() {
+        return Ok(());
+    }
     if author == Author::Stranger && !matches!(address, Address::Http(..)) {
         let words = "submodules of a stranger's code are fetched over HTTP and without a password only: write \
                      `submodules: false`, or a `when` that leaves forks out";
         return Err(EffectFault::new(words));
     }
-    for entry in listed.split('\0').filter(|entry| !entry.is_empty()) {
-        let url = entry.split_once('\n').map_or("", |(_, url)| url);
+    for url in urls {
         if !way.leads(url) {
             let shown: String = url.chars().take(200).collect();
             let words = format!("the submodule at `{}` is not on the repository's own host", shown.escape_debug());
@@ -100,65 +99,50 @@ pub(super) async fn fetch(tree: &Path, address: &Address, author: Author) -> Res
         }
     }
     let trusted = (author == Author::Trusted).then_some(address);
-    git(tree, trusted, &way, &["submodule", "--quiet", "update", "--init", "--checkout", "--force"]).await.map(drop)
+    let named = git::Way::Named(&way.protocol, trusted);
+    git(tree, named, &["submodule", "--quiet", "update", "--init", "--checkout", "--force"]).await.map(drop)
 }
 
-/// With the credential of an address; without one, with nobody's.
-async fn git(tree: &Path, address: Option<&Address>, way: &Way, words: &[&str]) -> Result<String, EffectFault> {
-    let mut git = Command::new("git");
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("GIT_") && !matches!(&*text, "GIT_EXEC_PATH" | "GIT_SSL_CAINFO") {
-            git.env_remove(&name);
-        }
-    }
-    git.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
-    git.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
-    let allowed = format!("protocol.{}.allow=always", way.protocol);
-    for option in [
-        "core.hooksPath=/dev/null",
-        "core.fsmonitor=false",
-        "credential.helper=",
-        "gc.auto=0",
-        "http.followRedirects=false",
-        "filter.lfs.smudge=",
-        "filter.lfs.required=false",
-        "protocol.allow=never",
-        &allowed,
-    ] {
-        git.args(["-c", option]);
-    }
-    match address {
-        Some(Address::Http(url, Some(who))) => {
-            let pair = [who.user.as_bytes(), b":", who.password.expose()].concat();
-            git.env("GIT_CONFIG_COUNT", "1");
-            git.env("GIT_CONFIG_KEY_0", format!("http.{}.extraHeader", url.origin().ascii_serialization()));
-            git.env("GIT_CONFIG_VALUE_0", format!("Authorization: Basic {}", STANDARD.encode(pair)));
-        }
-        Some(Address::Git(_, Some(key))) => {
-            let key = key.to_str().filter(|key| !key.contains(['\'', '\n']));
-            let key = key.map(|key| format!(" -o IdentitiesOnly=yes -i '{key}'")).unwrap_or_default();
-            git.env("GIT_SSH_COMMAND", format!("ssh -o BatchMode=yes -o ConnectTimeout=20{key}"));
-        }
-        Some(_) => {}
-        // A password in `~/.netrc` is one of this server, too.
-        None => drop(git.env("HOME", "/nonexistent")),
-    }
-    git.args(words).current_dir(tree).stdin(Stdio::null()).kill_on_drop(true);
+/// The address in a line of `git config -z --list`; git writes sections and keys small. A key without a value is an empty
+/// address, which leads nowhere.
+fn url_of(entry: &str) -> Option<&str> {
+    let (key, value) = entry.split_once('\n').unwrap_or((entry, ""));
+    key.strip_prefix("submodule.").and_then(|name| name.strip_suffix(".url")).map(|_| value)
+}
+
+async fn git(tree: &Path, way: git::Way<'_>, words: &[&str]) -> Result<String, EffectFault> {
+    let mut git = git::git(tree, way);
+    git.args(words);
     let failed = |words: &str| EffectFault::new(format!("submodules cannot be fetched: {words}"));
     let output = tokio::time::timeout(PATIENCE, git.output()).await.map_err(|_| failed("it took too long"))?;
     let output = output.map_err(|error| failed(&error.to_string()))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("git said nothing");
-    Err(failed(&last.chars().filter(|c| !c.is_control()).take(300).collect::<String>()))
+    Err(failed(&git::last_line(&output.stderr)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_found_in_what_git_lists() {
+        let listed = "submodule.X.y.url\n../a\0submodule.X.y.path\nb\0submodule.url\nz\0core.url\nx\0submodule.q.url\0";
+        assert_eq!(listed.split('\0').filter_map(url_of).collect::<Vec<_>>(), ["../a", ""]);
+    }
+
+    #[tokio::test]
+    async fn a_file_of_submodules_without_any_is_no_fault() {
+        let tree = tempfile::tempdir().unwrap();
+        let address = Address::Git("git@git.example:acme/churn.git".to_owned(), None);
+        for text in ["", "# none\n", "[submodule]\n\tactive = .\n"] {
+            std::fs::write(tree.path().join(".gitmodules"), text).unwrap();
+            for author in [Author::Trusted, Author::Stranger] {
+                assert_eq!(fetch(tree.path(), &address, author).await, Ok(()), "{text}");
+            }
+        }
+    }
 
     #[test]
     fn a_submodule_is_on_the_repositorys_own_host_or_nowhere() {

@@ -29,10 +29,22 @@ struct Scene {
 
 impl Scene {
     async fn open(handlers: &str) -> Self {
+        Self::open_at("", handlers).await
+    }
+
+    /// With a forge whose API is there.
+    async fn open_at(api: &str, handlers: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(&format!("sqlite:{}", folder.path().join("server.db").display())).await.unwrap();
         let url = format!("https://h.example/{REPO}");
-        let text = format!("repos: [{{url: '{url}'}}]\nhandlers:\n{handlers}");
+        let token = folder.path().join("token");
+        std::fs::write(&token, "t").unwrap();
+        let of_forge = match api {
+            "" => String::new(),
+            api => format!("credentials: {{hub: {{token: 'file:{}', api: '{api}'}}}}\n", token.display()),
+        };
+        let credential = if api.is_empty() { "" } else { ", credential: hub" };
+        let text = format!("{of_forge}repos: [{{url: '{url}'{credential}}}]\nhandlers:\n{handlers}");
         database.watch(&[NewRepo { url, name: REPO.into(), settings: json!({}) }]).await.unwrap();
         let (file, found) = file::parse("server.yaml", text.as_bytes());
         Self { _folder: folder, database, file: Arc::new(file.unwrap_or_else(|| panic!("{found:?}"))) }
@@ -93,6 +105,25 @@ async fn handlers_that_wait_for_runs_keep_no_other_from_being_done() {
     until("the last one is done", || async { scene.state(note, "note").await == "done" }).await;
     let filter = RunFilter { limit: Some(200), ..RunFilter::default() };
     assert_eq!(scene.database.runs(&filter).await.unwrap().len(), MANY);
+    stopping.cancel();
+    working.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handlers_that_wait_for_a_forge_keep_no_other_from_being_done() {
+    // Whoever connects is never answered.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let api = format!("http://{}/api/v3", silent.local_addr().unwrap());
+    let handlers = "  - {name: tell, on: push, do: {status: {state: success}}}\n  - {name: note, on: branch_created, do: {log: {text: x}}}\n";
+    let scene = Scene::open_at(&api, handlers).await;
+    for number in 0..MANY {
+        scene.tell(Kind::Push, &format!("b{number}")).await;
+    }
+    let note = scene.tell(Kind::BranchCreated, "last").await;
+    let (performer, stop) = (scene.performer(&scene.file), CancellationToken::new());
+    let stopping = stop.clone();
+    let working = tokio::spawn(async move { performer.run(stop.clone(), stop).await });
+    until("the last one is done", || async { scene.state(note, "note").await == "done" }).await;
     stopping.cancel();
     working.await.unwrap();
 }

@@ -5,14 +5,12 @@
 
 use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-
-use tokio::process::Command;
 
 use super::submodules::{self, Author};
 use crate::archive;
 use crate::id::CommitSha;
 use crate::server::action::EffectFault;
+use crate::server::git::{self, Way};
 use crate::server::poll::Address;
 use crate::server::work::checkout::checkout;
 
@@ -157,26 +155,8 @@ fn at(path: &Path, error: &std::io::Error) -> EffectFault {
 
 /// Git on files of ours: without a network, a hook, anybody's settings.
 async fn git(folder: &Path, words: &[&str]) -> Result<(), String> {
-    let mut git = Command::new("git");
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
-        git.env_remove(name);
-    }
-    git.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C").env("GIT_NO_LAZY_FETCH", "1");
-    git.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
-    for option in [
-        "core.hooksPath=/dev/null",
-        "core.fsmonitor=false",
-        "protocol.allow=never",
-        "gc.auto=0",
-        "commit.gpgSign=false",
-        "user.name=soopervisor",
-        "user.email=soopervisor@localhost",
-        "filter.lfs.smudge=",
-        "filter.lfs.required=false",
-    ] {
-        git.args(["-c", option]);
-    }
-    git.args(words).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    let mut git = git::git(folder, Way::Here);
+    git.args(words);
     let output = git.output().await.map_err(|error| format!("git cannot be started: {error}"))?;
     if output.status.success() {
         return Ok(());

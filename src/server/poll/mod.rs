@@ -73,6 +73,14 @@ impl Address {
         }
     }
 
+    /// Who answers there: the host, and the port of its web server.
+    pub(in crate::server) fn place(&self) -> String {
+        match self {
+            Self::Http(url, _) => format!("{}:{}", self.host(), url.port_or_known_default().unwrap_or_default()),
+            Self::Git(..) => self.host(),
+        }
+    }
+
     /// What shares a budget: the host and who asks.
     fn budget(&self) -> String {
         let who = match self {
@@ -311,7 +319,7 @@ impl Poller {
                 }
                 Ok(reading.refs)
             }
-            Address::Git(address, key) => spawned::read(address, key.as_deref(), &watch.prefixes).await,
+            Address::Git(..) => spawned::read(&watch.address, &watch.prefixes).await,
         }
     }
 }

@@ -1,54 +1,36 @@
 //! A reading by git itself, for what is not reached over HTTP: SSH, and folders of this machine. Costs a process.
 
-use std::process::Stdio;
+use std::path::Path;
 use std::time::Duration;
 
-use tokio::process::Command;
-
+use super::Address;
 use super::answer::{Refs, listed};
 use super::fault::Fault;
 use super::reading::keep_asked;
+use crate::server::git::{self, Way};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const LONGEST: usize = 64 << 20;
 
-/// Reads the refs below these prefixes. `key` is the private key of a deploy key.
+/// Reads the refs below these prefixes.
 ///
 /// # Errors
 /// A [`Fault`], with git's last line where it says anything.
-pub async fn read(address: &str, key: Option<&std::path::Path>, prefixes: &[String]) -> Result<Refs, Fault> {
-    let mut git = Command::new("git");
-    // Nothing of the environment that git would take for settings, and no question that nobody would answer.
-    for name in
-        ["GIT_DIR", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT", "GIT_EXTERNAL_DIFF", "GIT_ASKPASS", "SSH_ASKPASS"]
+pub async fn read(address: &Address, prefixes: &[String]) -> Result<Refs, Fault> {
+    if let Address::Git(_, Some(key)) = address
+        && git::quoted(key).is_none()
     {
-        git.env_remove(name);
+        return Err(Fault::Setting("the path of the deploy key cannot be handed to ssh".to_owned()));
     }
-    let mut ssh = "ssh -o BatchMode=yes -o ConnectTimeout=20".to_owned();
-    if let Some(key) = key {
-        let key = key.to_str().filter(|key| !key.contains(['\'', '\n']));
-        let key = key.ok_or_else(|| Fault::Setting("the path of the deploy key cannot be handed to ssh".to_owned()))?;
-        ssh = format!("{ssh} -o IdentitiesOnly=yes -i '{key}'");
-    }
-    git.env("GIT_TERMINAL_PROMPT", "0").env("GIT_SSH_COMMAND", ssh).env("LC_ALL", "C");
-    git.args([
-        "-c",
-        "protocol.version=2",
-        "-c",
-        "protocol.ext.allow=never",
-        "ls-remote",
-        "--symref",
-        "--",
-        address,
-        "HEAD",
-    ]);
+    let text = address.text();
+    let mut git = git::git(Path::new("/"), Way::Watched(address));
+    git.args(["-c", "protocol.version=2", "ls-remote", "--symref", "--", &text, "HEAD"]);
     git.args(prefixes.iter().map(|prefix| format!("{prefix}*")));
-    git.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).current_dir("/");
     let output = tokio::time::timeout(PATIENCE, git.output()).await;
     let output = output.map_err(|_| Fault::Network("git did not end within a minute".to_owned()))?;
     let output = output.map_err(|error| Fault::Setting(format!("git cannot be started: {error}")))?;
     if !output.status.success() {
-        return Err(judged(&String::from_utf8_lossy(&output.stderr), address));
+        return Err(judged(&String::from_utf8_lossy(&output.stderr), &text));
     }
     if output.stdout.len() > LONGEST {
         return Err(Fault::Server(format!("the list of refs is longer than {} MiB", LONGEST >> 20)));

@@ -2,9 +2,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +17,8 @@ use super::{PollError, Poller, Watch, locked};
 
 /// How often the database is told of readings that brought nothing new.
 const NOTING: Duration = Duration::from_secs(5);
+/// How long a repository rests whose reading ended by a fault of our own.
+const AFTER_FAULT: Duration = Duration::from_mins(5);
 
 /// What the loop knows of one repository.
 struct Seat {
@@ -110,7 +114,7 @@ impl Poller {
                 round.busy.insert(watch.repo);
                 let turn = round.seats.get(&watch.repo).map_or(0, |seat| seat.turn);
                 let poller = self.clone();
-                readings.spawn(async move { (watch.repo, poller.turn(&watch, turn).await) });
+                readings.spawn(async move { (watch.repo, poller.guarded_turn(&watch, turn).await) });
             }
             let full = readings.len() >= self.effort.at_once;
             let next = if full { None } else { round.next() };
@@ -155,6 +159,15 @@ impl Poller {
     /// Asks the host's budget.
     fn leave(&self, watch: &Watch, now: Instant) -> Result<(), Duration> {
         self.with_host(watch, now, |host| host.take(now))
+    }
+
+    /// The same as [`Self::turn`]; a fault of our own ends this reading, and not all that were to come.
+    async fn guarded_turn(&self, watch: &Watch, turn: u64) -> Duration {
+        let ended = AssertUnwindSafe(self.turn(watch, turn)).catch_unwind().await;
+        ended.unwrap_or_else(|_| {
+            tracing::error!(repo = watch.name, "a reading ended by a fault of this program's own");
+            AFTER_FAULT
+        })
     }
 
     /// One reading, and how long to wait until the next.

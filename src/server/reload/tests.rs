@@ -74,14 +74,16 @@ async fn nobody_begins_before_the_handlers_of_the_api_are_known() {
     let scene = Scene::open().await;
     let (reload, stop) = (scene.reload(Mark::of(&scene.path())), CancellationToken::new());
     scene.database.close().await;
-    let running = tokio::spawn(reload.run(stop.clone()));
+    let stopping = stop.clone();
+    let running = tokio::spawn(async move { reload.run(stopping).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(scene.begun.load(Ordering::SeqCst), 0, "events would be decided without them, once and for all");
     stop.cancel();
     running.await.unwrap();
     let scene = Scene::open().await;
     let (reload, stop) = (scene.reload(Mark::of(&scene.path())), CancellationToken::new());
-    let running = tokio::spawn(reload.run(stop.clone()));
+    let stopping = stop.clone();
+    let running = tokio::spawn(async move { reload.run(stopping).await });
     while scene.begun.load(Ordering::SeqCst) == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -14,6 +14,7 @@ use super::{Effort, Worker, name_of};
 use crate::run::Host;
 use crate::server::file::Commits;
 use crate::server::metrics::Metrics;
+use crate::server::parts::Parts;
 use crate::server::poll::Watch;
 use crate::server::poll::state::FirstSeen;
 use crate::server::serve::{RepoAsk, ServeError, address, lock, watch_of};
@@ -79,8 +80,7 @@ pub async fn work(
     };
     let left = worker.take_over().await?;
     greet(Begun { adopted: left.adopted.len(), queued: left.queued });
-    let stopping = stop.clone();
-    let at_work = tokio::spawn(async move { worker.run(left.adopted, stopping).await });
+    let at_work = tokio::spawn(worker.keep_at_work(left.adopted, Parts::default(), stop.clone()));
     keep_up(&database, &watching, &working.known, &stop).await;
     let _ = at_work.await;
     database.close().await;

@@ -1,19 +1,15 @@
 //! A work tree of one commit, from a bare copy of the repository that is kept and fetched into.
 //!
-//! Credentials reach git by its environment, never by an argument or a file. Nothing that a repository names is started:
-//! no hook, no filter of ours, no helper.
+//! Nothing that a repository names is started: no hook, no filter of ours, no helper.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use tokio::process::Command;
 
 use crate::id::CommitSha;
+use crate::server::git::{self, Way};
 use crate::server::poll::Address;
 
 /// Where work trees are.
@@ -98,10 +94,11 @@ pub async fn checkout(
     let _alone = bring(&copy, address, reference, sha).await?;
     remove(&path).await?;
     let (from, to) = (copy.display().to_string(), path.display().to_string());
-    git(&copy, None, "make a work tree", &["clone", "--quiet", "--no-checkout", "--shared", "--", &from, &to]).await?;
+    git(&copy, Way::Folders, "make a work tree", &["clone", "--quiet", "--no-checkout", "--shared", "--", &from, &to])
+        .await?;
     // What the run is told of where it came from.
-    git(&path, None, "name the origin", &["remote", "set-url", "origin", &address.text()]).await?;
-    git(&path, None, "check the commit out", &["checkout", "--quiet", "--detach", sha.as_str()]).await?;
+    git(&path, Way::Here, "name the origin", &["remote", "set-url", "origin", &address.text()]).await?;
+    git(&path, Way::Here, "check the commit out", &["checkout", "--quiet", "--detach", sha.as_str()]).await?;
     Ok(Checkout { path })
 }
 
@@ -124,12 +121,12 @@ pub async fn between(
     tokio::fs::create_dir_all(&copy).await.map_err(source)?;
     let _alone = bring(&copy, address, Some(reference), to).await?;
     let leads = ["merge-base", "--is-ancestor", from.as_str(), to.as_str()];
-    if git(&copy, None, "compare two commits", &leads).await.is_err() {
+    if git(&copy, Way::Here, "compare two commits", &leads).await.is_err() {
         return Ok(vec![to.clone()]);
     }
     let (most, range) = (format!("--max-count={most}"), format!("{from}..{to}"));
     let words = ["rev-list", "--first-parent", &most, "--reverse", &range];
-    let listed = git(&copy, None, "list commits", &words).await?;
+    let listed = git(&copy, Way::Here, "list commits", &words).await?;
     Ok(listed.lines().filter_map(|line| line.parse().ok()).collect())
 }
 
@@ -150,7 +147,7 @@ async fn bring(
     });
     let alone = alone.await.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(source)?;
     if !copy.join("HEAD").exists() {
-        git(copy, None, "make a copy", &["init", "--quiet", "--bare", "."]).await?;
+        git(copy, Way::Here, "make a copy", &["init", "--quiet", "--bare", "."]).await?;
     }
     let wanted = format!("{sha}^{{commit}}");
     if !has(copy, &wanted).await {
@@ -164,63 +161,25 @@ async fn bring(
 }
 
 async fn has(copy: &Path, commit: &str) -> bool {
-    git(copy, None, "look for the commit", &["cat-file", "-e", commit]).await.is_ok()
+    git(copy, Way::Here, "look for the commit", &["cat-file", "-e", commit]).await.is_ok()
 }
 
 /// By id where the server allows it, else all of what may hold it.
 async fn fetch(copy: &Path, address: &Address, reference: Option<&str>, sha: &CommitSha) -> Result<(), CheckoutError> {
     let from = address.text();
     let by_id = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", &from, sha.as_str()];
-    if git(copy, Some(address), "fetch", &by_id).await.is_ok() {
+    if git(copy, Way::Watched(address), "fetch", &by_id).await.is_ok() {
         return Ok(());
     }
     let wanted = format!("+{}:refs/kept/last", reference.unwrap_or("refs/heads/*"));
     let wanted = if wanted.contains('*') { "+refs/heads/*:refs/kept/*".to_owned() } else { wanted };
     let words = ["fetch", "--quiet", "--no-tags", "--force", "--", &from, &wanted];
-    git(copy, Some(address), "fetch", &words).await.map(drop)
+    git(copy, Way::Watched(address), "fetch", &words).await.map(drop)
 }
 
-async fn git(
-    folder: &Path,
-    address: Option<&Address>,
-    action: &'static str,
-    words: &[&str],
-) -> Result<String, CheckoutError> {
-    let mut git = Command::new("git");
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("GIT_") && !matches!(&*text, "GIT_EXEC_PATH" | "GIT_SSL_CAINFO") {
-            git.env_remove(&name);
-        }
-    }
-    git.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C").env("GIT_CONFIG_NOSYSTEM", "1");
-    git.args(["-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "-c", "gc.auto=0"]);
-    git.args([
-        "-c",
-        "credential.helper=",
-        "-c",
-        "core.fsmonitor=false",
-        "-c",
-        "filter.lfs.smudge=",
-        "-c",
-        "filter.lfs.required=false",
-    ]);
-    match address {
-        Some(Address::Http(url, Some(who))) => {
-            let pair = [who.user.as_bytes(), b":", who.password.expose()].concat();
-            git.env("GIT_CONFIG_COUNT", "1");
-            git.env("GIT_CONFIG_KEY_0", format!("http.{}.extraHeader", url.origin().ascii_serialization()));
-            git.env("GIT_CONFIG_VALUE_0", format!("Authorization: Basic {}", STANDARD.encode(pair)));
-        }
-        Some(Address::Git(_, key)) => {
-            let key = key.as_ref().and_then(|key| key.to_str()).filter(|key| !key.contains(['\'', '\n']));
-            let key = key.map(|key| format!(" -o IdentitiesOnly=yes -i '{key}'")).unwrap_or_default();
-            git.env("GIT_SSH_COMMAND", format!("ssh -o BatchMode=yes -o ConnectTimeout=20{key}"));
-        }
-        _ => {}
-    }
-    git.args(words).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    git.kill_on_drop(true);
+async fn git(folder: &Path, way: Way<'_>, action: &'static str, words: &[&str]) -> Result<String, CheckoutError> {
+    let mut git = git::git(folder, way);
+    git.args(words);
     let failed = |words: String| CheckoutError::Git { action, words };
     let output = tokio::time::timeout(PATIENCE, git.output()).await;
     let output = output.map_err(|_| failed("it took more than a quarter of an hour".to_owned()))?;
@@ -228,7 +187,5 @@ async fn git(
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-    Err(failed(last.chars().filter(|c| !c.is_control()).take(300).collect()))
+    Err(failed(git::last_line(&output.stderr)))
 }

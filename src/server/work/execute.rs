@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Worker;
 use super::checkout::{Checkout, checkout};
@@ -15,7 +16,7 @@ use crate::plan::{Mode, Network};
 use crate::run::cancel::{self, Cancel, CancelReason, Canceller, Urgency};
 use crate::run::ending::Ending;
 use crate::run::request::RunRequest;
-use crate::store::database::{Claim, DatabaseError, Ended, RunState};
+use crate::store::database::{Claim, DatabaseError, Ended, Repo, RunState};
 
 /// How often a driver is listened to.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -28,9 +29,6 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 struct RunAsk {
     storage: Option<String>,
     project: Option<ProjectName>,
-    image: Option<String>,
-    /// The folder of the pipeline below the repository's root.
-    path: Option<String>,
     secrets: Vec<String>,
     /// For `ploomber build`.
     args: Vec<String>,
@@ -65,7 +63,9 @@ impl Worker {
         let began = Instant::now();
         let (canceller, cancel) = cancel::pair();
         let beating = CancellationToken::new();
-        let beat = tokio::spawn(self.clone().beat(run, epoch, canceller.clone(), drained.clone(), beating.clone()));
+        // It ends with this, however this ends: a claim that nobody works on is another's.
+        let beat = self.clone().beat(run, epoch, canceller.clone(), drained.clone(), beating.clone());
+        let beat = AbortOnDropHandle::new(tokio::spawn(beat));
         let end = match start {
             Start::Checkout => self.attempt(&claim, &cancel, &drained).await,
             Start::Driver => self.follow(&claim, &cancel, &drained).await,
@@ -156,12 +156,7 @@ impl Worker {
         let run = &claim.run;
         let watch = self.watches.borrow().iter().find(|watch| watch.repo == run.new.repo).cloned();
         let Some(watch) = watch else {
-            let repos = self.database.repos().await.unwrap_or_default();
-            // A server has just begun to watch it, or does no longer.
-            if repos.iter().any(|repo| repo.id == run.new.repo) {
-                return End::Again("its repository is not known to this worker yet".to_owned());
-            }
-            return failed("its repository is no longer watched".to_owned());
+            return unknown(run.new.repo, self.database.repos().await);
         };
         let ask: RunAsk = match serde_json::from_value(run.new.request.clone()) {
             Ok(ask) => ask,
@@ -270,16 +265,26 @@ fn meant(ending: Ending, summary: String, drained: bool, wanted: bool) -> End {
     }
 }
 
+/// What becomes of a run whose repository this worker does not know: a server has just begun to watch it, or does no longer.
+fn unknown(repo: i64, watched: Result<Vec<Repo>, DatabaseError>) -> End {
+    match watched {
+        Err(error) => End::Again(error.to_string()),
+        Ok(watched) if watched.iter().any(|known| known.id == repo) => {
+            End::Again("its repository is not known to this worker yet".to_owned())
+        }
+        Ok(_) => {
+            let summary = "its repository is no longer watched".to_owned();
+            End::Ended(Ended { state: RunState::Failed, exit_code: 3, summary })
+        }
+    }
+}
+
 fn request(ask: RunAsk, tree: &std::path::Path, mode: &str) -> RunRequest {
-    let below = ask.path.as_deref().map(|path| path.trim_matches('/')).filter(|path| !path.is_empty());
-    // Only folders of the checkout: a setting is no way out of it.
-    let below = below.filter(|path| path.split('/').all(|part| !matches!(part, ".." | "." | "")));
     let mut request = RunRequest {
-        path: below.map_or_else(|| tree.to_owned(), |below| tree.join(below)),
+        path: tree.to_owned(),
         storage: ask.storage,
         project: ask.project,
         mode: Some(if mode == "sample" { Mode::Sample } else { Mode::Full }),
-        image: ask.image,
         secrets: ask.secrets,
         build_args: ask.args,
         hosted: true,
@@ -319,6 +324,13 @@ mod tests {
     }
 
     #[test]
+    fn a_run_is_not_given_up_because_the_database_does_not_answer() {
+        let fault = DatabaseError::Content("away".to_owned());
+        assert!(matches!(unknown(7, Err(fault)), End::Again(_)));
+        assert!(matches!(unknown(7, Ok(Vec::new())), End::Ended(Ended { state: RunState::Failed, .. })));
+    }
+
+    #[test]
     fn a_strangers_code_gets_no_secret_no_network_and_the_settings_of_the_base() {
         let ask = json(r#"{"secrets": ["TOKEN"], "fork": true, "settings": "sample: true\n"}"#);
         let asked = request(ask, std::path::Path::new("/w"), "sample");
@@ -330,14 +342,5 @@ mod tests {
 
     fn json(text: &str) -> RunAsk {
         serde_json::from_str(text).unwrap()
-    }
-
-    #[test]
-    fn a_setting_is_no_way_out_of_the_checkout() {
-        let tree = std::path::Path::new("/w/1-1");
-        let at = |path: &str| request(RunAsk { path: Some(path.to_owned()), ..RunAsk::default() }, tree, "full").path;
-        assert_eq!(at("models/churn/"), tree.join("models/churn"));
-        assert_eq!(at("../2-1"), tree);
-        assert_eq!(at("/etc"), tree.join("etc"));
     }
 }

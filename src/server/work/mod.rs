@@ -13,7 +13,7 @@ pub mod handoff;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use self::execute::Start;
 use self::handoff::{Handoff, Wish};
 use super::metrics::Metrics;
+use super::parts::Parts;
 use super::poll::Watch;
 use crate::run::Host;
 use crate::store::database::{Claim, Database, DatabaseError, QueueLimits, Retry};
@@ -167,6 +168,37 @@ impl Worker {
         if tokio::time::timeout(self.effort.drain, all).await.is_err() {
             drained.cancel();
             while works.join_next().await.is_some() {}
+        }
+    }
+
+    /// Works until it is told to stop. After a fault of its own it takes over from itself, as from an earlier process.
+    pub(super) async fn keep_at_work(self, adopted: Vec<Claim>, parts: Parts, stop: CancellationToken) {
+        let first = Arc::new(Mutex::new(Some(adopted)));
+        let begin = move |stop: CancellationToken| {
+            let (worker, first) = (self.clone(), Arc::clone(&first));
+            async move {
+                let given = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let adopted = match given {
+                    Some(adopted) => adopted,
+                    None => worker.taken_over(&stop).await,
+                };
+                worker.run(adopted, stop).await;
+            }
+        };
+        parts.keep("worker", stop, begin).await;
+    }
+
+    /// What it held itself, once the database tells.
+    async fn taken_over(&self, stop: &CancellationToken) -> Vec<Claim> {
+        loop {
+            match self.take_over().await {
+                Ok(left) => return left.adopted,
+                Err(error) => tracing::warn!(%error, "runs are not taken over"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Vec::new(),
+                () = tokio::time::sleep(Duration::from_secs(2)) => {}
+            }
         }
     }
 

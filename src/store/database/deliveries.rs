@@ -154,6 +154,20 @@ impl Database {
         Ok(())
     }
 
+    /// Puts a delivery off that its reader has no room for: it waits `wait_ms`, and this was no try.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn postpone_delivery(&self, id: i64, attempts: i64, wait_ms: i64) -> Result<(), DatabaseError> {
+        let text = self.sql(
+            "UPDATE deliveries SET not_before = now_ms() + $3, attempts = attempts - 1 \
+             WHERE id = $1 AND attempts = $2 AND state = 'waiting'",
+        );
+        let query = sqlx::query(text).bind(id).bind(attempts).bind(wait_ms);
+        query.execute(self.writer()).await.map_err(DatabaseError::query("put a delivery off"))?;
+        Ok(())
+    }
+
     /// The delivery is done: what it meant is written in the same transaction. The numbers of new events come back.
     ///
     /// # Errors

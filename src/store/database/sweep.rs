@@ -9,7 +9,7 @@ use super::link::{Database, Dialect};
 const DAY_MS: i64 = 86_400_000;
 const BATCH: i64 = 500;
 
-/// How long things are kept, in milliseconds. Runs are kept for ever.
+/// How long things are kept, in milliseconds. Runs are kept for ever; what would ask for one again is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Raw deliveries that are done or failed.
@@ -20,11 +20,24 @@ pub struct Retention {
     pub tombstones_ms: i64,
     /// The audit log.
     pub audit_ms: i64,
+    /// What was built elsewhere for repositories that are no longer watched. For one that is watched it is never too old: a
+    /// schedule asks again for a commit that was built long ago.
+    pub builds_ms: i64,
+    /// The keys of runs that ended. Whatever asks a second time is found by its event, its delivery or its step for as long
+    /// as those are kept, so this is far longer than all of them.
+    pub keys_ms: i64,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { deliveries_ms: 7 * DAY_MS, events_ms: 90 * DAY_MS, tombstones_ms: 30 * DAY_MS, audit_ms: 365 * DAY_MS }
+        Self {
+            deliveries_ms: 7 * DAY_MS,
+            events_ms: 90 * DAY_MS,
+            tombstones_ms: 30 * DAY_MS,
+            audit_ms: 365 * DAY_MS,
+            builds_ms: 90 * DAY_MS,
+            keys_ms: 400 * DAY_MS,
+        }
     }
 }
 
@@ -39,6 +52,10 @@ pub struct Swept {
     pub tombstones: u64,
     /// Rows of the audit log.
     pub audit: u64,
+    /// Builds elsewhere.
+    pub builds: u64,
+    /// Keys of runs.
+    pub keys: u64,
 }
 
 impl Database {
@@ -74,6 +91,23 @@ impl Database {
                 .remove(
                     "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at <= now_ms() - $1 LIMIT $2)",
                     retention.audit_ms,
+                )
+                .await?,
+            // The name begins with the repository's.
+            builds: self
+                .remove(
+                    "DELETE FROM builds WHERE name IN (SELECT name FROM builds b WHERE changed_at <= now_ms() - $1 \
+                     AND NOT EXISTS (SELECT 1 FROM repos r WHERE r.active = 1 \
+                     AND substr(b.name, 1, length(r.name) + 1) = r.name || ' ') LIMIT $2)",
+                    retention.builds_ms,
+                )
+                .await?,
+            // A short one in its place, which nobody asks for: the run itself stays.
+            keys: self
+                .remove(
+                    "UPDATE runs SET key = 'old ' || id WHERE id IN (SELECT id FROM runs \
+                     WHERE ended_at <= now_ms() - $1 AND key <> 'old ' || id LIMIT $2)",
+                    retention.keys_ms,
                 )
                 .await?,
         };

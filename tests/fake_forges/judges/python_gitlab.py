@@ -27,7 +27,6 @@ base = project.branches.get("main").commit["id"]
 said["base"] = base
 said["file"] = project.files.raw(file_path="soopervisor.yaml", ref="main").decode()
 said["compared"] = len(project.repository_compare("main", "topic")["commits"])
-said["merge_base"] = project.repository_merge_base(["main", "topic"])["id"]
 
 first = merge.notes.create({"body": "first"})
 merge.notes.create({"body": "second"})
