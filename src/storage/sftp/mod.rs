@@ -17,7 +17,7 @@ use openssh_sftp_client::{Error, metadata::MetaData};
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 
-use super::backend::claim::{self, Claims, exclusively};
+use super::backend::claim::{Claims, exclusively};
 use super::backend::{Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits};
 use super::key::{beside, is_unfinished};
 
@@ -250,7 +250,7 @@ impl Sftp {
             if self.links(&session, &part).await? {
                 return self.land(&part, &path).await;
             }
-            let ours = exclusively(self, key, claim::PATIENCE, || self.land(&part, &path)).await;
+            let ours = exclusively(self, key, || self.land(&part, &path)).await;
             if !matches!(ours, Ok(true)) {
                 self.unlink(&part).await?;
             }
