@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
+use tokio::sync::Barrier;
 
 /// Between looking and giving; everybody who asks within it finds the name free.
 const CARELESS: Duration = Duration::from_millis(15);
@@ -19,6 +20,8 @@ struct Tree {
     folders: BTreeSet<String>,
     /// How often a name was given that was somebody else's by then.
     lost: usize,
+    /// Where everybody who has looked waits for the others before anything is given.
+    meeting: Option<Arc<Barrier>>,
 }
 
 /// The server.
@@ -40,6 +43,11 @@ impl Careless {
     /// How often it let a second one through.
     pub(crate) fn lost(&self) -> usize {
         self.tree().lost
+    }
+
+    /// From now on nobody is given a name before so many have found theirs free.
+    pub(crate) fn lets_meet(&self, many: usize) {
+        self.tree().meeting = Some(Arc::new(Barrier::new(many)));
     }
 
     fn tree(&self) -> MutexGuard<'_, Tree> {
@@ -113,7 +121,11 @@ impl Careless {
         if !over && self.tree().files.contains_key(&to) {
             return status(412);
         }
-        tokio::time::sleep(CARELESS).await;
+        let meeting = self.tree().meeting.clone();
+        match meeting {
+            Some(meeting) => drop(meeting.wait().await),
+            None => tokio::time::sleep(CARELESS).await,
+        }
         let mut tree = self.tree();
         let Some(bytes) = tree.files.remove(&from) else { return status(404) };
         if tree.files.insert(to, bytes).is_some() && !over {

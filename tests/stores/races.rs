@@ -79,6 +79,7 @@ async fn the_careless_server_does_let_two_through() {
     for name in ["a", "b"] {
         web.put(format!("http://{address}/{name}")).body(name).send().await.unwrap();
     }
+    server.lets_meet(2);
     let give = async |from: &str| {
         let method = reqwest::Method::from_bytes(b"MOVE").unwrap();
         let request = web.request(method, format!("http://{address}/{from}"));
