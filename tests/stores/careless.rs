@@ -9,6 +9,8 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use tokio::sync::Barrier;
 
 /// Between looking and giving; everybody who asks within it finds the name free.
@@ -16,7 +18,8 @@ const CARELESS: Duration = Duration::from_millis(15);
 
 #[derive(Default)]
 struct Tree {
-    files: BTreeMap<String, Bytes>,
+    /// With the time at which each was written.
+    files: BTreeMap<String, (Bytes, Timestamp)>,
     folders: BTreeSet<String>,
     /// How often a name was given that was somebody else's by then.
     lost: usize,
@@ -75,7 +78,7 @@ async fn answer(
     match method.as_str() {
         "PUT" => server.put(path, body),
         "GET" => match server.tree().files.get(&path) {
-            Some(bytes) => Response::new(Body::from(bytes.clone())),
+            Some((bytes, _)) => Response::new(Body::from(bytes.clone())),
             None => status(404),
         },
         "MKCOL" => server.make(path),
@@ -100,7 +103,7 @@ impl Careless {
         if !tree.folders.contains(path.rsplit_once('/').map_or("", |(above, _)| above)) {
             return status(409);
         }
-        tree.files.insert(path, body);
+        tree.files.insert(path, (body, Timestamp::now()));
         status(201)
     }
 
@@ -149,8 +152,12 @@ impl Careless {
             )
             .unwrap();
         }
-        for (name, bytes) in tree.files.iter().filter(|(name, _)| within(name)) {
-            let kind = format!("<D:resourcetype/><D:getcontentlength>{}</D:getcontentlength>", bytes.len());
+        for (name, (bytes, written)) in tree.files.iter().filter(|(name, _)| within(name)) {
+            let written = DateTimePrinter::new().timestamp_to_rfc9110_string(written).unwrap();
+            let kind = format!(
+                "<D:resourcetype/><D:getcontentlength>{}</D:getcontentlength><D:getlastmodified>{written}</D:getlastmodified>",
+                bytes.len()
+            );
             write!(
                 text,
                 "<D:response><D:href>/{name}</D:href><D:propstat><D:prop>{kind}</D:prop></D:propstat></D:response>"

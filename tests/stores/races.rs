@@ -13,7 +13,7 @@ use soopervisor::storage::{PublishOutcome, Storage, StorageError};
 use crate::careless::Careless;
 use crate::fixture_run::{Run, folder, project};
 use crate::servers::{self, Server, free_port};
-use crate::{assert_nothing_unfinished, opened};
+use crate::{assert_nothing_unfinished, opened, swept};
 
 const PUBLISHERS: usize = 4;
 const FILES: usize = 6;
@@ -69,6 +69,13 @@ async fn of_publishers_at_once_one_wins_on_a_webdav_server_that_lets_two_move_to
         one_wins(|| opened(&format!("webdav://{address}/race-{race}"), Vec::new())).await;
     }
     // Pointers are written over by whoever comes last; nothing else was.
+    assert_eq!(server.lost(), 0, "no file was ever written over another");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_broke_off_is_swept_on_a_webdav_server_that_lets_two_move_to_one_name() {
+    let (server, address) = Careless::start().await;
+    swept(|name| opened(&format!("webdav://{address}/{name}"), Vec::new()), 8).await;
     assert_eq!(server.lost(), 0, "no file was ever written over another");
 }
 
