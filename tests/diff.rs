@@ -258,6 +258,21 @@ fn a_service_in_the_network_gives_the_same_and_is_asked_for_no_more_than_is_comp
 }
 
 #[test]
+fn a_folder_beside_a_commit_is_called_by_its_own_name() {
+    let place = Place::new(&[(b"a.csv", b"x\n1\n")], &[]);
+    let run = Run::new();
+    run.product("a.csv", "x\n2\n");
+    let storage = Local::new(place.store());
+    let published = block(storage.publish(run.publication("run-2", OnConflict::NewRun), Arc::new(()))).unwrap();
+    let beside = format!("{SHA}-run-run-2");
+    assert_eq!(published.folder.to_string(), beside);
+    let told: Value = serde_json::from_slice(&place.diff(&[SHA, &beside, "--format", "json"]).stdout).unwrap();
+    assert_eq!((&told["before"]["folder"], &told["after"]["folder"]), (&json!(SHA), &json!(beside)));
+    let text = stdout(&place.diff(&[&beside, SHA]));
+    assert!(text.contains(&format!("{}-run-run-2", &SHA[..10])), "{text}");
+}
+
+#[test]
 fn the_page_needs_nothing_else_and_shows_pictures_side_by_side() {
     let (output, page) = usual().page();
     assert_eq!((code(&output), stderr(&output).as_str()), (0, "page: page.html\n"));

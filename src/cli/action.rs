@@ -35,6 +35,16 @@ pub(super) fn execute(console: Console) -> Result<Exit, Failure> {
     let decision = seam::block_on(async { Ok(errand.decide().await?) })?;
     match decision {
         Decision::Run(order) => carry_out(&errand, &order, &files, &home, console),
+        Decision::Done(order) => match standing(&errand, &order, &home) {
+            Ok(Some(standing)) => already(&errand, order, standing, &files),
+            // Should something be wrong, the run says it better.
+            Ok(None) => carry_out(&errand, &order, &files, &home, console),
+            Err(failure) if failure.exit == Exit::Cancelled => Err(failure),
+            Err(failure) => {
+                warn(&[format!("whether its outputs are still there cannot be told: {}", failure.what)]);
+                carry_out(&errand, &order, &files, &home, console)
+            }
+        },
         other => answer(&errand, &other, &files),
     }
 }
@@ -69,6 +79,37 @@ fn answer(errand: &Errand, decision: &Decision, files: &Files) -> Result<Exit, F
     write(files, &Outputs { status: answer.status.to_owned(), ..Outputs::default() }, None);
     // A refusal is an answer; a workflow that can only ever be refused is set up wrongly.
     Ok(if target { Exit::Usage } else { Exit::Ok })
+}
+
+/// What was published for the very same command, if all of it is still as it was.
+fn standing(errand: &Errand, order: &Order, home: &Home) -> Result<Option<seam::Standing>, Failure> {
+    let asked = variables()?;
+    unless_cancelled(async {
+        let request = errand.request(order, asked).await?;
+        seam::standing(request, home.clone()).await
+    })
+}
+
+/// Nothing is run: later steps get what an earlier run left.
+fn already(errand: &Errand, order: Order, standing: seam::Standing, files: &Files) -> Result<Exit, Failure> {
+    let (commit, mode) = (order.commit.to_string(), mode_of(order.mode));
+    let answer = seam::block_on(async { Ok(errand.answer(&Decision::Done(order)).await) })?;
+    Console::answer(&command("notice", &format!("{}: {}", answer.text, standing.place)));
+    warn(&answer.faults);
+    let outputs = Outputs {
+        run_id: standing.run.to_string(),
+        commit,
+        mode,
+        manifest_path: format!("{}/manifest.json", standing.place),
+        artifact_url: standing.place,
+        status: answer.status.to_owned(),
+    };
+    write(files, &outputs, Some(&format!("{}.\n", answer.text)));
+    Ok(Exit::Ok)
+}
+
+fn mode_of(mode: Mode) -> String {
+    if mode == Mode::Sample { "sample" } else { "full" }.to_owned()
 }
 
 fn carry_out(errand: &Errand, order: &Order, files: &Files, home: &Home, console: Console) -> Result<Exit, Failure> {
@@ -157,23 +198,27 @@ fn execute_order(
 /// The request, unless the runner cancels the job before it is there.
 fn prepared(errand: &Errand, order: &Order) -> Result<RunRequest, Failure> {
     let asked = variables()?;
+    unless_cancelled(async {
+        warn(&errand.heard().await);
+        Ok(errand.request(order, asked).await?)
+    })
+}
+
+/// Does what comes before a run, unless the runner cancels the job meanwhile.
+fn unless_cancelled<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::of(Exit::Internal, &error))?;
-    let request = runtime.block_on(async {
+    let done = runtime.block_on(async {
         let heard = |kind| signal(kind).map_err(|error| Failure::of(Exit::Internal, &error));
         let (mut interrupt, mut terminate) = (heard(SignalKind::interrupt())?, heard(SignalKind::terminate())?);
-        let preparing = async {
-            warn(&errand.heard().await);
-            Ok(errand.request(order, asked).await?)
-        };
         tokio::select! {
-            request = preparing => request,
+            done = work => done,
             _ = interrupt.recv() => Err(Failure::new(Exit::Cancelled, "stopped before it began")),
             _ = terminate.recv() => Err(Failure::new(Exit::Cancelled, "stopped before it began")),
         }
     });
     // A git that still fetches must not hold up the exit.
     runtime.shutdown_background();
-    request
+    done
 }
 
 /// What `SOOPERVISOR_…` variables ask for, as for `soopervisor run`.
@@ -223,7 +268,7 @@ fn outputs(told: &Told) -> Outputs {
     Outputs {
         run_id: report.run.as_ref().map(ToString::to_string).unwrap_or_default(),
         commit: report.commit.to_string(),
-        mode: if report.mode == Mode::Sample { "sample" } else { "full" }.to_owned(),
+        mode: mode_of(report.mode),
         artifact_url: location,
         manifest_path: manifest,
         status: told.state.word().to_owned(),

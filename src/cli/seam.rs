@@ -71,6 +71,14 @@ pub(super) struct Verified {
     pub problems: Vec<String>,
 }
 
+/// Published outputs that are as their manifest says.
+pub(super) struct Standing {
+    /// Where they are.
+    pub place: String,
+    /// The run that left them.
+    pub run: RunId,
+}
+
 /// What the engine is, what it has, and whether it sees our files.
 pub(super) struct EngineFacts {
     /// What it says of itself.
@@ -131,6 +139,29 @@ fn decide<T>(
         Err(_) if has_errors(&findings) => Ok(Decided { findings, value: None }),
         Err(stop) => Err(stop.into()),
     }
+}
+
+/// What a run of the request would publish, if it lies in the storage already and all of it is as its manifest says.
+pub(super) async fn standing(request: RunRequest, home: Home) -> Result<Option<Standing>, Failure> {
+    let access = host(&home)?.access()?;
+    let what = move || {
+        decide(&request, &home, |decided| {
+            (decided.location.clone(), decided.plan.project.clone(), storage::Folder::of(&decided.plan.revision))
+        })
+    };
+    let decided = tokio::task::spawn_blocking(what).await.map_err(|error| Failure::of(Exit::Internal, &error))??;
+    let Some((location, project, folder)) = decided.value else { return Ok(None) };
+    let storage = location.open(&access).map_err(Stop::from)?;
+    if !storage.folders(&project).await.map_err(Stop::from)?.contains(&folder) {
+        return Ok(None);
+    }
+    let report = storage::verify::verify(&*storage, &project, &folder, &()).await.map_err(Stop::from)?;
+    if !report.is_sound() {
+        return Ok(None);
+    }
+    let about = storage.manifest(&project, &folder).await.map_err(Stop::from)?.about;
+    let place = format!("{}/{project}/{folder}", storage.place().trim_start_matches("local:"));
+    Ok(Some(Standing { place, run: about.run }))
 }
 
 /// The environment that a run of the request would use. Changes nothing.

@@ -175,6 +175,11 @@ impl Comparison {
         limits: Limits,
     ) -> Result<Self, StorageError> {
         let mut comparison = Self::of_manifests(before, after);
+        for (origin, when) in [(&mut comparison.before, When::Before), (&mut comparison.after, When::After)] {
+            if let Some(folder) = files.folder(when) {
+                origin.folder = folder.to_string();
+            }
+        }
         let wanted = content::wanted(&comparison.files, before, after, limits);
         let contents: Vec<(usize, Content)> = futures::stream::iter(wanted.into_iter().map(|want| want.fetch(files)))
             .buffered(AHEAD)

@@ -25,6 +25,12 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// When nothing can be read any more; a file that is not there or not right is an answer.
     async fn read(&self, when: When, entry: &Entry) -> Result<Read, StorageError>;
+
+    /// The folder they are in, where they are in one. A manifest does not say whether it is that of the commit or, after
+    /// `--on-conflict new-run`, one beside it.
+    fn folder(&self, _when: When) -> Option<&Folder> {
+        None
+    }
 }
 
 /// What became of it.
@@ -49,13 +55,23 @@ pub struct Stored<'a> {
     pub after: &'a Folder,
 }
 
-#[async_trait]
-impl Files for Stored<'_> {
-    async fn read(&self, when: When, entry: &Entry) -> Result<Read, StorageError> {
-        let folder = match when {
+impl Stored<'_> {
+    fn of(&self, when: When) -> &Folder {
+        match when {
             When::Before => self.before,
             When::After => self.after,
-        };
+        }
+    }
+}
+
+#[async_trait]
+impl Files for Stored<'_> {
+    fn folder(&self, when: When) -> Option<&Folder> {
+        Some(self.of(when))
+    }
+
+    async fn read(&self, when: When, entry: &Entry) -> Result<Read, StorageError> {
+        let folder = self.of(when);
         let reader = match self.storage.open(self.project, folder, entry, 0).await {
             Ok(reader) => reader,
             Err(StorageError::Missing { .. }) => return Ok(Read::Damaged("it is not there")),

@@ -1,16 +1,20 @@
-//! The comment's text: what `comment` draws, between two hidden lines by which a later run finds it and how it stood.
+//! The comment's text: what `comment` draws, between hidden lines by which a later run finds it and how it stood.
+//!
+//! The first line says whose it is. The last ones say which runs of the workflow it spoke for, one for samples and one for
+//! full runs, so that neither is forgotten while the other is told.
 
 use crate::comment::{Limit, Marker, Report, render};
 use crate::forge::{Comment, Me};
+use crate::id::CommitSha;
 use crate::plan::Mode;
 
 use super::progress::State;
 
-/// How the hidden last line begins.
+/// How a hidden last line begins.
 const TRACE: &str = "<!-- soopervisor:run=";
 
-/// What the hidden last line says: which run of the workflow the comment speaks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a hidden last line says: which run of the workflow the comment speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace {
     /// The workflow's run.
     pub run: u64,
@@ -20,20 +24,35 @@ pub struct Trace {
     pub state: State,
     /// Whether what had ended before it had failed, and nobody was told of a success since.
     pub failed_before: bool,
+    /// The command that asked for it; pushes have none.
+    pub asked: Option<Asked>,
 }
 
+/// A command and what was run for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The comment that holds it.
+    pub comment: u64,
+    /// The commit.
+    pub commit: CommitSha,
+}
+
+/// The last run of each mode that the comment spoke for; its text is about the last of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Traces(Vec<Trace>);
+
 /// Our comment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// The comment.
     pub id: u64,
     /// What it says of itself.
-    pub trace: Option<Trace>,
+    pub traces: Traces,
 }
 
 impl Trace {
     /// Whether readers know of a failure, and would like to hear that it is over.
-    pub fn owes_a_success(self) -> bool {
+    pub fn owes_a_success(&self) -> bool {
         match self.state {
             State::Failed | State::Broken => true,
             State::Running | State::Cancelled => self.failed_before,
@@ -41,12 +60,15 @@ impl Trace {
         }
     }
 
-    fn line(self) -> String {
+    fn line(&self) -> String {
         let mode = if self.mode == Mode::Sample { "sample" } else { "full" };
         let after = if self.failed_before { " after=failed" } else { "" };
-        format!("{TRACE}{} mode={mode} state={}{after} -->", self.run, self.state.word())
+        let asked = self.asked.as_ref().map(|asked| format!(" comment={} commit={}", asked.comment, asked.commit));
+        let asked = asked.unwrap_or_default();
+        format!("{TRACE}{} mode={mode} state={}{after}{asked} -->", self.run, self.state.word())
     }
 
+    /// Words that are not known are passed over: a newer version may have written them.
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.strip_prefix(TRACE)?.strip_suffix(" -->")?.split(' ');
         let run = words.next()?.parse().ok()?;
@@ -58,19 +80,70 @@ impl Trace {
         let word = words.next()?.strip_prefix("state=")?;
         let all = [State::Running, State::Succeeded, State::Failed, State::Cancelled];
         let state = all.into_iter().find(|state| state.word() == word)?;
-        Some(Self { run, mode, state, failed_before: words.next() == Some("after=failed") })
+        let more: Vec<&str> = words.collect();
+        let after = |name: &str| more.iter().find_map(|word| word.strip_prefix(name));
+        let asked =
+            || Some(Asked { comment: after("comment=")?.parse().ok()?, commit: after("commit=")?.parse().ok()? });
+        Some(Self { run, mode, state, failed_before: after("after=") == Some("failed"), asked: asked() })
+    }
+}
+
+impl Traces {
+    /// The last run of this mode.
+    pub fn of(&self, mode: Mode) -> Option<&Trace> {
+        self.0.iter().find(|trace| trace.mode == mode)
+    }
+
+    /// All of them, the last one last.
+    pub fn all(&self) -> &[Trace] {
+        &self.0
+    }
+
+    /// Whether readers know of a failure, and would like to hear that it is over.
+    pub fn owe_a_success(&self) -> bool {
+        self.0.iter().any(Trace::owes_a_success)
+    }
+
+    /// The same with this one as the last; it takes the place of the one of its mode.
+    #[must_use]
+    pub fn with(mut self, trace: Trace) -> Self {
+        self.0.retain(|other| other.mode != trace.mode);
+        self.0.push(trace);
+        self
+    }
+
+    /// The same, once readers were told of a success: nothing that failed before is owed one any more.
+    #[must_use]
+    pub(super) fn settled(mut self) -> Self {
+        self.0.retain(|trace| !matches!(trace.state, State::Failed | State::Broken));
+        self.0.iter_mut().for_each(|trace| trace.failed_before = false);
+        self
+    }
+
+    /// What stands in the last lines of a text; a comment of an older version has one.
+    fn parse(text: &str) -> Self {
+        let last: Vec<Trace> = text.trim_end().lines().rev().map_while(Trace::parse).take(2).collect();
+        last.into_iter().rev().fold(Self::default(), Self::with)
+    }
+
+    fn text(&self) -> String {
+        if self.0.is_empty() {
+            return String::new();
+        }
+        let lines: Vec<String> = self.0.iter().map(Trace::line).collect();
+        // The line between keeps the text from being taken for one of them.
+        format!("\n{}\n", lines.join("\n"))
     }
 }
 
 /// The whole text of a comment.
-pub fn body(report: &Report, marker: &Marker, trace: Option<Trace>) -> String {
-    marked(marker, trace, &render(report, Limit::COMMENT))
+pub fn body(report: &Report, marker: &Marker, traces: &Traces) -> String {
+    marked(marker, traces, &render(report, Limit::COMMENT))
 }
 
 /// Any text between the hidden lines.
-pub fn marked(marker: &Marker, trace: Option<Trace>, text: &str) -> String {
-    let last = trace.map(|trace| format!("\n{}\n", trace.line())).unwrap_or_default();
-    format!("{}\n{}\n{last}", marker.line(), text.trim())
+pub fn marked(marker: &Marker, traces: &Traces, text: &str) -> String {
+    format!("{}\n{}\n{}", marker.line(), text.trim(), traces.text())
 }
 
 /// What is left of a comment when a newer one, at `address`, took its place; it has no marker and is not found again.
@@ -83,8 +156,7 @@ pub fn find_marker(comments: &[Comment], me: &Me, marker: &Marker) -> Option<Fou
     let line = marker.line();
     let ours = comments.iter().rev().filter(|comment| me.wrote(&comment.author));
     let comment = ours.into_iter().find(|comment| comment.body.lines().next() == Some(line.as_str()))?;
-    let last = comment.body.trim_end().lines().last().unwrap_or_default();
-    Some(Found { id: comment.id, trace: Trace::parse(last) })
+    Some(Found { id: comment.id, traces: Traces::parse(&comment.body) })
 }
 
 #[cfg(test)]
@@ -99,19 +171,23 @@ mod tests {
     }
 
     fn trace(state: State, failed_before: bool) -> Trace {
-        Trace { run: 99, mode: Mode::Full, state, failed_before }
+        Trace { run: 99, mode: Mode::Full, state, failed_before, asked: None }
+    }
+
+    fn traces(all: &[Trace]) -> Traces {
+        all.iter().cloned().fold(Traces::default(), Traces::with)
     }
 
     #[test]
     fn our_comment_is_found_by_its_author_and_a_planted_one_is_not() {
         let me = Me::App("github-actions".to_owned());
         let marker = |pr, key: &str| Marker { repo: 5, pr, key: key.to_owned() };
-        let said = trace(State::Running, true);
-        let text = marked(&marker(7, "ml/churn"), Some(said), "hello");
+        let said = traces(&[trace(State::Running, true)]);
+        let text = marked(&marker(7, "ml/churn"), &said, "hello");
         let ours = comment(3, true, &text);
         let planted = comment(4, false, &text);
         let found = |comments: &[Comment], pr, key| find_marker(comments, &me, &marker(pr, key));
-        let expected = Some(Found { id: 3, trace: Some(said) });
+        let expected = Some(Found { id: 3, traces: said });
         assert_eq!(found(&[ours.clone(), planted.clone()], 7, "ml/churn"), expected);
         assert_eq!(found(&[planted], 7, "ml/churn"), None);
         assert_eq!(found(std::slice::from_ref(&ours), 7, "ml"), None);
@@ -119,22 +195,62 @@ mod tests {
         let quoting = comment(5, true, &format!("as above:\n{text}"));
         assert_eq!(found(&[quoting], 7, "ml/churn"), None);
         let cut = comment(6, true, &text.replace("99", "x"));
-        assert_eq!(found(&[cut], 7, "ml/churn"), Some(Found { id: 6, trace: None }));
+        assert_eq!(found(&[cut], 7, "ml/churn"), Some(Found { id: 6, traces: Traces::default() }));
     }
 
     #[test]
-    fn the_hidden_line_is_read_back_as_it_was_written() {
+    fn a_hidden_line_is_read_back_as_it_was_written() {
+        let asked = Some(Asked { comment: 17, commit: "a".repeat(40).parse().unwrap() });
         for state in [State::Running, State::Succeeded, State::Failed, State::Cancelled] {
             for failed_before in [false, true] {
                 for mode in [Mode::Sample, Mode::Full] {
-                    let said = Trace { run: 4242, mode, state, failed_before };
-                    assert_eq!(Trace::parse(&said.line()), Some(said), "{}", said.line());
+                    for asked in [None, asked.clone()] {
+                        let said = Trace { run: 4242, mode, state, failed_before, asked };
+                        assert_eq!(Trace::parse(&said.line()), Some(said.clone()), "{}", said.line());
+                    }
                 }
             }
         }
         for wrong in ["", "<!-- soopervisor:run=1 -->", "<!-- soopervisor:run=1 mode=full state=fine -->", "run=1"] {
             assert_eq!(Trace::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_line_of_another_version_is_read_as_far_as_it_is_known() {
+        let line = |rest: &str| format!("<!-- soopervisor:run=99 mode=full state=running{rest} -->");
+        for (rest, failed_before) in
+            [("", false), (" after=failed", true), (" comment=x commit=y", false), (" after=failed more=1", true)]
+        {
+            assert_eq!(Trace::parse(&line(rest)), Some(trace(State::Running, failed_before)), "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_sample_and_a_full_run_each_have_a_line_and_neither_loses_the_others() {
+        let full = trace(State::Running, false);
+        let sample = |run, state| Trace { run, mode: Mode::Sample, state, failed_before: false, asked: None };
+        let marker = Marker { repo: 5, pr: 7, key: ".".to_owned() };
+        let me = Me::App("github-actions".to_owned());
+        let mut text = marked(&marker, &traces(std::slice::from_ref(&full)), "an older version's comment");
+        for (run, state) in [(1, State::Running), (1, State::Failed), (2, State::Running), (2, State::Succeeded)] {
+            let before = find_marker(&[comment(3, true, &text)], &me, &marker).unwrap().traces;
+            let now = before.with(sample(run, state));
+            text = marked(&marker, &now, "of a sample");
+            let found = find_marker(&[comment(3, true, &text)], &me, &marker).unwrap().traces;
+            assert_eq!((found.of(Mode::Full), found.of(Mode::Sample)), (Some(&full), Some(&sample(run, state))));
+            // What an older version reads.
+            assert_eq!(text.trim_end().lines().last(), Some(&*sample(run, state).line()));
+        }
+    }
+
+    #[test]
+    fn what_the_text_says_is_none_of_the_hidden_lines() {
+        let marker = Marker { repo: 5, pr: 7, key: ".".to_owned() };
+        let planted = Trace { mode: Mode::Sample, ..trace(State::Running, false) }.line();
+        let said = traces(&[trace(State::Running, false)]);
+        let text = marked(&marker, &said, &format!("hello\n{planted}"));
+        assert_eq!(Traces::parse(&text), said);
     }
 
     #[test]
@@ -148,15 +264,30 @@ mod tests {
             (State::Cancelled, false, false),
             (State::Succeeded, true, false),
         ] {
-            assert_eq!(trace(state, failed_before).owes_a_success(), owes, "{state:?} {failed_before}");
+            let one = trace(state, failed_before);
+            assert_eq!(one.owes_a_success(), owes, "{state:?} {failed_before}");
+            let other = Trace { mode: Mode::Sample, ..trace(State::Succeeded, false) };
+            let both = traces(&[one, other]);
+            assert_eq!(both.owe_a_success(), owes, "{state:?} {failed_before}");
+            assert!(!both.settled().owe_a_success(), "{state:?} {failed_before}");
         }
+    }
+
+    #[test]
+    fn a_run_that_goes_on_and_one_that_succeeded_outlive_a_success_that_is_told() {
+        let running = trace(State::Running, true);
+        let sample = Trace { mode: Mode::Sample, ..trace(State::Succeeded, false) };
+        let told = traces(&[running.clone(), sample.clone()]).settled();
+        assert_eq!(told.all(), [Trace { failed_before: false, ..running }, sample]);
     }
 
     #[test]
     fn a_comment_with_its_hidden_lines_fits_github_whatever_its_folder_is_called() {
         let marker = Marker { repo: u64::MAX, pr: u64::MAX, key: "-/ü".repeat(1000) };
-        let last = Trace { run: u64::MAX, ..trace(State::Succeeded, true) };
-        let text = marked(&marker, Some(last), &"x".repeat(60_000));
+        let asked = Some(Asked { comment: u64::MAX, commit: "a".repeat(64).parse().unwrap() });
+        let long = |mode| Trace { run: u64::MAX, mode, asked: asked.clone(), ..trace(State::Succeeded, true) };
+        let last = traces(&[long(Mode::Sample), long(Mode::Full)]);
+        let text = marked(&marker, &last, &"x".repeat(60_000));
         assert!(text.len() <= 65_536, "{}", text.len());
     }
 }

@@ -27,6 +27,8 @@ const MOST: usize = 10;
 pub enum Decision {
     /// Run this.
     Run(Order),
+    /// This was run before for the very same comment, and succeeded: run it only where its outputs are gone since.
+    Done(Order),
     /// Stop what runs for a pull request.
     Cancel {
         /// Its number.
@@ -242,7 +244,8 @@ fn commanded(comment: &CommentEvent, call: &Call, facts: Option<&Facts>) -> Deci
     if !comment.open || !facts.pull.open {
         return Decision::Refuse(Reason::Closed);
     }
-    if let Some(reason) = too_much(comment, mode, facts) {
+    // What was done is told again, however much else was asked for since.
+    if let Some(reason) = too_much(comment, mode, facts).filter(|_| facts.done.is_none()) {
         return Decision::Refuse(reason);
     }
     let head = &facts.pull.head.commit;
@@ -263,7 +266,9 @@ fn commanded(comment: &CommentEvent, call: &Call, facts: Option<&Facts>) -> Deci
         (true, false) => Trust::Fork,
     };
     let base = Base { branch: facts.pull.base.branch.clone(), commit: facts.pull.base.commit.clone() };
-    Decision::Run(Order { commit, mode, pull: Some(comment.number), trust, base: Some(base) })
+    let done = facts.done.as_ref() == Some(&commit);
+    let order = Order { commit, mode, pull: Some(comment.number), trust, base: Some(base) };
+    if done { Decision::Done(order) } else { Decision::Run(order) }
 }
 
 /// Whether enough was asked for already.

@@ -1,12 +1,11 @@
-//! One start of the Action: from what the runner says to a request, or to an answer where nothing is run.
+//! One start of the Action: from what the runner says to a request.
 //!
-//! Speaks with GitHub and git; runs nothing itself.
+//! Speaks with GitHub and git; runs nothing itself. Where nothing is run, `answering` says so.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::body::find_marker;
-use super::decide::{Decision, Order, Reason, Trust, decide};
+use super::decide::{Decision, Order, Trust, decide};
 use super::event::Event;
 use super::facts::{Call, Us, gather};
 use super::inputs::{Context, Inputs};
@@ -15,21 +14,11 @@ use super::post::Post;
 use super::progress::Progress;
 use super::{Facts, GhaError};
 use crate::comment::{Link, Marker, Report, Status};
+use crate::forge::Forge;
 use crate::forge::github::GitHub;
-use crate::forge::{Forge, Reaction};
 use crate::id::{CommitSha, ProjectName, RelPath};
 use crate::run::request::RunRequest;
 use crate::web::{Fault, Reach};
-
-/// What `/soopervisor help` is answered with.
-pub const HELP: &str = "\
-`/soopervisor run` runs the whole pipeline for the head of this pull request, if it was pushed before the comment.
-`/soopervisor run sample` takes a sample of the data.
-`/soopervisor run SHA` and `run sample SHA` run the commit with that full id.
-`/soopervisor run trust=SHA` runs that commit of a fork with this repository's secrets and storage: read it first.
-`/soopervisor cancel` stops what runs for this pull request.
-
-The command is the first line of a new comment, by somebody who may push here.";
 
 /// A project of strangers' code has this behind its name, so that nobody takes its outputs for the project's own.
 const FORKS: &str = "-forks";
@@ -43,19 +32,8 @@ pub struct Errand {
     pub inputs: Inputs,
     /// What happened.
     pub event: Event,
-    forge: Option<Arc<dyn Forge>>,
+    pub(super) forge: Option<Arc<dyn Forge>>,
     reach: Reach,
-}
-
-/// What came of an event for which nothing is run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// For the log.
-    pub text: String,
-    /// `refused`, `ignored`, `cancelled` or `answered`.
-    pub status: &'static str,
-    /// What GitHub could not be told.
-    pub faults: Vec<String>,
 }
 
 impl Errand {
@@ -91,77 +69,19 @@ impl Errand {
     async fn facts(&self) -> Result<Option<Facts>, GhaError> {
         let Event::Comment(comment) = &self.event else { return Ok(None) };
         let Ok(call) = Call::of(comment) else { return Ok(None) };
-        let us = Us { marker: self.marker(comment.number), workflow_run: self.context.run };
+        let us = Us {
+            marker: self.marker(comment.number),
+            workflow_run: self.context.run,
+            repeated: self.context.attempt > 1,
+        };
         Ok(Some(gather(&**self.asked()?, &self.context.repo, comment, &call, Some(&us)).await?))
     }
 
-    fn asked(&self) -> Result<&Arc<dyn Forge>, GhaError> {
+    pub(super) fn asked(&self) -> Result<&Arc<dyn Forge>, GhaError> {
         self.forge.as_ref().ok_or_else(|| GhaError::Input {
             name: "github-token",
             why: "pull requests are looked up with it; `${{ github.token }}` will do".to_owned(),
         })
-    }
-
-    /// Answers where nothing is run. Only a stranger gets no words: a thumb is enough.
-    pub async fn answer(&self, decision: &Decision) -> Answer {
-        let mut faults = Vec::new();
-        let (text, status) = match decision {
-            Decision::Run(order) => (format!("{} is run", order.commit), "answered"),
-            Decision::Ignore(reason) => (reason.to_string(), "ignored"),
-            Decision::Refuse(reason) => {
-                self.react(Reaction::MinusOne, &mut faults).await;
-                if !matches!(reason, Reason::NotAllowed { .. } | Reason::Target | Reason::TooMany { first: false, .. })
-                {
-                    self.say(&format!("Nothing was run: {reason}."), &mut faults).await;
-                }
-                (reason.to_string(), "refused")
-            }
-            Decision::Help { .. } => {
-                self.react(Reaction::PlusOne, &mut faults).await;
-                self.say(HELP, &mut faults).await;
-                ("help was given".to_owned(), "answered")
-            }
-            Decision::Cancel { number } => match self.cancel(*number).await {
-                Ok(Some(run)) => {
-                    self.react(Reaction::PlusOne, &mut faults).await;
-                    (format!("the workflow's run {run} was asked to stop"), "cancelled")
-                }
-                Ok(None) => {
-                    self.react(Reaction::Confused, &mut faults).await;
-                    ("there is nothing to cancel".to_owned(), "answered")
-                }
-                Err(error) => {
-                    self.react(Reaction::Confused, &mut faults).await;
-                    (format!("nothing was cancelled: {error}"), "answered")
-                }
-            },
-        };
-        Answer { text, status, faults }
-    }
-
-    /// The run of the workflow that our comment last spoke for is asked to stop.
-    async fn cancel(&self, number: u64) -> Result<Option<u64>, GhaError> {
-        let forge = self.asked()?;
-        let me = forge.me().await?;
-        let comments = forge.comments(&self.context.repo, number).await?;
-        let found = find_marker(&comments, &me, &self.marker(number));
-        let Some(run) = found.and_then(|found| found.trace).map(|trace| trace.run) else { return Ok(None) };
-        forge.cancel_run(&self.context.repo, run).await?;
-        Ok(Some(run))
-    }
-
-    async fn react(&self, reaction: Reaction, faults: &mut Vec<String>) {
-        let (Some(forge), Event::Comment(comment)) = (&self.forge, &self.event) else { return };
-        if let Err(fault) = forge.react(&self.context.repo, comment.number, comment.id, reaction).await {
-            faults.push(format!("the comment got no reaction: {fault}"));
-        }
-    }
-
-    async fn say(&self, text: &str, faults: &mut Vec<String>) {
-        let (Some(forge), Event::Comment(comment)) = (&self.forge, &self.event) else { return };
-        if let Err(fault) = forge.add_comment(&self.context.repo, comment.number, text).await {
-            faults.push(format!("no answer was written: {fault}"));
-        }
     }
 
     /// Tells projects of one repository apart.
@@ -170,7 +90,7 @@ impl Errand {
     }
 
     /// The line by which our comment is found again.
-    fn marker(&self, number: u64) -> Marker {
+    pub(super) fn marker(&self, number: u64) -> Marker {
         Marker { repo: self.context.repo_id, pr: number, key: self.key() }
     }
 
@@ -225,13 +145,6 @@ impl Errand {
             trigger,
             spacing: Post::SPACING,
         })
-    }
-
-    /// Says that a command was heard.
-    pub async fn heard(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        self.react(Reaction::Eyes, &mut faults).await;
-        faults
     }
 
     /// Brings the commit here and fills `asked` (what the workflow's variables say) with what the order says.

@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::body::find_marker;
+use super::body::{Traces, find_marker};
 use super::command::{Command, NotUnderstood};
 use super::decide::Reason;
 use super::event::CommentEvent;
@@ -37,8 +37,11 @@ pub struct Facts {
     pub named_belongs: bool,
     /// When the author asked for runs in the hour before this comment, oldest first.
     pub asked: Vec<Timestamp>,
-    /// A run for this pull request that goes on.
+    /// A run for this pull request that goes on, of the kind that is asked for.
     pub running: Option<Running>,
+    /// The commit of a run of that kind that this very comment asked for before and that succeeded. Unknown where a person
+    /// wants it repeated.
+    pub done: Option<CommitSha>,
 }
 
 /// A run that goes on.
@@ -59,6 +62,8 @@ pub struct Us {
     pub marker: Marker,
     /// This run of the workflow.
     pub workflow_run: Option<u64>,
+    /// Whether a person asked for this run of the workflow to be repeated.
+    pub repeated: bool,
 }
 
 impl Call {
@@ -95,25 +100,26 @@ pub async fn gather(
     let permission = forge.permission(repo, &comment.author).await?;
     // The head is read before its time: a push in between makes its time unknown, never too early.
     let pull = forge.pull(repo, comment.number).await?;
-    let named = match &call.command {
-        Ok(Command::Run { commit, .. }) => commit.as_ref(),
-        _ => None,
-    };
-    let asks = permission >= Permission::Write && matches!(call.command, Ok(Command::Run { .. }));
-    let (mut pushed, mut named_belongs, mut asked, mut running) = (None, false, Vec::new(), None);
-    if asks {
-        asked = commands(forge, repo, comment).await?;
-        if let Some(us) = us {
-            running = still_running(forge, repo, comment.number, us).await?;
-        }
-        let heads = heads(forge, repo, &pull).await?;
-        let of = |commit: &CommitSha| heads.iter().filter(|head| head.0 == *commit).map(|head| head.1).max();
-        pushed = of(&pull.head.commit);
-        if let Some(named) = named.filter(|named| **named != pull.head.commit) {
-            named_belongs = of(named).is_some() || is_below(forge, repo, named, &pull.head.commit, &pull).await?;
-        }
+    let mut facts =
+        Facts { permission, pull, pushed: None, named_belongs: false, asked: Vec::new(), running: None, done: None };
+    let Ok(Command::Run { mode, commit: named, .. }) = &call.command else { return Ok(facts) };
+    if permission < Permission::Write {
+        return Ok(facts);
     }
-    Ok(Facts { permission, pull, pushed, named_belongs, asked, running })
+    facts.asked = commands(forge, repo, comment).await?;
+    if let Some(us) = us {
+        let traces = traces(forge, repo, comment.number, us).await?;
+        facts.running = still_running(forge, repo, &traces, *mode, us).await?;
+        facts.done = done(&traces, *mode, comment.id).filter(|_| !us.repeated);
+    }
+    let heads = heads(forge, repo, &facts.pull).await?;
+    let of = |commit: &CommitSha| heads.iter().filter(|head| head.0 == *commit).map(|head| head.1).max();
+    let head = &facts.pull.head.commit;
+    facts.pushed = of(head);
+    if let Some(named) = named.as_ref().filter(|named| *named != head) {
+        facts.named_belongs = of(named).is_some() || is_below(forge, repo, named, head, &facts.pull).await?;
+    }
+    Ok(facts)
 }
 
 /// When the comment's author asked for runs in the hour before it, on any pull request, oldest first.
@@ -130,22 +136,37 @@ async fn commands(forge: &dyn Forge, repo: &RepoId, comment: &CommentEvent) -> R
     Ok(times)
 }
 
-/// What our comment says is running, if it is: a job that was killed could not say that it ended.
-async fn still_running(forge: &dyn Forge, repo: &RepoId, number: u64, us: &Us) -> Result<Option<Running>, Fault> {
+/// The runs that our comment speaks for.
+async fn traces(forge: &dyn Forge, repo: &RepoId, number: u64, us: &Us) -> Result<Traces, Fault> {
     let me = forge.me().await?;
     let found = find_marker(&forge.comments(repo, number).await?, &me, &us.marker);
-    let Some(trace) = found.and_then(|found| found.trace).filter(|trace| trace.state == State::Running) else {
-        return Ok(None);
-    };
+    Ok(found.map(|found| found.traces).unwrap_or_default())
+}
+
+/// What our comment says is running of a kind, if it is: a job that was killed could not say that it ended.
+async fn still_running(
+    forge: &dyn Forge,
+    repo: &RepoId,
+    traces: &Traces,
+    mode: Mode,
+    us: &Us,
+) -> Result<Option<Running>, Fault> {
+    let Some(trace) = traces.of(mode).filter(|trace| trace.state == State::Running) else { return Ok(None) };
     if Some(trace.run) == us.workflow_run {
         return Ok(None);
     }
     match forge.workflow_run(repo, trace.run).await {
-        Ok(run) => Ok(run.ended.is_none().then_some(Running { run: trace.run, mode: trace.mode, address: run.url })),
+        Ok(run) => Ok(run.ended.is_none().then_some(Running { run: trace.run, mode, address: run.url })),
         // It is gone, or `actions: read` was not given: nothing stands in the way.
         Err(Fault::NotFound | Fault::Forbidden(_)) => Ok(None),
         Err(fault) => Err(fault),
     }
+}
+
+/// The commit that was run for this very comment, if that succeeded.
+fn done(traces: &Traces, mode: Mode, comment: u64) -> Option<CommitSha> {
+    let trace = traces.of(mode).filter(|trace| trace.state == State::Succeeded)?;
+    trace.asked.as_ref().filter(|asked| asked.comment == comment).map(|asked| asked.commit.clone())
 }
 
 /// Heads of the pull request and when they came, where that may be read.
@@ -172,4 +193,35 @@ async fn is_below(
     }
     let onto = forge.compare(repo, pull.base.commit.as_str(), commit.as_str()).await?;
     Ok(onto.ahead > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::body::{Asked, Trace};
+    use super::*;
+
+    #[test]
+    fn what_was_run_is_what_this_very_comment_asked_for_in_this_mode_and_what_succeeded() {
+        let commit: CommitSha = "a".repeat(40).parse().unwrap();
+        let trace = |mode, state, comment| {
+            let asked = Some(Asked { comment, commit: commit.clone() });
+            Trace { run: 1, mode, state, failed_before: false, asked }
+        };
+        let (full, sample) = (Mode::Full, Mode::Sample);
+        for (told, found) in [
+            (vec![], false),
+            (vec![trace(full, State::Succeeded, 7)], true),
+            (vec![trace(full, State::Succeeded, 7), trace(sample, State::Running, 8)], true),
+            (vec![trace(sample, State::Failed, 7), trace(full, State::Succeeded, 7)], true),
+            (vec![trace(full, State::Succeeded, 8)], false),
+            (vec![trace(sample, State::Succeeded, 7)], false),
+            (vec![trace(full, State::Failed, 7)], false),
+            (vec![trace(full, State::Cancelled, 7)], false),
+            (vec![trace(full, State::Running, 7)], false),
+            (vec![Trace { asked: None, ..trace(full, State::Succeeded, 7) }], false),
+        ] {
+            let traces = told.into_iter().fold(Traces::default(), Traces::with);
+            assert_eq!(done(&traces, full, 7), found.then(|| commit.clone()), "{traces:?}");
+        }
+    }
 }

@@ -80,6 +80,8 @@ pub struct Context {
     pub api: String,
     /// This run of the workflow.
     pub run: Option<u64>,
+    /// How often that was started: more than once where a person asked for it.
+    pub attempt: u64,
     /// Where its log is.
     pub run_url: Option<String>,
     /// Whether GitHub made the runner for this one job.
@@ -126,6 +128,7 @@ impl Context {
             server,
             api,
             run,
+            attempt: set(variable, "GITHUB_RUN_ATTEMPT").and_then(|text| text.parse().ok()).unwrap_or(1),
             hosted: set(variable, "RUNNER_ENVIRONMENT").is_some_and(|kind| kind == "github-hosted"),
         })
     }

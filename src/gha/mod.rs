@@ -4,12 +4,14 @@
 //! comment, a branch's name, a file of a pull request) chooses more than a word of a list or a commit's full id. What the
 //! Action tells (comment, status, check, summary) never changes how a run ends.
 
+mod answering;
 mod body;
 mod carried;
 mod command;
 mod decide;
 mod errand;
 mod event;
+pub mod face;
 mod facts;
 mod files;
 mod inputs;
@@ -18,11 +20,12 @@ mod place;
 mod post;
 mod progress;
 
-pub use body::{Found, Trace, body, find_marker, marked};
+pub use answering::{Answer, HELP};
+pub use body::{Asked, Found, Trace, Traces, body, find_marker, marked};
 pub use carried::Carried;
 pub use command::{Command, NotUnderstood};
 pub use decide::{Base, Decision, Order, Reason, Trust, decide};
-pub use errand::{Answer, Errand, HELP};
+pub use errand::Errand;
 pub use event::{CommentEvent, Event, PullEvent, PushEvent};
 pub use facts::{Call, Facts, Running, Us, gather};
 pub use files::{Files, Outputs};

@@ -9,13 +9,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::body::{Trace, body, find_marker, replaced};
+use super::body::Found;
+use super::face;
 use super::progress::{State, Told as Report};
 use crate::comment::{Limit, Marker, render};
-use crate::forge::{CheckConclusion, CheckRun, CheckState, CommitStatus, Forge, Reaction, RepoId, StatusState};
+use crate::forge::{CheckConclusion, CheckRun, CheckState, CommitStatus, Forge, Me, RepoId, StatusState};
 use crate::plan::Mode;
 use crate::run::event::Outcome;
 use crate::web::Fault;
+
+mod comment;
 
 /// Edits of a comment are counted by GitHub.
 const SPACING: Duration = Duration::from_secs(10);
@@ -58,10 +61,11 @@ impl Post {
 #[derive(Default)]
 struct Told {
     status: Option<State>,
-    comment: Option<u64>,
-    looked: bool,
-    /// Readers were told of a failure, and of no success since.
-    failed_before: bool,
+    me: Option<Me>,
+    /// Our comment, as we last wrote it.
+    comment: Option<Found>,
+    /// Nobody looked since whether that still stands.
+    unsure: bool,
     check: Option<u64>,
     no_checks: bool,
     text: String,
@@ -132,6 +136,13 @@ impl Post {
                     Err(_) => return told.faults,
                 },
             }
+            // What is to be told anyway needs no second look.
+            if told.unsure && matches!(reports.has_changed(), Ok(false)) {
+                tokio::select! {
+                    lost = self.was_overwritten(&report, &mut told) => if lost { continue },
+                    Ok(_) = ends.wait_for(|report| report.state != State::Running) => continue,
+                }
+            }
             if reports.changed().await.is_err() {
                 return told.faults;
             }
@@ -160,8 +171,8 @@ impl Post {
             }
         }
         if let (Some((number, comment)), true) = (self.trigger, report.state != State::Running) {
-            let reaction = if report.state == State::Succeeded { Reaction::Rocket } else { Reaction::Confused };
-            if let Err(fault) = self.forge.react(&self.repo, number, comment, reaction).await {
+            let face = if report.state == State::Succeeded { face::SUCCEEDED } else { face::FAILED };
+            if let Err(fault) = self.forge.react(&self.repo, number, comment, face).await {
                 complain(told, "the comment got no reaction", &fault);
             }
         }
@@ -189,42 +200,6 @@ impl Post {
     fn context(&self, mode: Mode) -> String {
         let mode = if mode == Mode::Sample { "sample" } else { "full" };
         if self.key == "." { format!("soopervisor/{mode}") } else { format!("soopervisor/{}/{mode}", self.key) }
-    }
-
-    async fn comment(&self, report: &Report, told: &mut Told) -> Result<(), Fault> {
-        let (Some(number), Some(marker)) = (self.pull, &self.marker) else { return Ok(()) };
-        if !told.looked {
-            let me = self.forge.me().await?;
-            let comments = self.forge.comments(&self.repo, number).await?;
-            let found = find_marker(&comments, &me, marker);
-            told.comment = found.map(|found| found.id);
-            told.failed_before = found.and_then(|found| found.trace).is_some_and(Trace::owes_a_success);
-            told.looked = true;
-        }
-        let (mode, state, failed_before) = (report.report.mode, report.state, told.failed_before);
-        let trace = self.workflow_run.map(|run| Trace { run, mode, state, failed_before });
-        let text = body(&report.report, marker, trace);
-        let Some(id) = told.comment else { return self.new_comment(number, &text, told).await.map(drop) };
-        if state == State::Succeeded && failed_before {
-            // An edit tells nobody; who saw it fail wants to know.
-            let address = self.new_comment(number, &text, told).await?;
-            told.failed_before = false;
-            return self.forge.edit_comment(&self.repo, number, id, &replaced(&address)).await.map(drop);
-        }
-        match self.forge.edit_comment(&self.repo, number, id, &text).await {
-            // Somebody removed it.
-            Err(Fault::NotFound) => self.new_comment(number, &text, told).await.map(drop),
-            edited => edited.map(drop),
-        }
-    }
-
-    /// Where people read it.
-    async fn new_comment(&self, number: u64, text: &str, told: &mut Told) -> Result<String, Fault> {
-        // Should this be cut off, nobody knows whether it is there: it is looked for again.
-        told.looked = false;
-        let comment = self.forge.add_comment(&self.repo, number, text).await?;
-        (told.comment, told.looked) = (Some(comment.id), true);
-        Ok(comment.url)
     }
 
     async fn check(&self, report: &Report, text: &str, told: &mut Told) {

@@ -254,7 +254,8 @@ pub struct Unfinished {
     pub files: usize,
     /// Bytes of them.
     pub bytes: u64,
-    /// When any of it was last written, by the storage's clock; `None` where that is not told of all of it.
+    /// When any of it was last written, by the storage's clock, but for what a prune that broke off put there; `None` where
+    /// that is not told of all of it, or nothing else is there.
     pub touched: Option<jiff::Timestamp>,
 }
 

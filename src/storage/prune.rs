@@ -124,6 +124,8 @@ pub async fn plan(
         match age {
             Some(age) if age >= YOUNG => plan.unfinished.push(one),
             Some(_) => plan.under_way.push((one, "written to during the last 7 days")),
+            // An earlier prune did not come to its end; whether another one is at it now shows when it is removed.
+            None if one.files == 0 => plan.unfinished.push(one),
             None => plan.under_way.push((one, "this storage does not tell when it was written")),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fixture_run::{Run, SHA, folder, project};
 use soopervisor::id::RelPath;
@@ -10,10 +10,12 @@ use soopervisor::outputs::manifest::{Entry, Manifest};
 use soopervisor::plan::OnConflict;
 use soopervisor::storage::download::{Request, download};
 use soopervisor::storage::local::Local;
-use soopervisor::storage::remote::{Bounds, Remote};
+use soopervisor::storage::remote::Remote;
 use soopervisor::storage::resolve::resolve;
 use soopervisor::storage::verify::verify;
-use soopervisor::storage::{Folder, How, PublishOutcome, Published, Same, SameFile, Storage, StorageError, Swept, key};
+use soopervisor::storage::{
+    Done, Folder, How, Progress, PublishOutcome, Published, Same, SameFile, Storage, StorageError, key,
+};
 
 use drives::OnDrive;
 use fake::{Drive, Fault, When};
@@ -28,6 +30,7 @@ mod fixture_run;
 #[path = "../drives/front/mod.rs"]
 mod front;
 mod shelf;
+mod sweeping;
 
 /// A storage, and a way to damage what it holds.
 struct Bench {
@@ -87,6 +90,13 @@ impl Bench {
 
     async fn on_gdrive() -> Self {
         Self::on(Drive::GDrive).await
+    }
+
+    /// Opens what the storage stands on as another process would.
+    fn opener(&self) -> Option<impl Fn() -> Shared + Sync> {
+        let (service, state) = (self.service.clone()?, self.run.path("state"));
+        let drive = self.drive.as_ref();
+        Some(move || drive.map_or_else(|| Arc::clone(&service), |drive| drive.service(&state)))
     }
 
     /// Publishes another commit, of which `files` are said to be what the first one has.
@@ -277,7 +287,7 @@ async fn download_verifies_and_never_overwrites_silently(bench: Bench) {
 }
 
 async fn download_goes_on_where_it_broke_off(bench: Bench) {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     struct StopAfter(AtomicUsize);
     impl soopervisor::storage::Progress for StopAfter {
         fn cancelled(&self) -> bool {
@@ -430,50 +440,63 @@ async fn what_is_unpublished_is_gone_whole_and_nothing_else_is(bench: Bench) {
     assert_eq!(again.outcome, PublishOutcome::Created);
 }
 
-/// With the storage's own clock, and against publishers that go on with what lies there.
-async fn what_broke_off_is_swept_when_it_is_old_and_never_under_a_publisher(bench: Bench) {
-    let Some(service) = bench.service.clone() else {
+async fn what_broke_off_is_swept_when_it_is_old(bench: Bench) {
+    let Some(open) = bench.opener() else {
         // Folders of this machine are put together elsewhere, and mended with the next publish.
         assert!(bench.storage.unfinished(&project()).await.expect("unfinished").is_empty());
         return;
     };
-    let open = |old: u64| {
-        let service =
-            bench.drive.as_ref().map_or_else(|| Arc::clone(&service), |drive| drive.service(&bench.run.path("state")));
-        let (old, pause) = (Duration::from_secs(old), Duration::from_millis(100));
-        Remote::new(service, None).bounded(Bounds { old, pause, ..Bounds::default() })
+    sweeping::what_broke_off_is_swept_when_it_is_old(&open).await;
+}
+
+async fn publishers_and_pruners_at_once_lose_nothing(bench: Bench) {
+    let Some(open) = bench.opener() else {
+        assert!(bench.storage.unfinished(&project()).await.expect("unfinished").is_empty());
+        return;
     };
-    for name in ["a.csv", "data/b.csv", "data/deep/c.csv"] {
+    sweeping::publishers_and_pruners_at_once_lose_nothing(&open, 12).await;
+}
+
+/// One that is killed leaves its mark, which goes when it is old.
+async fn a_publish_that_fails_or_is_stopped_leaves_no_mark(bench: Bench) {
+    /// Stops when the first file is there.
+    #[derive(Default)]
+    struct Stop(AtomicBool);
+    impl Progress for Stop {
+        fn at(&self, done: Done) {
+            self.0.fetch_or(done.files > 0, Ordering::SeqCst);
+        }
+
+        fn cancelled(&self) -> bool {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+    let Some(service) = bench.service.clone() else {
+        // A folder of this machine is put together elsewhere, without marks.
+        assert!(bench.storage.unfinished(&project()).await.expect("unfinished").is_empty());
+        return;
+    };
+    for name in ["a.csv", "b.csv", "c.csv"] {
         bench.run.product(name, name);
     }
-    let leave = || async {
-        for name in ["a.csv", "data/b.csv", "stranger.csv"] {
-            service.make_folders(&[format!("demo/{SHA}/data")]).await.expect("folders");
-            service.put(&format!("demo/{SHA}/{name}"), name.into()).await.expect("put");
-        }
+    // Where nothing is found, nothing is marked.
+    service.make_folders(&["demo".to_owned(), format!("demo/{SHA}")]).await.expect("folders");
+    assert!(service.put(&format!("demo/{SHA}/a.csv"), "a.csv".into()).await.expect("put"));
+    let left = async || {
+        let listed = service.list(&format!("demo/{SHA}"), true).await.expect("a list");
+        let names: Vec<String> = listed.into_iter().map(|meta| meta.key).collect();
+        assert!(names.iter().any(|name| name.ends_with("/a.csv")), "{names:?}");
+        names.into_iter().filter(|name| name.contains(".soopervisor-")).collect::<Vec<_>>()
     };
-    leave().await;
-    let found = open(0).unfinished(&project()).await.expect("unfinished");
-    assert_eq!((found.len(), found[0].files, &found[0].folder), (1, 3, &folder()));
-    assert!(found[0].touched.is_some(), "{found:?}");
-    let young = open(1000).sweep(&project(), &folder(), &()).await.expect("looked at");
-    assert!(matches!(&young, Swept::Left(why) if why.contains("writing")), "{young:?}");
-    // Some tell whole seconds only.
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let gone = open(1).sweep(&project(), &folder(), &()).await.expect("swept");
-    assert!(matches!(gone, Swept::Gone { .. }), "{gone:?}");
-    assert!(service.list(&format!("demo/{SHA}"), true).await.expect("a list").is_empty());
-    leave().await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let (publisher, pruner, project, folder) = (open(1000), open(2), project(), folder());
-    let (published, swept) = tokio::join!(
-        publisher.publish(bench.run.publication("r", OnConflict::Fail), Arc::new(())),
-        pruner.sweep(&project, &folder, &()),
-    );
-    published.unwrap_or_else(|error| panic!("{error}, and the prune: {swept:?}"));
-    let report = verify(&*bench.storage, &project, &folder, &()).await.expect("a report");
-    assert!(report.is_sound(), "{report:?}, and the prune: {swept:?}");
-    assert!(open(0).unfinished(&project).await.expect("unfinished").is_empty());
+    let stopped = bench.storage.publish(bench.run.publication("r", OnConflict::Fail), Arc::new(Stop::default())).await;
+    assert!(matches!(stopped, Err(StorageError::Cancelled)), "{stopped:?}");
+    assert_eq!(left().await, [""; 0], "stopped");
+    let publication = bench.run.publication("r", OnConflict::Fail);
+    bench.run.product("c.csv", "it changed since it was looked at");
+    let failed = bench.storage.publish(publication, Arc::new(())).await;
+    assert!(matches!(failed, Err(StorageError::Changed { .. })), "{failed:?}");
+    assert_eq!(left().await, [""; 0], "failed");
+    bench.publish("again", OnConflict::Fail).await.expect("published");
 }
 
 async fn is_well_and_empty_at_first(bench: Bench) {
@@ -515,7 +538,9 @@ suite!(
     an_ambiguous_sha_lists_what_fits,
     what_an_earlier_folder_has_is_published_whole_and_each_copy_is_its_own,
     what_is_unpublished_is_gone_whole_and_nothing_else_is,
-    what_broke_off_is_swept_when_it_is_old_and_never_under_a_publisher,
+    what_broke_off_is_swept_when_it_is_old,
+    publishers_and_pruners_at_once_lose_nothing,
+    a_publish_that_fails_or_is_stopped_leaves_no_mark,
     is_well_and_empty_at_first,
 );
 

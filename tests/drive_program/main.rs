@@ -8,7 +8,10 @@ use std::process::Command;
 mod dumps;
 #[path = "../drives/fake/mod.rs"]
 mod fake;
+#[path = "../fixture_run/mod.rs"]
+mod fixture_run;
 mod killed;
+mod pruned;
 #[path = "../stores/servers.rs"]
 mod servers;
 #[path = "../end_to_end/support.rs"]

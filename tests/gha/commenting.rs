@@ -1,6 +1,6 @@
 //! Comments for which nothing is run, and what forks get. No container is started here.
 
-use soopervisor::gha::{Decision, Errand, State, Trace, Trust};
+use soopervisor::gha::{Asked, Decision, Errand, State, Trace, Traces, Trust};
 use soopervisor::plan::{Mode, Network};
 use soopervisor::run::request::{EnvAsk, RunRequest};
 use soopervisor::web::Reach;
@@ -48,10 +48,12 @@ async fn cancel_stops_the_workflow_that_our_comment_speaks_for_and_help_helps() 
     let (done, id) = say("ann", "/soopervisor cancel").await;
     assert_eq!((done.code, scene.reactions(id)), (0, vec!["confused".to_owned()]), "there is nothing to cancel");
     let marker = soopervisor::comment::Marker { repo: 0, pr: 7, key: ".".to_owned() };
-    let of = |run| Some(Trace { run, mode: Mode::Full, state: State::Running, failed_before: false });
-    let planted = soopervisor::gha::marked(&marker, of(666), "is running");
-    scene.comment("eve", &planted);
-    let ours = soopervisor::gha::marked(&marker, of(4141), "is running");
+    let of = |run, mode| Trace { run, mode, state: State::Running, failed_before: false, asked: None };
+    let planted = Traces::default().with(of(666, Mode::Full));
+    scene.comment("eve", &soopervisor::gha::marked(&marker, &planted, "is running"));
+    let over = Trace { state: State::Succeeded, ..of(4140, Mode::Sample) };
+    let said = Traces::default().with(over).with(of(4141, Mode::Full));
+    let ours = soopervisor::gha::marked(&marker, &said, "is running");
     let us = crate::fake_github::Account::App("github-actions".to_owned());
     scene.fake.state().comment(REPO, 7, us, &ours, ago(50));
     let (done, id) = say("ann", "/soopervisor cancel").await;
@@ -59,6 +61,12 @@ async fn cancel_stops_the_workflow_that_our_comment_speaks_for_and_help_helps() 
     assert_eq!(scene.fake.state().cancelled, [4141], "the planted comment is not obeyed");
     let (done, _) = say("eve", "/soopervisor cancel").await;
     assert_eq!((done.outputs["status"].as_str(), scene.fake.state().cancelled.len()), ("refused", 1));
+    // A full run goes on, and a sample of a later push, which the comment is about.
+    let both = Traces::default().with(of(4142, Mode::Full)).with(of(4143, Mode::Sample));
+    let both = soopervisor::gha::marked(&marker, &both, "is running");
+    scene.fake.state().comment(REPO, 7, crate::fake_github::Account::App("github-actions".to_owned()), &both, ago(40));
+    say("ann", "/soopervisor cancel").await;
+    assert_eq!(scene.fake.state().cancelled, [4141, 4142, 4143]);
     say("ann", "/soopervisor help").await;
     assert!(scene.ours().last().unwrap()[0].contains("/soopervisor run sample"));
     let (done, id) = say("ann", "thanks!").await;
@@ -216,8 +224,8 @@ async fn ten_runs_within_an_hour_are_enough_for_one_person_on_all_pull_requests_
 async fn a_second_command_while_a_run_goes_on_is_answered_with_its_address() {
     let scene = Scene::of_a_colleague().await;
     let marker = soopervisor::comment::Marker { repo: 0, pr: 7, key: ".".to_owned() };
-    let running = Trace { run: 4141, mode: Mode::Full, state: State::Running, failed_before: false };
-    let ours = soopervisor::gha::marked(&marker, Some(running), "is running");
+    let running = Trace { run: 4141, mode: Mode::Full, state: State::Running, failed_before: false, asked: None };
+    let ours = soopervisor::gha::marked(&marker, &Traces::default().with(running), "is running");
     let us = crate::fake_github::Account::App("github-actions".to_owned());
     scene.fake.state().comment(REPO, 7, us, &ours, ago(50));
     scene.fake.state().going.push(4141);
@@ -235,4 +243,53 @@ async fn a_second_command_while_a_run_goes_on_is_answered_with_its_address() {
     // The job was killed before it could say so.
     scene.fake.state().over.push(4141);
     assert!(matches!(decided("/soopervisor run").await, Decision::Run(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_between_them_does_not_hide_a_full_run_that_goes_on_from_a_second_one() {
+    let scene = Scene::of_a_colleague().await;
+    let marker = soopervisor::comment::Marker { repo: 0, pr: 7, key: ".".to_owned() };
+    let of = |run, mode, state| Trace { run, mode, state, failed_before: false, asked: None };
+    scene.fake.state().going.extend([4141, 4142]);
+    let us = || crate::fake_github::Account::App("github-actions".to_owned());
+    let full = of(4141, Mode::Full, State::Running);
+    let decided = async |text: &str| {
+        let id = scene.comment("ann", text);
+        let event = scene.commented(id, "ann", text);
+        errand(&scene.job().event("issue_comment", &event)).decide().await.unwrap()
+    };
+    // A comment of an older version knows the last one only.
+    let before = Traces::default().with(full.clone());
+    for (state, sample_runs) in [(State::Running, false), (State::Succeeded, true), (State::Failed, true)] {
+        let said = before.clone().with(of(4142, Mode::Sample, state));
+        let ours = soopervisor::gha::marked(&marker, &said, "of the sample");
+        scene.fake.state().comment(REPO, 7, us(), &ours, ago(50));
+        let full = decided("/soopervisor run").await;
+        let Decision::Refuse(reason) = full else { panic!("{state:?}: {full:?}") };
+        assert!(reason.to_string().contains("/actions/runs/4141) goes on"), "{state:?}: {reason}");
+        let sample = decided("/soopervisor run sample").await;
+        assert_eq!(matches!(sample, Decision::Run(_)), sample_runs, "{state:?}: {sample:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_was_done_is_done_again_only_where_a_person_wants_the_job_repeated() {
+    let scene = Scene::of_a_colleague().await;
+    let marker = soopervisor::comment::Marker { repo: 0, pr: 7, key: ".".to_owned() };
+    let id = scene.comment("ann", "/soopervisor run");
+    let asked = Some(Asked { comment: id, commit: scene.head.parse().unwrap() });
+    let done = Trace { run: 4141, mode: Mode::Full, state: State::Succeeded, failed_before: false, asked };
+    let ours = soopervisor::gha::marked(&marker, &Traces::default().with(done), "succeeded");
+    scene.fake.state().comment(REPO, 7, crate::fake_github::Account::App("github-actions".to_owned()), &ours, ago(0));
+    let event = scene.commented(id, "ann", "/soopervisor run");
+    let decided = async |attempt: &str| {
+        let job = scene.job().event("issue_comment", &event).env("GITHUB_RUN_ATTEMPT", attempt);
+        errand(&job).decide().await.unwrap()
+    };
+    assert!(matches!(decided("1").await, Decision::Done(order) if order.commit.as_str() == scene.head));
+    assert!(matches!(decided("2").await, Decision::Run(_)));
+    let later = scene.comment("ann", "/soopervisor run");
+    let event = scene.commented(later, "ann", "/soopervisor run");
+    let other = errand(&scene.job().event("issue_comment", &event)).decide().await.unwrap();
+    assert!(matches!(other, Decision::Run(_)), "another comment asks for another run: {other:?}");
 }

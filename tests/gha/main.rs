@@ -17,4 +17,5 @@ mod payloads;
 mod runner;
 mod running;
 mod scene;
+mod telling;
 mod whole_matrix;

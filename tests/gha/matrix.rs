@@ -46,7 +46,8 @@ pub(crate) fn facts(permission: Permission, head_repo: &str, pushed: Option<&str
         commit: sha(digit),
     };
     let pull = PullRequest { number: 7, open: true, head: end(head_repo, "topic", 'a'), base: end(BASE, "main", 'b') };
-    Facts { permission, pull, pushed: pushed.map(at), named_belongs: false, asked: Vec::new(), running: None }
+    let pushed = pushed.map(at);
+    Facts { permission, pull, pushed, named_belongs: false, asked: Vec::new(), running: None, done: None }
 }
 
 pub(crate) fn judge(comment: &CommentEvent, facts: &Facts) -> Decision {

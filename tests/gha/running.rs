@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use soopervisor::gha::{State, Trace};
+use soopervisor::gha::{State, Trace, Traces};
 use soopervisor::plan::Mode;
 
 use crate::fake_github::Account;
@@ -103,8 +103,8 @@ async fn a_maintainers_comment_runs_everything_by_the_settings_of_the_base_and_o
 async fn a_success_after_a_failure_is_a_new_comment_and_the_old_one_leads_there() {
     let scene = Scene::of_a_colleague().await;
     let marker = soopervisor::comment::Marker { repo: 0, pr: 7, key: ".".to_owned() };
-    let failed = Trace { run: 4141, mode: Mode::Sample, state: State::Failed, failed_before: false };
-    let old = soopervisor::gha::marked(&marker, Some(failed), "failed");
+    let failed = Trace { run: 4141, mode: Mode::Sample, state: State::Failed, failed_before: false, asked: None };
+    let old = soopervisor::gha::marked(&marker, &Traces::default().with(failed), "failed");
     scene.fake.state().comment(REPO, 7, Account::App("github-actions".to_owned()), &old, ago(50));
     let event = pull(REPO, REPO, 7, "synchronize", &scene.head, &scene.base);
     for success in [1, 2] {
@@ -117,6 +117,36 @@ async fn a_success_after_a_failure_is_a_new_comment_and_the_old_one_leads_there(
         assert!(last.contains("/pull/7#issuecomment-") && !last.contains("<!--"), "{last}");
         assert!(ours[1].last().unwrap().contains("succeeded") && ours[1].last().unwrap().contains("state=succeeded"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_command_runs_once_unless_a_person_wants_the_job_repeated_or_its_outputs_are_gone() {
+    let scene = Scene::of_a_colleague().await;
+    let id = scene.comment("ann", "/soopervisor run");
+    let event = scene.commented(id, "ann", "/soopervisor run");
+    let job = |run: &str, attempt: &str| {
+        let job = scene.job().event("issue_comment", &event);
+        job.env("GITHUB_RUN_ID", run).env("GITHUB_RUN_ATTEMPT", attempt)
+    };
+    let first = job("4242", "1").run().await;
+    assert_eq!((first.code, first.outputs["status"].as_str()), (0, "succeeded"), "{}", first.log.text());
+    let told = (scene.statuses().len(), scene.ours());
+    // Delivered once more, it is answered with what is there.
+    let again = job("4243", "1").run().await;
+    assert_eq!((again.code, &again.outputs), (0, &first.outputs), "{}", again.log.text());
+    assert!(again.log.annotations.iter().any(|(kind, _, text)| kind == "notice" && text.contains("nothing is run")));
+    assert_eq!((scene.statuses().len(), scene.ours()), told, "nothing is told anew");
+    assert_eq!(scene.reactions(id), ["eyes", "rocket"]);
+    // A person wants it once more.
+    let repeated = job("4242", "2").run().await;
+    assert_eq!((repeated.code, repeated.outputs["status"].as_str()), (0, "succeeded"), "{}", repeated.log.text());
+    assert!(scene.statuses().len() > told.0, "it ran: {:?}", scene.statuses());
+    // What was published is gone, so that it is no answer any more.
+    std::fs::remove_dir_all(published(&first)).unwrap();
+    let told = scene.statuses().len();
+    let anew = job("4244", "1").run().await;
+    assert_eq!((anew.code, anew.outputs["status"].as_str()), (0, "succeeded"), "{}", anew.log.text());
+    assert!(scene.statuses().len() > told && published(&anew).join("manifest.json").is_file());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -195,3 +195,33 @@ fn while_a_run_goes_on_another_of_its_kind_is_refused_with_its_address() {
     assert!(matches!(judge(&comment("/soopervisor run sample"), &told), Decision::Run(_)));
     assert!(matches!(judge(&comment("/soopervisor cancel"), &told), Decision::Cancel { .. }));
 }
+
+#[test]
+fn what_this_very_comment_asked_for_is_done_once_and_what_may_not_run_is_refused_all_the_same() {
+    let ten: Vec<_> = (10..20).map(|minute| at(&format!("2026-11-02T11:{minute}:00Z"))).collect();
+    let (run, named) = ("/soopervisor run".to_owned(), format!("/soopervisor run {}", sha('a')));
+    for (text, done, permission, pushed, asked, expected) in [
+        (&run, Some('a'), Permission::Write, BEFORE, &[][..], "done"),
+        (&named, Some('a'), Permission::Write, None, &[], "done"),
+        // It was counted when it was asked for.
+        (&run, Some('a'), Permission::Write, BEFORE, &ten, "done"),
+        // Of another commit, or of nothing.
+        (&run, Some('d'), Permission::Write, BEFORE, &[], "run"),
+        (&run, None, Permission::Write, BEFORE, &[], "run"),
+        (&run, Some('a'), Permission::Read, BEFORE, &[], "refused"),
+        (&run, Some('a'), Permission::Write, None, &[], "refused"),
+    ] {
+        let mut told = facts(permission, BASE, pushed);
+        (told.done, told.asked) = (done.map(sha), asked.to_vec());
+        let word = match judge(&comment(text), &told) {
+            Decision::Done(order) => {
+                assert_eq!((order.commit, order.trust), (sha('a'), Trust::Own));
+                "done"
+            }
+            Decision::Run(_) => "run",
+            Decision::Refuse(_) => "refused",
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(word, expected, "{text}, {done:?}, {permission:?}, {pushed:?}");
+    }
+}

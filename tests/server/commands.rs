@@ -123,7 +123,8 @@ async fn who_may_not_push_and_what_came_after_the_comment_is_refused() {
             assert_eq!(report.state, State::Succeeded, "{dialect:?}: {login}: {body}: {report:?}");
             assert_eq!((&result["command"], runs(&scene).await.len()), (&Value::Null, 0), "{dialect:?}: {body}");
             let faces = scene.fake.state().faces_of(event.comment.as_ref().unwrap().id).join(" ");
-            assert_eq!(faces, "confused", "{dialect:?}: {body}");
+            let thumb = if dialect == Dialect::GitLab { "thumbsdown" } else { "-1" };
+            assert_eq!(faces, thumb, "{dialect:?}: {body}");
             let said = own_answers(&scene);
             match words {
                 Some(words) => assert!(said.last().unwrap().contains(words), "{dialect:?}: {body}: {said:?}"),
@@ -270,7 +271,7 @@ async fn on_github_a_command_is_done_as_everywhere_and_a_stranger_gets_a_face_an
     assert_eq!(faces(event.comment.unwrap().id), ["eyes", "rocket"]);
     let event = says("eve", "/soopervisor run", "2026-11-20T11:00:00Z").await;
     assert_eq!(play(&event).await.state, State::Succeeded);
-    assert_eq!(faces(event.comment.unwrap().id), ["confused"]);
+    assert_eq!(faces(event.comment.unwrap().id), ["-1"]);
     let ours = scene.fake.state().comments.iter().filter(|comment| comment.body.contains("<!-- soopervisor")).count();
     assert_eq!((ours, all_runs(database).await.len()), (1, 1), "one comment for the run, none for a stranger");
 }

@@ -9,16 +9,22 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+use tokio::sync::Barrier;
 
 /// Between looking and giving; everybody who asks within it finds the name free.
 const CARELESS: Duration = Duration::from_millis(15);
 
 #[derive(Default)]
 struct Tree {
-    files: BTreeMap<String, Bytes>,
+    /// With the time at which each was written.
+    files: BTreeMap<String, (Bytes, Timestamp)>,
     folders: BTreeSet<String>,
     /// How often a name was given that was somebody else's by then.
     lost: usize,
+    /// Where everybody who has looked waits for the others before anything is given.
+    meeting: Option<Arc<Barrier>>,
 }
 
 /// The server.
@@ -40,6 +46,11 @@ impl Careless {
     /// How often it let a second one through.
     pub(crate) fn lost(&self) -> usize {
         self.tree().lost
+    }
+
+    /// From now on nobody is given a name before so many have found theirs free.
+    pub(crate) fn lets_meet(&self, many: usize) {
+        self.tree().meeting = Some(Arc::new(Barrier::new(many)));
     }
 
     fn tree(&self) -> MutexGuard<'_, Tree> {
@@ -67,7 +78,7 @@ async fn answer(
     match method.as_str() {
         "PUT" => server.put(path, body),
         "GET" => match server.tree().files.get(&path) {
-            Some(bytes) => Response::new(Body::from(bytes.clone())),
+            Some((bytes, _)) => Response::new(Body::from(bytes.clone())),
             None => status(404),
         },
         "MKCOL" => server.make(path),
@@ -92,7 +103,7 @@ impl Careless {
         if !tree.folders.contains(path.rsplit_once('/').map_or("", |(above, _)| above)) {
             return status(409);
         }
-        tree.files.insert(path, body);
+        tree.files.insert(path, (body, Timestamp::now()));
         status(201)
     }
 
@@ -113,7 +124,11 @@ impl Careless {
         if !over && self.tree().files.contains_key(&to) {
             return status(412);
         }
-        tokio::time::sleep(CARELESS).await;
+        let meeting = self.tree().meeting.clone();
+        match meeting {
+            Some(meeting) => drop(meeting.wait().await),
+            None => tokio::time::sleep(CARELESS).await,
+        }
         let mut tree = self.tree();
         let Some(bytes) = tree.files.remove(&from) else { return status(404) };
         if tree.files.insert(to, bytes).is_some() && !over {
@@ -137,8 +152,12 @@ impl Careless {
             )
             .unwrap();
         }
-        for (name, bytes) in tree.files.iter().filter(|(name, _)| within(name)) {
-            let kind = format!("<D:resourcetype/><D:getcontentlength>{}</D:getcontentlength>", bytes.len());
+        for (name, (bytes, written)) in tree.files.iter().filter(|(name, _)| within(name)) {
+            let written = DateTimePrinter::new().timestamp_to_rfc9110_string(written).unwrap();
+            let kind = format!(
+                "<D:resourcetype/><D:getcontentlength>{}</D:getcontentlength><D:getlastmodified>{written}</D:getlastmodified>",
+                bytes.len()
+            );
             write!(
                 text,
                 "<D:response><D:href>/{name}</D:href><D:propstat><D:prop>{kind}</D:prop></D:propstat></D:response>"

@@ -10,6 +10,8 @@ mod gcs_conditions;
 mod races;
 mod servers;
 mod suite;
+#[path = "../conformance/sweeping.rs"]
+mod sweeping;
 
 use servers::{Server, folder_of_servers, free_port};
 use soopervisor::storage::backend::{Fault, Shared};
@@ -27,6 +29,12 @@ fn opened(text: &str, set: Vec<(&'static str, String)>) -> Shared {
     let location = Location::parse(text, Path::new("/"), &remotes).unwrap();
     let access = Access { reach: Reach::default(), remotes, state: std::env::temp_dir() };
     open::service(&location, &access).unwrap()
+}
+
+/// What broke off at a place that nobody used before goes when it is old, and never under a publisher.
+async fn swept(open: impl Fn(&str) -> Shared + Sync, races: u32) {
+    sweeping::what_broke_off_is_swept_when_it_is_old(&|| open("swept")).await;
+    sweeping::publishers_and_pruners_at_once_lose_nothing(&|| open("races"), races).await;
 }
 
 fn run(program: &str, arguments: &[&str]) {
@@ -56,7 +64,9 @@ async fn a_folder_keeps_what_services_promise() {
     let root = place.path().join("with space");
     let store: Shared = Arc::new(ObjectStore::folder(root.clone()).unwrap());
     suite::all(&store, 1_200).await;
-    assert_nothing_unfinished(&root);
+    let open = |name: &str| -> Shared { Arc::new(ObjectStore::folder(place.path().join(name)).unwrap()) };
+    swept(open, 12).await;
+    assert_nothing_unfinished(place.path());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,6 +87,7 @@ async fn s3_keeps_what_services_promise() {
     let store = opened("s3://conformance/a place/é", set(&endpoint));
     assert_eq!(store.place(), "s3://conformance/a place/é");
     suite::all(&store, 1_200).await;
+    swept(|name| opened(&format!("s3://conformance/{name}"), set(&endpoint)), 8).await;
     let absent = opened("s3://no-such-bucket/x", set(&endpoint)).space().await.unwrap_err();
     assert!(matches!(&absent, Fault::Setting(words) if words.contains("no such bucket")), "{absent:?}");
     let closed = format!("http://127.0.0.1:{}", free_port());
@@ -145,6 +156,7 @@ async fn webdav_keeps_what_services_promise() {
     };
     let written = format!("webdav://{address}/a place/é");
     suite::all(&opened(&written, with("let-me-in")), 100).await;
+    swept(|name| opened(&format!("webdav://{address}/{name}"), with("let-me-in")), 8).await;
     assert_nothing_unfinished(place.path());
     let refused = opened(&written, with("hunter2")).space().await.unwrap_err();
     assert!(matches!(refused, Fault::Login(_)), "{refused:?}");
@@ -169,6 +181,9 @@ async fn sftp_keeps_what_services_promise() {
     suite::all(&service, 300).await;
     assert!(service.traits().create_only, "OpenSSH links");
     assert!(service.space().await.unwrap().free.is_some());
+    // More connections at once than these are turned away before anybody is let in.
+    let at = |name: &str| format!("sftp://127.0.0.1:{port}{}", place.path().join(name).display());
+    swept(|name| opened(&at(name), set("user")), 4).await;
     assert_nothing_unfinished(&root);
     let refused = opened(&written, set("stranger")).space().await.unwrap_err();
     assert!(matches!(refused, Fault::Login(_)), "{refused:?}");

@@ -13,7 +13,7 @@ use soopervisor::storage::{PublishOutcome, Storage, StorageError};
 use crate::careless::Careless;
 use crate::fixture_run::{Run, folder, project};
 use crate::servers::{self, Server, free_port};
-use crate::{assert_nothing_unfinished, opened};
+use crate::{assert_nothing_unfinished, opened, swept};
 
 const PUBLISHERS: usize = 4;
 const FILES: usize = 6;
@@ -73,12 +73,20 @@ async fn of_publishers_at_once_one_wins_on_a_webdav_server_that_lets_two_move_to
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_broke_off_is_swept_on_a_webdav_server_that_lets_two_move_to_one_name() {
+    let (server, address) = Careless::start().await;
+    swept(|name| opened(&format!("webdav://{address}/{name}"), Vec::new()), 8).await;
+    assert_eq!(server.lost(), 0, "no file was ever written over another");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_careless_server_does_let_two_through() {
     let (server, address) = Careless::start().await;
     let web = reqwest::Client::new();
     for name in ["a", "b"] {
         web.put(format!("http://{address}/{name}")).body(name).send().await.unwrap();
     }
+    server.lets_meet(2);
     let give = async |from: &str| {
         let method = reqwest::Method::from_bytes(b"MOVE").unwrap();
         let request = web.request(method, format!("http://{address}/{from}"));

@@ -91,7 +91,7 @@ fn rule(said: &mut event::Comment, comment: &CommentEvent, facts: &Facts) {
     let written = gha::Event::Comment(CommentEvent { body: said.body.clone(), ..comment.clone() });
     let nothing = facts.pull.head.commit.clone();
     match gha::decide(&written, &nothing, gha::SampleInput::default(), Some(facts)) {
-        Decision::Run(order) => said.vouched = order.trust == Trust::Vouched,
+        Decision::Run(order) | Decision::Done(order) => said.vouched = order.trust == Trust::Vouched,
         Decision::Cancel { .. } | Decision::Help { .. } => {}
         Decision::Refuse(reason) => {
             said.unanswered = matches!(reason, Reason::NotAllowed { .. } | Reason::TooMany { first: false, .. });

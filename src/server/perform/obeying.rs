@@ -11,7 +11,7 @@ use super::reporting::{pull, put};
 use super::runs::why;
 use crate::comment::escape;
 use crate::forge::{CommitStatus, Reaction, StatusState};
-use crate::gha::{self, HELP};
+use crate::gha::{self, HELP, face};
 use crate::id::CommitSha;
 use crate::plan::Mode;
 use crate::server::action::arguments::{Command, Run};
@@ -56,7 +56,7 @@ impl Doing {
 impl Heard<'_> {
     /// No, and its author is told why, unless that would tell a stranger something.
     async fn refuse(&self, why: &str) -> Answer {
-        self.react(Reaction::Confused).await;
+        self.react(face::REFUSED).await;
         if !self.comment.unanswered {
             self.answer(&format!("Nothing was run: {why}.")).await?;
         }
@@ -64,7 +64,7 @@ impl Heard<'_> {
     }
 
     async fn help(&self) -> Answer {
-        self.react(Reaction::PlusOne).await;
+        self.react(face::DONE).await;
         self.answer(HELP).await?;
         Ok(json!({"command": "help"}))
     }
@@ -81,17 +81,17 @@ impl Heard<'_> {
             }
         }
         if stopped.is_empty() {
-            self.react(Reaction::Confused).await;
+            self.react(face::FAILED).await;
             self.answer("There is nothing to cancel.").await?;
         } else {
-            self.react(Reaction::PlusOne).await;
+            self.react(face::DONE).await;
             self.answer(&format!("Asked to stop: {}.", stopped.join(", "))).await?;
         }
         Ok(json!({"command": "cancel"}))
     }
 
     async fn run(&self, mode: Mode, wanted: Command) -> Answer {
-        self.react(Reaction::Eyes).await;
+        self.react(face::HEARD).await;
         let word = if mode == Mode::Sample { "sample" } else { "full" };
         let Command { args, project, storage, priority, timeout } = wanted;
         let run = Run { mode: Some(word.to_owned()), args, project, storage, priority, timeout, ..Run::default() };
@@ -120,9 +120,9 @@ impl Heard<'_> {
         result["command"] = json!("run");
         let took = result["duration"].as_str().map(|took| format!(" in {took}")).unwrap_or_default();
         let (state, reaction) = match ended.state {
-            RunState::Succeeded => (StatusState::Success, Reaction::Rocket),
-            RunState::Failed => (StatusState::Failure, Reaction::Confused),
-            _ => (StatusState::Error, Reaction::Confused),
+            RunState::Succeeded => (StatusState::Success, face::SUCCEEDED),
+            RunState::Failed => (StatusState::Failure, face::FAILED),
+            _ => (StatusState::Error, face::FAILED),
         };
         let summary = ended.summary.as_deref().filter(|_| ended.state != RunState::Succeeded);
         let summary = summary.map(|words| format!(": {}", escape::prose(words, 500))).unwrap_or_default();

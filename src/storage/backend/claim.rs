@@ -13,8 +13,14 @@ use async_trait::async_trait;
 use super::Fault;
 use crate::storage::key;
 
-/// How long who has a claim may take: one request, everything else is done before.
-pub(in crate::storage) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long who has a claim may take, from before it was asked for: to give the name, everything else is done before.
+pub(in crate::storage) const TURN: Duration = Duration::from_mins(1);
+/// When a claim is taken for that of somebody who died.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// For a server that gets round to the last request of a turn after its end.
+const LATE: Duration = Duration::from_secs(20);
+// Two who have turns at the same time may both get the name.
+const _: () = assert!(TURN.as_millis() + LATE.as_millis() <= PATIENCE.as_millis());
 /// So many may have died at one name.
 const MOST: u32 = 8;
 /// Between two looks.
@@ -37,14 +43,30 @@ pub(in crate::storage) trait Claims: Sync {
 pub(in crate::storage) async fn exclusively<F: Future<Output = Result<bool, Fault>> + Send>(
     server: &dyn Claims,
     key: &str,
+    land: impl FnOnce() -> F + Send,
+) -> Result<bool, Fault> {
+    in_turn(server, key, TURN, PATIENCE, land).await
+}
+
+async fn in_turn<F: Future<Output = Result<bool, Fault>> + Send>(
+    server: &dyn Claims,
+    key: &str,
+    turn: Duration,
     patience: Duration,
     land: impl FnOnce() -> F + Send,
 ) -> Result<bool, Fault> {
     for number in 1..=MOST {
         let begun = Instant::now();
         loop {
+            // Others may see the claim long before we hear of it.
+            let asked = Instant::now();
             if server.make_new(&key::claim(key, number)).await? {
-                return claimed(server, key, number, land).await;
+                let left = turn.saturating_sub(asked.elapsed());
+                if !left.is_zero() {
+                    return claimed(server, key, number, left, land).await;
+                }
+                // It was long in coming, so that it may count as that of somebody who died.
+                server.drop_claim(&key::claim(key, number)).await?;
             }
             if server.is_taken(key).await? {
                 return Ok(false);
@@ -62,13 +84,18 @@ async fn claimed<F: Future<Output = Result<bool, Fault>> + Send>(
     server: &dyn Claims,
     key: &str,
     number: u32,
+    left: Duration,
     land: impl FnOnce() -> F + Send,
 ) -> Result<bool, Fault> {
-    let ours = match server.is_taken(key).await {
-        Ok(true) => Ok(false),
-        Ok(false) => land().await,
-        Err(fault) => Err(fault),
+    let landing = async {
+        if server.is_taken(key).await? {
+            return Ok(false);
+        }
+        land().await
     };
+    // Nobody knows whether the last request was carried out.
+    let late = || Fault::Broken("no answer in time".to_owned());
+    let ours = tokio::time::timeout(left, landing).await.unwrap_or_else(|_| Err(late()));
     // Once the name is somebody's, nobody needs a claim; while nobody knows, those of others stay.
     let first = if ours.is_ok() { 1 } else { number };
     for number in first..=number {
@@ -132,7 +159,8 @@ mod tests {
 
     async fn race(server: &Server, patience: Duration) -> Vec<bool> {
         let wanting = (0..8).map(|_| {
-            exclusively(server, "p/c/name", patience, || async { Ok(server.take("p/c/name", server.moves_are).await) })
+            let land = || async { Ok(server.take("p/c/name", server.moves_are).await) };
+            in_turn(server, "p/c/name", TURN, patience, land)
         });
         futures::future::try_join_all(wanting).await.unwrap()
     }
@@ -165,7 +193,24 @@ mod tests {
         for number in 1..=MOST {
             server.make_new(&key::claim("p/c/name", number)).await.unwrap();
         }
-        let never = exclusively(&server, "p/c/name", Duration::ZERO, || async { Ok(true) }).await;
+        let never = in_turn(&server, "p/c/name", TURN, Duration::ZERO, || async { Ok(true) }).await;
         assert!(matches!(never, Err(Fault::Broken(_))), "{never:?}");
+    }
+
+    #[tokio::test]
+    async fn whose_turn_is_over_gets_no_name_when_others_may_think_it_dead() {
+        let server = &Server::new(true, false);
+        let (turn, patience) = (Duration::from_millis(100), Duration::from_millis(300));
+        let want = |slow: u64| {
+            let land = move || async move {
+                tokio::time::sleep(Duration::from_millis(slow)).await;
+                Ok(server.take("p/c/name", server.moves_are).await)
+            };
+            in_turn(server, "p/c/name", turn, patience, land)
+        };
+        let (slow, quick) = tokio::join!(want(600), want(0));
+        assert!(matches!(slow, Err(Fault::Broken(_))), "{slow:?}");
+        assert!(quick.unwrap());
+        assert_eq!(*server.names.lock().unwrap(), ["p/c/name".to_owned()].into(), "no claim is left");
     }
 }

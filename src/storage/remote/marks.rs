@@ -9,7 +9,8 @@
 //! A sweep at the manifest's own name, refused by create-only writing, would not be enough: it may come and go between a
 //! publisher's listing and its manifest, which would then name files that are gone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -25,6 +26,8 @@ const LOOKS: u32 = 8;
 /// Marks of ours that vanished, each with a folder that somebody removed.
 const MARKS: u32 = 100;
 const DAY: Duration = Duration::from_hours(24);
+/// Who was stopped, or failed, waits no longer than this for its marks to go.
+const LEAVING: Duration = Duration::from_secs(3);
 
 /// How long what takes. The program uses the defaults.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +75,33 @@ pub(super) fn age(now: Timestamp, then: Timestamp) -> Duration {
     now.duration_since(then).try_into().unwrap_or_default()
 }
 
+/// Holds that one publish has put and not taken away yet: they go when it ends, however it does, unless it is killed.
+#[derive(Debug, Default)]
+pub(super) struct Marks(Mutex<BTreeSet<String>>);
+
+impl Marks {
+    fn change<T>(&self, change: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is there stays until it is old: what it holds may be needed yet.
+    pub(super) fn leave(&self) {
+        self.change(BTreeSet::clear);
+    }
+
+    /// Takes away what is left of them.
+    pub(super) async fn clear(&self, remote: &Remote) {
+        let left = self.change(std::mem::take);
+        let going = left.iter().map(|mark| remote.service.remove(mark));
+        match tokio::time::timeout(LEAVING, futures::future::join_all(going)).await {
+            Ok(gone) => {
+                gone.into_iter().filter_map(Result::err).for_each(|fault| tracing::info!(%fault, "a mark stays"))
+            }
+            Err(_) => tracing::info!("marks stay: the service does not answer"),
+        }
+    }
+}
+
 /// A publisher's hold on a folder.
 pub(super) struct Hold {
     /// Its mark; none in a folder in which nothing was found that could be trusted.
@@ -85,15 +115,16 @@ pub(super) struct Hold {
 
 impl Hold {
     /// Lists what lies in the folder, its keys relative to it and without marks, when nobody removes it, and keeps others
-    /// from beginning to. `whatever`: also where nothing lies there.
+    /// from beginning to, with one of `marks`. `whatever`: also where nothing lies there.
     pub(super) async fn take(
         remote: &Remote,
         project: &ProjectName,
         folder: &Folder,
         whatever: bool,
+        marks: &Marks,
         progress: &dyn Progress,
     ) -> Result<(Vec<Meta>, Self), StorageError> {
-        let mut taking = Taking { remote, project, folder, progress, seen: HashMap::new(), met: false };
+        let mut taking = Taking { remote, project, folder, marks, progress, seen: HashMap::new(), met: false };
         for _ in 0..MARKS {
             let since = Since::now();
             let empty = remote.contents(project, folder).await?.is_empty();
@@ -124,11 +155,11 @@ impl Hold {
     }
 
     /// Not needed any more. Should it stay, it is removed with the next publish, or when it is old.
-    pub(super) async fn release(self, remote: &Remote) {
-        if let Some(mark) = &self.mark
-            && let Err(fault) = remote.service.remove(mark).await
-        {
-            tracing::info!(%fault, mark, "a mark stays");
+    pub(super) async fn release(self, remote: &Remote, marks: &Marks) {
+        let Some(mark) = &self.mark else { return };
+        match remote.service.remove(mark).await {
+            Ok(()) => drop(marks.change(|marks| marks.remove(mark))),
+            Err(fault) => tracing::info!(%fault, mark, "a mark stays"),
         }
     }
 }
@@ -147,6 +178,7 @@ struct Taking<'a> {
     remote: &'a Remote,
     project: &'a ProjectName,
     folder: &'a Folder,
+    marks: &'a Marks,
     progress: &'a dyn Progress,
     /// Sweeps of others, and since when they are there.
     seen: HashMap<String, Instant>,
@@ -164,6 +196,8 @@ impl Taking<'_> {
     /// Puts a mark; `None` where the folder vanished at that moment.
     async fn put(&self) -> Result<Option<String>, StorageError> {
         let mark = key::hold(self.project, self.folder);
+        // Should this be stopped half-way, nobody knows whether it is there.
+        self.marks.change(|marks| marks.insert(mark.clone()));
         match put_mark(self.remote, &mark).await {
             Ok(()) => Ok(Some(mark)),
             Err(Fault::NotFound) => {
@@ -253,5 +287,46 @@ pub(super) async fn put_mark(remote: &Remote, mark: &str) -> Result<(), Fault> {
             Err(fault) if fault.is_passing() && tries < 2 => tries += 1,
             Err(fault) => return Err(fault),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::storage::stores::ObjectStore;
+
+    const FOLDER: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    async fn held(remote: &Remote, marks: &Marks) -> Hold {
+        let (project, folder) = ("demo".parse().unwrap(), FOLDER.parse().unwrap());
+        Hold::take(remote, &project, &folder, true, marks, &()).await.unwrap().1
+    }
+
+    async fn left(remote: &Remote) -> usize {
+        remote.contents(&"demo".parse().unwrap(), &FOLDER.parse().unwrap()).await.unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn who_ends_without_letting_go_leaves_a_mark_only_where_it_is_needed() {
+        let remote = Remote::new(Arc::new(ObjectStore::memory().unwrap()), None);
+        let marks = Marks::default();
+        held(&remote, &marks).await.release(&remote, &marks).await;
+        assert_eq!(left(&remote).await, 0);
+        // Stopped or failed, some of them with an old hold and a new one.
+        for many in [1, 2] {
+            for _ in 0..many {
+                drop(held(&remote, &marks).await);
+            }
+            assert_eq!(left(&remote).await, many);
+            marks.clear(&remote).await;
+            assert_eq!(left(&remote).await, 0);
+        }
+        // Its manifest may be on its way.
+        drop(held(&remote, &marks).await);
+        marks.leave();
+        marks.clear(&remote).await;
+        assert_eq!(left(&remote).await, 1);
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 
 use super::journal::Journal;
-use super::marks::{Hold, Standing};
+use super::marks::{Hold, Marks, Standing};
 use super::send::{Sender, Sent};
 use super::tally::{Tally, unless_cancelled};
 use super::{Remote, pointer};
@@ -72,12 +72,26 @@ async fn create(
     folder: &Folder,
     progress: &Arc<dyn Progress>,
 ) -> Result<Option<Manifest>, StorageError> {
+    let marks = Marks::default();
+    let created = create_held(remote, publication, folder, &marks, progress).await;
+    marks.clear(remote).await;
+    created
+}
+
+/// As [`create`]; of the marks that it puts, those that it failed or was stopped with are left to the caller.
+async fn create_held(
+    remote: &Remote,
+    publication: &Publication,
+    folder: &Folder,
+    marks: &Marks,
+    progress: &Arc<dyn Progress>,
+) -> Result<Option<Manifest>, StorageError> {
     let outputs = &publication.collection.outputs;
     let place = remote.service.place();
     let tally = Tally::new(progress, outputs.len() as u64, outputs.iter().map(|output| output.size).sum());
     let prefix = key::object_folder(&publication.about.project, folder);
     let journal = Journal::open(remote.journals.as_deref(), &place, &prefix);
-    let prepared = tally.unless_cancelled(prepare(remote, publication, folder, &journal, &**progress));
+    let prepared = tally.unless_cancelled(prepare(remote, publication, folder, &journal, marks, &**progress));
     let Found { there, before, earlier, own, hold } = prepared.await?;
     let left_over = !there.is_empty();
     let sender = Sender { remote, publication, folder, there, earlier, own, journal: &journal, tally: &tally };
@@ -91,15 +105,24 @@ async fn create(
         collection.moved.clone(),
     );
     drop(sender);
-    let Some(hold) = tally.unless_cancelled(confirm(remote, folder, &ours, hold, &**progress)).await? else {
+    let Some(hold) = tally.unless_cancelled(confirm(remote, folder, &ours, hold, marks, &**progress)).await? else {
         journal.disown();
         give_up(remote, publication, folder, &made).await;
         return Ok(None);
     };
     // From here on nobody can stop it: half a decision is none.
-    let won = seal(remote, folder, &ours).await?;
+    let won = match seal(remote, folder, &ours).await {
+        Ok(won) => won,
+        Err(Unsealed { error, refused }) => {
+            // Should the manifest be there after all, or come yet, what it names must be there too.
+            if !refused {
+                marks.leave();
+            }
+            return Err(error);
+        }
+    };
     journal.close();
-    hold.release(remote).await;
+    hold.release(remote, marks).await;
     if won {
         if left_over {
             tidy(remote, publication, folder, &ours, Some(&before)).await;
@@ -117,6 +140,7 @@ async fn confirm(
     folder: &Folder,
     ours: &Manifest,
     hold: Hold,
+    marks: &Marks,
     progress: &dyn Progress,
 ) -> Result<Option<Hold>, StorageError> {
     match hold.standing(remote).await? {
@@ -124,13 +148,13 @@ async fn confirm(
         Standing::Lost => return Ok(None),
         Standing::Aged => {}
     }
-    let (contents, new) = Hold::take(remote, &ours.about.project, folder, true, progress).await?;
-    hold.release(remote).await;
+    let (contents, new) = Hold::take(remote, &ours.about.project, folder, true, marks, progress).await?;
+    hold.release(remote, marks).await;
     let there: HashMap<&str, u64> = contents.iter().map(|meta| (&*meta.key, meta.size)).collect();
     let mut files = ours.files.iter().filter_map(|entry| Some((name_of(entry)?, entry.size)));
     let whole = !new.met && files.all(|(name, size)| there.get(&*name) == Some(&size));
     if !whole {
-        new.release(remote).await;
+        new.release(remote, marks).await;
         return Ok(None);
     }
     Ok(Some(new))
@@ -156,13 +180,14 @@ async fn prepare(
     publication: &Publication,
     folder: &Folder,
     journal: &Journal,
+    marks: &Marks,
     progress: &dyn Progress,
 ) -> Result<Found, StorageError> {
     let project = &publication.about.project;
     let outputs = &publication.collection.outputs;
     let earlier = earlier(remote, publication, folder).await;
     let copies_look_old = earlier.is_some() && remote.service.copies_look_old();
-    let (contents, hold) = Hold::take(remote, project, folder, copies_look_old, progress).await?;
+    let (contents, hold) = Hold::take(remote, project, folder, copies_look_old, marks, progress).await?;
     if hold.met {
         journal.disown();
     }
@@ -310,24 +335,33 @@ async fn settle(sender: &Sender<'_>, mut waiting: Vec<usize>, done: &mut [Option
     Ok(())
 }
 
+/// Why there is no manifest, as far as we know.
+struct Unsealed {
+    error: StorageError,
+    /// Whether it is sure that there is none of ours, now and later.
+    refused: bool,
+}
+
 /// Writes the manifest; `false` when another one is there.
-async fn seal(remote: &Remote, folder: &Folder, ours: &Manifest) -> Result<bool, StorageError> {
+async fn seal(remote: &Remote, folder: &Folder, ours: &Manifest) -> Result<bool, Unsealed> {
     let key = key::object_manifest(&ours.about.project, folder);
-    let bytes: Bytes = ours
-        .to_bytes()
-        .map_err(|error| StorageError::Manifest { folder: folder.clone(), source: ManifestError::Form(error) })?
-        .into();
+    let unsealed = |error, refused| Unsealed { error, refused };
+    let form = |error| StorageError::Manifest { folder: folder.clone(), source: ManifestError::Form(error) };
+    let bytes: Bytes = ours.to_bytes().map_err(|error| unsealed(form(error), true))?.into();
     let traits = remote.service.traits();
-    let wrong = |fault| remote.fault("write", &key, fault);
-    if !traits.create_only && !traits.duplicates && remote.service.stat(&key).await.map_err(wrong)?.is_some() {
-        return Ok(false);
+    let wrong = |fault, refused| unsealed(remote.fault("write", &key, fault), refused);
+    if !traits.create_only && !traits.duplicates {
+        let there = remote.service.stat(&key).await;
+        if there.map_err(|fault| wrong(fault, true))?.is_some() {
+            return Ok(false);
+        }
     }
-    let mut made = remote.service.put(&key, bytes.clone()).await;
-    if made.as_ref().is_err_and(Fault::is_passing) {
+    let made = match remote.service.put(&key, bytes.clone()).await {
         // Nobody knows whether it arrived: what lies there tells.
-        made = Ok(false);
-    }
-    if made.map_err(wrong)? && traits.create_only {
+        Err(fault) if fault.is_passing() => false,
+        made => made.map_err(|fault| wrong(fault, true))?,
+    };
+    if made && traits.create_only {
         return Ok(true);
     }
     // Who cannot create exclusively looks whose manifest lies there now: the last one to write it. Somebody who found the
@@ -337,7 +371,7 @@ async fn seal(remote: &Remote, folder: &Folder, ours: &Manifest) -> Result<bool,
     }
     match pointer::read_small(&*remote.service, &key).await {
         Ok(there) => Ok(there == bytes),
-        Err(fault) => Err(wrong(fault)),
+        Err(fault) => Err(wrong(fault, false)),
     }
 }
 

@@ -35,7 +35,9 @@ fn summary(folder: Folder, contents: &[Meta]) -> Option<Unfinished> {
     if contents.is_empty() || contents.iter().any(|meta| meta.key == key::MANIFEST) {
         return None;
     }
-    let times: Option<Vec<_>> = contents.iter().map(|meta| meta.modified).collect();
+    // That somebody began to remove it makes it no younger.
+    let others = contents.iter().filter(|meta| !key::is_sweep(&meta.key));
+    let times: Option<Vec<_>> = others.map(|meta| meta.modified).collect();
     let files = contents.iter().filter(|meta| !key::is_mark(&meta.key));
     Some(Unfinished {
         folder,

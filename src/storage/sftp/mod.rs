@@ -11,17 +11,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
-use openssh_sftp_client::error::SftpErrorKind;
-use openssh_sftp_client::file::{File, TokioCompatFile};
-use openssh_sftp_client::{Error, metadata::MetaData};
-use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
+use openssh_sftp_client::Error;
+use openssh_sftp_client::file::TokioCompatFile;
+use openssh_sftp_client::metadata::MetaData;
+use tokio::io::AsyncSeekExt as _;
 use tokio::sync::Mutex;
 
-use super::backend::claim::{self, Claims, exclusively};
+use super::backend::claim::Claims as _;
 use super::backend::{Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits};
 use super::key::{beside, is_unfinished};
 
 mod session;
+mod tree;
+mod write;
 
 pub use session::Host;
 use session::{Session, fault};
@@ -108,198 +110,6 @@ impl Sftp {
         if session.as_ref().is_some_and(|session| Arc::ptr_eq(session, broken)) {
             *session = None;
         }
-    }
-
-    async fn look(&self, path: &str) -> Result<Option<MetaData>, Fault> {
-        let asked = self.ask(|session| {
-            let path = path.to_owned();
-            async move { session.client.fs().metadata(path).await }
-        });
-        match asked.await {
-            Ok(metadata) => Ok(Some(metadata)),
-            Err(error) => match told(error) {
-                Fault::NotFound => Ok(None),
-                fault => Err(fault),
-            },
-        }
-    }
-
-    /// A folder and those above it.
-    async fn make(&self, folder: &str) -> Result<(), Fault> {
-        let whole = self.path(folder);
-        let ends = whole.match_indices('/').map(|(at, _)| at).filter(|at| *at > 0).chain([whole.len()]);
-        for end in ends {
-            let path = &whole[..end];
-            let made = self.ask(|session| {
-                let path = path.to_owned();
-                async move { session.client.fs().create_dir(path).await }
-            });
-            // What is there answers with a failure of no particular kind; whether it is a folder shows soon enough.
-            if let Err(error) = made.await
-                && !self.look(path).await?.is_some_and(|there| is_folder(&there))
-            {
-                return Err(told(error));
-            }
-        }
-        Ok(())
-    }
-
-    /// A new file, in a folder that is made if need be.
-    async fn new_file(&self, path: &str, folder: &str) -> Result<(Arc<Session>, File), Fault> {
-        let open = || {
-            self.ask(|session| {
-                let path = path.to_owned();
-                async move {
-                    let file = session.client.options().write(true).create_new(true).open(path).await?;
-                    Ok((session, file))
-                }
-            })
-        };
-        match open().await {
-            Err(Error::SftpError(SftpErrorKind::NoSuchFile, _)) => {
-                self.make(folder).await?;
-                open().await.map_err(told)
-            }
-            opened => opened.map_err(told),
-        }
-    }
-
-    /// Gives a finished file its name; `false` when the name is taken. The other name goes away in either case.
-    async fn land(&self, part: &str, path: &str) -> Result<bool, Fault> {
-        let session = self.session().await?;
-        let links = self.links(&session, part).await?;
-        let landed = if links {
-            let linked = session.client.fs().hard_link(part, path).await;
-            let removed = self.unlink(part).await;
-            tracing::trace!(removed = removed.is_ok(), "linked");
-            linked
-        } else if self.look(path).await?.is_some() {
-            self.unlink(part).await?;
-            return Ok(false);
-        } else {
-            session.client.fs().rename(part, path).await
-        };
-        match landed {
-            Ok(()) => Ok(true),
-            Err(error) if is_broken(&error) => {
-                self.forget(&session).await;
-                Err(told(error))
-            }
-            Err(error) if self.look(path).await?.is_none() => Err(told(error)),
-            Err(_) => Ok(false),
-        }
-    }
-
-    /// Whether the server gives second names to files like this one.
-    async fn links(&self, session: &Session, part: &str) -> Result<bool, Fault> {
-        let tried = session.links.get_or_try_init(|| async {
-            if !session.client.support_hardlink() {
-                return Ok(false);
-            }
-            let second = format!("{part}-second");
-            let linked = session.client.fs().hard_link(part, &second).await;
-            if let Err(error) = linked {
-                return if is_broken(&error) { Err(told(error)) } else { Ok(false) };
-            }
-            let there = self.look(&second).await?.is_some();
-            if there {
-                self.unlink(&second).await?;
-            }
-            Ok(there)
-        });
-        tried.await.copied()
-    }
-
-    /// [`Self::links`] where there is no file yet.
-    async fn links_in(&self, folder: &str) -> Result<bool, Fault> {
-        let part = self.path(&beside(&format!("{folder}/x")));
-        let (session, file) = self.new_file(&part, folder).await?;
-        file.close().await.map_err(told)?;
-        let links = self.links(&session, &part).await;
-        self.unlink(&part).await?;
-        links
-    }
-
-    async fn unlink(&self, path: &str) -> Result<(), Fault> {
-        let removed = self.ask(|session| {
-            let path = path.to_owned();
-            async move { session.client.fs().remove_file(path).await }
-        });
-        match removed.await.map_err(told) {
-            Err(Fault::NotFound) | Ok(()) => Ok(()),
-            Err(fault) => Err(fault),
-        }
-    }
-
-    /// Writes a part beside `key` and gives it its name.
-    async fn write(&self, key: &str, bytes: Bytes, over: bool) -> Result<bool, Fault> {
-        let (folder, part) = (folder_of(key), self.path(&beside(key)));
-        let (_session, file) = self.new_file(&part, folder).await?;
-        let mut file = Box::pin(TokioCompatFile::new(file));
-        let written = async {
-            file.write_all(&bytes).await?;
-            file.shutdown().await
-        };
-        if let Err(error) = written.await {
-            self.unlink(&part).await?;
-            return Err(Fault::Broken(error.to_string()));
-        }
-        if !over {
-            let path = self.path(key);
-            let session = self.session().await?;
-            if self.links(&session, &part).await? {
-                return self.land(&part, &path).await;
-            }
-            let ours = exclusively(self, key, claim::PATIENCE, || self.land(&part, &path)).await;
-            if !matches!(ours, Ok(true)) {
-                self.unlink(&part).await?;
-            }
-            return ours;
-        }
-        let to = self.path(key);
-        let session = self.session().await?;
-        if !session.client.support_posix_rename() {
-            self.unlink(&to).await?;
-        }
-        session.client.fs().rename(&part, &to).await.map_err(told)?;
-        Ok(true)
-    }
-
-    /// The entries of one folder by their names; nothing where there is none.
-    async fn entries(&self, folder: &str) -> Result<Vec<(String, MetaData)>, Fault> {
-        let path = self.path(folder);
-        let listed = self.ask(|session| {
-            let path = path.clone();
-            async move {
-                let folder = session.client.fs().open_dir(path).await?;
-                folder.read_dir().try_collect::<Vec<_>>().await
-            }
-        });
-        let entries = match listed.await.map_err(told) {
-            Err(Fault::NotFound) => return Ok(Vec::new()),
-            entries => entries?,
-        };
-        let named = entries.into_iter().filter_map(|entry| {
-            let name = entry.filename().to_str()?.to_owned();
-            (!matches!(&*name, "." | "..")).then(|| (name, entry.metadata()))
-        });
-        Ok(named.collect())
-    }
-
-    /// Everything below a folder by whole keys, folders before what is in them.
-    async fn walk(&self, folder: &str, deep: bool) -> Result<Vec<(String, MetaData)>, Fault> {
-        let mut found = Vec::new();
-        let mut waiting = vec![folder.trim_matches('/').to_owned()];
-        while let Some(folder) = waiting.pop() {
-            for (name, metadata) in self.entries(&folder).await? {
-                let key = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-                if deep && is_folder(&metadata) {
-                    waiting.push(key.clone());
-                }
-                found.push((key, metadata));
-            }
-        }
-        Ok(found)
     }
 }
 
@@ -463,100 +273,7 @@ impl Backend for Sftp {
         if folder.trim_matches('/').is_empty() {
             return Err(Fault::Setting("the place itself is never removed".to_owned()));
         }
-        let found = self.walk(folder, true).await?;
-        let (folders, files): (Vec<_>, Vec<_>) = found.iter().partition(|(_, metadata)| is_folder(metadata));
-        let paths: Vec<String> = files.iter().map(|(key, _)| self.path(key)).collect();
-        let removals = futures::stream::iter(paths).map(|path| async move { self.unlink(&path).await });
-        removals.buffer_unordered(LANES).try_collect::<()>().await?;
-        let mut folders: Vec<String> = folders.iter().map(|(key, _)| self.path(key)).collect();
-        folders.sort_by_key(|path| std::cmp::Reverse(path.matches('/').count()));
-        folders.push(self.path(folder));
-        for path in folders {
-            let removed = self.ask(|session| {
-                let path = path.clone();
-                async move { session.client.fs().remove_dir(path).await }
-            });
-            match removed.await.map_err(told) {
-                Ok(()) | Err(Fault::NotFound) => {}
-                Err(fault) => return Err(fault),
-            }
-        }
+        self.remove_tree(folder).await?;
         Ok(Removed { freed: true })
-    }
-}
-
-impl Sftp {
-    /// The whole file, written to a part.
-    async fn send(
-        &self,
-        part: &str,
-        folder: &str,
-        source: &mut Source,
-        sessions: &dyn Sessions,
-        sent: &mut u64,
-    ) -> Result<(), Fault> {
-        let (session, file) = self.new_file(part, folder).await?;
-        let mut file = Box::pin(TokioCompatFile::new(file));
-        let broken = |error: std::io::Error| Fault::Broken(error.to_string());
-        if source.size() == 0 {
-            source.drain().await?;
-        }
-        let mut done = Ok(());
-        while let Some(bytes) = source.next(CHUNK).await? {
-            done = file.write_all(&bytes).await;
-            if done.is_err() {
-                break;
-            }
-            sessions.sent(bytes.len() as u64);
-            *sent += bytes.len() as u64;
-        }
-        if done.is_ok() {
-            done = file.shutdown().await;
-        }
-        if let Err(error) = done {
-            self.forget(&session).await;
-            return Err(broken(error));
-        }
-        let there = self.look(part).await?.and_then(|metadata| metadata.len());
-        if there != Some(source.size()) {
-            let words = format!("{} bytes were sent, {} are stored", source.size(), there.unwrap_or_default());
-            return Err(Fault::Damaged(words));
-        }
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Claims for Sftp {
-    async fn make_new(&self, folder: &str) -> Result<bool, Fault> {
-        let session = self.session().await?;
-        let path = self.path(folder);
-        // Not asked again where the answer was lost: it would say that it is there.
-        let made = session.client.fs().create_dir(&path).await;
-        match made {
-            Ok(()) => Ok(true),
-            Err(error) => {
-                if is_broken(&error) {
-                    self.forget(&session).await;
-                }
-                self.look(&path).await?.map(|_| false).ok_or_else(|| told(error))
-            }
-        }
-    }
-
-    async fn drop_claim(&self, folder: &str) -> Result<(), Fault> {
-        let path = self.path(folder);
-        let removed = self.ask(|session| {
-            let path = path.clone();
-            async move { session.client.fs().remove_dir(path).await }
-        });
-        match removed.await.map_err(told) {
-            Ok(()) | Err(Fault::NotFound) => Ok(()),
-            Err(fault) => Err(fault),
-        }
-    }
-
-    async fn is_taken(&self, key: &str) -> Result<bool, Fault> {
-        Ok(self.stat(key).await?.is_some())
     }
 }

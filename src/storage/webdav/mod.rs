@@ -33,6 +33,8 @@ const TRIES: u32 = 4;
 const LOCKED: &str = "it is locked";
 /// How long a name may stay locked by what somebody else does to it.
 const LOCKED_FOR: Duration = Duration::from_mins(1);
+// Who has a claim waits for a lock in its own turn only.
+const _: () = assert!(LOCKED_FOR.as_millis() <= claim::TURN.as_millis());
 const WORTH_ASKING: u64 = 8 * 1024 * 1024;
 
 /// How somebody is let in.
@@ -336,7 +338,7 @@ impl Backend for WebDav {
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<bool, Fault> {
         let part = self.write(key, bytes).await?;
-        let landed = exclusively(self, key, claim::PATIENCE, || self.land(&part, key, false)).await;
+        let landed = exclusively(self, key, || self.land(&part, key, false)).await;
         self.clean(&part, landed).await
     }
 

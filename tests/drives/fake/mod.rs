@@ -177,6 +177,11 @@ impl Fake {
         control::put(&self.shared, drive, path, bytes).await;
     }
 
+    /// As if all of it had been put there so many days earlier.
+    pub fn age(&self, drive: Drive, days: i64) {
+        self.account(drive).tree.age(days);
+    }
+
     pub fn fault(&self, drive: Drive, when: When, fault: Fault) {
         control::fault(&self.shared, drive, when, fault);
     }

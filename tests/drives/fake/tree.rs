@@ -154,6 +154,16 @@ impl Tree {
         node.blob = Some(blob);
     }
 
+    /// As if all of it had been made and written so many days earlier.
+    pub fn age(&mut self, days: i64) {
+        for node in self.nodes.values_mut() {
+            for time in [&mut node.made, &mut node.modified, &mut node.client_modified] {
+                let then: jiff::Timestamp = time.parse().unwrap();
+                *time = (then - jiff::SignedDuration::from_hours(24 * days)).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+            }
+        }
+    }
+
     pub fn relocate(&mut self, id: &str, parent: &str, name: &str) {
         let Some(mut node) = self.nodes.remove(id) else { return };
         self.clock += 1;
