@@ -351,6 +351,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_project_of_a_repository_is_said_by_the_file_and_else_by_its_address() {
+        let text = "repos: [{url: 'https://h/acme/churn.git', name: x}, {url: 'https://h/acme/y', project: other}]";
+        let file = file::parse("server.yaml", text.as_bytes()).0.unwrap();
+        let project = |repo| watched(&file, repo).map_err(|failure| failure.what).unwrap().run["project"].clone();
+        assert_eq!(file.repos.iter().map(project).collect::<Vec<_>>(), ["churn", "other"]);
+    }
+
+    #[test]
     fn a_repository_is_called_as_its_host_calls_it() {
         assert_eq!(name("https://github.com/acme/churn.git"), "acme/churn");
         assert_eq!(name("git@host:acme/churn.git"), "acme/churn");

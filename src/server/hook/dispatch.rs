@@ -137,7 +137,7 @@ impl Dispatcher {
     async fn begin(&self, works: &mut JoinSet<Result<(), DatabaseError>>) -> Result<bool, DatabaseError> {
         let Some((delivery, left)) = self.take().await? else { return Ok(false) };
         let Some(lane) = left.lane() else { return self.end(&delivery, left, None).await.map(|()| true) };
-        match self.lanes.enter(&lane) {
+        match self.lanes.enter(&lane).await {
             Ok(place) => {
                 let this = self.clone();
                 works.spawn(async move { this.end(&delivery, left, Some(place)).await });
