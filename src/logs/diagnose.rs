@@ -68,9 +68,14 @@ fn unframed(message: &str) -> Option<String> {
         Some((cause, loaded)) => (cause, loaded.split_once("' from '").map(|(_, path)| path)),
         None => (rest, None),
     };
-    let file = module.and_then(|path| path.split('\'').next());
-    let by = file.map_or(dotted, |path| path.strip_prefix("/workspace/").unwrap_or(path));
-    Some(format!("{}, imported by {by}", cause.trim_end_matches('.')))
+    let cause = cause.trim_end_matches('.');
+    let by = match module.and_then(|path| path.split('\'').next()) {
+        Some(file) => file.strip_prefix("/workspace/").unwrap_or(file),
+        // The path itself leads nowhere: nothing imports it but pipeline.yaml.
+        None if cause.contains(&format!("'{}'", dotted.split('.').next().unwrap_or(dotted))) => "pipeline.yaml",
+        None => dotted,
+    };
+    Some(format!("{cause}, imported by {by}"))
 }
 
 /// Modules whose package has another name on conda-forge.
@@ -311,6 +316,9 @@ mod tests {
             format!("{frame}cannot import name 'x' from 'y' (/opt/y.py) (loaded 'a' from '/workspace/a/b.py').");
         let found = diagnose([words.as_str()]).unwrap();
         assert_eq!(found.message, "cannot import name 'x' from 'y' (/opt/y.py), imported by a/b.py");
+        let client =
+            "ModuleNotFoundError: An error occured when trying to import dotted path 'db.get': No module named 'db'";
+        assert_eq!(diagnose([client]).unwrap().message, "No module named 'db', imported by pipeline.yaml");
         let found = diagnose(["ModuleNotFoundError: No module named 'mine'"]).unwrap();
         assert!(found.hint.contains("often `- mine`") && found.hint.contains("-e ."), "{}", found.hint);
         let names: Vec<&str> = PACKAGES.iter().map(|(module, _)| *module).collect();

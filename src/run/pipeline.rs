@@ -170,6 +170,8 @@ struct Seen {
     tasks: Vec<TaskSeen>,
     failed_part: Option<String>,
     planned: Planned,
+    /// Whether a step of the script goes on: what is copied before the first or after the last one prints nothing.
+    in_step: bool,
     /// The task that goes on.
     current: Option<String>,
     silence: Silence,
@@ -210,6 +212,9 @@ impl Silence {
 
 /// What comes next; a long wait for it is told, once.
 async fn next(feed: &mut Feed<Happened>, telling: &Telling, seen: &Seen) -> std::io::Result<Option<Entry<Happened>>> {
+    if !seen.in_step {
+        return feed.next().await;
+    }
     match tokio::time::timeout(seen.silence.limit, feed.next()).await {
         Ok(entry) => entry,
         Err(_) => {
@@ -271,9 +276,11 @@ impl Seen {
     fn take(&mut self, happened: Happened) -> Option<RunEvent> {
         match happened {
             Happened::Step(Marker::Started { name }) => {
+                self.in_step = true;
                 Some(RunEvent::StepProgress { step: Step::Execute, text: part_in_words(&name).to_owned() })
             }
             Happened::Step(Marker::Ended { name, code, .. }) => {
+                self.in_step = false;
                 if code != 0 {
                     self.failed_part = Some(name);
                 }

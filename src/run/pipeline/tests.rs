@@ -8,13 +8,22 @@ use crate::engine::fake::{self, Fake, Outcome as Played};
 use crate::run::cancel;
 
 const LIMIT: Duration = Duration::from_millis(300);
+const NONCE: &str = "0123456789abcdef0123456789abcdef";
+
+fn options() -> Options {
+    Options { nonce: Some(NONCE.to_owned()), ..Options::default() }
+}
+
+fn mark(words: &str) -> String {
+    format!("\x1e{NONCE} {words}\x1e\n")
+}
 
 /// Plays it; the warnings that were told, and the log.
 async fn played(played: Played, idle_timeout: Option<Duration>) -> (Vec<String>, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     let log = LogFile::open(&path, DEFAULT_CAP).unwrap();
-    let (mut sink, feed) = Pipeline::new(&Masker::none(), log, &Options::default()).unwrap();
+    let (mut sink, feed) = Pipeline::new(&Masker::none(), log, &options()).unwrap();
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
     let telling = Telling::new(Box::new(move |event: &RunEvent| {
@@ -35,13 +44,22 @@ async fn played(played: Played, idle_timeout: Option<Duration>) -> (Vec<String>,
     sink.finish().await.unwrap();
     showing.await.unwrap();
     // A machine that is busy may be silent before the first word; that is another silence.
-    let told = told.lock().unwrap().iter().filter(|text| text.contains("task `load`")).cloned().collect();
+    let told = told.lock().unwrap().iter().filter(|text| text.contains("task `")).cloned().collect();
     (told, fs_err::read_to_string(path).unwrap())
 }
 
 fn two_silences() -> Played {
     let bar = "Building task 'load':   0%|          | 0/2 [00:00<?, ?it/s]\r";
-    Played::exit(0).stdout(bar).pause(LIMIT * 4).stdout("still here\n").pause(LIMIT * 4).stdout("done\n")
+    let begun = Played::exit(0).stdout(mark("start build") + bar);
+    begun.pause(LIMIT * 4).stdout("still here\n").pause(LIMIT * 4).stdout("done\n")
+}
+
+#[tokio::test]
+async fn what_comes_before_and_after_the_steps_of_the_script_is_no_silence_of_the_pipeline() {
+    let bar = "Building task 'load':   0%|          | 0/2 [00:00<?, ?it/s]\r";
+    let copying = Played::exit(0).stdout(bar).pause(LIMIT * 4).stdout(mark("start build"));
+    let (told, _) = played(copying.stdout(mark("end build 0 12")).pause(LIMIT * 4), None).await;
+    assert_eq!(told, [""; 0]);
 }
 
 #[tokio::test]
