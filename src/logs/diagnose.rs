@@ -55,7 +55,7 @@ pub fn diagnose<'a>(lines: impl IntoIterator<Item = &'a str>) -> Option<Diagnosi
     let line = line.trim();
     // Ploomber's own class in front of a message tells a user nothing.
     let message = line.split_once("TaskBuildError: ").map_or(line, |(_, rest)| rest);
-    let message = unframed(message).unwrap_or_else(|| message.to_owned());
+    let message = unframed(message).unwrap_or_else(|| downloader(message).unwrap_or(message).to_owned());
     Some(Diagnosis { kind, task, hint: hint(kind, &message), message })
 }
 
@@ -137,6 +137,9 @@ fn kind(line: &str) -> Option<Kind> {
     if line.starts_with("Error: Failed to initialize '") && line.contains("does not exist") {
         return Some(Kind::MissingFile);
     }
+    if downloader(line).is_some() {
+        return Some(Kind::Network);
+    }
     if line.starts_with("bash: ") || line.contains(": line ") {
         return shell_kind(line);
     }
@@ -178,6 +181,13 @@ const NETWORK: [&str; 8] = [
     "Failed to establish a new connection",
     "Could not resolve host",
 ];
+
+/// What curl and wget say where they reach nobody; curl says it behind its progress, in the same line.
+fn downloader(line: &str) -> Option<&str> {
+    ["curl: (5)", "curl: (6)", "curl: (7)", "curl: (28)", "wget: unable to resolve"]
+        .iter()
+        .find_map(|words| line.find(words).map(|at| &line[at..]))
+}
 
 /// What bash says about a program that it could not start, or that was killed.
 fn shell_kind(line: &str) -> Option<Kind> {
@@ -243,6 +253,10 @@ fn hint(kind: Kind, message: &str) -> String {
         Kind::KernelDied => "its process was killed, mostly for memory: give the run more with `--memory`".to_owned(),
         Kind::Exception if message.contains("Kernel didn't respond in") => {
             "the machine was too busy to start the notebook in time: give the run more `--cpus`, or run fewer tasks at once (`executor: parallel` starts a kernel for each)"
+                .to_owned()
+        }
+        Kind::Exception if message.contains("CredentialsError") => {
+            "a run has none of this machine's logins: hand it what it needs with `--secret NAME` or `--secret NAME=file:PATH`"
                 .to_owned()
         }
         Kind::Exception => "the lines above the failure show where it was raised".to_owned(),
@@ -323,6 +337,28 @@ mod tests {
         assert!(found.hint.contains("often `- mine`") && found.hint.contains("-e ."), "{}", found.hint);
         let names: Vec<&str> = PACKAGES.iter().map(|(module, _)| *module).collect();
         assert!(names.is_sorted(), "{names:?}");
+    }
+
+    #[test]
+    fn a_download_by_a_program_that_reaches_nobody_is_about_the_network() {
+        let lines = [
+            "RuntimeError: Error executing code.",
+            "  0     0    0     0    0     0      0      0 --:--:-- --:--:-- --:--:--     0curl: (6) Could not resolve host: a.example",
+            "exit status 6",
+        ];
+        let found = diagnose(lines).unwrap();
+        assert_eq!(
+            (found.kind, found.message.as_str()),
+            (Kind::Network, "curl: (6) Could not resolve host: a.example")
+        );
+    }
+
+    #[test]
+    fn credentials_that_are_not_there_are_handed_to_the_run() {
+        for class in ["google.auth.exceptions.DefaultCredentialsError", "botocore.exceptions.NoCredentialsError"] {
+            let found = diagnose([format!("{class}: not found").as_str()]).unwrap();
+            assert!(found.hint.contains("`--secret NAME`"), "{}", found.hint);
+        }
     }
 
     #[test]
