@@ -275,3 +275,21 @@ async fn on_github_a_command_is_done_as_everywhere_and_a_stranger_gets_a_face_an
     let ours = scene.fake.state().comments.iter().filter(|comment| comment.body.contains("<!-- soopervisor")).count();
     assert_eq!((ours, all_runs(database).await.len()), (1, 1), "one comment for the run, none for a stranger");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn comments_count_from_the_time_that_the_forge_has_when_they_are_first_read() {
+    for hours in [-1, 1] {
+        let scene = forging::Scene::open().await;
+        let (file, database) = (scene.file(HANDLER), &scene.place.database);
+        scene.fake.state().ahead = jiff::SignedDuration::from_hours(hours);
+        let now = || scene.fake.state().now();
+        let says = |at| scene.fake.state().comment(REPO, 7, Account::User("ann".into()), "/soopervisor help", at);
+        says(now() - jiff::SignedDuration::from_mins(5));
+        let forges = Forges::of(Arc::clone(&file), Reach::default());
+        let reader = Comments::of(database.clone(), Arc::clone(&file), forges, Arc::default());
+        assert_eq!(reader.read(REPO).await.unwrap(), 0, "where it begins");
+        assert_eq!(reader.read(REPO).await.unwrap(), 0, "what was there before is of nobody: {hours}");
+        says(now());
+        assert_eq!(reader.read(REPO).await.unwrap(), 1, "{hours}");
+    }
+}

@@ -116,6 +116,8 @@ async fn a_server_runs_what_it_is_asked_for_and_ends_in_order() {
     let mut server = Running::start(home, &forge);
     let database = ledger(home).await;
     until("the first reading", || async { database.repo("acme/churn").await.unwrap().read_at.is_some() }).await;
+    let (code, said) = ask(home, &["trigger", "acme/chrn"]);
+    assert!(code == 2 && said.contains("did you mean `acme/churn`?"), "{said}");
     let (code, said) = ask(home, &["trigger", "acme/churn", "--ref", "nowhere"]);
     assert_eq!(code, 2, "{said}");
     let (code, said) = ask(home, &["trigger", "acme/churn", "--mode", "sample"]);
