@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use soopervisor::plan::OnConflict;
 use soopervisor::storage::{Access, Location, Remotes, Storage};
@@ -110,7 +110,8 @@ async fn comes_to_the_same_end(drive: Drive, every: usize) {
     Place::on(&calm, drive).say(&user, &PRUNE).exits(0).says("removed");
     let mut kills = 0;
     for request in (1..).step_by(every) {
-        fake.fault(drive, When::path("").nth(request), Fault::Slow(Duration::from_secs(100)));
+        // What it asked for must not be done once it is dead.
+        fake.fault(drive, When::path("").nth(request), Fault::Slow(Duration::from_hours(1)));
         let place = Place::on(&fake, drive);
         let was_killed = killed(&place, &user, || fake.faults_left() == 0);
         fake.calm();
@@ -160,7 +161,7 @@ fn files(folder: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut waiting = vec![folder.to_owned()];
     while let Some(at) = waiting.pop() {
-        for entry in std::fs::read_dir(&at).unwrap().map(Result::unwrap) {
+        for entry in std::fs::read_dir(&at).into_iter().flatten().map(Result::unwrap) {
             if entry.file_type().unwrap().is_dir() {
                 waiting.push(entry.path());
             } else {
@@ -195,15 +196,22 @@ async fn a_prune_that_is_killed_again_and_again_comes_to_the_same_end_over_ssh()
     for name in ["half.csv", "data/half.csv"] {
         std::fs::write(half.join(name), "half").unwrap();
     }
-    let age = || run("find", &[&root, "-type", "f", "-exec", "touch", "-d", "30 days ago", "{}", "+"]);
+    let age = || {
+        for name in files(Path::new(&root)) {
+            let file = std::fs::File::options().write(true).open(Path::new(&root).join(name)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_hours(24 * 30)).unwrap();
+        }
+    };
     age();
     run("cp", &["-a", &root, &calm]);
     place(&calm).say(&user, &PRUNE).exits(0).says("removed");
     let first = files(Path::new(&root));
     let mut kills = 0;
-    for wait in (1..).map(|time| Duration::from_millis(time * 15)) {
+    for wait in (1..).map(|time| Duration::from_millis(time * 40)) {
         let begun = Instant::now();
         let was_killed = killed(&place(&root), &user, || begun.elapsed() >= wait);
+        // The server does what it was asked for before.
+        tokio::time::sleep(Duration::from_millis(200)).await;
         assert_whole(&first, &files(Path::new(&root)), &format!("killed after {wait:?}"));
         if !was_killed {
             break;
