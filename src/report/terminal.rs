@@ -300,7 +300,10 @@ mod tests {
 
     /// A terminal of 40 columns as it is: it has a cursor, and begins a new line only for what comes after the last column.
     #[derive(Debug, Clone, Default)]
-    struct Cells(Arc<Mutex<(Vec<Vec<char>>, usize, usize)>>);
+    struct Cells(Arc<Mutex<Grid>>);
+
+    /// Rows, and the row and column of the cursor.
+    type Grid = (Vec<Vec<char>>, usize, usize);
 
     impl Cells {
         const COLUMNS: usize = 40;

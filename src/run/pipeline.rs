@@ -215,13 +215,11 @@ async fn next(feed: &mut Feed<Happened>, telling: &Telling, seen: &Seen) -> std:
     if !seen.in_step {
         return feed.next().await;
     }
-    match tokio::time::timeout(seen.silence.limit, feed.next()).await {
-        Ok(entry) => entry,
-        Err(_) => {
-            telling.warn(Step::Execute, seen.silence.in_words(seen.current.as_deref()));
-            feed.next().await
-        }
+    if let Ok(entry) = tokio::time::timeout(seen.silence.limit, feed.next()).await {
+        return entry;
     }
+    telling.warn(Step::Execute, seen.silence.in_words(seen.current.as_deref()));
+    feed.next().await
 }
 
 /// How long a reader may take nothing once the script has ended, before the rest of its output is left to the log.

@@ -61,12 +61,11 @@ impl Parts {
         let (mut faults, mut down) = (0_u32, None);
         loop {
             let mut work = AbortOnDropHandle::new(tokio::spawn(begin(stop.clone())));
-            let ended = match tokio::time::timeout(rest.steady, &mut work).await {
-                Ok(ended) => ended,
-                Err(_) => {
-                    (faults, down) = (0, None);
-                    work.await
-                }
+            let ended = if let Ok(ended) = tokio::time::timeout(rest.steady, &mut work).await {
+                ended
+            } else {
+                (faults, down) = (0, None);
+                work.await
             };
             let Err(error) = ended else { return };
             if error.is_cancelled() {

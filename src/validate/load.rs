@@ -129,13 +129,11 @@ fn environment_outside(tree: &dyn Tree, root: &RelPath, options: &Options, setti
     let Some(written) = settings.environment.as_ref().filter(|_| typed.is_none()) else { return problem };
     // Of the base branch's settings there is a name only.
     let path = below(root, "soopervisor.yaml");
-    match document(tree, &path, &mut Vec::new()).filter(|_| options.settings.is_none()) {
-        Some((_, source)) => problem.at(&source, written.span),
-        None => {
-            let (source, span) = absent(&path);
-            problem.at(&source, span)
-        }
+    if let Some((_, source)) = document(tree, &path, &mut Vec::new()).filter(|_| options.settings.is_none()) {
+        return problem.at(&source, written.span);
     }
+    let (source, span) = absent(&path);
+    problem.at(&source, span)
 }
 
 /// What to do, by what else is there.

@@ -126,7 +126,9 @@ impl Careless {
         }
         let meeting = self.tree().meeting.clone();
         match meeting {
-            Some(meeting) => drop(meeting.wait().await),
+            Some(meeting) => {
+                meeting.wait().await;
+            }
             None => tokio::time::sleep(CARELESS).await,
         }
         let mut tree = self.tree();

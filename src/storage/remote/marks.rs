@@ -93,12 +93,11 @@ impl Marks {
     pub(super) async fn clear(&self, remote: &Remote) {
         let left = self.change(std::mem::take);
         let going = left.iter().map(|mark| remote.service.remove(mark));
-        match tokio::time::timeout(LEAVING, futures::future::join_all(going)).await {
-            Ok(gone) => {
-                gone.into_iter().filter_map(Result::err).for_each(|fault| tracing::info!(%fault, "a mark stays"))
-            }
-            Err(_) => tracing::info!("marks stay: the service does not answer"),
-        }
+        let Ok(gone) = tokio::time::timeout(LEAVING, futures::future::join_all(going)).await else {
+            tracing::info!("marks stay: the service does not answer");
+            return;
+        };
+        gone.into_iter().filter_map(Result::err).for_each(|fault| tracing::info!(%fault, "a mark stays"));
     }
 }
 
