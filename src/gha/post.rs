@@ -69,6 +69,8 @@ struct Told {
     check: Option<u64>,
     no_checks: bool,
     text: String,
+    /// The state that went with the text: it stands in the comment's hidden lines.
+    state: Option<State>,
     faults: Vec<String>,
 }
 
@@ -159,10 +161,10 @@ impl Post {
             }
         }
         let text = render(&report.report, Limit::COMMENT);
-        if text != told.text {
+        if text != told.text || told.state != Some(report.state) {
             if self.pull.is_some() {
                 match self.comment(report, told).await {
-                    Ok(()) => told.text.clone_from(&text),
+                    Ok(()) => (told.text, told.state) = (text.clone(), Some(report.state)),
                     Err(fault) => complain(told, "the comment was not written", &fault),
                 }
             }

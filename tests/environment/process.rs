@@ -158,7 +158,7 @@ fn two_programs_that_want_one_environment_build_it_once() {
     let (one, two) = (user.command("one").spawn().unwrap(), user.command("two").spawn().unwrap());
     let said = succeeds(one) + &succeeds(two);
     assert_eq!(said.matches("building the environment").count(), 1, "{said}");
-    assert_eq!(said.matches("waiting for it").count(), 1, "{said}");
+    assert_eq!(said.matches("waiting for another run that builds this environment (run ").count(), 1, "{said}");
     assert_eq!(user.keys().len(), 1);
     assert!(user.published("one") && user.published("two"));
 }
