@@ -46,6 +46,22 @@ impl Keeper {
         }
     }
 
+    /// Nothing of what `work` starts in the service's name is left when it is over.
+    pub(super) fn sees_all_gone_after(&self, work: impl FnOnce()) {
+        let before = processes_that_name(&self.folder);
+        work();
+        let since = Instant::now();
+        loop {
+            let mut left = processes_that_name(&self.folder);
+            left.retain(|line| !before.contains(line));
+            if left.is_empty() {
+                return;
+            }
+            assert!(since.elapsed() < Duration::from_secs(20), "still there: {left:#?}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// An engine that listens at `address`, with the runner image brought from the engine of this machine.
     pub(super) fn wait_for_engine(&mut self, what: &str, address: &str, more: &[(&str, &str)]) {
         let docker = |arguments: &[&str]| {
