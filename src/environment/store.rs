@@ -1,9 +1,9 @@
 //! The store of built prefixes: find one by key, or build it once and publish it whole.
 //!
 //! Layout below the root: `pkgs/ repodata/ bin/` caches of the host, `bench/` where builders work, `e/<id>` prefixes,
-//! `keys/<key>.json` what is published, `projects/<key>` for whom, `bytecode/` compiled files, `locks/` of builders and,
-//! as `<id>.use`, of users. A prefix exists for others only once its key file does; that file appears by a rename after
-//! everything is on disk. Nothing published is ever changed; bytecode is added to it, file by file.
+//! `keys/<key>.json` what is published, `projects/<key>` for whom, `bytecode/` compiled files, `ca/` CA bundles, `locks/`
+//! of builders and, as `<id>.use`, of users. A prefix exists for others only once its key file does; that file appears by
+//! a rename after everything is on disk. Nothing published is ever changed; bytecode is added to it, file by file.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
