@@ -43,12 +43,20 @@ async fn a_socket_that_never_answers_is_given_up() {
 async fn addresses_that_are_not_understood_say_so() {
     for (address, words) in [
         ("carrier-pigeon://x", "unix://, tcp:// or ssh://"),
-        ("ssh://me@host:2222", "~/.ssh/config"),
+        ("ssh://me@host/var/run/docker.sock", "ssh://[USER@]HOST[:PORT]"),
         ("tcp://127.0.0.1:1", "refused"),
     ] {
         let error = connect(&[("DOCKER_HOST", address)]).await.err().unwrap().to_string();
         assert!(error.contains(words), "{address}: {error}");
     }
+}
+
+#[tokio::test]
+async fn what_ssh_says_of_a_host_that_it_does_not_reach_is_told() {
+    let error = connect(&[("DOCKER_HOST", "ssh://me@127.0.0.1:1")]).await.err().unwrap().to_string();
+    // A user whom the machine has no name for is refused by ssh itself.
+    let told = ["refused", "No user exists", "not installed"].iter().any(|words| error.contains(words));
+    assert!(told && error.contains("ssh://me@127.0.0.1:1"), "{error}");
 }
 
 #[tokio::test]

@@ -4,15 +4,17 @@
 
 use std::error::Error as _;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, ClientVersion};
 
 use super::address::Address;
+use super::wire;
 use crate::engine::EngineError;
 
 /// bollard's own limit runs until response headers and includes uploads, so it must never be what ends a call.
-const NEVER: u64 = 7 * 24 * 3600;
+pub(super) const NEVER: u64 = 7 * 24 * 3600;
 
 /// An answer that takes longer is none. Podman starts programs for its own while others wait; a first ssh handshake may be
 /// slow.
@@ -114,7 +116,7 @@ fn miss(error: &bollard::errors::Error) -> Miss {
 fn open(address: &Address, version: &ClientVersion) -> Result<bollard::Docker, Miss> {
     let url = address.url.as_str();
     let opened = match url.split_once("://").map_or("", |(scheme, _)| scheme) {
-        "unix" => bollard::Docker::connect_with_unix(url, NEVER, version),
+        "unix" => wire::unix(address.socket().unwrap_or_else(|| Path::new("")), version),
         #[cfg(feature = "remote-engine")]
         "tcp" | "https" if address.tls.is_some() => {
             let Some(tls) = &address.tls else { return Err(Miss::Other("no TLS files".into())) };
@@ -126,29 +128,17 @@ fn open(address: &Address, version: &ClientVersion) -> Result<bollard::Docker, M
             bollard::Docker::connect_with_ssl(url, &tls.key, &tls.cert, &tls.ca, NEVER, version)
         }
         #[cfg(not(feature = "remote-engine"))]
-        "tcp" | "https" if address.tls.is_some() => return Err(left_out("TLS")),
-        "tcp" | "http" => bollard::Docker::connect_with_http(url, NEVER, version),
-        #[cfg(feature = "remote-engine")]
-        "ssh" => {
-            let host = url.trim_start_matches("ssh://").rsplit('@').next().unwrap_or_default();
-            if host.contains(':') {
-                return Err(Miss::Other(
-                    "a port in an ssh address is not understood: give the host an entry with `Port` in ~/.ssh/config"
-                        .into(),
-                ));
-            }
-            bollard::Docker::connect_with_ssh(url, NEVER, version, None)
+        "tcp" | "https" if address.tls.is_some() => {
+            return Err(Miss::Other("this build of soopervisor leaves TLS out (feature `remote-engine`)".into()));
         }
-        #[cfg(not(feature = "remote-engine"))]
-        "ssh" => return Err(left_out("ssh")),
+        "tcp" | "http" => bollard::Docker::connect_with_http(url, NEVER, version),
+        "ssh" => match wire::Host::parse(url) {
+            Some(host) => wire::ssh(host, version),
+            None => return Err(Miss::Other("an ssh address has the form ssh://[USER@]HOST[:PORT]".into())),
+        },
         _ => return Err(Miss::Other("not an address of the form unix://, tcp:// or ssh://".into())),
     };
     opened.map_err(|error| miss(&error))
-}
-
-#[cfg(not(feature = "remote-engine"))]
-fn left_out(what: &str) -> Miss {
-    Miss::Other(format!("this build of soopervisor leaves {what} out (feature `remote-engine`)"))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod probe;
 mod session;
 mod sweep;
 mod volume;
+mod wire;
 mod word;
 
 pub use container::owned_by_shell;

@@ -62,12 +62,6 @@ server=$!
 read -r _ || true
 kill "$server" 2>/dev/null || true
 wait "$server" 2>/dev/null || true
-# The suite has a runtime for each test. Where one ends while a connection is being made, the ssh behind it is nobody's.
-for one in /proc/[0-9]*/cmdline; do
-    case $(tr '\0' ' ' <"$one" 2>/dev/null) in
-    "/usr/bin/ssh -F $scratch/"*) one=${one#/proc/} && kill "${one%/cmdline}" 2>/dev/null || true ;;
-    esac
-done
 rm -rf "$scratch"
 "#;
 
@@ -133,7 +127,8 @@ fn docker_over_ssh_keeps_its_promises_and_runs_an_example() {
     let _turn = one_at_a_time();
     needs(&["sshd", "ssh", "ssh-keygen"]);
     let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
-    let mut server = Keeper::start(SSH, &[&free_port().to_string(), &user]);
+    let port = free_port();
+    let mut server = Keeper::start(SSH, &[&port.to_string(), &user]);
     let shim = server.folder.join("bin/ssh");
     let executable = |path: &Path| path.metadata().is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0);
     let (destination, path) =
@@ -143,13 +138,17 @@ fn docker_over_ssh_keeps_its_promises_and_runs_an_example() {
         said.is_some_and(|output| output.is_ok_and(|output| output.status.success()))
     };
     server.wait("the ssh server", says_hello);
-    let address = format!("ssh://{destination}");
+    // The port is said in both places; here the address has the word.
+    let address = format!("ssh://{destination}:{port}");
     let mut command = Command::new("env");
     command.args([format!("DOCKER_HOST={address}"), format!("PATH={path}")]);
     // It looks at its container within two seconds; each look over ssh may take one.
     let quick = ["secrets_of_any_bytes"];
-    suite(&std::env::current_exe().unwrap(), &["promises::", "output::"], &quick, command);
-    server.sees_all_gone_after(|| runs_an_example(&[("DOCKER_HOST", &address), ("PATH", &path)], &[]));
+    // The suite has a runtime for each test, some of which end while a connection is being made.
+    server.sees_all_gone_after(|| {
+        suite(&std::env::current_exe().unwrap(), &["promises::", "output::"], &quick, command);
+        runs_an_example(&[("DOCKER_HOST", &address), ("PATH", &path)], &[]);
+    });
 }
 
 #[test]
