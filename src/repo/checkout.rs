@@ -36,6 +36,8 @@ pub struct Checkout {
     pub(super) listing: Arc<Listing>,
     /// In the root of the work tree, for the commits before this one.
     pub(super) git: Git,
+    /// The `.git` that all its worktrees share.
+    pub(super) git_dir: PathBuf,
     pub(super) lfs_objects: PathBuf,
     /// Objects of uncommitted files; gone with the checkout.
     _scratch: Option<tempfile::TempDir>,
@@ -149,7 +151,8 @@ fn open_with(git: &Git, path: &Path, allow_dirty: bool, leave_out: &[PathBuf]) -
         listed = listing::list(&both, &id)?;
         (reading, scratch) = (both, Some(folder));
     }
-    let lfs_objects = lfs::below(&shared(git_dir)?, lfs_storage);
+    let git_dir = shared(git_dir)?;
+    let lfs_objects = lfs::below(&git_dir, lfs_storage);
     let listing = Listing::load(reading, lfs_objects.clone(), &root, &listed)?;
     if !allow_dirty {
         refuse_changes(&changes, &pipeline_dir)?;
@@ -166,6 +169,7 @@ fn open_with(git: &Git, path: &Path, allow_dirty: bool, leave_out: &[PathBuf]) -
         origin,
         listing: Arc::new(listing),
         git,
+        git_dir,
         lfs_objects,
         _scratch: scratch,
     })

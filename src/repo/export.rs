@@ -19,6 +19,9 @@ use crate::id::RelPath;
 /// Each with a `git cat-file` of its own, which inflates while the worker writes.
 const WORKERS: usize = 2;
 
+/// Below this much, in the measure of [`Export::files`], a second `git` costs more than it saves.
+const SMALL: u64 = 4 << 20;
+
 /// As many files as a message names.
 const SHOWN: usize = 10;
 
@@ -122,7 +125,11 @@ impl Export<'_> {
             self.listing.items.iter().filter(|item| matches!(item.kind, EntryKind::File { .. })).collect();
         // A file costs about as much as 16 KiB of content.
         let weight = |item: &Item| item.size + (16 << 10);
-        let half = files.iter().map(|item| weight(item)).sum::<u64>() / WORKERS as u64;
+        let all = files.iter().map(|item| weight(item)).sum::<u64>();
+        if all < SMALL {
+            return self.stop_on_failure(&files);
+        }
+        let half = all / WORKERS as u64;
         let mut so_far = 0;
         let cut = files.iter().position(|item| {
             so_far += weight(item);

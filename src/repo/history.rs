@@ -4,8 +4,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::checkout::{Checkout, joined};
-use super::git::Failure;
+use super::checkout::Checkout;
 use super::listing::{self, Item, Listing};
 use super::{CommitTree, RepoError};
 use crate::id::{CommitSha, RelPath};
@@ -30,18 +29,13 @@ impl Checkout {
     pub fn ancestors(&self, limit: usize) -> Result<Ancestors, RepoError> {
         let head = &self.revision.commit;
         let count = format!("--max-count={WALKED}");
-        let failed = |failure: Failure| failure.while_it("read the history");
-        let (listed, shallow) = std::thread::scope(|scope| {
-            let shallow = scope.spawn(|| self.git.run(&["rev-parse", "--is-shallow-repository"]));
-            let listed = self.git.run(&["rev-list", "--parents", &count, head.as_str()]);
-            (listed, joined(shallow))
-        });
-        let (listed, shallow) = (listed.map_err(failed)?, shallow.map_err(failed)?);
+        let listed = self.git.run(&["rev-list", "--parents", &count, head.as_str()]);
+        let listed = listed.map_err(|failure| failure.while_it("read the history"))?;
         let listed = String::from_utf8_lossy(&listed);
         let commits = nearest_first(&listed, head.as_str(), limit);
         Ok(Ancestors {
             commits: commits.iter().filter_map(|commit| commit.parse().ok()).collect(),
-            shallow: shallow.starts_with(b"true"),
+            shallow: self.git_dir.join("shallow").exists(),
         })
     }
 
