@@ -23,6 +23,7 @@ OPERATIONS = {
     "/app/installations/{installation_id}/access_tokens": ["post"],
     "/user": ["get"],
     REPO: ["get"],
+    f"{REPO}/actions/artifacts": ["get"],
     f"{REPO}/actions/runs": ["get"],
     f"{REPO}/actions/runs/{{run_id}}": ["get"],
     f"{REPO}/actions/runs/{{run_id}}/cancel": ["post"],

@@ -14,6 +14,7 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::{parse, seam, trigger};
+use crate::repo::project_of;
 use crate::secret::Secret;
 use crate::server::file::{self, Commits, File, FirstSight, Poll, Reference};
 use crate::server::glob::Glob;
@@ -86,7 +87,42 @@ fn serving(args: &Serve, home: &Home) -> Result<Serving, Failure> {
     Ok(serving)
 }
 
+/// All repositories of the command line have one storage, and whoever may push to one would publish as another that has the
+/// same folder.
+fn refuse_what_meets(urls: &[String]) -> Result<(), Failure> {
+    for (place, url) in urls.iter().enumerate() {
+        let own = project_of(url).to_string();
+        let of = |other: &String| file::folders_meet(&project_of(other).to_string(), &own);
+        let Some(earlier) = urls[..place].iter().position(of) else { continue };
+        let (place, earlier) = (place + 1, earlier + 1);
+        let what = if urls[earlier - 1] == *url {
+            format!("`--repo` number {place} is number {earlier} again")
+        } else {
+            // An address may hold a password.
+            let (name, other) = (name(url), name(&urls[earlier - 1]));
+            format!(
+                "outputs of `--repo` number {place} (`{name}`) would go to the folder `{own}`, as those of number {earlier} \
+                 (`{other}`)"
+            )
+        };
+        let help =
+            "leave it out, or give each a `project` of its own in a server's file: soopervisor serve --config FILE";
+        return Err(Failure::new(Exit::Usage, what).help(help));
+    }
+    Ok(())
+}
+
+/// What a repository's runs need; the folder is never a commit's choice.
+fn run_of(url: &str, storage: Option<&String>) -> serde_json::Value {
+    let mut run = json!({"project": project_of(url).to_string()});
+    if let Some(storage) = storage {
+        run["storage"] = json!(storage);
+    }
+    run
+}
+
 fn of_words(args: &Serve, home: &Home) -> Result<Serving, Failure> {
+    refuse_what_meets(&args.repos)?;
     let repos = args.repos.iter().map(|url| RepoAsk {
         name: name(url),
         url: url.clone(),
@@ -97,7 +133,7 @@ fn of_words(args: &Serve, home: &Home) -> Result<Serving, Failure> {
         credential: None,
         key: None,
         concurrency: 1,
-        run: args.storage.as_ref().map_or_else(|| json!({}), |storage| json!({"storage": storage})),
+        run: run_of(url, args.storage.as_ref()),
     });
     Ok(Serving {
         host: seam::host(home)?,
@@ -356,6 +392,28 @@ mod tests {
         let file = file::parse("server.yaml", text.as_bytes()).0.unwrap();
         let project = |repo| watched(&file, repo).map_err(|failure| failure.what).unwrap().run["project"].clone();
         assert_eq!(file.repos.iter().map(project).collect::<Vec<_>>(), ["churn", "other"]);
+    }
+
+    #[test]
+    fn repositories_whose_outputs_would_meet_are_refused_by_the_option_that_brings_them_together() {
+        let said = |urls: &[&str]| {
+            let urls: Vec<String> = urls.iter().map(ToString::to_string).collect();
+            refuse_what_meets(&urls).err().map(|failure| (failure.exit, failure.what))
+        };
+        assert_eq!(said(&["https://h/acme/churn.git", "https://h/acme/report", "/srv/git/penguins"]), None);
+        for (second, told) in [
+            (
+                "git@other:team/Churn.git",
+                "number 3 (`team/Churn`) would go to the folder `Churn`, as those of number 1",
+            ),
+            ("https://h/acme/churn-forks", "the folder `churn-forks`, as those of number 1 (`acme/churn`)"),
+            ("https://me:hunter2@h/acme/churn.git", "number 1 (`acme/churn`)"),
+            ("https://h/acme/churn.git", "`--repo` number 3 is number 1 again"),
+        ] {
+            let (exit, what) = said(&["https://h/acme/churn.git", "https://h/acme/report", second]).unwrap();
+            assert!(exit == Exit::Usage && what.contains(told) && !what.contains("hunter2"), "{what}");
+        }
+        assert_eq!(run_of("https://h/acme/churn.git", None), json!({"project": "churn"}));
     }
 
     #[test]

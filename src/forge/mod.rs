@@ -20,9 +20,9 @@ mod rest;
 mod words;
 
 pub use words::{
-    Author, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Kind, KnownCheck, Me,
-    NewComments, NoRepo, Permission, PullHead, PullRequest, Push, Reaction, RepoId, Repository, StatusState,
-    WorkflowRun,
+    Artifact, Author, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Kind, KnownCheck, Me,
+    NewArtifacts, NewComments, NoRepo, Permission, PullHead, PullRequest, Push, Reaction, RepoId, Repository,
+    StatusState, WorkflowRun,
 };
 
 /// A service that hosts repositories, seen by one account.
@@ -204,6 +204,20 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`Fault::NotFound`] when there is none, or no longer.
     async fn workflow_run(&self, repo: &RepoId, run: u64) -> Result<WorkflowRun, Fault>;
+
+    /// What runs of workflows left since then and is still there, unless nothing has changed since this `tag` was given, which
+    /// is then said by `None`.
+    ///
+    /// # Errors
+    /// When the service does not answer.
+    async fn new_artifacts(
+        &self,
+        _repo: &RepoId,
+        _since: Timestamp,
+        _tag: Option<&str>,
+    ) -> Result<Option<NewArtifacts>, Fault> {
+        Err(absent("list of artifacts"))
+    }
 
     /// Asks a workflow's run to stop; one that is over stays as it is.
     ///

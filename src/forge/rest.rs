@@ -116,6 +116,22 @@ impl Rest {
         Err(too_long())
     }
 
+    /// The pages of a list from one on that was asked for, until `take` says that no more are wanted.
+    pub(super) async fn pages_while<T>(
+        &self,
+        mut answer: Answer,
+        mut take: impl FnMut(&Answer) -> Result<(Vec<T>, bool), Fault>,
+    ) -> Result<Vec<T>, Fault> {
+        let mut all = Vec::new();
+        for _ in 0..PAGES {
+            let (entries, more) = take(&answer)?;
+            all.extend(entries);
+            let Some(next) = answer.header("link").and_then(next_of).filter(|_| more) else { return Ok(all) };
+            answer = self.get(&self.below(&next)?).await?;
+        }
+        Err(too_long())
+    }
+
     /// All pages of a list of a server that is often reached by another name than it thinks: pages are counted here, and
     /// nothing that it says is followed. Servers that do not say how many entries there are end with an empty page.
     pub(super) async fn counted_pages<W: DeserializeOwned>(&self, path: &str) -> Result<Vec<W>, Fault> {

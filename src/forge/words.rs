@@ -373,12 +373,48 @@ pub struct WorkflowRun {
     pub id: u64,
     /// The workflow's file: `.github/workflows/build.yml`.
     pub path: String,
+    /// The workflow's number, where the forge numbers them.
+    pub workflow: Option<u64>,
     /// What the forge calls it: for a `repository_dispatch` the event's type, unless the workflow says otherwise.
     pub title: String,
     /// Where people see it.
     pub url: String,
     /// Whether it went well; `None` while it goes on.
     pub ended: Option<bool>,
+    /// How often it was tried, this time included, where the forge tells.
+    pub attempt: Option<u64>,
+}
+
+/// What a run of a workflow left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// Its number in the whole forge.
+    pub id: u64,
+    /// Its name; one run may leave several of one name.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// `sha256:…`, where the forge tells.
+    pub digest: Option<String>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The run.
+    pub run: u64,
+    /// The branch that the run was of, or the tag.
+    pub branch: Option<String>,
+    /// The commit that the run was of.
+    pub commit: Option<CommitSha>,
+    /// The code that made it is another repository's, or nobody says whose.
+    pub fork: bool,
+}
+
+/// Artifacts since a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewArtifacts {
+    /// In no order; older ones may be among them.
+    pub artifacts: Vec<Artifact>,
+    /// What to show next time, when the same is asked for.
+    pub tag: Option<String>,
 }
 
 /// How two commits stand to each other.

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::artifacts::Artifacts;
 use super::comments::Comments;
 use super::file::{Commits, File};
 use super::forges::Forges;
@@ -28,6 +29,7 @@ use super::poll::state::FirstSeen;
 use super::poll::{self, Address, Poller, Watch};
 use super::queue::{ByHand, Decide, Events};
 use super::reload::{Reload, Source};
+use super::rounds::Rounds;
 use super::standing::Standing;
 use super::work::{self, Worker};
 use crate::run::Host;
@@ -164,7 +166,7 @@ pub async fn serve(
     let reader = reader(&serving.host)?;
     let poller = Poller::new(database.clone(), reader, metrics.clone(), serving.poll, Arc::clone(&told));
     let poller = poller.copying(serving.host.home.state().join("poller"));
-    let worker = worker(&serving, &database, &watched, &metrics, &queued, &told);
+    let worker = worker(&serving, &database, &watched, &metrics, &queued, &told)?;
     let left = worker.take_over().await?;
     let set_up = set_up(&database, serving.auth).await?;
     let standing = Standing::with(serving.file.clone());
@@ -179,6 +181,7 @@ pub async fn serve(
         auth: serving.auth,
         set_up: Arc::new(Mutex::new(set_up.as_ref().map(|secret| token::hash(secret.expose())))),
         runs: serving.host.home.runs(),
+        worker: worker.name.clone(),
         standing: standing.clone(),
     };
     let listener = http::bind(serving.listen, serving.auth).await?;
@@ -313,7 +316,9 @@ impl Staffing {
     fn by_file(&self, file: &Arc<File>, forges: &Forges, retired: &CancellationToken, works: &mut JoinSet<()>) {
         let (database, told) = (self.database.clone(), Arc::clone(&self.told));
         let comments = Comments::of(database.clone(), Arc::clone(file), forges.clone(), Arc::clone(&told));
-        works.spawn(self.parts.clone().keep("comments", retired.clone(), move |retired| comments.clone().run(retired)));
+        let artifacts = Artifacts::of(database.clone(), Arc::clone(file), forges.clone(), Arc::clone(&told));
+        let rounds = Rounds { comments, artifacts };
+        works.spawn(self.parts.clone().keep("lists", retired.clone(), move |retired| rounds.clone().run(retired)));
         let performer = self.performer(file, forges);
         let stop = self.stop.clone();
         works.spawn(self.parts.clone().keep("actions", retired.clone(), move |retired| {
@@ -350,12 +355,12 @@ fn worker(
     metrics: &Metrics,
     queued: &Arc<Notify>,
     told: &Arc<Notify>,
-) -> Worker {
+) -> Result<Worker, ServeError> {
     let state = serving.host.home.state();
-    Worker {
+    Ok(Worker {
         database: database.clone(),
         host: serving.host.clone(),
-        name: work::name_of(state),
+        name: named(state)?,
         watches: watched.clone(),
         folder: state.join("worker"),
         handoffs: state.join("worker/drivers"),
@@ -364,7 +369,12 @@ fn worker(
         metrics: metrics.clone(),
         queued: Arc::clone(queued),
         told: Arc::clone(told),
-    }
+    })
+}
+
+/// What the worker of a data folder is called.
+pub(super) fn named(state: &Path) -> Result<String, ServeError> {
+    work::name_of(state).map_err(|source| ServeError::Io { action: "name the worker of the data folder", source })
 }
 
 /// One server a folder, for as long as the file is open.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use super::serve::{Ask, Reply};
-use super::state::{Account, Comment, WorkflowRun};
+use super::state::{Account, Artifact, Comment, WorkflowRun};
 
 const REPO: &str = "/repos/{owner}/{repo}";
 
@@ -43,6 +43,7 @@ pub async fn answer(shared: &Shared, ask: &Ask) -> Reply {
         ("get", ["commits", revision @ ..]) => deed.commit(&revision.join("/")).await,
         ("get", ["compare", ends @ ..]) => deed.compare(&ends.join("/")).await,
         ("get", ["contents", path @ ..]) => deed.contents(&path.join("/")).await,
+        ("get", ["actions", "artifacts"]) => deed.artifacts(),
         ("get", ["actions", "runs"]) => deed.workflow_runs(),
         ("get", ["actions", "runs", run]) => deed.workflow_run(run.parse().unwrap_or(0)),
         ("get", ["activity"]) => deed.activity(),
@@ -536,6 +537,7 @@ impl Deed<'_> {
             &mut shape,
             json!({
                 "id": run.id, "event": run.event, "path": run.path, "display_title": run.title, "status": status,
+                "workflow_id": run.path.rsplit('/').next().and_then(|file| file.parse::<u64>().ok()).unwrap_or(161_335),
                 "conclusion": run.conclusion, "html_url": format!("{}/{}/actions/runs/{}", self.ask.base, self.repo, run.id),
             }),
         );
@@ -551,6 +553,33 @@ impl Deed<'_> {
         let total = shaped.len();
         let path = format!("{REPO}/actions/runs");
         self.list(&path, &shaped, |page| json!({"total_count": total, "workflow_runs": page}))
+    }
+
+    /// Newest first, as GitHub lists them.
+    fn artifacts(&self) -> Reply {
+        let path = format!("{REPO}/actions/artifacts");
+        let mut found: Vec<Artifact> = self.shared.state().artifacts.clone();
+        found.retain(|artifact| artifact.repo == self.repo);
+        found.sort_by_key(|artifact| std::cmp::Reverse((artifact.created, artifact.id)));
+        let shaped = found.iter().map(|artifact| {
+            let mut shape = self.example(&path, "get", 200)["artifacts"][0].clone();
+            let created = artifact.created.to_string();
+            let head = if artifact.fork { 7 } else { 1_296_269 };
+            patch(
+                &mut shape,
+                json!({
+                    "id": artifact.id, "name": artifact.name, "created_at": created, "updated_at": created,
+                    "expired": artifact.expired, "workflow_run": {
+                        "id": artifact.run, "repository_id": 1_296_269, "head_repository_id": head,
+                        "head_branch": artifact.branch, "head_sha": artifact.sha,
+                    },
+                }),
+            );
+            shape
+        });
+        let shaped: Vec<Value> = shaped.collect();
+        let total = shaped.len();
+        self.list(&path, &shaped, |page| json!({"total_count": total, "artifacts": page}))
     }
 
     fn workflow_run(&self, id: u64) -> Reply {

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use described::{Described, fixture, judge_webhook};
 pub use schema::Schema;
-pub use state::{Account, Fault, Pull, State, Trouble, git};
+pub use state::{Account, Artifact, Fault, Pull, State, Trouble, git};
 
 pub struct Shared {
     pub state: Mutex<State>,

@@ -63,6 +63,21 @@ pub struct WorkflowRun {
     pub conclusion: Option<&'static str>,
 }
 
+/// What a run of a workflow left.
+#[derive(Debug, Clone)]
+pub struct Artifact {
+    pub id: u64,
+    pub repo: String,
+    pub name: String,
+    pub created: Timestamp,
+    pub run: u64,
+    pub branch: String,
+    pub sha: String,
+    /// The code is another repository's.
+    pub fork: bool,
+    pub expired: bool,
+}
+
 /// What goes wrong with a request.
 #[derive(Debug, Clone)]
 pub enum Fault {
@@ -106,6 +121,7 @@ pub struct State {
     pub dispatches: Vec<(String, Value)>,
     /// What those started; nobody runs them, so that they end when a test says so.
     pub workflow_runs: Vec<WorkflowRun>,
+    pub artifacts: Vec<Artifact>,
     /// Runs of workflows that go on, that are over, and those that were asked to stop.
     pub going: Vec<u64>,
     pub over: Vec<u64>,
@@ -138,6 +154,7 @@ impl Default for State {
             labels: BTreeMap::new(),
             dispatches: Vec::new(),
             workflow_runs: Vec::new(),
+            artifacts: Vec::new(),
             going: Vec::new(),
             over: Vec::new(),
             cancelled: Vec::new(),

@@ -166,7 +166,7 @@ impl From<Run> for WorkflowRun {
             _ => None,
         };
         let title = if run.display_title.is_empty() { run.title } else { run.display_title };
-        Self { id: run.id, path, title, url: run.html_url, ended }
+        Self { id: run.id, path, workflow: None, title, url: run.html_url, ended, attempt: None }
     }
 }
 

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::super::hub;
 use super::super::rest::{cut, next_of, part, parts, words};
 use super::super::{
-    CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Forge, KnownCheck, Me, NewComments,
-    Permission, PullRequest, Push, Reaction, RepoId, Repository, WorkflowRun,
+    Artifact, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Forge, KnownCheck, Me,
+    NewArtifacts, NewComments, Permission, PullRequest, Push, Reaction, RepoId, Repository, WorkflowRun,
 };
 use super::{GitHub, accepting, dressed, repo, wire};
 use crate::id::CommitSha;
@@ -180,6 +180,32 @@ impl Forge for GitHub {
 
     async fn workflow_run(&self, id: &RepoId, run: u64) -> Result<WorkflowRun, Fault> {
         Ok(self.rest.get_json::<wire::WorkflowRun>(&format!("{}/actions/runs/{run}", repo(id))).await?.into())
+    }
+
+    /// In which order GitHub lists them it does not say. Newest first, as it does: then pages end where all are older. Else
+    /// there is no such end.
+    async fn new_artifacts(
+        &self,
+        id: &RepoId,
+        since: Timestamp,
+        tag: Option<&str>,
+    ) -> Result<Option<NewArtifacts>, Fault> {
+        let path = format!("{}/actions/artifacts?per_page=100", repo(id));
+        let Some(first) = self.rest.get_unless(&path, tag).await? else { return Ok(None) };
+        // It counts them all, so that whatever appears changes the first page.
+        let tag = first.header("etag").map(str::to_owned);
+        let (mut last, mut in_order) = (None, true);
+        let take = |answer: &Answer| -> Result<(Vec<Artifact>, bool), Fault> {
+            let page = answer.json::<wire::Artifacts>()?.artifacts;
+            for created in page.iter().filter_map(|artifact| artifact.created_at) {
+                in_order &= last.is_none_or(|last| created <= last);
+                last = Some(created);
+            }
+            let newer = last.is_some_and(|last| last >= since);
+            Ok((page.into_iter().filter_map(wire::Artifact::told).collect(), newer || !in_order))
+        };
+        let artifacts = self.rest.pages_while(first, take).await?;
+        Ok(Some(NewArtifacts { artifacts, tag }))
     }
 
     async fn cancel_run(&self, id: &RepoId, run: u64) -> Result<(), Fault> {

@@ -236,6 +236,10 @@ pub(in crate::forge) struct WorkflowRun {
     #[serde(default)]
     path: String,
     #[serde(default)]
+    workflow_id: Option<u64>,
+    #[serde(default)]
+    run_attempt: Option<u64>,
+    #[serde(default)]
     display_title: String,
     #[serde(default)]
     html_url: String,
@@ -249,11 +253,64 @@ impl From<WorkflowRun> for super::super::WorkflowRun {
         // `main.yml@refs/heads/main`, where the workflow is another repository's.
         let path = run.path.split('@').next().unwrap_or_default().to_owned();
         let ended = over.then(|| run.conclusion.as_deref() == Some("success"));
-        Self { id: run.id, path, title: run.display_title, url: run.html_url, ended }
+        let (workflow, attempt, title) = (run.workflow_id, run.run_attempt, run.display_title);
+        Self { id: run.id, path, workflow, title, url: run.html_url, ended, attempt }
     }
 }
 
 #[derive(Deserialize)]
 pub(in crate::forge) struct Dispatched {
     pub(in crate::forge) workflow_run_id: u64,
+}
+
+#[derive(Deserialize)]
+pub(in crate::forge) struct Artifacts {
+    pub(in crate::forge) artifacts: Vec<Artifact>,
+}
+
+#[derive(Deserialize)]
+pub(in crate::forge) struct Artifact {
+    id: u64,
+    name: String,
+    #[serde(default)]
+    size_in_bytes: u64,
+    #[serde(default)]
+    expired: bool,
+    pub(in crate::forge) created_at: Option<Timestamp>,
+    #[serde(default)]
+    digest: Option<String>,
+    #[serde(default)]
+    workflow_run: Option<Origin>,
+}
+
+#[derive(Deserialize)]
+struct Origin {
+    #[serde(default)]
+    id: Option<u64>,
+    #[serde(default)]
+    repository_id: Option<u64>,
+    #[serde(default)]
+    head_repository_id: Option<u64>,
+    #[serde(default)]
+    head_branch: Option<String>,
+    #[serde(default)]
+    head_sha: Option<String>,
+}
+
+impl Artifact {
+    /// As it is told; nothing of one that is gone, or of which nobody says where it comes from.
+    pub(in crate::forge) fn told(self) -> Option<super::super::Artifact> {
+        let origin = self.workflow_run.filter(|_| !self.expired)?;
+        Some(super::super::Artifact {
+            id: self.id,
+            name: self.name,
+            size: self.size_in_bytes,
+            digest: self.digest,
+            created: self.created_at?,
+            run: origin.id?,
+            fork: origin.repository_id.is_none() || origin.head_repository_id != origin.repository_id,
+            branch: origin.head_branch,
+            commit: origin.head_sha.and_then(|sha| sha.parse().ok()),
+        })
+    }
 }

@@ -189,7 +189,8 @@ impl From<Pipeline> for WorkflowRun {
             _ => None,
         };
         let title = pipeline.name.unwrap_or_default();
-        Self { id: pipeline.id, path: String::new(), title, url: pipeline.web_url, ended }
+        let (path, url) = (String::new(), pipeline.web_url);
+        Self { id: pipeline.id, path, workflow: None, title, url, ended, attempt: None }
     }
 }
 

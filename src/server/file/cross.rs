@@ -38,6 +38,10 @@ fn repos(reader: &mut Reader<'_>, file: &File) {
             let span = if span[0].len > 0 { span[0] } else { span[1] };
             let message = format!("there is a repository `{}` already", repo.name);
             reader.error("server/duplicate", message, span, "give this one another `name`");
+        } else if let Some(earlier) = file.repos[..place].iter().find(|earlier| earlier.url == repo.url) {
+            // What is known of a repository is known by its address.
+            let message = format!("this address is watched already, as `{}`", earlier.name);
+            reader.error("server/duplicate", message, reader.span(&at("url")), "write it once");
         } else {
             project(reader, &file.repos[..place], repo);
         }
@@ -68,7 +72,7 @@ fn project(reader: &mut Reader<'_>, earlier: &[Repo], repo: &Repo) {
         reader.error("server/value", error.to_string(), span[0], "use letters, digits, `.`, `_` and `-`");
         return;
     }
-    let meant = |other: &Repo| other.url == repo.url || other.project.is_some() && other.project == repo.project;
+    let meant = |other: &Repo| other.project.is_some() && other.project == repo.project;
     let Some(other) = earlier.iter().find(|other| repo.shares_a_folder(other) && !meant(other)) else { return };
     let span = if span[0].len > 0 { span[0] } else { span[1] };
     let message =

@@ -30,7 +30,7 @@ mod tests;
 
 pub use section::{
     Commits, Credential, Dependents, FirstSight, HttpRules, MailServer, MailTls, Poll, Reference, Repo, Server, Target,
-    Webhook, of_forks,
+    Webhook, folders_meet, of_forks,
 };
 
 use read::{At, Reader};

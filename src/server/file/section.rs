@@ -278,10 +278,15 @@ impl Repo {
     pub(super) fn shares_a_folder(&self, other: &Self) -> bool {
         // Where only one names a storage, the other's may be the same by this machine's settings.
         let apart = matches!((&self.storage, &other.storage), (Some(one), Some(two)) if one != two);
-        let folders = |repo: &Self| [repo.folder(), of_forks(&repo.folder())];
-        let (own, theirs) = (folders(self), folders(other));
-        !apart && own.iter().any(|one| theirs.iter().any(|two| one.eq_ignore_ascii_case(two)))
+        !apart && folders_meet(&self.folder(), &other.folder())
     }
+}
+
+/// Whether two projects, or what strangers may fill of them, are one folder of a storage that knows no case.
+pub fn folders_meet(one: &str, other: &str) -> bool {
+    let folders = |own: &str| [own.to_owned(), of_forks(own)];
+    let theirs = folders(other);
+    folders(one).iter().any(|one| theirs.iter().any(|two| one.eq_ignore_ascii_case(two)))
 }
 
 /// The last two parts of an address's path: `acme/churn`.

@@ -106,7 +106,8 @@ fn two_repositories_have_no_folder_in_common_unless_both_say_so() {
     assert!(with("", ", project: second").is_empty());
     assert!(with(", storage: box", ", storage: second").is_empty());
     assert_eq!(with("", ", project: a/b"), ["(3, 41) server/value"]);
-    assert_eq!(read("repos: [{url: 'https://h/a/b'}, {url: 'https://h/a/b', name: again}]").repos[1].folder(), "b");
+    let (twice, found) = parse("server.yaml", b"repos: [{url: 'https://h/a/b'}, {url: 'https://h/a/b', name: again}]");
+    assert!(twice.is_none() && found[0].message == "this address is watched already, as `a/b`", "{}", shown(&found));
 }
 
 /// Every `# code` comment of the file names the code of a finding on its line, and there are no other findings.
