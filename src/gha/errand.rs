@@ -69,12 +69,12 @@ impl Errand {
     async fn facts(&self) -> Result<Option<Facts>, GhaError> {
         let Event::Comment(comment) = &self.event else { return Ok(None) };
         let Ok(call) = Call::of(comment) else { return Ok(None) };
-        let us = Us {
-            marker: self.marker(comment.number),
-            workflow_run: self.context.run,
-            repeated: self.context.attempt > 1,
-        };
+        let us = self.us(comment.number);
         Ok(Some(gather(&**self.asked()?, &self.context.repo, comment, &call, Some(&us)).await?))
+    }
+
+    pub(super) fn us(&self, number: u64) -> Us {
+        Us { marker: self.marker(number), workflow_run: self.context.run, repeated: self.context.attempt > 1 }
     }
 
     pub(super) fn asked(&self) -> Result<&Arc<dyn Forge>, GhaError> {

@@ -83,11 +83,17 @@ async fn an_event_that_hands_secrets_to_strangers_fails_the_job() {
 }
 
 fn errand(job: &Job) -> Errand {
+    errand_of(job, TOKEN)
+}
+
+/// A job with this token.
+pub(crate) fn errand_of(job: &Job, token: &str) -> Errand {
+    let token = token.to_owned();
     let variables = job.env.clone();
     let inputs: Vec<(String, String)> =
         job.inputs.iter().map(|(name, value)| (name.to_uppercase().replace('-', "_"), value.clone())).collect();
     let find = move |name: &str| match name.strip_prefix("INPUT_") {
-        Some("GITHUB_TOKEN") => Some(TOKEN.to_owned()),
+        Some("GITHUB_TOKEN") => Some(token.clone()),
         Some(input) => inputs.iter().find(|(key, _)| key == input).map(|(_, value)| value.clone()),
         None => variables.get(name).cloned(),
     };
