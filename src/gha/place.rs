@@ -1,7 +1,8 @@
 //! Brings one commit onto the runner, by its full id, into a folder of its own.
 //!
 //! The token is in git's environment only, for this one server; nothing is written into the repository's settings.
-//! No program that the repository names is started: no hooks, no filters, no submodules.
+//! No program that the repository names is started: no hooks, no submodules. Of filters there are those that the runner has
+//! set up, git-lfs most often; strangers do not choose the server that it asks.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -56,6 +57,8 @@ pub struct Fetch {
     pub token: Option<Secret>,
     /// Certificates to trust in place of the system's.
     pub ca_bundle: Option<PathBuf>,
+    /// Whether anybody may have written what is in it.
+    pub strangers: bool,
 }
 
 /// Fetches a commit into `folder`, which must not exist.
@@ -128,6 +131,10 @@ fn git(folder: &Path, fetch: &Fetch) -> Command {
         let words = [b"x-access-token:", token.expose()].concat();
         let value = format!("AUTHORIZATION: basic {}", base64::engine::general_purpose::STANDARD.encode(words));
         settings.push((format!("http.{}/.extraheader", fetch.server), value.into()));
+    }
+    if fetch.strangers {
+        // Stronger than what .lfsconfig says.
+        settings.push(("lfs.url".to_owned(), format!("{}/{}.git/info/lfs", fetch.server, fetch.repo).into()));
     }
     if let Some(bundle) = &fetch.ca_bundle {
         settings.push(("http.sslCAInfo".to_owned(), bundle.clone().into_os_string()));
