@@ -1,9 +1,9 @@
 //! Tables in CSV and TSV files, and what changed between two of them.
 //!
 //! Columns belong together by their name (the second of two that are called `a` is `a.1`, as in pandas), rows by the first
-//! column where its values are unique on both sides and name something, else by their place: numbers with a fraction name
-//! nothing, and neither do values of which no two are the same. Cells that are the same number are the same, however it is
-//! written.
+//! column where its values are unique on both sides and name something, else by their place: values of which no two are
+//! the same name nothing, nor do numbers with a fraction where there are as many rows as before. Cells that are the same
+//! number are the same, however it is written.
 
 use std::collections::HashMap;
 
@@ -177,12 +177,17 @@ impl Table {
         self.rows.cell(row, column)
     }
 
-    /// Rows by their first cell; `None` where two have the same one, or where those are measured and no names.
+    /// Rows by their first cell; `None` where two have the same one.
     fn keyed(&self) -> Option<HashMap<&[u8], usize>> {
         let mut places = HashMap::with_capacity(self.rows.len());
         let unique = (0..self.rows.len()).all(|row| places.insert(self.cell(row, 0), row).is_none());
-        let measured = |row| matches!(Number::parse(&text(self.cell(row, 0))), Some(Number::Real(real)) if real.is_finite() && real.fract() != 0.0);
-        (unique && !(0..self.rows.len()).any(measured)).then_some(places)
+        unique.then_some(places)
+    }
+
+    /// Whether first cells are numbers with a fraction: measured more often than given as names.
+    fn is_measured(&self) -> bool {
+        let number = |row| Number::parse(&text(self.cell(row, 0))).map(Number::value);
+        (0..self.rows.len()).filter_map(number).any(|number| number.is_finite() && number.fract() != 0.0)
     }
 
     /// The mean of a column of numbers.
@@ -278,6 +283,8 @@ impl TableChange {
         let same_key = before.columns.first().filter(|name| after.columns.first() == Some(name));
         let keyed = same_key.and_then(|name| Some((name, before.keyed()?, after.keyed()?)));
         let none = before.rows.len() == 0 || after.rows.len() == 0;
+        let as_many = before.rows.len() == after.rows.len();
+        let keyed = keyed.filter(|_| !(as_many && (before.is_measured() || after.is_measured())));
         let keyed = keyed.filter(|(_, old, new)| none || new.keys().any(|key| old.contains_key(key)));
         let Some((name, old_rows, new_rows)) = keyed else {
             let both = before.rows.len().min(after.rows.len());
@@ -446,6 +453,8 @@ mod tests {
             (change.key.clone(), change.rows_added, cells(&change)),
             (None, 0, vec!["2/pred: 0.5 -> 0.75".into()])
         );
+        let change = compare(&read("t,v\n0.1,1\n0.2,2\n"), &read("t,v\n0.1,1\n0.15,9\n0.2,2\n"));
+        assert_eq!((change.key.as_deref(), change.rows_added, change.cells_changed), (Some("t"), 1, 0));
         let change = compare(&read("count\n10\n20\n"), &read("count\n11\n21\n"));
         assert_eq!((change.key.clone(), change.cells_changed, change.rows_added), (None, 2, 0));
         let change = compare(&read("id,n\n"), &read("id,n\na,1\n"));

@@ -145,3 +145,31 @@ fn git(folder: &Path, fetch: &Fetch) -> Command {
     }
     command
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_do_not_choose_the_server_of_their_large_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let asked = |strangers| {
+            let fetch = Fetch {
+                server: "https://github.example".to_owned(),
+                repo: "octo-org/churn".parse().unwrap(),
+                commit: "a".repeat(40).parse().unwrap(),
+                token: Some(Secret::new("t", b"x".to_vec())),
+                ca_bundle: Some("/etc/ca.pem".into()),
+                strangers,
+            };
+            git(dir.path(), &fetch).args(["init", "-q"]).status().unwrap();
+            let said = git(dir.path(), &fetch).args(["config", "lfs.url"]).output().unwrap();
+            let bundle = git(dir.path(), &fetch).args(["config", "http.sslCAInfo"]).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&bundle.stdout), "/etc/ca.pem\n");
+            String::from_utf8(said.stdout).unwrap()
+        };
+        // As git-lfs finds it before it looks into .lfsconfig.
+        assert_eq!(asked(true), "https://github.example/octo-org/churn.git/info/lfs\n");
+        assert_eq!(asked(false), "");
+    }
+}
