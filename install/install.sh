@@ -38,7 +38,8 @@ if [ "$version" = source ]; then
     [ -f "$here/../Cargo.toml" ] || fail 'version: source needs the whole repository; this copy of the action has releases only'
     command -v cargo >/dev/null || fail 'version: source needs Rust on the runner (https://rustup.rs)'
     target=${RUNNER_TOOL_CACHE:-${RUNNER_TEMP:-/tmp}}/soopervisor-build
-    cargo build --release --locked --manifest-path "$here/../Cargo.toml" --target-dir "$target"
+    # From there, not from the workspace: cargo and rustup take settings, and programs, from the folder they are started in.
+    (cd "$here/.." && cargo build --release --locked --target-dir "$target")
     say "$target/release/soopervisor"
     exit
 fi

@@ -40,7 +40,7 @@ OPERATIONS = {
     f"{REPO}/installation": ["get"],
     f"{REPO}/issues/comments": ["get"],
     f"{REPO}/issues/comments/{{comment_id}}": ["patch"],
-    f"{REPO}/issues/comments/{{comment_id}}/reactions": ["post"],
+    f"{REPO}/issues/comments/{{comment_id}}/reactions": ["get", "post"],
     f"{REPO}/issues/{{issue_number}}/comments": ["get", "post"],
     f"{REPO}/issues/{{issue_number}}/labels": ["post"],
     f"{REPO}/issues/{{issue_number}}/labels/{{name}}": ["delete"],

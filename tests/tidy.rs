@@ -163,6 +163,30 @@ fn outside_crates_have_one_door() {
     report(&problems);
 }
 
+/// Where a client for the web may be made: with the machine's proxies and certificates, or for an address that is not ours
+/// to choose, or to say whether one answers at all. Stores in memory and in folders ask nobody.
+const CLIENTS: [&str; 6] = [
+    "src/web/client.rs",
+    "src/environment/client.rs",
+    "src/environment/channel/probe.rs",
+    "src/cli/doctor/network.rs",
+    "src/server/action/connect.rs",
+    "src/storage/stores/mod.rs",
+];
+
+#[test]
+fn clients_for_the_web_are_made_where_proxies_and_certificates_are_known() {
+    let mut problems = Vec::new();
+    for (path, text) in sources() {
+        let made = ["Client::builder()", "Client::new()", "reqwest::get("].iter().find(|made| text.contains(**made));
+        if let Some(made) = made.filter(|_| !is_test(&path) && !CLIENTS.iter().any(|place| path == Path::new(place))) {
+            problems
+                .push(format!("{}: `{made}`: take `web::client`, which knows how this machine is set", path.display()));
+        }
+    }
+    report(&problems);
+}
+
 #[test]
 fn pure_rooms_hold_no_clock_and_touch_no_files() {
     let impure =

@@ -34,15 +34,15 @@ pub(super) fn execute(console: Console) -> Result<Exit, Failure> {
     let files = Files::read(&variable);
     let decision = seam::block_on(async { Ok(errand.decide().await?) })?;
     match decision {
-        Decision::Run(order) => carry_out(&errand, &order, &files, &home, console),
+        Decision::Run(order) => in_turn(&errand, &order, false, &files, &home, console),
         Decision::Done(order) => match standing(&errand, &order, &home) {
             Ok(Some(standing)) => already(&errand, order, standing, &files),
             // Should something be wrong, the run says it better.
-            Ok(None) => carry_out(&errand, &order, &files, &home, console),
+            Ok(None) => in_turn(&errand, &order, true, &files, &home, console),
             Err(failure) if failure.exit == Exit::Cancelled => Err(failure),
             Err(failure) => {
                 warn(&[format!("whether its outputs are still there cannot be told: {}", failure.what)]);
-                carry_out(&errand, &order, &files, &home, console)
+                in_turn(&errand, &order, true, &files, &home, console)
             }
         },
         other => answer(&errand, &other, &files),
@@ -110,6 +110,23 @@ fn already(errand: &Errand, order: Order, standing: seam::Standing, files: &File
 
 fn mode_of(mode: Mode) -> String {
     if mode == Mode::Sample { "sample" } else { "full" }.to_owned()
+}
+
+/// Runs it, unless another command of its kind came first. `again` where it was run before.
+fn in_turn(
+    errand: &Errand,
+    order: &Order,
+    again: bool,
+    files: &Files,
+    home: &Home,
+    console: Console,
+) -> Result<Exit, Failure> {
+    let claim = unless_cancelled(async { Ok(errand.claim(order.mode, again).await) })?;
+    warn(&claim.faults);
+    match claim.lost {
+        Some(reason) => answer(errand, &Decision::Refuse(reason), files),
+        None => carry_out(errand, order, files, home, console),
+    }
 }
 
 fn carry_out(errand: &Errand, order: &Order, files: &Files, home: &Home, console: Console) -> Result<Exit, Failure> {
@@ -189,7 +206,7 @@ fn execute_order(
     }
     let brought = carried(errand, order, home).map(|carried| carried.arrive()).transpose()?.flatten();
     warn(&brought.map(str::to_owned).into_iter().collect::<Vec<_>>());
-    let inner = report::open(report::Format::GitHub, console.stdout(), &run::token()?);
+    let inner = report::open_action(console.stdout(), &run::token()?, &errand.inputs.path);
     let telling = Telling { inner, progress: Arc::clone(progress), sender: poster.map(Poster::sender) };
     let keep = (order.trust == Trust::Fork).then(|| errand.fork_home());
     seam::run_within(&request, home, keep.as_deref(), Box::new(telling), PATIENCE)
@@ -198,10 +215,7 @@ fn execute_order(
 /// The request, unless the runner cancels the job before it is there.
 fn prepared(errand: &Errand, order: &Order) -> Result<RunRequest, Failure> {
     let asked = variables()?;
-    unless_cancelled(async {
-        warn(&errand.heard().await);
-        Ok(errand.request(order, asked).await?)
-    })
+    unless_cancelled(async { Ok(errand.request(order, asked).await?) })
 }
 
 /// Does what comes before a run, unless the runner cancels the job meanwhile.

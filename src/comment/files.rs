@@ -54,7 +54,7 @@ fn written(number: Number) -> String {
 }
 
 fn arrowed(moved: Move) -> String {
-    let arrow = match moved.delta {
+    let arrow = match moved.delta.filter(|_| !moved.is_rounding()) {
         Some(delta) if delta > 0.0 => "▲ ",
         Some(delta) if delta < 0.0 => "▼ ",
         _ => "",

@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+/// As a part of the number; below it nobody wants to hear of a difference between two floats.
+const ROUNDING: f64 = 1e-9;
+
 /// A number. Whole ones keep every digit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
@@ -91,6 +94,12 @@ impl Move {
         let relative = delta.filter(|_| old != 0.0).map(|delta| delta / old.abs()).filter(|part| part.is_finite());
         Self { delta, relative }
     }
+
+    /// Whether it is no more than what another order of additions, or another processor, leaves: what Python's
+    /// `math.isclose` takes for equal.
+    pub fn is_rounding(self) -> bool {
+        self.relative.is_some_and(|part| part != 0.0 && part.abs() <= ROUNDING)
+    }
 }
 
 impl fmt::Display for Move {
@@ -98,6 +107,9 @@ impl fmt::Display for Move {
         let Some(delta) = self.delta else { return Ok(()) };
         let sign = if delta < 0.0 { "-" } else { "+" };
         write!(f, "{sign}{}", short(delta.abs()))?;
+        if self.is_rounding() {
+            return f.write_str(" (rounding)");
+        }
         match self.relative.map(|part| part * 100.0) {
             Some(percent) if percent.abs() >= 10_000.0 => write!(f, " (×{})", short(1.0 + percent / 100.0)),
             Some(percent) if percent.abs() >= 0.005 => {
@@ -166,6 +178,8 @@ mod tests {
         assert_eq!(told("inf", "1"), "");
         assert_eq!(told("1", "1001"), "+1000 (×1001)");
         assert_eq!(told("1000000", "1000001"), "+1");
+        assert_eq!(told("0.3", "0.30000000000000004"), "+5.551e-17 (rounding)");
+        assert_eq!(told("0", "1e-17"), "+1.000e-17");
     }
 
     #[test]

@@ -11,8 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Comparison, Content, FileChange, Leaf, Origin, Picture, Pictures, TableChange, TaskSide, ValueChange, Values, What,
-    Word, mode, named, phrases, shown,
+    Comparison, Content, FileChange, Leaf, Move, Origin, Picture, Pictures, TableChange, TaskSide, ValueChange, Values,
+    What, Word, mode, named, phrases, shown,
 };
 use crate::run::figures::{bytes, count, duration};
 
@@ -23,6 +23,8 @@ const LONGEST: usize = 200;
 const MOST_ROWS: usize = 1000;
 /// Values of one document.
 const MOST_VALUES: usize = 200;
+/// Values and cells of all files together: a page is there to be opened.
+const MOST_IN_ALL: usize = 20_000;
 
 #[derive(Template)]
 #[template(path = "diff/page.html")]
@@ -32,7 +34,8 @@ struct Page {
     project: String,
     sides: [Head; 2],
     counts: String,
-    metrics: Vec<(String, Vec<Row>, usize)>,
+    metrics: Vec<Metrics>,
+    metrics_more: usize,
     pictures: Vec<PictureView>,
     files: Vec<FileView>,
     files_more: usize,
@@ -48,6 +51,14 @@ struct Head {
     commit: String,
     folder: String,
     facts: String,
+}
+
+/// A document of metrics.
+struct Metrics {
+    path: String,
+    rows: Vec<Row>,
+    more: usize,
+    same: usize,
 }
 
 /// Something that went from one value to another.
@@ -100,15 +111,18 @@ impl Comparison {
         let heads = [head("before", &self.before), head("after", &self.after)];
         let identical = self.identical.iter().take(MOST_ROWS).map(named).collect::<Vec<_>>();
         let files: Vec<&FileChange> = self.files.iter().filter(|file| !is_drawn(file)).collect();
+        let metrics: Vec<_> = self.metrics().filter(|(_, values)| !values.changes.is_empty()).collect();
+        let mut left = MOST_IN_ALL;
         let page = Page {
             style: STYLE,
             digest: STANDARD.encode(Sha256::digest(STYLE)),
             project: self.project.to_string(),
             sides: heads,
             counts: self.counts().to_string(),
-            metrics: self.metrics().filter(|(_, values)| !values.changes.is_empty()).map(metric).collect(),
+            metrics_more: metrics.len().saturating_sub(MOST_ROWS),
+            metrics: metrics.into_iter().take(MOST_ROWS).map(|metrics| metric(metrics, &mut left)).collect(),
             pictures: self.files.iter().filter(|file| is_drawn(file)).enumerate().filter_map(picture).collect(),
-            files: files.iter().take(MOST_ROWS).map(|file| file_view(file)).collect(),
+            files: files.iter().take(MOST_ROWS).map(|file| file_view(file, &mut left)).collect(),
             files_more: files.len().saturating_sub(MOST_ROWS),
             identical_more: self.identical.len() - identical.len(),
             identical,
@@ -131,12 +145,21 @@ fn head(word: &'static str, origin: &Origin) -> Head {
     Head { word, commit: origin.commit.short().to_owned(), folder: origin.folder.clone(), facts }
 }
 
-fn metric((path, values): (&crate::id::RelPath, &Values)) -> (String, Vec<Row>, usize) {
-    (named(path), values.changes.iter().take(MOST_VALUES).map(value).collect(), values.same)
+fn metric((path, values): (&crate::id::RelPath, &Values), left: &mut usize) -> Metrics {
+    let rows = changed(values, left);
+    let more = values.changes.len() - rows.len() + values.more;
+    Metrics { path: named(path), rows, more, same: values.same }
 }
 
-fn way(delta: Option<f64>) -> &'static str {
-    match delta {
+/// The first changes of a document, of as many as the page has room for.
+fn changed(values: &Values, left: &mut usize) -> Vec<Row> {
+    let rows: Vec<Row> = values.changes.iter().take(MOST_VALUES.min(*left)).map(value).collect();
+    *left -= rows.len();
+    rows
+}
+
+fn way(moved: Option<Move>) -> &'static str {
+    match moved.filter(|moved| !moved.is_rounding()).and_then(|moved| moved.delta) {
         Some(delta) if delta > 0.0 => "up",
         Some(delta) if delta < 0.0 => "down",
         _ => "",
@@ -151,7 +174,7 @@ fn value(change: &ValueChange) -> Row {
         before: side(&change.before),
         after: side(&change.after),
         moved: change.moved.map(|moved| moved.to_string()).unwrap_or_default(),
-        way: way(change.moved.and_then(|moved| moved.delta)),
+        way: way(change.moved),
     }
 }
 
@@ -205,15 +228,15 @@ fn sizes(file: &FileChange) -> String {
     }
 }
 
-fn file_view(file: &FileChange) -> FileView {
+fn file_view(file: &FileChange, left: &mut usize) -> FileView {
     let (rows, more, more_what) = match &file.content {
         Content::Values(values) if !values.metrics => {
-            let rows: Vec<Row> = values.changes.iter().take(MOST_VALUES).map(value).collect();
+            let rows = changed(values, left);
             let more = values.changes.len() - rows.len() + values.more;
             (rows, more, "value")
         }
         Content::Table(table) => {
-            let rows = cells(table);
+            let rows = cells(table, left);
             let more = table.cells_changed.saturating_sub(rows.len());
             (rows, more, "cell")
         }
@@ -230,7 +253,7 @@ fn file_view(file: &FileChange) -> FileView {
     }
 }
 
-fn cells(table: &TableChange) -> Vec<Row> {
+fn cells(table: &TableChange, left: &mut usize) -> Vec<Row> {
     let key = table.key.as_deref().unwrap_or("row");
     let row = |cell: &super::CellChange| Row {
         name: shown(&cell.column, LONGEST),
@@ -238,9 +261,11 @@ fn cells(table: &TableChange) -> Vec<Row> {
         before: shown(&cell.before, LONGEST),
         after: shown(&cell.after, LONGEST),
         moved: cell.moved.map(|moved| moved.to_string()).unwrap_or_default(),
-        way: way(cell.moved.and_then(|moved| moved.delta)),
+        way: way(cell.moved),
     };
-    table.cells.iter().map(row).collect()
+    let rows: Vec<Row> = table.cells.iter().take(*left).map(row).collect();
+    *left -= rows.len();
+    rows
 }
 
 fn environment(comparison: &Comparison) -> Vec<[String; 3]> {
@@ -259,4 +284,28 @@ fn tasks(comparison: &Comparison) -> Vec<[String; 4]> {
     let why = |side: &Option<TaskSide>| side.as_ref().map(|side| shown(&side.reason, LONGEST)).unwrap_or_default();
     let tasks = comparison.tasks.iter().take(MOST_ROWS);
     tasks.map(|task| [shown(&task.name, LONGEST), side(&task.before), side(&task.after), why(&task.after)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::RelPath;
+
+    fn document(values: usize) -> Values {
+        let change = |number: usize| ValueChange { name: format!("v{number}"), before: None, after: None, moved: None };
+        Values { metrics: true, same: 3, changes: (0..values).map(change).collect(), more: 7 }
+    }
+
+    #[test]
+    fn what_a_page_has_no_room_for_is_counted() {
+        let path = RelPath::from_bytes(b"metrics.json").unwrap();
+        let mut left = 250;
+        let told = |left: &mut usize| {
+            let metrics = metric((&path, &document(300)), left);
+            (metrics.rows.len(), metrics.more, metrics.same)
+        };
+        assert_eq!(told(&mut left), (200, 107, 3));
+        assert_eq!(told(&mut left), (50, 257, 3));
+        assert_eq!(told(&mut left), (0, 307, 3));
+    }
 }

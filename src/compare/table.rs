@@ -1,8 +1,9 @@
 //! Tables in CSV and TSV files, and what changed between two of them.
 //!
 //! Columns belong together by their name (the second of two that are called `a` is `a.1`, as in pandas), rows by the first
-//! column where its values are unique on both sides, else by their place. Cells that are the same number are the same,
-//! however it is written.
+//! column where its values are unique on both sides and name something, else by their place: values of which no two are
+//! the same name nothing, nor do numbers with a fraction where there are as many rows as before. Cells that are the same
+//! number are the same, however it is written.
 
 use std::collections::HashMap;
 
@@ -54,6 +55,8 @@ pub struct TableChange {
     pub columns: Vec<ColumnChange>,
     /// Cells that changed in all.
     pub cells_changed: usize,
+    /// Those of them that moved by no more than rounding does.
+    pub cells_rounded: usize,
     /// The first of them.
     pub cells: Vec<CellChange>,
     /// What is worth knowing about how the files are written.
@@ -91,11 +94,50 @@ pub struct CellChange {
     pub moved: Option<Move>,
 }
 
+/// Cells in one piece: a record of its own for each row would keep room for the longest row of all.
+#[derive(Debug, Default)]
+struct Rows {
+    text: Vec<u8>,
+    /// Where each cell ends.
+    ends: Vec<usize>,
+    /// The first cell of each row.
+    firsts: Vec<usize>,
+}
+
+impl Rows {
+    fn push(&mut self, record: &ByteRecord) {
+        self.firsts.push(self.ends.len());
+        for cell in record {
+            self.text.extend_from_slice(cell);
+            self.ends.push(self.text.len());
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.firsts.len()
+    }
+
+    fn cells(&self, row: usize) -> std::ops::Range<usize> {
+        self.firsts[row]..self.firsts.get(row + 1).copied().unwrap_or(self.ends.len())
+    }
+
+    /// A cell; empty where the row has none there.
+    fn cell(&self, row: usize, column: usize) -> &[u8] {
+        let cells = self.cells(row);
+        let at = cells.start + column;
+        if at >= cells.end {
+            return &[];
+        }
+        let from = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[from..self.ends[at]]
+    }
+}
+
 /// A table in memory.
 #[derive(Debug)]
 pub(super) struct Table {
     columns: Vec<String>,
-    rows: Vec<ByteRecord>,
+    rows: Rows,
     delimiter: u8,
     latin1: bool,
     ragged: bool,
@@ -111,28 +153,28 @@ impl Table {
         let text = decoded.text.as_bytes();
         let delimiter = delimiter(text, tabs);
         let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(true).has_headers(false).from_reader(text);
-        let (mut rows, mut cells) = (Vec::new(), 0);
+        let (mut columns, mut rows, mut cells) = (None::<Vec<String>>, Rows::default(), 0);
         let mut record = ByteRecord::new();
         while reader.read_byte_record(&mut record).map_err(|error| error.to_string())? {
             cells += record.len();
-            if rows.len() > MOST_ROWS {
+            if rows.len() == MOST_ROWS {
                 return Err(format!("too large: more than {MOST_ROWS} rows"));
             }
-            if cells > MOST_CELLS || (rows.is_empty() && cells > MOST_COLUMNS) {
+            if cells > MOST_CELLS || (columns.is_none() && cells > MOST_COLUMNS) {
                 return Err("too large: too many cells".to_owned());
             }
-            rows.push(record.clone());
+            match columns {
+                None => columns = Some(names(&record)),
+                Some(_) => rows.push(&record),
+            }
         }
-        if rows.is_empty() {
-            return Err("it is empty".to_owned());
-        }
-        let columns = names(&rows.remove(0));
-        let ragged = rows.iter().any(|row| row.len() != columns.len());
+        let columns = columns.ok_or_else(|| "it is empty".to_owned())?;
+        let ragged = (0..rows.len()).any(|row| rows.cells(row).len() != columns.len());
         Ok(Self { columns, rows, delimiter, latin1: decoded.latin1, ragged })
     }
 
     fn cell(&self, row: usize, column: usize) -> &[u8] {
-        self.rows[row].get(column).unwrap_or_default()
+        self.rows.cell(row, column)
     }
 
     /// Rows by their first cell; `None` where two have the same one.
@@ -140,6 +182,12 @@ impl Table {
         let mut places = HashMap::with_capacity(self.rows.len());
         let unique = (0..self.rows.len()).all(|row| places.insert(self.cell(row, 0), row).is_none());
         unique.then_some(places)
+    }
+
+    /// Whether first cells are numbers with a fraction: measured more often than given as names.
+    fn is_measured(&self) -> bool {
+        let number = |row| Number::parse(&text(self.cell(row, 0))).map(Number::value);
+        (0..self.rows.len()).filter_map(number).any(|number| number.is_finite() && number.fract() != 0.0)
     }
 
     /// The mean of a column of numbers.
@@ -234,6 +282,10 @@ impl TableChange {
     fn pair_rows(&mut self, before: &Table, after: &Table) -> Vec<(usize, usize)> {
         let same_key = before.columns.first().filter(|name| after.columns.first() == Some(name));
         let keyed = same_key.and_then(|name| Some((name, before.keyed()?, after.keyed()?)));
+        let none = before.rows.len() == 0 || after.rows.len() == 0;
+        let as_many = before.rows.len() == after.rows.len();
+        let keyed = keyed.filter(|_| !(as_many && (before.is_measured() || after.is_measured())));
+        let keyed = keyed.filter(|(_, old, new)| none || new.keys().any(|key| old.contains_key(key)));
         let Some((name, old_rows, new_rows)) = keyed else {
             let both = before.rows.len().min(after.rows.len());
             self.rows_added = after.rows.len() - both;
@@ -280,6 +332,7 @@ impl TableChange {
                 column.0 += 1;
                 changed = true;
                 self.cells_changed += 1;
+                self.cells_rounded += usize::from(moved.is_some_and(Move::is_rounding));
                 if self.cells.len() < MOST_SAMPLES {
                     let row = if self.key.is_some() {
                         super::text::shown(&text(after.cell(*new_row, 0)), 80)
@@ -376,9 +429,46 @@ mod tests {
     fn hostile_tables_are_refused_in_bounded_memory() {
         let refused = |text: &str| Table::parse(text.as_bytes(), false).unwrap_err();
         assert!(refused(&"a\n".repeat(MOST_ROWS + 2)).contains("rows"));
+        assert_eq!(read("a\n".repeat(MOST_ROWS + 1)).rows.len(), MOST_ROWS);
         assert!(refused(&",".repeat(MOST_COLUMNS + 2)).contains("cells"));
         assert!(refused(&format!("a\n{}", ",".repeat(MOST_CELLS + 1))).contains("cells"));
         assert!(refused("").contains("empty"));
         assert!(refused("a\0b").contains("not text"));
+    }
+
+    #[test]
+    fn a_long_row_takes_no_room_in_the_others() {
+        let long = "x".repeat(1 << 20);
+        let table = read(format!("a,b\n{long},1\n{}", "y,2\n".repeat(10_000)));
+        assert_eq!((table.cell(0, 0).len(), table.cell(9, 0), table.cell(10_000, 1)), (1 << 20, &b"y"[..], &b"2"[..]));
+        let room = table.rows.text.capacity() + 8 * (table.rows.ends.capacity() + table.rows.firsts.capacity());
+        assert!(room < 4 << 20, "{room} bytes");
+        assert_eq!(read("a,b\n1\n1,2,3\n").cell(0, 1), b"");
+    }
+
+    #[test]
+    fn what_was_measured_names_no_row_and_neither_does_what_is_nowhere_the_same() {
+        let change = compare(&read("pred,id\n0.25,1\n0.5,2\n"), &read("pred,id\n0.25,1\n0.75,2\n"));
+        assert_eq!(
+            (change.key.clone(), change.rows_added, cells(&change)),
+            (None, 0, vec!["2/pred: 0.5 -> 0.75".into()])
+        );
+        let change = compare(&read("t,v\n0.1,1\n0.2,2\n"), &read("t,v\n0.1,1\n0.15,9\n0.2,2\n"));
+        assert_eq!((change.key.as_deref(), change.rows_added, change.cells_changed), (Some("t"), 1, 0));
+        let change = compare(&read("count\n10\n20\n"), &read("count\n11\n21\n"));
+        assert_eq!((change.key.clone(), change.cells_changed, change.rows_added), (None, 2, 0));
+        let change = compare(&read("id,n\n"), &read("id,n\na,1\n"));
+        assert_eq!(
+            (change.key.as_deref(), change.rows_added, &change.added_keys[..]),
+            (Some("id"), 1, &["a".to_owned()][..])
+        );
+        let change = compare(&read(",n\n0,1\n1,2\n"), &read(",n\n1,2\n2,3\n"));
+        assert_eq!((change.key.as_deref(), change.rows_added, change.rows_removed), (Some(""), 1, 1));
+    }
+
+    #[test]
+    fn cells_that_moved_by_rounding_are_counted_apart() {
+        let change = compare(&read("k,v\na,0.3\nb,1\nc,x\n"), &read("k,v\na,0.30000000000000004\nb,2\nc,y\n"));
+        assert_eq!((change.cells_changed, change.cells_rounded), (3, 1));
     }
 }

@@ -87,6 +87,11 @@ fn of_table(table: &TableChange) -> Vec<Phrase> {
             table.columns.iter().filter(|column| column.changed > 0).map(|column| column.name.clone()).collect();
         let mut phrase = vec![said(format!("{} changed in ", counted(table.cells_changed, "cell")))];
         phrase.extend(list(&changed));
+        match table.cells_rounded {
+            0 => {}
+            all if all == table.cells_changed => phrase.push(said(", by rounding only")),
+            some => phrase.push(said(format!(", {some} of them by rounding only"))),
+        }
         phrases.push(phrase);
     }
     for column in table.columns.iter().take(COLUMNS) {

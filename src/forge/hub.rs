@@ -10,7 +10,7 @@ use super::github::wire::Written;
 use super::rest::{Rest, cut};
 use super::{Comment, CommitStatus, Reaction, StatusState};
 use crate::id::CommitSha;
-use crate::web::Fault;
+use crate::web::{Answer, Fault};
 
 pub(super) async fn add_comment(rest: &Rest, at: &str, number: u64, body: &str) -> Result<Comment, Fault> {
     let path = format!("{at}/issues/{number}/comments");
@@ -25,15 +25,29 @@ pub(super) async fn edit_comment(rest: &Rest, at: &str, comment: u64, body: &str
 }
 
 pub(super) async fn react(rest: &Rest, at: &str, comment: u64, reaction: Reaction) -> Result<(), Fault> {
-    let content = match reaction {
+    put_reaction(rest, at, comment, reaction).await.map(drop)
+}
+
+/// The answer says what stands there.
+pub(super) async fn put_reaction(rest: &Rest, at: &str, comment: u64, reaction: Reaction) -> Result<Answer, Fault> {
+    let path = format!("{at}/issues/comments/{comment}/reactions");
+    rest.change(Method::POST, &path, &json!({ "content": content(reaction) }), false).await
+}
+
+fn content(reaction: Reaction) -> &'static str {
+    match reaction {
         Reaction::Eyes => "eyes",
         Reaction::Rocket => "rocket",
         Reaction::PlusOne => "+1",
         Reaction::MinusOne => "-1",
         Reaction::Confused => "confused",
-    };
-    let path = format!("{at}/issues/comments/{comment}/reactions");
-    rest.change(Method::POST, &path, &json!({ "content": content }), false).await.map(drop)
+    }
+}
+
+/// The face that is called so, if it is one of those that we give.
+pub(super) fn reaction(content: &str) -> Option<Reaction> {
+    let all = [Reaction::Eyes, Reaction::Rocket, Reaction::PlusOne, Reaction::MinusOne, Reaction::Confused];
+    all.into_iter().find(|reaction| self::content(*reaction) == content)
 }
 
 /// The description is cut to `longest` characters.

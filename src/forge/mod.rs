@@ -21,7 +21,7 @@ mod words;
 
 pub use words::{
     Artifact, Author, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Kind, KnownCheck, Me,
-    NewArtifacts, NewComments, NoRepo, Permission, PullHead, PullRequest, Push, Reaction, RepoId, Repository,
+    NewArtifacts, NewComments, NoRepo, Permission, PullHead, PullRequest, Push, Reacted, Reaction, RepoId, Repository,
     StatusState, WorkflowRun,
 };
 
@@ -124,6 +124,28 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// # Errors
     /// When the service does not take it.
     async fn react(&self, repo: &RepoId, number: u64, comment: u64, reaction: Reaction) -> Result<(), Fault>;
+
+    /// Reacts to a comment; gives back what stands there now, which is what stood there before where we had done so.
+    ///
+    /// # Errors
+    /// When the service does not take it, or its reactions have no numbers.
+    async fn put_reaction(
+        &self,
+        _repo: &RepoId,
+        _number: u64,
+        _comment: u64,
+        _reaction: Reaction,
+    ) -> Result<Reacted, Fault> {
+        Err(absent("numbers for reactions"))
+    }
+
+    /// The faces under a comment.
+    ///
+    /// # Errors
+    /// When the service does not answer, or its reactions have no numbers.
+    async fn reactions(&self, _repo: &RepoId, _number: u64, _comment: u64) -> Result<Vec<Reacted>, Fault> {
+        Err(absent("numbers for reactions"))
+    }
 
     /// Says how a commit is doing.
     ///

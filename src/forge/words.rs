@@ -286,6 +286,19 @@ pub enum Reaction {
     Confused,
 }
 
+/// A face under a comment, as it stands there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reacted {
+    /// Its number; a later one has a higher one.
+    pub id: u64,
+    /// Whose it is.
+    pub author: Author,
+    /// Which one, if it is one of those that we give.
+    pub reaction: Option<Reaction>,
+    /// Since when.
+    pub created: Timestamp,
+}
+
 /// How a commit is doing, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusState {

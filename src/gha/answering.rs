@@ -1,6 +1,6 @@
 //! What is said and done for an event for which nothing is run. Tells GitHub; what it could not be told is handed back.
 
-use super::body::find_marker;
+use super::body::{find_marker, lost};
 use super::decide::{Decision, Reason};
 use super::errand::Errand;
 use super::event::Event;
@@ -50,7 +50,7 @@ impl Errand {
                 self.react(face::REFUSED, &mut faults).await;
                 if !matches!(reason, Reason::NotAllowed { .. } | Reason::Target | Reason::TooMany { first: false, .. })
                 {
-                    self.say(&format!("Nothing was run: {reason}."), &mut faults).await;
+                    self.say(&self.refusal(reason), &mut faults).await;
                 }
                 (reason.to_string(), "refused")
             }
@@ -62,6 +62,17 @@ impl Errand {
             Decision::Cancel { number } => self.cancelled(*number, &mut faults).await,
         };
         Answer { text, status, faults }
+    }
+
+    /// What lost to another command says so in a hidden line, too: nobody waits for it then.
+    fn refusal(&self, reason: &Reason) -> String {
+        let text = format!("Nothing was run: {reason}.");
+        match (reason, &self.event) {
+            (Reason::Busy(_) | Reason::Overtaken { .. }, Event::Comment(comment)) => {
+                format!("{}\n{text}", lost(&self.marker(comment.number), comment.id))
+            }
+            _ => text,
+        }
     }
 
     async fn cancelled(&self, number: u64, faults: &mut Vec<String>) -> (String, &'static str) {

@@ -1,13 +1,14 @@
 //! The comment's text: what `comment` draws, between hidden lines by which a later run finds it and how it stood.
 //!
 //! The first line says whose it is. The last ones say which runs of the workflow it spoke for, one for samples and one for
-//! full runs, so that neither is forgotten while the other is told.
+//! full runs, so that neither is forgotten while the other is told, and before them which commands were answered earlier.
 
 use crate::comment::{Limit, Marker, Report, render};
 use crate::forge::{Comment, Me};
 use crate::id::CommitSha;
 use crate::plan::Mode;
 
+use super::ended::{Ended, Known};
 use super::progress::State;
 
 /// How a hidden last line begins.
@@ -37,9 +38,12 @@ pub struct Asked {
     pub commit: CommitSha,
 }
 
-/// The last run of each mode that the comment spoke for; its text is about the last of them.
+/// The last run of each mode that the comment spoke for, and the commands before them; its text is about the last run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Traces(Vec<Trace>);
+pub struct Traces {
+    last: Vec<Trace>,
+    pub(super) ended: Ended,
+}
 
 /// Our comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,46 +95,93 @@ impl Trace {
 impl Traces {
     /// The last run of this mode.
     pub fn of(&self, mode: Mode) -> Option<&Trace> {
-        self.0.iter().find(|trace| trace.mode == mode)
+        self.last.iter().find(|trace| trace.mode == mode)
     }
 
     /// All of them, the last one last.
     pub fn all(&self) -> &[Trace] {
-        &self.0
+        &self.last
+    }
+
+    /// Whether a command of this mode was carried out, or is.
+    pub fn knows(&self, mode: Mode, comment: u64) -> bool {
+        self.asked(mode, comment).is_some() || self.ended.knows(mode, comment)
+    }
+
+    /// Whether a command of this mode was carried out, however that ended.
+    pub fn answered(&self, mode: Mode, comment: u64) -> bool {
+        match self.asked(mode, comment) {
+            Some(trace) => trace.state != State::Running,
+            None => self.ended.knows(mode, comment),
+        }
+    }
+
+    /// The commit that was run for a command of this mode, if that succeeded.
+    pub fn succeeded(&self, mode: Mode, comment: u64) -> Option<CommitSha> {
+        match self.asked(mode, comment) {
+            Some(trace) => Known::of(trace)?.succeeded,
+            None => self.ended.succeeded(mode, comment),
+        }
+    }
+
+    /// The last run of this mode, if it was for this command.
+    fn asked(&self, mode: Mode, comment: u64) -> Option<&Trace> {
+        self.of(mode).filter(|trace| trace.asked.as_ref().is_some_and(|asked| asked.comment == comment))
     }
 
     /// Whether readers know of a failure, and would like to hear that it is over.
     pub fn owe_a_success(&self) -> bool {
-        self.0.iter().any(Trace::owes_a_success)
+        self.last.iter().any(Trace::owes_a_success)
     }
 
     /// The same with this one as the last; it takes the place of the one of its mode.
     #[must_use]
     pub fn with(mut self, trace: Trace) -> Self {
-        self.0.retain(|other| other.mode != trace.mode);
-        self.0.push(trace);
+        let ended = &mut self.ended;
+        self.last.retain(|other| {
+            let stays = other.mode != trace.mode;
+            let of = |trace: &Trace| trace.asked.as_ref().map(|asked| asked.comment);
+            if !stays && of(other) != of(&trace) {
+                ended.keep(other);
+            }
+            stays
+        });
+        self.last.push(trace);
         self
     }
 
     /// The same, once readers were told of a success: nothing that failed before is owed one any more.
     #[must_use]
     pub(super) fn settled(mut self) -> Self {
-        self.0.retain(|trace| !matches!(trace.state, State::Failed | State::Broken));
-        self.0.iter_mut().for_each(|trace| trace.failed_before = false);
+        let ended = &mut self.ended;
+        self.last.retain(|trace| {
+            let stays = !matches!(trace.state, State::Failed | State::Broken);
+            if !stays {
+                ended.keep(trace);
+            }
+            stays
+        });
+        self.last.iter_mut().for_each(|trace| trace.failed_before = false);
         self
     }
 
     /// What stands in the last lines of a text; a comment of an older version has one.
     fn parse(text: &str) -> Self {
-        let last: Vec<Trace> = text.trim_end().lines().rev().map_while(Trace::parse).take(2).collect();
-        last.into_iter().rev().fold(Self::default(), Self::with)
+        let mut lines = text.trim_end().lines().rev().peekable();
+        let mut last = Vec::new();
+        while let Some(trace) = lines.peek().and_then(|line| Trace::parse(line)).filter(|_| last.len() < 2) {
+            last.push(trace);
+            lines.next();
+        }
+        let ended = Ended::parse(lines);
+        last.into_iter().rev().fold(Self { last: Vec::new(), ended }, Self::with)
     }
 
     fn text(&self) -> String {
-        if self.0.is_empty() {
+        let lines: Vec<String> = self.ended.lines().chain(self.last.iter().map(Trace::line)).collect();
+        if lines.is_empty() {
             return String::new();
         }
-        let lines: Vec<String> = self.0.iter().map(Trace::line).collect();
         // The line between keeps the text from being taken for one of them.
         format!("\n{}\n", lines.join("\n"))
     }
@@ -144,6 +195,11 @@ pub fn body(report: &Report, marker: &Marker, traces: &Traces) -> String {
 /// Any text between the hidden lines.
 pub fn marked(marker: &Marker, traces: &Traces, text: &str) -> String {
     format!("{}\n{}\n{}", marker.line(), text.trim(), traces.text())
+}
+
+/// The first line of an answer to a command that nothing is run for since another one came first; of this project's.
+pub(super) fn lost(marker: &Marker, comment: u64) -> String {
+    marker.line().replacen("soopervisor:v1", &format!("soopervisor:lost={comment}"), 1)
 }
 
 /// What is left of a comment when a newer one, at `address`, took its place; it has no marker and is not found again.
@@ -286,7 +342,11 @@ mod tests {
         let marker = Marker { repo: u64::MAX, pr: u64::MAX, key: "-/ü".repeat(1000) };
         let asked = Some(Asked { comment: u64::MAX, commit: "a".repeat(64).parse().unwrap() });
         let long = |mode| Trace { run: u64::MAX, mode, asked: asked.clone(), ..trace(State::Succeeded, true) };
-        let last = traces(&[long(Mode::Sample), long(Mode::Full)]);
+        let many = (0..100).flat_map(|less| {
+            let asked = Some(Asked { comment: u64::MAX - less, commit: "a".repeat(64).parse().unwrap() });
+            [Mode::Sample, Mode::Full].map(|mode| Trace { asked: asked.clone(), ..long(mode) })
+        });
+        let last = traces(&many.collect::<Vec<_>>());
         let text = marked(&marker, &last, &"x".repeat(60_000));
         assert!(text.len() <= 65_536, "{}", text.len());
     }

@@ -94,7 +94,10 @@ fn first_line(comment: &str) -> Option<&str> {
         let marks = |c: char| text.chars().take_while(|found| *found == c).count();
         let mark = ['`', '~'].into_iter().find(|c| marks(*c) >= 3);
         match (fence, mark) {
-            (Some((open, length)), Some(c)) if c == open && marks(c) >= length => {
+            // A fence ends with nothing else in its line, which is no code itself.
+            (Some((open, length)), Some(c))
+                if c == open && marks(c) >= length && text.chars().all(|mark| mark == c) && !is_indented(line) =>
+            {
                 fence = None;
                 continue;
             }
@@ -109,14 +112,18 @@ fn first_line(comment: &str) -> Option<&str> {
             hidden = !text.contains("-->");
             continue;
         }
-        // Four spaces or a tab make code of a line.
-        let code = line.starts_with("    ") || line.starts_with('\t');
-        if text.is_empty() || text.starts_with('>') || code {
+        if text.is_empty() || text.starts_with('>') || is_indented(line) {
             continue;
         }
         return Some(text);
     }
     None
+}
+
+/// Four spaces, or a tab among fewer, make code of a line.
+fn is_indented(line: &str) -> bool {
+    let before = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+    before.len() >= 4 || before.contains('\t')
 }
 
 #[cfg(test)]
@@ -136,6 +143,8 @@ mod tests {
             ("/soopervisor run", run(Mode::Full, None)),
             ("  /soopervisor   run  ", run(Mode::Full, None)),
             ("/soopervisor run\r\nthanks", run(Mode::Full, None)),
+            ("/soopervisor run\r\n/soopervisor cancel\r\n", run(Mode::Full, None)),
+            ("```\r\n/soopervisor cancel\r\n```\r\n/soopervisor run", run(Mode::Full, None)),
             ("\n\n/soopervisor run sample", run(Mode::Sample, None)),
             (&format!("/soopervisor run {SHA}"), run(Mode::Full, Some(SHA))),
             (&format!("/soopervisor run sample {}", SHA.to_uppercase()), run(Mode::Sample, Some(SHA))),
@@ -165,6 +174,11 @@ mod tests {
             "> /soopervisor run",
             "```\n/soopervisor run\n```",
             "```sh\n/soopervisor run",
+            "```\n``` text\n/soopervisor run\n```",
+            "```\n    ```\n/soopervisor run\n```",
+            "~~~\n```\n/soopervisor run\n~~~",
+            "   \t/soopervisor run",
+            "/soopervisor\u{a0}run",
             "    /soopervisor run",
             "\t/soopervisor run",
             "looks good\n/soopervisor run",

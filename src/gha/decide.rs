@@ -123,6 +123,13 @@ pub enum Reason {
     },
     /// A run of the same kind goes on for the pull request.
     Busy(Running),
+    /// An earlier command of the same kind is being carried out, or is about to be.
+    Overtaken {
+        /// Where people see that command.
+        address: String,
+    },
+    /// The comment's command was carried out before, and did not succeed.
+    Answered,
     /// Whoever asks has asked too often.
     TooMany {
         /// The login.
@@ -170,6 +177,13 @@ impl fmt::Display for Reason {
                 f,
                 "[a run for this pull request]({}) goes on; `/soopervisor cancel` stops it",
                 running.address
+            ),
+            Self::Overtaken { address } => write!(
+                f,
+                "[a command for this pull request that came first]({address}) is being carried out; `/soopervisor cancel` stops it"
+            ),
+            Self::Answered => f.write_str(
+                "the command was carried out before: `Re-run jobs` does it again, and so does a new comment",
             ),
             Self::TooMany { user, again, .. } => write!(
                 f,
@@ -243,6 +257,9 @@ fn commanded(comment: &CommentEvent, call: &Call, facts: Option<&Facts>) -> Deci
     };
     if !comment.open || !facts.pull.open {
         return Decision::Refuse(Reason::Closed);
+    }
+    if facts.answered && facts.done.is_none() {
+        return Decision::Ignore(Reason::Answered);
     }
     // What was done is told again, however much else was asked for since.
     if let Some(reason) = too_much(comment, mode, facts).filter(|_| facts.done.is_none()) {

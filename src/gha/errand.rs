@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::decide::{Decision, Order, Trust, decide};
+use super::decide::{Base, Decision, Order, Trust, decide};
 use super::event::Event;
 use super::facts::{Call, Us, gather};
 use super::inputs::{Context, Inputs};
@@ -16,7 +16,7 @@ use super::{Facts, GhaError};
 use crate::comment::{Link, Marker, Report, Status};
 use crate::forge::Forge;
 use crate::forge::github::GitHub;
-use crate::id::{CommitSha, ProjectName, RelPath};
+use crate::id::{ProjectName, RelPath};
 use crate::run::request::RunRequest;
 use crate::web::{Fault, Reach};
 
@@ -69,12 +69,12 @@ impl Errand {
     async fn facts(&self) -> Result<Option<Facts>, GhaError> {
         let Event::Comment(comment) = &self.event else { return Ok(None) };
         let Ok(call) = Call::of(comment) else { return Ok(None) };
-        let us = Us {
-            marker: self.marker(comment.number),
-            workflow_run: self.context.run,
-            repeated: self.context.attempt > 1,
-        };
+        let us = self.us(comment.number);
         Ok(Some(gather(&**self.asked()?, &self.context.repo, comment, &call, Some(&us)).await?))
+    }
+
+    pub(super) fn us(&self, number: u64) -> Us {
+        Us { marker: self.marker(number), workflow_run: self.context.run, repeated: self.context.attempt > 1 }
     }
 
     pub(super) fn asked(&self) -> Result<&Arc<dyn Forge>, GhaError> {
@@ -154,7 +154,7 @@ impl Errand {
     pub async fn request(&self, order: &Order, asked: RunRequest) -> Result<RunRequest, GhaError> {
         let folder = self.place(order).await?;
         let settings = match &order.base {
-            Some(base) => Some(self.settings(&base.commit).await?),
+            Some(base) => Some(self.settings(base).await?),
             None => None,
         };
         let mut request = RunRequest {
@@ -185,10 +185,11 @@ impl Errand {
             .map_err(|error: crate::id::IdError| GhaError::Input { name: "project", why: error.to_string() })
     }
 
-    /// soopervisor.yaml of the base branch; empty when it has none.
-    async fn settings(&self, base: &CommitSha) -> Result<String, GhaError> {
+    /// soopervisor.yaml of the base branch as it is now; empty when it has none. The commit that GitHub names is that of
+    /// the pull request's last change, and what it allows may have been taken back since.
+    async fn settings(&self, base: &Base) -> Result<String, GhaError> {
         let path = self.inputs.path.join(&RelPath::from_bytes(b"soopervisor.yaml").unwrap_or_default()).to_string();
-        let found = self.asked()?.contents(&self.context.repo, &path, base.as_str()).await?;
+        let found = self.asked()?.contents(&self.context.repo, &path, &format!("refs/heads/{}", base.branch)).await?;
         let text = String::from_utf8(found.unwrap_or_default());
         text.map_err(|_| Fault::Form(format!("`{path}` of the base branch is no text")).into())
     }
@@ -208,6 +209,7 @@ impl Errand {
             commit: order.commit.clone(),
             token: self.inputs.git_token.clone(),
             ca_bundle: self.reach.ca_bundle.clone(),
+            strangers: order.trust == Trust::Fork,
         };
         let to = folder.clone();
         // Who asks us to stop does not wait for git.

@@ -42,6 +42,8 @@ pub struct Facts {
     /// The commit of a run of that kind that this very comment asked for before and that succeeded. Unknown where a person
     /// wants it repeated.
     pub done: Option<CommitSha>,
+    /// Whether this very comment was answered with a run before, however that ended. Unknown like that, too.
+    pub answered: bool,
 }
 
 /// A run that goes on.
@@ -100,8 +102,16 @@ pub async fn gather(
     let permission = forge.permission(repo, &comment.author).await?;
     // The head is read before its time: a push in between makes its time unknown, never too early.
     let pull = forge.pull(repo, comment.number).await?;
-    let mut facts =
-        Facts { permission, pull, pushed: None, named_belongs: false, asked: Vec::new(), running: None, done: None };
+    let mut facts = Facts {
+        permission,
+        pull,
+        pushed: None,
+        named_belongs: false,
+        asked: Vec::new(),
+        running: None,
+        done: None,
+        answered: false,
+    };
     let Ok(Command::Run { mode, commit: named, .. }) = &call.command else { return Ok(facts) };
     if permission < Permission::Write {
         return Ok(facts);
@@ -110,7 +120,8 @@ pub async fn gather(
     if let Some(us) = us {
         let traces = traces(forge, repo, comment.number, us).await?;
         facts.running = still_running(forge, repo, &traces, *mode, us).await?;
-        facts.done = done(&traces, *mode, comment.id).filter(|_| !us.repeated);
+        facts.done = traces.succeeded(*mode, comment.id).filter(|_| !us.repeated);
+        facts.answered = traces.answered(*mode, comment.id) && !us.repeated;
     }
     let heads = heads(forge, repo, &facts.pull).await?;
     let of = |commit: &CommitSha| heads.iter().filter(|head| head.0 == *commit).map(|head| head.1).max();
@@ -144,7 +155,7 @@ async fn traces(forge: &dyn Forge, repo: &RepoId, number: u64, us: &Us) -> Resul
 }
 
 /// What our comment says is running of a kind, if it is: a job that was killed could not say that it ended.
-async fn still_running(
+pub(super) async fn still_running(
     forge: &dyn Forge,
     repo: &RepoId,
     traces: &Traces,
@@ -161,12 +172,6 @@ async fn still_running(
         Err(Fault::NotFound | Fault::Forbidden(_)) => Ok(None),
         Err(fault) => Err(fault),
     }
-}
-
-/// The commit that was run for this very comment, if that succeeded.
-fn done(traces: &Traces, mode: Mode, comment: u64) -> Option<CommitSha> {
-    let trace = traces.of(mode).filter(|trace| trace.state == State::Succeeded)?;
-    trace.asked.as_ref().filter(|asked| asked.comment == comment).map(|asked| asked.commit.clone())
 }
 
 /// Heads of the pull request and when they came, where that may be read.
@@ -221,7 +226,7 @@ mod tests {
             (vec![Trace { asked: None, ..trace(full, State::Succeeded, 7) }], false),
         ] {
             let traces = told.into_iter().fold(Traces::default(), Traces::with);
-            assert_eq!(done(&traces, full, 7), found.then(|| commit.clone()), "{traces:?}");
+            assert_eq!(traces.succeeded(full, 7), found.then(|| commit.clone()), "{traces:?}");
         }
     }
 }

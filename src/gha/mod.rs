@@ -7,8 +7,10 @@
 mod answering;
 mod body;
 mod carried;
+mod claim;
 mod command;
 mod decide;
+mod ended;
 mod errand;
 mod event;
 pub mod face;
@@ -23,6 +25,7 @@ mod progress;
 pub use answering::{Answer, HELP};
 pub use body::{Asked, Found, Trace, Traces, body, find_marker, marked};
 pub use carried::Carried;
+pub use claim::Claim;
 pub use command::{Command, NotUnderstood};
 pub use decide::{Base, Decision, Order, Reason, Trust, decide};
 pub use errand::Errand;

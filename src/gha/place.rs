@@ -1,7 +1,8 @@
 //! Brings one commit onto the runner, by its full id, into a folder of its own.
 //!
 //! The token is in git's environment only, for this one server; nothing is written into the repository's settings.
-//! No program that the repository names is started: no hooks, no filters, no submodules.
+//! No program that the repository names is started: no hooks, no submodules. Of filters there are those that the runner has
+//! set up, git-lfs most often; strangers do not choose the server that it asks.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -56,6 +57,8 @@ pub struct Fetch {
     pub token: Option<Secret>,
     /// Certificates to trust in place of the system's.
     pub ca_bundle: Option<PathBuf>,
+    /// Whether anybody may have written what is in it.
+    pub strangers: bool,
 }
 
 /// Fetches a commit into `folder`, which must not exist.
@@ -129,6 +132,10 @@ fn git(folder: &Path, fetch: &Fetch) -> Command {
         let value = format!("AUTHORIZATION: basic {}", base64::engine::general_purpose::STANDARD.encode(words));
         settings.push((format!("http.{}/.extraheader", fetch.server), value.into()));
     }
+    if fetch.strangers {
+        // Stronger than what .lfsconfig says.
+        settings.push(("lfs.url".to_owned(), format!("{}/{}.git/info/lfs", fetch.server, fetch.repo).into()));
+    }
     if let Some(bundle) = &fetch.ca_bundle {
         settings.push(("http.sslCAInfo".to_owned(), bundle.clone().into_os_string()));
     }
@@ -137,4 +144,32 @@ fn git(folder: &Path, fetch: &Fetch) -> Command {
         command.env(format!("GIT_CONFIG_KEY_{place}"), key).env(format!("GIT_CONFIG_VALUE_{place}"), value);
     }
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_do_not_choose_the_server_of_their_large_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let asked = |strangers| {
+            let fetch = Fetch {
+                server: "https://github.example".to_owned(),
+                repo: "octo-org/churn".parse().unwrap(),
+                commit: "a".repeat(40).parse().unwrap(),
+                token: Some(Secret::new("t", b"x".to_vec())),
+                ca_bundle: Some("/etc/ca.pem".into()),
+                strangers,
+            };
+            git(dir.path(), &fetch).args(["init", "-q"]).status().unwrap();
+            let said = git(dir.path(), &fetch).args(["config", "lfs.url"]).output().unwrap();
+            let bundle = git(dir.path(), &fetch).args(["config", "http.sslCAInfo"]).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&bundle.stdout), "/etc/ca.pem\n");
+            String::from_utf8(said.stdout).unwrap()
+        };
+        // As git-lfs finds it before it looks into .lfsconfig.
+        assert_eq!(asked(true), "https://github.example/octo-org/churn.git/info/lfs\n");
+        assert_eq!(asked(false), "");
+    }
 }

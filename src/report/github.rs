@@ -10,8 +10,12 @@ use super::output::{BAR_EVERY, OutputLines};
 use super::pace::Pace;
 use super::plain::{describe, draw_findings};
 use super::{Clock, Out, Reporter, Style, Verbosity};
-use crate::diag::render;
+use crate::diag::{Severity, render};
+use crate::id::RelPath;
 use crate::run::event::RunEvent;
+
+/// Findings that are annotations: GitHub shows ten errors of a step, and the last is how the step failed.
+const MOST: usize = 9;
 
 /// Draws for the log of a workflow.
 pub struct GitHub {
@@ -19,6 +23,9 @@ pub struct GitHub {
     style: Style,
     clock: Clock,
     token: String,
+    /// Where the project is in the repository: `ml/churn/`, or nothing.
+    folder: String,
+    errors: usize,
     turn: u64,
     stopped: bool,
     grouped: bool,
@@ -33,7 +40,16 @@ impl GitHub {
         let output = OutputLines::new(style.color, BAR_EVERY);
         let token = token.to_owned();
         let (tally, pace) = (Tally::default(), Pace::default());
-        Self { out, style, clock, token, turn: 0, stopped: false, grouped: false, output, tally, pace }
+        let folder = String::new();
+        let (turn, errors) = (0, 0);
+        Self { out, style, clock, token, folder, errors, turn, stopped: false, grouped: false, output, tally, pace }
+    }
+
+    /// For a project in this folder of the repository.
+    #[must_use]
+    pub fn below(mut self, folder: &RelPath) -> Self {
+        self.folder = if *folder == RelPath::root() { String::new() } else { format!("{folder}/") };
+        self
     }
 
     /// Writes what `take` gives of the pipeline's output.
@@ -114,8 +130,11 @@ impl GitHub {
                 let drawn = draw_findings(findings, &self.style);
                 self.raw(drawn.as_bytes());
                 self.settle();
-                self.out.write(render::github(findings).trim_end().as_bytes());
-                self.out.end_line();
+                self.errors += usize::from(finding.severity == Severity::Error);
+                if finding.severity != Severity::Error || self.errors <= MOST {
+                    self.out.write(render::github_below(findings, &self.folder).trim_end().as_bytes());
+                    self.out.end_line();
+                }
             }
             RunEvent::Failed(failure) => {
                 self.close_group();
@@ -188,8 +207,11 @@ fn property(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::samples::{Shared, at};
     use super::*;
+    use crate::diag::{Diagnostic, SourceText, Span};
 
     #[test]
     fn output_cannot_give_commands_however_it_is_cut() {
@@ -212,6 +234,26 @@ mod tests {
         }
         assert!(!stopped, "commands stay stopped in\n{text}");
         assert!(text.contains("no end\n"));
+    }
+
+    #[test]
+    fn findings_are_annotated_from_the_top_of_the_repository_and_leave_room_for_how_the_step_failed() {
+        let found = |folder: &str, count: usize| {
+            let sink = Shared::default();
+            let out = Out::new(Box::new(sink.clone()));
+            let clock: Clock = Box::new(|| at("2026-11-21T09:30:00Z"));
+            let mut github = GitHub::new(out, Style::default(), clock, "t").below(&RelPath::normalise(folder).unwrap());
+            let source = Arc::new(SourceText { name: "pipeline.yaml".to_owned(), text: "a: 1\n".to_owned() });
+            let wrong = Diagnostic::error("a/rule", "wrong").at(&source, Span { start: 0, len: 1 });
+            for _ in 0..count {
+                github.event(&RunEvent::Diagnosed(wrong.clone()));
+            }
+            let text = sink.text();
+            text.lines().filter(|line| line.starts_with("::error ")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert!(found("ml/churn", 1)[0].starts_with("::error file=ml/churn/pipeline.yaml,"));
+        assert!(found("", 1)[0].starts_with("::error file=pipeline.yaml,"));
+        assert_eq!(found("", 30).len(), 9);
     }
 
     #[test]

@@ -174,7 +174,7 @@ impl Terminal {
             }
             RunEvent::TaskStarted { name } => {
                 let bar = self.view.add(ProgressBar::new_spinner());
-                let message = one_line(name);
+                let message = format!("task {}", one_line(name));
                 let bar = self.bar(bar, task_style(), message);
                 self.tasks.push((name.clone(), bar));
             }
@@ -186,7 +186,8 @@ impl Terminal {
                 let mark = mark(*outcome, &self.style);
                 let reason = if reason.is_empty() { String::new() } else { format!("  {}", one_line(reason)) };
                 let more = paint.dim(&(duration(*elapsed) + &reason));
-                self.line(&format!("  {mark} {} {more}", one_line(name)));
+                // Tasks may be called as our steps are.
+                self.line(&format!("  {mark} task {} {more}", one_line(name)));
             }
             RunEvent::Output { .. } | RunEvent::Warned { .. } | RunEvent::Diagnosed(_) | RunEvent::Published(_) => {}
         }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use super::serve::{Ask, Reply};
-use super::state::{Account, Artifact, Comment, WorkflowRun};
+use super::state::{Account, Artifact, Comment, Face, WorkflowRun};
 
 const REPO: &str = "/repos/{owner}/{repo}";
 
@@ -52,6 +52,7 @@ pub async fn answer(shared: &Shared, ask: &Ask) -> Reply {
         ("get", ["issues", number, "comments"]) => deed.comments(number.parse().ok()),
         ("post", ["issues", number, "comments"]) => deed.add_comment(number.parse().unwrap_or(0)),
         ("patch", ["issues", "comments", id]) => deed.edit_comment(id.parse().unwrap_or(0)),
+        ("get", ["issues", "comments", id, "reactions"]) => deed.reactions(id.parse().unwrap_or(0)),
         ("post", ["issues", "comments", id, "reactions"]) => deed.react(id.parse().unwrap_or(0)),
         ("post", ["issues", number, "labels"]) => deed.labels(number.parse().unwrap_or(0)),
         ("delete", ["issues", number, "labels", name]) => deed.unlabel(number.parse().unwrap_or(0), name),
@@ -413,18 +414,35 @@ impl Deed<'_> {
         let body = self.given(&path, "post");
         let content = body["content"].as_str().unwrap_or_default().to_owned();
         let account = self.ask.account.clone().unwrap_or_else(|| Account::User("nobody".to_owned()));
-        let mut shape = self.example(&path, "post", 201);
-        patch(&mut shape, json!({"content": content, "user": self.user(&account)}));
         let mut state = self.shared.state();
+        let (number, at) = (state.id(), state.now());
         let Some(comment) = state.comments.iter_mut().find(|comment| comment.id == id) else {
             return Reply::refusal(404, "Not Found");
         };
         let there = comment.reactions.contains(&(account.clone(), content.clone()));
         if !there {
-            comment.reactions.push((account, content));
+            comment.reactions.push((account.clone(), content.clone()));
+            let (author, content) = (account.clone(), content.clone());
+            state.faces.push(Face { id: number, comment: id, author, content, at });
         }
+        let of = |face: &&Face| face.comment == id && face.author == account && face.content == content;
+        let face = state.faces.iter().find(of).cloned().unwrap();
         drop(state);
-        self.says(&path, "post", if there { 200 } else { 201 }, &shape)
+        self.says(&path, "post", if there { 200 } else { 201 }, &self.shape_face(&face))
+    }
+
+    fn shape_face(&self, face: &Face) -> Value {
+        let mut shape = self.example(&format!("{REPO}/issues/comments/{{comment_id}}/reactions"), "post", 201);
+        let (user, at) = (self.user(&face.author), face.at.to_string());
+        patch(&mut shape, json!({"id": face.id, "content": face.content, "user": user, "created_at": at}));
+        shape
+    }
+
+    fn reactions(&self, id: u64) -> Reply {
+        let path = format!("{REPO}/issues/comments/{{comment_id}}/reactions");
+        let faces = self.shared.state().faces.clone();
+        let shaped = faces.iter().filter(|face| face.comment == id).map(|face| self.shape_face(face));
+        self.list(&path, &shaped.collect::<Vec<_>>(), |page| page)
     }
 
     fn labels(&self, number: u64) -> Reply {

@@ -19,6 +19,7 @@ mod over_git;
 mod schema;
 mod serve;
 mod state;
+mod turns;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -26,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub use described::{Described, fixture, judge_webhook};
 pub use schema::Schema;
 pub use state::{Account, Artifact, Fault, Pull, State, Trouble, git};
+pub use turns::Turns;
 
 pub struct Shared {
     pub state: Mutex<State>,

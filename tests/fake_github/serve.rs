@@ -89,7 +89,19 @@ pub async fn api(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
+/// In its turn, where a test says whose request is next.
 async fn respond(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<Response<Full<Bytes>>> {
+    let turns = shared.state().turns.clone();
+    let Some(turns) = turns else { return reply(request, shared).await };
+    let shown = request.headers().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let token = shown.split_once(' ').map(|(_, token)| token.to_owned()).unwrap_or_default();
+    turns.wait(&token).await;
+    let replied = reply(request, shared).await;
+    turns.taken(&token);
+    replied
+}
+
+async fn reply(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<Response<Full<Bytes>>> {
     let (head, incoming) = request.into_parts();
     let body = incoming.collect().await.map_err(io::Error::other)?.to_bytes();
     let full = head.uri.path().to_owned();

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::FakeGitHub;
+use super::turns::Turns;
 
 /// Who a token belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,16 @@ pub struct Comment {
     pub history: Vec<String>,
     /// Who reacted, with what.
     pub reactions: Vec<(Account, String)>,
+}
+
+/// A face under a comment, with what GitHub tells of it.
+#[derive(Debug, Clone)]
+pub struct Face {
+    pub id: u64,
+    pub comment: u64,
+    pub author: Account,
+    pub content: String,
+    pub at: Timestamp,
 }
 
 #[derive(Debug, Clone)]
@@ -110,6 +122,10 @@ pub struct State {
     pub users: Vec<String>,
     pub pulls: BTreeMap<(String, u64), Pull>,
     pub comments: Vec<Comment>,
+    /// Reactions under all of them, in order.
+    pub faces: Vec<Face>,
+    /// In which order requests are answered, where a test says so.
+    pub turns: Option<Arc<Turns>>,
     pub activity: Vec<Activity>,
     /// Whose history nobody may read.
     pub silent: Vec<String>,
@@ -147,6 +163,8 @@ impl Default for State {
             users: Vec::new(),
             pulls: BTreeMap::new(),
             comments: Vec::new(),
+            faces: Vec::new(),
+            turns: None,
             activity: Vec::new(),
             silent: Vec::new(),
             statuses: Vec::new(),

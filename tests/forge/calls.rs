@@ -99,6 +99,11 @@ async fn comments_are_listed_over_all_pages_added_changed_and_reacted_to() {
         forge.react(&repo(), 7, ours.id, Reaction::Eyes).await.unwrap();
     }
     assert_eq!(scene.fake.state().comments.last().unwrap().reactions.len(), 1);
+    let put = forge.put_reaction(&repo(), 7, ours.id, Reaction::Eyes).await.unwrap();
+    assert!(me.wrote(&put.author) && put.reaction == Some(Reaction::Eyes), "{put:?}");
+    let later = forge.put_reaction(&repo(), 7, ours.id, Reaction::Rocket).await.unwrap();
+    assert!(later.id > put.id, "{put:?}, {later:?}");
+    assert_eq!(forge.reactions(&repo(), 7, ours.id).await.unwrap(), [put, later]);
     let since = forge.comments_since(&repo(), at("2026-11-03T10:00:01Z")).await.unwrap();
     assert_eq!(since.iter().map(|comment| comment.id).collect::<Vec<_>>(), [ours.id]);
 }

@@ -83,11 +83,17 @@ async fn an_event_that_hands_secrets_to_strangers_fails_the_job() {
 }
 
 fn errand(job: &Job) -> Errand {
+    errand_of(job, TOKEN)
+}
+
+/// A job with this token.
+pub(crate) fn errand_of(job: &Job, token: &str) -> Errand {
+    let token = token.to_owned();
     let variables = job.env.clone();
     let inputs: Vec<(String, String)> =
         job.inputs.iter().map(|(name, value)| (name.to_uppercase().replace('-', "_"), value.clone())).collect();
     let find = move |name: &str| match name.strip_prefix("INPUT_") {
-        Some("GITHUB_TOKEN") => Some(TOKEN.to_owned()),
+        Some("GITHUB_TOKEN") => Some(token.clone()),
         Some(input) => inputs.iter().find(|(key, _)| key == input).map(|(_, value)| value.clone()),
         None => variables.get(name).cloned(),
     };
@@ -292,4 +298,49 @@ async fn a_command_that_was_done_is_done_again_only_where_a_person_wants_the_job
     let event = scene.commented(later, "ann", "/soopervisor run");
     let other = errand(&scene.job().event("issue_comment", &event)).decide().await.unwrap();
     assert!(matches!(other, Decision::Run(_)), "another comment asks for another run: {other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_is_delivered_once_more_is_known_however_many_came_after_it() {
+    let scene = Scene::of_a_colleague().await;
+    let marker = soopervisor::comment::Marker { repo: 0, pr: 7, key: ".".to_owned() };
+    let commands: Vec<u64> = (0..4).map(|_| scene.comment("ann", "/soopervisor run")).collect();
+    let never = scene.comment("ann", "/soopervisor run");
+    let mut traces = Traces::default();
+    for (place, command) in commands.iter().enumerate() {
+        let asked = Some(Asked { comment: *command, commit: scene.head.parse().unwrap() });
+        let state = if place == 1 { State::Failed } else { State::Succeeded };
+        traces = traces.with(Trace { run: 4141, mode: Mode::Full, state, failed_before: false, asked });
+    }
+    let ours = soopervisor::gha::marked(&marker, &traces, "succeeded");
+    scene.fake.state().comment(REPO, 7, crate::fake_github::Account::App("github-actions".to_owned()), &ours, ago(0));
+    let decided = async |id: u64, attempt: &str| {
+        let event = scene.commented(id, "ann", "/soopervisor run");
+        let job = scene.job().event("issue_comment", &event).env("GITHUB_RUN_ATTEMPT", attempt);
+        errand(&job).decide().await.unwrap()
+    };
+    for (place, command) in commands.iter().enumerate() {
+        let decision = decided(*command, "1").await;
+        match decision {
+            Decision::Done(order) => assert!(place != 1 && order.commit.as_str() == scene.head),
+            Decision::Ignore(reason) => assert!(place == 1 && reason.to_string().contains("Re-run jobs"), "{reason}"),
+            other => panic!("{place}: {other:?}"),
+        }
+        assert!(matches!(decided(*command, "2").await, Decision::Run(_)), "a person wants it once more");
+    }
+    assert!(matches!(decided(never, "1").await, Decision::Run(_)), "it waited for its runner");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_are_those_of_the_base_branch_now_and_not_when_the_pull_request_was_opened() {
+    let scene = Scene::of_a_colleague().await;
+    let (event, old) = (pull(REPO, REPO, 7, "opened", &scene.head, &scene.base), scene.base.clone());
+    std::fs::write(scene.workspace.path().join("soopervisor.yaml"), "network: none\n").unwrap();
+    git(scene.workspace.path(), &["commit", "-q", "-a", "-m", "no network any more"]);
+    scene.fake.push(scene.workspace.path(), REPO, "main", ago(60));
+    let errand = errand(&scene.job().event("pull_request", &event));
+    let Decision::Run(order) = errand.decide().await.unwrap() else { panic!("a pull request was opened") };
+    assert_eq!(order.base.as_ref().unwrap().commit.as_str(), old, "it is compared with what it was made from");
+    let request = errand.request(&order, RunRequest::default()).await.unwrap();
+    assert_eq!(request.settings.as_deref(), Some("network: none\n"));
 }

@@ -123,6 +123,36 @@ fn what_is_not_in_the_table_or_not_what_it_says_is_refused() {
 }
 
 #[test]
+fn building_from_source_takes_no_settings_from_the_workspace() {
+    let place = Place::with(PROGRAM, PROGRAM);
+    let at = place.dir.path();
+    std::fs::write(at.join("Cargo.toml"), "").unwrap();
+    // A cargo that says where it was started, and builds.
+    let cargo = "#!/bin/sh\npwd >\"$WHERE\"\nfor last; do :; done\nmkdir -p \"$last/release\"\ncp \"$PROGRAM\" \"$last/release/soopervisor\"\n";
+    for (name, text) in [("bin/cargo", cargo.as_bytes()), ("program", PROGRAM)] {
+        std::fs::create_dir_all(at.join("bin")).unwrap();
+        std::fs::write(at.join(name), text).unwrap();
+        std::fs::set_permissions(at.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", at.join("bin").display(), std::env::var("PATH").unwrap());
+    let (place_of, program) = (at.join("where").display().to_string(), at.join("program").display().to_string());
+    let env = [
+        ("INPUT_VERSION", "source"),
+        ("PATH", path.as_str()),
+        ("WHERE", place_of.as_str()),
+        ("PROGRAM", program.as_str()),
+    ];
+    let (ended, output) = place.run(&env);
+    assert!(ended.status.success() && output.ends_with("/release/soopervisor\n"), "{output}");
+    let began = std::fs::read_to_string(at.join("where")).unwrap();
+    assert_eq!(
+        Path::new(began.trim()).canonicalize().unwrap(),
+        at.canonicalize().unwrap(),
+        "the workspace may be a pull request's"
+    );
+}
+
+#[test]
 fn a_program_on_the_runner_is_taken_as_it_is() {
     let place = Place::with(PROGRAM, PROGRAM);
     let own = place.dir.path().join("own");

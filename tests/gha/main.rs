@@ -14,6 +14,7 @@ mod installing;
 mod judges;
 mod matrix;
 mod payloads;
+mod racing;
 mod runner;
 mod running;
 mod scene;

@@ -47,7 +47,8 @@ pub(crate) fn facts(permission: Permission, head_repo: &str, pushed: Option<&str
     };
     let pull = PullRequest { number: 7, open: true, head: end(head_repo, "topic", 'a'), base: end(BASE, "main", 'b') };
     let pushed = pushed.map(at);
-    Facts { permission, pull, pushed, named_belongs: false, asked: Vec::new(), running: None, done: None }
+    let (named_belongs, answered) = (false, false);
+    Facts { permission, pull, pushed, named_belongs, asked: Vec::new(), running: None, done: None, answered }
 }
 
 pub(crate) fn judge(comment: &CommentEvent, facts: &Facts) -> Decision {

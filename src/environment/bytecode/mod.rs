@@ -35,6 +35,8 @@ const VAIN: u32 = 3;
 const FEW: usize = 40;
 /// Between two looks at an errand.
 const PAUSE: Duration = Duration::from_secs(2);
+/// Between two looks whether there is room for one.
+const QUEUE: Duration = Duration::from_secs(15);
 
 /// All of it below the store.
 pub(super) fn folder(store: &Path) -> PathBuf {
@@ -136,6 +138,24 @@ fn settle(store: &Path, prefix: &Path, id: &str, errands: Errands) -> io::Result
     Ok((state, open))
 }
 
+/// Errands that may be at work for a store at once: half of the processors, one at least. They have few shares, but
+/// memory and disk of their own.
+fn most() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+}
+
+/// Leave to send one more, as long as it is held; none while as many are at work as may be. Who has none asks again, or
+/// leaves it to the next run.
+fn leave(store: &Path, most: usize) -> io::Result<Option<File>> {
+    std::fs::create_dir_all(jobs(store))?;
+    let lock = File::open(jobs(store))?;
+    if lock.try_lock().is_err() {
+        return Ok(None);
+    }
+    let working = Job::all(store, None)?.iter().filter(|job| job.is_alive()).count();
+    Ok((working < most).then_some(lock))
+}
+
 /// Prefixes that an errand works with.
 pub(super) fn in_use(store: &Path) -> Vec<String> {
     let jobs = Job::all(store, None).unwrap_or_default();
@@ -184,7 +204,7 @@ pub struct Chore {
 /// What a look at a prefix says.
 enum Next {
     Nothing,
-    Wait,
+    Wait(Duration),
     Send(Job),
 }
 
@@ -200,17 +220,18 @@ impl Chore {
                 Ok(Err(error)) => return tracing::debug!(%error, "bytecode is left as it is"),
                 Err(_) => return,
             };
-            match next {
+            let pause = match next {
                 Next::Nothing => return,
-                Next::Wait => {}
+                Next::Wait(pause) => pause,
                 Next::Send(job) => {
                     if let Err(error) = chore.engine.send(&job.errand(&chore)).await {
                         tracing::debug!(%error, "nothing is compiled in the background");
                         return job.remove();
                     }
+                    PAUSE
                 }
-            }
-            tokio::time::sleep(PAUSE).await;
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -235,13 +256,62 @@ impl Chore {
             return Ok(Next::Nothing);
         }
         if !alive.is_empty() {
-            return Ok(Next::Wait);
+            return Ok(Next::Wait(PAUSE));
         }
         if state.is_settled() {
             return Ok(Next::Nothing);
         }
         let Some(python) = Python::of(prefix) else { return Ok(Next::Nothing) };
+        // From its preparation on it is counted by others.
+        let Some(_leave) = leave(store, most())? else { return Ok(Next::Wait(QUEUE)) };
         let job = Job::prepare(store, id, &self.prepared.guest_prefix, &python, &open, self.user)?;
         Ok(Next::Send(job))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A job that was asked for a moment ago.
+    fn asked(store: &Path, name: &str) -> PathBuf {
+        let folder = jobs(store).join(name);
+        std::fs::create_dir_all(folder.join("files")).unwrap();
+        std::fs::write(folder.join("note.json"), "{}").unwrap();
+        folder
+    }
+
+    #[test]
+    fn no_more_errands_are_at_work_for_a_store_than_may_be_whatever_prefixes_they_are_for() {
+        let store = tempfile::tempdir().unwrap();
+        let leave = |most| leave(store.path(), most).unwrap();
+        let first = leave(1).expect("nobody works");
+        assert!(leave(1).is_none(), "another process is about to send one");
+        drop(first);
+        let one = asked(store.path(), "one.x");
+        assert!(leave(1).is_none() && leave(2).is_some());
+        let _two = asked(store.path(), "two.y");
+        assert!(leave(2).is_none());
+        std::fs::write(one.join("files/end"), "").unwrap();
+        assert!(leave(2).is_some(), "one has ended");
+    }
+
+    #[test]
+    fn of_many_processes_that_want_to_send_one_at_once_as_many_do_as_may() {
+        let store = tempfile::tempdir().unwrap();
+        let sent: usize = std::thread::scope(|scope| {
+            let send = |number: usize| {
+                let store = store.path();
+                move || {
+                    let Some(_leave) = leave(store, 2).unwrap() else { return 0 };
+                    asked(store, &format!("{number}.x"));
+                    1
+                }
+            };
+            let threads: Vec<_> = (0..50).map(|number| scope.spawn(send(number))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert!((1..=2).contains(&sent), "{sent}");
+        assert!(most() >= 1);
     }
 }

@@ -11,7 +11,7 @@ use super::super::hub;
 use super::super::rest::{cut, next_of, part, parts, words};
 use super::super::{
     Artifact, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Forge, KnownCheck, Me,
-    NewArtifacts, NewComments, Permission, PullRequest, Push, Reaction, RepoId, Repository, WorkflowRun,
+    NewArtifacts, NewComments, Permission, PullRequest, Push, Reacted, Reaction, RepoId, Repository, WorkflowRun,
 };
 use super::{GitHub, accepting, dressed, repo, wire};
 use crate::id::CommitSha;
@@ -102,6 +102,15 @@ impl Forge for GitHub {
 
     async fn react(&self, id: &RepoId, _: u64, comment: u64, reaction: Reaction) -> Result<(), Fault> {
         hub::react(&self.rest, &repo(id), comment, reaction).await
+    }
+
+    async fn put_reaction(&self, id: &RepoId, _: u64, comment: u64, reaction: Reaction) -> Result<Reacted, Fault> {
+        Ok(hub::put_reaction(&self.rest, &repo(id), comment, reaction).await?.json::<wire::Faced>()?.into())
+    }
+
+    async fn reactions(&self, id: &RepoId, _: u64, comment: u64) -> Result<Vec<Reacted>, Fault> {
+        let path = format!("{}/issues/comments/{comment}/reactions?per_page=100", repo(id));
+        self.rest.pages(&path, words::<wire::Faced, _>).await
     }
 
     async fn set_status(&self, id: &RepoId, commit: &CommitSha, status: &CommitStatus) -> Result<(), Fault> {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::super::{
-    Author, Comment, Comparison, KnownCheck, Permission, PullHead, PullRequest, Push, RepoId, Repository,
+    Author, Comment, Comparison, KnownCheck, Permission, PullHead, PullRequest, Push, Reacted, RepoId, Repository, hub,
 };
 use crate::id::CommitSha;
 use crate::web::Fault;
@@ -187,6 +187,25 @@ impl From<Written> for Comment {
             created: written.created_at,
             updated: written.updated_at,
             url: written.html_url,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(in crate::forge) struct Faced {
+    id: u64,
+    user: Option<User>,
+    content: String,
+    created_at: Timestamp,
+}
+
+impl From<Faced> for Reacted {
+    fn from(faced: Faced) -> Self {
+        Self {
+            id: faced.id,
+            author: faced.user.map_or_else(ghost, Author::from),
+            reaction: hub::reaction(&faced.content),
+            created: faced.created_at,
         }
     }
 }

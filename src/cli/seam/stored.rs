@@ -1,0 +1,300 @@
+//! What the verbs ask of a storage: outputs fetched, checked, compared, removed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{block_on, current_dir, host};
+use crate::cli::args;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::comment::Preview;
+use crate::compare::{Comparison, Limits, PictureKind, Stored};
+use crate::id::{CommitSha, ProjectName, RelPath, Revision, RunId};
+use crate::outputs::manifest::Manifest;
+use crate::outputs::pattern::Pattern;
+use crate::run::stop::Stop;
+use crate::store::Home;
+use crate::{repo, storage};
+
+/// Which stored outputs are meant.
+pub(in crate::cli) struct Wanted {
+    /// The storage as written.
+    pub storage: String,
+    /// `None` takes the name of the repository in the current folder.
+    pub project: Option<ProjectName>,
+    /// The commit as typed.
+    pub commit: String,
+}
+
+/// What a download did.
+pub(in crate::cli) struct Fetched {
+    /// What was fetched: the name of the folder in the storage.
+    pub of: String,
+    /// The folder here.
+    pub to: PathBuf,
+    /// Files that were fetched.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that were there already, and right.
+    pub kept: u64,
+}
+
+/// What verification found.
+pub(in crate::cli) struct Verified {
+    /// What was looked at: the name of the folder in the storage.
+    pub of: String,
+    /// Files that are as the manifest says.
+    pub sound: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// One line for each file that is not as the manifest says.
+    pub problems: Vec<String>,
+}
+
+/// Fetches and verifies stored outputs.
+pub(in crate::cli) fn download(
+    wanted: &Wanted,
+    globs: &[String],
+    to: Option<&Path>,
+    force: bool,
+) -> Result<Fetched, Failure> {
+    let (storage, project) = wanted.open()?;
+    block_on(async {
+        let folder = resolve(&*storage, &project, &wanted.commit).await?;
+        let to = to.map_or_else(|| PathBuf::from(folder.to_string()), Path::to_path_buf);
+        let request = storage::download::Request { project: &project, folder: &folder, globs, to: &to, force };
+        let report = storage::download::download(&*storage, &request, &()).await.map_err(not_written)?;
+        Ok(Fetched { of: folder.to_string(), files: report.written, bytes: report.bytes, kept: report.skipped, to })
+    })
+}
+
+/// Why a download did not come to its end. What its errors say of folders is about the one here, and not the storage.
+fn not_written(error: storage::StorageError) -> Failure {
+    use storage::StorageError::{DiskFull, Forbidden, Io, NotAFolder, ReadOnly, TooManyFiles};
+    let here = match &error {
+        NotAFolder(_) | ReadOnly(_) | Forbidden { .. } | DiskFull { .. } | TooManyFiles { .. } => true,
+        Io { action, .. } => *action != "fetch",
+        _ => false,
+    };
+    let failure = Failure::from(Stop::from(error));
+    if here { failure.help("name another folder to write to: `--to DIR`") } else { failure }
+}
+
+/// Compares stored outputs with their manifest.
+pub(in crate::cli) fn verify(wanted: &Wanted) -> Result<Verified, Failure> {
+    let (storage, project) = wanted.open()?;
+    block_on(async {
+        let folder = resolve(&*storage, &project, &wanted.commit).await?;
+        let report = storage::verify::verify(&*storage, &project, &folder, &()).await.map_err(Stop::from)?;
+        let named = |what: &str, paths: &[RelPath]| paths.iter().map(|path| format!("{what}: {path}")).collect();
+        let missing: Vec<String> = named("missing", &report.missing);
+        let problems = [
+            missing,
+            named("changed", &report.changed),
+            named("other permissions", &report.modes),
+            named("not in the manifest", &report.extra),
+        ];
+        Ok(Verified { of: folder.to_string(), sound: report.ok, bytes: report.bytes, problems: problems.concat() })
+    })
+}
+
+/// Compares two stored folders; pictures are fetched for a page only.
+pub(in crate::cli) fn compare(args: &args::Diff) -> Result<Comparison, Failure> {
+    let storage = opened(&args.storage.required()?)?;
+    let project = project_here(args.project.as_ref())?;
+    let globs = args.globs.iter().map(|glob| Pattern::parse(glob)).collect::<Result<Vec<_>, _>>();
+    let globs = globs.map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let limits = if args.html.is_some() { Limits::default().with_pictures() } else { Limits::default() };
+    block_on(async {
+        let before = resolve(&*storage, &project, &args.before).await?;
+        let after = resolve(&*storage, &project, &args.after).await?;
+        let manifest = async |folder: &storage::Folder| -> Result<Manifest, Failure> {
+            let mut manifest = storage.manifest(&project, folder).await.map_err(Stop::from)?;
+            manifest.files.retain(|file| globs.is_empty() || globs.iter().any(|glob| glob.matches(&file.path)));
+            Ok(manifest)
+        };
+        let (old, new) = (manifest(&before).await?, manifest(&after).await?);
+        let files = Stored { storage: &*storage, project: &project, before: &before, after: &after };
+        Ok(Comparison::of(&old, &new, &files, limits).await.map_err(Stop::from)?)
+    })
+}
+
+/// Compares what a run of this machine published with the base commit's run of the same kind, and names its pictures.
+pub(in crate::cli) fn compare_with_base(
+    home: &Home,
+    run: &RunId,
+    base: &CommitSha,
+) -> Result<(Comparison, Vec<Preview>), Failure> {
+    let record = crate::store::Runs::of(home).get(run.as_str())?.record?;
+    let storage = opened(&record.storage)?;
+    let base = Revision { commit: base.clone(), dirty_tree: None, ..record.revision.clone() };
+    block_on(async {
+        let before = resolve(&*storage, &record.project, &base.folder()).await?;
+        let after = resolve(&*storage, &record.project, &record.revision.folder()).await?;
+        let old = storage.manifest(&record.project, &before).await.map_err(Stop::from)?;
+        let new = storage.manifest(&record.project, &after).await.map_err(Stop::from)?;
+        let files = Stored { storage: &*storage, project: &record.project, before: &before, after: &after };
+        let comparison = Comparison::of(&old, &new, &files, Limits::default()).await.map_err(Stop::from)?;
+        Ok((comparison, previews(&new)))
+    })
+}
+
+/// The pictures that a run of this machine published.
+pub(in crate::cli) fn pictures(home: &Home, run: &RunId) -> Result<Vec<Preview>, Failure> {
+    let record = crate::store::Runs::of(home).get(run.as_str())?.record?;
+    let storage = opened(&record.storage)?;
+    block_on(async {
+        let folder = resolve(&*storage, &record.project, &record.revision.folder()).await?;
+        Ok(previews(&storage.manifest(&record.project, &folder).await.map_err(Stop::from)?))
+    })
+}
+
+fn previews(manifest: &Manifest) -> Vec<Preview> {
+    let pictures = manifest.files.iter().filter(|entry| PictureKind::of(&entry.path).is_some());
+    let preview = |entry: &crate::outputs::manifest::Entry| {
+        let (name, size) = (entry.path.to_string(), entry.size);
+        Preview { name, size, before: None, after: None }
+    };
+    pictures.map(preview).collect()
+}
+
+impl Wanted {
+    /// The storage, and the project: as asked for, or the one of the repository here.
+    fn open(&self) -> Result<(Arc<dyn storage::Storage>, ProjectName), Failure> {
+        Ok((opened(&self.storage)?, project_here(self.project.as_ref())?))
+    }
+}
+
+/// The storage as written on the command line.
+fn opened(written: &str) -> Result<Arc<dyn storage::Storage>, Failure> {
+    let host = host(&Home::from_env()?)?;
+    Ok(location(written)?.open(&host.access()?).map_err(Stop::from)?)
+}
+
+/// Which storage is meant.
+pub(in crate::cli) fn location(written: &str) -> Result<storage::Location, Failure> {
+    let host = host(&Home::from_env()?)?;
+    Ok(storage::Location::parse(written, &host.current_dir, &host.remotes()).map_err(Stop::from)?)
+}
+
+/// Asks a storage how it is, and tries whether it takes a file.
+pub(in crate::cli) fn storage_health(written: &str, patience: Duration) -> Result<storage::Health, Failure> {
+    let storage = opened(written)?;
+    block_on(async {
+        let asking = async {
+            let health = storage.check().await.map_err(Stop::from)?;
+            storage.try_writing().await.map_err(Stop::from)?;
+            Ok(health)
+        };
+        let silent = |_| {
+            let what = format!("{} does not answer within {} s", storage.place(), patience.as_secs());
+            Failure::new(Exit::StorageFailed, what).help("look at the network, the proxy and the address")
+        };
+        tokio::time::timeout(patience, asking).await.map_err(silent)?
+    })
+}
+
+fn project_here(asked: Option<&ProjectName>) -> Result<ProjectName, Failure> {
+    if let Some(project) = asked {
+        return Ok(project.clone());
+    }
+    let repository = repo::open(&current_dir()?, true).map_err(|error| {
+        let failure = Failure::of(Exit::Usage, &error);
+        failure.help("name the project: --project NAME, or change to its repository")
+    })?;
+    Ok(repository.project)
+}
+
+/// What the user means by a commit: what the storage knows by that name, or else what git here does.
+async fn resolve(
+    storage: &dyn storage::Storage,
+    project: &ProjectName,
+    wanted: &str,
+) -> Result<storage::Folder, Failure> {
+    let unknown = match storage::resolve::resolve(storage, project, wanted).await {
+        Err(unknown @ storage::StorageError::NoCommit { .. }) => unknown,
+        found => return Ok(found.map_err(Stop::from)?),
+    };
+    let here = current_dir().ok().and_then(|here| repo::open(&here, true).ok());
+    let commit = here.and_then(|here| here.commit_of(wanted).ok().flatten());
+    let Some(commit) = commit else { return Err(Stop::from(unknown).into()) };
+    Ok(storage::resolve::resolve(storage, project, commit.as_str()).await.map_err(Stop::from)?)
+}
+
+/// A project's folders in a storage, and what of them stays.
+pub(in crate::cli) struct Pruning {
+    storage: Arc<dyn storage::Storage>,
+    project: ProjectName,
+    policy: storage::prune::Policy,
+}
+
+impl Pruning {
+    /// Opens the storage and asks git for what is to stay.
+    pub(in crate::cli) fn open(args: &args::Prune) -> Result<Self, Failure> {
+        let storage = opened(&args.storage.required()?)?;
+        let project = project_here(args.project.as_ref())?;
+        let commits = if args.keep_heads || args.keep_tags {
+            let here = repo::open(&current_dir()?, true).map_err(Stop::from)?;
+            here.named(args.keep_heads, args.keep_tags).map_err(Stop::from)?
+        } else {
+            std::collections::BTreeSet::new()
+        };
+        let policy = storage::prune::Policy {
+            keep_last: args.keep_last,
+            keep_for: args.keep_for,
+            keep_bytes: args.keep_size,
+            branches: args.keep_branch.iter().cloned().collect(),
+            commits,
+        };
+        Ok(Self { storage, project, policy })
+    }
+
+    /// What would go.
+    pub(in crate::cli) fn plan(&self) -> Result<storage::prune::Plan, Failure> {
+        let now = jiff::Timestamp::now();
+        block_on(async {
+            let plan = storage::prune::plan(&*self.storage, &self.project, &self.policy, now).await;
+            let plan = plan.map_err(Stop::from)?;
+            if plan.is_about_nothing() {
+                let project = storage::resolve::known(&*self.storage, &self.project).await;
+                project.map_err(Stop::from)?;
+            }
+            Ok(plan)
+        })
+    }
+
+    /// Removes it.
+    pub(in crate::cli) fn remove(&self, plan: &storage::prune::Plan) -> Result<storage::prune::Report, Failure> {
+        block_on(async {
+            let removed = storage::prune::remove(&*self.storage, &self.project, plan, &()).await;
+            Ok(removed.map_err(Stop::from)?)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+    use crate::storage::StorageError;
+
+    #[test]
+    fn what_stands_in_the_way_of_a_download_is_mended_with_its_own_option() {
+        let path = PathBuf::from("/results");
+        for error in [
+            StorageError::NotAFolder(path.clone()),
+            StorageError::ReadOnly(path.clone()),
+            StorageError::Forbidden { action: "write", path: path.clone() },
+            StorageError::DiskFull { path: path.clone(), needed: 2, free: 1 },
+            StorageError::Io { action: "write", path, source: ErrorKind::IsADirectory.into() },
+        ] {
+            let help = not_written(error).help.unwrap();
+            assert!(help.contains("--to DIR") && !help.contains("--storage"), "{help}");
+        }
+        let other = not_written(StorageError::WouldOverwrite { first: Vec::new(), total: 1 });
+        assert!(other.help.unwrap().contains("--force"));
+    }
+}
