@@ -369,6 +369,23 @@ async fn killed_at_any_point_a_build_is_asked_for_exactly_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_that_is_named_by_its_number_is_found_again_among_runs_of_others() {
+    let scene = Scene::open().await;
+    let other = BUILD.replace("event_type: build-it", "workflow: test.yml");
+    let handlers = BUILD.replace("event_type: build-it", "workflow: 77");
+    let line = format!("POST /repos/{BUILDS}/actions/workflows/77/");
+    scene.fake.trouble(&line, 1, Fault::Deaf);
+    let (main, head) = (pushed(&scene.main), pushed(&scene.head));
+    let (first, second) = tokio::join!(scene.play(&handlers, &main), scene.play(&other, &head));
+    assert_eq!((first.state, second.state), (State::Succeeded, State::Succeeded), "{first:?} {second:?}");
+    let kept = scene.place.database.builds(&format!("{REPO} {BUILDS} 77")).await.unwrap().unwrap();
+    let runs = scene.fake.state().workflow_runs.clone();
+    let own = runs.iter().find(|run| run.path.ends_with("/77")).unwrap();
+    assert_eq!((runs.len(), &kept["asked"]["run"]), (2, &json!(own.id)), "{runs:?}");
+    assert_eq!(scene.fake.asked(&line).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_step_whose_memory_was_written_and_whose_asking_was_not_sent_sends_it() {
     let scene = Scene::open().await;
     let file = scene.file(BUILD);

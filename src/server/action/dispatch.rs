@@ -12,6 +12,15 @@ use crate::id::CommitSha;
 /// How long a build that was asked for is waited for when nothing else is said.
 pub const COOLDOWN: Duration = Duration::from_hours(6);
 
+/// Whether a text names a workflow as forges' APIs take it: its file without the folder, or its number.
+pub fn is_workflow(text: &str) -> bool {
+    let file = text.strip_suffix(".yml").or_else(|| text.strip_suffix(".yaml"));
+    let file = file.is_some_and(|name| !name.is_empty() && text.len() <= 250);
+    let number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (file && !text.contains(['/', '\\']) && !text.chars().any(char::is_control))
+        || (number && text.parse::<u64>().is_ok_and(|number| number > 0))
+}
+
 /// What is remembered for a source and the repository that builds it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Builds {
@@ -95,6 +104,26 @@ mod tests {
 
     fn at(minute: i64) -> Timestamp {
         Timestamp::from_second(1_764_000_000 + minute * 60).unwrap()
+    }
+
+    #[test]
+    fn a_workflow_is_a_file_without_its_folder_or_a_number() {
+        for good in ["build.yml", "nightly build.yaml", "161335", "é.yml"] {
+            assert!(is_workflow(good), "{good}");
+        }
+        for bad in [
+            "",
+            "build",
+            ".yml",
+            "0",
+            "99999999999999999999",
+            "../build.yml",
+            ".github/workflows/build.yml",
+            "a\n.yml",
+            "7.5",
+        ] {
+            assert!(!is_workflow(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::reporting::given;
 use crate::forge::WorkflowRun;
 use crate::id::CommitSha;
 use crate::server::action::arguments::Dispatch;
-use crate::server::action::dispatch::{Asked, Builds, COOLDOWN};
+use crate::server::action::dispatch::{Asked, Builds, COOLDOWN, is_workflow};
 use crate::server::action::{Answer, Call, EffectFault};
 use crate::server::forges::Place;
 use crate::web::Fault;
@@ -37,6 +37,11 @@ impl Doing {
         let target = wanted.repo.trim();
         let place = self.forges.elsewhere(target, given(wanted.credential.as_deref()), &call.event.repo)?;
         let what = wanted.event_type.as_deref().or(wanted.workflow.as_deref()).unwrap_or_default().trim();
+        // One that was filled in is known only now.
+        if wanted.event_type.is_none() && !is_workflow(what) {
+            let words = "is no workflow: neither a file's name without its folder nor a number";
+            return Err(EffectFault::new(format!("`{}` {words}", what.escape_debug())));
+        }
         let name = format!("{} {} {what}", call.event.repo, place.repo);
         let commit = self.source_commit(call, wanted).await?;
         let _turn = self.turns.of(&format!("dispatch {name}")).await;
@@ -152,9 +157,8 @@ impl Errand<'_> {
             _ => ("repository_dispatch", None),
         };
         let mut runs = self.place.forge.workflow_runs(&self.place.repo, event).await?;
-        // A workflow is named by its file, or by its number, which a run does not tell.
-        if let Some(file) = file.filter(|file| file.contains('.')) {
-            runs.retain(|run| run.path.rsplit('/').next() == Some(file));
+        if let Some(workflow) = file {
+            runs.retain(|run| is_of(run, workflow));
         }
         Ok(runs)
     }
@@ -197,6 +201,36 @@ impl Errand<'_> {
     }
 }
 
+/// Whether a run is one of this workflow, which is named by its file or by its number. Where a forge does not number them,
+/// every run may be.
+fn is_of(run: &WorkflowRun, workflow: &str) -> bool {
+    match workflow.parse::<u64>() {
+        Ok(number) => run.workflow.is_none_or(|own| own == number),
+        Err(_) => run.path.rsplit('/').next() == Some(workflow),
+    }
+}
+
 fn triggered() -> Value {
     json!({"triggered": true, "reason": null})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_another_workflow_is_never_taken_for_the_one_that_was_started() {
+        let run = |workflow| WorkflowRun {
+            id: 9,
+            path: ".github/workflows/build.yml".to_owned(),
+            workflow,
+            title: "Build".to_owned(),
+            url: String::new(),
+            ended: None,
+            attempt: None,
+        };
+        assert!(is_of(&run(Some(161_335)), "161335") && !is_of(&run(Some(7)), "161335"));
+        assert!(is_of(&run(None), "161335"), "a forge that numbers none");
+        assert!(is_of(&run(Some(7)), "build.yml") && !is_of(&run(Some(7)), "test.yml"));
+    }
 }
