@@ -551,6 +551,7 @@ pub(crate) async fn an_action_is_done_once_and_one_that_may_have_happened_is_not
     let states: Vec<_> =
         database.action_results(event, "h").await.unwrap().into_iter().map(|(_, state, _)| state).collect();
     assert_eq!(states, ["done", "unknown", "failed"]);
+    assert_eq!(database.event(event).await.unwrap().fault.as_deref(), Some("handler `h`: gone"));
 }
 
 pub(crate) async fn tokens_are_good_until_they_expire_or_are_taken_back(place: &Place) {

@@ -133,7 +133,7 @@ impl Database {
     pub async fn next_delivery(&self, lease_ms: i64) -> Result<Option<Delivery>, DatabaseError> {
         let text = self.sql(
             "UPDATE deliveries SET attempts = attempts + 1, not_before = now_ms() + $1 WHERE id = (\
-             SELECT id FROM deliveries WHERE state = 'waiting' AND not_before <= now_ms() ORDER BY id LIMIT 1) \
+             SELECT id FROM deliveries WHERE state = 'waiting' AND (not_before <= now_ms() OR not_before > now_ms() + 900000) ORDER BY id LIMIT 1) \
              RETURNING id, forge, delivery, event, content_type, body, attempts, received_at",
         );
         let row = self.alone(sqlx::query(text).bind(lease_ms), "read a delivery").await?;

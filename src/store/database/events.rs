@@ -45,7 +45,7 @@ pub struct Event {
     pub state: String,
     /// How often it was tried, this time included.
     pub attempts: i64,
-    /// Why it could not be handled.
+    /// Why it could not be handled, or which handler of it was given up, and why.
     pub fault: Option<String>,
     /// When it was kept, in milliseconds since 1970.
     pub created_at: i64,
@@ -125,7 +125,7 @@ impl Database {
         let fault = || DatabaseError::query("read events");
         let text = self.sql(
             "UPDATE events SET attempts = attempts + 1, not_before = now_ms() + $1 WHERE id IN (\
-             SELECT id FROM events WHERE state = 'waiting' AND not_before <= now_ms() ORDER BY id LIMIT $2) \
+             SELECT id FROM events WHERE state = 'waiting' AND (not_before <= now_ms() OR not_before > now_ms() + 900000) ORDER BY id LIMIT $2) \
              RETURNING id, key, repo_id, kind, source, reference, old_sha, new_sha, payload, state, attempts, fault, created_at",
         );
         let query = sqlx::query(text).bind(lease_ms).bind(most);
@@ -250,5 +250,74 @@ impl Database {
                     (SELECT count(*) FROM deliveries WHERE state = 'waiting') AS deliveries";
         let row = sqlx::query(text).fetch_one(self.reader()).await.map_err(DatabaseError::query("count events"))?;
         Ok((row.int("events")?, row.int("deliveries")?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::database::{NewDelivery, NewRepo, NewRun, QueueLimits};
+
+    /// A database in which something of each kind waits.
+    async fn waiting(folder: &std::path::Path) -> Database {
+        let database = Database::open(&format!("sqlite:{}", folder.join("it.db").display())).await.unwrap();
+        let url = "https://h.example/acme/churn".to_owned();
+        database.watch(&[NewRepo { url, name: "acme/churn".into(), settings: json!({}) }]).await.unwrap();
+        let text = |text: &str| text.to_owned();
+        let event = |key: &str| NewEvent {
+            key: text(key),
+            repo: Some(1),
+            kind: text("push"),
+            source: text("poll"),
+            reference: None,
+            old_sha: None,
+            new_sha: None,
+            payload: json!({}),
+        };
+        let action = NewAction { handler: text("h"), position: 0, action: json!({}), retryable: true };
+        let handled = database.tell(&event("one")).await.unwrap().unwrap();
+        database.settle_event(handled, &Settlement { runs: Vec::new(), actions: vec![action] }).await.unwrap();
+        database.tell(&event("two")).await.unwrap();
+        let (delivery, content_type) = ("d", "application/json");
+        let new = NewDelivery { forge: "github", delivery, event: "push", content_type, body: b"{}" };
+        database.receive(&new).await.unwrap();
+        let run = NewRun {
+            key: text("r"),
+            repo: 1,
+            event: None,
+            lane: text("l"),
+            reference: None,
+            sha: "a".repeat(40),
+            mode: text("full"),
+            request: json!({}),
+            priority: 1,
+            supersede: false,
+        };
+        database.enqueue(&run).await.unwrap();
+        database
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_was_set_back_makes_nothing_wait_for_it() {
+        for (ahead_ms, taken) in [(7_200_000_i64, true), (600_000, false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let database = waiting(folder.path()).await;
+            // Two hours that were not: all that waits was written then. Ten minutes may be meant.
+            for table in ["events", "deliveries", "outbox", "runs"] {
+                let text = database.sql("UPDATE TABLE_ SET not_before = now_ms() + $1");
+                let text = text.as_str().replace("TABLE_", table);
+                let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(ahead_ms);
+                query.execute(database.writer()).await.unwrap();
+            }
+            let found = [
+                !database.next_events(1_000, 9).await.unwrap().is_empty(),
+                database.next_delivery(1_000).await.unwrap().is_some(),
+                database.next_action(1_000).await.unwrap().is_some(),
+                database.claim("w", QueueLimits::default()).await.unwrap().is_some(),
+            ];
+            assert_eq!(found, [taken; 4], "{ahead_ms}");
+        }
     }
 }

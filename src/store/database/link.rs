@@ -1,5 +1,8 @@
 //! The open database: its pools, its dialect, its transactions.
 //!
+//! Times to come are by the wall clock, which may be set back. Nothing waits longer than ten minutes, so what would wait for more
+//! than a quarter of an hour (`now_ms() + 900000`) was written before that, and waits no longer.
+//!
 //! SQLite has one writing connection, so that no two transactions ever wait for each other inside it, and several
 //! that read. Postgres has one pool.
 

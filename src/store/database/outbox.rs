@@ -92,7 +92,7 @@ impl Database {
         sqlx::query(text).execute(self.writer()).await.map_err(fault())?;
         let text = self.sql(
             "UPDATE outbox SET state = 'doing', epoch = epoch + 1, attempts = attempts + 1, lease_until = now_ms() + $1 \
-             WHERE id = (SELECT id FROM outbox WHERE (state = 'waiting' AND not_before <= now_ms()) \
+             WHERE id = (SELECT id FROM outbox WHERE (state = 'waiting' AND (not_before <= now_ms() OR not_before > now_ms() + 900000)) \
              OR (state = 'doing' AND lease_until <= now_ms() AND retryable = 1) ORDER BY id LIMIT 1) \
              RETURNING id, event_id, handler, position, action, retryable, epoch, attempts",
         );
@@ -114,7 +114,7 @@ impl Database {
         if done.rows_affected() == 1 { Ok(()) } else { Err(DatabaseError::Fenced { run: id, epoch }) }
     }
 
-    /// The action ended so.
+    /// The action ended so. That it is given up is told with its event, too.
     ///
     /// # Errors
     /// [`DatabaseError::Fenced`] when another has it by now.
@@ -127,11 +127,19 @@ impl Database {
         let text = self.sql(
             "UPDATE outbox SET state = $3, result = $4, not_before = now_ms() + $5, lease_until = NULL, \
              ended_at = CASE WHEN $3 = 'waiting' THEN NULL ELSE now_ms() END \
-             WHERE id = $1 AND epoch = $2 AND state = 'doing' AND lease_until > now_ms()",
+             WHERE id = $1 AND epoch = $2 AND state = 'doing' AND lease_until > now_ms() RETURNING event_id, handler",
         );
+        let fault = || DatabaseError::query("note how an action ended");
         let query = sqlx::query(text).bind(id).bind(epoch).bind(state).bind(result.to_string()).bind(delay);
-        let done = query.execute(self.writer()).await.map_err(DatabaseError::query("note how an action ended"))?;
-        if done.rows_affected() == 1 { Ok(()) } else { Err(DatabaseError::Fenced { run: id, epoch }) }
+        let mut transaction = self.begin().await?;
+        let row = query.fetch_optional(&mut *transaction).await.map_err(fault())?;
+        let row = row.ok_or(DatabaseError::Fenced { run: id, epoch })?;
+        if let Resolution::Failed(why) = how {
+            let told = format!("handler `{}`: {why}", row.text("handler")?);
+            let query = sqlx::query("UPDATE events SET fault = $2 WHERE id = $1").bind(row.int("event_id")?).bind(told);
+            query.execute(&mut *transaction).await.map_err(fault())?;
+        }
+        transaction.commit().await.map_err(fault())
     }
 
     /// What the earlier actions of a handler brought for an event: position, state, result.

@@ -100,7 +100,8 @@ macro_rules! held {
 pub(super) use held;
 
 impl Database {
-    /// The next run for a worker: highest priority first, then oldest, as the limits allow.
+    /// The next run for a worker: highest priority first, then oldest, as the limits allow. What an earlier attempt left is no
+    /// part of this one.
     ///
     /// # Errors
     /// When the database says no.
@@ -108,10 +109,10 @@ impl Database {
         let fault = || DatabaseError::query("claim a run");
         let mut transaction = self.begin_alone().await?;
         let text = self.sql(
-            "UPDATE runs SET state = 'running', epoch = epoch + 1, worker = $1, lease_until = now_ms() + $2, \
+            "UPDATE runs SET state = 'running', epoch = epoch + 1, worker = $1, lease_until = now_ms() + $2, local_run = NULL, \
              started_at = COALESCE(started_at, now_ms()) WHERE id = (\
              SELECT r.id FROM runs r JOIN repos p ON p.id = r.repo_id \
-             WHERE r.state = 'queued' AND r.not_before <= now_ms() \
+             WHERE r.state = 'queued' AND (r.not_before <= now_ms() OR r.not_before > now_ms() + 900000) \
              AND (SELECT count(*) FROM runs a WHERE a.state = 'running') < $3 \
              AND (SELECT count(*) FROM runs a WHERE a.state = 'running') \
              < COALESCE((SELECT value FROM policy WHERE name = 'concurrency'), $3) \

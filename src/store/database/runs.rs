@@ -128,7 +128,7 @@ pub struct Run {
     pub exit_code: Option<i64>,
     /// One line for people.
     pub summary: Option<String>,
-    /// Its folder in the worker's own history.
+    /// Its folder in the worker's own history, once the last attempt has one.
     pub local_run: Option<String>,
     /// The run that took its place.
     pub superseded_by: Option<i64>,
