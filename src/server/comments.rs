@@ -4,16 +4,12 @@
 //! one event, by its number. What was written before a repository was seen first is not looked at, and neither is what was
 //! edited since: old comments would become new commands.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
-use tokio::task::{self, JoinSet};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::event::{Event, Kind, Pull, Source};
 use super::file::{File, Poll, Repo};
@@ -22,23 +18,15 @@ use super::handler::OWN_MARK;
 use super::hook::Asking;
 use super::hook::meaning::said;
 use super::ledger;
+use super::rounds::{ListError, USUAL};
 use crate::forge::{self, Comment};
 use crate::store::database::{Database, DatabaseError};
 use crate::web::Fault;
 
-/// How often a repository's comments are asked for when nothing else is said.
-const USUAL: Duration = Duration::from_mins(1);
-/// The same where webhooks arrive: one may be lost.
+/// How often a repository's comments are asked for where webhooks arrive: one may be lost.
 const HOOKED: Duration = Duration::from_mins(15);
 /// Webhooks arrive where the last one is no older.
 const LATELY: SignedDuration = SignedDuration::from_hours(24);
-/// Longest wait after faults.
-const LONGEST: Duration = Duration::from_mins(15);
-/// How often is looked what is due.
-const TICK: Duration = Duration::from_secs(1);
-/// Repositories that are asked about at a time, and those of one API among them: one that is slow holds up no other.
-const AT_ONCE: usize = 32;
-const OF_ONE: usize = 4;
 /// An edit is later than this; forges write the two times of a new comment one after the other.
 const EDITED: SignedDuration = SignedDuration::from_secs(2);
 
@@ -62,58 +50,6 @@ pub struct Comments {
     told: Arc<Notify>,
 }
 
-/// Whose turn it is.
-#[derive(Debug, Default)]
-struct Round {
-    /// When each repository is asked about next.
-    due: BTreeMap<String, Instant>,
-    /// Those that are being asked about.
-    going: HashMap<task::Id, String>,
-    failures: BTreeMap<String, u32>,
-    /// The API of each.
-    apis: BTreeMap<String, String>,
-}
-
-impl Round {
-    /// Those who are asked about now, no longer due.
-    fn ready(&mut self, now: Instant) -> Vec<String> {
-        let mut busy: BTreeMap<Option<&String>, usize> = BTreeMap::new();
-        for name in self.going.values() {
-            *busy.entry(self.apis.get(name)).or_default() += 1;
-        }
-        let mut ready = Vec::new();
-        for (name, _) in self.due.iter().filter(|(_, at)| **at <= now) {
-            let of_it = busy.entry(self.apis.get(name)).or_default();
-            if *of_it < OF_ONE && ready.len() + self.going.len() < AT_ONCE {
-                *of_it += 1;
-                ready.push(name.clone());
-            }
-        }
-        self.due.retain(|name, _| !ready.contains(name));
-        ready
-    }
-
-    /// One was asked about: how long it may rest, unless that failed.
-    fn ended(&mut self, work: task::Id, rest: Result<Duration, ()>) {
-        let Some(name) = self.going.remove(&work) else { return };
-        let count = self.failures.entry(name.clone()).or_default();
-        *count = if rest.is_ok() { 0 } else { count.saturating_add(1) };
-        let later = USUAL * 2_u32.saturating_pow((*count).min(8));
-        self.due.insert(name, Instant::now() + rest.unwrap_or(later.min(LONGEST)));
-    }
-}
-
-/// Why comments were not read.
-#[derive(Debug, thiserror::Error)]
-pub enum CommentsError {
-    /// The database.
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-    /// The forge, or what is missing to ask it.
-    #[error("{0}")]
-    Forge(String),
-}
-
 impl Comments {
     /// Those of this file's repositories.
     pub fn of(database: Database, file: Arc<File>, forges: Forges, told: Arc<Notify>) -> Self {
@@ -127,46 +63,16 @@ impl Comments {
         asked.filter(|repo| self.asking.waits_for_comments(&repo.name) && self.file.site(&repo.name).is_ok())
     }
 
-    /// Asks as long as it is not told to stop.
-    pub async fn run(self, stop: CancellationToken) {
-        let mut round = Round::default();
-        // Not all at once.
-        for (place, repo) in self.repos().enumerate() {
-            let phase = Duration::from_millis(u64::try_from(place).unwrap_or_default() * 100);
-            round.due.insert(repo.name.clone(), Instant::now() + phase.min(USUAL));
-            round.apis.extend(self.file.site(&repo.name).map(|site| (repo.name.clone(), site.api)));
-        }
-        let mut works: JoinSet<Result<Duration, ()>> = JoinSet::new();
-        while !round.due.is_empty() || !works.is_empty() {
-            for name in round.ready(Instant::now()) {
-                let (this, asked) = (self.clone(), name.clone());
-                let work = works.spawn(async move { this.turn(&asked).await });
-                round.going.insert(work.id(), name);
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                Some(ended) = works.join_next_with_id() => match ended {
-                    Ok((work, rest)) => round.ended(work, rest),
-                    Err(error) => {
-                        tracing::error!(%error, "comments are not read");
-                        round.ended(error.id(), Err(()));
-                    }
-                },
-                () = tokio::time::sleep(TICK) => {}
-            }
-        }
+    /// The API of a repository's forge.
+    pub(super) fn api(&self, repo: &Repo) -> Option<String> {
+        self.file.site(&repo.name).ok().map(|site| site.api)
     }
 
-    /// Reads one repository; how long it may rest then, unless it failed.
-    async fn turn(&self, name: &str) -> Result<Duration, ()> {
+    /// Reads one repository; how long it may rest then.
+    pub(super) async fn turn(&self, name: &str) -> Result<Duration, ListError> {
         let hooked = self.is_hooked(name).await;
-        match self.read(name).await {
-            Ok(_) => Ok(self.pause(name, hooked)),
-            Err(error) => {
-                tracing::warn!(repo = name, %error, "comments are not read");
-                Err(())
-            }
-        }
+        self.read(name).await?;
+        Ok(self.pause(name, hooked))
     }
 
     fn pause(&self, name: &str, hooked: bool) -> Duration {
@@ -187,19 +93,19 @@ impl Comments {
     ///
     /// # Errors
     /// Why it could not be read; it is read from there another time.
-    pub async fn read(&self, name: &str) -> Result<usize, CommentsError> {
+    pub async fn read(&self, name: &str) -> Result<usize, ListError> {
         let key = format!("comments {name}");
         let known = self.database.cursor(&key).await?.and_then(|kept| serde_json::from_value::<Cursor>(kept).ok());
-        let place = self.forges.place(name).map_err(|lack| CommentsError::Forge(lack.message))?;
+        let place = self.forges.place(name).map_err(|lack| ListError::Forge(lack.message))?;
         let Some(cursor) = known else {
             // Comments have the forge's times, and ours may be ahead of it.
             let since = place.forge.now(&place.repo).await;
-            let since = since.map_err(|fault: Fault| CommentsError::Forge(place.said(&fault).message))?;
+            let since = since.map_err(|fault: Fault| ListError::Forge(place.said(&fault).message))?;
             self.keep(&key, &Cursor { since, tag: None }).await?;
             return Ok(0);
         };
         let asked = place.forge.new_comments(&place.repo, cursor.since, cursor.tag.as_deref()).await;
-        let asked = asked.map_err(|fault: Fault| CommentsError::Forge(place.said(&fault).message))?;
+        let asked = asked.map_err(|fault: Fault| ListError::Forge(place.said(&fault).message))?;
         let Some(forge::NewComments { comments, tag }) = asked else { return Ok(0) };
         let repo = self.database.repo(name).await?;
         let mut made = 0;
@@ -212,8 +118,8 @@ impl Comments {
                 Err(DatabaseError::Missing { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            self.asking.fill(&mut event).await.map_err(CommentsError::Forge)?;
-            let row = ledger::row(&event, Some(repo.id)).map_err(|error| CommentsError::Forge(error.to_string()))?;
+            self.asking.fill(&mut event).await.map_err(ListError::Forge)?;
+            let row = ledger::row(&event, Some(repo.id)).map_err(|error| ListError::Forge(error.to_string()))?;
             made += usize::from(self.database.tell(&row).await?.is_some());
         }
         let newest = comments.iter().map(|comment| comment.updated).max().filter(|newest| *newest > cursor.since);
@@ -228,8 +134,8 @@ impl Comments {
         Ok(made)
     }
 
-    async fn keep(&self, key: &str, cursor: &Cursor) -> Result<(), CommentsError> {
-        let document = serde_json::to_value(cursor).map_err(|error| CommentsError::Forge(error.to_string()))?;
+    async fn keep(&self, key: &str, cursor: &Cursor) -> Result<(), ListError> {
+        let document = serde_json::to_value(cursor).map_err(|error| ListError::Forge(error.to_string()))?;
         Ok(self.database.move_cursor(key, &document).await?)
     }
 }
@@ -283,30 +189,6 @@ mod tests {
         ] {
             assert_eq!(is_fresh(&comment, since), fresh, "{comment:?}");
         }
-    }
-
-    #[tokio::test]
-    async fn repositories_of_an_api_that_is_slow_hold_up_none_of_another() {
-        let (mut round, now) = (Round::default(), Instant::now());
-        for (api, count) in [("slow", 40), ("quick", 2)] {
-            for number in 0..count {
-                let name = format!("{api}/{number:02}");
-                round.due.insert(name.clone(), now);
-                round.apis.insert(name, api.to_owned());
-            }
-        }
-        let mut ready = round.ready(now);
-        let quick = ready.iter().filter(|name| name.starts_with("quick")).count();
-        assert_eq!((quick, ready.len()), (2, 2 + OF_ONE), "{ready:?}");
-        let mut works = JoinSet::new();
-        for name in ready.drain(..) {
-            round.going.insert(works.spawn(async {}).id(), name);
-        }
-        assert!(round.ready(now).is_empty(), "none of it answers");
-        let one = *round.going.iter().find(|(_, name)| name.starts_with("slow")).unwrap().0;
-        round.ended(one, Err(()));
-        assert_eq!(round.ready(now).len(), 1);
-        assert_eq!(round.failures.values().sum::<u32>(), 1);
     }
 
     #[test]

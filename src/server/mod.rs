@@ -3,6 +3,7 @@
 //! This room never runs a pipeline by itself: every action ends in one `RunRequest`, or in one effect of its own.
 
 pub mod action;
+pub mod artifacts;
 mod clock;
 pub mod comments;
 pub mod criterion;
@@ -21,6 +22,7 @@ pub mod perform;
 pub mod poll;
 pub mod queue;
 pub mod reload;
+pub mod rounds;
 pub mod secrets;
 pub mod serve;
 pub mod standing;

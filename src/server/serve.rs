@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::artifacts::Artifacts;
 use super::comments::Comments;
 use super::file::{Commits, File};
 use super::forges::Forges;
@@ -28,6 +29,7 @@ use super::poll::state::FirstSeen;
 use super::poll::{self, Address, Poller, Watch};
 use super::queue::{ByHand, Decide, Events};
 use super::reload::{Reload, Source};
+use super::rounds::Rounds;
 use super::standing::Standing;
 use super::work::{self, Worker};
 use crate::run::Host;
@@ -313,7 +315,9 @@ impl Staffing {
     fn by_file(&self, file: &Arc<File>, forges: &Forges, retired: &CancellationToken, works: &mut JoinSet<()>) {
         let (database, told) = (self.database.clone(), Arc::clone(&self.told));
         let comments = Comments::of(database.clone(), Arc::clone(file), forges.clone(), Arc::clone(&told));
-        works.spawn(self.parts.clone().keep("comments", retired.clone(), move |retired| comments.clone().run(retired)));
+        let artifacts = Artifacts::of(database.clone(), Arc::clone(file), forges.clone(), Arc::clone(&told));
+        let rounds = Rounds { comments, artifacts };
+        works.spawn(self.parts.clone().keep("lists", retired.clone(), move |retired| rounds.clone().run(retired)));
         let performer = self.performer(file, forges);
         let stop = self.stop.clone();
         works.spawn(self.parts.clone().keep("actions", retired.clone(), move |retired| {

@@ -1,8 +1,10 @@
-//! Comments of repositories whose webhooks do not reach the server: told once, by whoever sees them first.
+//! What no webhook tells of: comments of repositories whose webhooks do not reach the server, and artifacts; told once, by
+//! whoever sees them first.
 
 use std::sync::Arc;
 
 use serde_json::json;
+use soopervisor::server::artifacts::Artifacts;
 use soopervisor::server::comments::Comments;
 use soopervisor::server::event::Source;
 use soopervisor::server::file::File;
@@ -10,7 +12,7 @@ use soopervisor::server::forges::Forges;
 use soopervisor::web::Reach;
 
 use super::fake_forges::Dialect;
-use super::fake_github::Account;
+use super::fake_github::{Account, Artifact, Fault};
 use super::forging::{self, REPO};
 use super::gitlab::{NAME, Scene};
 
@@ -99,4 +101,57 @@ async fn github_is_asked_with_its_tag_and_says_nothing_twice() {
     let later = "2026-11-20T11:00:00Z".parse().unwrap();
     scene.fake.state().comment(REPO, 7, Account::User("ann".into()), "/soopervisor help", later);
     assert_eq!(reader.read(REPO).await.unwrap(), 1, "a tag hides nothing that is new");
+}
+
+const WAITS: &str = "  - {name: passes on, on: artifact, when: event.artifact.size > 0, do: {log: {text: x}}}\n";
+
+fn artifact(scene: &forging::Scene, id: u64, at: &str) -> Artifact {
+    let (repo, name, branch, sha) = (REPO.into(), format!("wheel-{id}"), "main".into(), scene.main.clone());
+    Artifact { id, repo, name, created: at.parse().unwrap(), run: 41, branch, sha, fork: false, expired: false }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn artifacts_are_asked_for_where_a_handler_waits_for_them_and_told_once() {
+    let scene = forging::Scene::open().await;
+    let file = scene.file(WAITS);
+    let reader = |file: &Arc<File>| {
+        let forges = Forges::of(Arc::clone(file), Reach::default());
+        Artifacts::of(scene.place.database.clone(), Arc::clone(file), forges, Arc::default())
+    };
+    assert_eq!(reader(&scene.file(PUSHES)).repos().count(), 0, "nobody waits for them there");
+    let artifacts = reader(&file);
+    assert_eq!(artifacts.repos().count(), 1);
+    scene.fake.state().artifacts.push(artifact(&scene, 1, "2026-11-14T10:00:00Z"));
+    assert_eq!(artifacts.read(REPO).await.unwrap(), 0, "what was there before is not looked at");
+    assert!(scene.fake.asked("/actions/artifacts").is_empty());
+    let cursor = json!({"begin": BEGIN, "since": BEGIN});
+    scene.place.database.move_cursor(&format!("artifacts {REPO}"), &cursor).await.unwrap();
+
+    // Over two pages, with a fork's and one that is gone among them.
+    scene.fake.state().page = 2;
+    scene.fake.state().going.push(41);
+    for (id, hour) in [(2, 10), (3, 11), (4, 12), (5, 13)] {
+        let mut made = artifact(&scene, id, &format!("2026-11-20T{hour}:00:00Z"));
+        (made.fork, made.expired) = (id == 3, id == 4);
+        scene.fake.state().artifacts.push(made);
+    }
+    scene.fake.trouble("/actions/runs/41", 1, Fault::Status(422));
+    assert!(artifacts.read(REPO).await.is_err(), "another time, from the same place");
+    assert_eq!(artifacts.read(REPO).await.unwrap(), 2);
+    let events = scene.place.database.events(None, 50).await.unwrap();
+    let events: Vec<_> = events.iter().map(|row| soopervisor::server::ledger::event(row, REPO).unwrap()).collect();
+    let told: Vec<u64> = events.iter().filter_map(|event| Some(event.artifact.as_ref()?.id)).collect();
+    assert_eq!((told.len(), told.contains(&2), told.contains(&5)), (2, true, true), "{told:?}");
+    let first = &events[0];
+    assert_eq!((first.branch(), first.commit().unwrap().as_str()), (Some("main"), scene.main.as_str()));
+    assert_eq!((first.artifact.as_ref().unwrap().attempt, first.source), (1, Source::Poll));
+
+    // Nothing is sent twice, and one that is listed late is not lost behind a newer one.
+    let asked = scene.fake.asked("/actions/artifacts").len();
+    assert_eq!(artifacts.read(REPO).await.unwrap(), 0);
+    assert_eq!(scene.fake.asked("/actions/artifacts").len(), asked + 1, "its tag is enough");
+    scene.fake.state().artifacts.push(artifact(&scene, 6, "2026-11-20T09:00:00Z"));
+    assert_eq!(artifacts.read(REPO).await.unwrap(), 1);
+    scene.fake.state().artifacts.push(artifact(&scene, 7, "2026-11-15T09:00:00Z"));
+    assert_eq!(artifacts.read(REPO).await.unwrap(), 0, "what is far older was seen, or was not to be");
 }

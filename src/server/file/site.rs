@@ -128,6 +128,11 @@ impl File {
         self.with(credential, &address, name)
     }
 
+    /// Whether a repository's forge lists artifacts of workflows, and can be asked.
+    pub fn lists_artifacts(&self, name: &str) -> bool {
+        self.site(name).is_ok_and(|site| site.kind == Kind::GitHub)
+    }
+
     /// The same, for a repository that is not watched: on the host that the credential is for, which is that of the
     /// repositories that have it, else github.com, unless the credential says that it is for another forge.
     ///

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::diag::{Diagnostic, Span};
+use crate::server::action::dispatch::is_workflow;
 use crate::server::action::{Action, Argument, Verb};
 use crate::server::criterion::Scope;
 use crate::server::event::Kind;
@@ -81,6 +82,7 @@ fn one(reader: &mut Reader<'_>, node: &Node, file: &File) -> Option<Handler> {
     schedule(reader, node, &on);
     let repos = plain(reader, node, "repos");
     let repos = repos.and_then(|value| serde_json::from_value::<Vec<Glob>>(value).ok()).unwrap_or_default();
+    artifacts(reader, node, &on, &repos, file);
     let enabled = plain(reader, node, "enabled").and_then(|value| value.as_bool()).unwrap_or(true);
     let mut walk = Walk { reader, file, repos: &repos, on: &on, names: BTreeSet::new(), count: 0 };
     let mut scope = scope;
@@ -120,6 +122,18 @@ fn kinds(reader: &mut Reader<'_>, node: &Node) -> Vec<Kind> {
         }
     }
     found
+}
+
+/// Artifacts come by no webhook: a handler that waits where nobody can be asked waits for ever.
+fn artifacts(reader: &mut Reader<'_>, node: &Node, on: &[Kind], repos: &[Glob], file: &File) {
+    let fits = |name: &str| repos.is_empty() || repos.iter().any(|glob| glob.matches(name));
+    let mut own = file.repos.iter().filter(|repo| fits(&repo.name)).peekable();
+    if !on.contains(&Kind::Artifact) || own.peek().is_none() || own.any(|repo| file.lists_artifacts(&repo.name)) {
+        return;
+    }
+    let span = reader.get(node, "on").map_or(node.span, |(_, on)| on.span);
+    let message = "no artifact is ever told of: only GitHub lists them, to whoever has a token";
+    reader.warning("server/not-there", message, span, "give a repository on GitHub a `credential` with a token");
 }
 
 fn schedule(reader: &mut Reader<'_>, node: &Node, on: &[Kind]) {
@@ -334,8 +348,20 @@ impl Walk<'_, '_, '_> {
             let help = "add `mail: {host: …, from: …}` at the top of the server's file";
             self.reader.error("server/reference", "mails cannot be sent: there is no mail server", key, help);
         }
+        self.workflow(verb, node);
         self.references(verb, node);
         self.forges(verb, node, key);
+    }
+
+    /// What no forge can have as a workflow, unless it is filled in later.
+    fn workflow(&mut self, verb: Verb, node: &Node) {
+        let Some((_, value)) = self.reader.get(node, "workflow").filter(|_| verb == Verb::Dispatch) else { return };
+        let Some(name) = self.reader.raw(value).filter(|name| !is_template(name) && !is_workflow(name.trim())) else {
+            return;
+        };
+        let message = format!("`{name}` is no workflow: neither a file's name nor a number");
+        let help = "write the file's name without its folder: `workflow: build.yml`";
+        self.reader.error("server/value", message, value.span, help);
     }
 
     /// Whether the forge can be told by this action, wherever the handler is for.
