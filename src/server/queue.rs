@@ -2,6 +2,7 @@
 //!
 //! Whoever decides has no effects; an event whose handling died is decided again, and what it called for is written once.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -176,6 +177,47 @@ impl Events {
                 self.database.cancel_lane(&lane(repo.id, reference, mode)).await?;
             }
         }
-        Ok(self.decide.decide(&event, &repo, row.id))
+        // One event whose deciding panics holds up no other.
+        let decided = catch_unwind(AssertUnwindSafe(|| self.decide.decide(&event, &repo, row.id)));
+        Ok(decided.unwrap_or_else(|_| Err("deciding it ended by a fault of the program's own".to_owned())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::server::event::Source;
+    use crate::store::database::NewRepo;
+
+    /// Decides for one branch only.
+    struct Picky;
+
+    impl Decide for Picky {
+        fn decide(&self, event: &Event, _: &Repo, _: i64) -> Result<Settlement, String> {
+            assert_eq!(event.branch(), Some("main"), "as wanted");
+            Ok(Settlement::default())
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_whose_deciding_panics_waits_and_holds_up_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&format!("sqlite:{}", folder.path().join("it.db").display())).await.unwrap();
+        let url = "https://h.example/acme/churn".to_owned();
+        database.watch(&[NewRepo { url, name: "acme/churn".into(), settings: json!({}) }]).await.unwrap();
+        let repo = database.repo("acme/churn").await.unwrap().id;
+        let mut rows = Vec::new();
+        for branch in ["odd", "main"] {
+            let mut event = Event::new(Kind::Push, "acme/churn", Timestamp::UNIX_EPOCH, Source::Poll);
+            event.reference = Some(format!("refs/heads/{branch}"));
+            rows.push(database.tell(&ledger::row(&event, Some(repo)).unwrap()).await.unwrap().unwrap());
+        }
+        let events = Events::new(database.clone(), Arc::new(Picky), Arc::default(), Arc::default());
+        assert!(events.next().await.unwrap());
+        let (odd, main) = (database.event(rows[0]).await.unwrap(), database.event(rows[1]).await.unwrap());
+        assert_eq!((odd.state.as_str(), odd.attempts, main.state.as_str()), ("waiting", 1, "handled"));
+        assert!(odd.fault.unwrap().contains("fault of the program's own"));
     }
 }

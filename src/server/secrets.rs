@@ -85,8 +85,8 @@ impl Secrets {
         let masker = self.masker();
         match answer {
             Ok(result) => Ok(hidden(&masker, result)),
-            Err(EffectFault { message, result }) => {
-                Err(EffectFault { message: masker.text(&message), result: hidden(&masker, result) })
+            Err(EffectFault { message, result, called_off }) => {
+                Err(EffectFault { message: masker.text(&message), result: hidden(&masker, result), called_off })
             }
         }
     }

@@ -45,7 +45,7 @@ impl Noting {
     fn note(&self, what: String, result: Value) -> Answer {
         let breaks = self.broken.is_some_and(|word| what.contains(word));
         self.done.lock().unwrap().push(what);
-        if breaks { Err(EffectFault { message: "it broke".to_owned(), result }) } else { Ok(result) }
+        if breaks { Err(EffectFault::with("it broke", result)) } else { Ok(result) }
     }
 }
 

@@ -255,7 +255,7 @@ async fn commits_of_no_ref_take_nobody_elses_place_and_one_whose_place_is_taken_
     };
     let (report, ()) = tokio::join!(execute(&plan, &file.notify, &doing, &journal), newer);
     let report = report.unwrap();
-    assert_eq!((report.state, report.error.as_deref()), (State::Failed, Some("superseded by run 4")), "{report:?}");
+    assert_eq!((report.state, report.error.as_deref()), (State::Cancelled, Some("superseded by run 4")), "{report:?}");
     assert!(scene.fake.state().statuses.is_empty(), "no success of a commit that never ran");
 }
 

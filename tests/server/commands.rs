@@ -181,7 +181,11 @@ async fn a_run_whose_place_was_taken_is_an_error_of_its_commit_and_no_success() 
             scene.place.database.enqueue(&other).await.unwrap();
         };
         let ((report, result), ()) = tokio::join!(obey(&scene, &file, &event), later);
-        assert_eq!((report.state, &result["status"]), (State::Failed, &json!("superseded")), "{dialect:?}: {report:?}");
+        assert_eq!(
+            (report.state, &result["status"]),
+            (State::Cancelled, &json!("superseded")),
+            "{dialect:?}: {report:?}"
+        );
         assert_eq!(report.error.as_deref(), Some("superseded by run 2"), "{dialect:?}");
         assert_eq!(scene.fake.state().faces_of(event.comment.unwrap().id), ["eyes", "confused"], "{dialect:?}");
         let last = scene.fake.state().statuses.last().unwrap().1.clone();

@@ -25,12 +25,24 @@ pub struct EffectFault {
     pub message: String,
     /// What came of it all the same, for later steps: the address of a failed run.
     pub result: Value,
+    /// Somebody called it off: it was not done, and nothing failed.
+    pub called_off: bool,
 }
 
 impl EffectFault {
     /// A failure of which nothing is left.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), result: Value::Null }
+        Self::with(message, Value::Null)
+    }
+
+    /// A failure of which this is left.
+    pub fn with(message: impl Into<String>, result: Value) -> Self {
+        Self { message: message.into(), result, called_off: false }
+    }
+
+    /// Not done, because somebody called it off.
+    pub fn called_off(message: impl Into<String>, result: Value) -> Self {
+        Self { called_off: true, ..Self::with(message, result) }
     }
 }
 

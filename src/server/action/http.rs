@@ -151,5 +151,5 @@ fn judged(wanted: &Http, status: reqwest::StatusCode, host: &str, body: &[u8]) -
         return Ok(result);
     }
     let why = if status.is_redirection() { "; redirects are not followed" } else { "" };
-    Err(EffectFault { message: format!("`{host}` answered {status}{why}"), result })
+    Err(EffectFault::with(format!("`{host}` answered {status}{why}"), result))
 }

@@ -132,7 +132,11 @@ const DISPATCH: &[Key] = &[
         Form::Template,
         "for workflows `on: repository_dispatch`; on GitLab, a pipeline's `SOOPERVISOR_EVENT`",
     ),
-    may("workflow", Form::Template, "a workflow's file, for workflows `on: workflow_dispatch`"),
+    may(
+        "workflow",
+        Form::Template,
+        "a workflow's file without its folder, or its number on GitHub, for workflows `on: workflow_dispatch`",
+    ),
     may("ref", Form::Template, "the branch whose workflow it is [default: the default branch]"),
     may(
         "inputs",
@@ -210,8 +214,9 @@ const fn field(name: &'static str, shape: Shape, about: &'static str) -> Field {
     Field { name, shape, kinds: &[], about }
 }
 
-const ENDING: Field = field("status", Shape::Text, "succeeded, failed or skipped");
-const ERROR: Field = field("error", Shape::Text, "why it failed");
+const ENDING: Field =
+    field("status", Shape::Text, "succeeded, failed or skipped; of a run also cancelled or superseded");
+const ERROR: Field = field("error", Shape::Text, "why it failed, or was called off");
 const URL: Field = field("url", Shape::Text, "where it can be looked at");
 
 const RUN_RESULT: Shape = Shape::Object(&[

@@ -65,7 +65,7 @@ words! {
         Schedule = "schedule",
         /// A person or a program asked for it.
         Manual = "manual",
-        /// A run of this server ended.
+        /// A run that a worker had ended; one that was cancelled or superseded before it began is none.
         RunFinished = "run_finished",
         /// A workflow of the forge left an artifact.
         Artifact = "artifact",

@@ -95,7 +95,7 @@ pub struct Schedule {
 pub struct FinishedRun {
     /// Its id.
     pub id: String,
-    /// `succeeded`, `failed`, `cancelled` or `superseded`.
+    /// `succeeded`, `failed`, `cancelled` or `lost`. What was called off before it began is told of nobody.
     pub status: String,
     /// `sample` or `full`.
     #[serde(default)]

@@ -99,7 +99,7 @@ const SCHEDULE: &[Field] =
 
 const RUN: &[Field] = &[
     field("id", Shape::Text, "its id"),
-    field("status", Shape::Text, "succeeded, failed, cancelled, superseded"),
+    field("status", Shape::Text, "succeeded, failed, cancelled, lost"),
     field("mode", Shape::Text, "sample or full"),
     field("url", Shape::Text, "where it can be looked at"),
     field("seconds", Shape::Number, "how long it took"),

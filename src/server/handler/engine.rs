@@ -22,7 +22,7 @@ pub struct Report {
     pub handler: String,
     /// How it ended; a step that failed and let it go on does not count.
     pub state: State,
-    /// Why it failed.
+    /// Why it failed, or was called off.
     pub error: Option<String>,
     /// Every step that was reached, callbacks included.
     pub steps: Vec<StepReport>,
@@ -39,7 +39,7 @@ pub struct StepReport {
     pub verb: Verb,
     /// How it ended.
     pub state: State,
-    /// Why it failed.
+    /// Why it failed, or was called off.
     pub error: Option<String>,
 }
 
@@ -55,17 +55,47 @@ pub async fn execute(
     journal: &dyn Journal,
 ) -> Result<Report, JournalError> {
     let mut walk = Walk { plan, targets, effects, journal, names: Names::new(plan), steps: Vec::new() };
-    let failed = walk.steps(&plan.handler.steps).await?;
+    let mut stop = walk.steps(&plan.handler.steps).await?;
     let Handler { on_success, on_failure, always, .. } = plan.handler;
-    let callbacks = if failed.is_some() { ("on_failure", on_failure) } else { ("on_success", on_success) };
-    let mut error = failed;
-    for (word, singles) in [callbacks, ("always", always)] {
+    let callbacks = after(stop.as_ref().map_or(State::Succeeded, |stop| stop.state), on_success, on_failure);
+    for (word, singles) in callbacks.into_iter().chain([("always", always.as_slice())]) {
         let more = walk.callbacks(singles, word).await?;
         // The first failure is the one that people have to know.
-        error = error.or(more);
+        stop = stop.or(more);
     }
-    let state = if error.is_some() { State::Failed } else { State::Succeeded };
+    let (state, error) = stop.map_or((State::Succeeded, None), |stop| (stop.state, Some(stop.why)));
     Ok(Report { handler: plan.handler.name.clone(), state, error, steps: walk.steps })
+}
+
+/// Why nothing further is done.
+struct Stop {
+    state: State,
+    why: String,
+}
+
+impl Stop {
+    /// That of a step which does not let others go on.
+    fn of(single: &Single, outcome: &Outcome) -> Option<Self> {
+        let stops = outcome.state.stops() && !single.goes_on;
+        stops.then(|| Self { state: outcome.state, why: outcome.error.clone().unwrap_or_default() })
+    }
+
+    /// Of steps that are done at once, a failure says more than that one was called off.
+    fn further(self, other: Option<Self>) -> Self {
+        match other {
+            Some(other) if other.state == State::Failed && self.state != State::Failed => other,
+            _ => self,
+        }
+    }
+}
+
+/// The callbacks for an ending, besides those that are always done. What was called off neither went well nor failed.
+fn after<'a>(state: State, well: &'a [Single], not: &'a [Single]) -> Option<(&'static str, &'a [Single])> {
+    match state {
+        State::Succeeded | State::Skipped => Some(("on_success", well)),
+        State::Failed => Some(("on_failure", not)),
+        State::Cancelled => None,
+    }
 }
 
 struct Walk<'a> {
@@ -85,7 +115,7 @@ struct Done {
 
 impl Walk<'_> {
     /// The steps of `do`; says why it stopped.
-    async fn steps(&mut self, steps: &[Step]) -> Result<Option<String>, JournalError> {
+    async fn steps(&mut self, steps: &[Step]) -> Result<Option<Stop>, JournalError> {
         for (place, step) in steps.iter().enumerate() {
             let singles = step.singles();
             let index = |member: usize| match step {
@@ -94,34 +124,36 @@ impl Walk<'_> {
             };
             let all = singles.iter().enumerate().map(|(member, single)| self.whole(single, index(member)));
             let all: Vec<Result<Done, JournalError>> = join_all(all).await;
-            let mut failed = None;
+            let mut stopped: Option<Stop> = None;
             for (single, done) in singles.iter().zip(all) {
                 let Done { outcome, reports } = done?;
                 self.names.add(single, &outcome);
                 self.steps.extend(reports);
-                if outcome.state == State::Failed && !single.goes_on && failed.is_none() {
-                    let error = outcome.error.unwrap_or_default();
-                    self.names.fail(Some((single, &error)));
-                    failed = Some(error);
+                let stop = Stop::of(single, &outcome);
+                let first = stopped.as_ref().is_none_or(|known| known.state != State::Failed);
+                if let Some(stop) = stop.as_ref().filter(|stop| first && stop.state == State::Failed) {
+                    self.names.fail(Some((single, &stop.why)));
                 }
+                stopped = match stopped {
+                    Some(known) => Some(known.further(stop)),
+                    None => stop,
+                };
             }
-            if failed.is_some() {
-                return Ok(failed);
+            if stopped.is_some() {
+                return Ok(stopped);
             }
         }
         Ok(None)
     }
 
     /// Callbacks of the handler; a failing one does not keep the others from being done.
-    async fn callbacks(&mut self, singles: &[Single], word: &str) -> Result<Option<String>, JournalError> {
+    async fn callbacks(&mut self, singles: &[Single], word: &str) -> Result<Option<Stop>, JournalError> {
         let mut failed = None;
         for (place, single) in singles.iter().enumerate() {
             let outcome = self.one(single, &format!("{word}.{place}"), &self.names).await?;
             self.names.add(single, &outcome);
             self.steps.push(told(single, &format!("{word}.{place}"), &outcome));
-            if outcome.state == State::Failed && !single.goes_on && failed.is_none() {
-                failed.clone_from(&outcome.error);
-            }
+            failed = failed.or(Stop::of(single, &outcome));
         }
         Ok(failed)
     }
@@ -133,7 +165,7 @@ impl Walk<'_> {
         let mut outcome = match self.skipped(single, &index, &names).await? {
             Some(outcome) => outcome,
             None => match self.around(&single.before, &index, "before", &mut names, &mut reports).await? {
-                Some(error) => failure(error, Value::Null),
+                Some(Stop { state, why }) => Outcome { state, result: Value::Null, error: Some(why) },
                 None => self.one(single, &index, &names).await?,
             },
         };
@@ -142,17 +174,14 @@ impl Walk<'_> {
             return Ok(Done { outcome, reports });
         }
         names.add(single, &outcome);
-        let failed = outcome.error.clone();
+        let failed = outcome.error.clone().filter(|_| outcome.state == State::Failed);
         names.fail(failed.as_deref().map(|error| (single, error)));
-        let callbacks = match outcome.state {
-            State::Failed => ("on_failure", &single.on_failure),
-            _ => ("on_success", &single.on_success),
-        };
-        for (word, singles) in [callbacks, ("always", &single.always)] {
+        let callbacks = after(outcome.state, &single.on_success, &single.on_failure);
+        for (word, singles) in callbacks.into_iter().chain([("always", single.always.as_slice())]) {
             let more = self.around(singles, &index, word, &mut names, &mut reports).await?;
             // A step whose callback failed has not done all that was asked of it.
-            if let (Some(error), State::Succeeded) = (more, outcome.state) {
-                outcome = failure(error, outcome.result);
+            if let (Some(Stop { state, why }), State::Succeeded) = (more, outcome.state) {
+                outcome = Outcome { state, result: outcome.result, error: Some(why) };
             }
         }
         Ok(Done { outcome, reports })
@@ -166,18 +195,16 @@ impl Walk<'_> {
         word: &str,
         names: &mut Names,
         reports: &mut Vec<StepReport>,
-    ) -> Result<Option<String>, JournalError> {
+    ) -> Result<Option<Stop>, JournalError> {
         let mut failed = None;
         for (place, single) in singles.iter().enumerate() {
             let index = format!("{index}/{word}.{place}");
             let outcome = self.one(single, &index, names).await?;
             names.add(single, &outcome);
             reports.push(told(single, &index, &outcome));
-            if outcome.state == State::Failed && !single.goes_on {
-                failed = failed.or(outcome.error);
-                if word == "before" {
-                    break;
-                }
+            failed = failed.or(Stop::of(single, &outcome));
+            if word == "before" && failed.is_some() {
+                break;
             }
         }
         Ok(failed)
@@ -296,6 +323,9 @@ impl Walk<'_> {
 fn settled(answer: Result<Value, EffectFault>) -> Outcome {
     match answer {
         Ok(result) => Outcome { state: State::Succeeded, result, error: None },
+        Err(fault) if fault.called_off => {
+            Outcome { state: State::Cancelled, result: fault.result, error: Some(fault.message) }
+        }
         Err(fault) => failure(fault.message, fault.result),
     }
 }

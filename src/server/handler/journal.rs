@@ -35,6 +35,8 @@ pub enum State {
     Failed,
     /// It was not to be done.
     Skipped,
+    /// Somebody called it off: its run was cancelled, or another took its place.
+    Cancelled,
 }
 
 impl State {
@@ -44,7 +46,13 @@ impl State {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Skipped => "skipped",
+            Self::Cancelled => "cancelled",
         }
+    }
+
+    /// Whether nothing comes after it, unless it says otherwise: it was not done.
+    pub(super) const fn stops(self) -> bool {
+        matches!(self, Self::Failed | Self::Cancelled)
     }
 }
 
@@ -56,7 +64,7 @@ pub struct Outcome {
     /// What later steps see of it.
     #[serde(default)]
     pub result: Value,
-    /// Why it failed.
+    /// Why it failed, or was called off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }

@@ -17,9 +17,19 @@ pub(super) fn subject(handler: &str, names: &Value) -> String {
         (Some(branch), None) => branch.to_owned(),
         (None, None) => event["tag"].as_str().unwrap_or("").to_owned(),
     };
-    let ending = if names["failure"]["error"].is_null() { "done" } else { "failed" };
+    let ending = match names["failure"]["error"] {
+        Value::Null if is_called_off(names) => "called off",
+        Value::Null => "done",
+        _ => "failed",
+    };
     let at = if place.is_empty() { String::new() } else { format!(" ({place})") };
     one_line(&format!("{handler}: {ending} for {}{at}", text("repo")))
+}
+
+/// Whether one of the steps was.
+fn is_called_off(names: &Value) -> bool {
+    let mut results = names.as_object().into_iter().flatten().filter(|(name, _)| name.as_str() != "event");
+    results.any(|(_, result)| matches!(result["status"].as_str(), Some("cancelled" | "superseded")))
 }
 
 /// What happened, why, and where more stands; what others wrote is marked.

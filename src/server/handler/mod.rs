@@ -19,7 +19,7 @@ pub(in crate::server) mod read;
 pub mod rehearse;
 pub mod table;
 #[cfg(test)]
-mod tests;
+pub(in crate::server) mod tests;
 
 pub use decide::{Plan, Verdict, decide, judge};
 pub use engine::{Report, StepReport, execute};

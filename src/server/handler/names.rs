@@ -36,7 +36,10 @@ impl Names {
         for field in fields {
             result.entry(field.name).or_insert(Value::Null);
         }
-        result.insert("status".to_owned(), outcome.state.name().into());
+        // Of what was called off, the result says how: another took its place.
+        let told = result.get("status").filter(|told| outcome.state == super::State::Cancelled && told.is_string());
+        let status = told.cloned().unwrap_or_else(|| outcome.state.name().into());
+        result.insert("status".to_owned(), status);
         result.insert("error".to_owned(), outcome.error.clone().into());
         self.set(&single.name, Value::Object(result));
     }

@@ -15,7 +15,11 @@ pub const HANDLER: Table = Table {
         may("enabled", Form::Flag, "false keeps it, and never runs it"),
         must("do", Form::Json, "what is done, in this order; the first that fails ends it"),
         may("on_success", Form::Json, "what is done when all went well"),
-        may("on_failure", Form::Json, "what is done when something failed"),
+        may(
+            "on_failure",
+            Form::Json,
+            "what is done when something failed; a run that was cancelled, or whose place another took, has not",
+        ),
         may("always", Form::Json, "what is done at the end in any case"),
     ],
 };
@@ -30,7 +34,11 @@ pub const STEP: Table = Table {
         may("parallel", Form::Json, "steps that are done at once"),
         may("before", Form::Json, "what is done before it; when that fails, it has failed"),
         may("on_success", Form::Json, "what is done when it went well"),
-        may("on_failure", Form::Json, "what is done when it failed"),
+        may(
+            "on_failure",
+            Form::Json,
+            "what is done when it failed; a run that was cancelled, or whose place another took, has not",
+        ),
         may("always", Form::Json, "what is done after it in any case"),
     ],
 };

@@ -14,9 +14,9 @@ use crate::server::action::{Answer, Call, EffectFault, Effects};
 use crate::server::event::{Event, Kind, Source};
 use crate::server::file::{File, parse};
 
-/// Effects that note what they were asked, and fail where the text says so.
+/// Effects that note what they were asked, and fail, are called off or panic where the text says so.
 #[derive(Default)]
-struct Noting(Mutex<Vec<String>>);
+pub(in crate::server) struct Noting(Mutex<Vec<String>>);
 
 impl Noting {
     fn done(&self) -> Vec<String> {
@@ -25,7 +25,12 @@ impl Noting {
 
     fn note(&self, call: &Call<'_>, what: &str, result: Value) -> Answer {
         self.0.lock().unwrap().push(format!("{} {what}", call.key.index));
-        if what.contains("fail") { Err(EffectFault { message: "it broke".to_owned(), result }) } else { Ok(result) }
+        assert!(!what.contains("a fault of our own"), "as wanted");
+        match what {
+            what if what.contains("fail") => Err(EffectFault::with("it broke", result)),
+            what if what.contains("called off") => Err(EffectFault::called_off("superseded by run 7", result)),
+            _ => Ok(result),
+        }
     }
 }
 
@@ -219,6 +224,35 @@ async fn members_of_a_group_are_done_at_once_and_all_of_them() {
 }
 
 #[tokio::test]
+async fn what_is_called_off_ends_the_chain_and_neither_went_well_nor_failed() {
+    let (report, done) = run("    do:
+      - log: {text: called off}
+        on_success: [{log: {text: wrong}}]
+        on_failure: [{log: {text: wrong}}]
+        always: [{log: {text: 'inner {{ log.status }}, {{ log.error }}, {{ failure.error }}'}}]
+      - log: {text: never}
+    on_success: [{log: {text: wrong}}]
+    on_failure: [{log: {text: wrong}}]
+    always: [{notify: {mail: me@x}}]\n")
+    .await;
+    assert_eq!((report.state, report.error.as_deref()), (State::Cancelled, Some("superseded by run 7")));
+    assert_eq!(done[..2], ["0 log called off", "0/always.0 log inner cancelled, superseded by run 7, "]);
+    assert!(done.len() == 3 && done[2].contains("h: called off for acme/churn (main)"), "{done:?}");
+    let (report, done) = run("    do:
+      - log: {text: called off}
+        continue: true
+      - log: {text: 'then {{ log.status }}'}\n")
+    .await;
+    assert_eq!((report.state, done.len()), (State::Succeeded, 2));
+    // Of two at once, that one failed is what people have to know.
+    let (report, done) = run("    do: [{parallel: [{log: {text: called off}}, {log: {text: fail}}]}]
+    on_failure: [{log: {text: '{{ failure.step }}'}}]\n")
+    .await;
+    assert_eq!((report.state, report.error.as_deref()), (State::Failed, Some("it broke")));
+    assert_eq!(done[2], "on_failure.0 log log_2");
+}
+
+#[tokio::test]
 async fn everybody_is_told_once_and_one_who_cannot_be_told_does_not_silence_the_others() {
     let (report, done) =
         run("    do:\n      - notify: {to: [team, ops], mail: me@x, subject: \"S\\r\\nBcc: e@x\", text: T}\n").await;
@@ -388,6 +422,23 @@ async fn a_script_of_which_nobody_knows_whether_it_ran_is_not_run_again_unless_i
         assert_eq!(effects.done().len(), usize::from(again));
         assert_eq!(report.state == State::Succeeded, again);
         assert_eq!(report.error.is_some_and(|error| error.contains("interrupted")), !again);
+    }
+}
+
+#[test]
+fn a_workflow_that_no_forge_can_have_is_refused_where_it_is_written() {
+    let found = |workflow: &str| {
+        let text = format!("{{name: x, on: push, do: {{dispatch: {{repo: a/b, workflow: {workflow}}}}}}}");
+        super::parse("handler", text.as_bytes(), &File::default()).1
+    };
+    for good in ["build.yml", "161335", "'{{ event.branch }}.yml'"] {
+        assert!(found(good).is_empty(), "{good}: {:?}", found(good));
+    }
+    for bad in [".github/workflows/build.yml", "build"] {
+        let found = found(bad);
+        assert!(found.len() == 1 && found[0].message.contains("is no workflow"), "{bad}: {found:?}");
+        let (source, span) = found[0].place.as_ref().unwrap();
+        assert_eq!(&source.text[span.start..span.start + span.len], bad);
     }
 }
 

@@ -14,10 +14,12 @@ mod tests;
 mod turns;
 mod workspace;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -44,6 +46,11 @@ const AT_ONCE: usize = 64;
 /// And so many may wait, each with its lease to be renewed; beyond it they hold places.
 const WAITING: usize = 1_024;
 const TRIES: i64 = 5;
+/// How often one is begun whose doer ends without a word: it may be the action that ends it. A server that is started so often
+/// while one waits for a run is a rare one.
+const BEGINNINGS: i64 = 50;
+/// What is told of a panic. What it said may hold anything, and is in the log only.
+const PANIC: &str = "it ended by a fault of the program's own; the server's log says which";
 /// How long scripts and requests may go on when the server is to stop.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -170,13 +177,29 @@ impl Performer {
             }
         };
         let resolution = tokio::select! {
-            resolution = self.go_through(&action, retired) => resolution,
+            resolution = self.attempt(&action, retired) => resolution,
             // Another has it: nothing that is done here counts.
             () = keeping => return,
         };
+        match &resolution {
+            Resolution::Done(_) => {}
+            Resolution::Again(why, _) => tracing::warn!(handler = action.new.handler, why, "a handler is begun again"),
+            Resolution::Failed(why) => tracing::warn!(handler = action.new.handler, why, "a handler is given up"),
+        }
         if let Err(error) = self.database.resolve_action(id, epoch, &resolution).await {
             tracing::warn!(%error, "not written how an action ended");
         }
+    }
+
+    /// Goes through a handler. A panic is an attempt that failed, like any other.
+    async fn attempt(&self, action: &OutboxAction, retired: &CancellationToken) -> Resolution {
+        if action.attempts > BEGINNINGS {
+            return Resolution::Failed(format!(
+                "it was begun {BEGINNINGS} times, and whoever did it ended without a word"
+            ));
+        }
+        let going = AssertUnwindSafe(self.go_through(action, retired)).catch_unwind();
+        going.await.unwrap_or_else(|_| again(action, PANIC.to_owned()))
     }
 
     async fn go_through(&self, action: &OutboxAction, retired: &CancellationToken) -> Resolution {
@@ -197,7 +220,7 @@ impl Performer {
         let journal = Ledger(self.database.clone());
         match handler::execute(&plan, &self.file.notify, &*self.effects, &journal).await {
             Ok(report) => {
-                if let Some(error) = &report.error {
+                if let Some(error) = report.error.as_ref().filter(|_| report.state == handler::State::Failed) {
                     tracing::warn!(handler = report.handler, event = event.key(), error, "a handler failed");
                 }
                 Resolution::Done(serde_json::to_value(report).unwrap_or_default())

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::doing::{Doing, fault};
 use super::reporting::{pull, put};
-use super::runs::why;
+use super::runs::{unwell, why};
 use crate::comment::escape;
 use crate::forge::{CommitStatus, Reaction, StatusState};
 use crate::gha::{self, HELP, face};
@@ -134,7 +134,7 @@ impl Heard<'_> {
         self.react(reaction).await;
         match ended.state {
             RunState::Succeeded => Ok(result),
-            _ => Err(EffectFault { message: why(&ended), result }),
+            _ => Err(unwell(&ended, result)),
         }
     }
 

@@ -157,8 +157,7 @@ impl Doing {
         let result = self.result(&ended).await?;
         match ended.state {
             RunState::Succeeded => Ok(result),
-            // One that was superseded, too: nothing is known of this commit, and no later step may say that it is good.
-            _ => Err(EffectFault { message: why(&ended), result }),
+            _ => Err(unwell(&ended, result)),
         }
     }
 
@@ -194,7 +193,16 @@ impl Doing {
         }
         self.told.notify_one();
         let result = json!({"status": "succeeded", "error": null, "repos": names});
-        if failed.is_empty() { Ok(result) } else { Err(EffectFault { message: failed.join("; "), result }) }
+        if failed.is_empty() { Ok(result) } else { Err(EffectFault::with(failed.join("; "), result)) }
+    }
+}
+
+/// What a run that did not succeed is to its handler. One that was cancelled, or whose place another took, is no failure:
+/// nothing is known of its commit. No later step may say that it is good, and none that it is not.
+pub(super) fn unwell(run: &database::Run, result: Value) -> EffectFault {
+    match run.state {
+        RunState::Cancelled | RunState::Superseded => EffectFault::called_off(why(run), result),
+        _ => EffectFault::with(why(run), result),
     }
 }
 

@@ -199,7 +199,7 @@ impl Job {
             None if code != 0 => format!("the script ended with {code}"),
             None => return Ok(result),
         };
-        Err(EffectFault { message: why, result })
+        Err(EffectFault::with(why, result))
     }
 
     async fn execute(&self, cancel: &cancel::Cancel, seen: &mut Seen) -> Result<Executed, EffectFault> {

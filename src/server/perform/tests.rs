@@ -7,10 +7,11 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{ByFile, Doing, Performer, Turns};
+use super::{ByFile, Doing, Performer, TRIES, Turns};
 use crate::server::event::{Event, Kind, Source};
 use crate::server::file::{self, File};
 use crate::server::forges::Forges;
+use crate::server::handler::tests::Noting;
 use crate::server::ledger;
 use crate::server::queue::Events;
 use crate::store::database::{Database, NewRepo, OutboxAction, RunFilter};
@@ -130,6 +131,27 @@ async fn handlers_that_wait_for_a_forge_keep_no_other_from_being_done() {
 
 async fn taken(scene: &Scene) -> OutboxAction {
     scene.database.next_action(super::LEASE_MS).await.unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_action_that_panics_is_a_failed_attempt_and_in_the_end_told_with_its_event() {
+    // The last stands for one that ends its doer each time, which says nothing of it.
+    for (attempts, state, told) in [
+        (1, "waiting", None),
+        (TRIES, "failed", Some("handler `odd`: it ended by a fault")),
+        (super::BEGINNINGS + 1, "failed", Some("handler `odd`: it was begun 50 times")),
+    ] {
+        let scene = Scene::open("  - {name: odd, on: push, do: {log: {text: a fault of our own}}}\n").await;
+        let (database, file, effects) = (scene.database.clone(), Arc::clone(&scene.file), Arc::<Noting>::default());
+        let performer = Performer { database, file, effects, handled: Arc::default() };
+        let event = scene.tell(Kind::Push, "main").await;
+        let action = OutboxAction { attempts, ..taken(&scene).await };
+        performer.perform(action, &CancellationToken::new()).await;
+        assert_eq!(scene.state(event, "odd").await, state, "{attempts}");
+        let fault = scene.database.event(event).await.unwrap().fault;
+        assert_eq!(fault.is_some(), told.is_some(), "{fault:?}");
+        assert!(told.is_none_or(|told| fault.unwrap().starts_with(told)), "{attempts}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
