@@ -35,6 +35,9 @@ impl Owner {
     }
 }
 
+/// The process id namespace that every machine has under the same number.
+const FIRST: &str = "pid:[4026531836]";
+
 /// Machine id plus process id namespace: two containers that share an image share a machine id, and must not judge
 /// each other's processes.
 fn host() -> String {
@@ -42,7 +45,15 @@ fn host() -> String {
     let machine = read("/etc/machine-id").or_else(|| read("/var/lib/dbus/machine-id"));
     let machine = machine.or_else(|| read("/proc/sys/kernel/hostname")).or_else(|| read("/etc/hostname"));
     let space = fs::read_link("/proc/self/ns/pid").map(|p| p.display().to_string()).unwrap_or_default();
-    let digest = Sha256::digest(format!("soopervisor\0{}\0{space}", machine.unwrap_or_default()));
+    named(&machine.unwrap_or_default(), &space, &boot())
+}
+
+/// The number of a container's namespace is counted anew by every machine and after every boot, so that it says nothing
+/// there: two of one image on two machines would share it, and each take the other's processes for those of an earlier boot.
+/// Within a boot it is given again only when the namespace that had it is gone, with all of its processes.
+fn named(machine: &str, space: &str, boot: &str) -> String {
+    let counted = if space.is_empty() || space == FIRST { "" } else { boot };
+    let digest = Sha256::digest(format!("soopervisor\0{machine}\0{space}{counted}"));
     hex::encode(&digest[..8])
 }
 
@@ -72,6 +83,20 @@ mod tests {
         let me = Owner::current();
         assert!(!me.started.is_empty() && !me.boot.is_empty());
         assert!(!me.surely_gone(&me.boot, me.pid, &me.started));
+    }
+
+    #[test]
+    fn a_process_is_judged_in_its_own_namespace_only_and_a_containers_in_its_own_boot_only() {
+        let (own, other) = ("pid:[4026532200]", "pid:[4026532201]");
+        assert_eq!(
+            named("m", FIRST, "boot 1"),
+            named("m", FIRST, "boot 2"),
+            "a machine knows what was before its boot"
+        );
+        assert_ne!(named("m", FIRST, "boot 1"), named("other", FIRST, "boot 1"));
+        assert_ne!(named("m", own, "boot 1"), named("m", other, "boot 1"));
+        assert_ne!(named("m", own, "boot 1"), named("m", own, "boot 2"), "that of another machine, or of before");
+        assert_eq!(named("m", own, "boot 1"), named("m", own, "boot 1"));
     }
 
     #[test]

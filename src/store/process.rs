@@ -13,19 +13,30 @@ pub struct ProcessMark {
     pub boot: Option<String>,
     /// When it started, in clock ticks since boot, where the kernel tells.
     pub started: Option<u64>,
+    /// Which processes its number tells it from, where the kernel tells: each container has numbers of its own.
+    #[serde(default)]
+    pub space: Option<String>,
 }
 
 impl ProcessMark {
     /// This process.
     pub fn current() -> Self {
         let pid = std::process::id();
-        Self { pid, boot: boot_id(), started: start_ticks(pid) }
+        Self { pid, boot: boot_id(), started: start_ticks(pid), space: space() }
     }
 
-    /// Whether that very process still runs here. Without a boot id nothing is known, and the answer is no.
+    /// Whether that very process still runs here. Without a boot id, and of another space, nothing is known, and the answer is
+    /// no. Marks of before tell no space.
     pub fn is_alive(&self) -> bool {
-        self.boot.is_some() && self.boot == boot_id() && self.started.is_some() && self.started == start_ticks(self.pid)
+        let same_space = self.space.is_none() || self.space == space();
+        let same_boot = self.boot.is_some() && self.boot == boot_id();
+        same_space && same_boot && self.started.is_some() && self.started == start_ticks(self.pid)
     }
+}
+
+/// The process id space: `pid:[4026531836]`.
+fn space() -> Option<String> {
+    Some(fs_err::read_link("/proc/self/ns/pid").ok()?.display().to_string())
 }
 
 fn boot_id() -> Option<String> {
@@ -51,13 +62,16 @@ mod tests {
         assert!(mark.is_alive());
         assert!(!ProcessMark { started: mark.started.map(|ticks| ticks + 1), ..mark.clone() }.is_alive());
         assert!(!ProcessMark { boot: Some("another boot".to_owned()), ..mark.clone() }.is_alive());
-        assert!(!ProcessMark { boot: None, ..mark }.is_alive());
+        assert!(!ProcessMark { boot: None, ..mark.clone() }.is_alive());
+        // One of another container that has our number and was started in the same moment.
+        assert!(!ProcessMark { space: Some("pid:[1]".to_owned()), ..mark.clone() }.is_alive());
+        assert!(ProcessMark { space: None, ..mark }.is_alive(), "as it was written before");
     }
 
     #[test]
     fn a_process_that_ended_is_dead() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let mark = ProcessMark { pid: child.id(), boot: boot_id(), started: start_ticks(child.id()) };
+        let mark = ProcessMark { pid: child.id(), boot: boot_id(), started: start_ticks(child.id()), space: space() };
         assert!(mark.is_alive());
         child.kill().unwrap();
         child.wait().unwrap();
