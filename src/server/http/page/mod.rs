@@ -1,6 +1,8 @@
 //! The status page: repositories, runs, one run with its log. Server-rendered, read-only, every value escaped by the
 //! template; nothing is decided here.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::Router;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -15,7 +17,7 @@ use super::gate::Looks;
 use super::problem::Problem;
 use super::repos::{names, query};
 use super::runs::number;
-use crate::run::figures::{bytes, count};
+use crate::run::figures::{bytes, count, duration};
 use crate::server::standing::Trouble;
 use crate::store::database::{Artifacts, Attempt, Repo, Run, RunFilter, StepRow};
 
@@ -100,7 +102,7 @@ impl Row {
 
     fn took(&self) -> String {
         match (self.run.started_at, self.run.ended_at) {
-            (Some(start), Some(end)) => seconds(end - start),
+            (Some(start), Some(end)) => took(end - start),
             _ => String::new(),
         }
     }
@@ -165,8 +167,9 @@ fn moment(at: Option<i64>) -> String {
     at.map_or_else(|| "–".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
-fn seconds(millis: i64) -> String {
-    format!("{}.{} s", millis / 1000, (millis % 1000) / 100)
+/// A time as the terminal shows it. A clock that was set back made none.
+fn took(millis: i64) -> String {
+    duration(Duration::from_millis(u64::try_from(millis).unwrap_or_default()))
 }
 
 #[derive(Deserialize)]
@@ -200,7 +203,7 @@ async fn run(
     let repo = names.get(&run.new.repo).cloned().unwrap_or_default();
     let (steps, attempts) = (server.database.steps(id).await?, server.database.attempts(id).await?);
     let steps = steps.into_iter().map(|step| {
-        let took = seconds(step.elapsed_ms);
+        let took = took(step.elapsed_ms);
         (step, took)
     });
     let attempts = attempts.into_iter().map(AttemptRow::of).collect();
@@ -215,4 +218,16 @@ fn drawn(page: &impl Template) -> Result<Response, Problem> {
         Problem::internal()
     })?;
     Ok(Html(text).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::took;
+
+    #[test]
+    fn times_are_shown_as_the_terminal_shows_them() {
+        for (millis, text) in [(104_000, "1 m 44 s"), (420, "0.4 s"), (7_805_000, "2 h 10 m"), (-5, "0 ms")] {
+            assert_eq!(took(millis), text);
+        }
+    }
 }
