@@ -166,7 +166,7 @@ pub async fn serve(
     let reader = reader(&serving.host)?;
     let poller = Poller::new(database.clone(), reader, metrics.clone(), serving.poll, Arc::clone(&told));
     let poller = poller.copying(serving.host.home.state().join("poller"));
-    let worker = worker(&serving, &database, &watched, &metrics, &queued, &told);
+    let worker = worker(&serving, &database, &watched, &metrics, &queued, &told)?;
     let left = worker.take_over().await?;
     let set_up = set_up(&database, serving.auth).await?;
     let standing = Standing::with(serving.file.clone());
@@ -181,6 +181,7 @@ pub async fn serve(
         auth: serving.auth,
         set_up: Arc::new(Mutex::new(set_up.as_ref().map(|secret| token::hash(secret.expose())))),
         runs: serving.host.home.runs(),
+        worker: worker.name.clone(),
         standing: standing.clone(),
     };
     let listener = http::bind(serving.listen, serving.auth).await?;
@@ -354,12 +355,12 @@ fn worker(
     metrics: &Metrics,
     queued: &Arc<Notify>,
     told: &Arc<Notify>,
-) -> Worker {
+) -> Result<Worker, ServeError> {
     let state = serving.host.home.state();
-    Worker {
+    Ok(Worker {
         database: database.clone(),
         host: serving.host.clone(),
-        name: work::name_of(state),
+        name: named(state)?,
         watches: watched.clone(),
         folder: state.join("worker"),
         handoffs: state.join("worker/drivers"),
@@ -368,7 +369,12 @@ fn worker(
         metrics: metrics.clone(),
         queued: Arc::clone(queued),
         told: Arc::clone(told),
-    }
+    })
+}
+
+/// What the worker of a data folder is called.
+pub(super) fn named(state: &Path) -> Result<String, ServeError> {
+    work::name_of(state).map_err(|source| ServeError::Io { action: "name the worker of the data folder", source })
 }
 
 /// One server a folder, for as long as the file is open.

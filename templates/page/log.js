@@ -12,6 +12,7 @@
     pre.append(document.createTextNode(`${event.data.replace(escapes, "")}\n`));
     if (follow) window.scrollTo(0, document.body.scrollHeight);
   };
+  source.addEventListener("elsewhere", (event) => pre.replaceChildren(document.createTextNode(`${event.data}\n`)));
   source.addEventListener("end", (event) => {
     source.close();
     pre.append(document.createTextNode(`— ${event.data} —\n`));

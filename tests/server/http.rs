@@ -55,6 +55,7 @@ impl Api {
             auth,
             set_up: Arc::new(Mutex::new(Some(token::hash(set_up.expose())))),
             runs: place.folder.path().to_owned(),
+            worker: "w".to_owned(),
             standing: Standing::with(Some(Arc::default())),
         };
         let listener = bind("127.0.0.1:0".parse().unwrap(), auth).await.unwrap();
@@ -315,11 +316,44 @@ async fn a_log_is_followed_to_its_end_and_gone_on_with_where_it_was_left() {
     assert!(!rest.contains("one"), "{rest}");
     let (_, whole) = api.ask("get", &format!("/api/runs/{id}/log"), Some(&admin), None).await;
     assert_eq!(whole, "one\ntwo\nhalf\n<b>&\rlast");
+    let long = "a line of a long log\n".repeat(20_000);
+    std::fs::write(folder.join("log"), &long).unwrap();
+    assert_eq!(api.ask("get", &format!("/api/runs/{id}/log"), Some(&admin), None).await, (200, long));
     // No path is made of anything but the form of an id.
     let again = api.run(&admin).await;
     let claim = database.claim("w", QueueLimits::default()).await.unwrap().unwrap();
     database.placed(again, claim.epoch, "../../etc").await.unwrap();
     assert_eq!(api.ask("get", &format!("/api/runs/{again}/log"), Some(&admin), None).await, (200, String::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_another_machine_keeps_is_said_to_be_there_and_is_not_empty() {
+    let api = Api::start(Auth::Everybody).await;
+    let (admin, database) = (api.token("admin").await, &api.place.database);
+    let ended = Ended { state: RunState::Failed, exit_code: 4, summary: "it broke".into() };
+    for (worker, told) in [
+        ("far:/data#0af3", "is with the worker `far:/data#0af3`"),
+        ("w", "is no longer kept"),
+        ("w:second", "is no longer kept"),
+        ("w2", "is with the worker `w2`"),
+    ] {
+        let id = api.run(&admin).await;
+        let path = format!("/api/runs/{id}/log");
+        let claim = database.claim(worker, QueueLimits::default()).await.unwrap().unwrap();
+        assert_eq!(api.ask("get", &path, Some(&admin), None).await, (200, String::new()), "it is not begun");
+        database.placed(id, claim.epoch, RUN_ID).await.unwrap();
+        let (status, problem) = api.json("get", &path, &admin, None).await;
+        let words = problem["error"].as_str().unwrap();
+        assert!(status == 404 && words.contains(told), "{status} {words}");
+        database.finish(id, claim.epoch, &ended).await.unwrap();
+        let (_, stream) = api.ask("get", &format!("{path}?follow=true"), Some(&admin), None).await;
+        let times = stream.matches("event: elsewhere").count();
+        assert!(times == 1 && stream.contains(told) && stream.contains("event: end\n"), "{stream}");
+        let page =
+            api.client.get(format!("{}/runs/{id}", api.base)).basic_auth("a", Some(&admin)).send().await.unwrap();
+        let page = page.text().await.unwrap();
+        assert!(page.contains(told.split('`').next().unwrap()) && !page.contains("id=\"log\""), "{page}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

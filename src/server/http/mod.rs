@@ -93,6 +93,8 @@ pub struct Server {
     pub set_up: Arc<Mutex<Option<String>>>,
     /// The folder with one folder a run, where logs are.
     pub runs: PathBuf,
+    /// The worker that keeps them there.
+    pub worker: String,
     /// The settings that count, and what is wrong with others.
     pub standing: Standing,
 }

@@ -91,6 +91,9 @@ fn responses(route: &Route) -> Value {
     if route.id == "ready" {
         problems.push(("503", "not there"));
     }
+    if route.id == "getLog" {
+        problems.push(("503", "too many follow logs now"));
+    }
     if route.id == "trigger" {
         problems.push(("502", "the repository cannot be read"));
     }

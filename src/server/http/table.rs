@@ -30,6 +30,8 @@ const fn get(path: &'static str, id: &'static str, about: &'static str, answer: 
 const OLDER: (&str, &str, &str) = ("before", "int64", "only those with a lower number");
 const LIMIT: (&str, &str, &str) = ("limit", "limit", "at most so many, 200 at most; 50 when it is left out");
 
+const LOG: &str = "The masked log of a run; where it lies with a worker elsewhere, the 404 says with which";
+
 /// All of them.
 pub const ROUTES: &[Route] = &[
     Route { scope: None, ..get("/healthz", "health", "Whether the process is there", "text/plain") },
@@ -58,7 +60,7 @@ pub const ROUTES: &[Route] = &[
     get("/api/runs/{id}", "getRun", "One run with its steps and attempts", "RunDetail"),
     Route {
         query: &[("follow", "boolean", "as a stream of events until the run ends; `Last-Event-ID` resumes it")],
-        ..get("/api/runs/{id}/log", "getLog", "The masked log of a run", "text/plain, text/event-stream")
+        ..get("/api/runs/{id}/log", "getLog", LOG, "text/plain, text/event-stream")
     },
     Route {
         method: "post",

@@ -10,14 +10,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Effort, Worker, name_of};
+use super::{Effort, Worker};
 use crate::run::Host;
 use crate::server::file::Commits;
 use crate::server::metrics::Metrics;
 use crate::server::parts::Parts;
 use crate::server::poll::Watch;
 use crate::server::poll::state::FirstSeen;
-use crate::server::serve::{RepoAsk, ServeError, address, lock, watch_of};
+use crate::server::serve::{RepoAsk, ServeError, address, lock, named, watch_of};
 use crate::store::database::{Database, DatabaseError};
 
 /// How often the list of repositories is read.
@@ -68,7 +68,7 @@ pub async fn work(
     let worker = Worker {
         database: database.clone(),
         host: working.host.clone(),
-        name: format!("{}:{}", name_of(state), working.name),
+        name: format!("{}:{}", named(state)?, working.name),
         watches,
         handoffs: folder.join("drivers"),
         folder,

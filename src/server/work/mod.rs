@@ -12,6 +12,7 @@ mod execute;
 pub mod handoff;
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -72,10 +73,34 @@ pub struct Worker {
     pub told: Arc<Notify>,
 }
 
-/// What the worker of a data folder is called: the same after every start, and like no other.
-pub fn name_of(state: &Path) -> String {
-    let machine = fs_err::read_to_string("/etc/hostname").unwrap_or_default();
-    format!("{}:{}", machine.trim(), state.display())
+/// What the worker of a data folder is called. It is made once and kept there, so that it is the same after every start, also
+/// in another container, and like no other: machines and folders may be called alike, and whoever has a name takes over what
+/// it held.
+///
+/// # Errors
+/// As the file system says.
+pub fn name_of(state: &Path) -> std::io::Result<String> {
+    let kept = state.join("worker.name");
+    for _ in 0..2 {
+        match std::fs::read_to_string(&kept) {
+            Ok(name) if !name.trim().is_empty() => return Ok(name.trim().to_owned()),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut random = [0; 4];
+        std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
+        let machine = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+        let mut made = tempfile::NamedTempFile::new_in(state)?;
+        writeln!(made, "{}:{}#{}", machine.trim(), state.display(), hex::encode(random))?;
+        made.as_file().sync_all()?;
+        match made.persist_noclobber(&kept) {
+            // Read back, as every later start does. Another worker of this folder may have been faster.
+            Ok(_) => {}
+            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error.error),
+        }
+    }
+    Err(std::io::Error::other(format!("`{}` holds no name", kept.display())))
 }
 
 /// What was left of an earlier process of the same worker.
@@ -207,5 +232,32 @@ impl Worker {
             tracing::warn!(run, state = state.word(), "a run's worker went away");
         }
         self.database.claim(&self.name, self.effort.limits).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_of;
+
+    #[test]
+    fn a_worker_keeps_its_name_and_shares_it_with_no_other() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let name = name_of(one.path()).unwrap();
+        assert!(name.contains(&one.path().display().to_string()) && !name.contains('\n'), "{name}");
+        // Whatever its machine is called by now.
+        assert_eq!(name_of(one.path()).unwrap(), name);
+        let own = name.rsplit_once('#').unwrap().1;
+        assert_ne!(own, name_of(other.path()).unwrap().rsplit_once('#').unwrap().1);
+        let made: Vec<String> = std::thread::scope(|scope| {
+            let fresh = tempfile::tempdir().unwrap();
+            let threads: Vec<_> = (0..8)
+                .map(|_| {
+                    let path = fresh.path().to_owned();
+                    scope.spawn(move || name_of(&path).unwrap())
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(made.iter().all(|name| *name == made[0]), "{made:?}");
     }
 }

@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::Server;
 use super::gate::Looks;
+use super::log::elsewhere;
 use super::problem::Problem;
 use super::repos::{names, query};
 use super::runs::number;
@@ -113,6 +114,8 @@ impl Row {
 struct Detail {
     row: Row,
     goes_on: bool,
+    /// Where the log is, when it is not here.
+    elsewhere: Option<String>,
     steps: Vec<(StepRow, String)>,
     attempts: Vec<AttemptRow>,
     artifacts: Option<Listing>,
@@ -207,9 +210,9 @@ async fn run(
         (step, took)
     });
     let attempts = attempts.into_iter().map(AttemptRow::of).collect();
-    let goes_on = !run.state.has_ended();
+    let (goes_on, elsewhere) = (!run.state.has_ended(), elsewhere(&server, &run).await);
     let artifacts = server.database.artifacts(id).await?.map(Listing::of);
-    drawn(&Detail { row: Row { run, repo }, goes_on, steps: steps.collect(), attempts, artifacts })
+    drawn(&Detail { row: Row { run, repo }, goes_on, elsewhere, steps: steps.collect(), attempts, artifacts })
 }
 
 fn drawn(page: &impl Template) -> Result<Response, Problem> {
