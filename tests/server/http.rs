@@ -410,6 +410,26 @@ async fn a_server_that_asks_nobody_is_reached_from_this_machine_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_asks_nobody_does_nothing_for_another_sites_page() {
+    let api = Api::start(Auth::Nobody).await;
+    let id = api.run("").await;
+    let cancel = || api.client.post(format!("{}/api/runs/{id}/cancel", api.base));
+    assert_eq!(cancel().header("origin", "https://evil.example").send().await.unwrap().status(), 403);
+    assert_eq!(cancel().header("sec-fetch-site", "cross-site").send().await.unwrap().status(), 403);
+    let state = api.place.database.run(id).await.unwrap().state;
+    assert_eq!(state, RunState::Queued, "it was not cancelled");
+    for path in ["/", "/api/runs", "/api/handlers"] {
+        let rebound =
+            api.client.get(format!("{}{path}", api.base)).header("host", "evil.example:8080").send().await.unwrap();
+        assert_eq!(rebound.status(), 421, "{path}");
+        assert!(rebound.headers().contains_key("content-security-policy"));
+    }
+    let hook = api.client.post(format!("{}/hooks/github", api.base)).header("host", "ci.acme.example");
+    assert_eq!(hook.json(&json!({})).send().await.unwrap().status(), 400, "a delivery comes under any name");
+    assert_eq!(cancel().send().await.unwrap().status(), 202, "no browser");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_over_the_socket_is_refused_or_kept_and_stopping_answers_what_is_under_way() {
     let api = Api::start(Auth::Everybody).await;
     let hook = |forge: &str| api.client.post(format!("{}/hooks/{forge}", api.base)).header("X-GitHub-Event", "ping");

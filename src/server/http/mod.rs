@@ -4,6 +4,7 @@
 //! Nothing is decided here: requests become calls of the rooms above, answers become JSON or pages.
 
 mod admin;
+mod door;
 mod gate;
 mod log;
 pub mod openapi;
@@ -20,15 +21,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::body::to_bytes;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::problem::Problem;
@@ -45,6 +48,14 @@ pub const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::I
 const PATIENCE: Duration = Duration::from_secs(5);
 /// No request of the API is longer.
 const LONGEST: usize = 256 << 10;
+/// Bytes of deliveries that are in memory at a time, in all, and how they are counted. Anybody may send one, and whether it is
+/// genuine is known only when all of it is there.
+const ROOM: usize = 256 << 20;
+const UNIT: usize = 64 << 10;
+static ROOM_LEFT: Semaphore = Semaphore::const_new(ROOM / UNIT);
+/// How long a delivery waits for room, and how long it may take to come; forges wait no longer themselves.
+const WAIT: Duration = Duration::from_secs(8);
+const COMING: Duration = Duration::from_secs(30);
 
 /// Who is asked for a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +127,7 @@ pub async fn bind(address: SocketAddr, auth: Auth) -> Result<TcpListener, Listen
 /// # Errors
 /// When the system takes the socket away.
 pub async fn serve(listener: TcpListener, server: Server, stop: CancellationToken) -> std::io::Result<()> {
+    let listener = door::Bounded::of(listener);
     let answering = axum::serve(listener, router(server)).with_graceful_shutdown(stop.clone().cancelled_owned());
     let patience = async {
         stop.cancelled().await;
@@ -128,7 +140,7 @@ pub async fn serve(listener: TcpListener, server: Server, stop: CancellationToke
 }
 
 fn router(server: Server) -> Router {
-    let hooks = Router::new().route("/hooks/{forge}", post(hook)).layer(DefaultBodyLimit::max(LARGEST));
+    let hooks = Router::new().route("/hooks/{forge}", post(hook));
     let api = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -151,16 +163,13 @@ fn router(server: Server) -> Router {
         .layer(DefaultBodyLimit::max(LONGEST));
     let all = hooks.merge(api).merge(page::router());
     let all = all.fallback(async || Problem::missing("there is nothing here"));
-    all.layer(axum::middleware::map_response(harden))
+    all.layer(axum::middleware::from_fn_with_state(server.clone(), door::guard))
+        .layer(axum::middleware::map_response(harden))
         .layer(axum::middleware::from_fn_with_state(server.clone(), count))
         .with_state(server)
 }
 
-async fn count(
-    State(server): State<Server>,
-    request: axum::extract::Request,
-    next: axum::middleware::Next,
-) -> Response {
+async fn count(State(server): State<Server>, request: Request, next: axum::middleware::Next) -> Response {
     let response = next.run(request).await;
     server.metrics.add("soop_http_requests_total", &[("status", response.status().as_str())], 1.0);
     response
@@ -177,14 +186,23 @@ async fn harden(mut response: Response) -> Response {
     response
 }
 
-async fn hook(
-    State(server): State<Server>,
-    Path(forge): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Problem> {
+async fn hook(State(server): State<Server>, Path(forge): Path<String>, request: Request) -> Result<Response, Problem> {
     let forge =
         Forge::of_word(&forge).ok_or_else(|| Problem::missing("hooks are at /hooks/github, gitea and gitlab"))?;
+    let (head, body) = request.into_parts();
+    let headers = head.headers;
+    let too_long = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the delivery is too long", "26 MiB are taken");
+    let told = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let size = told.unwrap_or(LARGEST);
+    if size > LARGEST {
+        return Err(too_long());
+    }
+    let units = u32::try_from(size.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
+    let busy = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too much is delivered at once", "send it again");
+    let room = tokio::time::timeout(WAIT, ROOM_LEFT.acquire_many(units)).await;
+    let _room = room.map_err(|_| busy())?.map_err(|_| busy())?;
+    let late = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the delivery did not come to its end", "send it again");
+    let body = tokio::time::timeout(COMING, to_bytes(body, size)).await.map_err(late)?.map_err(|_| too_long())?;
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let reply = server.receiver.receive(forge, header, &body).await;
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -1,0 +1,190 @@
+//! What stands before every request: no more of them than the process has files for, and, where nobody is asked for a token,
+//! none that another site made in a reader's browser.
+//!
+//! Such a server trusts whoever reaches it, and every page that a browser on this machine opens reaches it, too: by a form, or
+//! under a name of its own that it lets lead here.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::problem::Problem;
+use super::{Auth, Server};
+
+/// Connections at a time. Most systems let a process have 1,024 files open; its database and its runs need some.
+const MOST: usize = 512;
+
+/// Takes so many connections at a time; who comes later waits.
+pub(super) struct Bounded {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+}
+
+impl Bounded {
+    pub(super) fn of(listener: TcpListener) -> Self {
+        Self { listener, places: Arc::new(Semaphore::new(MOST)) }
+    }
+}
+
+impl Listener for Bounded {
+    type Io = Held;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Held, SocketAddr) {
+        // Nobody closes it.
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        (Held { stream, _place: place }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection with its place.
+pub(super) struct Held {
+    stream: TcpStream,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl AsyncRead for Held {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Held {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// Turns away what another site made.
+pub(super) async fn guard(State(server): State<Server>, request: Request, next: Next) -> Response {
+    // Deliveries are signed, and come under whatever name a forge has for us.
+    if server.auth == Auth::Nobody && !request.uri().path().starts_with("/hooks/") {
+        let file = server.standing.file();
+        let public = file.as_ref().and_then(|file| file.server.public_url.as_deref());
+        if let Some(problem) = refusal(request.method(), request.headers(), public) {
+            return problem.into_response();
+        }
+    }
+    next.run(request).await
+}
+
+/// Why a request that shows no token is not answered. `public` is the address under which a proxy lets people in.
+fn refusal(method: &Method, headers: &HeaderMap, public: Option<&str>) -> Option<Problem> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let host = text("host").unwrap_or_default();
+    let public = public.map(authority);
+    if !is_own(host) && public != Some(host) {
+        let help = "ask 127.0.0.1 or localhost; behind a proxy, write `public_url` into the server's file";
+        return Some(Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "a server that asks for no token answers under this machine's own names only",
+            help,
+        ));
+    }
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return None;
+    }
+    let foreign = match text("sec-fetch-site") {
+        Some(site) => !matches!(site, "same-origin" | "none"),
+        None => text("origin").map(authority).is_some_and(|origin| origin != host && public != Some(origin)),
+    };
+    foreign.then(|| Problem::new(StatusCode::FORBIDDEN, "the request comes from another site", "ask for it here"))
+}
+
+/// Host and port of an address.
+fn authority(address: &str) -> &str {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
+}
+
+/// Whether a host is no name that somebody else could let lead here. Who names none is no browser.
+fn is_own(host: &str) -> bool {
+    let in_brackets = host.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(name, _)| name);
+    let name = in_brackets.unwrap_or_else(|| host.rsplit_once(':').map_or(host, |(name, _)| name));
+    let name = name.to_ascii_lowercase();
+    name.is_empty() || name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(method: &Method, headers: &[(&'static str, &str)], public: Option<&str>) -> Option<StatusCode> {
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        refusal(method, &headers, public).map(|problem| problem.into_response().status())
+    }
+
+    #[test]
+    fn another_sites_name_leads_nowhere_and_its_forms_do_nothing() {
+        let public = Some("https://ci.acme.example/ci");
+        for host in ["127.0.0.1:8080", "localhost", "[::1]:8080", "soop.localhost:1", "10.1.2.3", "ci.acme.example"] {
+            assert_eq!(status(&Method::GET, &[("host", host)], public), None, "{host}");
+        }
+        for host in
+            ["evil.example", "127.0.0.1.evil.example:8080", "localhost.evil.example", "ci.acme.example.evil", "a b"]
+        {
+            assert_eq!(
+                status(&Method::GET, &[("host", host)], public),
+                Some(StatusCode::MISDIRECTED_REQUEST),
+                "{host}"
+            );
+        }
+        let own = ("host", "127.0.0.1:8080");
+        for (header, refused) in [
+            (("sec-fetch-site", "cross-site"), true),
+            (("sec-fetch-site", "same-site"), true),
+            (("sec-fetch-site", "same-origin"), false),
+            (("sec-fetch-site", "none"), false),
+            (("origin", "https://evil.example"), true),
+            (("origin", "null"), true),
+            (("origin", "http://127.0.0.1:8080"), false),
+            (("origin", "https://ci.acme.example"), false),
+            (("accept", "*/*"), false),
+        ] {
+            let found = status(&Method::POST, &[own, header], public);
+            assert_eq!(found, refused.then_some(StatusCode::FORBIDDEN), "{header:?}");
+            assert_eq!(status(&Method::GET, &[own, header], public), None, "{header:?}: it is only looked at");
+        }
+        assert_eq!(status(&Method::POST, &[], None), None, "no browser");
+    }
+}
