@@ -375,8 +375,8 @@ async fn a_workflow_that_is_named_by_its_number_is_found_again_among_runs_of_oth
     let handlers = BUILD.replace("event_type: build-it", "workflow: 77");
     let line = format!("POST /repos/{BUILDS}/actions/workflows/77/");
     scene.fake.trouble(&line, 1, Fault::Deaf);
-    let (first, second) =
-        tokio::join!(scene.play(&handlers, &pushed(&scene.main)), scene.play(&other, &pushed(&scene.head)));
+    let (main, head) = (pushed(&scene.main), pushed(&scene.head));
+    let (first, second) = tokio::join!(scene.play(&handlers, &main), scene.play(&other, &head));
     assert_eq!((first.state, second.state), (State::Succeeded, State::Succeeded), "{first:?} {second:?}");
     let kept = scene.place.database.builds(&format!("{REPO} {BUILDS} 77")).await.unwrap().unwrap();
     let runs = scene.fake.state().workflow_runs.clone();
