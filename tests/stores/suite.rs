@@ -194,7 +194,8 @@ async fn a_folder_goes_and_its_neighbours_stay(service: &Shared) {
     ours(service, "p/c/a.txt", b"anew").await;
 }
 
-async fn large_files_come_back(service: &Shared) {
+/// Also those that go in many pieces.
+pub(crate) async fn large_files_come_back(service: &Shared) {
     // No part is like another, and the last one is short.
     let bytes: Vec<u8> = (0..10_000_003_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     ours(service, "p/large/forty", &bytes).await;

@@ -21,6 +21,7 @@ use super::backend::claim::Claims as _;
 use super::backend::{Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits};
 use super::key::{beside, is_unfinished};
 
+mod part;
 mod session;
 mod tree;
 mod write;
@@ -29,7 +30,6 @@ pub use session::Host;
 use session::{Session, fault};
 
 const LANES: usize = 8;
-const CHUNK: u64 = 1024 * 1024;
 const TRIES: u32 = 3;
 /// From here on it is asked whether the key is free before the bytes are sent.
 const WORTH_ASKING: u64 = 8 * 1024 * 1024;
