@@ -5,7 +5,7 @@ use futures::StreamExt as _;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
 use crate::storage::backend::Stream;
-use crate::web::{Fault, Web};
+use crate::web::{self, Fault, Web};
 
 /// Connections that break one after the other without a byte.
 const BREAKS: u32 = 6;
@@ -59,14 +59,14 @@ impl Download {
 
     async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         while let Some(response) = &mut self.response {
-            match response.chunk().await {
+            match web::chunk(response).await {
                 Ok(Some(bytes)) => {
                     self.at += bytes.len() as u64;
                     self.breaks = 0;
                     return Ok(Some(bytes));
                 }
                 Ok(None) => return Ok(None),
-                Err(error) => {
+                Err(fault) => {
                     self.breaks += 1;
                     let fault = Fault::network(error);
                     if self.breaks > BREAKS {

@@ -64,9 +64,11 @@ impl ObjectStore {
     /// A store over `operator`, whose requests go through `client`; `place` is how people know it, without credentials.
     pub fn new(operator: Operator, kind: Kind, client: reqwest::Client, place: String) -> Self {
         let context = OperationContext::new().with_http_transport(opendal::HttpTransporter::new(Patient::new(client)));
+        // Up to 32 parts share a line that may be slow; one that is dead the system notices.
+        let limits = TimeoutLayer::new().with_timeout(Duration::from_mins(2)).with_io_timeout(Duration::from_mins(15));
         let operator = operator
             .with_context(context)
-            .layer(TimeoutLayer::new().with_timeout(Duration::from_mins(2)).with_io_timeout(Duration::from_mins(5)))
+            .layer(limits)
             .layer(RetryLayer::new().with_jitter().with_max_times(6).with_max_delay(Duration::from_secs(30)));
         Self {
             operator,

@@ -21,7 +21,7 @@ use super::backend::claim::{self, Claims, exclusively};
 use super::backend::{Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits};
 use super::key::beside;
 use crate::secret::Secret;
-use crate::web::{Answer, Judge, Pace, Pacer, Web};
+use crate::web::{self, Answer, Judge, Pace, Pacer, Web};
 
 mod answer;
 mod tree;
@@ -361,9 +361,11 @@ impl Backend for WebDav {
         let response = response.await?;
         // Who does not know ranges sends everything.
         let mut skip = if response.status().as_u16() == 206 { 0 } else { offset };
-        let stream = response.bytes_stream().map_err(Fault::network);
+        let stream = futures::stream::try_unfold(response, |mut response| async move {
+            Ok::<_, Fault>(web::chunk(&mut response).await?.map(|bytes| (bytes, response)))
+        });
         Ok(stream
-            .map_ok(move |bytes| {
+            .map_ok(move |bytes: Bytes| {
                 let cut = usize::try_from(skip).unwrap_or(usize::MAX).min(bytes.len());
                 skip -= cut as u64;
                 bytes.slice(cut..)
