@@ -28,7 +28,10 @@ mod tree;
 
 use answer::Found;
 
-const CHUNK: u64 = 256 * 1024;
+/// Read, hashed and handed over at once: each costs the runtime a change of threads.
+const CHUNK: u64 = 1024 * 1024;
+/// Chunks of one file that wait for the line.
+const WAITING: usize = 2;
 const TRIES: u32 = 4;
 const LOCKED: &str = "it is locked";
 /// How long a name may stay locked by what somebody else does to it.
@@ -164,7 +167,7 @@ impl WebDav {
         if length == 0 {
             source.drain().await?;
         }
-        let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(4);
+        let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(WAITING);
         let body = Mutex::new(Some(receiver));
         let sending = self.web.send_once(|client| {
             let receiver = body.lock().unwrap_or_else(PoisonError::into_inner).take();
