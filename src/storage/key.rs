@@ -17,6 +17,8 @@ const STAGING: &str = ".staging-";
 const PART: &str = ".soopervisor-part-";
 const HOLD: &str = ".soopervisor-hold%2d";
 const SWEEP: &str = ".soopervisor-sweep%2d";
+/// What follows it where the folder was published until then.
+const TAKEN: &str = "taken-";
 const RUN: &str = "-run-";
 
 /// The second part: a revision, or a run of it that was published beside it.
@@ -278,6 +280,17 @@ pub(super) fn sweep(project: &ProjectName, folder: &Folder) -> String {
     format!("{}{SWEEP}{}", object_folder(project, folder), chance())
 }
 
+/// The [`sweep`] by which `prune` says that it takes away what was published there: everything that is no younger than
+/// this is of nobody.
+pub(super) fn taken(project: &ProjectName, folder: &Folder) -> String {
+    format!("{}{SWEEP}{TAKEN}{}", object_folder(project, folder), chance())
+}
+
+/// Whether a name in a folder is that of a [`taken`].
+pub(super) fn is_taken(name: &str) -> bool {
+    name.strip_prefix(SWEEP).is_some_and(|rest| rest.starts_with(TAKEN))
+}
+
 /// Whether a name in a folder is that of a [`sweep`].
 pub(super) fn is_sweep(name: &str) -> bool {
     name.starts_with(SWEEP)
@@ -286,6 +299,11 @@ pub(super) fn is_sweep(name: &str) -> bool {
 /// Whether a name in a folder is that of a [`hold`] or a [`sweep`].
 pub(super) fn is_mark(name: &str) -> bool {
     name.starts_with(HOLD) || name.starts_with(SWEEP)
+}
+
+/// Whether a whole key is that of a mark: where files are removed one by one, marks go last.
+pub(super) fn is_marks(key: &str) -> bool {
+    key.rsplit('/').next().is_some_and(is_mark)
 }
 
 /// Whether a key is of a file that is not finished.
@@ -318,6 +336,12 @@ fn short_name(name: &str, of: &[u8]) -> String {
         kept.truncate(at);
     }
     format!("{kept}%23{digest}{ending}")
+}
+
+/// A name with its letters composed, as all are that we store.
+pub(super) fn composed(name: &str) -> String {
+    use unicode_normalization::UnicodeNormalization as _;
+    name.nfc().collect()
 }
 
 /// Equal for two names that some service takes for one.
@@ -420,9 +444,9 @@ mod tests {
     #[test]
     fn no_output_is_stored_under_the_name_of_a_mark() {
         let (project, folder) = ("p".parse().unwrap(), "0123456789abcdef0123456789abcdef01234567".parse().unwrap());
-        for mark in [hold(&project, &folder), sweep(&project, &folder)] {
+        for mark in [hold(&project, &folder), sweep(&project, &folder), taken(&project, &folder)] {
             let name = mark.rsplit('/').next().unwrap();
-            assert!(is_mark(name) && is_stored_name(name) && !is_unfinished(&mark), "{mark}");
+            assert!(is_marks(&mark) && is_mark(name) && is_stored_name(name) && !is_unfinished(&mark), "{mark}");
             // Neither what the mark's name says nor what it stands for.
             let stem = name.split('%').next().unwrap().to_owned();
             for output in [name.to_owned(), name.replace("%2d", "-"), stem.clone()] {
@@ -432,6 +456,19 @@ mod tests {
             }
         }
         assert!(is_sweep(&format!("{SWEEP}0")) && !is_sweep(&format!("{HOLD}0")));
+        let name = |mark: String| mark.rsplit('/').next().unwrap().to_owned();
+        let (taken, sweep) = (name(taken(&project, &folder)), name(sweep(&project, &folder)));
+        assert!(is_sweep(&taken) && is_taken(&taken) && !is_taken(&sweep));
+    }
+
+    #[test]
+    #[cfg(any(feature = "webdav", feature = "sftp"))]
+    fn what_was_remembered_of_a_file_is_a_part_beside_it_or_nothing() {
+        let part = beside("p/c/a");
+        assert!(is_beside("p/c/a", &part) && is_beside("x", &beside("x")));
+        for other in ["p/c/a", "p/.soopervisor-part-1", "p/c/../.soopervisor-part-1", "p/c/.soopervisor-part-1/x", ""] {
+            assert!(!is_beside("p/c/a", other), "{other}");
+        }
     }
 
     #[test]

@@ -193,6 +193,11 @@ impl Backend for Sftp {
         Ok(if self.links_in(folder).await? { None } else { Some(false) })
     }
 
+    async fn folder(&self, folder: &str) -> Result<Option<Meta>, Fault> {
+        let there = self.look(&self.path(folder)).await?;
+        Ok(there.filter(is_folder).map(|metadata| meta(folder, &metadata)))
+    }
+
     async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
         if source.size() >= WORTH_ASKING
             && let Some(meta) = self.stat(key).await?

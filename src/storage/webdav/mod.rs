@@ -27,6 +27,7 @@ mod answer;
 mod tree;
 
 use answer::Found;
+use tree::straight;
 
 /// Read, hashed and handed over at once: each costs the runtime a change of threads.
 const CHUNK: u64 = 1024 * 1024;
@@ -117,7 +118,7 @@ impl WebDav {
             let request = self.request(client, method, &from).header("Destination", to.as_str());
             request.header("Overwrite", if over { "T" } else { "F" })
         });
-        match brought.await {
+        match brought.await.and_then(straight) {
             Ok(_) => Ok(true),
             Err(Fault::Exists) if !over => Ok(false),
             Err(fault) => Err(fault),
@@ -182,7 +183,7 @@ impl WebDav {
         // Whether the server has the answer early or the file ends first: both come to an end.
         match futures::join!(sending, feed(source, sender, sessions, sent)) {
             (_, Some(ours)) => Err(ours),
-            (answer, None) => answer.map(drop),
+            (answer, None) => answer.and_then(straight).map(drop),
         }
     }
 
@@ -196,7 +197,7 @@ impl WebDav {
                 self.make(key.rsplit_once('/').map_or("", |(folder, _)| folder)).await?;
                 put().await?;
             }
-            answer => drop(answer?),
+            answer => drop(answer.and_then(straight)?),
         }
         Ok(part)
     }
@@ -319,6 +320,12 @@ impl Backend for WebDav {
         self.make_new(folder).await.map(Some)
     }
 
+    async fn folder(&self, folder: &str) -> Result<Option<Meta>, Fault> {
+        let found = self.ask(&self.url(folder, true), false).await?;
+        let own = found.and_then(|found| found.into_iter().next()).filter(|found| found.folder);
+        Ok(own.map(|found| meta(folder.to_owned(), &found)))
+    }
+
     async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
         if source.size() >= WORTH_ASKING
             && let Some(meta) = self.stat(key).await?
@@ -425,7 +432,8 @@ impl Claims for WebDav {
         let url = self.url(folder, true);
         let (since, mut tries) = (Instant::now(), 1);
         loop {
-            let fault = match self.web.send_once(|client| self.request(client, "MKCOL", &url)).await {
+            let made = self.web.send_once(|client| self.request(client, "MKCOL", &url)).await;
+            let fault = match made.and_then(straight) {
                 Ok(_) => return Ok(true),
                 Err(Fault::Refused { status: 405, .. }) => return Ok(false),
                 Err(fault) => fault,
