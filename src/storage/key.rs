@@ -172,6 +172,8 @@ fn encode(name: &[u8]) -> String {
             text.push_str(&rest);
         }
     }
+    // Some servers (Nextcloud's) store letters composed, whatever they were sent, and would list another name.
+    let text = if unicode_normalization::is_nfc(&text) { text } else { without_letters(&text) };
     // SharePoint refuses it anywhere in a name.
     let text = replace_ignoring_case(text, "_vti_", "%5fvti_");
     // Services trim blanks at both ends and dots at the end, which would make two names one.
@@ -183,6 +185,15 @@ fn encode(name: &[u8]) -> String {
         Some(start @ (b' ' | b'~')) => format!("%{start:02x}{}", &text[1..]),
         _ => text,
     }
+}
+
+/// With everything escaped that is not ASCII.
+fn without_letters(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len() * 3);
+    for c in text.chars() {
+        if c.is_ascii() { plain.push(c) } else { escape(&mut plain, c.encode_utf8(&mut [0; 4]).as_bytes()) }
+    }
+    plain
 }
 
 fn is_kept_elsewhere(name: &[u8]) -> bool {
@@ -229,7 +240,7 @@ pub fn stored_names<'a>(paths: impl IntoIterator<Item = &'a RelPath>, longest: u
             name.push_str(&plain);
             // The first spelling of its kind keeps it; any other gets a suffix of its own.
             let first = spellings.entry(folded(&name)).or_insert_with(|| name.clone());
-            if *first != name || plain.chars().count() > LONGEST_NAME {
+            if *first != name || plain.chars().count() > LONGEST_NAME || plain.len() > LONGEST_IN_BYTES {
                 let own = short_name(&plain, name.as_bytes());
                 name.truncate(start);
                 name.push_str(&own);
@@ -258,6 +269,13 @@ pub(super) fn beside(key: &str) -> String {
         Some((folder, _)) => format!("{folder}/{name}"),
         None => name,
     }
+}
+
+/// Whether `part` is a name that [`beside`] gave for `key`.
+#[cfg(any(feature = "webdav", feature = "sftp"))]
+pub(super) fn is_beside(key: &str, part: &str) -> bool {
+    let folder = |key: &str| key.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+    is_unfinished(part) && is_stored_name(part) && folder(key) == folder(part)
 }
 
 /// The folder beside `key` that whoever wants to give it makes first; the `number`th, for those that came to nothing.
@@ -361,6 +379,8 @@ pub fn is_stored_name(name: &str) -> bool {
 
 /// Characters of one name.
 const LONGEST_NAME: usize = 200;
+/// What file systems behind WebDAV and SFTP take; escapes make a name longer than it was.
+const LONGEST_IN_BYTES: usize = 255;
 
 fn escape(text: &mut String, bytes: &[u8]) {
     for byte in bytes {
@@ -427,8 +447,26 @@ mod tests {
         let names = stored_names(&paths, 1000);
         let kinds: std::collections::BTreeSet<_> = names.iter().map(|name| folded(name)).collect();
         assert_eq!(kinds.len(), paths.len(), "{names:?}");
-        assert_eq!((&names[0][..], &names[3][..]), ("A/x.csv", "e\u{301}.png"), "the first keeps its name");
+        assert_eq!((&names[0][..], &names[4][..]), ("A/x.csv", "é.png"), "the first keeps its name");
         assert!(names.iter().all(|name| is_stored_name(name)));
+    }
+
+    #[test]
+    fn what_a_server_may_compose_is_escaped_and_comes_back() {
+        for name in ["e\u{301}.png", "data/A\u{30a}ngstrom \u{212b}.csv", "\u{1112}\u{1161}\u{11ab}"] {
+            let stored = stored_name(&path(name));
+            assert!(unicode_normalization::is_nfc(&stored) && stored.contains('%'), "{stored}");
+            assert_eq!(from_object(&stored), Some(path(name)));
+        }
+    }
+
+    #[test]
+    fn no_name_is_longer_in_bytes_than_file_systems_take() {
+        let name = path(&format!("{}{}", "日".repeat(60), ":".repeat(45)));
+        let names = stored_names([&name], 1000);
+        assert!(stored_name(&name).len() > 255 && names[0].len() <= 255, "{names:?}");
+        let whole = path(&"日".repeat(85));
+        assert_eq!(stored_names([&whole], 1000), [whole.as_str().unwrap()], "as long as it was");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 
 use super::backend::claim::Claims as _;
 use super::backend::{Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits};
-use super::key::{beside, is_unfinished};
+use super::key::{beside, is_beside, is_unfinished};
 
 mod part;
 mod session;
@@ -103,6 +103,18 @@ impl Sftp {
                 answer => return answer,
             }
         }
+    }
+
+    /// Removes what an earlier try of this machine left of a large file, and remembers what this one would leave.
+    async fn remember(&self, key: &str, part: &str, size: u64, sessions: &dyn Sessions) {
+        if size < WORTH_ASKING {
+            return;
+        }
+        if let Some(left) = sessions.recall(key).filter(|left| is_beside(key, left)) {
+            let removed = self.unlink(&self.path(&left)).await;
+            tracing::debug!(removed = removed.is_ok(), "an earlier try broke off");
+        }
+        sessions.remember(key, part);
     }
 
     async fn forget(&self, broken: &Arc<Session>) {
@@ -204,7 +216,9 @@ impl Backend for Sftp {
         {
             return Ok(Created::Taken(Some(meta)));
         }
-        let (folder, part) = (folder_of(key), self.path(&beside(key)));
+        let part = beside(key);
+        self.remember(key, &part, source.size(), sessions).await;
+        let (folder, part) = (folder_of(key), self.path(&part));
         let mut tries = 1;
         loop {
             let mut sent = 0;
@@ -214,6 +228,9 @@ impl Backend for Sftp {
                     sessions.unsent(sent);
                     let removed = self.unlink(&part).await;
                     if tries == TRIES || !fault.is_passing() || removed.is_err() {
+                        if removed.is_ok() {
+                            sessions.forget(key);
+                        }
                         return Err(fault);
                     }
                     tries += 1;
@@ -221,7 +238,9 @@ impl Backend for Sftp {
                 }
             }
         }
-        if self.land(&part, &self.path(key)).await? {
+        let landed = self.land(&part, &self.path(key)).await?;
+        sessions.forget(key);
+        if landed {
             return Ok(Created::Ours(Receipt::default()));
         }
         sessions.unsent(source.size());

@@ -19,7 +19,7 @@ use url::Url;
 
 use super::backend::claim::{self, Claims, exclusively};
 use super::backend::{Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits};
-use super::key::beside;
+use super::key::{beside, is_beside};
 use crate::secret::Secret;
 use crate::web::{self, Answer, Judge, Pace, Pacer, Web};
 
@@ -123,6 +123,18 @@ impl WebDav {
             Err(Fault::Exists) if !over => Ok(false),
             Err(fault) => Err(fault),
         }
+    }
+
+    /// Removes what an earlier try of this machine left of a large file, and remembers what this one would leave.
+    async fn remember(&self, key: &str, part: &str, size: u64, sessions: &dyn Sessions) {
+        if size < WORTH_ASKING {
+            return;
+        }
+        if let Some(left) = sessions.recall(key).filter(|left| is_beside(key, left)) {
+            let removed = self.remove(&left).await;
+            tracing::debug!(removed = removed.is_ok(), "an earlier try broke off");
+        }
+        sessions.remember(key, part);
     }
 
     /// Sends a part, in a folder that is made if need be, until it is there with its whole length.
@@ -333,13 +345,19 @@ impl Backend for WebDav {
             return Ok(Created::Taken(Some(meta)));
         }
         let part = beside(key);
+        self.remember(key, &part, source.size(), sessions).await;
         if let Err(fault) = self.send(&part, source, sessions).await {
             let removed = self.remove(&part).await;
             tracing::debug!(removed = removed.is_ok(), "an upload broke off");
+            if removed.is_ok() {
+                sessions.forget(key);
+            }
             return Err(fault);
         }
         let landed = self.land(&part, key, false).await;
-        if self.clean(&part, landed).await? {
+        let landed = self.clean(&part, landed).await?;
+        sessions.forget(key);
+        if landed {
             return Ok(Created::Ours(Receipt::default()));
         }
         sessions.unsent(source.size());
