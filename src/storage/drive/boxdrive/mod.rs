@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Number, json};
 
 use super::Setup;
 use super::download::download;
@@ -91,17 +91,17 @@ impl Backend for BoxDrive {
     }
 
     async fn space(&self) -> Result<Space, Fault> {
-        /// Both amounts are beyond all bounds, or negative, where there is no limit.
+        /// Amounts are beyond all bounds, negative, or written like `1.0E15`, where there is no limit.
         #[derive(Deserialize)]
         struct Me {
-            space_amount: Option<i64>,
-            space_used: Option<i64>,
-            max_upload_size: Option<i64>,
+            space_amount: Option<Number>,
+            space_used: Option<Number>,
+            max_upload_size: Option<Number>,
         }
         let url = self.api.base.at("/2.0/users/me");
         let fields = [("fields", "space_amount,space_used,max_upload_size")];
         let me: Me = self.api.calls.send(|client| client.get(&url).query(&fields)).await?.json()?;
-        let count = |number: i64| u64::try_from(number).ok();
+        let count = |number: Number| number.as_u64();
         let free = me.space_amount.and_then(count).zip(me.space_used.and_then(count));
         Ok(Space {
             free: free.map(|(all, used)| all.saturating_sub(used)),
