@@ -458,3 +458,27 @@ async fn what_a_publish_of_this_machine_had_to_do_with_lately_is_not_swept() {
     let swept = quick(&shelf).sweep(&project(), &folder(), &()).await.expect("swept");
     assert!(matches!(swept, Swept::Gone { .. }), "elsewhere nobody knows of it: {swept:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn taking_a_young_commit_away_is_gone_on_with_wherever_it_broke_off() {
+    for requests in 0..9 {
+        let (run, shelf) = (small(4), shelf::plain());
+        let remote = quick(&shelf);
+        remote.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect("published");
+        shelf.breaks_after.store(requests, Ordering::SeqCst);
+        let broke_off = remote.unpublish(&project(), &folder()).await.is_err();
+        shelf.breaks_after.store(-1, Ordering::SeqCst);
+        tokio::time::sleep(DEAD * 2).await;
+        let plan = prune::plan(&remote, &project(), &Policy::default(), jiff::Timestamp::now()).await.expect("a plan");
+        prune::remove(&remote, &project(), &plan, &()).await.expect("a report");
+        let left: Vec<String> =
+            shelf.keys().into_iter().filter(|key| key.starts_with(&format!("demo/{SHA}/"))).collect();
+        let published = left.iter().any(|key| key.ends_with("/manifest.json"));
+        assert!(left.is_empty() || published && is_sound(&remote).await, "after {requests} requests: {left:?}");
+        if !broke_off {
+            assert!(left.is_empty() && requests > 1, "{requests}: {left:?}");
+            return;
+        }
+    }
+    panic!("it always broke off");
+}

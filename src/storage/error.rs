@@ -1,11 +1,13 @@
 //! What can go wrong with a storage: what, where, why, and the next step.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use super::conflict::Differences;
 use super::key::Folder;
+use crate::id::word::word;
 use crate::id::{Digest, ProjectName, RelPath};
 use crate::outputs::manifest::ManifestError;
 use crate::spec::amount::{count, show_size};
@@ -317,11 +319,10 @@ fn existing(path: &Path) -> &Path {
     path.ancestors().find(|path| path.is_dir()).unwrap_or(path)
 }
 
-/// A path in a command to type; only blanks and quotes need more than itself.
+/// A path in a command to type.
 fn shell(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = text.chars().all(|c| c.is_alphanumeric() || "_-./:@%+,".contains(c));
-    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    // No path holds a NUL.
+    word(path.as_os_str().as_bytes()).unwrap_or_default()
 }
 
 fn credentials_help(remote: &str) -> String {

@@ -17,6 +17,8 @@ const STAGING: &str = ".staging-";
 const PART: &str = ".soopervisor-part-";
 const HOLD: &str = ".soopervisor-hold%2d";
 const SWEEP: &str = ".soopervisor-sweep%2d";
+/// What follows it where the folder was published until then.
+const TAKEN: &str = "taken-";
 const RUN: &str = "-run-";
 
 /// The second part: a revision, or a run of it that was published beside it.
@@ -170,6 +172,8 @@ fn encode(name: &[u8]) -> String {
             text.push_str(&rest);
         }
     }
+    // Some servers (Nextcloud's) store letters composed, whatever they were sent, and would list another name.
+    let text = if unicode_normalization::is_nfc(&text) { text } else { without_letters(&text) };
     // SharePoint refuses it anywhere in a name.
     let text = replace_ignoring_case(text, "_vti_", "%5fvti_");
     // Services trim blanks at both ends and dots at the end, which would make two names one.
@@ -181,6 +185,15 @@ fn encode(name: &[u8]) -> String {
         Some(start @ (b' ' | b'~')) => format!("%{start:02x}{}", &text[1..]),
         _ => text,
     }
+}
+
+/// With everything escaped that is not ASCII.
+fn without_letters(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len() * 3);
+    for c in text.chars() {
+        if c.is_ascii() { plain.push(c) } else { escape(&mut plain, c.encode_utf8(&mut [0; 4]).as_bytes()) }
+    }
+    plain
 }
 
 fn is_kept_elsewhere(name: &[u8]) -> bool {
@@ -227,7 +240,7 @@ pub fn stored_names<'a>(paths: impl IntoIterator<Item = &'a RelPath>, longest: u
             name.push_str(&plain);
             // The first spelling of its kind keeps it; any other gets a suffix of its own.
             let first = spellings.entry(folded(&name)).or_insert_with(|| name.clone());
-            if *first != name || plain.chars().count() > LONGEST_NAME {
+            if *first != name || plain.chars().count() > LONGEST_NAME || plain.len() > LONGEST_IN_BYTES {
                 let own = short_name(&plain, name.as_bytes());
                 name.truncate(start);
                 name.push_str(&own);
@@ -258,6 +271,13 @@ pub(super) fn beside(key: &str) -> String {
     }
 }
 
+/// Whether `part` is a name that [`beside`] gave for `key`.
+#[cfg(any(feature = "webdav", feature = "sftp"))]
+pub(super) fn is_beside(key: &str, part: &str) -> bool {
+    let folder = |key: &str| key.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+    is_unfinished(part) && is_stored_name(part) && folder(key) == folder(part)
+}
+
 /// The folder beside `key` that whoever wants to give it makes first; the `number`th, for those that came to nothing.
 #[cfg(any(feature = "webdav", feature = "sftp"))]
 pub(super) fn claim(key: &str, number: u32) -> String {
@@ -278,6 +298,17 @@ pub(super) fn sweep(project: &ProjectName, folder: &Folder) -> String {
     format!("{}{SWEEP}{}", object_folder(project, folder), chance())
 }
 
+/// The [`sweep`] by which `prune` says that it takes away what was published there: everything that is no younger than
+/// this is of nobody.
+pub(super) fn taken(project: &ProjectName, folder: &Folder) -> String {
+    format!("{}{SWEEP}{TAKEN}{}", object_folder(project, folder), chance())
+}
+
+/// Whether a name in a folder is that of a [`taken`].
+pub(super) fn is_taken(name: &str) -> bool {
+    name.strip_prefix(SWEEP).is_some_and(|rest| rest.starts_with(TAKEN))
+}
+
 /// Whether a name in a folder is that of a [`sweep`].
 pub(super) fn is_sweep(name: &str) -> bool {
     name.starts_with(SWEEP)
@@ -286,6 +317,11 @@ pub(super) fn is_sweep(name: &str) -> bool {
 /// Whether a name in a folder is that of a [`hold`] or a [`sweep`].
 pub(super) fn is_mark(name: &str) -> bool {
     name.starts_with(HOLD) || name.starts_with(SWEEP)
+}
+
+/// Whether a whole key is that of a mark: where files are removed one by one, marks go last.
+pub(super) fn is_marks(key: &str) -> bool {
+    key.rsplit('/').next().is_some_and(is_mark)
 }
 
 /// Whether a key is of a file that is not finished.
@@ -320,6 +356,12 @@ fn short_name(name: &str, of: &[u8]) -> String {
     format!("{kept}%23{digest}{ending}")
 }
 
+/// A name with its letters composed, as all are that we store.
+pub(super) fn composed(name: &str) -> String {
+    use unicode_normalization::UnicodeNormalization as _;
+    name.nfc().collect()
+}
+
 /// Equal for two names that some service takes for one.
 fn folded(name: &str) -> String {
     use unicode_normalization::UnicodeNormalization as _;
@@ -337,6 +379,8 @@ pub fn is_stored_name(name: &str) -> bool {
 
 /// Characters of one name.
 const LONGEST_NAME: usize = 200;
+/// What file systems behind WebDAV and SFTP take; escapes make a name longer than it was.
+const LONGEST_IN_BYTES: usize = 255;
 
 fn escape(text: &mut String, bytes: &[u8]) {
     for byte in bytes {
@@ -403,8 +447,26 @@ mod tests {
         let names = stored_names(&paths, 1000);
         let kinds: std::collections::BTreeSet<_> = names.iter().map(|name| folded(name)).collect();
         assert_eq!(kinds.len(), paths.len(), "{names:?}");
-        assert_eq!((&names[0][..], &names[3][..]), ("A/x.csv", "e\u{301}.png"), "the first keeps its name");
+        assert_eq!((&names[0][..], &names[4][..]), ("A/x.csv", "é.png"), "the first keeps its name");
         assert!(names.iter().all(|name| is_stored_name(name)));
+    }
+
+    #[test]
+    fn what_a_server_may_compose_is_escaped_and_comes_back() {
+        for name in ["e\u{301}.png", "data/A\u{30a}ngstrom \u{212b}.csv", "\u{1112}\u{1161}\u{11ab}"] {
+            let stored = stored_name(&path(name));
+            assert!(unicode_normalization::is_nfc(&stored) && stored.contains('%'), "{stored}");
+            assert_eq!(from_object(&stored), Some(path(name)));
+        }
+    }
+
+    #[test]
+    fn no_name_is_longer_in_bytes_than_file_systems_take() {
+        let name = path(&format!("{}{}", "日".repeat(60), ":".repeat(45)));
+        let names = stored_names([&name], 1000);
+        assert!(stored_name(&name).len() > 255 && names[0].len() <= 255, "{names:?}");
+        let whole = path(&"日".repeat(85));
+        assert_eq!(stored_names([&whole], 1000), [whole.as_str().unwrap()], "as long as it was");
     }
 
     #[test]
@@ -420,9 +482,9 @@ mod tests {
     #[test]
     fn no_output_is_stored_under_the_name_of_a_mark() {
         let (project, folder) = ("p".parse().unwrap(), "0123456789abcdef0123456789abcdef01234567".parse().unwrap());
-        for mark in [hold(&project, &folder), sweep(&project, &folder)] {
+        for mark in [hold(&project, &folder), sweep(&project, &folder), taken(&project, &folder)] {
             let name = mark.rsplit('/').next().unwrap();
-            assert!(is_mark(name) && is_stored_name(name) && !is_unfinished(&mark), "{mark}");
+            assert!(is_marks(&mark) && is_mark(name) && is_stored_name(name) && !is_unfinished(&mark), "{mark}");
             // Neither what the mark's name says nor what it stands for.
             let stem = name.split('%').next().unwrap().to_owned();
             for output in [name.to_owned(), name.replace("%2d", "-"), stem.clone()] {
@@ -432,6 +494,19 @@ mod tests {
             }
         }
         assert!(is_sweep(&format!("{SWEEP}0")) && !is_sweep(&format!("{HOLD}0")));
+        let name = |mark: String| mark.rsplit('/').next().unwrap().to_owned();
+        let (taken, sweep) = (name(taken(&project, &folder)), name(sweep(&project, &folder)));
+        assert!(is_sweep(&taken) && is_taken(&taken) && !is_taken(&sweep));
+    }
+
+    #[test]
+    #[cfg(any(feature = "webdav", feature = "sftp"))]
+    fn what_was_remembered_of_a_file_is_a_part_beside_it_or_nothing() {
+        let part = beside("p/c/a");
+        assert!(is_beside("p/c/a", &part) && is_beside("x", &beside("x")));
+        for other in ["p/c/a", "p/.soopervisor-part-1", "p/c/../.soopervisor-part-1", "p/c/.soopervisor-part-1/x", ""] {
+            assert!(!is_beside("p/c/a", other), "{other}");
+        }
     }
 
     #[test]

@@ -245,7 +245,7 @@ pub struct Removed {
     pub freed: bool,
 }
 
-/// A folder of ours without a manifest.
+/// A folder of ours without a manifest, in which files lie, or where storages keep such, folders only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {
     /// The folder.
@@ -257,6 +257,8 @@ pub struct Unfinished {
     /// When any of it was last written, by the storage's clock, but for what a prune that broke off put there; `None` where
     /// that is not told of all of it, or nothing else is there.
     pub touched: Option<jiff::Timestamp>,
+    /// Whether it was published, and a prune that broke off began to take it away: then it is of nobody, however young.
+    pub begun: bool,
 }
 
 /// What sweeping such a folder came to.

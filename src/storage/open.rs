@@ -95,7 +95,7 @@ fn drive(
 ) -> Result<(Shared, Arc<Login>), Fault> {
     let login = login(access, provider, remote)?;
     let setup = Setup {
-        client: web::client(&access.reach)?,
+        client: web::client_for_files(&access.reach)?,
         bearer: Arc::clone(&login) as Arc<dyn web::Bearer>,
         account: login.account(),
         endpoints: Endpoints::of(provider, remote, |name| access.remotes.resolved(remote, name))?,
@@ -158,7 +158,7 @@ fn store(
     access: &Access,
 ) -> Result<Shared, Fault> {
     let operator = opendal::Operator::new(builder).map_err(|error| Fault::Setting(error.message().to_owned()))?;
-    let client = web::client(&access.reach)?;
+    let client = web::client_for_files(&access.reach)?;
     Ok(Arc::new(super::stores::ObjectStore::new(operator, kind, client, location.to_string())))
 }
 
@@ -272,7 +272,7 @@ fn webdav(location: &Location, access: &Access) -> Opened {
             (None, Some(user)) => Entry::Password { user, password: access.remotes.secret(remote, "password")? },
             (None, None) => Entry::Open,
         };
-        let client = web::client(&access.reach)?;
+        let client = web::client_for_files(&access.reach)?;
         let service: Shared = Arc::new(WebDav::new(client, url.clone(), &entry, location.to_string()));
         Ok(service)
     };

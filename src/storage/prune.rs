@@ -2,7 +2,7 @@
 //!
 //! Only a folder whose name is a revision and whose manifest says that it belongs to that project and revision is ever
 //! touched, and one of such a name without a manifest that nobody wrote to for a week: what a publish left that broke
-//! off. The newest whole commit always stays.
+//! off; or that a prune began to take away, of which it left a mark. The newest whole commit always stays.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -122,6 +122,8 @@ pub async fn plan(
     for one in storage.unfinished(project).await? {
         let age = one.touched.map(|touched| Duration::try_from(now.duration_since(touched)).unwrap_or_default());
         match age {
+            // An earlier prune took its manifest away; nobody wrote to it since.
+            _ if one.begun => plan.unfinished.push(one),
             Some(age) if age >= YOUNG => plan.unfinished.push(one),
             Some(_) => plan.under_way.push((one, "written to during the last 7 days")),
             // An earlier prune did not come to its end; whether another one is at it now shows when it is removed.

@@ -15,19 +15,39 @@ pub struct Reach {
     pub proxies: BTreeMap<String, String>,
 }
 
+/// How long an answer may be silent.
+pub(super) const STILL: Duration = Duration::from_mins(2);
+
 /// A client for everything that this machine talks to.
 ///
 /// # Errors
 /// When the CA bundle cannot be read or a proxy's address is none.
 pub fn client(reach: &Reach) -> Result<reqwest::Client, Fault> {
-    let mut builder = reqwest::Client::builder()
+    built(reach, reqwest::Client::builder().read_timeout(STILL))
+}
+
+/// A client for files, which take as long as the line needs: the limit of [`client`] counts from the first byte that is
+/// sent, so that whatever takes longer to send would never be answered. Who uses it bounds by itself how long it waits
+/// ([`super::Web`] does, and [`super::chunk`]); that the line is dead the system notices.
+///
+/// # Errors
+/// As [`client`].
+pub fn client_for_files(reach: &Reach) -> Result<reqwest::Client, Fault> {
+    let builder = reqwest::Client::builder();
+    // A server may be busy with what it got before it takes more.
+    #[cfg(target_os = "linux")]
+    let builder = builder.tcp_user_timeout(STILL);
+    built(reach, builder)
+}
+
+fn built(reach: &Reach, builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Fault> {
+    let mut builder = builder
         .user_agent(concat!("soopervisor/", env!("CARGO_PKG_VERSION")))
         .referer(false)
         // Drives answer some uploads with 308, which is no redirect there; downloads that are redirected must not take
         // the token along, so every redirect is followed by hand.
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(20))
-        .read_timeout(Duration::from_mins(2))
         .no_proxy();
     if let Some(bundle) = &reach.ca_bundle {
         let wrong = |error: &dyn std::fmt::Display| Fault::Setting(format!("`{}`: {error}", bundle.display()));

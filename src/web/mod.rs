@@ -11,8 +11,8 @@ mod send;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Reach, client};
+pub use client::{Reach, client, client_for_files};
 pub use endpoint::Endpoint;
 pub use fault::Fault;
 pub use pace::{Pace, Pacer};
-pub use send::{Answer, Bearer, Judge, Web};
+pub use send::{Answer, Bearer, Judge, Web, chunk};

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Client, Method, Request, RequestBuilder, Response, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
+use super::client::STILL;
 use super::{Endpoint, Fault, Pacer};
 use crate::secret::Secret;
 
@@ -18,10 +19,14 @@ use crate::secret::Secret;
 const TRIES: u32 = 7;
 /// How long one request is repeated in all, waiting when told to included.
 const PATIENCE: Duration = Duration::from_mins(15);
+/// Nobody waits longer because a service asks for it.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// Of a refusal, more is not read.
 const WORDS: usize = 64 * 1024;
 /// Of an answer that is no file, more is not read.
 const ANSWER: usize = 64 * 1024 * 1024;
+/// Bytes a second that a request gets through at the least; many share a line.
+const SLOWEST: u64 = 8 * 1024;
 
 /// Where tokens come from.
 #[async_trait]
@@ -57,10 +62,17 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// How long the service asks to wait; at most an hour.
+    /// How long the service asks to wait; at most an hour. It may say for how long, or until when by its own clock.
     pub fn retry_after(&self) -> Option<Duration> {
-        let seconds: f64 = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-        (0.0..3600.0).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
+        let told = self.header("retry-after")?.trim();
+        let wait = if let Ok(seconds) = told.parse::<f64>() {
+            Duration::try_from_secs_f64(seconds).ok()?
+        } else {
+            let at = |text: &str| jiff::fmt::rfc2822::parse(text).ok().map(|at| at.timestamp());
+            let now = self.header("date").and_then(at).unwrap_or_else(jiff::Timestamp::now);
+            at(told)?.duration_since(now).try_into().unwrap_or_default()
+        };
+        (wait < LONGEST_WAIT).then_some(wait)
     }
 
     /// One header as text.
@@ -113,12 +125,14 @@ pub struct Web {
     bearer: Option<Arc<dyn Bearer>>,
     pacer: Arc<Pacer>,
     judge: Arc<dyn Judge>,
+    /// How long an answer may take once all is sent.
+    still: Duration,
 }
 
 impl Web {
     /// Requests through `client` at the pace of `pacer`, with tokens of `bearer`.
     pub fn new(client: Client, bearer: Option<Arc<dyn Bearer>>, pacer: Arc<Pacer>, judge: Arc<dyn Judge>) -> Self {
-        Self { client, bearer, pacer, judge }
+        Self { client, bearer, pacer, judge, still: STILL }
     }
 
     /// The same account at another pace, for requests that are counted apart.
@@ -137,6 +151,12 @@ impl Web {
     #[must_use]
     pub fn without_token(&self) -> Self {
         Self { bearer: None, ..self.clone() }
+    }
+
+    /// The same service, whose answers may take so long.
+    #[cfg(test)]
+    pub(super) fn answering_within(self, still: Duration) -> Self {
+        Self { still, ..self }
     }
 
     /// Sends what `make` makes, anew for each try, until it is answered well. What is sent may be carried out twice.
@@ -211,7 +231,7 @@ impl Web {
         loop {
             self.pacer.turn().await;
             let request = authorised(make(&self.client), token.as_ref())?;
-            let (fault, surely_not_done) = match request.send().await {
+            let (fault, surely_not_done) = match self.answered(request).await {
                 Ok(response) if is_answer(response.status()) => match finish(response).await {
                     Ok(done) => {
                         self.pacer.went_well();
@@ -234,10 +254,7 @@ impl Web {
                     let refused = matches!(fault, Fault::Throttled(_));
                     (fault, refused)
                 }
-                Err(error) => {
-                    let unheard = error.is_connect();
-                    (Fault::network(error), unheard)
-                }
+                Err(failed) => failed,
             };
             if again == Again::Refused && !surely_not_done {
                 return Err(fault);
@@ -249,6 +266,21 @@ impl Web {
             }
             tracing::debug!(%fault, ?wait, failures, "once more");
             tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// The beginning of an answer; or why there is none, and whether the request surely was not heard. What is sent may
+    /// take its time: that an answer takes long is told from the time that sending takes.
+    async fn answered(&self, request: RequestBuilder) -> Result<Response, (Fault, bool)> {
+        let mut request = request.build().map_err(|error| (Fault::network(error), true))?;
+        tell_of_nothing(&mut request);
+        let within = self.still + Duration::from_secs(length(&request) / SLOWEST);
+        match tokio::time::timeout(within, self.client.execute(request)).await {
+            Ok(answered) => answered.map_err(|error| {
+                let unheard = error.is_connect();
+                (Fault::network(error), unheard)
+            }),
+            Err(_) => Err((silent(), false)),
         }
     }
 
@@ -279,16 +311,47 @@ fn is_answer(status: StatusCode) -> bool {
 fn authorised(request: RequestBuilder, token: Option<&Secret>) -> Result<RequestBuilder, Fault> {
     let Some(token) = token else { return Ok(request) };
     let text = [b"Bearer ", token.expose()].concat();
-    let mut value = reqwest::header::HeaderValue::from_bytes(&text)
+    let mut value = HeaderValue::from_bytes(&text)
         .map_err(|_| Fault::Login("the token holds characters that no token has".to_owned()))?;
     value.set_sensitive(true);
     Ok(request.header(reqwest::header::AUTHORIZATION, value))
 }
 
+/// Bytes of a request's body, as far as that is known.
+fn length(request: &Request) -> u64 {
+    let held = request.body().and_then(reqwest::Body::as_bytes).map(|bytes| bytes.len() as u64);
+    let told = || request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+    held.or_else(told).unwrap_or_default()
+}
+
+/// Says of an empty body that it is empty. The client does not by itself, and some services refuse what does not tell its
+/// length.
+fn tell_of_nothing(request: &mut Request) {
+    let is_empty = request.body().is_none_or(|body| body.as_bytes().is_some_and(<[u8]>::is_empty));
+    if is_empty && matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH) {
+        request.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from_static("0"));
+    }
+}
+
+fn silent() -> Fault {
+    Fault::Broken("no answer in time".to_owned())
+}
+
+/// The next bytes of an answer, unless nothing comes for too long.
+///
+/// # Errors
+/// When the connection broke, or is silent.
+pub async fn chunk(response: &mut Response) -> Result<Option<Bytes>, Fault> {
+    match tokio::time::timeout(STILL, response.chunk()).await {
+        Ok(chunk) => chunk.map_err(Fault::network),
+        Err(_) => Err(silent()),
+    }
+}
+
 async fn read(mut response: Response, most: usize) -> Result<Answer, Fault> {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(Fault::network)? {
+    while let Some(chunk) = chunk(&mut response).await? {
         body.extend_from_slice(&chunk);
         if body.len() > most {
             if status < 400 {

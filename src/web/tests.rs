@@ -163,3 +163,67 @@ fn one_account_has_one_bucket() {
     assert!(Arc::ptr_eq(&first, &Pacer::shared("box me", pace)));
     assert!(!Arc::ptr_eq(&first, &Pacer::shared("box you", pace)));
 }
+
+/// A server that takes a request slowly, or takes it and says nothing.
+fn slow(take: Duration, answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        std::thread::sleep(take);
+        let mut buffer = vec![0; 64 * 1024];
+        let mut taken = Vec::new();
+        while taken.len() < 300_000 && !(answer.is_empty() && !taken.is_empty()) {
+            let read = stream.read(&mut buffer).unwrap();
+            taken.extend_from_slice(&buffer[..read]);
+        }
+        stream.write_all(answer.as_bytes()).unwrap();
+        // Until the other side has had enough.
+        let _ = stream.read(&mut buffer);
+    });
+    url
+}
+
+#[tokio::test]
+async fn what_is_sent_may_take_longer_than_an_answer_may_be_silent() {
+    let pacer = Arc::new(Pacer::new(Pace::steady(1000.0, 100.0)));
+    let web = Web::new(client_for_files(&Reach::default()).unwrap(), None, pacer, Arc::new(Plain));
+    let web = web.answering_within(Duration::from_millis(200));
+    let url = slow(Duration::from_millis(700), OK);
+    let answer = web.send_once(|client| client.put(&url).body(vec![7; 300_000])).await.unwrap();
+    assert_eq!(&answer.body[..], b"done");
+    let url = slow(Duration::ZERO, "");
+    let begun = std::time::Instant::now();
+    let silent = web.send_once(|client| client.get(&url)).await.unwrap_err();
+    assert!(matches!(&silent, Fault::Broken(words) if words.contains("in time")), "{silent:?}");
+    assert!(begun.elapsed() < Duration::from_secs(20));
+}
+
+#[tokio::test]
+async fn a_body_without_bytes_tells_its_length_too() {
+    let (url, served) = serve(vec![OK, OK, OK]);
+    let web = web(None);
+    web.send(|client| client.put(&url).body(Vec::new())).await.unwrap();
+    web.send(|client| client.post(&url)).await.unwrap();
+    web.send(|client| client.get(&url)).await.unwrap();
+    let asked = served.join().unwrap();
+    let told: Vec<bool> = asked.iter().map(|asked| asked.to_lowercase().contains("content-length: 0\r\n")).collect();
+    assert_eq!(told, [true, true, false], "{asked:?}");
+}
+
+#[test]
+fn a_service_says_for_how_long_or_until_when_to_wait() {
+    let wait = |told: &'static str| {
+        let mut headers = reqwest::header::HeaderMap::new();
+        headers.insert("retry-after", told.parse().unwrap());
+        headers.insert("date", "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
+        Answer { status: 503, headers, body: bytes::Bytes::new() }.retry_after()
+    };
+    assert_eq!(wait("7"), Some(Duration::from_secs(7)));
+    assert_eq!(wait(" 0.5 "), Some(Duration::from_millis(500)));
+    assert_eq!(wait("Sun, 06 Nov 1994 08:50:37 GMT"), Some(Duration::from_mins(1)));
+    assert_eq!(wait("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO), "it is over");
+    for none in ["4000", "-1", "NaN", "soon", "Mon, 07 Nov 1994 08:49:37 GMT"] {
+        assert_eq!(wait(none), None, "{none}");
+    }
+}

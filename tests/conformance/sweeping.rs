@@ -62,6 +62,31 @@ pub(crate) async fn what_broke_off_is_swept_when_it_is_old(open: Open<'_>) {
     assert_eq!(names(&service, "demo").await, [""; 0], "{}", service.place());
     let again = bounded(open(), 0).unfinished(&project()).await.expect("unfinished");
     assert!(again.is_empty(), "{}: {again:?}", service.place());
+    folders_without_files_go_too(open).await;
+}
+
+/// Where services keep such: those of a commit, by their own times; no others.
+async fn folders_without_files_go_too(open: Open<'_>) {
+    let service = open();
+    let ours = format!("empty/{SHA}");
+    let folders = ["empty".to_owned(), ours.clone(), format!("{ours}/data"), "empty/notes".to_owned()];
+    service.make_folders(&folders).await.expect("folders");
+    if service.folder(&ours).await.expect("looked at").is_none() {
+        return;
+    }
+    let project: ProjectName = "empty".parse().expect("a project");
+    // A busy machine takes its time to say that a folder is removed.
+    let bounded = |old| bounded(open(), old).bounded(Bounds { old: Duration::from_secs(old), ..Bounds::default() });
+    let found = bounded(0).unfinished(&project).await.expect("unfinished");
+    assert_eq!((found.len(), found[0].files, &found[0].folder), (1, 0, &folder()), "{}", service.place());
+    let young = bounded(1000).sweep(&project, &folder(), &()).await.expect("looked at");
+    assert!(matches!(young, Swept::Left(_)), "{}: {young:?}", service.place());
+    assert!(service.folder(&ours).await.expect("looked at").is_some(), "{}", service.place());
+    tokio::time::sleep(A_WHILE).await;
+    let gone = bounded(1).sweep(&project, &folder(), &()).await.expect("swept");
+    assert!(matches!(gone, Swept::Gone { .. }), "{}: {gone:?}", service.place());
+    assert!(service.folder(&ours).await.expect("looked at").is_none(), "{}", service.place());
+    assert!(service.folder("empty/notes").await.expect("looked at").is_some(), "of somebody else");
 }
 
 /// Each race in a project of its own, all at once.

@@ -155,7 +155,9 @@ async fn webdav_keeps_what_services_promise() {
         vec![("SOOPERVISOR_WEBDAV_USER", "me".to_owned()), ("SOOPERVISOR_WEBDAV_PASSWORD", password.to_owned())]
     };
     let written = format!("webdav://{address}/a place/é");
-    suite::all(&opened(&written, with("let-me-in")), 100).await;
+    let service = opened(&written, with("let-me-in"));
+    suite::all(&service, 100).await;
+    suite::what_an_earlier_try_left_goes_with_the_next(&service, &place.path().join("a place/é")).await;
     swept(|name| opened(&format!("webdav://{address}/{name}"), with("let-me-in")), 8).await;
     assert_nothing_unfinished(place.path());
     let refused = opened(&written, with("hunter2")).space().await.unwrap_err();
@@ -179,6 +181,7 @@ async fn sftp_keeps_what_services_promise() {
     let written = format!("sftp://127.0.0.1:{port}{}", root.display());
     let service = opened(&written, set("user"));
     suite::all(&service, 300).await;
+    suite::what_an_earlier_try_left_goes_with_the_next(&service, &root).await;
     assert!(service.traits().create_only, "OpenSSH links");
     assert!(service.space().await.unwrap().free.is_some());
     // More connections at once than these are turned away before anybody is let in.

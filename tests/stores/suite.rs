@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
-use soopervisor::storage::backend::{Created, Fault, Shared, Source};
+use soopervisor::storage::backend::{Created, Fault, Sessions, Shared, Source};
 
 /// Names that some service has trouble with, as `storage::key` hands them over.
 const NAMES: [&str; 10] = [
@@ -194,7 +195,44 @@ async fn a_folder_goes_and_its_neighbours_stay(service: &Shared) {
     ours(service, "p/c/a.txt", b"anew").await;
 }
 
-async fn large_files_come_back(service: &Shared) {
+/// What was remembered of one file.
+struct Remembered(Mutex<Option<String>>);
+
+impl Sessions for Remembered {
+    fn recall(&self, _: &str) -> Option<String> {
+        self.0.lock().unwrap().clone()
+    }
+    fn remember(&self, _: &str, session: &str) {
+        *self.0.lock().unwrap() = Some(session.to_owned());
+    }
+    fn forget(&self, _: &str) {
+        *self.0.lock().unwrap() = None;
+    }
+    fn sent(&self, _: u64) {}
+    fn unsent(&self, _: u64) {}
+}
+
+/// On a file server, whose folder is `root` here: of a large file that was being sent when we were killed.
+pub(crate) async fn what_an_earlier_try_left_goes_with_the_next(service: &Shared, root: &Path) {
+    service.make_folders(&["p", "p/left"].map(str::to_owned)).await.unwrap();
+    let (left, other) = ("p/left/.soopervisor-part-0", "p/left/.soopervisor-part-1");
+    for name in [left, other] {
+        std::fs::write(root.join(name), "half").unwrap();
+    }
+    let sessions = Remembered(Mutex::new(Some(left.to_owned())));
+    let mut source = source(service, &vec![7; 9 << 20]);
+    let created = service.create("p/left/nine", &mut source, &sessions).await.unwrap();
+    assert!(matches!(created, Created::Ours(_)), "{created:?}");
+    let names: BTreeSet<_> =
+        std::fs::read_dir(root.join("p/left")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let expected = BTreeSet::from([".soopervisor-part-1", "nine"].map(std::ffi::OsString::from));
+    assert_eq!(names, expected, "what is of others stays");
+    assert_eq!(sessions.recall("p/left/nine"), None);
+    service.remove_folder("p/left").await.unwrap();
+}
+
+/// Also those that go in many pieces.
+pub(crate) async fn large_files_come_back(service: &Shared) {
     // No part is like another, and the last one is short.
     let bytes: Vec<u8> = (0..10_000_003_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     ours(service, "p/large/forty", &bytes).await;

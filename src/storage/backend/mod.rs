@@ -53,6 +53,15 @@ pub trait Backend: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
+    /// What is known of a folder itself, where folders stay that hold no files; `None` where it is not there, and where
+    /// such folders are not, or are nothing that anybody minds.
+    ///
+    /// # Errors
+    /// When the service cannot tell.
+    async fn folder(&self, _folder: &str) -> Result<Option<Meta>, Fault> {
+        Ok(None)
+    }
+
     /// Creates `key` from a file, which is read once and hashed on the way. Never overwrites. Safe to call again after
     /// any failure, of this process too: what was sent of a large file is kept track of in `progress`.
     ///
@@ -161,7 +170,8 @@ pub trait Backend: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Removes a folder and everything below it, by the service's own means for whole folders where it has them.
+    /// Removes a folder and everything below it, by the service's own means for whole folders where it has them; where
+    /// files are removed one by one, marks go last.
     ///
     /// # Errors
     /// When something is left.

@@ -1,9 +1,9 @@
 //! A file that is sent: read once, in order, hashed on the way, and looked at again after its last byte.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
 
 use bytes::Bytes;
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::{Checksum, Fault, HashKind, Hasher};
@@ -32,7 +32,7 @@ impl std::fmt::Debug for Source {
 }
 
 impl Source {
-    /// A file of `size` bytes that is hashed in the service's way too. `keep` keeps its bytes for whoever wants to know
+    /// A file of `size` bytes, read from its first one wherever it stands, that is hashed in the service's way too. `keep` keeps its bytes for whoever wants to know
     /// what they mean.
     pub fn new(
         file: File,
@@ -74,11 +74,7 @@ impl Source {
     }
 
     fn read(&mut self, length: usize) -> Result<Bytes, Fault> {
-        let mut chunk = vec![0; length];
-        self.file.read_exact(&mut chunk).map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => Fault::Changed,
-            _ => Fault::Local(error.to_string()),
-        })?;
+        let chunk = self.fill(length)?;
         self.at += length as u64;
         self.sha256.update(&chunk);
         if let Some(hasher) = &mut self.hasher {
@@ -93,9 +89,26 @@ impl Source {
         Ok(chunk.into())
     }
 
+    /// So many bytes from where it was read to, into memory that was not written to before.
+    fn fill(&self, length: usize) -> Result<Vec<u8>, Fault> {
+        let mut chunk = Vec::with_capacity(length);
+        while chunk.len() < length {
+            let from = self.at + chunk.len() as u64;
+            match rustix::io::pread(&self.file, rustix::buffer::spare_capacity(&mut chunk), from) {
+                Ok(0) => return Err(Fault::Changed),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(local(error)),
+            }
+        }
+        // More may have been allocated, and read, than was asked for.
+        chunk.truncate(length);
+        Ok(chunk)
+    }
+
     /// The file ended where it should, and nobody wrote to it meanwhile.
     fn finish(&mut self) -> Result<(), Fault> {
-        if self.file.read(&mut [0]).map_err(|error| Fault::Local(error.to_string()))? != 0 {
+        let more = rustix::io::retry_on_intr(|| rustix::io::pread(&self.file, &mut [0_u8; 1], self.size));
+        if more.map_err(local)? != 0 {
             return Err(Fault::Changed);
         }
         (self.recheck)(&self.file)
@@ -104,9 +117,8 @@ impl Source {
     /// Back to the first byte, for another try of the whole file.
     ///
     /// # Errors
-    /// When it cannot be sought.
+    /// None by now.
     pub fn rewind(&mut self) -> Result<(), Fault> {
-        self.file.seek(SeekFrom::Start(0)).map_err(|error| Fault::Local(error.to_string()))?;
         self.at = 0;
         self.sha256 = Sha256::new();
         self.hasher = self.kind.map(Hasher::new);
@@ -181,5 +193,46 @@ impl Source {
             }
             _ => Ok(()),
         }
+    }
+}
+
+fn local(error: Errno) -> Fault {
+    Fault::Local(std::io::Error::from(error).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn source(bytes: &[u8], size: u64) -> Source {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        Source::new(file, size, Some(HashKind::Md5), true, |_| Ok(()))
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_from_its_first_byte_in_pieces_and_once_more() {
+        let mut source = source(b"0123456789", 10);
+        for _ in 0..2 {
+            let mut pieces = Vec::new();
+            while let Some(piece) = source.next(4).await.unwrap() {
+                pieces.push(piece);
+            }
+            assert_eq!(pieces, ["0123", "4567", "89"]);
+            assert_eq!(source.kept(), Some(&b"0123456789"[..]));
+            assert_eq!(source.sha256(), Digest(Sha256::digest(b"0123456789").into()));
+            assert_eq!(source.checksum(), Some(Hasher::of(HashKind::Md5, b"0123456789")));
+            source.rewind().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_shorter_or_longer_than_it_was_has_changed() {
+        assert_eq!(source(b"0123456789", 11).drain().await, Err(Fault::Changed));
+        assert_eq!(source(b"0123456789", 9).drain().await, Err(Fault::Changed));
+        assert_eq!(source(b"x", 0).drain().await, Err(Fault::Changed));
+        assert_eq!(source(b"", 0).drain().await, Ok(()));
     }
 }

@@ -65,7 +65,8 @@ impl Journal {
             let mut options = OpenOptions::new();
             let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
             file.write_all(&serde_json::to_vec(halves)?)?;
-            file.sync_data()?;
+            // Not synced: after a crash of the whole machine, what is lost or empty is only begun anew, and on a disk
+            // that has much to write each sync takes as long as that.
             fs_err::rename(&beside, path)
         };
         if let Err(error) = saved() {

@@ -103,7 +103,7 @@ impl Marks {
 
 /// A publisher's hold on a folder.
 pub(super) struct Hold {
-    /// Its mark; none in a folder in which nothing was found that could be trusted.
+    /// Its mark; none where nothing was found that could be trusted, or removed.
     mark: Option<String>,
     since: Since,
     /// Whether somebody else's sweep was met.
@@ -127,7 +127,7 @@ impl Hold {
         for _ in 0..MARKS {
             let since = Since::now();
             let empty = remote.contents(project, folder).await?.is_empty();
-            if empty && !whatever {
+            if empty && !whatever && !taking.stands().await? {
                 return Ok((Vec::new(), Self { mark: None, since, met: taking.met, made: false }));
             }
             // The mark would make it too, and nobody could tell then who did.
@@ -190,6 +190,13 @@ impl Taking<'_> {
         let whole = key::object_folder(self.project, self.folder);
         let made = self.remote.service.own_folder(whole.trim_end_matches('/')).await;
         Ok(made.map_err(|fault| self.remote.fault("make the folder", &whole, fault))? == Some(true))
+    }
+
+    /// Whether there is a folder without files, which a pruner may be about to remove.
+    async fn stands(&self) -> Result<bool, StorageError> {
+        let whole = key::object_folder(self.project, self.folder);
+        let there = self.remote.service.folder(whole.trim_end_matches('/')).await;
+        there.map(|there| there.is_some()).map_err(|fault| self.remote.fault("look at", &whole, fault))
     }
 
     /// Puts a mark; `None` where the folder vanished at that moment.
@@ -327,5 +334,20 @@ mod tests {
         marks.leave();
         marks.clear(&remote).await;
         assert_eq!(left(&remote).await, 1);
+    }
+
+    #[tokio::test]
+    async fn who_finds_a_folder_without_files_says_so_too() {
+        let place = tempfile::tempdir().unwrap();
+        let remote = Remote::new(Arc::new(ObjectStore::folder(place.path().to_owned()).unwrap()), None);
+        let (project, folder) = ("demo".parse().unwrap(), FOLDER.parse().unwrap());
+        let marks = Marks::default();
+        let (_, hold) = Hold::take(&remote, &project, &folder, false, &marks, &()).await.unwrap();
+        assert_eq!((hold.mark, left(&remote).await), (None, 0), "in a new folder nobody needs to");
+        std::fs::create_dir_all(place.path().join("demo").join(FOLDER)).unwrap();
+        let (contents, hold) = Hold::take(&remote, &project, &folder, false, &marks, &()).await.unwrap();
+        assert_eq!((contents.len(), left(&remote).await), (0, 1));
+        hold.release(&remote, &marks).await;
+        assert_eq!(left(&remote).await, 0);
     }
 }

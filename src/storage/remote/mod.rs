@@ -86,6 +86,19 @@ impl Remote {
         }
     }
 
+    /// Says in a published folder that it is taken away: who publishes the commit again waits, and should this be killed
+    /// once the manifest is gone, the next prune goes on with the rest. In a full account there may be no room for it.
+    async fn announce(&self, project: &ProjectName, folder: &Folder) -> Option<String> {
+        let mark = key::taken(project, folder);
+        match marks::put_mark(self, &mark).await {
+            Ok(()) => Some(mark),
+            Err(fault) => {
+                tracing::info!(%fault, "taken away without a mark");
+                None
+            }
+        }
+    }
+
     /// Everything that lies in a folder, its keys relative to it.
     async fn contents(&self, project: &ProjectName, folder: &Folder) -> Result<Vec<Meta>, StorageError> {
         let prefix = key::object_folder(project, folder);
@@ -95,7 +108,8 @@ impl Remote {
             .into_iter()
             .filter(|meta| !meta.folder)
             .filter_map(|meta| {
-                let key = meta.key.strip_prefix(&prefix)?.to_owned();
+                // As we wrote it: a server may list letters taken apart that were composed.
+                let key = key::composed(meta.key.strip_prefix(&prefix)?);
                 Some(Meta { key, ..meta })
             })
             .collect())
@@ -219,7 +233,14 @@ impl Storage for Remote {
 
     async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Removed, StorageError> {
         let manifest = key::object_manifest(project, folder);
-        self.service.remove(&manifest).await.map_err(|fault| self.fault("remove", &manifest, fault))?;
+        let mark = self.announce(project, folder).await;
+        if let Err(fault) = self.service.remove(&manifest).await {
+            if let Some(mark) = mark {
+                let removed = self.service.remove(&mark).await;
+                tracing::debug!(removed = removed.is_ok(), "the mark is not needed");
+            }
+            return Err(self.fault("remove", &manifest, fault));
+        }
         let prefix = key::object_folder(project, folder);
         let whole = prefix.trim_end_matches('/');
         let removed = self.service.remove_folder(whole).await.map_err(|fault| self.fault("remove", whole, fault))?;

@@ -1,7 +1,12 @@
 //! Removing what broken-off publishes left: only in folders of ours without a manifest, only what nobody wrote to for
 //! long, and never against a publisher that goes on with it ([`super::marks`] says how each knows of the other).
+//!
+//! What was published and is being taken away has a mark of its own: what is no younger than it is of nobody, so that
+//! whoever comes after a prune that was killed goes on. Folders without files, which some services keep, go by their own
+//! times.
 
 use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
 
 use super::marks::{Since, age, put_mark};
 use super::{LANES, Remote, journal};
@@ -23,7 +28,17 @@ pub(super) async fn unfinished(remote: &Remote, project: &ProjectName) -> Result
             return Ok(None);
         }
         let contents = remote.contents(project, &folder).await?;
-        Ok::<_, StorageError>(summary(folder, &contents))
+        if !contents.is_empty() {
+            return Ok(summary(folder, &contents));
+        }
+        let idle = idle_since(remote, project, &folder).await?;
+        Ok::<_, StorageError>(idle.map(|since| Unfinished {
+            folder,
+            files: 0,
+            bytes: 0,
+            touched: Some(since),
+            begun: false,
+        }))
     });
     let mut found: Vec<Unfinished> =
         futures::stream::iter(looked).buffered(LANES).filter_map(|one| async { one.transpose() }).try_collect().await?;
@@ -39,12 +54,45 @@ fn summary(folder: Folder, contents: &[Meta]) -> Option<Unfinished> {
     let others = contents.iter().filter(|meta| !key::is_sweep(&meta.key));
     let times: Option<Vec<_>> = others.map(|meta| meta.modified).collect();
     let files = contents.iter().filter(|meta| !key::is_mark(&meta.key));
+    let taken = taken_at(contents);
     Some(Unfinished {
         folder,
         files: files.clone().count(),
         bytes: files.map(|meta| meta.size).sum(),
         touched: times.and_then(|times| times.into_iter().max()),
+        begun: contents.iter().filter(|meta| !key::is_sweep(&meta.key)).all(|meta| was_taken(meta, taken))
+            && taken.is_some(),
     })
+}
+
+/// When a prune said that it takes away what was published there.
+fn taken_at(contents: &[Meta]) -> Option<Timestamp> {
+    contents.iter().filter(|meta| key::is_taken(&meta.key)).filter_map(|meta| meta.modified).max()
+}
+
+/// Whether something was there when that was said. A publisher's hold is never: services tell whole seconds.
+fn was_taken(meta: &Meta, taken: Option<Timestamp>) -> bool {
+    !key::is_mark(&meta.key) && meta.modified.zip(taken).is_some_and(|(written, taken)| written <= taken)
+}
+
+/// Since when nothing was done in a folder in which only folders lie, by their own times; `None` where a file lies in it,
+/// where there is none, and where services keep no such folders or tell no times of them.
+async fn idle_since(
+    remote: &Remote,
+    project: &ProjectName,
+    folder: &Folder,
+) -> Result<Option<Timestamp>, StorageError> {
+    let prefix = key::object_folder(project, folder);
+    let whole = prefix.trim_end_matches('/');
+    let wrong = |fault| remote.fault("look at", whole, fault);
+    // Listed first: should it be removed and made anew after this, whoever removes it put a mark there after this.
+    let below = remote.service.list(whole, true).await.map_err(wrong)?;
+    if below.iter().any(|meta| !meta.folder) {
+        return Ok(None);
+    }
+    let Some(own) = remote.service.folder(whole).await.map_err(wrong)? else { return Ok(None) };
+    let times: Option<Vec<Timestamp>> = below.into_iter().chain([own]).map(|meta| meta.modified).collect();
+    Ok(times.and_then(|times| times.into_iter().max()))
 }
 
 /// What a round came to.
@@ -85,17 +133,27 @@ struct Sweep<'a> {
 
 impl Sweep<'_> {
     async fn round(&self) -> Result<Round, StorageError> {
-        if self.remote.contents(self.project, self.folder).await?.is_empty() {
-            return Ok(Round::Over(Swept::Left("it is gone".to_owned())));
-        }
+        let gone = || Ok(Round::Over(Swept::Left("it is gone".to_owned())));
         let since = Since::now();
+        let mut idle = None;
+        if self.remote.contents(self.project, self.folder).await?.is_empty() {
+            idle = idle_since(self.remote, self.project, self.folder).await?;
+            if idle.is_none() {
+                return gone();
+            }
+        }
         let mark = key::sweep(self.project, self.folder);
         match put_mark(self.remote, &mark).await {
             Ok(()) => {}
-            Err(Fault::NotFound) => return Ok(Round::Over(Swept::Left("it is gone".to_owned()))),
+            Err(Fault::NotFound) => return gone(),
             Err(fault) => return Err(self.remote.fault("write", &mark, fault)),
         }
-        let done = self.under(&mark, since).await;
+        let done = if idle.is_some() && since.elapsed() >= self.remote.bounds.pause {
+            // It may be another folder of that name by now, which somebody made a moment ago.
+            Ok(Round::Over(Swept::Left("it took long to say that it is removed".to_owned())))
+        } else {
+            self.under(&mark, since, idle).await
+        };
         if !matches!(done, Ok(Round::Over(Swept::Gone { .. })))
             && let Err(fault) = self.remote.service.remove(&mark).await
         {
@@ -106,27 +164,32 @@ impl Sweep<'_> {
     }
 
     /// Judges and removes, while our mark is there.
-    async fn under(&self, mark: &str, since: Since) -> Result<Round, StorageError> {
+    async fn under(&self, mark: &str, since: Since, idle: Option<Timestamp>) -> Result<Round, StorageError> {
         // Whoever listed the folder just before the mark was there has put a hold there after this.
         tokio::time::sleep(self.remote.bounds.pause).await;
         let contents = self.remote.contents(self.project, self.folder).await?;
         let name = mark.strip_prefix(self.whole).unwrap_or(mark);
-        let doomed = match self.judge(name, contents) {
+        let doomed = match self.judge(name, contents, idle) {
             Ok(doomed) => doomed,
             Err(why) => return Ok(Round::Over(Swept::Left(why.to_owned()))),
         };
+        // By these it is known that the others may go.
+        let (last, doomed): (Vec<Meta>, Vec<Meta>) = doomed.into_iter().partition(|meta| key::is_taken(&meta.key));
         if !self.remove_files(doomed, since).await? {
             return Ok(Round::Again);
         }
-        self.remove_rest(name, since).await
+        let last: Vec<&str> = last.iter().map(|meta| &*meta.key).chain([name]).collect();
+        self.remove_rest(&last, since).await
     }
 
     /// What is to be removed; or why nothing is.
-    fn judge(&self, mark: &str, contents: Vec<Meta>) -> Result<Vec<Meta>, &'static str> {
+    fn judge(&self, mark: &str, contents: Vec<Meta>, idle: Option<Timestamp>) -> Result<Vec<Meta>, &'static str> {
+        const WRITING: &str = "somebody is writing to it";
         let bounds = &self.remote.bounds;
         let ours = contents.iter().find(|meta| meta.key == mark).ok_or("the storage's listings lag behind")?;
         let timeless = "the storage does not tell when files were written";
         let now = ours.modified.ok_or(timeless)?;
+        let taken = taken_at(&contents);
         let doomed: Vec<Meta> = contents.into_iter().filter(|meta| meta.key != mark).collect();
         for meta in &doomed {
             if meta.key == key::MANIFEST {
@@ -136,11 +199,15 @@ impl Sweep<'_> {
             if key::is_sweep(&meta.key) && age <= bounds.dead {
                 return Err("another prune is at it");
             }
-            if !key::is_sweep(&meta.key) && age < bounds.old {
-                return Err("somebody is writing to it");
+            if !key::is_sweep(&meta.key) && age < bounds.old && !was_taken(meta, taken) {
+                return Err(WRITING);
             }
         }
-        if doomed.is_empty() { Err("it is gone") } else { Ok(doomed) }
+        match idle {
+            Some(idle) if doomed.is_empty() && age(now, idle) < bounds.old => Err(WRITING),
+            None if doomed.is_empty() => Err("it is gone"),
+            _ => Ok(doomed),
+        }
     }
 
     /// Removes exactly these; `false` when the time was over first.
@@ -161,12 +228,13 @@ impl Sweep<'_> {
         futures::stream::iter(removals).buffer_unordered(LANES).try_all(|done| async move { done }).await
     }
 
-    /// The folders, and last the folder itself with our mark, as long as nothing else is in it.
-    async fn remove_rest(&self, mark: &str, since: Since) -> Result<Round, StorageError> {
+    /// The folders, and last the folder itself with these marks, of which ours is the last, as long as nothing else is in it.
+    async fn remove_rest(&self, marks: &[&str], since: Since) -> Result<Round, StorageError> {
         let folder = self.whole.trim_end_matches('/');
         let wrong = |fault| self.remote.fault("remove", folder, fault);
         let rest = self.remote.contents(self.project, self.folder).await?;
-        if rest.iter().any(|meta| !key::is_mark(&meta.key) || key::is_sweep(&meta.key) && meta.key != mark) {
+        let is_known = |meta: &Meta| marks.contains(&&*meta.key);
+        if rest.iter().any(|meta| !key::is_mark(&meta.key) || key::is_sweep(&meta.key) && !is_known(meta)) {
             return Ok(Round::Over(Swept::Left("somebody is writing to it".to_owned())));
         }
         for below in self.remote.folders_below(folder).await? {
@@ -181,12 +249,16 @@ impl Sweep<'_> {
         match self.remote.service.remove_folder(folder).await {
             Ok(removed) => Ok(Round::Over(Swept::Gone { freed: removed.freed })),
             // A publisher was as quick as to put something into the empty folder, which stays then.
-            Err(_) if !self.is_there(mark).await? => Ok(Round::Over(Swept::Gone { freed: true })),
+            Err(_) if !self.is_there(marks).await? => Ok(Round::Over(Swept::Gone { freed: true })),
             Err(fault) => Err(wrong(fault)),
         }
     }
 
-    async fn is_there(&self, name: &str) -> Result<bool, StorageError> {
-        Ok(self.remote.contents(self.project, self.folder).await?.iter().any(|meta| meta.key == name))
+    async fn is_there(&self, marks: &[&str]) -> Result<bool, StorageError> {
+        let contents = self.remote.contents(self.project, self.folder).await?;
+        Ok(contents.iter().any(|meta| marks.contains(&&*meta.key)))
     }
 }
+
+#[cfg(test)]
+mod tests;

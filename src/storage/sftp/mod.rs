@@ -19,8 +19,9 @@ use tokio::sync::Mutex;
 
 use super::backend::claim::Claims as _;
 use super::backend::{Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits};
-use super::key::{beside, is_unfinished};
+use super::key::{beside, is_beside, is_unfinished};
 
+mod part;
 mod session;
 mod tree;
 mod write;
@@ -29,7 +30,6 @@ pub use session::Host;
 use session::{Session, fault};
 
 const LANES: usize = 8;
-const CHUNK: u64 = 1024 * 1024;
 const TRIES: u32 = 3;
 /// From here on it is asked whether the key is free before the bytes are sent.
 const WORTH_ASKING: u64 = 8 * 1024 * 1024;
@@ -103,6 +103,18 @@ impl Sftp {
                 answer => return answer,
             }
         }
+    }
+
+    /// Removes what an earlier try of this machine left of a large file, and remembers what this one would leave.
+    async fn remember(&self, key: &str, part: &str, size: u64, sessions: &dyn Sessions) {
+        if size < WORTH_ASKING {
+            return;
+        }
+        if let Some(left) = sessions.recall(key).filter(|left| is_beside(key, left)) {
+            let removed = self.unlink(&self.path(&left)).await;
+            tracing::debug!(removed = removed.is_ok(), "an earlier try broke off");
+        }
+        sessions.remember(key, part);
     }
 
     async fn forget(&self, broken: &Arc<Session>) {
@@ -193,13 +205,20 @@ impl Backend for Sftp {
         Ok(if self.links_in(folder).await? { None } else { Some(false) })
     }
 
+    async fn folder(&self, folder: &str) -> Result<Option<Meta>, Fault> {
+        let there = self.look(&self.path(folder)).await?;
+        Ok(there.filter(is_folder).map(|metadata| meta(folder, &metadata)))
+    }
+
     async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
         if source.size() >= WORTH_ASKING
             && let Some(meta) = self.stat(key).await?
         {
             return Ok(Created::Taken(Some(meta)));
         }
-        let (folder, part) = (folder_of(key), self.path(&beside(key)));
+        let part = beside(key);
+        self.remember(key, &part, source.size(), sessions).await;
+        let (folder, part) = (folder_of(key), self.path(&part));
         let mut tries = 1;
         loop {
             let mut sent = 0;
@@ -209,6 +228,9 @@ impl Backend for Sftp {
                     sessions.unsent(sent);
                     let removed = self.unlink(&part).await;
                     if tries == TRIES || !fault.is_passing() || removed.is_err() {
+                        if removed.is_ok() {
+                            sessions.forget(key);
+                        }
                         return Err(fault);
                     }
                     tries += 1;
@@ -216,7 +238,9 @@ impl Backend for Sftp {
                 }
             }
         }
-        if self.land(&part, &self.path(key)).await? {
+        let landed = self.land(&part, &self.path(key)).await?;
+        sessions.forget(key);
+        if landed {
             return Ok(Created::Ours(Receipt::default()));
         }
         sessions.unsent(source.size());

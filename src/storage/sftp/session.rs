@@ -125,7 +125,9 @@ pub(super) fn fault(error: &Error) -> Fault {
         // The third version of the protocol has no word for a full disk, or for what exists.
         Error::SftpError(_, words) => {
             let words = format!("{words}");
-            if words.to_ascii_lowercase().contains("no space") { Fault::Full } else { Fault::refused(0, &words) }
+            let low = words.to_ascii_lowercase();
+            let full = ["no space", "quota exceeded"].iter().any(|says| low.contains(says));
+            if full { Fault::Full } else { Fault::refused(0, &words) }
         }
         error => Fault::Broken(error.to_string()),
     }

@@ -7,6 +7,7 @@ use openssh_sftp_client::metadata::MetaData;
 use super::{LANES, Sftp, is_broken, is_folder, told};
 use crate::storage::backend::claim::Claims;
 use crate::storage::backend::{Backend as _, Fault};
+use crate::storage::key::is_marks;
 
 impl Sftp {
     pub(super) async fn look(&self, path: &str) -> Result<Option<MetaData>, Fault> {
@@ -80,13 +81,16 @@ impl Sftp {
         Ok(found)
     }
 
-    /// A folder and all that is in it; nothing where there is none.
+    /// A folder and all that is in it, marks last; nothing where there is none.
     pub(super) async fn remove_tree(&self, folder: &str) -> Result<(), Fault> {
         let found = self.walk(folder, true).await?;
         let (folders, files): (Vec<_>, Vec<_>) = found.iter().partition(|(_, metadata)| is_folder(metadata));
-        let paths: Vec<String> = files.iter().map(|(key, _)| self.path(key)).collect();
-        let removals = futures::stream::iter(paths).map(|path| async move { self.unlink(&path).await });
-        removals.buffer_unordered(LANES).try_collect::<()>().await?;
+        let (marks, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|(key, _)| is_marks(key));
+        for some in [files, marks] {
+            let paths: Vec<String> = some.iter().map(|(key, _)| self.path(key)).collect();
+            let removals = futures::stream::iter(paths).map(|path| async move { self.unlink(&path).await });
+            removals.buffer_unordered(LANES).try_collect::<()>().await?;
+        }
         let mut folders: Vec<String> = folders.iter().map(|(key, _)| self.path(key)).collect();
         folders.sort_by_key(|path| std::cmp::Reverse(path.matches('/').count()));
         folders.push(self.path(folder));

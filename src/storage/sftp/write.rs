@@ -5,14 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use openssh_sftp_client::Error;
 use openssh_sftp_client::error::SftpErrorKind;
-use openssh_sftp_client::file::{File, TokioCompatFile};
-use tokio::io::AsyncWriteExt as _;
+use openssh_sftp_client::file::File;
 
+use super::part::Part;
 use super::session::Session;
-use super::{CHUNK, Sftp, folder_of, is_broken, told};
+use super::{Sftp, folder_of, is_broken, told};
 use crate::storage::backend::claim::exclusively;
-use crate::storage::backend::{Fault, Sessions, Source};
+use crate::storage::backend::{Backend as _, Fault, Sessions, Source};
 use crate::storage::key::beside;
+
+/// A disk that has less is full.
+const NO_ROOM: u64 = 1024 * 1024;
 
 impl Sftp {
     /// A new file, in a folder that is made if need be.
@@ -21,7 +24,8 @@ impl Sftp {
             self.ask(|session| {
                 let path = path.to_owned();
                 async move {
-                    let file = session.client.options().write(true).create_new(true).open(path).await?;
+                    // Nobody else comes to this name, so that it may be asked for again where the answer was lost.
+                    let file = session.client.options().write(true).create(true).truncate(true).open(path).await?;
                     Ok((session, file))
                 }
             })
@@ -105,15 +109,9 @@ impl Sftp {
     /// Writes a part beside `key` and gives it its name.
     pub(super) async fn write(&self, key: &str, bytes: Bytes, over: bool) -> Result<bool, Fault> {
         let (folder, part) = (folder_of(key), self.path(&beside(key)));
-        let (_session, file) = self.new_file(&part, folder).await?;
-        let mut file = Box::pin(TokioCompatFile::new(file));
-        let written = async {
-            file.write_all(&bytes).await?;
-            file.shutdown().await
-        };
-        if let Err(error) = written.await {
+        if let Err(fault) = self.fill(&part, folder, bytes).await {
             self.unlink(&part).await?;
-            return Err(Fault::Broken(error.to_string()));
+            return Err(fault);
         }
         if !over {
             let path = self.path(key);
@@ -132,46 +130,90 @@ impl Sftp {
         if !session.client.support_posix_rename() {
             self.unlink(&to).await?;
         }
-        session.client.fs().rename(&part, &to).await.map_err(told)?;
-        Ok(true)
+        match session.client.fs().rename(&part, &to).await {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                let removed = self.unlink(&part).await;
+                tracing::debug!(removed = removed.is_ok(), "an unfinished file is not needed");
+                Err(told(error))
+            }
+        }
+    }
+
+    /// A small object, written to a part.
+    async fn fill(&self, path: &str, folder: &str, bytes: Bytes) -> Result<(), Fault> {
+        let (session, file) = self.new_file(path, folder).await?;
+        let mut part = Part::new(file);
+        let written = part.write(bytes).await;
+        let closed = part.close().await;
+        match written.and(closed) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.not_written(&session, error).await),
+        }
     }
 
     /// The whole file, written to a part.
     pub(super) async fn send(
         &self,
-        part: &str,
+        path: &str,
         folder: &str,
         source: &mut Source,
         sessions: &dyn Sessions,
         sent: &mut u64,
     ) -> Result<(), Fault> {
-        let (session, file) = self.new_file(part, folder).await?;
-        let mut file = Box::pin(TokioCompatFile::new(file));
-        let broken = |error: std::io::Error| Fault::Broken(error.to_string());
-        if source.size() == 0 {
-            source.drain().await?;
+        let (session, file) = self.new_file(path, folder).await?;
+        let mut part = Part::new(file);
+        let copied = self.copy_into(&mut part, &session, source, sessions, sent).await;
+        // Also one that is not whole: what is removed must not be open.
+        let closed = part.close().await;
+        copied?;
+        if let Err(error) = closed {
+            return Err(self.not_written(&session, error).await);
         }
-        let mut done = Ok(());
-        while let Some(bytes) = source.next(CHUNK).await? {
-            done = file.write_all(&bytes).await;
-            if done.is_err() {
-                break;
-            }
-            sessions.sent(bytes.len() as u64);
-            *sent += bytes.len() as u64;
-        }
-        if done.is_ok() {
-            done = file.shutdown().await;
-        }
-        if let Err(error) = done {
-            self.forget(&session).await;
-            return Err(broken(error));
-        }
-        let there = self.look(part).await?.and_then(|metadata| metadata.len());
+        let there = self.look(path).await?.and_then(|metadata| metadata.len());
         if there != Some(source.size()) {
             let words = format!("{} bytes were sent, {} are stored", source.size(), there.unwrap_or_default());
             return Err(Fault::Damaged(words));
         }
         Ok(())
+    }
+
+    async fn copy_into(
+        &self,
+        part: &mut Part,
+        session: &Arc<Session>,
+        source: &mut Source,
+        sessions: &dyn Sessions,
+        sent: &mut u64,
+    ) -> Result<(), Fault> {
+        if source.size() == 0 {
+            source.drain().await?;
+        }
+        while let Some(bytes) = source.next(part.chunk()).await? {
+            let length = bytes.len() as u64;
+            if let Err(error) = part.write(bytes).await {
+                return Err(self.not_written(session, error).await);
+            }
+            sessions.sent(length);
+            *sent += length;
+        }
+        Ok(())
+    }
+
+    /// Whether the server says that there is hardly any room.
+    async fn is_full(&self) -> bool {
+        self.space().await.is_ok_and(|space| space.free.is_some_and(|free| free < NO_ROOM))
+    }
+
+    /// Why bytes were not taken. The protocol has hardly a word for it: what it has none for may pass.
+    async fn not_written(&self, session: &Arc<Session>, error: Error) -> Fault {
+        if is_broken(&error) {
+            self.forget(session).await;
+        }
+        match told(error) {
+            Fault::Refused { .. } if self.is_full().await => Fault::Full,
+            Fault::Refused { words, .. } => Fault::Broken(format!("the server did not take it: {words}")),
+            fault => fault,
+        }
     }
 }

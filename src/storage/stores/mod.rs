@@ -25,7 +25,7 @@ mod parts;
 mod transport;
 mod upload;
 
-use super::key::{beside, is_unfinished};
+use super::key::{beside, is_marks, is_unfinished};
 use fault::fault;
 use transport::Patient;
 
@@ -64,9 +64,11 @@ impl ObjectStore {
     /// A store over `operator`, whose requests go through `client`; `place` is how people know it, without credentials.
     pub fn new(operator: Operator, kind: Kind, client: reqwest::Client, place: String) -> Self {
         let context = OperationContext::new().with_http_transport(opendal::HttpTransporter::new(Patient::new(client)));
+        // Up to 32 parts share a line that may be slow; one that is dead the system notices.
+        let limits = TimeoutLayer::new().with_timeout(Duration::from_mins(2)).with_io_timeout(Duration::from_mins(15));
         let operator = operator
             .with_context(context)
-            .layer(TimeoutLayer::new().with_timeout(Duration::from_mins(2)).with_io_timeout(Duration::from_mins(5)))
+            .layer(limits)
             .layer(RetryLayer::new().with_jitter().with_max_times(6).with_max_delay(Duration::from_secs(30)));
         Self {
             operator,
@@ -212,6 +214,19 @@ impl Backend for ObjectStore {
         Ok(())
     }
 
+    async fn folder(&self, folder: &str) -> Result<Option<Meta>, Fault> {
+        let Some(root) = &self.folder else { return Ok(None) };
+        match tokio::fs::metadata(root.join(folder)).await {
+            Ok(metadata) if metadata.is_dir() => {
+                let modified = metadata.modified().ok().and_then(|at| at.try_into().ok());
+                Ok(Some(Meta { key: folder.to_owned(), folder: true, size: 0, checksum: None, id: None, modified }))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Fault::Broken(error.to_string())),
+        }
+    }
+
     async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
         upload::create(self, key, source, sessions).await
     }
@@ -258,8 +273,9 @@ impl Backend for ObjectStore {
             }
             let mut meta = self.meta(entry.path(), entry.metadata());
             // Listings of folders tell names only.
-            if self.folder.is_some() && !meta.folder {
-                match self.stat(&meta.key).await? {
+            if self.folder.is_some() {
+                let looked_at = if meta.folder { self.folder(&meta.key).await? } else { self.stat(&meta.key).await? };
+                match looked_at {
                     Some(looked_at) => meta = looked_at,
                     None => continue,
                 }
@@ -303,8 +319,9 @@ impl Backend for ObjectStore {
         if self.folder.is_some() {
             paths.push(prefix(folder));
         }
-        // What lies deeper comes first.
-        paths.sort_by_key(|path| std::cmp::Reverse(path.trim_end_matches('/').matches('/').count()));
+        // What lies deeper comes first, and a mark after everything beside it.
+        let depth = |path: &str| path.trim_end_matches('/').matches('/').count();
+        paths.sort_by_key(|path| (std::cmp::Reverse(depth(path)), is_marks(path)));
         self.operator.delete_iter(paths).await.map_err(|error| fault(&error))?;
         Ok(Removed { freed: true })
     }

@@ -19,16 +19,20 @@ use url::Url;
 
 use super::backend::claim::{self, Claims, exclusively};
 use super::backend::{Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits};
-use super::key::beside;
+use super::key::{beside, is_beside};
 use crate::secret::Secret;
-use crate::web::{Answer, Judge, Pace, Pacer, Web};
+use crate::web::{self, Answer, Judge, Pace, Pacer, Web};
 
 mod answer;
 mod tree;
 
 use answer::Found;
+use tree::straight;
 
-const CHUNK: u64 = 256 * 1024;
+/// Read, hashed and handed over at once: each costs the runtime a change of threads.
+const CHUNK: u64 = 1024 * 1024;
+/// Chunks of one file that wait for the line.
+const WAITING: usize = 2;
 const TRIES: u32 = 4;
 const LOCKED: &str = "it is locked";
 /// How long a name may stay locked by what somebody else does to it.
@@ -114,11 +118,23 @@ impl WebDav {
             let request = self.request(client, method, &from).header("Destination", to.as_str());
             request.header("Overwrite", if over { "T" } else { "F" })
         });
-        match brought.await {
+        match brought.await.and_then(straight) {
             Ok(_) => Ok(true),
             Err(Fault::Exists) if !over => Ok(false),
             Err(fault) => Err(fault),
         }
+    }
+
+    /// Removes what an earlier try of this machine left of a large file, and remembers what this one would leave.
+    async fn remember(&self, key: &str, part: &str, size: u64, sessions: &dyn Sessions) {
+        if size < WORTH_ASKING {
+            return;
+        }
+        if let Some(left) = sessions.recall(key).filter(|left| is_beside(key, left)) {
+            let removed = self.remove(&left).await;
+            tracing::debug!(removed = removed.is_ok(), "an earlier try broke off");
+        }
+        sessions.remember(key, part);
     }
 
     /// Sends a part, in a folder that is made if need be, until it is there with its whole length.
@@ -164,7 +180,7 @@ impl WebDav {
         if length == 0 {
             source.drain().await?;
         }
-        let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(4);
+        let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(WAITING);
         let body = Mutex::new(Some(receiver));
         let sending = self.web.send_once(|client| {
             let receiver = body.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -179,7 +195,7 @@ impl WebDav {
         // Whether the server has the answer early or the file ends first: both come to an end.
         match futures::join!(sending, feed(source, sender, sessions, sent)) {
             (_, Some(ours)) => Err(ours),
-            (answer, None) => answer.map(drop),
+            (answer, None) => answer.and_then(straight).map(drop),
         }
     }
 
@@ -193,7 +209,7 @@ impl WebDav {
                 self.make(key.rsplit_once('/').map_or("", |(folder, _)| folder)).await?;
                 put().await?;
             }
-            answer => drop(answer?),
+            answer => drop(answer.and_then(straight)?),
         }
         Ok(part)
     }
@@ -316,6 +332,12 @@ impl Backend for WebDav {
         self.make_new(folder).await.map(Some)
     }
 
+    async fn folder(&self, folder: &str) -> Result<Option<Meta>, Fault> {
+        let found = self.ask(&self.url(folder, true), false).await?;
+        let own = found.and_then(|found| found.into_iter().next()).filter(|found| found.folder);
+        Ok(own.map(|found| meta(folder.to_owned(), &found)))
+    }
+
     async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
         if source.size() >= WORTH_ASKING
             && let Some(meta) = self.stat(key).await?
@@ -323,13 +345,19 @@ impl Backend for WebDav {
             return Ok(Created::Taken(Some(meta)));
         }
         let part = beside(key);
+        self.remember(key, &part, source.size(), sessions).await;
         if let Err(fault) = self.send(&part, source, sessions).await {
             let removed = self.remove(&part).await;
             tracing::debug!(removed = removed.is_ok(), "an upload broke off");
+            if removed.is_ok() {
+                sessions.forget(key);
+            }
             return Err(fault);
         }
         let landed = self.land(&part, key, false).await;
-        if self.clean(&part, landed).await? {
+        let landed = self.clean(&part, landed).await?;
+        sessions.forget(key);
+        if landed {
             return Ok(Created::Ours(Receipt::default()));
         }
         sessions.unsent(source.size());
@@ -361,9 +389,11 @@ impl Backend for WebDav {
         let response = response.await?;
         // Who does not know ranges sends everything.
         let mut skip = if response.status().as_u16() == 206 { 0 } else { offset };
-        let stream = response.bytes_stream().map_err(Fault::network);
+        let stream = futures::stream::try_unfold(response, |mut response| async move {
+            Ok::<_, Fault>(web::chunk(&mut response).await?.map(|bytes| (bytes, response)))
+        });
         Ok(stream
-            .map_ok(move |bytes| {
+            .map_ok(move |bytes: Bytes| {
                 let cut = usize::try_from(skip).unwrap_or(usize::MAX).min(bytes.len());
                 skip -= cut as u64;
                 bytes.slice(cut..)
@@ -420,7 +450,8 @@ impl Claims for WebDav {
         let url = self.url(folder, true);
         let (since, mut tries) = (Instant::now(), 1);
         loop {
-            let fault = match self.web.send_once(|client| self.request(client, "MKCOL", &url)).await {
+            let made = self.web.send_once(|client| self.request(client, "MKCOL", &url)).await;
+            let fault = match made.and_then(straight) {
                 Ok(_) => return Ok(true),
                 Err(Fault::Refused { status: 405, .. }) => return Ok(false),
                 Err(fault) => fault,

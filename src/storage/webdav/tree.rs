@@ -1,5 +1,6 @@
 //! What lies where on a WebDAV server: asking, walking, making and removing.
 
+use reqwest::Client;
 use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
@@ -7,22 +8,35 @@ use super::answer::{self, Found};
 use super::{WebDav, meta};
 use crate::storage::backend::{Fault, Meta};
 use crate::storage::key::is_unfinished;
+use crate::web::Answer;
 
 const ASKED: &str = r#"<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop><resourcetype/><getcontentlength/><getlastmodified/><quota-available-bytes/></prop></propfind>"#;
 
 impl WebDav {
     /// What the server knows of a key, and with `below` of what lies in it; `None` where nothing is there.
     pub(super) async fn find(&self, key: &str, below: bool) -> Result<Option<Vec<Found>>, Fault> {
-        let url = self.url(key, below || key.is_empty());
-        let asked = self.web.send(|client| {
-            let request = self.request(client, "PROPFIND", &url).header("Depth", if below { "1" } else { "0" });
-            request.header(CONTENT_TYPE, "application/xml").body(ASKED)
-        });
-        match asked.await {
+        self.ask(&self.url(key, below || key.is_empty()), below).await
+    }
+
+    /// As [`Self::find`], by its address.
+    pub(super) async fn ask(&self, url: &Url, below: bool) -> Result<Option<Vec<Found>>, Fault> {
+        let mut asked = self.propfind(url, below).await;
+        if let Some(folder) = asked.as_ref().ok().and_then(|answer| folder_of(answer, url)) {
+            asked = self.propfind(&folder, below).await;
+        }
+        match asked.and_then(straight) {
             Ok(answer) => answer::read(&answer.body).map(Some),
             Err(Fault::NotFound) => Ok(None),
             Err(fault) => Err(fault),
         }
+    }
+
+    async fn propfind(&self, url: &Url, below: bool) -> Result<Answer, Fault> {
+        let make = |client: &Client| {
+            let request = self.request(client, "PROPFIND", url).header("Depth", if below { "1" } else { "0" });
+            request.header(CONTENT_TYPE, "application/xml").body(ASKED)
+        };
+        self.web.send(make).await
     }
 
     /// Everything below a folder, one question a folder: few servers answer for whole trees.
@@ -83,7 +97,7 @@ impl WebDav {
     }
 
     async fn mkcol(&self, url: &Url) -> Result<(), Fault> {
-        match self.web.send(|client| self.request(client, "MKCOL", url)).await {
+        match self.web.send(|client| self.request(client, "MKCOL", url)).await.and_then(straight) {
             // There already.
             Ok(_) | Err(Fault::Refused { status: 405, .. }) => Ok(()),
             Err(fault) => Err(fault),
@@ -91,11 +105,27 @@ impl WebDav {
     }
 
     pub(super) async fn delete(&self, url: &Url) -> Result<(), Fault> {
-        match self.web.send(|client| self.request(client, "DELETE", url)).await {
+        match self.web.send(|client| self.request(client, "DELETE", url)).await.and_then(straight) {
             Ok(_) | Err(Fault::NotFound) => Ok(()),
             Err(fault) => Err(fault),
         }
     }
+}
+
+/// An answer that does not lead elsewhere: nothing was done then.
+pub(super) fn straight(answer: Answer) -> Result<Answer, Fault> {
+    if (300..400).contains(&answer.status) {
+        return Err(Fault::Setting("the server leads to another address: name that one".to_owned()));
+    }
+    Ok(answer)
+}
+
+/// Where an answer leads, when that is the same address with a `/` at its end: Apache leads there from folders.
+fn folder_of(answer: &Answer, url: &Url) -> Option<Url> {
+    let mut folder = url.clone();
+    folder.set_path(&format!("{}/", url.path()));
+    let to = url.join(answer.header("location")?).ok()?;
+    ((300..400).contains(&answer.status) && to == folder).then_some(folder)
 }
 
 /// A path without its escapes.
@@ -114,4 +144,38 @@ fn decoded(path: &str) -> Result<String, Fault> {
         }
     }
     String::from_utf8(bytes).map_err(|_| Fault::Form("a name is no text".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::{HeaderMap, HeaderValue};
+
+    use super::*;
+
+    fn answer(status: u16, to: &'static str) -> Answer {
+        let mut headers = HeaderMap::new();
+        headers.insert("location", HeaderValue::from_static(to));
+        Answer { status, headers, body: bytes::Bytes::new() }
+    }
+
+    #[test]
+    fn an_answer_that_leads_elsewhere_is_no_success_but_where_a_folder_has_its_slash() {
+        let url: Url = "https://h/dav/a%20b".parse().unwrap();
+        let folder: Url = "https://h/dav/a%20b/".parse().unwrap();
+        for to in ["/dav/a%20b/", "https://h/dav/a%20b/"] {
+            assert_eq!(folder_of(&answer(301, to), &url), Some(folder.clone()));
+        }
+        assert_eq!(folder_of(&answer(201, "/dav/a%20b/"), &url), None);
+        for to in ["https://evil/dav/a%20b/", "http://h/dav/a%20b/", "/dav/other/", "/dav/a%20b"] {
+            assert_eq!(folder_of(&answer(301, to), &url), None, "{to}");
+        }
+        assert!(matches!(straight(answer(302, "/")), Err(Fault::Setting(_))));
+        assert!(straight(answer(207, "/")).is_ok());
+    }
+
+    #[test]
+    fn names_are_read_without_their_escapes() {
+        assert_eq!(decoded("/a%20b/%C3%A9+%2").unwrap(), "/a b/é+%2");
+        assert!(decoded("/%ff").is_err());
+    }
 }

@@ -179,7 +179,12 @@ impl Fake {
 
     /// As if all of it had been put there so many days earlier.
     pub fn age(&self, drive: Drive, days: i64) {
-        self.account(drive).tree.age(days);
+        self.account(drive).tree.age(jiff::SignedDuration::from_hours(24 * days));
+    }
+
+    /// Everything was last written so many minutes earlier.
+    pub fn pass(&self, drive: Drive, minutes: i64) {
+        self.account(drive).tree.age(jiff::SignedDuration::from_mins(minutes));
     }
 
     pub fn fault(&self, drive: Drive, when: When, fault: Fault) {

@@ -155,11 +155,11 @@ impl Tree {
     }
 
     /// As if all of it had been made and written so many days earlier.
-    pub fn age(&mut self, days: i64) {
+    pub fn age(&mut self, by: jiff::SignedDuration) {
         for node in self.nodes.values_mut() {
             for time in [&mut node.made, &mut node.modified, &mut node.client_modified] {
                 let then: jiff::Timestamp = time.parse().unwrap();
-                *time = (then - jiff::SignedDuration::from_hours(24 * days)).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+                *time = (then - by).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
             }
         }
     }

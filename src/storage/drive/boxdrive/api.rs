@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::multipart::{Form, Part};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::judge::code;
@@ -20,6 +21,7 @@ const PAGE: &str = "1000";
 /// A file or folder as Box tells it; conflicts tell no size.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Item {
+    #[serde(deserialize_with = "id")]
     pub(super) id: String,
     #[serde(rename = "type")]
     pub(super) kind: String,
@@ -29,6 +31,15 @@ pub(super) struct Item {
     pub(super) sha1: Option<String>,
     pub(super) created_at: Option<String>,
     pub(super) modified_at: Option<String>,
+}
+
+/// Text everywhere, but for conflicts, of which Box's own examples write it as a number.
+fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(id) => Ok(id),
+        Value::Number(id) => Ok(id.to_string()),
+        _ => Err(D::Error::custom("an id that is none")),
+    }
 }
 
 impl Item {
@@ -229,4 +240,28 @@ impl Page {
 fn fold(name: &str) -> String {
     use unicode_normalization::UnicodeNormalization as _;
     name.nfc().flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(conflicts: &Value) -> Answer {
+        let body = json!({"type": "error", "status": 409, "code": "item_name_in_use", "context_info": {"conflicts": conflicts}});
+        Answer { status: 409, headers: reqwest::header::HeaderMap::new(), body: body.to_string().into() }
+    }
+
+    #[test]
+    fn what_has_the_name_is_read_from_every_form_of_a_conflict() {
+        let sha1 = "85136C79CBF9FE36BB9D05D0639C70C265C18D37";
+        let file = json!({"type": "file", "id": "12345", "name": "a", "sha1": sha1});
+        let number = json!({"type": "file", "id": 12345, "etag": 1, "name": "a", "sha1": sha1});
+        for conflicts in [&file, &json!([file]), &number, &json!([number])] {
+            let item = conflict(&refusal(conflicts)).unwrap();
+            assert_eq!((&*item.id, item.is_folder()), ("12345", false));
+            assert_eq!(item.checksum().unwrap().hex(), sha1.to_lowercase());
+        }
+        assert!(conflict(&refusal(&json!([{"type": "folder", "id": "1"}]))).unwrap().is_folder());
+        assert!(conflict(&refusal(&json!([]))).is_none() && conflict(&refusal(&json!([{"id": null}]))).is_none());
+    }
 }

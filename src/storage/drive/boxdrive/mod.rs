@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Number, json};
 
 use super::Setup;
 use super::download::download;
@@ -75,6 +75,26 @@ impl BoxDrive {
     }
 }
 
+/// An account. Amounts are beyond all bounds, negative, or written like `1.0E15`, where there is no limit.
+#[derive(Deserialize)]
+struct Me {
+    space_amount: Option<Number>,
+    space_used: Option<Number>,
+    max_upload_size: Option<Number>,
+}
+
+impl Me {
+    fn space(&self) -> Space {
+        let count = |number: &Option<Number>| number.as_ref().and_then(Number::as_u64);
+        let free = count(&self.space_amount).zip(count(&self.space_used));
+        Space {
+            free: free.map(|(all, used)| all.saturating_sub(used)),
+            largest: count(&self.max_upload_size),
+            notes: Vec::new(),
+        }
+    }
+}
+
 /// Folder and name of a key.
 fn split(key: &str) -> (&str, &str) {
     key.rsplit_once('/').unwrap_or(("", key))
@@ -91,23 +111,10 @@ impl Backend for BoxDrive {
     }
 
     async fn space(&self) -> Result<Space, Fault> {
-        /// Both amounts are beyond all bounds, or negative, where there is no limit.
-        #[derive(Deserialize)]
-        struct Me {
-            space_amount: Option<i64>,
-            space_used: Option<i64>,
-            max_upload_size: Option<i64>,
-        }
         let url = self.api.base.at("/2.0/users/me");
         let fields = [("fields", "space_amount,space_used,max_upload_size")];
         let me: Me = self.api.calls.send(|client| client.get(&url).query(&fields)).await?.json()?;
-        let count = |number: i64| u64::try_from(number).ok();
-        let free = me.space_amount.and_then(count).zip(me.space_used.and_then(count));
-        Ok(Space {
-            free: free.map(|(all, used)| all.saturating_sub(used)),
-            largest: me.max_upload_size.and_then(count),
-            notes: Vec::new(),
-        })
+        Ok(me.space())
     }
 
     async fn make_folders(&self, folders: &[String]) -> Result<(), Fault> {
@@ -234,5 +241,24 @@ impl Backend for BoxDrive {
         };
         self.folders.forget();
         Ok(Removed { freed })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_without_limits_has_none_however_that_is_written() {
+        let space = |text: &str| serde_json::from_str::<Me>(text).unwrap().space();
+        let free = space(r#"{"space_amount": 10737418240, "space_used": 737418240, "max_upload_size": 262144000}"#);
+        assert_eq!((free.free, free.largest), (Some(10_000_000_000), Some(262_144_000)));
+        for text in [
+            r#"{"space_amount": 1.0E15, "space_used": 5, "max_upload_size": -1}"#,
+            r#"{"space_amount": -1, "space_used": 5.0}"#,
+            "{}",
+        ] {
+            assert_eq!(space(text), Space::default(), "{text}");
+        }
     }
 }

@@ -249,7 +249,7 @@ impl Sending<'_> {
     /// Whether Box has this part already; another one in its place never fits.
     fn has(&mut self, offset: u64, size: u64, sha1: &Checksum) -> Result<bool, Fault> {
         let Some(part) = self.there.get(&offset) else { return Ok(false) };
-        if part.size != size || part.sha1 != sha1.hex() {
+        if part.size != size || !part.sha1.eq_ignore_ascii_case(&sha1.hex()) {
             return Err(Fault::Damaged("a part that was sent earlier is of other bytes".to_owned()));
         }
         self.count(size);
@@ -268,8 +268,9 @@ impl Sending<'_> {
 
     /// Box has every part, and each is what was sent.
     fn check(&self) -> Result<(), Fault> {
-        let right =
-            self.sums.iter().all(|(offset, sha1)| self.there.get(offset).is_some_and(|part| part.sha1 == *sha1));
+        let is_there =
+            |offset: &u64, sha1: &str| self.there.get(offset).is_some_and(|part| part.sha1.eq_ignore_ascii_case(sha1));
+        let right = self.sums.iter().all(|(offset, sha1)| is_there(offset, sha1));
         if right && self.sums.len() == self.there.len() {
             return Ok(());
         }

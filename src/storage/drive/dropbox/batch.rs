@@ -12,6 +12,7 @@ use super::api::{Entry, is};
 use super::judge::{meaning, tags};
 use super::listing;
 use crate::storage::backend::{Created, Pending, Receipt};
+use crate::storage::key::is_marks;
 use crate::web::{Answer, Fault};
 
 /// Entries of one batch.
@@ -172,8 +173,9 @@ impl Dropbox {
             Err(fault) => return Err(fault),
         }
         let files = listing::list(&self.api, &path, folder, true).await?;
-        let paths: Vec<Value> =
-            files.iter().filter(|meta| !meta.folder).map(|meta| json!({"path": self.path(&meta.key)})).collect();
+        // Marks go with the folder, when nothing else is left in it.
+        let files = files.iter().filter(|meta| !meta.folder && !is_marks(&meta.key));
+        let paths: Vec<Value> = files.map(|meta| json!({"path": self.path(&meta.key)})).collect();
         for some in paths.chunks(MOST) {
             let _turn = self.turn.lock().await;
             let argument = json!({"entries": some});

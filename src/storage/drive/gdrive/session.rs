@@ -160,8 +160,8 @@ fn told(answer: Result<Answer, Fault>) -> Result<At, Fault> {
     match answer {
         Ok(answer) if answer.status == 308 => arrived(answer.header("range")).map(At::Wanted),
         Ok(answer) => answer.json().map(At::Done),
-        // Its id is taken: the session did what it was for.
-        Err(Fault::NotFound | Fault::Exists) => Ok(At::Gone),
+        // Its id is taken: the session did what it was for. Or, as no token was sent, its address is good no longer.
+        Err(Fault::NotFound | Fault::Exists | Fault::Login(_)) => Ok(At::Gone),
         Err(fault) => Err(fault),
     }
 }
@@ -169,7 +169,8 @@ fn told(answer: Result<Answer, Fault>) -> Result<At, Fault> {
 /// How many bytes are there, as `bytes=0-LAST` tells; without it, none.
 fn arrived(range: Option<&str>) -> Result<u64, Fault> {
     let Some(range) = range else { return Ok(0) };
-    let last: Option<u64> = range.strip_prefix("bytes=0-").and_then(|last| last.trim().parse().ok());
+    let span = range.strip_prefix("bytes=").unwrap_or(range);
+    let last: Option<u64> = span.strip_prefix("0-").and_then(|last| last.trim().parse().ok());
     last.map(|last| last + 1).ok_or_else(|| Fault::Form("an upload session tells a range that is none".to_owned()))
 }
 
@@ -184,7 +185,16 @@ mod tests {
     #[test]
     fn the_range_tells_how_much_is_there() {
         assert_eq!((arrived(None).unwrap(), arrived(Some("bytes=0-262143")).unwrap()), (0, 262_144));
+        assert_eq!(arrived(Some("0-9")).unwrap(), 10);
         assert!(arrived(Some("bytes=5-9")).is_err() && arrived(Some("all")).is_err());
+    }
+
+    #[test]
+    fn an_address_that_is_good_no_longer_is_a_session_that_is_over() {
+        for fault in [Fault::NotFound, Fault::Exists, Fault::Login(String::new())] {
+            assert!(matches!(told(Err(fault)), Ok(At::Gone)));
+        }
+        assert!(matches!(told(Err(Fault::Full)), Err(Fault::Full)));
     }
 
     #[test]

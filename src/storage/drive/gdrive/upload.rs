@@ -9,8 +9,8 @@ use super::file::File;
 use crate::storage::backend::{Fault, Sessions, Source};
 use crate::storage::drive::escape::split;
 
-/// Up to here a file goes in one request.
-const SMALL: u64 = 5_000_000;
+/// Up to here a file goes in one request; 5 MB are allowed, and what is said of the file may count.
+const SMALL: u64 = 4 * 1024 * 1024;
 pub(super) const OCTETS: &str = "application/octet-stream";
 
 impl GoogleDrive {

@@ -172,7 +172,8 @@ impl OneDrive {
                 }
                 // A fresh session is not known everywhere at once.
                 Err(Fault::NotFound) if unknown.again().await => continue,
-                Err(Fault::NotFound) => return Ok(Pushed::Gone),
+                // No token was sent: it is the address that is good no longer.
+                Err(Fault::NotFound | Fault::Login(_)) => return Ok(Pushed::Gone),
                 Err(fault) => fault,
             };
             let may_have_arrived = matches!(fault, Fault::Broken(_) | Fault::Refused { status: 416, .. });
@@ -182,7 +183,7 @@ impl OneDrive {
             match self.ask(url, size).await {
                 Ok(wanted) => at = wanted,
                 Err(Fault::NotFound) if unknown.again().await => continue,
-                Err(Fault::NotFound) => return Ok(Pushed::Gone),
+                Err(Fault::NotFound | Fault::Login(_)) => return Ok(Pushed::Gone),
                 Err(fault) => return Err(fault),
             }
             pieces.arrived(at);
