@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,10 @@ const VAIN: u32 = 3;
 const FEW: usize = 40;
 /// Between two looks at an errand.
 const PAUSE: Duration = Duration::from_secs(2);
+/// But so many times what the look took, where a prefix has thousands of files: the pipeline wants the processors.
+const REST: u32 = 50;
+/// And no longer than this.
+const LONGEST: Duration = Duration::from_mins(2);
 /// Between two looks whether there is room for one.
 const QUEUE: Duration = Duration::from_secs(15);
 
@@ -214,12 +218,13 @@ impl Chore {
     pub async fn run(self) {
         let chore = Arc::new(self);
         loop {
-            let looking = Arc::clone(&chore);
+            let (looking, since) = (Arc::clone(&chore), Instant::now());
             let next = match tokio::task::spawn_blocking(move || looking.look()).await {
                 Ok(Ok(next)) => next,
                 Ok(Err(error)) => return tracing::debug!(%error, "bytecode is left as it is"),
                 Err(_) => return,
             };
+            let rest = (since.elapsed() * REST).min(LONGEST);
             let pause = match next {
                 Next::Nothing => return,
                 Next::Wait(pause) => pause,
@@ -231,7 +236,7 @@ impl Chore {
                     PAUSE
                 }
             };
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pause.max(rest)).await;
         }
     }
 
