@@ -236,7 +236,8 @@ pub(super) fn finish(
     if let Some(card) = &card {
         telling.tell(&RunEvent::Failed(Box::new(card.clone())));
     }
-    let summary = kept.masker.text(&summary(ending, &kept.record));
+    let words = stop.as_ref().and_then(|stop| stop.closing).unwrap_or_else(|| ending.words());
+    let summary = kept.masker.text(&summary(words, &kept.record));
     // What a script left is kept for a look when it failed; a snapshot that nothing ran in is of no use to anybody.
     let worth_a_look = ending != Ending::Succeeded && kept.ran.is_some();
     if !worth_a_look && !facts.request.keep_work {
@@ -251,8 +252,8 @@ pub(super) fn finish(
     Ok(Finished { run: kept.record.id, ending, published, stop })
 }
 
-fn summary(ending: Ending, record: &Record) -> String {
-    format!("{} {} {}", record.project, record.revision.commit.short(), ending.words())
+fn summary(words: &str, record: &Record) -> String {
+    format!("{} {} {words}", record.project, record.revision.commit.short())
 }
 
 fn close_record(
