@@ -234,10 +234,16 @@ pub enum ManifestError {
     },
     /// Not JSON, or not a manifest.
     #[error("it cannot be read: {0}")]
-    Form(#[from] serde_json::Error),
+    Form(serde_json::Error),
     /// It contradicts itself.
     #[error("it is not sound: {0}")]
     Unsound(String),
+}
+
+impl From<serde_json::Error> for ManifestError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Form(error)
+    }
 }
 
 impl Manifest {
