@@ -207,6 +207,14 @@ fn only_what_is_asked_for_is_compared_and_the_exit_code_can_tell() {
     ] {
         assert_eq!(code(&place.diff(words)), expected, "{words:?}");
     }
+    let counted = stdout(&place.diff(&[SHA, NEXT, "plots/new.png", "--format", "json"]));
+    let counted: Value = serde_json::from_str(&counted).unwrap();
+    assert_eq!((&counted["before"]["files"], &counted["before"]["bytes"]), (&json!(0), &json!(0)));
+    assert_eq!(counted["after"]["files"], json!(1));
+    assert_eq!(counted["after"]["bytes"], counted["files"][0]["after"]["size"]);
+    let nothing = place.diff(&[SHA, NEXT, "*.csb", "*.tsb"]);
+    assert_eq!((code(&nothing), stdout(&nothing).as_str()), (7, ""));
+    assert!(stderr(&nothing).contains("no published file matches `*.csb`, `*.tsb`"), "{}", stderr(&nothing));
     // What could not be compared is no difference.
     let unknown = code(&place.diff(&["0000000", NEXT, "--exit-code"]));
     assert!(![0, 1, 12].contains(&unknown), "{unknown}");

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::pattern::Pattern;
 use super::{MissingProduct, Moved, Output, OutputKind, Refused};
 use crate::id::{CommitSha, Digest, ProjectName, RelPath, Revision, RunId};
 use crate::plan::Mode;
@@ -273,6 +274,13 @@ impl Manifest {
     /// The entry at `path`.
     pub fn entry(&self, path: &RelPath) -> Option<&Entry> {
         self.files.binary_search_by(|entry| entry.path.cmp(path)).ok().map(|at| &self.files[at])
+    }
+
+    /// Leaves only what one of the patterns fits, and its bytes; all of it where there are none. What is left is for a look
+    /// at it and no manifest to be written: `content` stays that of the whole.
+    pub fn narrow(&mut self, globs: &[Pattern]) {
+        self.files.retain(|entry| globs.is_empty() || globs.iter().any(|glob| glob.matches(&entry.path)));
+        self.total_bytes = self.files.iter().map(|entry| entry.size).sum();
     }
 
     /// The bytes of `manifest.json`: the head indented for people, then one line a file.

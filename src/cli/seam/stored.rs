@@ -115,10 +115,13 @@ pub(in crate::cli) fn compare(args: &args::Diff) -> Result<Comparison, Failure> 
         let after = resolve(&*storage, &project, &args.after).await?;
         let manifest = async |folder: &storage::Folder| -> Result<Manifest, Failure> {
             let mut manifest = storage.manifest(&project, folder).await.map_err(Stop::from)?;
-            manifest.files.retain(|file| globs.is_empty() || globs.iter().any(|glob| glob.matches(&file.path)));
+            manifest.narrow(&globs);
             Ok(manifest)
         };
         let (old, new) = (manifest(&before).await?, manifest(&after).await?);
+        if !globs.is_empty() && old.files.is_empty() && new.files.is_empty() {
+            return Err(Stop::from(storage::StorageError::nothing_matches(&args.globs)).into());
+        }
         let files = Stored { storage: &*storage, project: &project, before: &before, after: &after };
         Ok(Comparison::of(&old, &new, &files, limits).await.map_err(Stop::from)?)
     })
