@@ -88,6 +88,7 @@ fn publish(storage: &dyn Storage, commit: &str, branch: &str, files: Files<'_>) 
     about.tasks = ["load", "fit"]
         .map(|name| TaskNote {
             name: name.to_owned(),
+            declared: None,
             outcome: if next && name == "load" { "reused" } else { "executed" }.to_owned(),
             elapsed_ms: Some(if next { 61_000 } else { 2_000 }),
             reason: if next && name == "fit" { "`fit.py` changed".to_owned() } else { String::new() },

@@ -115,6 +115,9 @@ pub struct ImageNote {
 pub struct TaskNote {
     /// Ploomber's name for it.
     pub name: String,
+    /// The name in pipeline.yaml where that is another one: of the grid that made it. Files have that as their task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<String>,
     /// `executed` or `reused`.
     pub outcome: String,
     /// In milliseconds, where it was seen.

@@ -136,24 +136,33 @@ impl Kept {
         }
     }
 
-    /// What was declared and what was seen: a grid's tasks have names of their own, and what Ploomber prints may be cut.
+    /// What was declared and what was seen: what Ploomber prints may be cut. A grid's tasks have names of their own and
+    /// say which grid made them; the grid itself is no task beside them.
     fn task_notes(&self, decided: &Decided, prepared: &Prepared, settled: &Settled) -> Vec<TaskNote> {
         let takeover = &prepared.takeover;
-        let note = |name: &str, seen: Option<&TaskSeen>| {
-            let (taken, why, from) = takeover.verdict(name, settled);
+        let note = |name: &str, declared: Option<&str>, seen: Option<&TaskSeen>| {
+            let (taken, why, from) = takeover.verdict(declared.unwrap_or(name), settled);
             let reused = taken || seen.is_some_and(|seen| seen.outcome == Outcome::Reused);
             let reason = seen.filter(|seen| reused != taken && !seen.reason.is_empty()).map(|seen| seen.reason.clone());
             TaskNote {
                 name: name.to_owned(),
+                declared: declared.map(str::to_owned),
                 outcome: if reused { "reused" } else { "executed" }.to_owned(),
                 elapsed_ms: seen.map(|seen| millis(seen.elapsed)),
                 reason: reason.unwrap_or(why),
                 from,
             }
         };
-        let seen = self.tasks.iter().map(|seen| note(&seen.name, Some(seen)));
-        let unseen = decided.plan.tasks.iter().filter(|task| !self.tasks.iter().any(|seen| seen.name == task.name));
-        seen.chain(unseen.map(|task| note(&task.name, None))).collect()
+        let written = &decided.project.pipeline.tasks;
+        let grid = |seen: &TaskSeen| {
+            let names = written.iter().map(|task| (task.name.as_str(), task.node.get("grid").is_some()));
+            super::grid::declared_as(&seen.name, names)
+        };
+        let seen: Vec<(&TaskSeen, Option<&str>)> = self.tasks.iter().map(|seen| (seen, grid(seen))).collect();
+        let told = |name: &str| seen.iter().any(|(seen, grid)| grid.unwrap_or(&seen.name) == name);
+        let unseen = decided.plan.tasks.iter().filter(|task| !told(&task.name));
+        let noted = seen.iter().map(|(seen, grid)| note(&seen.name, *grid, Some(seen)));
+        noted.chain(unseen.map(|task| note(&task.name, None, None))).collect()
     }
 }
 
