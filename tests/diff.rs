@@ -88,6 +88,7 @@ fn publish(storage: &dyn Storage, commit: &str, branch: &str, files: Files<'_>) 
     about.tasks = ["load", "fit"]
         .map(|name| TaskNote {
             name: name.to_owned(),
+            declared: None,
             outcome: if next && name == "load" { "reused" } else { "executed" }.to_owned(),
             elapsed_ms: Some(if next { 61_000 } else { 2_000 }),
             reason: if next && name == "fit" { "`fit.py` changed".to_owned() } else { String::new() },
@@ -207,6 +208,14 @@ fn only_what_is_asked_for_is_compared_and_the_exit_code_can_tell() {
     ] {
         assert_eq!(code(&place.diff(words)), expected, "{words:?}");
     }
+    let counted = stdout(&place.diff(&[SHA, NEXT, "plots/new.png", "--format", "json"]));
+    let counted: Value = serde_json::from_str(&counted).unwrap();
+    assert_eq!((&counted["before"]["files"], &counted["before"]["bytes"]), (&json!(0), &json!(0)));
+    assert_eq!(counted["after"]["files"], json!(1));
+    assert_eq!(counted["after"]["bytes"], counted["files"][0]["after"]["size"]);
+    let nothing = place.diff(&[SHA, NEXT, "*.csb", "*.tsb"]);
+    assert_eq!((code(&nothing), stdout(&nothing).as_str()), (7, ""));
+    assert!(stderr(&nothing).contains("no published file matches `*.csb`, `*.tsb`"), "{}", stderr(&nothing));
     // What could not be compared is no difference.
     let unknown = code(&place.diff(&["0000000", NEXT, "--exit-code"]));
     assert!(![0, 1, 12].contains(&unknown), "{unknown}");

@@ -290,6 +290,73 @@ fn parse(path: &Path, text: &str) -> syn::File {
     syn::parse_file(text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// Fields that an error both shows and hands on as what lies behind it: whoever prints the chain says it twice.
+#[derive(Default)]
+struct ToldTwice {
+    found: Vec<(String, usize)>,
+}
+
+impl ToldTwice {
+    fn take(&mut self, name: &syn::Ident, attributes: &[syn::Attribute], fields: &syn::Fields) {
+        let message = attributes.iter().find(|attribute| attribute.path().is_ident("error"));
+        let Some(Ok(message)) = message.map(|attribute| attribute.meta.require_list()) else { return };
+        let message = message.tokens.to_string();
+        for (at, field) in fields.iter().enumerate() {
+            let label = field.ident.as_ref().map_or_else(|| at.to_string(), ToString::to_string);
+            let is_marked = |name: &str| field.attrs.iter().any(|attribute| attribute.path().is_ident(name));
+            let is_source = label == "source" || is_marked("source") || is_marked("from");
+            let spoken = [format!("{{{label}}}"), format!("{{{label}:"), format!(". {label}"), format!(".{label}")];
+            if is_source && spoken.iter().any(|spoken| message.contains(spoken.as_str())) {
+                self.found.push((name.to_string(), name.span().start().line));
+            }
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for ToldTwice {
+    fn visit_variant(&mut self, variant: &'ast syn::Variant) {
+        self.take(&variant.ident, &variant.attrs, &variant.fields);
+    }
+
+    fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
+        self.take(&item.ident, &item.attrs, &item.fields);
+    }
+}
+
+fn told_twice(file: &syn::File) -> Vec<(String, usize)> {
+    let mut errors = ToldTwice::default();
+    errors.visit_file(file);
+    errors.found
+}
+
+#[test]
+fn an_error_shows_what_lies_behind_it_or_hands_it_on_and_never_both() {
+    let mut problems = Vec::new();
+    for (path, text) in sources() {
+        for (name, line) in told_twice(&parse(&path, &text)) {
+            let place = format!("{}:{line}", path.display());
+            problems.push(format!(
+                "{place}: `{name}` shows its source, which is printed behind it: leave it out of the message, or call \
+                 the field `why`"
+            ));
+        }
+    }
+    report(&problems);
+    let samples = [
+        ("#[error(\"a: {source}\")] A { source: E }", 1),
+        ("#[error(\"a: {0}\")] A(#[from] E)", 1),
+        ("#[error(\"a: {}\", .why.short())] A { #[source] why: E }", 1),
+        ("#[error(\"a: {why}\")] A { why: E }", 0),
+        ("#[error(\"a at {path}\")] A { path: P, source: E }", 0),
+        ("#[error(transparent)] A(#[from] E)", 0),
+        ("#[error(\"a: {0}\")] A(E)", 0),
+    ];
+    for (sample, expected) in samples {
+        let file = syn::parse_file(&format!("enum Sample {{ {sample} }}")).unwrap();
+        assert_eq!(told_twice(&file).len(), expected, "{sample}");
+    }
+}
+
 #[test]
 fn modules_are_named_after_what_they_hold() {
     let empty = ["utils", "util", "common", "helpers", "helper", "types", "manager", "service", "misc"];

@@ -57,25 +57,25 @@ fn folders(count: usize) -> String {
 
 fn tell(plan: &Plan, report: Option<&Report>, dry_run: bool) -> String {
     let mut text = String::new();
+    let width = width(plan);
     // Writing to a string does not fail.
     let mut line = |word: &str, one: &Candidate| {
         let branch = one.branch.as_deref().unwrap_or("-");
         let when = one.ended.strftime("%Y-%m-%d");
-        let _ = writeln!(text, "{word}  {}  {when}  {:>9}  {branch}", one.folder, bytes(one.bytes));
+        let _ = writeln!(text, "{word:<width$}  {}  {when}  {:>9}  {branch}", one.folder, bytes(one.bytes));
     };
     let gone: &[Candidate] = report.map_or(&plan.go, |report| &report.removed);
     let (word, sum) = match (report, dry_run) {
-        (Some(_), _) => ("removed     ", "removed"),
+        (Some(_), _) => ("removed", "removed"),
         (None, true) => ("would remove", "would be removed"),
-        (None, false) if plan.is_empty() => ("kept        ", "to remove"),
-        (None, false) => ("kept        ", "kept: nobody said yes"),
+        (None, false) if plan.is_empty() => ("kept", "to remove"),
+        (None, false) => ("kept", "kept: nobody said yes"),
     };
     for one in gone {
         line(word, one);
     }
-    for (one, reason) in plan.stay.iter().filter(|(_, reason)| *reason != "limits") {
-        let word = format!("stays ({reason})");
-        line(&format!("{word:<12}"), one);
+    for (one, reason) in &plan.stay {
+        line(&format!("stays ({reason})"), one);
     }
     let total: u64 = gone.iter().map(|one| one.bytes).sum();
     let _ = writeln!(text, "{} of {}, {} {sum}", gone.len(), folders(gone.len() + plan.stay.len()), bytes(total));
@@ -87,23 +87,34 @@ fn tell(plan: &Plan, report: Option<&Report>, dry_run: bool) -> String {
     text
 }
 
+/// How wide the first column is.
+fn width(plan: &Plan) -> usize {
+    let stays = plan.stay.iter().map(|(_, reason)| "stays ()".len() + reason.len());
+    stays.chain(["would remove".len()]).max().unwrap_or_default()
+}
+
 /// What broken-off publishes left, apart from what was published.
 fn incomplete(text: &mut String, plan: &Plan, report: Option<&Report>, word: &str, sum: &str) {
     let gone: &[Unfinished] = report.map_or(&plan.unfinished, |report| &report.swept);
+    let width = width(plan);
     let mut line = |word: &str, one: &Unfinished, why: &str| {
         let touched = one.touched.map_or_else(|| "-".to_owned(), |at| at.strftime("%Y-%m-%d").to_string());
         let files = figures::count(one.files as u64, "file");
-        let _ =
-            writeln!(text, "{word}  {}  {touched:<10}  {:>9}  incomplete, {files}{why}", one.folder, bytes(one.bytes));
+        let _ = writeln!(
+            text,
+            "{word:<width$}  {}  {touched:<10}  {:>9}  incomplete, {files}{why}",
+            one.folder,
+            bytes(one.bytes)
+        );
     };
     for one in gone {
         line(word, one, "");
     }
     for (one, why) in &plan.under_way {
-        line("stays       ", one, &format!(": {why}"));
+        line("stays", one, &format!(": {why}"));
     }
     for (one, why) in report.map(|report| &report.left).into_iter().flatten() {
-        line("stays       ", one, &format!(": {why}"));
+        line("stays", one, &format!(": {why}"));
     }
     if !gone.is_empty() {
         let total: u64 = gone.iter().map(|one| one.bytes).sum();
@@ -160,7 +171,7 @@ mod tests {
     #[test]
     fn says_what_goes_what_stays_and_why() {
         let plan = Plan {
-            stay: vec![(candidate('9', Some("main"), 2_000_000), "newest"), (candidate('8', None, 1), "limits")],
+            stay: vec![(candidate('9', Some("main"), 2_000_000), "newest"), (candidate('8', None, 1), "keep-last")],
             go: vec![candidate('1', Some("feat/x"), 12_300_000), candidate('2', None, 500)],
             doubtful: Vec::new(),
             unfinished: vec![unfinished('3', Some("2026-11-01T10:00:00Z"))],
@@ -175,7 +186,7 @@ mod tests {
         };
         let text = tell(&plan, Some(&report), false);
         assert!(text.contains("removed") && text.contains("bin"), "{text}");
-        assert!(text.contains("stays         3333") && text.contains("somebody is writing"), "{text}");
+        assert!(text.contains("stays              3333") && text.contains("somebody is writing"), "{text}");
         let told = document(&plan, Some(&report));
         assert_eq!(told["incomplete"]["stay"][1]["why"], "somebody is writing to it");
         assert_eq!(document(&plan, None)["would_remove"][0]["bytes"], 12_300_000);

@@ -75,6 +75,7 @@ impl Files for Stored<'_> {
         let reader = match self.storage.open(self.project, folder, entry, 0).await {
             Ok(reader) => reader,
             Err(StorageError::Missing { .. }) => return Ok(Read::Damaged("it is not there")),
+            Err(StorageError::Replaced { .. }) => return Ok(Read::Damaged("something else stands in its place")),
             Err(error) => return Err(error),
         };
         let mut bytes = Vec::new();

@@ -106,7 +106,7 @@ pub enum EnvironmentError {
         full: Box<Full>,
     },
     /// The store could not be read or written.
-    #[error("the environment store at {path} cannot be used while {doing}: {source}")]
+    #[error("the environment store at {path} cannot be used while {doing}")]
     Store {
         /// The path.
         path: PathBuf,

@@ -194,7 +194,9 @@ impl Store {
             let pruning = Room { spare_caches: true, ..Room::limits(store.keep) };
             match store.prune(pruning, &[]) {
                 Ok(pruned) => tracing::debug!(?pruned, "kept to the limits"),
-                Err(error) => tracing::debug!(%error, "the limits of the store were not looked at"),
+                Err(error) => {
+                    tracing::debug!(error = %super::error::chain(&error), "the limits of the store were not looked at");
+                }
             }
         });
     }

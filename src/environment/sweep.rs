@@ -72,14 +72,14 @@ impl Store {
                     progress(format!("removed the environment {key}, unused for {days}"));
                 }
             }
-            Err(error) => tracing::warn!(%error, "unused environments were not removed"),
+            Err(error) => tracing::warn!(error = %super::error::chain(&error), "unused environments were not removed"),
         }
         match swept {
             Ok(swept) if !swept.is_empty() => {
                 progress(format!("removed {} of builds that died", count(swept.len() as u64, "leftover")));
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "leftovers of builds were not removed"),
+            Err(error) => tracing::warn!(error = %super::error::chain(&error), "leftovers of builds were not removed"),
         }
     }
 

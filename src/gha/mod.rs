@@ -67,7 +67,7 @@ pub enum GhaError {
     },
     /// GitHub.
     #[error("GitHub: {0}")]
-    Forge(#[from] crate::web::Fault),
+    Forge(crate::web::Fault),
     /// The commit could not be fetched.
     #[error(transparent)]
     Place(#[from] PlaceError),
@@ -77,4 +77,10 @@ pub enum GhaError {
     /// A file of the runner's.
     #[error(transparent)]
     File(#[from] std::io::Error),
+}
+
+impl From<crate::web::Fault> for GhaError {
+    fn from(fault: crate::web::Fault) -> Self {
+        Self::Forge(fault)
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Reads names and `stat`s only; file contents are read where two sources claim one path (`clash`), nowhere else.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -47,7 +47,7 @@ pub fn collect(roots: &Roots, wanted: &Wanted<'_>) -> Result<Collection, Outputs
 }
 
 /// Where something lies, and where it would be published.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Place {
     pub(super) root: Root,
     pub(super) real: RelPath,
@@ -80,6 +80,8 @@ pub(super) struct Gather<'a> {
     /// Outputs whose path was taken already by another source.
     pub(super) rivals: Vec<Output>,
     pub(super) links: Vec<FoundLink>,
+    /// Where every link was met, those that are decided on included.
+    met: HashSet<Place>,
     /// Folders that are published whole.
     pub(super) folders: HashMap<(Root, RelPath), RelPath>,
     refused: BTreeMap<(Root, RelPath), RefusedReason>,
@@ -100,6 +102,7 @@ impl<'a> Gather<'a> {
             found: BTreeMap::new(),
             rivals: Vec::new(),
             links: Vec::new(),
+            met: HashSet::new(),
             folders: HashMap::new(),
             refused: BTreeMap::new(),
             moved: BTreeMap::new(),
@@ -203,13 +206,27 @@ impl<'a> Gather<'a> {
                 Ok(()) => self.add(&place, &stat, OutputKind::File, None, scope.task),
                 Err(error) => self.refuse(place.root, &place.real, reason_for(&error.into())),
             },
-            FileType::Symlink => {
-                let task = scope.task.map(str::to_owned);
-                self.links.push(FoundLink { place, stat, task, declared });
-            }
+            FileType::Symlink => self.note_link(place, stat, scope.task, declared),
             other => self.refuse(place.root, &place.real, special(other)),
         }
         Ok(())
+    }
+
+    /// Notes one link. It may be met several times, as a product, through its metadata and in a folder that is published
+    /// whole, and is decided on once: what the first decision made of it would be a rival of the second.
+    fn note_link(&mut self, place: Place, stat: Stat, task: Option<&str>, declared: bool) {
+        let task = task.map(str::to_owned);
+        if self.met.insert(place.clone()) {
+            self.links.push(FoundLink { place, stat, task, declared });
+        } else if declared && let Some(known) = self.links.iter_mut().find(|link| link.place == place) {
+            known.declared = true;
+            known.task = known.task.take().or(task);
+        }
+    }
+
+    /// Why what stands there is not published, where it was refused.
+    pub(super) fn refused(&self, root: Root, path: &RelPath) -> Option<RefusedReason> {
+        self.refused.get(&(root, path.clone())).copied()
     }
 
     fn in_scope(&self, place: &Place, stat: &Stat, scope: &Scope<'_>) -> bool {
@@ -290,7 +307,7 @@ impl<'a> Gather<'a> {
 }
 
 /// `_/` + the path where its first part is a name of ours.
-fn around_reserved(path: &RelPath) -> RelPath {
+pub(super) fn around_reserved(path: &RelPath) -> RelPath {
     let first = path.as_bytes().split(|b| *b == b'/').next().unwrap_or_default();
     if super::manifest::is_reserved(first) {
         RelPath::from_bytes(b"_").unwrap_or_default().join(path)

@@ -47,6 +47,43 @@ pub enum OutputsError {
     },
 }
 
+impl OutputsError {
+    /// The next step, where there is one.
+    pub fn help(&self) -> Option<&'static str> {
+        matches!(self, Self::Clash { .. }).then_some(
+            "let the pipeline write one of the two under another name; what lies in /output is published below `output/`",
+        )
+    }
+
+    /// In words, for the line that a run ends with.
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::Pattern { .. } => "failed: a pattern of soopervisor.yaml is none",
+            Self::Clash { .. } => "failed: two outputs claim one path",
+            Self::TooMany { .. } => "failed: too many files came out",
+            Self::Read { .. } => "failed: its outputs could not be read",
+        }
+    }
+}
+
 fn count(total: usize) -> String {
     if total == 1 { "one path".to_owned() } else { format!("{total} paths") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::ending::Ending;
+    use crate::run::stop::Stop;
+
+    #[test]
+    fn outputs_that_claim_one_path_are_not_told_as_missing_and_come_with_a_next_step() {
+        let first = ("output/x".to_owned(), "/output/x".to_owned());
+        let stop = Stop::from(OutputsError::Clash { first, paths: Vec::new(), total: 1 });
+        assert_eq!((stop.ending.exit_code(), stop.closing), (6, Some("failed: two outputs claim one path")));
+        assert!(stop.help.is_some_and(|help| help.contains("under another name")));
+        let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let full = Stop::from(OutputsError::Read { what: "/output", path: RelPath::root(), source });
+        assert_eq!((full.ending, full.closing), (Ending::DiskFull, None));
+    }
 }

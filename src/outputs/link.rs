@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use super::collect::{FoundLink, Gather, Place, Scope, reason_for};
+use super::collect::{FoundLink, Gather, Place, Scope, around_reserved, reason_for};
 use super::{OutputKind, OutputsError, RefusedReason, Root, Roots, rooted};
 use crate::id::RelPath;
 
@@ -112,6 +112,10 @@ fn decide(
         Err(reason) => return Ok(Err(reason)),
     };
     if let Some(target) = sources.get(&(root, real.clone())) {
+        // What it leads to is published under the link's own name: nothing is left to point at.
+        if *target == around_reserved(&link.place.wanted) {
+            return Ok(Ok(()));
+        }
         gather.add(&link.place, &link.stat, OutputKind::Link, Some(target.clone()), link.task.as_deref());
         return Ok(Ok(()));
     }
@@ -136,5 +140,6 @@ fn decide(
         &Scope { task: link.task.as_deref(), globs: None },
         false,
     )?;
-    Ok(Ok(()))
+    // A product is missing where what it leads to cannot be published.
+    Ok(gather.refused(root, &real).map_or(Ok(()), Err))
 }

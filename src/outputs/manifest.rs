@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::pattern::Pattern;
 use super::{MissingProduct, Moved, Output, OutputKind, Refused};
 use crate::id::{CommitSha, Digest, ProjectName, RelPath, Revision, RunId};
 use crate::plan::Mode;
@@ -114,6 +115,9 @@ pub struct ImageNote {
 pub struct TaskNote {
     /// Ploomber's name for it.
     pub name: String,
+    /// The name in pipeline.yaml where that is another one: of the grid that made it. Files have that as their task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<String>,
     /// `executed` or `reused`.
     pub outcome: String,
     /// In milliseconds, where it was seen.
@@ -234,10 +238,16 @@ pub enum ManifestError {
     },
     /// Not JSON, or not a manifest.
     #[error("it cannot be read: {0}")]
-    Form(#[from] serde_json::Error),
+    Form(serde_json::Error),
     /// It contradicts itself.
     #[error("it is not sound: {0}")]
     Unsound(String),
+}
+
+impl From<serde_json::Error> for ManifestError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Form(error)
+    }
 }
 
 impl Manifest {
@@ -267,6 +277,13 @@ impl Manifest {
     /// The entry at `path`.
     pub fn entry(&self, path: &RelPath) -> Option<&Entry> {
         self.files.binary_search_by(|entry| entry.path.cmp(path)).ok().map(|at| &self.files[at])
+    }
+
+    /// Leaves only what one of the patterns fits, and its bytes; all of it where there are none. What is left is for a look
+    /// at it and no manifest to be written: `content` stays that of the whole.
+    pub fn narrow(&mut self, globs: &[Pattern]) {
+        self.files.retain(|entry| globs.is_empty() || globs.iter().any(|glob| glob.matches(&entry.path)));
+        self.total_bytes = self.files.iter().map(|entry| entry.size).sum();
     }
 
     /// The bytes of `manifest.json`: the head indented for people, then one line a file.

@@ -32,12 +32,10 @@ pub(super) fn settle(gather: &mut Gather<'_>) -> Result<(), OutputsError> {
     let mut made = Vec::new();
     look(gather, folder.as_fd(), at, 0, &mut made)?;
     // A declared product below a linked folder is taken already, under its declared name.
-    let taken: HashSet<RelPath> = gather
-        .found
-        .values()
-        .filter(|output| output.from.0 == Root::Work)
-        .map(|output| output.from.1.clone())
-        .collect();
+    let files = gather.found.values().map(|output| (output.from.0, &output.from.1));
+    let links = gather.links.iter().map(|link| (link.place.root, &link.place.real));
+    let taken: HashSet<RelPath> =
+        files.chain(links).filter(|(root, _)| *root == Root::Work).map(|(_, path)| path.clone()).collect();
     made.retain(|path| !taken.contains(path));
     let (tasks, guest) = (gather.wanted.tasks, gather.roots.guest_work);
     let products = tasks.iter().flat_map(|task| task.products.iter().map(|product| (task.name.as_str(), product)));

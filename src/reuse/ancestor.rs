@@ -94,8 +94,10 @@ pub fn misfit(manifest: &Manifest, now: &Now) -> Option<String> {
 
 /// What lies in a folder and belongs to no task: nobody could make it again but a run of everything.
 pub(super) fn stranger(manifest: &Manifest, tasks: &[PlannedTask]) -> Option<String> {
+    let made = &manifest.about.tasks;
     let known = |name: &String| {
-        tasks.iter().any(|task| task.name == *name) || manifest.about.tasks.iter().any(|task| task.name == *name)
+        tasks.iter().any(|task| task.name == *name)
+            || made.iter().any(|task| task.declared.as_ref().unwrap_or(&task.name) == name)
     };
     let stranger = manifest.files.iter().find(|entry| !entry.task.as_ref().is_some_and(known))?;
     Some(format!("`{}` was published there, and no task declares it", stranger.path))

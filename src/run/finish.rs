@@ -136,24 +136,33 @@ impl Kept {
         }
     }
 
-    /// What was declared and what was seen: a grid's tasks have names of their own, and what Ploomber prints may be cut.
+    /// What was declared and what was seen: what Ploomber prints may be cut. A grid's tasks have names of their own and
+    /// say which grid made them; the grid itself is no task beside them.
     fn task_notes(&self, decided: &Decided, prepared: &Prepared, settled: &Settled) -> Vec<TaskNote> {
         let takeover = &prepared.takeover;
-        let note = |name: &str, seen: Option<&TaskSeen>| {
-            let (taken, why, from) = takeover.verdict(name, settled);
+        let note = |name: &str, declared: Option<&str>, seen: Option<&TaskSeen>| {
+            let (taken, why, from) = takeover.verdict(declared.unwrap_or(name), settled);
             let reused = taken || seen.is_some_and(|seen| seen.outcome == Outcome::Reused);
             let reason = seen.filter(|seen| reused != taken && !seen.reason.is_empty()).map(|seen| seen.reason.clone());
             TaskNote {
                 name: name.to_owned(),
+                declared: declared.map(str::to_owned),
                 outcome: if reused { "reused" } else { "executed" }.to_owned(),
                 elapsed_ms: seen.map(|seen| millis(seen.elapsed)),
                 reason: reason.unwrap_or(why),
                 from,
             }
         };
-        let seen = self.tasks.iter().map(|seen| note(&seen.name, Some(seen)));
-        let unseen = decided.plan.tasks.iter().filter(|task| !self.tasks.iter().any(|seen| seen.name == task.name));
-        seen.chain(unseen.map(|task| note(&task.name, None))).collect()
+        let written = &decided.project.pipeline.tasks;
+        let grid = |seen: &TaskSeen| {
+            let names = written.iter().map(|task| (task.name.as_str(), task.node.get("grid").is_some()));
+            super::grid::declared_as(&seen.name, names)
+        };
+        let seen: Vec<(&TaskSeen, Option<&str>)> = self.tasks.iter().map(|seen| (seen, grid(seen))).collect();
+        let told = |name: &str| seen.iter().any(|(seen, grid)| grid.unwrap_or(&seen.name) == name);
+        let unseen = decided.plan.tasks.iter().filter(|task| !told(&task.name));
+        let noted = seen.iter().map(|(seen, grid)| note(&seen.name, *grid, Some(seen)));
+        noted.chain(unseen.map(|task| note(&task.name, None, None))).collect()
     }
 }
 
@@ -236,7 +245,8 @@ pub(super) fn finish(
     if let Some(card) = &card {
         telling.tell(&RunEvent::Failed(Box::new(card.clone())));
     }
-    let summary = kept.masker.text(&summary(ending, &kept.record));
+    let words = stop.as_ref().and_then(|stop| stop.closing).unwrap_or_else(|| ending.words());
+    let summary = kept.masker.text(&summary(words, &kept.record));
     // What a script left is kept for a look when it failed; a snapshot that nothing ran in is of no use to anybody.
     let worth_a_look = ending != Ending::Succeeded && kept.ran.is_some();
     if !worth_a_look && !facts.request.keep_work {
@@ -251,8 +261,8 @@ pub(super) fn finish(
     Ok(Finished { run: kept.record.id, ending, published, stop })
 }
 
-fn summary(ending: Ending, record: &Record) -> String {
-    format!("{} {} {}", record.project, record.revision.commit.short(), ending.words())
+fn summary(words: &str, record: &Record) -> String {
+    format!("{} {} {words}", record.project, record.revision.commit.short())
 }
 
 fn close_record(

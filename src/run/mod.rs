@@ -17,6 +17,7 @@ pub mod execute;
 pub mod figures;
 pub mod finish;
 mod frozen;
+mod grid;
 pub mod host;
 mod hosted;
 pub mod layers;

@@ -30,12 +30,22 @@ pub struct Stop {
     pub diagnostics: Vec<Diagnostic>,
     /// The commit's place in the storage is taken, and `--on-conflict new-run` leads past it.
     pub taken: bool,
+    /// The closing line's words, where those of the ending say something else.
+    pub closing: Option<&'static str>,
 }
 
 impl Stop {
     /// A stop with a message of its own.
     pub fn new(ending: Ending, message: impl Into<String>) -> Self {
-        Self { ending, message: message.into(), causes: Vec::new(), help: None, diagnostics: Vec::new(), taken: false }
+        Self {
+            ending,
+            message: message.into(),
+            causes: Vec::new(),
+            help: None,
+            diagnostics: Vec::new(),
+            taken: false,
+            closing: None,
+        }
     }
 
     /// A stop for an error with everything that lies behind it. A full disk behind it is told as one.
@@ -120,7 +130,10 @@ impl From<EnvironmentError> for Stop {
 
 impl From<OutputsError> for Stop {
     fn from(error: OutputsError) -> Self {
-        Self::of(Ending::OutputsMissing, &error)
+        let stop = Self::of(Ending::OutputsMissing, &error).help(error.help().map(str::to_owned));
+        // A full disk behind it has words of its own.
+        let closing = (stop.ending == Ending::OutputsMissing).then(|| error.words());
+        Self { closing, ..stop }
     }
 }
 

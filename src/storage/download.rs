@@ -69,8 +69,7 @@ pub async fn download(
     let wanted = |entry: &&Entry| globs.is_empty() || globs.iter().any(|glob| glob.matches(&entry.path));
     let entries: Vec<&Entry> = manifest.files.iter().filter(wanted).collect();
     if entries.is_empty() && !globs.is_empty() {
-        let asked: Vec<String> = request.globs.iter().map(|glob| format!("`{glob}`")).collect();
-        return Err(StorageError::NothingMatches(asked.join(", ")));
+        return Err(StorageError::nothing_matches(request.globs));
     }
     let explain = |error| system::explain("make the folder", request.to, error);
     fs_err::create_dir_all(request.to).map_err(explain)?;

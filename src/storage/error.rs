@@ -24,11 +24,11 @@ pub enum StorageError {
     #[error("the storage backend `{0}` is not part of this build")]
     NotBuilt(String),
     /// A backend nobody knows.
-    #[error("there is no storage backend `{name}`")]
+    #[error("there is no storage `{name}`")]
     UnknownBackend {
         /// As written, without what follows it (it may hold credentials).
         name: String,
-        /// The nearest known one.
+        /// The nearest known one; with `://` where an address follows it.
         near: Option<String>,
     },
     /// An address that leads nowhere.
@@ -54,12 +54,12 @@ pub enum StorageError {
         variable: String,
     },
     /// A place that cannot be opened as it is set.
-    #[error("{place} cannot be opened: {source}")]
+    #[error("{place} cannot be opened: {fault}")]
     Open {
         /// Where.
         place: String,
         /// Why.
-        source: Fault,
+        fault: Fault,
     },
     /// `~` was not expanded by the shell.
     #[error("`{0}` would be a folder called `~`")]
@@ -189,6 +189,14 @@ pub enum StorageError {
         /// The file.
         path: RelPath,
     },
+    /// A link, a folder or a device stands where a published file lay.
+    #[error("`{path}` in `{folder}` is no file any more: something else was put in its place")]
+    Replaced {
+        /// The folder.
+        folder: Folder,
+        /// The file.
+        path: RelPath,
+    },
     /// A file is not what the manifest says.
     #[error("`{path}` has sha256 {found}, the manifest says {expected}")]
     Corrupt {
@@ -244,7 +252,7 @@ pub enum StorageError {
         free: u64,
     },
     /// A service failed.
-    #[error("{place} cannot {action} `{key}`: {source}")]
+    #[error("{place} cannot {action} `{key}`: {fault}")]
     Service {
         /// What was tried.
         action: &'static str,
@@ -253,11 +261,24 @@ pub enum StorageError {
         /// Where.
         place: String,
         /// Why.
-        source: Fault,
+        fault: Fault,
     },
 }
 
+/// Every storage, as it is written.
+const THERE_ARE: &str = "there are `local:DIR`, `box`, `dropbox`, `onedrive`, `gdrive`, `s3://BUCKET`, `gs://BUCKET`, \
+     `azblob://CONTAINER`, `webdav://HOST/PATH`, `webdavs://HOST/PATH`, `sftp://HOST/PATH`, and what `remotes:` in \
+     config.yaml names";
+
+/// What to do about a folder that is damaged.
+const ANEW: &str = "a published folder is never written to again: remove it, and run the commit once more";
+
 impl StorageError {
+    /// No published file fits these patterns.
+    pub fn nothing_matches(globs: &[String]) -> Self {
+        Self::NothingMatches(list(globs))
+    }
+
     /// The next step, where there is one.
     pub fn help(&self) -> Option<String> {
         Some(match self {
@@ -266,14 +287,14 @@ impl StorageError {
             Self::UnknownBackend { near: Some(near), name } if near == name => {
                 format!("a folder of that name is written `./{name}` or `local:{name}`")
             }
-            Self::UnknownBackend { near: Some(near), name } => {
-                format!("did you mean `{near}`? a folder of that name is written `./{name}` or `local:{name}`")
+            // An address is no folder's name.
+            Self::UnknownBackend { near: Some(near), .. } if near.ends_with("://") => {
+                format!("did you mean `{near}`? {THERE_ARE}")
             }
-            Self::UnknownBackend { near: None, .. } => {
-                "there are `local:DIR`, `box`, `dropbox`, `onedrive`, `gdrive`, `s3://BUCKET`, `gs://BUCKET`, \
-                 `azblob://CONTAINER`, `webdav://HOST/PATH`, `sftp://HOST/PATH`, and what `remotes:` in config.yaml names"
-                    .to_owned()
-            }
+            Self::UnknownBackend { near: Some(near), name } => format!(
+                "did you mean `{near}`? a folder of that name is written `./{name}` or `local:{name}`; {THERE_ARE}"
+            ),
+            Self::UnknownBackend { near: None, .. } => THERE_ARE.to_owned(),
             Self::Credentials { remote, .. } => credentials_help(remote),
             Self::RemoteType { .. } => {
                 "set it to local, box, dropbox, onedrive, gdrive, s3, gcs, azblob, webdav or sftp".to_owned()
@@ -299,16 +320,20 @@ impl StorageError {
             Self::NoProject { known, .. } if !known.is_empty() => format!("there are: {}", list(known)),
             Self::Ambiguous { .. } => "write more of the commit, or the whole folder name".to_owned(),
             Self::WouldOverwrite { .. } => "download to an empty folder with `--to DIR`, or `--force`".to_owned(),
-            Self::Corrupt { .. } | Self::Missing { .. } | Self::Manifest { .. } => {
-                "see what else is damaged with `soopervisor verify`; a published folder is never written to again: remove it, \
-                 and run the commit once more"
-                    .to_owned()
+            // Nothing can be verified without it.
+            Self::Manifest { source: ManifestError::Newer { .. }, .. } => {
+                "use the soopervisor that published it, or a later one".to_owned()
+            }
+            Self::Manifest { .. } => ANEW.to_owned(),
+            Self::Missing { path, .. } if path.as_bytes() == super::key::MANIFEST.as_bytes() => ANEW.to_owned(),
+            Self::Corrupt { .. } | Self::Replaced { .. } | Self::Missing { .. } => {
+                format!("see what else is damaged with `soopervisor verify`; {ANEW}")
             }
             Self::Full { .. } => {
                 "make room there (`soopervisor prune` removes old commits), or leave files out with `exclude:`"
                     .to_owned()
             }
-            Self::Service { source, .. } | Self::Open { source, .. } => return service_help(source),
+            Self::Service { fault, .. } | Self::Open { fault, .. } => return service_help(fault),
             _ => return None,
         })
     }
@@ -371,5 +396,26 @@ mod tests {
         assert_eq!(full.to_string(), "box: has 1 byte free, 3 MiB are needed");
         let files = StorageError::TooManyFiles { path: there, needed: 7, free: 1 };
         assert!(files.to_string().ends_with("has room for 1 more file, 7 are needed"), "{files}");
+    }
+
+    #[test]
+    fn what_lies_behind_an_error_is_told_once_and_its_help_leads_on() {
+        use crate::run::stop::Stop;
+        let words = "nobody is logged in";
+        let fault = || Fault::Login(words.to_owned());
+        let open = StorageError::Open { place: "box".to_owned(), fault: fault() };
+        let service =
+            StorageError::Service { action: "reach", key: "/".to_owned(), place: "box".to_owned(), fault: fault() };
+        for error in [open, service] {
+            assert_eq!(Stop::from(error).line().matches(words).count(), 1);
+        }
+        let folder: Folder = "a".repeat(40).parse().unwrap();
+        let source = crate::outputs::manifest::Manifest::parse(b"{").unwrap_err();
+        let broken = StorageError::Manifest { folder: folder.clone(), source };
+        assert!(!broken.help().unwrap().contains("verify"), "it is verify that says this");
+        let line = Stop::from(broken).line();
+        assert_eq!(line.matches("EOF while parsing").count(), 1, "{line}");
+        let newer = StorageError::Manifest { folder, source: ManifestError::Newer { found: 9 } };
+        assert!(!newer.help().unwrap().contains("remove"));
     }
 }

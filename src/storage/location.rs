@@ -1,10 +1,10 @@
 //! `--storage`: which backend, and where in it.
 //!
-//! Never opens anything and holds no secrets. What follows an unknown scheme is not repeated in errors, because it may
+//! Never opens anything and holds no secrets; of folders it looks at nothing but where links above a `..` lead. What follows an unknown scheme is not repeated in errors, because it may
 //! hold credentials; an address with a password is refused.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use url::Url;
 
@@ -13,8 +13,9 @@ use super::remotes::Remotes;
 use crate::auth::Provider;
 use crate::spec::remotes::RemoteKind;
 
-/// Backends that people may mean and that there are not.
-const ABSENT: [&str; 4] = ["ftp", "ftps", "http", "https"];
+/// Words that people may write and that are no storage, and what they may mean.
+const ABSENT: [(&str, &str); 4] =
+    [("ftp", "sftp://"), ("ftps", "sftp://"), ("http", "webdav://"), ("https", "webdavs://")];
 /// Other spellings.
 const ALIASES: [(&str, RemoteKind); 6] = [
     ("gs", RemoteKind::Gcs),
@@ -117,8 +118,10 @@ impl Location {
             "local" if bare => return Err(StorageError::NoLocation),
             "local" => return folder(rest, base),
             "file" if !bare => return folder(rest.strip_prefix("//").unwrap_or(rest), base),
-            absent if ABSENT.contains(&absent) => return Err(StorageError::NotBuilt(name)),
             _ => {}
+        }
+        if let Some((_, meant)) = ABSENT.iter().find(|(absent, _)| *absent == name) {
+            return Err(StorageError::UnknownBackend { name, near: Some((*meant).to_owned()) });
         }
         let alias = ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, kind)| *kind);
         let own = alias.or_else(|| RemoteKind::named(&name));
@@ -179,16 +182,38 @@ pub(super) fn folder(text: &str, base: &Path) -> Result<Location, StorageError> 
     if text == "~" || text.starts_with("~/") {
         return Err(StorageError::Tilde(text.to_owned()));
     }
-    Ok(Location::Local(base.join(text).components().collect()))
+    Ok(Location::Local(clean(&base.join(text))))
+}
+
+/// Without `.` and `..`, so that people recognise it. Above a link lies what is above the folder it leads to.
+fn clean(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        if part != Component::ParentDir {
+            clean.push(part);
+            continue;
+        }
+        if std::fs::symlink_metadata(&clean).is_ok_and(|meta| meta.is_symlink()) {
+            match clean.canonicalize() {
+                Ok(real) => clean = real,
+                // It leads nowhere, and so does whatever is above it: the system will say so.
+                Err(_) => return path.components().collect(),
+            }
+        }
+        // Nothing is above the root.
+        clean.pop();
+    }
+    clean
 }
 
 fn nearest(name: &str, remotes: &Remotes) -> Option<String> {
-    let mut known: Vec<&str> = remotes.names().collect();
-    known.extend(RemoteKind::ALL.map(RemoteKind::name));
-    known.extend(ALIASES.map(|(alias, _)| alias));
+    let itself = |known| (known, known);
+    let mut known: Vec<(&str, &str)> = remotes.names().map(itself).collect();
+    known.extend(RemoteKind::ALL.map(RemoteKind::name).map(itself));
+    known.extend(ALIASES.map(|(alias, _)| itself(alias)));
     known.extend(ABSENT);
-    known.push("file");
-    let near = known.into_iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min()?;
+    known.push(itself("file"));
+    let near = known.into_iter().map(|(known, meant)| (strsim::damerau_levenshtein(name, known), meant)).min()?;
     // Half the letters of a short name make any word its neighbour.
     (name.len() > 3 && near.0 <= 2).then(|| near.1.to_owned())
 }

@@ -41,7 +41,7 @@ impl Location {
         keep_from_dumps();
         let journals = Some(access.state.join("uploads"));
         if let Self::Drive { provider, remote, root } = self {
-            let wrong = |source| StorageError::Open { place: self.to_string(), source };
+            let wrong = |fault| StorageError::Open { place: self.to_string(), fault };
             let (service, login) = drive(self, access, *provider, remote, root).map_err(wrong)?;
             return Ok(Arc::new(Remote::new(service, journals).noting(login.notes())));
         }
@@ -116,7 +116,7 @@ fn drive(
 /// # Errors
 /// As [`Location::open`]; and for folders of this machine, which are no service.
 pub fn service(location: &Location, access: &Access) -> Result<Shared, StorageError> {
-    let wrong = |source| StorageError::Open { place: location.to_string(), source };
+    let wrong = |fault| StorageError::Open { place: location.to_string(), fault };
     match location {
         Location::Local(_) => Err(wrong(Fault::Setting("it is a folder of this machine".to_owned()))),
         Location::Drive { provider, remote, root } => {

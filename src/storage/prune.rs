@@ -38,7 +38,7 @@ pub struct Policy {
 /// What would be done.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
-    /// Newest first, with the reason why each stays.
+    /// Newest first, with the reason why each stays: `newest`, `branch`, `named`, or the option that keeps it.
     pub stay: Vec<(Candidate, &'static str)>,
     /// Oldest first.
     pub go: Vec<Candidate>,
@@ -135,7 +135,6 @@ pub async fn plan(
 }
 
 fn decide(newest_first: Vec<Candidate>, policy: &Policy, now: Timestamp, plan: &mut Plan) {
-    let limited = policy.keep_last.is_some() || policy.keep_for.is_some() || policy.keep_bytes.is_some();
     let newest_whole = newest_first.iter().position(|one| one.folder.revision.is_whole());
     let mut branches = policy.branches.clone();
     let mut bytes = 0_u64;
@@ -143,11 +142,13 @@ fn decide(newest_first: Vec<Candidate>, policy: &Policy, now: Timestamp, plan: &
         bytes = bytes.saturating_add(one.bytes);
         let age = now.duration_since(one.ended);
         let young = |keep: Duration| age.is_negative() || age.unsigned_abs() < keep;
-        // Without a limit, nothing goes.
-        let mut limits_keep = !limited;
-        limits_keep |= policy.keep_last.is_some_and(|keep| at < keep);
-        limits_keep |= policy.keep_for.is_some_and(young);
-        limits_keep |= policy.keep_bytes.is_some_and(|keep| bytes <= keep);
+        let limits = [
+            ("keep-last", policy.keep_last.map(|keep| at < keep)),
+            ("keep-for", policy.keep_for.map(young)),
+            ("keep-size", policy.keep_bytes.map(|keep| bytes <= keep)),
+        ];
+        let within = limits.iter().find(|(_, keeps)| *keeps == Some(true)).map(|(name, _)| *name);
+        let limited = limits.iter().any(|(_, keeps)| keeps.is_some());
         let reason = if Some(at) == newest_whole {
             Some("newest")
         } else if one.branch.as_ref().is_some_and(|branch| branches.remove(branch)) {
@@ -155,7 +156,8 @@ fn decide(newest_first: Vec<Candidate>, policy: &Policy, now: Timestamp, plan: &
         } else if policy.commits.contains(&one.folder.revision.commit) {
             Some("named")
         } else {
-            limits_keep.then_some("limits")
+            // Without a limit, nothing goes.
+            within.or((!limited).then_some("no limit"))
         };
         match reason {
             Some(reason) => plan.stay.push((one, reason)),
@@ -253,11 +255,45 @@ mod tests {
     }
 
     #[test]
+    fn each_that_stays_has_the_reason_that_keeps_it() {
+        let candidates =
+            || (1..=5).rev().map(|day| candidate(char::from_digit(day, 10).unwrap(), i64::from(day) * 10, "main", 10));
+        let reasons = |policy: &Policy| -> Vec<&str> {
+            let mut plan = Plan::default();
+            decide(candidates().collect(), policy, Timestamp::from_second(51 * 86_400).unwrap(), &mut plan);
+            plan.stay.iter().map(|(_, reason)| *reason).collect()
+        };
+        let last = Policy { keep_last: Some(2), ..Policy::default() };
+        assert_eq!(reasons(&last), ["newest", "keep-last"]);
+        let days = Some(Duration::from_hours(24 * 22));
+        assert_eq!(reasons(&Policy { keep_for: days, ..last.clone() }), ["newest", "keep-last", "keep-for"]);
+        let named = [candidate('1', 0, "", 0).folder.revision.commit].into();
+        let all = Policy { keep_for: days, keep_bytes: Some(40), commits: named, ..last };
+        assert_eq!(reasons(&all), ["newest", "keep-last", "keep-for", "keep-size", "named"]);
+        assert_eq!(reasons(&Policy::default())[4], "no limit");
+    }
+
+    #[test]
     fn branches_and_named_commits_stay_whatever_the_limits_say() {
         let branches = ["main".to_owned(), "old".to_owned()].into();
         assert_eq!(gone(&Policy { keep_last: Some(0), branches, ..Policy::default() }), "13");
         let commits = [candidate('1', 0, "", 0).folder.revision.commit].into();
         assert_eq!(gone(&Policy { keep_last: Some(1), commits, ..Policy::default() }), "234");
+    }
+
+    #[tokio::test]
+    async fn a_folder_of_this_machine_without_a_manifest_is_neither_listed_nor_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("demo").join("a".repeat(40));
+        fs_err::create_dir_all(&folder).unwrap();
+        fs_err::write(folder.join("x"), "of nobody knows whom").unwrap();
+        let storage = super::super::local::Local::new(root.path().to_owned());
+        let (project, policy) = ("demo".parse().unwrap(), Policy { keep_last: Some(0), ..Policy::default() });
+        let later = Timestamp::from_second(4_000_000_000).unwrap();
+        let plan = plan(&storage, &project, &policy, later).await.unwrap();
+        assert!(plan.is_about_nothing(), "{plan:?}");
+        remove(&storage, &project, &plan, &()).await.unwrap();
+        assert!(folder.join("x").is_file());
     }
 
     #[test]

@@ -110,6 +110,7 @@ async fn examine(
     let reader = match storage.open(project, folder, entry, 0).await {
         Ok(reader) => reader,
         Err(StorageError::Missing { .. }) => return Ok(Verdict::Missing),
+        Err(StorageError::Replaced { .. }) => return Ok(Verdict::Changed),
         Err(error) => return Err(error),
     };
     let (found, bytes) = digest(reader).await.map_err(|source| StorageError::Io {

@@ -40,6 +40,17 @@ fn publishes_products_and_their_metadata_under_the_full_commit() {
 }
 
 #[test]
+fn a_product_that_is_a_link_is_published_as_what_it_leads_to() {
+    let tasks = "import os\nfrom pathlib import Path\n\ndef first(product):\n    Path('data').mkdir()\n    Path('data/v1.csv').write_text('x')\n    os.symlink('data/v1.csv', 'latest.csv')\n";
+    let pipeline = "tasks:\n  - source: tasks.first\n    product: latest.csv\n";
+    let user = User::with(&[("pipeline.yaml", pipeline), ("tasks.py", tasks)]);
+    user.run(&[]).exits(0);
+    let latest = user.published().join("latest.csv");
+    assert!(std::fs::symlink_metadata(&latest).unwrap().is_file());
+    assert_eq!(std::fs::read_to_string(latest).unwrap(), "x");
+}
+
+#[test]
 fn leaves_the_users_tree_as_it_was() {
     let user = User::with(&[
         ("pipeline.yaml", "tasks:\n  - source: plot.py\n    product: output/plot.ipynb\n"),

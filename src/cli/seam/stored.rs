@@ -65,17 +65,20 @@ pub(in crate::cli) fn download(
         let folder = resolve(&*storage, &project, &wanted.commit).await?;
         let to = to.map_or_else(|| PathBuf::from(folder.to_string()), Path::to_path_buf);
         let request = storage::download::Request { project: &project, folder: &folder, globs, to: &to, force };
-        let report = storage::download::download(&*storage, &request, &()).await.map_err(not_written)?;
+        let report = storage::download::download(&*storage, &request, &()).await;
+        let report = report.map_err(|error| not_written(error, &to))?;
         Ok(Fetched { of: folder.to_string(), files: report.written, bytes: report.bytes, kept: report.skipped, to })
     })
 }
 
-/// Why a download did not come to its end. What its errors say of folders is about the one here, and not the storage.
-fn not_written(error: storage::StorageError) -> Failure {
+/// Why a download did not come to its end. What its errors say of the folder here is mended with an option of its own; the
+/// storage may be a folder of this machine too.
+fn not_written(error: storage::StorageError, to: &Path) -> Failure {
     use storage::StorageError::{DiskFull, Forbidden, Io, NotAFolder, ReadOnly, TooManyFiles};
     let here = match &error {
-        NotAFolder(_) | ReadOnly(_) | Forbidden { .. } | DiskFull { .. } | TooManyFiles { .. } => true,
-        Io { action, .. } => *action != "fetch",
+        NotAFolder(path) | ReadOnly(path) => path.starts_with(to),
+        Forbidden { path, .. } | DiskFull { path, .. } | TooManyFiles { path, .. } => path.starts_with(to),
+        Io { action, path, .. } => *action != "fetch" && path.starts_with(to),
         _ => false,
     };
     let failure = Failure::from(Stop::from(error));
@@ -112,10 +115,13 @@ pub(in crate::cli) fn compare(args: &args::Diff) -> Result<Comparison, Failure> 
         let after = resolve(&*storage, &project, &args.after).await?;
         let manifest = async |folder: &storage::Folder| -> Result<Manifest, Failure> {
             let mut manifest = storage.manifest(&project, folder).await.map_err(Stop::from)?;
-            manifest.files.retain(|file| globs.is_empty() || globs.iter().any(|glob| glob.matches(&file.path)));
+            manifest.narrow(&globs);
             Ok(manifest)
         };
         let (old, new) = (manifest(&before).await?, manifest(&after).await?);
+        if !globs.is_empty() && old.files.is_empty() && new.files.is_empty() {
+            return Err(Stop::from(storage::StorageError::nothing_matches(&args.globs)).into());
+        }
         let files = Stored { storage: &*storage, project: &project, before: &before, after: &after };
         Ok(Comparison::of(&old, &new, &files, limits).await.map_err(Stop::from)?)
     })
@@ -291,10 +297,12 @@ mod tests {
             StorageError::DiskFull { path: path.clone(), needed: 2, free: 1 },
             StorageError::Io { action: "write", path, source: ErrorKind::IsADirectory.into() },
         ] {
-            let help = not_written(error).help.unwrap();
+            let help = not_written(error, Path::new("/results")).help.unwrap();
             assert!(help.contains("--to DIR") && !help.contains("--storage"), "{help}");
         }
-        let other = not_written(StorageError::WouldOverwrite { first: Vec::new(), total: 1 });
+        let storage = StorageError::Forbidden { action: "read", path: "/storage/x".into() };
+        assert!(!not_written(storage, Path::new("/results")).help.unwrap_or_default().contains("--to"));
+        let other = not_written(StorageError::WouldOverwrite { first: Vec::new(), total: 1 }, Path::new("/results"));
         assert!(other.help.unwrap().contains("--force"));
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn program(path: impl AsRef<OsStr>) -> Command {
 /// Runs it and returns what it wrote; `doing` completes “failed while”.
 pub(super) fn output(command: &mut Command, doing: &str) -> Result<String, Error> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let result = command.output().map_err(|source| Error::Start { program: name.clone(), source })?;
+    let result = command.output().map_err(|why| Error::Start { program: name.clone(), why })?;
     if result.status.success() {
         return Ok(String::from_utf8_lossy(&result.stdout).into_owned());
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub enum Error {
     /// A file could not be read or written; the message names it.
     #[error("the channel could not be written: {0}")]
-    Io(#[from] std::io::Error),
+    Io(std::io::Error),
     /// The machine is of a kind for which nothing can be packaged.
     #[error("channels can be built on 64-bit Linux with glibc only, this is {found}")]
     Platform {
@@ -25,12 +25,12 @@ pub enum Error {
         found: String,
     },
     /// A program is missing or could not be started.
-    #[error("`{program}` could not be started: {source}; install it, `make setup` does so on Debian and Ubuntu")]
+    #[error("`{program}` could not be started: {why}; install it, `make setup` does so on Debian and Ubuntu")]
     Start {
         /// The program.
         program: String,
         /// Why.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// A program failed.
     #[error("`{program}` failed while {doing}: {detail}")]
@@ -74,4 +74,10 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
 }

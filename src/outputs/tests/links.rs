@@ -1,7 +1,9 @@
 //! Links: kept, replaced by what they lead to, or refused.
 
+use rustix::fs::{FileType, Mode};
+
 use super::tree::{Tree, missing, refused, shape};
-use crate::outputs::{MissingReason, RefusedReason};
+use crate::outputs::{MissingReason, OutputKind, RefusedReason};
 
 #[test]
 fn links_to_outputs_are_kept_and_point_straight_at_them() {
@@ -155,4 +157,171 @@ fn absolute_links_are_followed_as_the_pipeline_saw_them_and_no_further() {
             .iter()
             .any(|(path, reason)| { path.ends_with("private") && *reason == RefusedReason::LinkUnpublished })
     );
+}
+
+/// Folders where the target lies, and whether the link has metadata beside it.
+const EVERY_WAY: [(&str, bool); 4] = [("", false), ("", true), ("out/", false), ("out/", true)];
+
+/// A tree in which the task `t` declares `product`, a link to `target`; what Ploomber leaves beside it is new.
+fn declared_link(product: &str, target: &str, metadata: bool) -> (Tree, Vec<String>) {
+    let mut tree = Tree::new();
+    tree.declare("t", product);
+    tree.link(&format!("work/{product}"), target);
+    let beside = product
+        .rsplit_once('/')
+        .map_or_else(|| format!(".{product}.metadata"), |(at, name)| format!("{at}/.{name}.metadata"));
+    if metadata {
+        tree.file(&format!("work/{beside}"), "{}");
+    }
+    (tree, if metadata { vec![beside] } else { Vec::new() })
+}
+
+#[test]
+fn a_declared_link_is_published_as_what_it_leads_to_with_its_metadata_and_without() {
+    for (at, metadata) in EVERY_WAY {
+        let up = if at.is_empty() { "" } else { "../" };
+        let product = format!("{at}latest.csv");
+        let (tree, mut expected) = declared_link(&product, &format!("{up}data/v1.csv"), metadata);
+        tree.file("work/data/v1.csv", "x");
+        let found = tree.collect();
+        expected.push(product);
+        assert_eq!(shape(&found), expected, "{metadata}");
+        let file = found.outputs.last().unwrap();
+        assert_eq!((file.from.1.to_string().as_str(), file.task.as_deref()), ("data/v1.csv", Some("t")));
+        assert!(found.missing.is_empty() && found.refused.is_empty());
+    }
+}
+
+#[test]
+fn a_declared_link_stays_one_where_what_it_leads_to_is_declared_too() {
+    for (at, metadata) in EVERY_WAY {
+        let up = if at.is_empty() { "" } else { "../" };
+        let product = format!("{at}latest.csv");
+        let (mut tree, mut expected) = declared_link(&product, &format!("{up}data/v1.csv"), metadata);
+        tree.declare("other", "data/v1.csv");
+        tree.file("work/data/v1.csv", "x");
+        tree.file("work/data/.v1.csv.metadata", "{}");
+        expected.extend([
+            "data/.v1.csv.metadata".to_owned(),
+            "data/v1.csv".to_owned(),
+            format!("{product} -> data/v1.csv"),
+        ]);
+        expected.sort();
+        assert_eq!(shape(&tree.collect()), expected);
+    }
+}
+
+#[test]
+fn a_declared_link_to_a_folder_is_published_as_the_folder() {
+    for metadata in [false, true] {
+        let (tree, mut expected) = declared_link("model", "runs/3", metadata);
+        tree.file("work/runs/3/a/weights", "w");
+        tree.link("work/runs/3/best", "a/weights");
+        expected.extend(["model/a/weights", "model/best -> model/a/weights"].map(str::to_owned));
+        assert_eq!(shape(&tree.collect()), expected);
+        let (tree, mut expected) = declared_link("model", "runs/4", metadata);
+        tree.folder("work/runs/4");
+        expected.push("model/".to_owned());
+        assert_eq!(shape(&tree.collect()), expected);
+    }
+}
+
+#[test]
+fn a_chain_of_declared_links_is_one_file_and_links_to_it() {
+    for metadata in [false, true] {
+        let (mut tree, mut expected) = declared_link("a.csv", "b.csv", metadata);
+        tree.declare("u", "b.csv");
+        tree.link("work/b.csv", "hidden/c.csv");
+        tree.link("work/hidden/c.csv", "d.csv");
+        tree.file("work/hidden/d.csv", "x");
+        if metadata {
+            tree.file("work/.b.csv.metadata", "{}");
+            expected.push(".b.csv.metadata".to_owned());
+        }
+        expected.extend(["a.csv", "b.csv -> a.csv"].map(str::to_owned));
+        assert_eq!(shape(&tree.collect()), expected);
+    }
+}
+
+#[test]
+fn a_declared_link_that_leads_out_or_nowhere_or_to_a_pipe_is_missing_with_its_metadata_and_without() {
+    for metadata in [false, true] {
+        for (target, why) in [
+            ("../elsewhere/x", RefusedReason::LinkOutside),
+            ("/etc/hostname", RefusedReason::LinkOutside),
+            ("nothing", RefusedReason::LinkDangling),
+            ("l.csv", RefusedReason::LinkDangling),
+            ("pipe", RefusedReason::Fifo),
+        ] {
+            let (tree, expected) = declared_link("l.csv", target, metadata);
+            tree.file("elsewhere/x", "of the host");
+            rustix::fs::mknodat(rustix::fs::CWD, tree.at("work/pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+            let found = tree.collect();
+            assert_eq!(shape(&found), expected, "{target}");
+            assert_eq!(missing(&found), [("t", "l.csv", MissingReason::Refused)], "{target}");
+            assert!(refused(&found).contains(&("l.csv".to_owned(), why)), "{target}: {:?}", refused(&found));
+        }
+    }
+}
+
+#[test]
+fn two_declared_links_to_one_file_are_the_file_and_a_link_to_it() {
+    for metadata in [false, true] {
+        let (mut tree, mut expected) = declared_link("a.csv", "data/v1.csv", metadata);
+        tree.declare("u", "b.csv");
+        tree.declare("again", "a.csv");
+        tree.link("work/b.csv", "data/v1.csv");
+        tree.file("work/data/v1.csv", "x");
+        if metadata {
+            tree.file("work/.b.csv.metadata", "{}");
+            expected.push(".b.csv.metadata".to_owned());
+        }
+        expected.extend(["a.csv", "b.csv -> a.csv"].map(str::to_owned));
+        assert_eq!(shape(&tree.collect()), expected);
+    }
+}
+
+#[test]
+fn a_declared_link_is_decided_on_once_however_often_it_is_met() {
+    // By itself, by its metadata, by a glob, and in a folder that is a product or that another product leads to.
+    let mut tree = Tree::new();
+    for product in ["out", "out/l.csv", "model", "model/inner"] {
+        tree.declare(product, product);
+    }
+    tree.rules.include = vec!["**/*.csv".to_owned(), "**/inner".to_owned()];
+    tree.file("work/data/v1.csv", "x");
+    tree.file("work/data/v2.csv", "y");
+    tree.scan_baseline();
+    tree.link("work/out/l.csv", "../data/v1.csv");
+    tree.file("work/out/.l.csv.metadata", "{}");
+    tree.link("work/v3/inner", "../data/v2.csv");
+    tree.file("work/v3/.inner.metadata", "{}");
+    tree.link("work/model", "v3");
+    let found = tree.collect();
+    let expected = ["model/.inner.metadata", "model/inner", "out/.l.csv.metadata", "out/l.csv"];
+    assert!(expected.iter().all(|path| shape(&found).iter().any(|line| line == path)), "{:?}", shape(&found));
+    assert_eq!(found.outputs.iter().filter(|output| output.kind == OutputKind::File).count(), 4, "{:?}", shape(&found));
+    assert!(found.missing.is_empty(), "{found:?}");
+}
+
+#[test]
+fn a_linked_product_below_a_linked_folder_keeps_its_declared_name_alone() {
+    let mut tree = Tree::new();
+    tree.declare("t", "out/x.csv");
+    tree.file("work/data/x.csv", "1");
+    tree.link("work/real/x.csv", "../data/x.csv");
+    tree.file("work/real/.x.csv.metadata", "{}");
+    tree.link("work/out", "real");
+    assert_eq!(shape(&tree.collect()), ["out/.x.csv.metadata", "out/x.csv"]);
+}
+
+#[test]
+fn a_link_at_the_name_of_what_it_leads_to_is_published_as_that() {
+    let mut tree = Tree::new();
+    tree.declare("file", "output/x");
+    tree.file("output/x", "1");
+    tree.link("work/output/x", "/output/x");
+    let found = tree.collect();
+    assert_eq!(shape(&found), ["output/x"]);
+    assert!(found.missing.is_empty() && found.refused.is_empty());
 }

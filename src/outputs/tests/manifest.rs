@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use crate::id::{Digest, RelPath};
 use crate::outputs::OutputKind;
 use crate::outputs::manifest::{About, Entry, ImageNote, Manifest, ManifestError};
+use crate::outputs::pattern::Pattern;
 
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -52,6 +53,21 @@ fn tampered(change: impl Fn(&mut serde_json::Value)) -> Result<Manifest, Manifes
     let mut value: serde_json::Value = serde_json::from_slice(&manifest.to_bytes().unwrap()).unwrap();
     change(&mut value);
     Manifest::parse(&serde_json::to_vec(&value).unwrap())
+}
+
+#[test]
+fn what_patterns_leave_is_counted_without_the_rest() {
+    let whole = Manifest::new(about(), vec![file(b"a.csv", 1), file(b"b/c.csv", 2), file(b"d.json", 3)]);
+    let narrowed = |globs: &[&str]| {
+        let globs: Vec<Pattern> = globs.iter().map(|glob| Pattern::parse(glob).unwrap()).collect();
+        let mut manifest = whole.clone();
+        manifest.narrow(&globs);
+        (manifest.files.len(), manifest.total_bytes)
+    };
+    assert_eq!(
+        (narrowed(&[]), narrowed(&["**/*.csv"]), narrowed(&["d.*", "a.*"]), narrowed(&["nothing"])),
+        ((3, 9), (2, 6), (2, 6), (0, 0))
+    );
 }
 
 #[test]

@@ -39,15 +39,20 @@ pub(super) fn folders(project: &Path) -> Result<Vec<Folder>, StorageError> {
 
 pub(super) fn manifest(at: &Path, project: &ProjectName, folder: &Folder) -> Result<Manifest, StorageError> {
     let unsound = |source| StorageError::Manifest { folder: folder.clone(), source };
-    let opened = system::open(at).and_then(|open| rooted::open_file(open.as_fd(), key::MANIFEST.as_bytes()));
-    let (file, stat) = match opened {
-        Ok(opened) => opened,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    let explain = |error: io::Error| {
+        if error.kind() == io::ErrorKind::NotFound {
             let path = RelPath::from_bytes(key::MANIFEST.as_bytes()).unwrap_or_default();
-            return Err(StorageError::Missing { folder: folder.clone(), path });
+            return StorageError::Missing { folder: folder.clone(), path };
         }
-        Err(error) => return Err(system::explain("read the manifest in", at, error)),
+        system::explain("read the manifest in", at, error)
     };
+    let open = system::open(at).map_err(explain)?;
+    let (file, stat) = rooted::open_file(open.as_fd(), key::MANIFEST.as_bytes()).map_err(|error| {
+        if system::is_something_else(&error) {
+            return unsound(ManifestError::Unsound("it is no file, or a link to one".to_owned()));
+        }
+        explain(error)
+    })?;
     if rooted::size(&stat) > MANIFEST_LIMIT {
         return Err(unsound(ManifestError::Unsound(format!("it is longer than {MANIFEST_LIMIT} bytes"))));
     }
@@ -68,6 +73,9 @@ pub(super) fn open(at: &Path, folder: &Folder, path: &RelPath, offset: u64) -> R
         Ok((file, _)) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(StorageError::Missing { folder: folder.clone(), path: path.clone() });
+        }
+        Err(error) if system::is_something_else(&error) => {
+            return Err(StorageError::Replaced { folder: folder.clone(), path: path.clone() });
         }
         Err(error) => return Err(system::explain("read", &whole(), error)),
     };
@@ -134,4 +142,39 @@ pub(super) fn check(local: &Local) -> Result<Health, StorageError> {
     system::try_folder(&open).map_err(|error| system::explain("make a folder in", there, error))?;
     let (free, _) = system::space(&open).map_err(|error| system::explain("measure", there, error))?;
     Ok(Health { place: format!("local:{}", root.display()), free: Some(free), notes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_the_place_of_a_published_file_is_told_as_the_storages_fault() {
+        let storage = tempfile::tempdir().unwrap();
+        let at = storage.path();
+        let folder: Folder = "a".repeat(40).parse().unwrap();
+        fs_err::write(at.join("real"), "x").unwrap();
+        fs_err::create_dir(at.join("below")).unwrap();
+        fs_err::write(at.join("below/file"), "x").unwrap();
+        std::os::unix::fs::symlink("real", at.join("link")).unwrap();
+        std::os::unix::fs::symlink("below", at.join("linked")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, at.join("pipe"), FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        for name in ["link", "linked/file", "pipe", "below", "real/file"] {
+            let path = RelPath::normalise(name).unwrap();
+            let error = open(at, &folder, &path, 0).unwrap_err();
+            assert!(matches!(&error, StorageError::Replaced { .. }), "{name}: {error}");
+            assert!(error.help().unwrap().contains("soopervisor verify"));
+        }
+        assert!(matches!(
+            open(at, &folder, &RelPath::normalise("gone").unwrap(), 0),
+            Err(StorageError::Missing { .. })
+        ));
+        open(at, &folder, &RelPath::normalise("below/file").unwrap(), 0).unwrap();
+        std::os::unix::fs::symlink("real", at.join(key::MANIFEST)).unwrap();
+        let project: ProjectName = "demo".parse().unwrap();
+        let of = |at: &Path| manifest(at, &project, &folder).unwrap_err();
+        assert!(matches!(of(at), StorageError::Manifest { .. }));
+        assert!(matches!(of(&at.join("below")), StorageError::Missing { .. }));
+        assert!(matches!(of(&at.join("real")), StorageError::NotAFolder(_)));
+    }
 }

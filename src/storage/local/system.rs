@@ -88,6 +88,14 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Whether opening a file below a folder failed because a link, a folder or a file of another kind stands on the way.
+pub(crate) fn is_something_else(error: &io::Error) -> bool {
+    match Errno::from_io_error(error) {
+        Some(errno) => matches!(errno, Errno::LOOP | Errno::NOTDIR | Errno::ISDIR | Errno::NXIO),
+        None => error.kind() == io::ErrorKind::InvalidInput,
+    }
+}
+
 /// An error at a path, in the words of this room.
 pub(crate) fn explain(action: &'static str, path: &Path, source: io::Error) -> StorageError {
     let path = path.to_owned();

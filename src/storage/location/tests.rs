@@ -33,6 +33,10 @@ fn folders_in_every_spelling() {
         ("/with space/é", "/with space/é"),
         ("disk", "/mnt/disk"),
         ("disk:x/y", "/mnt/disk/x/y"),
+        ("../artifacts", "/artifacts"),
+        ("./a/../b/./c/..", "/base/b"),
+        ("/../../x", "/x"),
+        ("local:..", "/"),
     ] {
         assert_eq!(parse(text).unwrap(), Location::Local(PathBuf::from(path)), "{text}");
     }
@@ -79,7 +83,18 @@ fn unknown_backends_are_told_from_slips_of_known_ones() {
             other => panic!("{text}: {other:?}"),
         }
     }
-    assert!(matches!(parse("ftp://host/x"), Err(StorageError::NotBuilt(name)) if name == "ftp"));
+    for (text, name, near) in [
+        ("ftp://host/x", "ftp", "sftp://"),
+        ("https://me:hunter2@host/x", "https", "webdavs://"),
+        ("HTTP://host", "http", "webdav://"),
+        ("htttps://host", "htttps", "webdavs://"),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert_eq!(error.to_string(), format!("there is no storage `{name}`"));
+        let help = error.help().unwrap();
+        assert!(help.starts_with(&format!("did you mean `{near}`?")) && help.contains("`s3://BUCKET`"), "{help}");
+    }
+    assert!(parse("magic://x").unwrap_err().help().unwrap().starts_with("there are `local:DIR`"));
 }
 
 #[test]
@@ -127,4 +142,20 @@ fn a_folder_called_tilde_is_refused_with_the_way_out() {
     assert_eq!(error.help().unwrap(), "write `$HOME/x`");
     assert!(matches!(parse("local:"), Err(StorageError::NoLocation)));
     assert!(matches!(parse(" "), Err(StorageError::NoLocation)));
+}
+
+#[test]
+fn above_a_link_lies_what_is_above_the_folder_it_leads_to() {
+    let here = tempfile::tempdir().unwrap();
+    let here = here.path().canonicalize().unwrap();
+    fs_err::create_dir_all(here.join("real/deep/project")).unwrap();
+    std::os::unix::fs::symlink("real/deep/project", here.join("project")).unwrap();
+    std::os::unix::fs::symlink("nowhere", here.join("broken")).unwrap();
+    let read = |text: &str| match Location::parse(text, &here.join("project"), &Remotes::none()).unwrap() {
+        Location::Local(path) => path,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(read("../artifacts"), here.join("real/deep/artifacts"));
+    assert_eq!(read("made/../artifacts"), here.join("project/artifacts"), "no link is left upwards");
+    assert_eq!(read(&format!("{}/broken/../x", here.display())), here.join("broken/../x"));
 }

@@ -74,7 +74,7 @@ impl Remote {
     }
 
     fn fault(&self, action: &'static str, key: &str, fault: Fault) -> StorageError {
-        StorageError::Service { action, key: key.to_owned(), place: self.service.place(), source: fault }
+        StorageError::Service { action, key: key.to_owned(), place: self.service.place(), fault }
     }
 
     /// The published manifest, if the folder is published.
