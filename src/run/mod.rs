@@ -29,6 +29,7 @@ pub mod runner;
 pub mod stop;
 pub mod takeover;
 pub mod telling;
+mod unimported;
 
 pub use finish::Finished;
 pub use host::Host;

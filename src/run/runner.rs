@@ -147,9 +147,9 @@ impl Line<'_> {
         let Guarded { inputs, config, network, .. } = &guarded;
         let wanted = Wanted { inputs, config, lock: lock.as_ref(), network };
         let prepared = prepare(&decided, &wanted, &place, approach, self.telling, self.cancel).await?;
-        kept.prepared(&prepared);
+        kept.prepared(&decided, &prepared);
         self.live.save(&kept.record)?;
-        finish::keep_reproduction(self.live, &decided, &prepared)?;
+        finish::keep_reproduction(self.live, &decided, &prepared, network)?;
         self.still_wanted()?;
         let shortening = shorten(runs.clone(), (self.host.clock)());
         let (ran, clearing, syncing) = self.execute(&decided, &prepared, &guarded).await?;
