@@ -17,6 +17,7 @@ pub mod execute;
 pub mod figures;
 pub mod finish;
 mod frozen;
+mod given_away;
 pub mod host;
 mod hosted;
 pub mod layers;
