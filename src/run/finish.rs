@@ -22,7 +22,7 @@ use super::takeover::Settled;
 use super::telling::{StepTime, Telling, masked_card};
 use super::unimported::Modules;
 use crate::environment::Network;
-use crate::id::{Digest, RunId};
+use crate::id::{Digest, Revision, RunId};
 use crate::logs::diagnose::{Diagnosis, Kind};
 use crate::logs::{Masker, diagnose};
 use crate::outputs::manifest::{About, EnvironmentNote, ImageNote, TaskNote, Timing};
@@ -247,7 +247,11 @@ pub(super) fn finish(
     if let Some(card) = &card {
         telling.tell(&RunEvent::Failed(Box::new(card.clone())));
     }
-    let summary = kept.masker.text(&summary(ending, &kept.record));
+    let words = match &stop {
+        Some(stop) => stop.words(step, kept.has_run()),
+        None => ending.words().to_owned(),
+    };
+    let summary = kept.masker.text(&summary(&kept.record, &words));
     // What a script left is kept for a look when it failed; a snapshot that nothing ran in is of no use to anybody.
     let worth_a_look = ending != Ending::Succeeded && kept.ran.is_some();
     if !worth_a_look && !facts.request.keep_work {
@@ -262,8 +266,14 @@ pub(super) fn finish(
     Ok(Finished { run: kept.record.id, ending, published, stop })
 }
 
-fn summary(ending: Ending, record: &Record) -> String {
-    format!("{} {} {}", record.project, record.revision.commit.short(), ending.words())
+fn summary(record: &Record, words: &str) -> String {
+    format!("{} {} {words}", record.project, shown(&record.revision))
+}
+
+/// A commit as the first and the last line name it; whether there were changes on top of it belongs to it.
+pub(super) fn shown(revision: &Revision) -> String {
+    let dirty = if revision.dirty_tree.is_some() { "-dirty" } else { "" };
+    format!("{}{dirty}", revision.commit.short())
 }
 
 fn close_record(

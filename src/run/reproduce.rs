@@ -200,7 +200,7 @@ mod tests {
         session.env.insert("PIP_CERT".to_owned(), "/etc/ssl/certs/ca-certificates.crt".to_owned());
         session.env.insert("http_proxy".to_owned(), "http://proxy:1 a".to_owned());
         session.memory_bytes = Some(1024);
-        let secrets = [Secret::new("PIP_INDEX_URL", "https://me:hunter2@pypi.example.com")];
+        let secrets = [Secret::new("PIP_INDEX_URL", "https://me:hunter2@pypi.example.com".into())];
         let lines = options(&session, &["TOKEN".to_owned()], &secrets);
         let expected = [
             "  --env PIP_CERT=/etc/ssl/certs/ca-certificates.crt",
