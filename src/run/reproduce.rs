@@ -224,7 +224,7 @@ mod tests {
         let text = "set -euo pipefail\nrun() { \"$@\"; }\nexport GIVEN=7\nbegin build\nfalse\n";
         std::fs::write(&script, text).unwrap();
         let program = program().replace(SCRIPT, &script.display().to_string());
-        let again = format!("{}\"${{program[@]}}\"\n", program);
+        let again = format!("{program}\"${{program[@]}}\"\n");
         let words = ["-c", &again, "bash", "sh", "-c", "echo \"$1 $GIVEN\"; exit 3", "sh", "a  b"];
         let output = std::process::Command::new("bash").args(words).output().unwrap();
         assert_eq!((output.status.code(), &output.stdout[..]), (Some(3), &b"a  b 7\n"[..]), "{output:?}");

@@ -151,10 +151,11 @@ fn installed(prefix: &Path) -> Option<BTreeSet<String>> {
     for folder in [library.clone(), library.join("lib-dynload"), library.join("site-packages")] {
         for name in entries(&folder) {
             let path = folder.join(&name);
-            if name.ends_with(".pth") && std::fs::read_to_string(&path).ok()?.lines().any(leads_elsewhere) {
+            let ending = path.extension().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+            if ending == "pth" && std::fs::read_to_string(&path).ok()?.lines().any(leads_elsewhere) {
                 return None;
             }
-            let module = name.ends_with(".py") || name.ends_with(".so") || path.is_dir();
+            let module = matches!(ending, "py" | "so") || path.is_dir();
             found.extend(module.then(|| name.split('.').next().unwrap_or(&name).to_owned()));
         }
     }
