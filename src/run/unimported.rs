@@ -130,8 +130,12 @@ fn imports(text: &str) -> Vec<String> {
         let line = line.split('#').next().unwrap_or_default().trim_end();
         if let Some(names) = line.strip_prefix("import ") {
             found.extend(names.split(',').map(|name| name.split(" as ").next().unwrap_or(name).trim().to_owned()));
-        } else if let Some((name, _)) = line.strip_prefix("from ").and_then(|rest| rest.split_once(" import ")) {
-            found.push(name.trim().to_owned());
+        } else if let Some((name, rest)) = line.strip_prefix("from ").and_then(|rest| rest.split_once(" import ")) {
+            let name = name.trim();
+            found.push(name.to_owned());
+            // Each may be a module of that package.
+            let parts = rest.split(',').map(|part| part.split(" as ").next().unwrap_or(part).trim());
+            found.extend(parts.map(|part| format!("{name}.{part}")));
         }
     }
     let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
@@ -199,8 +203,8 @@ mod tests {
     #[test]
     fn the_package_that_is_not_there_is_named_with_the_file_that_imports_it() {
         let tasks = "\"\"\"\nimport words\n\"\"\"\nimport time, json, os, six\nimport pandas as pd\ntry:\n    import fast\n\
-                     except ImportError:\n    fast = None\nfrom helpers.more import x # and y\nimport src_of_mine\n";
-        let more = "from . import other\nfrom sklearn.svm import SVC\n";
+                     except ImportError:\n    fast = None\nfrom helpers import more # and y\nimport src_of_mine\n";
+        let more = "from . import other\nfrom json import (\n    loads)\nfrom sklearn.svm import SVC\n";
         let there = [("p/tasks.py", tasks), ("src_of_mine.py", ""), ("p/helpers/__init__.py", "")];
         assert_eq!(found(&there, "tasks"), None);
         let all = [&there[..], &[("p/helpers/more.py", more)]].concat();
