@@ -123,7 +123,8 @@ fn imports(text: &str) -> Vec<String> {
     let (mut found, mut quoted) = (Vec::new(), false);
     for line in text.lines() {
         let marks = line.matches("\"\"\"").count() + line.matches("'''").count();
-        let inside = std::mem::replace(&mut quoted, quoted ^ (marks % 2 == 1));
+        let inside = quoted;
+        quoted ^= marks % 2 == 1;
         if inside || marks > 0 {
             continue;
         }
