@@ -475,6 +475,16 @@ fn pruning_a_project_that_is_not_there_says_so() {
 }
 
 #[test]
+fn a_project_is_checked_and_its_script_printed_where_one_stands() {
+    let place = Place::new();
+    let folder = repository(&place);
+    let here = |words: &[&str]| place.command(words).current_dir(&folder).output().unwrap();
+    assert!(stdout(&here(&["validate"])).contains("everything is fine"));
+    assert!(stdout(&here(&["script"])).starts_with("#!/usr/bin/env bash"));
+    assert_eq!(stdout(&here(&[".", "--storage", "local:a", "--dry-run", "-q"])), "");
+}
+
+#[test]
 fn an_invalid_project_ends_with_three() {
     let place = Place::new();
     let folder = repository(&place);

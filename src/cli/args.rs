@@ -21,8 +21,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0 ok                  5 engine unavailable   10 disk full
   1 internal error      6 outputs missing      11 killed from outside
-  2 wrong usage         7 storage failed      130 cancelled
-  3 invalid spec        8 timed out
+  2 wrong usage         7 storage failed       12 different (diff --exit-code)
+  3 invalid spec        8 timed out           130 cancelled
   4 script failed       9 out of memory";
 
 /// Run a Ploomber pipeline for one commit in a hardened container and publish what it produced, all or nothing
@@ -336,8 +336,8 @@ pub enum FindingFormat {
 #[derive(Debug, Clone, Args)]
 pub struct Validate {
     /// The repository, or the folder in it that holds pipeline.yaml
-    #[arg(required_unless_present = "list_rules")]
-    pub path: Option<PathBuf>,
+    #[arg(default_value = ".")]
+    pub path: PathBuf,
     /// Which files of it.
     #[command(flatten)]
     pub files: Files,
@@ -351,6 +351,7 @@ pub struct Validate {
 
 /// Arguments of `script`.
 #[derive(Debug, Clone, Args)]
+#[command(mut_arg("path", |path| path.required(false).default_value(".")))]
 pub struct Script {
     /// What would be run.
     #[command(flatten)]

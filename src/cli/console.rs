@@ -23,6 +23,11 @@ impl Console {
         Self { color: global.color, verbosity }
     }
 
+    /// Whether little is to be said.
+    pub(super) fn is_quiet(self) -> bool {
+        self.verbosity == Verbosity::Quiet
+    }
+
     /// Answers; a closed pipe is no error.
     pub(super) fn answer(text: &str) {
         let mut out = Out::new(Box::new(io::stdout()));
@@ -35,6 +40,11 @@ impl Console {
         let mut out = Out::new(Box::new(io::stderr()));
         out.write(text.as_bytes());
         out.flush();
+    }
+
+    /// How wide the terminal is that answers go to; `None` where they go elsewhere.
+    pub(super) fn columns() -> Option<usize> {
+        width(io::stdout())
     }
 
     /// How answers may look.

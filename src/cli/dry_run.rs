@@ -1,4 +1,6 @@
 //! `--dry-run`: the plan in words, or as JSON. No container is started and no storage touched.
+//!
+//! With `-q` only findings are shown: the exit code says the rest.
 
 use serde_json::json;
 
@@ -19,7 +21,7 @@ pub(super) fn execute(request: &RunRequest, home: &Home, format: Format, console
         Console::answer(&format!("{document}\n"));
     } else {
         validate::show_findings(&decided.findings, console);
-        if let Some(plan) = &decided.value {
+        if let Some(plan) = decided.value.as_ref().filter(|_| !console.is_quiet()) {
             let word = |text: &str| quote::word(text.as_bytes()).unwrap_or_default();
             Console::answer(&(plan.describe(&word).join("\n") + "\n"));
         }

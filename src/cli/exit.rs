@@ -109,6 +109,16 @@ mod tests {
     }
 
     #[test]
+    fn help_names_every_code() {
+        let help = crate::cli::command().render_help().to_string();
+        let (_, codes) = help.split_once("Exit codes:").unwrap();
+        let named: Vec<&str> = codes.split_whitespace().filter(|word| word.parse::<u8>().is_ok()).collect();
+        for exit in Exit::ALL {
+            assert!(named.contains(&exit.code().to_string().as_str()), "add exit code {} to args.rs", exit.code());
+        }
+    }
+
+    #[test]
     fn the_readme_documents_every_code() {
         let readme = include_str!("../../README.md");
         for exit in Exit::ALL {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::args;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::{args, columns};
 use crate::report::{self, Style, bytes, duration};
 use crate::run::card::Card;
 use crate::run::figures::count;
@@ -80,15 +80,8 @@ fn table(entries: &[Entry]) -> String {
             Err(_) => [&*entry.id.to_string(), "unreadable", "", "", "", ""].map(str::to_owned),
         });
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..6).map(width).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        text += cells.collect::<Vec<_>>().join("  ").trim_end();
-        text.push('\n');
-    }
-    text
+    // A run's name begins with its day and its commit, and most are full.
+    columns::table(&rows, Console::columns(), &[3, 4, 5, 2])
 }
 
 fn commit(record: &Record) -> String {

@@ -11,6 +11,7 @@ pub mod args;
 mod auth;
 mod bare;
 mod blame;
+mod columns;
 mod console;
 mod desk;
 mod diff;

@@ -14,8 +14,7 @@ pub(super) fn execute(args: &args::Validate, console: Console) -> Result<Exit, F
         }
         return Ok(Exit::Ok);
     }
-    let Some(path) = &args.path else { return Err(Failure::new(Exit::Usage, "no folder is given")) };
-    let findings = seam::validate(path, &args.files)?;
+    let findings = seam::validate(&args.path, &args.files)?;
     match args.format {
         FindingFormat::Human if findings.is_empty() => Console::answer("everything is fine\n"),
         FindingFormat::Human => Console::answer(&draw(&findings, console, console.stdout().color)),

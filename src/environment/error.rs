@@ -20,6 +20,9 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
+/// The user's file in advice of who does not know where it is.
+pub(super) const ANY_FILE: &str = "PATH/environment.yml";
+
 /// Why there is no environment.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -127,6 +130,15 @@ impl EnvironmentError {
     /// Whether the repository's files have to change, rather than this machine or its network.
     pub fn is_user_fault(&self) -> bool {
         matches!(self, Self::Inputs(_) | Self::Unsolvable { .. } | Self::Pip { .. } | Self::NoPloomber { .. })
+    }
+
+    /// With the file's own path where advice speaks of any.
+    #[must_use]
+    pub fn about(mut self, file: &str) -> Self {
+        if let Self::Unsolvable { hints, .. } = &mut self {
+            hints.iter_mut().for_each(|hint| *hint = hint.replace(ANY_FILE, file));
+        }
+        self
     }
 
     /// Wraps an I/O error of the store, telling a full disk apart.

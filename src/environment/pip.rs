@@ -70,14 +70,13 @@ pub(super) async fn install(
     let mut secrets = network.secret_env;
     secrets.extend(what.inputs.pip_variables.iter().cloned());
     let job = Job { mounts, carried, env: network.env, secrets, script: script(bench, what), network: true };
-    // One line a package says nothing that the lock does not.
-    let mut short = |line: String| {
-        if !line.trim_start().starts_with("+ ") {
-            progress(line);
-        }
-    };
-    let finished = builder.run(job, &mut short).await?;
+    let mut held = Held::default();
+    let finished = builder.run(job, &mut |line| held.take(line, &mut *progress)).await?;
+    // The error says them.
     outcome(&finished, config)?;
+    for line in held.lines {
+        progress(line);
+    }
     if let Some(far) = &bench.far {
         far.fetch(builder, bench).await?;
         if what.locked.unwrap_or(&what.inputs.pip).is_empty() {
@@ -89,6 +88,24 @@ pub(super) async fn install(
         Ok(text) => Ok(named(&text, &what.inputs.pip_variables)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && what.uv.is_none() => Ok(String::new()),
         Err(error) => Err(EnvironmentError::io(&lock, "reading the lock", error)),
+    }
+}
+
+/// What uv says of its failure, until it is known whether it is one: the error has the same words.
+#[derive(Default)]
+struct Held {
+    lines: Vec<String>,
+}
+
+impl Held {
+    fn take(&mut self, line: String, progress: &mut (dyn FnMut(String) + Send)) {
+        let begins = ["error: ", "× "].iter().any(|mark| line.trim_start().starts_with(mark));
+        if begins || !self.lines.is_empty() {
+            self.lines.push(line);
+        } else if !line.trim_start().starts_with("+ ") {
+            // One line a package says nothing that the lock does not.
+            progress(line);
+        }
     }
 }
 
@@ -291,7 +308,17 @@ pub(super) fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::missing_tool;
+    use super::{Held, missing_tool};
+
+    #[test]
+    fn what_a_failing_uv_says_is_held_back_and_packages_are_not_listed() {
+        let (mut held, mut told) = (Held::default(), Vec::new());
+        for line in ["pip: resolving", " + six==1", "  × No solution found", "  ╰─▶ Because a was not found"] {
+            held.take(line.to_owned(), &mut |line| told.push(line));
+        }
+        assert_eq!(told, ["pip: resolving"]);
+        assert_eq!(held.lines, ["  × No solution found", "  ╰─▶ Because a was not found"]);
+    }
 
     #[test]
     fn a_compiler_that_is_missing_is_told_from_other_failures() {

@@ -13,7 +13,7 @@ use rattler_networking::LazyClient;
 use rattler_repodata_gateway::Gateway;
 use rattler_solve::{ChannelPriority, SolveError, SolverImpl, SolverTask, resolvo};
 
-use super::error::chain;
+use super::error::{ANY_FILE, chain};
 use super::inputs::name_of;
 use super::network::without_credentials;
 use super::sources::local_mirrors;
@@ -127,7 +127,7 @@ impl Conda {
                 local_mirrors(config).iter().find(|(_, folder)| super::channel::is_ours(folder))
         {
             hints.push(format!(
-                "{} stands in for {url} and holds a few packages only: `soopervisor channel add PATH/environment.yml` \
+                "{} stands in for {url} and holds a few packages only: `soopervisor channel add {ANY_FILE}` \
                  adds what PyPI has of this file",
                 folder.display()
             ));

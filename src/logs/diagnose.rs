@@ -28,6 +28,8 @@ pub enum Kind {
     Permission,
     /// The process of a notebook died.
     KernelDied,
+    /// A module of tasks could not be imported, and Ploomber keeps the cause to itself.
+    Unimported,
     /// Any other exception.
     Exception,
 }
@@ -43,20 +45,54 @@ pub struct Diagnosis {
     pub message: String,
     /// What to do about it.
     pub hint: String,
+    /// The module that could not be imported, where nothing in the lines says why.
+    pub unimported: Option<String>,
+}
+
+impl Diagnosis {
+    /// This failure, once it is known which module is not there and which file of the user's imports it.
+    #[must_use]
+    pub fn lacking(self, module: &str, file: &str) -> Self {
+        let message = format!("No module named '{module}', imported by {file}");
+        Self { kind: Kind::MissingModule, hint: hint(Kind::MissingModule, &message), message, ..self }
+    }
 }
 
 /// Reads the last lines of a failed run, oldest first; `None` where nothing in them says why.
 pub fn diagnose<'a>(lines: impl IntoIterator<Item = &'a str>) -> Option<Diagnosis> {
     let lines: Vec<&str> = lines.into_iter().collect();
     let task = lines.iter().find_map(|line| failed_task(line)).map(str::to_owned);
-    let causes = lines.iter().filter_map(|line| Some((kind(line)?, *line)));
+    let unimported = unimported(&lines);
+    let of_line = |line: &str| match kind(line)? {
+        Kind::Exception if unimported.is_some() && line.contains(NO_CLASS) => Some(Kind::Unimported),
+        other => Some(other),
+    };
+    let causes = lines.iter().filter_map(|line| Some((of_line(line)?, *line)));
     // The first line of the most telling kind: later ones are the same failure on its way up.
     let (kind, line) = causes.min_by_key(|(kind, _)| *kind)?;
+    if let Some((module, name)) = unimported.filter(|_| kind == Kind::Unimported) {
+        let message = format!("`{module}` cannot be imported, or has no `{name}`: Ploomber does not say which");
+        let hint = format!("`python -c 'import {module}'` in the run's environment shows why");
+        return Some(Diagnosis { kind, task, message, hint, unimported: Some(module.to_owned()) });
+    }
     let line = line.trim();
     // Ploomber's own class in front of a message tells a user nothing.
     let message = line.split_once("TaskBuildError: ").map_or(line, |(_, rest)| rest);
     let message = unframed(message).unwrap_or_else(|| downloader(message).unwrap_or(message).to_owned());
-    Some(Diagnosis { kind, task, hint: hint(kind, &message), message })
+    Some(Diagnosis { kind, task, hint: hint(kind, &message), message, unimported: None })
+}
+
+/// How Ploomber begins when it cannot tell what a task's source is.
+const NO_CLASS: &str = "Failed to determine task class for source '";
+
+/// The module and the name of a function that could not be imported. Where the function's name is also a file's ending
+/// that is known anywhere (`tasks.a`, `tasks.c`), Ploomber calls it an invalid extension and swallows what Python said.
+fn unimported<'a>(lines: &[&'a str]) -> Option<(&'a str, &'a str)> {
+    lines.iter().find(|line| line.trim() == "If you meant to import a function, please rename it.")?;
+    let line = lines.iter().find(|line| line.contains(NO_CLASS) && line.contains("(invalid extension "))?;
+    let (source, _) = line.split_once(NO_CLASS)?.1.split_once('\'')?;
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
+    source.rsplit_once('.').filter(|(module, name)| !module.is_empty() && module.chars().chain(name.chars()).all(plain))
 }
 
 /// What Ploomber could not import, without its words about looking for a task's class: `No module named 'x', imported
@@ -259,7 +295,7 @@ fn hint(kind: Kind, message: &str) -> String {
             "a run has none of this machine's logins: hand it what it needs with `--secret NAME` or `--secret NAME=file:PATH`"
                 .to_owned()
         }
-        Kind::Exception => "the lines above the failure show where it was raised".to_owned(),
+        Kind::Unimported | Kind::Exception => "the lines above the failure show where it was raised".to_owned(),
     }
 }
 
@@ -337,6 +373,27 @@ mod tests {
         assert!(found.hint.contains("often `- mine`") && found.hint.contains("-e ."), "{}", found.hint);
         let names: Vec<&str> = PACKAGES.iter().map(|(module, _)| *module).collect();
         assert!(names.is_sorted(), "{names:?}");
+    }
+
+    #[test]
+    fn an_import_whose_failure_ploomber_swallows_is_told_from_a_wrong_extension() {
+        let lines = [
+            "Loading pipeline...",
+            "Error: Failed to determine task class for source 'lib.tasks.a' (invalid extension '.a'). Valid extensions are: '.R', '.Rmd', '.ipynb', '.py', '.r', '.sh', and '.sql'",
+            "If you meant to import a function, please rename it.",
+        ];
+        let found = diagnose(lines).unwrap();
+        assert_eq!((found.kind, found.unimported.as_deref()), (Kind::Unimported, Some("lib.tasks")));
+        assert_eq!(found.message, "`lib.tasks` cannot be imported, or has no `a`: Ploomber does not say which");
+        assert!(found.hint.contains("python -c 'import lib.tasks'"), "{}", found.hint);
+        let lacking = found.lacking("sklearn", "lib/tasks.py");
+        assert_eq!(lacking.message, "No module named 'sklearn', imported by lib/tasks.py");
+        assert!(lacking.hint.contains("add `- scikit-learn`"), "{}", lacking.hint);
+        // A path with a wrong extension gets no such second line.
+        assert_eq!(diagnose([lines[1]]).unwrap().kind, Kind::Exception);
+        // What would not be one word of a command is no module.
+        let odd = lines[1].replace("lib.tasks.a", "lib;tasks.a");
+        assert_eq!(diagnose([odd.as_str(), lines[2]]).unwrap().unimported, None);
     }
 
     #[test]

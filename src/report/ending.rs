@@ -54,24 +54,33 @@ impl Tally {
 
 /// The card as lines, for `show` as well.
 pub fn card(card: &Card, style: &Style) -> Vec<String> {
-    let paint = Paint(style.color);
+    card_within(card, style, usize::MAX)
+}
+
+/// The card as lines of so many columns: words stay whole, and so does what is to be copied.
+pub(super) fn card_within(card: &Card, style: &Style, columns: usize) -> Vec<String> {
+    let (paint, columns) = (Paint(style.color), columns.max(20));
     let task = card.task.as_ref().map(|task| format!(", task `{}`", one_line(task))).unwrap_or_default();
     let told = |code: &i64| !card.reason.contains(&code.to_string());
     let exit = card.exit.filter(told).map(|code| format!(" (exit code {code})")).unwrap_or_default();
     let head = format!("failed in step {}{task}: {}{exit}", word(card.step), one_line(&card.reason));
-    let mut lines = vec![paint.red(&head)];
+    let mut lines: Vec<String> = folded(&head, "  ", columns).iter().map(|line| paint.red(line)).collect();
     // A solver's or an installer's words are many lines, and the later ones say what to do.
     let rest = card.reason.trim_start().lines().skip(1).map(str::trim_end).filter(|line| !line.is_empty());
-    lines.extend(rest.map(|line| format!("  {}", shown(line, style))));
+    lines.extend(rest.flat_map(|line| folded(&format!("  {}", shown(line, style)), "    ", columns)));
     let bar = if style.unicode { "│" } else { "|" };
     lines.extend(card.last_lines.iter().map(|line| format!("  {bar} {}", shown(line, style))));
+    let explained = [("looks like", &card.diagnosis), ("help", &card.hint)];
+    for (name, text) in explained.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?))) {
+        let mut text = folded(&format!("{name:<10} {}", one_line(text)), "           ", columns);
+        text[0].replace_range(..10, &paint.bold(&format!("{name:<10}")));
+        lines.extend(text);
+    }
     let mut named = |name: &str, text: Option<String>| {
         if let Some(text) = text {
             lines.push(format!("{} {text}", paint.bold(&format!("{name:<10}"))));
         }
     };
-    named("looks like", card.diagnosis.as_deref().map(one_line));
-    named("help", card.hint.as_deref().map(one_line));
     named("reproduce", card.reproduce.as_deref().map(one_line));
     let kept = |folder: &std::path::PathBuf| {
         format!("what was made is in work/ and output/ of {} for a week", escaped(&folder.to_string_lossy()))
@@ -85,6 +94,32 @@ pub fn card(card: &Card, style: &Style) -> Vec<String> {
 /// The card as one text with line ends.
 pub fn draw_card(data: &Card, style: &Style) -> String {
     card(data, style).iter().fold(String::new(), |text, line| text + line + "\n")
+}
+
+/// A line, broken between words where it is wider than that; later lines begin with `indent`. A word that is wider, as a
+/// path or a hash may be, stays whole.
+fn folded(line: &str, indent: &str, columns: usize) -> Vec<String> {
+    let width = |text: &str| text.chars().count();
+    if width(line) <= columns {
+        return vec![line.to_owned()];
+    }
+    let mut lines = Vec::new();
+    // What a line begins with is no gap between words.
+    let start = line.len() - line.trim_start().len();
+    let (mut current, mut empty) = (line[..start].to_owned(), true);
+    for word in line[start..].split(' ') {
+        if !empty && width(&current) + 1 + width(word) > columns {
+            lines.push(std::mem::replace(&mut current, indent.to_owned()));
+            empty = true;
+        }
+        if !empty {
+            current.push(' ');
+        }
+        current.push_str(word);
+        empty = false;
+    }
+    lines.push(current);
+    lines
 }
 
 /// A line of output, as it would stand on a terminal: only what was last written over it.
@@ -158,6 +193,38 @@ impl Paint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_card_is_folded_between_words_and_what_is_copied_is_not() {
+        let data = Card {
+            step: Step::Prepare,
+            task: None,
+            exit: None,
+            reason: "no set of packages\n  because 385dcd3d11d69362612866cc7850376c23d242e8 is nowhere".to_owned(),
+            last_lines: Vec::new(),
+            diagnosis: None,
+            hint: Some("look at the channel".to_owned()),
+            reproduce: Some("bash /a/very/long/path and more".to_owned()),
+            log_path: None,
+            kept: None,
+            again: None,
+        };
+        let lines = card_within(&data, &Style::default(), 24);
+        let expected = [
+            "failed in step prepare:",
+            "  no set of packages",
+            "    because",
+            "    385dcd3d11d69362612866cc7850376c23d242e8",
+            "    is nowhere",
+            "help       look at the",
+            "           channel",
+            "reproduce  bash /a/very/long/path and more",
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!(card(&data, &Style::default()).len(), 4);
+        let painted = card_within(&data, &Style { color: true, ..Style::default() }, 24);
+        assert!(painted[5].starts_with("\u{1b}[1mhelp      \u{1b}[0m look"), "{painted:?}");
+    }
 
     #[test]
     fn what_was_made_and_not_published_is_named_with_its_folder_and_the_command_that_tries_again() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 
-use super::ending::{Paint, Tally, card, mark, warning, word};
+use super::ending::{Paint, Tally, card_within, mark, warning, word};
 use super::lines::one_line;
 use super::output::OutputLines;
 use super::plain::draw_findings;
@@ -135,7 +135,7 @@ impl Terminal {
         match event {
             RunEvent::Failed(data) => {
                 self.clear();
-                for line in card(data, &self.style) {
+                for line in card_within(data, &self.style, self.style.width) {
                     self.line(&line);
                 }
             }

@@ -118,6 +118,12 @@ impl Decided {
         })
     }
 
+    /// Where environment.yml is, as a word of a command line.
+    pub(super) fn environment_file(&self) -> String {
+        let file = self.checkout.root.join(&self.project.environment.source.name);
+        script::quote::word(file.display().to_string().as_bytes()).unwrap_or_default()
+    }
+
     fn locate(&self, problem: Problem) -> Diagnostic {
         let mut finding = Diagnostic::error("environment/entry", format!("`{}` {}", problem.entry, problem.message));
         if let Some((_, span)) = environment_entries(&self.project.environment).find(|(text, _)| *text == problem.entry)

@@ -1,6 +1,7 @@
 //! The end of a run: what it means, the failure card, the record, the last event.
 
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -19,8 +20,10 @@ use super::request::RunRequest;
 use super::stop::Stop;
 use super::takeover::Settled;
 use super::telling::{StepTime, Telling, masked_card};
-use crate::id::{Digest, RunId};
-use crate::logs::diagnose::Kind;
+use super::unimported::Modules;
+use crate::environment::Network;
+use crate::id::{Digest, Revision, RunId};
+use crate::logs::diagnose::{Diagnosis, Kind};
 use crate::logs::{Masker, diagnose};
 use crate::outputs::manifest::{About, EnvironmentNote, ImageNote, TaskNote, Timing};
 use crate::plan::{Mode, OnConflict};
@@ -59,6 +62,7 @@ pub(super) struct Kept {
     tasks: Vec<TaskSeen>,
     branch: Option<String>,
     ran: Option<Trouble>,
+    modules: Option<Modules>,
 }
 
 /// What is left of a script for the card.
@@ -70,7 +74,8 @@ struct Trouble {
 impl Kept {
     pub(super) fn begin(live: &LiveRun, checkout: &Arc<Checkout>, request: &RunRequest, now: Timestamp) -> Self {
         let record = super::runner::first_record(live, checkout, request, now);
-        Self { record, masker: Masker::none(), tasks: Vec::new(), branch: checkout.branch.clone(), ran: None }
+        let branch = checkout.branch.clone();
+        Self { record, masker: Masker::none(), tasks: Vec::new(), branch, ran: None, modules: None }
     }
 
     pub(super) fn decided(&mut self, decided: &Decided) {
@@ -81,7 +86,8 @@ impl Kept {
         self.record.storage.clone_from(&plan.storage);
     }
 
-    pub(super) fn prepared(&mut self, prepared: &Prepared) {
+    pub(super) fn prepared(&mut self, decided: &Decided, prepared: &Prepared) {
+        self.modules = Modules::of(decided, prepared);
         self.record.environment = Some(prepared.environment.key);
         self.record.image = Some(prepared.image.reference.clone());
     }
@@ -214,9 +220,14 @@ pub(super) fn tasks_in_words(tasks: &[TaskSeen]) -> String {
 }
 
 /// Leaves the command that repeats the script in the run's folder.
-pub(super) fn keep_reproduction(live: &LiveRun, decided: &Decided, prepared: &Prepared) -> Result<(), Stop> {
+pub(super) fn keep_reproduction(
+    live: &LiveRun,
+    decided: &Decided,
+    prepared: &Prepared,
+    network: &Network,
+) -> Result<(), Stop> {
     let path = live.folder().path().join(reproduce::FILE);
-    let text = reproduce::script(live.id(), live.folder(), decided, prepared);
+    let text = reproduce::script(live, decided, prepared, network);
     let write = || -> std::io::Result<()> {
         use std::io::Write;
         let mut options = std::fs::OpenOptions::new();
@@ -245,8 +256,11 @@ pub(super) fn finish(
     if let Some(card) = &card {
         telling.tell(&RunEvent::Failed(Box::new(card.clone())));
     }
-    let words = stop.as_ref().and_then(|stop| stop.closing).unwrap_or_else(|| ending.words());
-    let summary = kept.masker.text(&summary(words, &kept.record));
+    let words = match &stop {
+        Some(stop) => stop.words(step, kept.has_run()),
+        None => ending.words().to_owned(),
+    };
+    let summary = kept.masker.text(&summary(&kept.record, &words));
     // What a script left is kept for a look when it failed; a snapshot that nothing ran in is of no use to anybody.
     let worth_a_look = ending != Ending::Succeeded && kept.ran.is_some();
     if !worth_a_look && !facts.request.keep_work {
@@ -261,8 +275,14 @@ pub(super) fn finish(
     Ok(Finished { run: kept.record.id, ending, published, stop })
 }
 
-fn summary(words: &str, record: &Record) -> String {
-    format!("{} {} {words}", record.project, record.revision.commit.short())
+fn summary(record: &Record, words: &str) -> String {
+    format!("{} {} {words}", record.project, shown(&record.revision))
+}
+
+/// A commit as the first and the last line name it; whether there were changes on top of it belongs to it.
+pub(super) fn shown(revision: &Revision) -> String {
+    let dirty = if revision.dirty_tree.is_some() { "-dirty" } else { "" };
+    format!("{}{dirty}", revision.commit.short())
 }
 
 fn close_record(
@@ -317,14 +337,14 @@ fn part_of_task(task: &TaskSeen) -> Part {
 fn card(stop: &Stop, step: Option<Step>, kept: &Kept, facts: &Facts<'_>) -> Card {
     let step = step.unwrap_or(Step::Report);
     let trouble = kept.ran.as_ref().filter(|_| step == Step::Execute);
-    let looks = trouble.and_then(|trouble| diagnose(trouble.last_lines.iter().map(String::as_str)));
+    let reproduce = facts.live.folder().path().join(reproduce::FILE);
+    let looks = trouble.and_then(|trouble| looks(trouble, kept.modules.as_ref(), &reproduce));
     let failed = kept.tasks.iter().find(|task| task.outcome == Outcome::Failed).map(|task| task.name.clone());
     let lines = trouble.map(|trouble| &trouble.last_lines[trouble.last_lines.len().saturating_sub(CARD_LINES)..]);
     // An asked-for end needs no guess about its cause.
     let asked = matches!(stop.ending, Ending::Cancelled | Ending::TimedOut);
     let looks = looks.filter(|_| !asked);
     let folder = facts.live.folder();
-    let reproduce = folder.path().join(reproduce::FILE);
     // The pipeline has done its work, and what it made is not where it belongs.
     let made = kept.has_run() && matches!(step, Step::Collect | Step::Publish);
     Card {
@@ -341,6 +361,20 @@ fn card(stop: &Stop, step: Option<Step>, kept: &Kept, facts: &Facts<'_>) -> Card
         kept: made.then(|| folder.path().to_owned()),
         again: again(stop, facts.request).filter(|_| made && step == Step::Publish),
     }
+}
+
+/// What a script's last lines look like. A cause that Ploomber keeps to itself is looked for; where it is not found, the
+/// command that shows it is named.
+fn looks(trouble: &Trouble, modules: Option<&Modules>, reproduce: &Path) -> Option<Diagnosis> {
+    let looks = diagnose(trouble.last_lines.iter().map(String::as_str))?;
+    let Some(module) = looks.unimported.clone() else { return Some(looks) };
+    Some(match modules.and_then(|modules| modules.missing(&module)) {
+        Some((missing, file)) => looks.lacking(&missing, &file),
+        None => {
+            let hint = format!("`{} python -c 'import {module}'` shows why", reproduce::command(reproduce));
+            Diagnosis { hint, ..looks }
+        }
+    })
 }
 
 /// The command that may publish what this run could not.

@@ -17,6 +17,7 @@ pub mod execute;
 pub mod figures;
 pub mod finish;
 mod frozen;
+mod given_away;
 mod grid;
 pub mod host;
 mod hosted;
@@ -30,6 +31,7 @@ pub mod runner;
 pub mod stop;
 pub mod takeover;
 pub mod telling;
+mod unimported;
 
 pub use finish::Finished;
 pub use host::Host;

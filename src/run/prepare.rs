@@ -75,6 +75,8 @@ pub(super) struct Wanted<'a> {
     pub(super) lock: Option<&'a Lock>,
     /// What its container gets of the network's settings.
     pub(super) network: &'a Network,
+    /// Where environment.yml is, as a person types it.
+    pub(super) file: &'a str,
 }
 
 /// An engine that is being asked who it is, and cleared of what dead runs left.
@@ -263,7 +265,7 @@ fn wish<'a>(decided: &Decided, lock: Option<&'a Lock>) -> Wish<'a> {
 async fn ensure_environment(
     store: &Store,
     engaged: &Engaged,
-    &Wanted { inputs, config, .. }: &Wanted<'_>,
+    &Wanted { inputs, config, file, .. }: &Wanted<'_>,
     wish: Wish<'_>,
     run: &RunId,
     telling: &Telling,
@@ -278,7 +280,8 @@ async fn ensure_environment(
     let request = environment::Request { inputs, config: &config, engine, image, run, wish };
     let token = CancellationToken::new();
     let _watch = watch(cancel.clone(), token.clone());
-    let prepared = store.ensure(&request, &mut |line| telling.progress(Step::Prepare, line), &token).await?;
+    let prepared = store.ensure(&request, &mut |line| telling.progress(Step::Prepare, line), &token).await;
+    let prepared = prepared.map_err(|error| error.about(file))?;
     for note in &prepared.notes {
         telling.progress(Step::Prepare, note.clone());
     }

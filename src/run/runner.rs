@@ -19,6 +19,7 @@ use super::event::{Outcome, RunEvent, Step};
 use super::execute::Clearing;
 use super::finish::{self, Finished, Kept};
 use super::frozen;
+use super::given_away;
 use super::host::Host;
 use super::pipeline::{Ran, Setting, Syncing, run_script};
 use super::prepare::{Approach, Place, Prepared, Wanted, approach, prepare};
@@ -27,6 +28,7 @@ use super::stop::Stop;
 use super::telling::Telling;
 use crate::diag::Diagnostic;
 use crate::environment::{Config, Inputs, Network, network_env};
+use crate::id::ProjectName;
 use crate::logs::Masker;
 use crate::logs::mask::canary;
 use crate::outputs::Collection;
@@ -47,7 +49,7 @@ pub async fn run(request: &RunRequest, host: &Host, telling: Telling, cancel: &C
     let live = runs.create((host.clock)(), &checkout.revision.commit)?;
     let mut kept = Kept::begin(&live, &checkout, request, (host.clock)());
     live.save(&kept.record)?;
-    let title = format!("{} at {}", checkout.project, checkout.revision.commit.short());
+    let title = format!("{} at {}", named(request, &checkout), finish::shown(&checkout.revision));
     telling.tell(&RunEvent::Started { run: live.id().clone(), title });
     telling.done(Step::Checkout, since, request.path.display().to_string(), checkout.revision.to_string());
     let _watch = say_that_it_stops(cancel.clone(), telling.clone());
@@ -145,11 +147,12 @@ impl Line<'_> {
         let (run, folder) = (self.live.id(), self.live.folder());
         let place = Place { host: self.host, run, folder, storage: &storage, early: self.early };
         let Guarded { inputs, config, network, .. } = &guarded;
-        let wanted = Wanted { inputs, config, lock: lock.as_ref(), network };
+        let file = decided.environment_file();
+        let wanted = Wanted { inputs, config, lock: lock.as_ref(), network, file: &file };
         let prepared = prepare(&decided, &wanted, &place, approach, self.telling, self.cancel).await?;
-        kept.prepared(&prepared);
+        kept.prepared(&decided, &prepared);
         self.live.save(&kept.record)?;
-        finish::keep_reproduction(self.live, &decided, &prepared)?;
+        finish::keep_reproduction(self.live, &decided, &prepared, network)?;
         self.still_wanted()?;
         let shortening = shorten(runs.clone(), (self.host.clock)());
         let (ran, clearing, syncing) = self.execute(&decided, &prepared, &guarded).await?;
@@ -183,6 +186,7 @@ impl Line<'_> {
         let Prepared { roots, baseline, .. } = prepared;
         let collection = deliver::collect(&decided.plan, roots, Arc::clone(baseline), self.telling).await?;
         self.still_wanted()?;
+        given_away::warn(&kept.masker, roots, &collection, self.telling).await;
         self.publish(storage, decided, prepared, collection, kept).await
     }
 
@@ -301,10 +305,16 @@ impl Line<'_> {
     }
 }
 
+/// The project as far as it is known before soopervisor.yaml is read.
+fn named<'a>(request: &'a RunRequest, checkout: &'a Checkout) -> &'a ProjectName {
+    request.project.as_ref().unwrap_or(&checkout.project)
+}
+
 /// The record of a run that was just begun.
 pub(super) fn first_record(live: &LiveRun, checkout: &Checkout, request: &RunRequest, now: jiff::Timestamp) -> Record {
     let mode = request.mode.unwrap_or(crate::plan::Mode::Full);
-    let mut record = Record::begin(live.id().clone(), checkout.project.clone(), checkout.revision.clone(), mode, now);
+    let project = named(request, checkout).clone();
+    let mut record = Record::begin(live.id().clone(), project, checkout.revision.clone(), mode, now);
     // Joined part by part: a folder that is the root gets no slash behind it.
     let folder: std::path::PathBuf =
         checkout.root.components().chain(checkout.pipeline_dir.as_path().components()).collect();

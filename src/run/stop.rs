@@ -3,7 +3,8 @@
 use std::error::Error;
 
 use super::ending::Ending;
-use crate::diag::Diagnostic;
+use super::event::Step;
+use crate::diag::{Diagnostic, Severity};
 use crate::engine::EngineError;
 use crate::environment::EnvironmentError;
 use crate::logs::diagnose;
@@ -64,6 +65,35 @@ impl Stop {
     pub fn help(mut self, text: impl Into<Option<String>>) -> Self {
         self.help = text.into().or(self.help);
         self
+    }
+
+    /// What it means for the closing line: a run that never began was not started, and is told what for.
+    pub fn words(&self, step: Option<Step>, has_run: bool) -> String {
+        let asked = |finding: &&Diagnostic| {
+            finding.severity == Severity::Error && ["plan/", "run/"].iter().any(|room| finding.code.starts_with(room))
+        };
+        let in_files = self.diagnostics.iter().any(|finding| finding.severity == Severity::Error && !asked(&finding));
+        if let Some(closing) = self.closing {
+            return closing.to_owned();
+        }
+        let first = |text: &str| text.lines().next().unwrap_or_default().trim_end_matches(':').to_owned();
+        match self.ending {
+            Ending::StorageFailed if !has_run => "not started: the storage cannot be used".to_owned(),
+            Ending::InvalidSpec if step == Some(Step::Prepare) => format!("not started: {}", self.of_environment()),
+            Ending::InvalidSpec if !in_files => {
+                let asked = self.diagnostics.iter().find(asked).map(|finding| &finding.message);
+                format!("not started: {}", first(asked.unwrap_or(&self.message)))
+            }
+            other => other.words().to_owned(),
+        }
+    }
+
+    fn of_environment(&self) -> &'static str {
+        if self.message.starts_with("the `pip:` section") {
+            "the `pip:` section of environment.yml cannot be installed"
+        } else {
+            "its environment cannot be made"
+        }
     }
 
     /// The message and everything behind it, in one line.
@@ -155,5 +185,30 @@ impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
         Self::of(Ending::Internal, &error)
             .help("SOOPERVISOR_HOME=DIR keeps soopervisor's own files elsewhere".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closing_line_says_what_a_run_was_not_started_for() {
+        let found = |code| Stop {
+            diagnostics: vec![Diagnostic::error(code, "no storage is given")],
+            ..Stop::new(Ending::InvalidSpec, "the project cannot run: 1 error")
+        };
+        let validate = Some(Step::Validate);
+        let words = |stop: Stop| stop.words(validate, false);
+        assert_eq!(words(found("task/unknown-key")), "not started: the specs have errors");
+        assert_eq!(words(found("plan/no-storage")), "not started: no storage is given");
+        let unset = Stop::new(Ending::InvalidSpec, "the variable `X` is not set here");
+        assert_eq!(words(unset), "not started: the variable `X` is not set here");
+        let pip = Stop::new(Ending::InvalidSpec, "the `pip:` section cannot be installed (resolve):\nerror: no");
+        let said = pip.words(Some(Step::Prepare), false);
+        assert_eq!(said, "not started: the `pip:` section of environment.yml cannot be installed");
+        let storage = Stop::new(Ending::StorageFailed, "x");
+        assert_eq!(storage.words(validate, false), "not started: the storage cannot be used");
+        assert_eq!(storage.words(Some(Step::Publish), true), "could not be published");
     }
 }

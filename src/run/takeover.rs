@@ -18,11 +18,11 @@ use super::laying::LaidOut;
 use super::prepare::Prepared;
 use super::stop::Stop;
 use crate::environment::{Config, Inputs};
-use crate::id::{CommitSha, Digest, RelPath};
+use crate::id::{CommitSha, Digest, ProjectName, RelPath};
 use crate::outputs::manifest::ReuseNote;
 use crate::outputs::{Bounds, Collection, Roots, Traces, Wanted, traces};
 use crate::plan::RunPlan;
-use crate::repo::{Checkout, CommitTree};
+use crate::repo::{Ancestors, Checkout, CommitTree};
 use crate::reuse::{self, Candidate, Case, Decision, Now, Offer, Restoration, Side};
 use crate::script::{self, ScriptError};
 use crate::storage::{Folder, Same, Storage};
@@ -181,15 +181,25 @@ async fn prospect(search: &Search<'_>, setting: &BTreeMap<String, Digest>) -> Re
     let history = history.map_err(|error| error.to_string())?;
     let now = Now { setting: setting.clone(), environment: inputs.key(config), image: image.to_owned() };
     let found = reuse::candidates(storage.as_ref(), &plan.project, &plan.revision, &history.commits, &now).await?;
-    let Some(candidate) = found else {
-        let known = count(history.commits.len() as u64, "earlier commit");
-        let words =
-            format!("the clone is shallow ({known} known), and none of these is published: `git fetch --unshallow`");
-        return Err(if history.shallow { words } else { String::new() });
-    };
+    let Some(candidate) = found else { return Err(nothing_found(storage.as_ref(), &plan.project, &history).await) };
     let (checkout, project) = (Arc::clone(&decided.checkout), Arc::clone(&decided.project));
     let options = decided.options.clone();
     tokio::task::spawn_blocking(move || compare(&checkout, project, &options, candidate, &plan)).await.map_err(lost)?
+}
+
+/// Why no earlier commit is published, where a user may be taken by surprise.
+async fn nothing_found(storage: &dyn Storage, project: &ProjectName, history: &Ancestors) -> String {
+    let known = history.commits.len() as u64;
+    // Most often the project has another name than before: it is a clone's, or was written differently.
+    let first = known > 0 && storage.projects().await.is_ok_and(|projects| !projects.contains(project));
+    match (first, history.shallow) {
+        (true, _) => format!("nothing is published under the project `{project}` yet"),
+        (false, true) => format!(
+            "the clone is shallow ({} known), and none of these is published: `git fetch --unshallow`",
+            count(known, "earlier commit")
+        ),
+        (false, false) => String::new(),
+    }
 }
 
 fn compare(

@@ -28,6 +28,31 @@ fn a_failing_task_ends_with_its_card_and_publishes_nothing() {
 }
 
 #[test]
+fn an_import_whose_failure_ploomber_swallows_is_told_with_the_package_and_can_be_looked_at() {
+    // `a` is a known ending of files, so that Ploomber takes `tasks.a` for a wrong one.
+    let pipeline = "tasks:\n  - source: tasks.a\n    product: output/a.txt\n";
+    let module = "import sklearn\n\ndef a(product):\n    open(product, 'w').close()\n";
+    let user = User::with(&[("pipeline.yaml", pipeline), ("tasks.py", module)]);
+    let said = user.run(&[]).exits(4).says("No module named 'sklearn', imported by tasks.py").says("- scikit-learn");
+    drop(said);
+    let run = std::fs::read_dir(user.runs()).unwrap().next().unwrap().unwrap().path();
+    let mut again = std::process::Command::new("bash");
+    again.arg(run.join("reproduce.sh")).args(["python", "-c", "import tasks"]);
+    let output = again.output().unwrap();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(text.contains("ModuleNotFoundError: No module named 'sklearn'") && !text.contains("Loading"), "{text}");
+}
+
+#[test]
+fn a_run_that_never_began_says_what_for_and_a_dirty_one_that_it_was() {
+    let user = user();
+    user.run(&["--memory", "200"]).exits(3).says("not started: no container starts with less than 6 MiB");
+    user.run(&["--env", "NOT_SET_ANYWHERE"]).exits(3).says("not started: the variable `NOT_SET_ANYWHERE` is not set");
+    user.write("tasks.py", &TASKS.replace("'one\\n'", "'ONE\\n'"));
+    user.run(&["--allow-dirty", "--project", "other"]).exits(0).says(": other at ").says("-dirty succeeded");
+}
+
+#[test]
 fn memory_time_and_silence_are_told_apart() {
     let hungry = user_whose_second_task("hold = [bytearray(2**26) for _ in range(64)]");
     hungry.run(&["--memory", "400m"]).exits(9).says("memory");

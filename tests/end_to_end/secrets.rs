@@ -50,6 +50,14 @@ fn a_secret_reaches_the_pipeline_and_nothing_else() {
 }
 
 #[test]
+fn an_output_that_holds_a_secret_is_published_and_named() {
+    let user = user("    import os; open('/output/seen.txt', 'w').write(os.environ['DB_PASSWORD'])");
+    let mut command = user.run_command(&["--secret", "DB_PASSWORD"]);
+    let said = Said::from(command.env("DB_PASSWORD", SECRET).output().unwrap()).exits(0).hides(SECRET);
+    said.says("`output/seen.txt` holds `DB_PASSWORD`, and is published as it is");
+}
+
+#[test]
 fn a_secret_in_a_traceback_stays_out_of_the_card_and_the_record() {
     let user = user("    import os; raise RuntimeError('cannot log in with ' + os.environ['DB_PASSWORD'])");
     std::fs::write(user.repo().join("../secret.txt"), format!("{SECRET}\n")).unwrap();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::console::Console;
 use super::super::exit::Exit;
 use super::super::failure::Failure;
-use super::super::{args, seam};
+use super::super::{args, columns, seam};
 use super::short;
 use crate::environment::{Listed, Listing};
 use crate::report::bytes;
@@ -104,14 +104,8 @@ fn table(listing: &Listing, users: &[User], now: SystemTime) -> String {
             if runs.is_empty() && listed.in_use { "yes".to_owned() } else { few(&runs, 1) },
         ]);
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        text += cells.collect::<Vec<_>>().join("  ").trim_end();
-        text.push('\n');
-    }
+    // Where little room is, how often and how much matter more than what is inside.
+    let mut text = columns::table(&rows, Console::columns(), &[6, 5, 1, 7]);
     let unused = match listing.unused_cache_bytes {
         0 => "nothing in the caches is unused".to_owned(),
         count => format!("{} in the caches are unused: soopervisor env prune", bytes(count)),

@@ -89,7 +89,8 @@ impl Found {
             "py" if support || stem.starts_with("test_") || stem.ends_with("_test") => {}
             "py" => {
                 let text = read(&folder.join(&path)).unwrap_or_default();
-                if !text.contains("parameters") {
+                // Where there is a pipeline it says which scripts are tasks; the others are modules.
+                if self.pipeline.is_none() && !text.contains("parameters") {
                     let note = "has no cell tagged `parameters`: Ploomber adds one in the run's copy";
                     self.notes.push(format!("{path} {note}"));
                 }

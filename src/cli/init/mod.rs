@@ -74,7 +74,7 @@ fn write_missing(folder: &Path, found: &Found) -> Result<Vec<(String, &'static s
     }
     files.push(("environment.yml", found.environment.clone(), text::environment(found)));
     files.push(("pipeline.yaml", found.pipeline.clone(), text::pipeline(found)));
-    files.push(("soopervisor.yaml", found.settings.clone(), text::settings()));
+    files.push(("soopervisor.yaml", found.settings.clone(), text::settings(found)));
     let mut states = Vec::new();
     for (name, present, content) in files {
         let state = match present {
@@ -169,6 +169,18 @@ mod tests {
         write_missing(dir.path(), &named(&dir)).unwrap();
         insta::assert_snapshot!("init_found_environment", written(&dir, "environment.yml"));
         insta::assert_snapshot!("init_found_pipeline", written(&dir, "pipeline.yaml"));
+    }
+
+    #[test]
+    fn beside_a_pipeline_a_module_is_no_script_and_settings_have_the_folders_own_name() {
+        let dir = folder(&[("pipeline.yaml", "tasks: []"), ("clients.py", "import sqlalchemy")]);
+        assert_eq!(Found::in_folder(dir.path()).unwrap().notes, [""; 0]);
+        write_missing(dir.path(), &named(&dir)).unwrap();
+        let settings = written(&dir, "soopervisor.yaml");
+        assert!(settings.contains("\n# project: My-Penguins") && !settings.contains("penguins\n\n"), "{settings}");
+        assert!(written(&dir, "environment.yml").contains("- sqlalchemy"));
+        let scripts = folder(&[("clients.py", "import sqlalchemy")]);
+        assert!(Found::in_folder(scripts.path()).unwrap().notes[0].contains("clients.py has no cell"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The files that `init` writes, as text with comments for the person who goes on from there.
 
 use super::found::Found;
+use crate::repo::project_of;
 
 /// Where the first task goes when there is none.
 pub(super) const STARTER_PATH: &str = "scripts/first.py";
@@ -64,8 +65,9 @@ pub(super) fn pipeline(found: &Found) -> String {
 }
 
 /// soopervisor.yaml: everything is optional, so everything is a comment.
-pub(super) fn settings() -> String {
-    include_str!("soopervisor.yaml").to_owned()
+pub(super) fn settings(found: &Found) -> String {
+    let name = project_of(&found.name);
+    include_str!("soopervisor.yaml").replace("# project: penguins", &format!("# project: {}", quoted(name.as_str())))
 }
 
 /// A YAML scalar that means this text and nothing else.

@@ -3,9 +3,10 @@
 //! [`Masker`] is compiled once a run and shared; each stream has its own [`MaskStream`]. What it does not catch:
 //! a secret that is compressed, reversed, wrapped at a column, or encoded in a way that `forms` does not list.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -150,6 +151,37 @@ impl Masker {
             // A secret that is not UTF-8 can end inside a character.
             Err(broken) => String::from_utf8_lossy(broken.as_bytes()).into_owned(),
         }
+    }
+
+    /// Whether there is no secret to hide.
+    pub fn is_idle(&self) -> bool {
+        self.shared.names.len() == usize::from(self.shared.canary.is_some())
+    }
+
+    /// The names of secrets that stand in what is read. A match of few bytes may be chance, and is none here; nothing is
+    /// counted as hidden.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn names_in(&self, mut from: impl Read) -> io::Result<Vec<String>> {
+        const CHUNK: usize = 64 << 10;
+        const CHANCE: usize = 8;
+        let (mut chunk, mut state, mut owners) = (vec![0; CHUNK], 0, BTreeSet::new());
+        loop {
+            let read = match from.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            state = self.shared.automaton.walk(state, &chunk[..read], |hit| {
+                if hit.len >= CHANCE {
+                    owners.insert(hit.owner as usize);
+                }
+            });
+        }
+        let shown = self.shared.names.len() - usize::from(self.shared.canary.is_some());
+        Ok(owners.into_iter().filter(|owner| *owner < shown).map(|owner| self.shared.names[owner].clone()).collect())
     }
 
     /// How often each secret was hidden, by name. A secret inside a longer one counts for the longer one.
