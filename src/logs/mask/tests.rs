@@ -118,16 +118,12 @@ fn matched(pattern: &[u8], open: usize, text: &[u8], at: usize) -> Option<(usize
     Some((from, end))
 }
 
-/// What must come out of a text whose end begins no pattern.
-fn reference(values: &[String], text: &[u8]) -> String {
+/// What must come out of a text whose end begins no pattern; `open` bytes of each pattern may be cut by line ends.
+fn reference(patterns: &[(Vec<u8>, usize)], text: &[u8]) -> String {
     let mut covered = vec![false; text.len()];
-    for value in values {
-        let base64 = forms::base64(value.as_bytes());
-        for pattern in forms::of(value.as_bytes()) {
-            let open = if base64.contains(&pattern) { pattern.len() } else { 0 };
-            for (from, end) in (0..text.len()).filter_map(|at| matched(&pattern, open, text, at)) {
-                covered[from..end].fill(true);
-            }
+    for (pattern, open) in patterns {
+        for (from, end) in (0..text.len()).filter_map(|at| matched(pattern, *open, text, at)) {
+            covered[from..end].fill(true);
         }
     }
     let mut out = Vec::new();
@@ -167,7 +163,7 @@ fn shuffled(random: &mut Random, values: &[String]) -> Vec<u8> {
 #[test]
 fn base64_in_lines_agrees_with_a_search_in_the_text_without_line_ends() {
     let mut random = Random(0x5eed_0003);
-    for _ in 0..150 {
+    for _ in 0..100 {
         // Few letters, so that forms overlap themselves and each other.
         let values: Vec<String> = (0..=random.next(3))
             .map(|_| {
@@ -176,9 +172,18 @@ fn base64_in_lines_agrees_with_a_search_in_the_text_without_line_ends() {
             })
             .collect();
         let masker = masker(&values.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut patterns = Vec::new();
+        for value in &values {
+            let base64 = forms::base64(value.as_bytes());
+            let open = |pattern: &Vec<u8>| if base64.contains(pattern) { pattern.len() } else { 0 };
+            patterns.extend(forms::of(value.as_bytes()).into_iter().map(|pattern| {
+                let open = open(&pattern);
+                (pattern, open)
+            }));
+        }
         for _ in 0..12 {
             let text = shuffled(&mut random, &values);
-            let expected = reference(&values, &text);
+            let expected = reference(&patterns, &text);
             let step = 1 + random.next(40);
             for step in [text.len(), step, 1] {
                 let out = cut(&masker, text.chunks(step));

@@ -116,11 +116,10 @@ impl Broken {
         let mut same = vec![NONE; walked.nodes.len()];
         same[0] = 0;
         // Parents come before their children.
-        for node in 1..same.len() {
-            let (parent, byte) = walked.from[node];
-            let above = same[parent as usize];
+        for (node, (parent, byte)) in walked.from.iter().enumerate().skip(1) {
+            let above = same[*parent as usize];
             if above != NONE {
-                let state = self.trie.step(above, byte);
+                let state = self.trie.step(above, *byte);
                 if self.trie.depth[state as usize] == walked.depth[node] {
                     same[node] = state;
                 }
