@@ -19,7 +19,7 @@ pub struct Card {
     pub exit: Option<i64>,
     /// What happened, in one line: `the script ended with code 1`.
     pub reason: String,
-    /// The end of the output.
+    /// The end of the output, as the masked stream had it.
     pub last_lines: Vec<String>,
     /// What it looks like: `a process was killed for memory (limit 2 GiB)`.
     pub diagnosis: Option<String>,

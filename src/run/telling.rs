@@ -251,13 +251,15 @@ fn masked_finding(finding: &Diagnostic, masker: &Masker) -> Diagnostic {
     }
 }
 
-/// A card without secrets; its last lines were masked as output.
+/// A card without secrets.
+///
+/// Its last lines come out of the masked stream: masked again one by one, their ends would look like what a cut left of
+/// a secret.
 pub(super) fn masked_card(card: &Card, masker: &Masker) -> Card {
     let text = |text: &Option<String>| text.as_deref().map(|text| masker.text(text));
     Card {
         task: text(&card.task),
         reason: masker.text(&card.reason),
-        last_lines: card.last_lines.iter().map(|line| masker.text(line)).collect(),
         diagnosis: text(&card.diagnosis),
         hint: text(&card.hint),
         reproduce: text(&card.reproduce),
@@ -295,5 +297,29 @@ mod tests {
         telling.begin(Step::Publish, "");
         let last = telling.times_so_far().pop().unwrap();
         assert_eq!((last.step, last.outcome), (Step::Publish, Outcome::Done));
+    }
+
+    #[test]
+    fn lines_of_a_card_are_those_of_the_log_and_its_other_texts_are_masked() {
+        let key = b"{\"private_key\": \"-----BEGIN KEY-----\\nMIIEvQIBADANBgkqhkiG\\n\"}".to_vec();
+        let secret = crate::secret::Secret::new("key".to_owned(), key);
+        let set = crate::secret::SecretSet { env: vec![secret], mask_only: Vec::new() };
+        let lines = ["---------- fit ----------", "-----BEG", "the key is ***"].map(str::to_owned).to_vec();
+        let card = Card {
+            step: Step::Execute,
+            task: Some("-----".to_owned()),
+            exit: Some(1),
+            reason: "said MIIEvQIBADANBgkqhkiG".to_owned(),
+            last_lines: lines.clone(),
+            diagnosis: None,
+            hint: None,
+            reproduce: None,
+            log_path: None,
+            kept: None,
+            again: None,
+        };
+        let masked = masked_card(&card, &Masker::new(&set));
+        assert_eq!(masked.last_lines, lines);
+        assert_eq!((masked.task.as_deref(), masked.reason.as_str()), (Some("-----"), "said ***"));
     }
 }

@@ -44,11 +44,14 @@ pub fn canary(masker: &Masker) -> Result<(), CanaryFailed> {
     let needle = masker.shared.canary.as_deref().ok_or(CanaryFailed::Absent)?;
     // Encoded here by other means than `forms`, so that a slip there shows.
     let raw = String::from_utf8_lossy(needle).into_owned();
+    let mut lines = STANDARD.encode(needle);
+    lines.insert(lines.len() / 2, '\n');
     let texts = [
         ("as it is", raw.clone()),
         ("as JSON", serde_json::Value::from(raw.clone()).to_string()),
         ("as base64", STANDARD.encode(needle)),
         ("as base64 inside other text", STANDARD.encode([b"u:", needle, b"."].concat())),
+        ("as base64 in two lines", lines),
         ("as base64 for URLs", URL_SAFE_NO_PAD.encode(needle)),
         ("percent-encoded", url::form_urlencoded::byte_serialize(needle).collect()),
         ("as hexadecimal digits", hex::encode(needle)),

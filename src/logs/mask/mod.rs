@@ -1,7 +1,8 @@
 //! The masker: a stream transducer that is independent of how its input is cut.
 //!
 //! [`Masker`] is compiled once a run and shared; each stream has its own [`MaskStream`]. What it does not catch:
-//! a secret that is compressed, reversed, wrapped at a column, or encoded in a way that `forms` does not list.
+//! a secret that is compressed, reversed, broken into lines other than by base64, or encoded in a way that `forms` does
+//! not list.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -116,11 +117,11 @@ impl Masker {
         let mut patterns = Vec::new();
         for secret in secrets.env.iter().chain(&secrets.mask_only) {
             let owner = owner_of(&mut names, secret.name());
-            patterns.extend(forms::of(secret.expose()).into_iter().map(|bytes| Pattern { bytes, owner }));
+            patterns.extend(patterns_of(secret.expose(), owner));
         }
         let owner = u32::try_from(names.len()).unwrap_or(u32::MAX);
         names.push("canary".to_owned());
-        patterns.extend(forms::of(&canary).into_iter().map(|bytes| Pattern { bytes, owner }));
+        patterns.extend(patterns_of(&canary, owner));
         Self::compile(patterns, names, Some(canary))
     }
 
@@ -139,13 +140,13 @@ impl Masker {
         MaskStream::new(self)
     }
 
-    /// Masks a whole text: an error message, a JSON string, the rendered script.
+    /// Masks a whole text: an error message, a JSON string, the rendered script. What a stream has masked needs no more.
     ///
-    /// A beginning of a secret at the very end is hidden from 4 bytes on: messages quote what was cut off.
+    /// A beginning of a secret at the very end is hidden where it tells something: messages quote what was cut off.
     pub fn text(&self, text: &str) -> String {
         let mut stream = self.stream();
         let mut masked = stream.push(text.as_bytes());
-        masked.append(&stream.finish_marked(4).0);
+        masked.append(&stream.finish_whole());
         match String::from_utf8(masked.0) {
             Ok(text) => text,
             // A secret that is not UTF-8 can end inside a character.
@@ -198,6 +199,11 @@ impl fmt::Debug for Masker {
     }
 }
 
+fn patterns_of(value: &[u8], owner: u32) -> impl Iterator<Item = Pattern> {
+    let base64 = forms::base64(value);
+    forms::of(value).into_iter().map(move |bytes| Pattern { wraps: base64.contains(&bytes), bytes, owner })
+}
+
 /// Secrets of one name share their count.
 fn owner_of(names: &mut Vec<String>, name: &str) -> u32 {
     let at = names.iter().position(|known| known == name).unwrap_or_else(|| {
@@ -206,3 +212,6 @@ fn owner_of(names: &mut Vec<String>, name: &str) -> u32 {
     });
     u32::try_from(at).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

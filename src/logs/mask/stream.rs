@@ -6,7 +6,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::automaton::Run;
 use super::{MASK, MaskedBytes, Masker, Shared};
+
+/// Fewer bytes of a secret at the end of a whole text tell nothing.
+const TELLING: usize = 4;
 
 /// Something that stands between two bytes and belongs to neither: a colour.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub(in crate::logs) struct Mark {
 pub struct MaskStream {
     shared: Arc<Shared>,
     state: u32,
+    /// What goes on behind line ends.
+    run: Run,
     /// Bytes read so far.
     read: u64,
     /// Bytes `shown..read`, which may still become part of a secret.
@@ -42,6 +48,7 @@ impl MaskStream {
         Self {
             shared: Arc::clone(&masker.shared),
             state: 0,
+            run: Run::default(),
             read: 0,
             held: Vec::new(),
             shown: 0,
@@ -67,7 +74,7 @@ impl MaskStream {
         self.marks.extend(marks.iter().map(|mark| (self.read + mark.at as u64, mark.bytes.clone())));
         self.find(bytes);
         self.read += bytes.len() as u64;
-        let settled = self.read - self.shared.automaton.depth(self.state) as u64;
+        let settled = self.shared.automaton.live(self.state, &self.run, self.read);
         self.release(settled, bytes)
     }
 
@@ -80,28 +87,37 @@ impl MaskStream {
     }
 
     pub(in crate::logs) fn idle_marked(&mut self) -> (MaskedBytes, Vec<Mark>) {
-        let guarded = self.shared.automaton.guarded(self.state, 0) as u64;
-        self.release(self.read - guarded, &[])
+        let guarded = self.shared.automaton.guarded(self.state, &self.run, self.read, 0);
+        self.release(guarded.start, &[])
     }
 
     /// The end of the stream: what is left, with a cut-off beginning of a secret hidden too.
     pub fn finish(self) -> MaskedBytes {
-        self.finish_marked(0).0
+        self.finish_marked().0
     }
 
-    /// Ends the stream; of a cut-off beginning at least `floor` bytes are needed to hide it.
-    pub(in crate::logs) fn finish_marked(mut self, floor: usize) -> (MaskedBytes, Vec<Mark>) {
-        let guarded = self.shared.automaton.guarded(self.state, floor) as u64;
-        if guarded > 0 {
-            self.cover(self.read - guarded, self.read);
-        }
+    pub(in crate::logs) fn finish_marked(mut self) -> (MaskedBytes, Vec<Mark>) {
+        let guarded = self.shared.automaton.guarded(self.state, &self.run, self.read, 0);
+        self.cover(guarded.start, guarded.end);
         self.release(self.read, &[])
+    }
+
+    /// The end of a text that nothing cut off, most likely: a beginning of a secret needs [`TELLING`] bytes to be hidden,
+    /// and more than one letter again and again, as rules under headings have, and keys in their first line.
+    pub(super) fn finish_whole(mut self) -> MaskedBytes {
+        let guarded = self.shared.automaton.guarded(self.state, &self.run, self.read, TELLING);
+        let bytes = self.held.get(self.offset(guarded.start, &[])..).unwrap_or_default();
+        if bytes.iter().any(|byte| *byte != bytes[0]) {
+            self.cover(guarded.start, guarded.end);
+        }
+        self.release(self.read, &[]).0
     }
 
     fn find(&mut self, bytes: &[u8]) {
         let shared = Arc::clone(&self.shared);
         let base = self.read;
-        self.state = shared.automaton.walk(self.state, bytes, |hit| {
+        let mut run = std::mem::take(&mut self.run);
+        self.state = shared.automaton.walk(self.state, &mut run, base, bytes, |hit| {
             let end = base + hit.end as u64;
             let start = end - hit.len as u64;
             let counted = &mut self.counted[hit.owner as usize];
@@ -111,9 +127,10 @@ impl MaskStream {
             }
             self.cover(start, end);
         });
+        self.run = run;
     }
 
-    fn cover(&mut self, mut start: u64, end: u64) {
+    fn cover(&mut self, mut start: u64, mut end: u64) {
         // What an idle stream has shown cannot be taken back.
         start = start.max(self.shown);
         while let Some((before, stop)) = self.covered.last() {
@@ -121,6 +138,7 @@ impl MaskStream {
                 break;
             }
             start = start.min(*before);
+            end = end.max(*stop);
             self.covered.pop();
         }
         if start < end {

@@ -197,7 +197,7 @@ impl Lane {
                 }
             });
         }
-        let (bytes, marks) = mask.finish_marked(0);
+        let (bytes, marks) = mask.finish_marked();
         ready.push(Ready::Bytes(bytes, marks));
         ready
     }

@@ -14,6 +14,8 @@ mod quote;
 const SHORTEST: usize = 4;
 /// Shorter lines of a longer secret are not hidden on their own: a JSON secret has lines like `{`.
 const SHORTEST_LINE: usize = 8;
+/// Shorter encodings are looked for in one line only: a line that ends in half of one would be held back too often.
+const SHORTEST_BROKEN: usize = 8;
 /// Longer values get the plain, JSON and base64 forms only: memory grows with every form.
 const MANY_FORMS: usize = 64 * 1024;
 
@@ -25,6 +27,17 @@ pub(super) fn of(value: &[u8]) -> BTreeSet<Vec<u8>> {
         encoded(&text, &mut found);
     }
     found.retain(|pattern| pattern.len() >= SHORTEST);
+    found
+}
+
+/// Those of them that are base64, which programs break into lines at any column; without padding and the last bits, for
+/// which a finished line would have to wait.
+pub(super) fn base64(value: &[u8]) -> BTreeSet<Vec<u8>> {
+    let mut found = BTreeSet::new();
+    for text in spellings(value).iter().filter(|text| text.len() <= MANY_FORMS) {
+        base64_inside(text, &mut found);
+    }
+    found.retain(|pattern| pattern.len() >= SHORTEST_BROKEN);
     found
 }
 
@@ -89,7 +102,8 @@ fn lines(value: &[u8], found: &mut BTreeSet<Vec<u8>>) {
 
 /// The encodings of the whole value; none of them holds a newline.
 fn encoded(value: &[u8], found: &mut BTreeSet<Vec<u8>>) {
-    base64_forms(value, found);
+    base64_inside(value, found);
+    base64_whole(value, found);
     let ended = [value, b"\n"].concat();
     base64_whole(&ended, found);
     if value.len() > MANY_FORMS {
@@ -129,7 +143,7 @@ fn escaped(text: &[u8], found: &mut BTreeSet<Vec<u8>>) {
 
 /// The value anywhere inside a longer base64 text: three ways to fall on its groups, without the characters that
 /// neighbouring bytes take part in.
-fn base64_forms(value: &[u8], found: &mut BTreeSet<Vec<u8>>) {
+fn base64_inside(value: &[u8], found: &mut BTreeSet<Vec<u8>>) {
     for offset in 0..3 {
         let text = [&[0; 3][..offset], value].concat();
         let from = (offset * 8).div_ceil(6);
@@ -138,7 +152,6 @@ fn base64_forms(value: &[u8], found: &mut BTreeSet<Vec<u8>>) {
             found.insert(engine.encode(&text).as_bytes()[from..to].to_vec());
         }
     }
-    base64_whole(value, found);
 }
 
 /// The value encoded on its own, to the last character.
@@ -147,7 +160,8 @@ fn base64_whole(value: &[u8], found: &mut BTreeSet<Vec<u8>>) {
     found.extend(ENGINES.iter().map(|engine| engine.encode(value).into_bytes()));
 }
 
-/// The value encoded on its own by a tool that breaks lines: MIME at 76 columns, PEM at 64.
+/// The value encoded on its own by a tool that breaks lines: MIME at 76 columns, PEM at 64. The automaton sees through
+/// line ends alone; these patterns are for lines that something else stands between: a time, an indent, `\n` in quotes.
 fn wrapped(value: &[u8], found: &mut BTreeSet<Vec<u8>>) {
     let text = STANDARD.encode(value);
     for width in [76, 64] {

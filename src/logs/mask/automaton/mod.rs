@@ -1,18 +1,28 @@
 //! Finds every occurrence of every pattern, and knows at each byte how much of the end may still become one.
 //!
 //! Aho-Corasick over a preorder trie (a node's first child is the next node, so a chain costs 16 bytes a state and
-//! walks forward in memory; nodes that branch hold a resolved row), plus a Wu-Manber skip that jumps over text in
-//! which nothing can begin. It never decides what is shown: that is `stream`.
+//! walks forward in memory; nodes that branch hold a resolved row), plus a skip that jumps over text in which nothing
+//! can begin, and a second search for what line ends cut. It never decides what is shown: that is `stream`.
+
+use std::ops::Range;
+
+mod broken;
+mod skip;
+
+use broken::{Ahead, Broken};
+use skip::Skip;
+
+pub(super) use broken::Run;
 
 /// No row, no child.
 const NONE: u32 = u32::MAX;
 const NO_LABEL: u16 = 256;
 /// Bytes of text that one skip decision looks at.
 const BLOCK: usize = 3;
-/// Longer windows would skip further, but leave longer tails at the end of each chunk to walk byte by byte.
-const WINDOW_MAX: usize = 24;
 /// From this depth on the walk is left only at the root: walking those bytes again would no longer be cheap.
 const SHALLOW: u8 = 3;
+/// In [`Node::ends`]: the byte that leads here is a line end, and what stood before it may go on behind it.
+const LINE_END: u32 = 1 << 31;
 
 /// Up to here each node gets a whole row (1 KiB), which makes the worst text several times faster.
 const DENSE_MAX: usize = 8192;
@@ -24,6 +34,8 @@ pub(super) struct Pattern {
     pub(super) bytes: Vec<u8>,
     /// Which secret it stands for.
     pub(super) owner: u32,
+    /// Whether it is one also where line ends cut it.
+    pub(super) wraps: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -32,7 +44,7 @@ struct Node {
     fail: u32,
     /// The resolved row of a node that branches.
     row: u32,
-    /// Length of the longest pattern that ends here, 0 for none.
+    /// Length of the longest pattern that ends here, 0 for none; and [`LINE_END`].
     ends: u32,
     /// The byte that leads to the next node.
     label: u16,
@@ -45,7 +57,7 @@ struct Node {
 pub(super) struct Hit {
     /// Where it ended, relative to the bytes walked.
     pub(super) end: usize,
-    /// How long it is.
+    /// How many bytes of the text it takes, the line ends in it included.
     pub(super) len: usize,
     /// Whose it is.
     pub(super) owner: u32,
@@ -62,6 +74,9 @@ pub(super) struct Automaton {
     /// Every node has its row, at its own number.
     dense: bool,
     skip: Skip,
+    broken: Broken,
+    /// The longest beginning of a pattern that wraps among the last bytes, as a state of `broken`; 0 for none.
+    wraps: Vec<u32>,
 }
 
 impl Automaton {
@@ -69,7 +84,10 @@ impl Automaton {
     pub(super) fn new(mut patterns: Vec<Pattern>) -> Self {
         patterns.retain(|pattern| pattern.bytes.len() > BLOCK);
         patterns.sort();
-        patterns.dedup_by(|a, b| a.bytes == b.bytes);
+        patterns.dedup_by(|a, b| {
+            b.wraps |= a.bytes == b.bytes && a.wraps;
+            a.bytes == b.bytes
+        });
         let mut trie = Trie::new(&patterns);
         trie.link();
         let dense = trie.nodes.len() <= DENSE_MAX;
@@ -77,8 +95,14 @@ impl Automaton {
             trie.fill_rows();
         }
         let skip = Skip::new(&patterns);
+        patterns.retain(|pattern| pattern.wraps);
+        let broken = Broken::new(&patterns);
+        let wraps = broken.states_of(&trie);
+        if !patterns.is_empty() {
+            trie.watch_line_ends(dense, &wraps);
+        }
         let Trie { nodes, rows, depth, owner, shortest, .. } = trie;
-        Self { nodes, rows, depth, owner, shortest, dense, skip }
+        Self { nodes, rows, depth, owner, shortest, dense, skip, broken, wraps }
     }
 
     /// Whether there is nothing to find.
@@ -86,23 +110,25 @@ impl Automaton {
         self.nodes.len() == 1
     }
 
-    /// How many of the last bytes are the beginning of a pattern.
-    pub(super) fn depth(&self, state: u32) -> usize {
-        self.depth[state as usize] as usize
+    /// From where on the bytes before `end`, where the stream stands, are the beginning of a pattern.
+    pub(super) fn live(&self, state: u32, run: &Run, end: u64) -> u64 {
+        (end - u64::from(self.depth[state as usize])).min(run.live(end))
     }
 
-    /// How many of the last bytes are so much of a pattern that they must not be shown before the next byte decides.
+    /// Which of the bytes before `end`, where the stream stands, are so much of a pattern that they must not be shown
+    /// before the next byte decides; empty where none are. A line end behind them is no part of it.
     ///
     /// The beginning of a pattern counts from `quarter(its length)` bytes on, at least from `floor`.
-    pub(super) fn guarded(&self, mut state: u32, floor: usize) -> usize {
+    pub(super) fn guarded(&self, mut state: u32, run: &Run, end: u64, floor: usize) -> Range<u64> {
+        let broken = self.broken.guarded(run, end, floor);
         while state != 0 {
-            let depth = self.depth(state);
-            if depth >= quarter(self.shortest[state as usize] as usize).max(floor) {
-                return depth;
+            let (depth, shortest) = (self.depth[state as usize], self.shortest[state as usize]);
+            if depth as usize >= quarter(shortest as usize).max(floor) {
+                return broken.start.min(end - u64::from(depth))..end;
             }
             state = self.nodes[state as usize].fail;
         }
-        0
+        broken
     }
 
     /// The equal state that is still the beginning of something: a finished pattern that begins no other waits for nothing.
@@ -127,15 +153,27 @@ impl Automaton {
         }
     }
 
-    /// Walks `text` from `state`, tells each position at which a pattern ends, and returns the state at the end.
+    /// Walks `text`, which begins at byte `base` of its stream, from `state`, tells each position at which a pattern
+    /// ends, and returns the state at the end. What goes on behind line ends is carried by `run`.
     ///
     /// Of several patterns that end at one position only the longest is told: it covers the others.
-    pub(super) fn walk(&self, state: u32, text: &[u8], found: impl FnMut(Hit)) -> u32 {
-        if self.dense { self.walk_as::<true>(state, text, found) } else { self.walk_as::<false>(state, text, found) }
+    pub(super) fn walk(&self, state: u32, run: &mut Run, base: u64, text: &[u8], found: impl FnMut(Hit)) -> u32 {
+        let ahead = Ahead::new(&self.broken, run, base, text);
+        if self.dense {
+            self.walk_as::<true>(state, text, ahead, found)
+        } else {
+            self.walk_as::<false>(state, text, ahead, found)
+        }
     }
 
     #[inline]
-    fn walk_as<const DENSE: bool>(&self, mut state: u32, text: &[u8], mut found: impl FnMut(Hit)) -> u32 {
+    fn walk_as<const DENSE: bool>(
+        &self,
+        mut state: u32,
+        text: &[u8],
+        mut ahead: Ahead<'_>,
+        mut found: impl FnMut(Hit),
+    ) -> u32 {
         let window = self.skip.window;
         let mut at = 0;
         // The start of the candidate being walked; none while it lies before this text.
@@ -151,14 +189,30 @@ impl Automaton {
                     state = 0;
                 }
             }
-            let Some(byte) = text.get(at) else { return self.undecided(state) };
+            let Some(byte) = text.get(at) else { break };
+            let before = state;
             state = if DENSE { self.rows[state as usize][*byte as usize] } else { self.step(state, *byte) };
             at += 1;
             let ends = self.nodes[state as usize].ends;
             if ends != 0 {
-                found(Hit { end: at, len: ends as usize, owner: self.owner[state as usize] });
+                if ends & LINE_END != 0 {
+                    ahead.line_end(self.wraps[before as usize], at - 1);
+                    state = if ends == LINE_END && self.is_line_end(state) { 0 } else { state };
+                }
+                let len = (ends & !LINE_END) as usize;
+                if len != 0 {
+                    ahead.tell_until(at, &mut found);
+                    found(Hit { end: at, len, owner: self.owner[state as usize] });
+                }
             }
         }
+        ahead.tell_until(at, &mut found);
+        self.undecided(state)
+    }
+
+    /// The last node stands for any line end that begins no pattern and ends none.
+    fn is_line_end(&self, state: u32) -> bool {
+        state as usize + 1 == self.nodes.len()
     }
 }
 
@@ -284,6 +338,25 @@ impl Trie {
         }
     }
 
+    /// Makes line ends behind a beginning that may go on be told, and no other: none of it costs other bytes anything.
+    fn watch_line_ends(&mut self, dense: bool, wraps: &[u32]) {
+        for (node, (_, byte)) in self.from.iter().enumerate().skip(1) {
+            if matches!(byte, b'\n' | b'\r') {
+                self.nodes[node].ends |= LINE_END;
+            }
+        }
+        let line_end = self.add(0, b'\n', 0);
+        self.nodes[line_end as usize].ends = LINE_END;
+        for (node, row) in self.rows.iter_mut().enumerate() {
+            for byte in [b'\n', b'\r'] {
+                // Nodes without a row come to the root's by their suffix links: there every line end is told.
+                if row[usize::from(byte)] == 0 && (!dense || wraps[node] != 0) {
+                    row[usize::from(byte)] = line_end;
+                }
+            }
+        }
+    }
+
     fn shallow_first(&self) -> Vec<u32> {
         let mut order: Vec<u32> = (0..).take(self.nodes.len()).collect();
         order.sort_by_key(|node| self.depth[*node as usize]);
@@ -314,63 +387,16 @@ impl Trie {
     }
 }
 
-/// How far one may jump, by the last three bytes of a window.
-struct Skip {
-    window: usize,
-    shifts: Vec<u8>,
-    bits: u32,
-}
-
-impl Skip {
-    fn new(patterns: &[Pattern]) -> Self {
-        let shortest = patterns.iter().map(|p| p.bytes.len()).min().unwrap_or(WINDOW_MAX);
-        let window = shortest.clamp(BLOCK, WINDOW_MAX);
-        // Sparse enough that a chance collision is rare, small enough to stay in the cache.
-        let blocks = patterns.len() * (window - BLOCK + 1);
-        let bits = (blocks * 16).next_power_of_two().ilog2().clamp(13, 20);
-        let furthest = u8::try_from(window - BLOCK + 1).unwrap_or(u8::MAX);
-        let mut skip = Self { window, shifts: vec![furthest; 1 << bits], bits };
-        for pattern in patterns {
-            for (at, block) in pattern.bytes[..window].windows(BLOCK).enumerate() {
-                let slot = skip.slot(u32::from_le_bytes([block[0], block[1], block[2], 0]));
-                let shift = u8::try_from(window - BLOCK - at).unwrap_or(u8::MAX);
-                skip.shifts[slot] = skip.shifts[slot].min(shift);
-            }
-        }
-        skip
-    }
-
-    /// The slot of the first three of four bytes.
-    #[inline]
-    fn slot(&self, block: u32) -> usize {
-        ((block << 8).wrapping_mul(0x9E37_79B1) >> (32 - self.bits)) as usize
-    }
-
-    /// The first place at or after `from` where a pattern may begin, or from which the window no longer fits.
-    #[inline]
-    fn next(&self, text: &[u8], from: usize) -> usize {
-        let lead = self.window - BLOCK;
-        let mut end = from + lead;
-        // One load of four bytes is cheaper than three of one; the last window of a text is left to the walk.
-        while let Some(block) = text.get(end..).and_then(|rest| rest.first_chunk::<4>()) {
-            let shift = self.shifts[self.slot(u32::from_le_bytes(*block))];
-            if shift == 0 {
-                break;
-            }
-            end += usize::from(shift);
-        }
-        end - lead
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn hits(patterns: &[&str], text: &str) -> Vec<(usize, usize)> {
-        let patterns = patterns.iter().map(|p| Pattern { bytes: p.as_bytes().to_vec(), owner: 0 }).collect();
+        let pattern = |p: &&str| Pattern { bytes: p.as_bytes().to_vec(), owner: 0, wraps: false };
+        let patterns = patterns.iter().map(pattern).collect();
         let mut hits = Vec::new();
-        Automaton::new(patterns).walk(0, text.as_bytes(), |hit| hits.push((hit.end - hit.len, hit.end)));
+        let found = |hit: Hit| hits.push((hit.end - hit.len, hit.end));
+        Automaton::new(patterns).walk(0, &mut Run::default(), 0, text.as_bytes(), found);
         hits
     }
 
@@ -396,10 +422,12 @@ mod tests {
 
     #[test]
     fn a_short_beginning_may_be_seen_and_a_long_one_not() {
-        let automaton = Automaton::new(vec![Pattern { bytes: b"abcdefghijklmnop".to_vec(), owner: 0 }]);
-        let state = |text: &str| automaton.walk(0, text.as_bytes(), |_| ());
-        assert_eq!(automaton.guarded(state("...abc"), 0), 0);
-        assert_eq!(automaton.guarded(state("...abcd"), 0), 4);
-        assert_eq!(automaton.depth(state("...abc")), 3);
+        let bytes = b"abcdefghijklmnop".to_vec();
+        let automaton = Automaton::new(vec![Pattern { bytes, owner: 0, wraps: false }]);
+        let run = Run::default();
+        let state = |text: &str| automaton.walk(0, &mut Run::default(), 0, text.as_bytes(), |_| ());
+        assert_eq!(automaton.guarded(state("...abc"), &run, 6, 0), 6..6);
+        assert_eq!(automaton.guarded(state("...abcd"), &run, 7, 0), 3..7);
+        assert_eq!(automaton.live(state("...abc"), &run, 6), 3);
     }
 }
