@@ -243,6 +243,16 @@ fn an_empty_home_has_no_environments_and_nothing_to_prune() {
     for words in [["--older-than", "soon"], ["--keep-size", "0"], ["--all", "--older-than=1d"]] {
         assert_eq!(code(&place.run(&[&["env", "prune"][..], &words].concat())), 2, "{words:?}");
     }
+    let bare = [
+        (&["env", "prune", "--older-than", "5"][..], "`5d`"),
+        (&["env", "prune", "--keep-size", "20"], "`20GB`"),
+        (&["prune", "--keep-for", "30"], "`30d`"),
+        (&["prune", "--keep-size", "20"], "`20GB`"),
+    ];
+    for (words, unit) in bare {
+        let refused = place.run(words);
+        assert!(code(&refused) == 2 && stderr(&refused).contains(unit), "{words:?}: {}", stderr(&refused));
+    }
     assert!(!place.path().join("home").exists(), "looking must not make folders");
 }
 

@@ -128,8 +128,8 @@ fn environments(fields: &mut Fields<'_>, document: &Node) -> Environments {
         return Environments::default();
     }
     Environments {
-        max_size: fields.bytes(node, "max-size"),
-        max_age: fields.duration(node, "max-age"),
+        max_size: fields.room(node, "max-size"),
+        max_age: fields.age(node, "max-age"),
         bytecode: fields.flag(node, "bytecode"),
     }
 }
@@ -262,6 +262,10 @@ mod tests {
         let day = Duration::from_hours(24);
         let expected = Environments { max_size: Some(20 << 30), max_age: Some(14 * day), bytecode: Some(false) };
         assert_eq!((config.environments, found.len()), (expected, 0));
+        let (config, found) = parse("config.yaml", b"environments: {max-size: 20, max-age: 14}\n");
+        assert_eq!(config.environments, Environments::default());
+        let helps: Vec<_> = found.iter().filter_map(|one| one.help.as_deref()).collect();
+        assert_eq!(helps, ["write `20GB`, `20MB` or `20TB`", "write `14d`, `14h` or `14m`"], "{found:?}");
         let (_, found) = parse("config.yaml", b"environments: {max-size: much, max-aeg: 1d}\n");
         assert!(found.iter().any(|one| one.message.contains("`max-size`")), "{found:?}");
         assert!(found.iter().any(|one| one.help.as_deref() == Some("did you mean `max-age`?")), "{found:?}");

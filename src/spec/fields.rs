@@ -1,6 +1,6 @@
 //! Reading a mapping with known keys: every wrong key and every wrong value is said, then the rest is used.
 
-use super::amount;
+use super::amount::{self, AmountError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,6 +130,30 @@ impl<'a> Fields<'a> {
             Value::Int(number) => Some(*number as f64),
             Value::Float(number) => Some(*number),
             Value::Str(text) => text.parse().ok(),
+    /// As [`Fields::bytes`], where it decides what is deleted: a number needs its unit.
+    pub(super) fn room(&mut self, node: &Node, key: &str) -> Option<u64> {
+        self.unit(node, key, amount::parse_room)?;
+        self.bytes(node, key)
+    }
+
+    /// As [`Fields::duration`], where it decides what is deleted: a number needs its unit.
+    pub(super) fn age(&mut self, node: &Node, key: &str) -> Option<Duration> {
+        self.unit(node, key, amount::parse_age)?;
+        self.duration(node, key)
+    }
+
+    /// Says that a unit is missing; whatever else is wrong is for the caller.
+    fn unit<T>(&mut self, node: &Node, key: &str, parse: fn(&str) -> Result<T, AmountError>) -> Option<()> {
+        let value = node.get(key).filter(|v| !v.is_null())?;
+        let Err(AmountError::NoUnit { number, units }) = parse(&value.scalar_text().unwrap_or_default()) else {
+            return Some(());
+        };
+        let [first, second, third] = units.map(|unit| format!("`{number}{unit}`"));
+        let help = format!("write {first}, {second} or {third}");
+        self.error(format!("`{key}` has no unit: `{number}`"), value.span, help);
+        None
+    }
+
             _ => None,
         };
         let positive = parsed.filter(|number: &f64| number.is_finite() && *number > 0.0);
