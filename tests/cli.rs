@@ -497,6 +497,22 @@ fn an_invalid_project_ends_with_three() {
 }
 
 #[test]
+fn a_product_beside_the_folder_that_is_checked_lies_in_the_repository_and_one_above_it_does_not() {
+    let place = Place::new();
+    let pipe = repository(&place).join("pipe");
+    fs_err::create_dir(&pipe).unwrap();
+    fs_err::write(pipe.join("environment.yml"), "channels: [x]\ndependencies: [python, ploomber]\n").unwrap();
+    fs_err::write(pipe.join("a.py"), "# + tags=[\"parameters\"]\nupstream = None\n\n# +\nx = 1\n").unwrap();
+    for (product, outside) in [("../shared/a.ipynb", false), ("../../a.ipynb", true)] {
+        let text = format!("tasks: [{{source: a.py, product: {product}}}]\n");
+        fs_err::write(pipe.join("pipeline.yaml"), text).unwrap();
+        let checked = place.run(&["validate", "penguins/pipe"]);
+        let told = stdout(&checked).contains("lies outside of the repository");
+        assert_eq!((code(&checked), told), (0, outside), "{product}: {}", stdout(&checked));
+    }
+}
+
+#[test]
 fn a_storage_without_the_project_ends_with_seven() {
     let place = Place::new();
     for verb in ["verify", "download"] {
