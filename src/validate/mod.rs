@@ -17,6 +17,7 @@ mod load;
 mod origin;
 mod placeholders;
 mod registry;
+mod requirement;
 mod rule;
 mod source;
 
@@ -80,7 +81,7 @@ pub fn check(tree: &dyn Tree, root: &RelPath, options: &Options) -> Outcome {
     let mut pip = PipLines::default();
     if let Some((environment, path)) = &environment {
         environment::check(environment, &mut findings);
-        pip = environment::pip(tree, &below(root, path), environment, &mut findings);
+        pip = environment::pip(tree, root, &below(root, path), environment, &mut findings);
     }
     let project = match (environment, pipeline) {
         (Some((environment, environment_path)), Some(loaded)) => Some(Project {

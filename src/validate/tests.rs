@@ -232,6 +232,44 @@ fn requirement_files_are_read_beside_the_environment_file() {
 }
 
 #[test]
+fn what_pip_installs_from_the_repository_has_to_be_there() {
+    let with = |line: &str| {
+        let text = format!("channels: [x]\ndependencies: [python, pip, {{pip: ['{line}']}}]\n");
+        project()
+            .with("environment.yml", text)
+            .with("more.txt", "-e ./nope\n")
+            .with("lib/setup.py", "")
+            .with("wheels/a-1.0-py3-none-any.whl", "")
+    };
+    for line in [".", "-e .", "-e ./lib[dev]", "lib/", "./wheels/a-1.0-py3-none-any.whl", "/srv/a", "pandas==1.0"] {
+        assert_eq!(codes(&run(&with(line))), [] as [&str; 0], "{line}");
+    }
+    for (line, told) in [
+        ("-e ./nope", "`-e ./nope` installs `nope`, and there is no such file or folder"),
+        ("./nope.whl", "`./nope.whl` installs `nope.whl`, and there is no such file"),
+        ("../elsewhere", "`../elsewhere` installs something outside of the repository"),
+        ("-r more.txt", "`-e ./nope` installs `nope`, and there is no such file or folder"),
+        ("pandas ==1.0 ==", "`pandas ==1.0 ==` ends where the version should stand"),
+    ] {
+        let outcome = run(&with(line));
+        assert_eq!(codes(&outcome), ["environment/pip-line"], "{line}");
+        let found = &outcome.diagnostics[0];
+        assert_eq!((found.message.as_str(), found.line_column()), (told, Some((2, 36))), "{line}");
+        assert!(found.help.is_some(), "{line}");
+    }
+    let near = run(&with("-e ./libs"));
+    assert_eq!(near.diagnostics[0].help.as_deref(), Some("did you mean `lib`?"));
+    let below = MemoryTree::new()
+        .with("p/environment.yml", "channels: [x]\ndependencies: [python, pip, {pip: [-e ../lib, -e ./nope]}]\n")
+        .with("p/pipeline.yaml", "tasks:\n  - source: a.py\n    product: a.ipynb\n")
+        .with("p/a.py", NOTEBOOK)
+        .with("lib/setup.py", "");
+    let outcome = check(&below, &RelPath::normalise("p").unwrap(), &Options::default());
+    let told: Vec<&str> = outcome.diagnostics.iter().map(|found| found.message.as_str()).collect();
+    assert_eq!(told, ["`-e ./nope` installs `p/nope`, and there is no such file or folder"]);
+}
+
+#[test]
 fn every_rule_is_listed_once_with_a_sentence() {
     let listed = rules();
     let mut codes: Vec<_> = listed.iter().map(|rule| rule.code).collect();

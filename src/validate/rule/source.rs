@@ -68,7 +68,7 @@ fn trouble_help(trouble: UpstreamTrouble) -> String {
 }
 
 /// A file of a similar name nearby.
-fn nearest(tree: &dyn crate::repo::Tree, path: &RelPath) -> String {
+pub(crate) fn nearest(tree: &dyn crate::repo::Tree, path: &RelPath) -> String {
     let folder = path.parent().unwrap_or_default();
     let names: Vec<String> = tree.list(&folder).iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
     let wanted = String::from_utf8_lossy(path.file_name()).into_owned();
