@@ -270,6 +270,27 @@ fn what_pip_installs_from_the_repository_has_to_be_there() {
 }
 
 #[test]
+fn a_serializer_of_a_grid_fails_in_every_build_and_is_refused() {
+    let tree = |task: &str, top: &str| {
+        let get = "{source: fns.get, product: o/get.txt}";
+        let fit = format!("{{source: fns.fit, name: fit-, product: o/fit.txt, {task}}}");
+        project()
+            .with("env.yaml", "{}")
+            .with("pipeline.yaml", format!("{top}tasks:\n  - {get}\n  - {fit}\n"))
+            .with("fns.py", "def get(product):\n    pass\n\ndef fit(depth, upstream):\n    return upstream['get']\n")
+            .with("serial.py", "def save(obj, product):\n    pass\n\ndef load(product):\n    pass\n")
+    };
+    for key in ["serializer: serial.save", "unserializer: serial.load"] {
+        let outcome = run(&tree(&format!("grid: {{depth: [1, 2]}}, {key}"), ""));
+        assert_eq!(codes(&outcome), ["task/grid"], "{:?}", outcome.diagnostics);
+    }
+    let alone = run(&tree("params: {depth: 1}, serializer: serial.save", ""));
+    assert_eq!(codes(&alone), [] as [&str; 0], "{:?}", alone.diagnostics);
+    let top = run(&tree("grid: {depth: [1, 2]}", "serializer: serial.save\n"));
+    assert_eq!(codes(&top), [] as [&str; 0], "{:?}", top.diagnostics);
+}
+
+#[test]
 fn every_rule_is_listed_once_with_a_sentence() {
     let listed = rules();
     let mut codes: Vec<_> = listed.iter().map(|rule| rule.code).collect();
