@@ -210,6 +210,7 @@ pub(super) fn validate(path: &Path, files: &Files) -> Result<Vec<Diagnostic>, Fa
         pipeline: files.pipeline.clone(),
         environment: files.environment.clone(),
         settings: None,
+        typed: Some(path.display().to_string()),
     };
     Ok(crate::validate::check(&tree, &folder, &options).diagnostics)
 }

@@ -36,6 +36,8 @@ pub struct Options {
     pub pipeline: Option<String>,
     /// The text of a soopervisor.yaml to go by instead of the tree's.
     pub settings: Option<String>,
+    /// How the user named the folder, for commands that name another one; `None` where no person typed it.
+    pub typed: Option<String>,
 }
 
 /// A project whose files could be read.

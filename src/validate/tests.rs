@@ -270,6 +270,38 @@ fn what_pip_installs_from_the_repository_has_to_be_there() {
 }
 
 #[test]
+fn a_project_in_a_folder_below_is_named_with_the_command_that_runs_it() {
+    let below = |tree: MemoryTree| {
+        tree.with("ml pipe/environment.yml", "channels: [x]\ndependencies: [python]\n")
+            .with("ml pipe/pipeline.yaml", "tasks: []\n")
+            .with("ml pipe/pipeline.train.yaml", "tasks: []\n")
+    };
+    let helps = |tree: &MemoryTree, typed: Option<&str>| -> Vec<String> {
+        let options = Options { typed: typed.map(str::to_owned), ..Options::default() };
+        let found = check(tree, &RelPath::root(), &options).diagnostics;
+        found.into_iter().filter_map(|found| found.help).collect()
+    };
+    let tree = below(MemoryTree::new());
+    for (typed, command) in [
+        (Some("r2"), "run `soopervisor 'r2/ml pipe'`"),
+        (Some("./r2/"), "run `soopervisor './r2/ml pipe'`"),
+        (Some("."), "run `soopervisor 'ml pipe'`"),
+        (None, "run the folder `ml pipe` in its place"),
+    ] {
+        let told = helps(&tree, typed);
+        let expected = format!("there are `ml pipe/pipeline.train.yaml`, `ml pipe/pipeline.yaml`: {command}");
+        assert_eq!((told.len(), &told[1]), (2, &expected), "{told:?}");
+        assert!(told[0].ends_with(command), "{told:?}");
+    }
+    let one = MemoryTree::new().with("it's/pipeline.fit.yaml", "tasks: []\n").with("it's/environment.yaml", "");
+    assert!(helps(&one, Some("r"))[1].ends_with(r"run `soopervisor 'r/it'\''s' --pipeline pipeline.fit.yaml`"));
+    // With an environment.yml of its own, the folder that was named is what is run.
+    let own = below(MemoryTree::new().with("environment.yml", "channels: [x]\ndependencies: [python]\n"));
+    let told = helps(&own, Some("r2"));
+    assert!(told[0].ends_with("choose one with `--pipeline 'ml pipe/pipeline.train.yaml'`"), "{told:?}");
+}
+
+#[test]
 fn a_serializer_of_a_grid_fails_in_every_build_and_is_refused() {
     let tree = |task: &str, top: &str| {
         let get = "{source: fns.get, product: o/get.txt}";
