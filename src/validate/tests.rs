@@ -302,6 +302,42 @@ fn a_project_in_a_folder_below_is_named_with_the_command_that_runs_it() {
 }
 
 #[test]
+fn a_misspelt_key_is_told_once() {
+    for (task, wanted) in [
+        ("{source: a.py, prodct: a.ipynb}", "product"),
+        ("{source: a.py, products: a.ipynb}", "product"),
+        ("{sorce: a.py, product: a.ipynb}", "source"),
+        ("{class: NotebookRunner, sorce: a.py, product: a.ipynb}", "source"),
+    ] {
+        let outcome = run(&project().with("pipeline.yaml", format!("tasks: [{task}]\n")).with("env.yaml", "{}"));
+        let found: Vec<_> = outcome.diagnostics.iter().filter(|one| one.severity == Severity::Error).collect();
+        let [only] = found[..] else { panic!("{task}: {found:?}") };
+        assert_eq!(only.help.as_deref(), Some(&*format!("did you mean `{wanted}`?")), "{task}");
+        assert!(only.message.starts_with(&format!("this task has no `{wanted}`, but a key `")), "{task}: {only:?}");
+    }
+    // A key of another name is unknown, and the missing one is missing.
+    let other = run(&project().with("pipeline.yaml", "tasks: [{source: a.py, prams: {}}]\n").with("env.yaml", "{}"));
+    assert_eq!(codes(&other), ["pipeline/shape", "task/unknown-key"]);
+    // Where the sources say what they make, nothing lacks a product.
+    let text = "meta: {extract_product: true}\ntasks: [{source: a.py, prodct: x}]\n";
+    assert!(codes(&run(&project().with("pipeline.yaml", text).with("env.yaml", "{}"))).contains(&"task/unknown-key"));
+}
+
+#[test]
+fn a_module_that_python_cannot_read_is_told_once_where_it_breaks() {
+    let tasks: String =
+        (0..3).map(|at| format!("  - {{source: fns.f{at}, product: o/{at}.csv, on_finish: fns.done}}\n")).collect();
+    let tree = project()
+        .with("env.yaml", "{}")
+        .with("pipeline.yaml", format!("tasks:\n{tasks}"))
+        .with("fns.py", "def f0(product):\n    print((product)\n");
+    let found = run(&tree).diagnostics;
+    let [only] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((only.place.as_ref().unwrap().0.name.as_str(), only.line_column()), ("fns.py", Some((2, 10))));
+    assert_eq!(only.message, "Python cannot read `fns.py`: this bracket has no partner");
+}
+
+#[test]
 fn a_serializer_of_a_grid_fails_in_every_build_and_is_refused() {
     let tree = |task: &str, top: &str| {
         let get = "{source: fns.get, product: o/get.txt}";
