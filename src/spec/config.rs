@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Spanned;
-use super::fields::Fields;
+use super::fields::{Fields, as_text};
 use super::remotes::{self, Remote};
 use super::settings::{self, SecretReference, SecretSource};
 use super::yaml::{self, Node};
@@ -221,7 +221,7 @@ fn virtual_packages(fields: &mut Fields<'_>, document: &Node) -> BTreeMap<String
         match value.as_str() {
             Some(version) => drop(found.insert(name.trim_start_matches('_').to_owned(), version.to_owned())),
             // `12.10` is the number 12.1.
-            None => fields.error(format!("the version of `{name}` must be a text"), value.span, "put it in quotes"),
+            None => fields.error(format!("the version of `{name}` must be a text"), value.span, as_text(value)),
         }
     }
     found

@@ -8,6 +8,15 @@ use super::yaml::{Node, Value};
 use super::{Spanned, suggest};
 use crate::diag::{Diagnostic, SourceText, Span};
 
+/// How a value that is no text becomes one.
+pub(super) fn as_text(node: &Node) -> &'static str {
+    match node.value {
+        Value::Map(_) | Value::Seq(_) => "write one text in its place",
+        Value::Null => "write a text, or remove it",
+        _ => "put it in quotes",
+    }
+}
+
 /// A mapping being read.
 pub(super) struct Fields<'a> {
     pub(super) source: &'a Arc<SourceText>,
@@ -65,7 +74,7 @@ impl<'a> Fields<'a> {
         if let Value::Str(text) = &value.value {
             return Some(Spanned::new(text.clone(), value.span));
         }
-        self.error(format!("`{key}` must be a text, but is {}", value.kind()), value.span, "put it in quotes");
+        self.error(format!("`{key}` must be a text, but is {}", value.kind()), value.span, as_text(value));
         None
     }
 
@@ -87,11 +96,9 @@ impl<'a> Fields<'a> {
         for item in items {
             match item.as_str() {
                 Some(text) => texts.push(Spanned::new(text.to_owned(), item.span)),
-                None => self.error(
-                    format!("`{key}` takes texts, but this is {}", item.kind()),
-                    item.span,
-                    "put it in quotes",
-                ),
+                None => {
+                    self.error(format!("`{key}` takes texts, but this is {}", item.kind()), item.span, as_text(item))
+                }
             }
         }
         texts
@@ -123,13 +130,6 @@ impl<'a> Fields<'a> {
         parsed
     }
 
-    pub(super) fn number(&mut self, node: &Node, key: &str) -> Option<f64> {
-        let value = node.get(key).filter(|v| !v.is_null())?;
-        let parsed = match &value.value {
-            #[expect(clippy::cast_precision_loss, reason = "numbers of processors and processes are small")]
-            Value::Int(number) => Some(*number as f64),
-            Value::Float(number) => Some(*number),
-            Value::Str(text) => text.parse().ok(),
     /// As [`Fields::bytes`], where it decides what is deleted: a number needs its unit.
     pub(super) fn room(&mut self, node: &Node, key: &str) -> Option<u64> {
         self.unit(node, key, amount::parse_room)?;
@@ -154,6 +154,13 @@ impl<'a> Fields<'a> {
         None
     }
 
+    pub(super) fn number(&mut self, node: &Node, key: &str) -> Option<f64> {
+        let value = node.get(key).filter(|v| !v.is_null())?;
+        let parsed = match &value.value {
+            #[expect(clippy::cast_precision_loss, reason = "numbers of processors and processes are small")]
+            Value::Int(number) => Some(*number as f64),
+            Value::Float(number) => Some(*number),
+            Value::Str(text) => text.parse().ok(),
             _ => None,
         };
         let positive = parsed.filter(|number: &f64| number.is_finite() && *number > 0.0);

@@ -302,6 +302,16 @@ fn a_project_in_a_folder_below_is_named_with_the_command_that_runs_it() {
 }
 
 #[test]
+fn a_folder_named_like_the_pipeline_is_called_one() {
+    let tree = MemoryTree::new()
+        .with("environment.yml", "channels: [x]\ndependencies: [python]\n")
+        .with("pipeline.yaml/a.txt", "");
+    let outcome = run(&tree);
+    assert_eq!(codes(&outcome), ["layout/pipeline"]);
+    assert_eq!(outcome.diagnostics[0].message, "`pipeline.yaml` is a folder");
+}
+
+#[test]
 fn a_misspelt_key_is_told_once() {
     for (task, wanted) in [
         ("{source: a.py, prodct: a.ipynb}", "product"),
@@ -335,6 +345,47 @@ fn a_module_that_python_cannot_read_is_told_once_where_it_breaks() {
     let [only] = &found[..] else { panic!("{found:?}") };
     assert_eq!((only.place.as_ref().unwrap().0.name.as_str(), only.line_column()), ("fns.py", Some((2, 10))));
     assert_eq!(only.message, "Python cannot read `fns.py`: this bracket has no partner");
+}
+
+#[test]
+fn how_a_cell_is_tagged_is_said_for_the_kind_of_file() {
+    let notebook = r#"{"cells": [{"cell_type": "code", "metadata": {}, "source": ["x = 1"], "outputs": []}],
+        "metadata": {"kernelspec": {"name": "python3"}}, "nbformat": 4, "nbformat_minor": 4}"#;
+    for (name, text, told, never) in [
+        ("a.ipynb", notebook, "Cell Tags", "# +"),
+        ("a.py", "x = 1\n", "# + tags=[\"parameters\"]", "Jupyter"),
+        ("a.Rmd", "text\n", "```{r, tags", "# +"),
+    ] {
+        let pipeline = format!("tasks: [{{source: {name}, product: o.ipynb}}]\n");
+        let tree = project().with("env.yaml", "{}").with("pipeline.yaml", pipeline).with(name, text);
+        let outcome = run(&tree);
+        let help = outcome.diagnostics.iter().find(|found| found.message.contains("has no cell tagged"));
+        let help = help.and_then(|found| found.help.clone()).unwrap_or_else(|| panic!("{:?}", outcome.diagnostics));
+        assert!(help.contains(told) && !help.contains(never), "{name}: {help}");
+    }
+    let empty =
+        r#"{"cells": [{"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": ["upstream = None"]}]}"#;
+    let pipeline = "tasks: [{source: a.ipynb, product: o.ipynb}]\n";
+    let outcome = run(&project().with("env.yaml", "{}").with("pipeline.yaml", pipeline).with("a.ipynb", empty));
+    assert!(outcome.diagnostics[0].help.as_deref().is_some_and(|help| help.contains("Jupyter")), "{outcome:?}");
+}
+
+#[test]
+fn a_mapping_is_not_told_to_be_quoted() {
+    let help = |name: &str, text: &str| {
+        let outcome = run(&project().with(name, text));
+        outcome.diagnostics.iter().filter_map(|found| found.help.clone()).collect::<Vec<_>>().join("\n")
+    };
+    for (name, text) in [
+        ("soopervisor.yaml", "args: {a: 1}\n"),
+        ("soopervisor.yaml", "project: [a]\n"),
+        ("environment.yml", "channels: [x]\ndependencies: [python]\nvariables: {A: {b: 1}}\n"),
+        ("environment.yml", "channels: [x]\ndependencies: [python, pip, {pip: [{a: 1}]}]\n"),
+    ] {
+        let told = help(name, text);
+        assert!(!told.is_empty() && !told.contains("quotes"), "{text}: {told}");
+    }
+    assert!(help("soopervisor.yaml", "args: [1]\n").contains("put it in quotes"));
 }
 
 #[test]
