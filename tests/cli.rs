@@ -513,6 +513,21 @@ fn a_product_beside_the_folder_that_is_checked_lies_in_the_repository_and_one_ab
 }
 
 #[test]
+fn a_misspelt_variable_is_told_and_an_empty_one_is_none() {
+    let place = Place::new();
+    repository(&place);
+    let words = ["penguins", "--storage", "local:a", "--dry-run"];
+    let plain = place.run(&words);
+    let empty = ["NETWORK", "MEMORY", "CPUS", "DISK", "TIMEOUT", "ON_CONFLICT", "FORMAT", "PROJECT", "IMAGE"];
+    let mut command = place.command(&words);
+    command.envs(empty.map(|name| (format!("SOOPERVISOR_{name}"), "")));
+    let output = command.env("SOOPERVISOR_MEMRY", "4g").output().unwrap();
+    assert_eq!((code(&plain), code(&output)), (0, 0), "{}{}", stderr(&plain), stderr(&output));
+    let line = "warning: the variable SOOPERVISOR_MEMRY sets nothing; did you mean SOOPERVISOR_MEMORY?";
+    assert!(stderr(&output).contains(line) && !stderr(&plain).contains("sets nothing"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_storage_without_the_project_ends_with_seven() {
     let place = Place::new();
     for verb in ["verify", "download"] {
