@@ -243,6 +243,16 @@ fn an_empty_home_has_no_environments_and_nothing_to_prune() {
     for words in [["--older-than", "soon"], ["--keep-size", "0"], ["--all", "--older-than=1d"]] {
         assert_eq!(code(&place.run(&[&["env", "prune"][..], &words].concat())), 2, "{words:?}");
     }
+    let bare = [
+        (&["env", "prune", "--older-than", "5"][..], "`5d`"),
+        (&["env", "prune", "--keep-size", "20"], "`20GB`"),
+        (&["prune", "--keep-for", "30"], "`30d`"),
+        (&["prune", "--keep-size", "20"], "`20GB`"),
+    ];
+    for (words, unit) in bare {
+        let refused = place.run(words);
+        assert!(code(&refused) == 2 && stderr(&refused).contains(unit), "{words:?}: {}", stderr(&refused));
+    }
     assert!(!place.path().join("home").exists(), "looking must not make folders");
 }
 
@@ -494,6 +504,37 @@ fn an_invalid_project_ends_with_three() {
         assert_eq!(code(&output), 3, "{words:?}: {}{}", stdout(&output), stderr(&output));
         assert!(!stdout(&output).contains("everything is fine"));
     }
+}
+
+#[test]
+fn a_product_beside_the_folder_that_is_checked_lies_in_the_repository_and_one_above_it_does_not() {
+    let place = Place::new();
+    let pipe = repository(&place).join("pipe");
+    fs_err::create_dir(&pipe).unwrap();
+    fs_err::write(pipe.join("environment.yml"), "channels: [x]\ndependencies: [python, ploomber]\n").unwrap();
+    fs_err::write(pipe.join("a.py"), "# + tags=[\"parameters\"]\nupstream = None\n\n# +\nx = 1\n").unwrap();
+    for (product, outside) in [("../shared/a.ipynb", false), ("../../a.ipynb", true)] {
+        let text = format!("tasks: [{{source: a.py, product: {product}}}]\n");
+        fs_err::write(pipe.join("pipeline.yaml"), text).unwrap();
+        let checked = place.run(&["validate", "penguins/pipe"]);
+        let told = stdout(&checked).contains("lies outside of the repository");
+        assert_eq!((code(&checked), told), (0, outside), "{product}: {}", stdout(&checked));
+    }
+}
+
+#[test]
+fn a_misspelt_variable_is_told_and_an_empty_one_is_none() {
+    let place = Place::new();
+    repository(&place);
+    let words = ["penguins", "--storage", "local:a", "--dry-run"];
+    let plain = place.run(&words);
+    let empty = ["NETWORK", "MEMORY", "CPUS", "DISK", "TIMEOUT", "ON_CONFLICT", "FORMAT", "PROJECT", "IMAGE"];
+    let mut command = place.command(&words);
+    command.envs(empty.map(|name| (format!("SOOPERVISOR_{name}"), "")));
+    let output = command.env("SOOPERVISOR_MEMRY", "4g").output().unwrap();
+    assert_eq!((code(&plain), code(&output)), (0, 0), "{}{}", stderr(&plain), stderr(&output));
+    let line = "warning: the variable SOOPERVISOR_MEMRY sets nothing; did you mean SOOPERVISOR_MEMORY?";
+    assert!(stderr(&output).contains(line) && !stderr(&plain).contains("sets nothing"), "{}", stderr(&output));
 }
 
 #[test]

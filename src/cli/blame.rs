@@ -23,7 +23,8 @@ pub(super) fn variable(error: &Error, command: &Command, words: &[OsString]) -> 
     ))
 }
 
-fn options(command: &Command) -> Box<dyn Iterator<Item = &Arg> + '_> {
+/// The options of a command and of all its verbs.
+pub(super) fn options(command: &Command) -> Box<dyn Iterator<Item = &Arg> + '_> {
     Box::new(command.get_arguments().chain(command.get_subcommands().flat_map(options)))
 }
 

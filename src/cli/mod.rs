@@ -44,6 +44,7 @@ mod token;
 #[cfg(feature = "server")]
 mod trigger;
 mod validate;
+mod variables;
 #[cfg(feature = "server")]
 mod worker;
 
@@ -55,7 +56,7 @@ use console::Console;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let command = command();
+    let command = variables::without_empty(command(), &|name| std::env::var_os(name));
     let words = bare::with_verb(std::env::args_os().collect(), &command);
     let parsed = command.try_get_matches_from(&words).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
@@ -64,6 +65,7 @@ pub fn main() -> ExitCode {
     };
     listen_to_ourselves();
     let console = Console::new(&cli.global);
+    warn_of_variables(&cli.verb);
     let ended = dispatch(&cli.verb, console);
     ended.unwrap_or_else(|failure| tell(&failure, &cli.verb, console)).into()
 }
@@ -74,6 +76,27 @@ fn listen_to_ourselves() {
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
     // A test that runs two verbs in one process has one already.
     let _ = subscriber.with_ansi(false).try_init();
+}
+
+/// A setting that is misspelt would be ignored in silence.
+fn warn_of_variables(verb: &Verb) {
+    if matches!(verb, Verb::Completions(_) | Verb::Man(_)) || is_ours(verb) {
+        return;
+    }
+    for line in variables::misspelt(&command(), std::env::vars_os().map(|(name, _)| name)) {
+        Console::note(&line);
+    }
+}
+
+/// Whether it is a process that the server starts: the server itself has said it.
+#[cfg(feature = "server")]
+fn is_ours(verb: &Verb) -> bool {
+    matches!(verb, Verb::Driver(_))
+}
+
+#[cfg(not(feature = "server"))]
+fn is_ours(_: &Verb) -> bool {
+    false
 }
 
 /// The whole command, for parsing, completions and manual pages.

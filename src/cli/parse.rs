@@ -17,6 +17,16 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     amount::parse_size(text).map_err(|error| error.to_string())
 }
 
+/// [`duration`], where it decides what is deleted: `30d`, and never a number alone.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    amount::parse_age(text).map_err(|error| error.to_string())
+}
+
+/// [`size`], where it decides what is deleted: `20GB`, and never a number alone.
+pub(super) fn room(text: &str) -> Result<u64, String> {
+    amount::parse_room(text).map_err(|error| error.to_string())
+}
+
 /// A switch as variables set it; an empty variable is as good as none.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {

@@ -45,10 +45,15 @@ fn asked(plan: &Plan, json: bool) -> Result<bool, Failure> {
         return Err(failure.help("look at them with `--dry-run`, and remove them with `--yes`"));
     }
     Console::note(&tell(plan, None, true));
+    Ok(said_yes())
+}
+
+/// Asks; silence is no.
+pub(super) fn said_yes() -> bool {
     Console::note("remove them? [y/N] ");
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
-    Ok(read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
 fn folders(count: usize) -> String {

@@ -169,14 +169,16 @@ pub(super) fn shown(home: &Home) -> Result<Vec<PathBuf>, Failure> {
 
 /// Everything that is to be said about the files below `path`, as they are on disk.
 pub(super) fn validate(path: &Path, files: &Files) -> Result<Vec<Diagnostic>, Failure> {
-    let folder = repo::Folder::open(path).map_err(Stop::from)?;
+    // The whole work tree is looked at, as a run has all of it: products may lie beside the folder.
+    let (tree, folder) = repo::look(path).map_err(Stop::from)?;
     let options = crate::validate::Options {
         sample: false,
         pipeline: files.pipeline.clone(),
         environment: files.environment.clone(),
         settings: None,
+        typed: Some(path.display().to_string()),
     };
-    Ok(crate::validate::check(&folder, &RelPath::root(), &options).diagnostics)
+    Ok(crate::validate::check(&tree, &folder, &options).diagnostics)
 }
 
 /// Codes of all rules, and what each is about.

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use super::declare::{declared, environment_entries};
 use super::ending::Ending;
 use super::host::Host;
-use super::hosted;
 use super::request::RunRequest;
 use super::stop::Stop;
+use super::{again, hosted};
 use crate::diag::{self, Diagnostic};
 use crate::environment::{Config, EnvironmentError, Inputs, Problem, RawEnvironment};
 use crate::plan::{self, Facts, Mode, RunPlan};
@@ -59,6 +59,7 @@ pub fn decide(
         pipeline: request.pipeline.clone(),
         environment: request.environment.clone(),
         settings: request.settings.clone(),
+        typed: again::command(request).map(|_| request.path.display().to_string()),
     };
     let outcome = validate::check(&tree, &checkout.pipeline_dir, &options);
     findings.extend(outcome.diagnostics);

@@ -18,6 +18,14 @@ pub enum AmountError {
     /// More than fits.
     #[error("`{0}` is too large")]
     TooLarge(String),
+    /// A number alone, where it decides what is deleted.
+    #[error("`{number}` has no unit: write `{number}{}`, `{number}{}` or `{number}{}`", .units[0], .units[1], .units[2])]
+    NoUnit {
+        /// The number.
+        number: String,
+        /// Units to choose from.
+        units: [&'static str; 3],
+    },
     /// Not a number of processors.
     #[error("`{0}` is not a number of processors: write a number above 0, such as `2` or `0.5`")]
     Cpus(String),
@@ -89,6 +97,34 @@ pub fn parse_duration(text: &str) -> Result<Duration, AmountError> {
         last = Some(rank);
     }
     if total == 0 { Err(AmountError::Zero(text.to_owned())) } else { Ok(Duration::from_millis(total)) }
+}
+
+/// A duration that decides what is deleted: a number other than 0 needs its unit, for whoever leaves it out means days
+/// or hours, and seconds would delete nearly everything.
+///
+/// # Errors
+/// As [`parse_duration`], and for a number alone.
+pub fn parse_age(text: &str) -> Result<Duration, AmountError> {
+    with_unit(text, ["d", "h", "m"])?;
+    parse_duration(text)
+}
+
+/// A size that decides what is deleted: a number other than 0 needs its unit, as in [`parse_age`].
+///
+/// # Errors
+/// As [`parse_size`], and for a number alone.
+pub fn parse_room(text: &str) -> Result<u64, AmountError> {
+    with_unit(text, ["GB", "MB", "TB"])?;
+    parse_size(text)
+}
+
+fn with_unit(text: &str, units: [&'static str; 3]) -> Result<(), AmountError> {
+    let number = text.trim();
+    let alone = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if alone && number.bytes().any(|b| (b'1'..=b'9').contains(&b)) {
+        return Err(AmountError::NoUnit { number: number.to_owned(), units });
+    }
+    Ok(())
 }
 
 /// A number of processors.
@@ -174,6 +210,23 @@ mod tests {
         }
         assert_eq!(parse_duration("0s"), Err(AmountError::Zero("0s".into())));
         assert_eq!(parse_duration("999999999999999d"), Err(AmountError::TooLarge("999999999999999d".into())));
+    }
+
+    #[test]
+    fn what_decides_about_deletion_needs_its_unit() {
+        assert_eq!(parse_age("5d"), Ok(Duration::from_hours(120)));
+        assert_eq!(parse_room("20GB"), Ok(20 << 30));
+        assert_eq!(parse_age(" 5 ").unwrap_err().to_string(), "`5` has no unit: write `5d`, `5h` or `5m`");
+        assert_eq!(parse_room("20").unwrap_err().to_string(), "`20` has no unit: write `20GB`, `20MB` or `20TB`");
+        assert!(matches!(parse_room("1.5"), Err(AmountError::NoUnit { .. })));
+        for zero in ["0", "00"] {
+            assert_eq!(parse_age(zero), Err(AmountError::Zero(zero.into())));
+            assert_eq!(parse_room(zero), Err(AmountError::Zero(zero.into())));
+        }
+        for text in ["", "soon", "5x"] {
+            assert_eq!(parse_age(text), Err(AmountError::Duration(text.into())));
+            assert_eq!(parse_room(text), Err(AmountError::Size(text.into())));
+        }
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The task and product classes of Ploomber 0.23.3, and which keys each of them takes.
 
+use super::suggest;
+use super::yaml::Node;
+
 /// A task class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TaskClass {
@@ -104,6 +107,18 @@ pub const SUFFIXES: [(&str, &str); 7] = [
     (".sql", "SQLScript"),
     (".sh", "ShellScript"),
 ];
+
+/// The key of a task that was meant to be `wanted`, which it lacks: `prodct`.
+pub fn misspelt<'a>(task: &'a Node, wanted: &str) -> Option<&'a Node> {
+    if task.get(wanted).is_some() {
+        return None;
+    }
+    let all = || TASK_KEYS.into_iter().chain(TASKS.iter().flat_map(|class| class.keys).copied()).chain(["grid"]);
+    task.as_map()?.iter().map(|(key, _)| key).find(|key| {
+        let name = key.scalar_text().unwrap_or_default();
+        !all().any(|known| known == name) && suggest::closest(&name, all()) == Some(wanted)
+    })
+}
 
 /// The class with this very name.
 pub fn task(name: &str) -> Option<&'static TaskClass> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Spanned;
-use super::fields::Fields;
+use super::fields::{Fields, as_text};
 use super::remotes::{self, Remote};
 use super::settings::{self, SecretReference, SecretSource};
 use super::yaml::{self, Node};
@@ -128,8 +128,8 @@ fn environments(fields: &mut Fields<'_>, document: &Node) -> Environments {
         return Environments::default();
     }
     Environments {
-        max_size: fields.bytes(node, "max-size"),
-        max_age: fields.duration(node, "max-age"),
+        max_size: fields.room(node, "max-size"),
+        max_age: fields.age(node, "max-age"),
         bytecode: fields.flag(node, "bytecode"),
     }
 }
@@ -221,7 +221,7 @@ fn virtual_packages(fields: &mut Fields<'_>, document: &Node) -> BTreeMap<String
         match value.as_str() {
             Some(version) => drop(found.insert(name.trim_start_matches('_').to_owned(), version.to_owned())),
             // `12.10` is the number 12.1.
-            None => fields.error(format!("the version of `{name}` must be a text"), value.span, "put it in quotes"),
+            None => fields.error(format!("the version of `{name}` must be a text"), value.span, as_text(value)),
         }
     }
     found
@@ -262,6 +262,10 @@ mod tests {
         let day = Duration::from_hours(24);
         let expected = Environments { max_size: Some(20 << 30), max_age: Some(14 * day), bytecode: Some(false) };
         assert_eq!((config.environments, found.len()), (expected, 0));
+        let (config, found) = parse("config.yaml", b"environments: {max-size: 20, max-age: 14}\n");
+        assert_eq!(config.environments, Environments::default());
+        let helps: Vec<_> = found.iter().filter_map(|one| one.help.as_deref()).collect();
+        assert_eq!(helps, ["write `20GB`, `20MB` or `20TB`", "write `14d`, `14h` or `14m`"], "{found:?}");
         let (_, found) = parse("config.yaml", b"environments: {max-size: much, max-aeg: 1d}\n");
         assert!(found.iter().any(|one| one.message.contains("`max-size`")), "{found:?}");
         assert!(found.iter().any(|one| one.help.as_deref() == Some("did you mean `max-age`?")), "{found:?}");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::fields::as_text;
 use super::yaml::{self, Node, Value};
 use super::{Spanned, suggest};
 use crate::diag::{Diagnostic, SourceText, Span};
@@ -221,7 +222,7 @@ impl Reader<'_> {
                     "environment/pip",
                     format!("a line for pip must be a text, but this is {}", item.kind()),
                     item.span,
-                    "write `- name==version`, or put it in quotes",
+                    "write `- name==version`, as one text",
                 ),
             }
         }
@@ -247,7 +248,7 @@ impl Reader<'_> {
                     "environment/variables",
                     format!("a variable must be a text, but this is {}", value.kind()),
                     value.span,
-                    "put the value in quotes",
+                    as_text(value),
                 ),
             }
         }

@@ -1,12 +1,21 @@
 //! Reading a mapping with known keys: every wrong key and every wrong value is said, then the rest is used.
 
-use super::amount;
+use super::amount::{self, AmountError};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::yaml::{Node, Value};
 use super::{Spanned, suggest};
 use crate::diag::{Diagnostic, SourceText, Span};
+
+/// How a value that is no text becomes one.
+pub(super) fn as_text(node: &Node) -> &'static str {
+    match node.value {
+        Value::Map(_) | Value::Seq(_) => "write one text in its place",
+        Value::Null => "write a text, or remove it",
+        _ => "put it in quotes",
+    }
+}
 
 /// A mapping being read.
 pub(super) struct Fields<'a> {
@@ -65,7 +74,7 @@ impl<'a> Fields<'a> {
         if let Value::Str(text) = &value.value {
             return Some(Spanned::new(text.clone(), value.span));
         }
-        self.error(format!("`{key}` must be a text, but is {}", value.kind()), value.span, "put it in quotes");
+        self.error(format!("`{key}` must be a text, but is {}", value.kind()), value.span, as_text(value));
         None
     }
 
@@ -87,11 +96,9 @@ impl<'a> Fields<'a> {
         for item in items {
             match item.as_str() {
                 Some(text) => texts.push(Spanned::new(text.to_owned(), item.span)),
-                None => self.error(
-                    format!("`{key}` takes texts, but this is {}", item.kind()),
-                    item.span,
-                    "put it in quotes",
-                ),
+                None => {
+                    self.error(format!("`{key}` takes texts, but this is {}", item.kind()), item.span, as_text(item))
+                }
             }
         }
         texts
@@ -121,6 +128,30 @@ impl<'a> Fields<'a> {
             self.error(format!("`{key}` is not a time: `{text}`"), value.span, "write it as `90s`, `30m` or `2h`");
         }
         parsed
+    }
+
+    /// As [`Fields::bytes`], where it decides what is deleted: a number needs its unit.
+    pub(super) fn room(&mut self, node: &Node, key: &str) -> Option<u64> {
+        self.unit(node, key, amount::parse_room)?;
+        self.bytes(node, key)
+    }
+
+    /// As [`Fields::duration`], where it decides what is deleted: a number needs its unit.
+    pub(super) fn age(&mut self, node: &Node, key: &str) -> Option<Duration> {
+        self.unit(node, key, amount::parse_age)?;
+        self.duration(node, key)
+    }
+
+    /// Says that a unit is missing; whatever else is wrong is for the caller.
+    fn unit<T>(&mut self, node: &Node, key: &str, parse: fn(&str) -> Result<T, AmountError>) -> Option<()> {
+        let value = node.get(key).filter(|v| !v.is_null())?;
+        let Err(AmountError::NoUnit { number, units }) = parse(&value.scalar_text().unwrap_or_default()) else {
+            return Some(());
+        };
+        let [first, second, third] = units.map(|unit| format!("`{number}{unit}`"));
+        let help = format!("write {first}, {second} or {third}");
+        self.error(format!("`{key}` has no unit: `{number}`"), value.span, help);
+        None
     }
 
     pub(super) fn number(&mut self, node: &Node, key: &str) -> Option<f64> {

@@ -1,8 +1,10 @@
-//! The rules of environment.yml: slips that conda reports badly or not at all.
+//! The rules of environment.yml: slips that conda and pip report badly, late or not at all.
 
+use super::requirement::{self, package};
+use super::rule;
 use crate::diag::Diagnostic;
 use crate::id::RelPath;
-use crate::repo::Tree;
+use crate::repo::{EntryKind, Tree};
 use crate::spec::pip::{self, PipLines};
 use crate::spec::{Dependency, Environment, Spanned};
 
@@ -29,7 +31,7 @@ pub(super) fn check(environment: &Environment, out: &mut Vec<Diagnostic>) {
     let mut conda = Vec::new();
     for dependency in &environment.dependencies {
         if let Dependency::Conda(line) = dependency {
-            if let Some((message, help)) = slip(line.as_str()) {
+            if let Some((message, help)) = requirement::conda(line.as_str()) {
                 error("environment/dependency", message, line, help);
             }
             conda.push(package(line.as_str()).to_lowercase());
@@ -62,8 +64,15 @@ pub(super) fn check(environment: &Environment, out: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The `pip:` lines, with the requirement files they name; nothing where one of them cannot be used.
-pub(super) fn pip(tree: &dyn Tree, file: &RelPath, environment: &Environment, out: &mut Vec<Diagnostic>) -> PipLines {
+/// The `pip:` lines, with the requirement files they name; nothing where one of them cannot be used. `root` is the
+/// folder that is run, `file` the environment.yml.
+pub(super) fn pip(
+    tree: &dyn Tree,
+    root: &RelPath,
+    file: &RelPath,
+    environment: &Environment,
+    out: &mut Vec<Diagnostic>,
+) -> PipLines {
     let lists = environment.dependencies.iter().filter_map(|dependency| match dependency {
         Dependency::Pip(lines) => Some(lines),
         Dependency::Conda(_) => None,
@@ -78,52 +87,51 @@ pub(super) fn pip(tree: &dyn Tree, file: &RelPath, environment: &Environment, ou
             Err(error) => Err(error.to_string()),
         }
     };
+    let problem = |message: String, at: Option<&&Spanned<String>>| {
+        let problem = Diagnostic::error("environment/pip-line", message);
+        at.map_or(problem.clone(), |line| problem.at(&environment.source, line.span))
+    };
     let texts: Vec<&str> = written.iter().map(|line| line.value.as_str()).collect();
-    pip::split(&texts, &folder.to_string(), &mut read).unwrap_or_else(|error| {
+    let lines = pip::split(&texts, &folder.to_string(), &mut read).unwrap_or_else(|error| {
         let message = error.to_string();
         let at = written.iter().find(|line| message.contains(line.value.as_str())).or(written.first());
-        let problem = Diagnostic::error("environment/pip-line", message);
-        out.push(at.map_or(problem.clone(), |line| problem.at(&environment.source, line.span)));
+        out.push(problem(message, at));
         PipLines::default()
-    })
+    });
+    // What a requirements file says is told where that file is named.
+    let place = |line: &str| {
+        let named = written
+            .iter()
+            .find(|one| ["-r", "--requirement"].iter().any(|option| one.value.trim_start().starts_with(option)));
+        written.iter().find(|one| one.value.contains(line.trim_start_matches("-e "))).or(named).or(written.first())
+    };
+    for line in &lines.remote {
+        if let Some((message, help)) = requirement::pip(line) {
+            out.push(problem(message, place(line)).help(help));
+        }
+    }
+    for line in &lines.local {
+        if let Some((message, help)) = missing(tree, root, line) {
+            out.push(problem(message, place(line)).help(help));
+        }
+    }
+    lines
 }
 
-/// The name in `channel::name[…]>=1`.
-fn package(line: &str) -> &str {
-    let line = line.rsplit("::").next().unwrap_or(line).trim();
-    let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))).unwrap_or(line.len());
-    &line[..end]
-}
-
-/// Slips that are seen in real files, with what was meant.
-fn slip(line: &str) -> Option<(String, String)> {
-    let text = line.trim();
-    let name = package(text);
-    if text.starts_with('-') {
-        return Some((format!("`{text}` is for pip, not for conda"), "move it into the `pip:` section".to_owned()));
+/// What is to be said of a line that installs what is not in the repository; pip is started in `root`.
+fn missing(tree: &dyn Tree, root: &RelPath, line: &str) -> Option<(String, String)> {
+    let path = requirement::path(line)?;
+    let prefix = root.as_str()?;
+    let Ok(inside) = RelPath::normalise(format!("{prefix}/{path}").trim_start_matches('/')) else {
+        let message = format!("`{line}` installs something outside of the repository");
+        return Some((message, "the container has only what is in the repository; move it there".to_owned()));
+    };
+    // What a link or another repository leads to is not looked at.
+    let unclear = std::iter::successors(Some(inside.clone()), RelPath::parent)
+        .any(|at| matches!(tree.entry(&at), Some(EntryKind::Link | EntryKind::Submodule)));
+    if inside.is_root() || unclear || tree.entry(&inside).is_some() {
+        return None;
     }
-    if let Some((before, after)) = text.split_once("=>").or_else(|| text.split_once("=<")) {
-        let sign = if text.contains("=>") { ">=" } else { "<=" };
-        return Some((format!("`{text}` is not a version range"), format!("did you mean `{before}{sign}{after}`?")));
-    }
-    let bare = text.trim_end_matches(['=', '<', '>', '!', '~']);
-    if bare.len() < text.len() && !name.is_empty() {
-        let message = format!("`{text}` ends where the version should stand");
-        return Some((message, format!("write `{}`, or add the version", bare.trim_end())));
-    }
-    if text.contains("git+") || text.contains(" @ ") {
-        return Some((format!("`{text}` is for pip, not for conda"), "move it into the `pip:` section".to_owned()));
-    }
-    let bracket = text.strip_prefix(name).and_then(|rest| rest.strip_prefix('['));
-    if bracket.is_some_and(|inside| !inside.contains('=')) {
-        let help = format!("move `{text}` into the `pip:` section, or write `{name}`");
-        return Some((format!("conda has no extras: `{text}`"), help));
-    }
-    if name.is_empty() && !text.starts_with(['*', '.', '/']) || text.ends_with(';') {
-        return Some((
-            format!("`{text}` names no package"),
-            "write `- name`, `- name=version` or `- name>=version`".to_owned(),
-        ));
-    }
-    None
+    let what = if path.ends_with(".whl") { "file" } else { "file or folder" };
+    Some((format!("`{line}` installs `{inside}`, and there is no such {what}"), rule::nearest(tree, &inside)))
 }

@@ -22,7 +22,12 @@ const SHOWN: usize = 5;
 const LEVELS: usize = 6;
 
 /// Finds the pipeline of the project in `base`; `named` is the user's own choice.
-pub(super) fn find(tree: &dyn Tree, base: &RelPath, named: Option<&str>) -> Result<Layout, Box<Diagnostic>> {
+pub(super) fn find(
+    tree: &dyn Tree,
+    base: &RelPath,
+    named: Option<&str>,
+    typed: Option<&str>,
+) -> Result<Layout, Box<Diagnostic>> {
     if let Some(named) = named {
         let path = below_checked(base, named)?;
         return if is_file(tree, &path) {
@@ -53,11 +58,15 @@ pub(super) fn find(tree: &dyn Tree, base: &RelPath, named: Option<&str>) -> Resu
         (true, _, _) => layout(tree, top),
         (false, Some(file), true) => layout(tree, file),
         (false, Some(file), false) => Err(Box::new(no_setup(&file))),
-        (false, None, _) => Err(Box::new(nothing(tree, base, &top))),
+        (false, None, _) => Err(Box::new(nothing(tree, base, &top, typed))),
     }
 }
 
-fn nothing(tree: &dyn Tree, base: &RelPath, top: &RelPath) -> Diagnostic {
+fn nothing(tree: &dyn Tree, base: &RelPath, top: &RelPath, typed: Option<&str>) -> Diagnostic {
+    if matches!(tree.entry(top), Some(EntryKind::Folder)) {
+        let problem = missing(top, format!("`{top}` is a folder"));
+        return problem.help("rename the folder, and write the pipeline to a file of that name");
+    }
     let problem = missing(top, "there is no pipeline.yaml".to_owned());
     let near =
         ["pipeline.yml", "pipelines.yaml", "ploomber.yaml"].into_iter().find(|name| is_file(tree, &below(base, name)));
@@ -65,14 +74,56 @@ fn nothing(tree: &dyn Tree, base: &RelPath, top: &RelPath) -> Diagnostic {
         Some(name) => {
             problem.help(format!("rename `{name}` to `pipeline.yaml`, or write `pipeline: {name}` in soopervisor.yaml"))
         }
-        None => problem.help(match &candidates(tree, base)[..] {
-            [] => "add a pipeline.yaml, or name yours with `pipeline:` in soopervisor.yaml".to_owned(),
-            [only] => format!("there is `{only}`: run it with `--pipeline {only}`"),
-            [first, rest @ ..] => format!(
-                "there are `{first}`{}: choose one with `--pipeline {first}`",
-                rest.iter().fold(String::new(), |text, path| text + &format!(", `{path}`"))
-            ),
-        }),
+        None => problem.help(choice(&candidates(tree, base), below_command(tree, base, typed).as_deref())),
+    }
+}
+
+/// Which of the files to run, and how.
+fn choice(candidates: &[RelPath], command: Option<&str>) -> String {
+    let named = |path: &RelPath| format!("`--pipeline {}`", word(&path.to_string()));
+    match (candidates, command) {
+        ([], _) => "add a pipeline.yaml, or name yours with `pipeline:` in soopervisor.yaml".to_owned(),
+        ([only], Some(command)) => format!("there is `{only}`: {command}"),
+        ([only], None) => format!("there is `{only}`: run it with {}", named(only)),
+        ([first, rest @ ..], _) => {
+            let rest = rest.iter().fold(String::new(), |text, path| text + &format!(", `{path}`"));
+            let how = command.map_or_else(|| format!("choose one with {}", named(first)), str::to_owned);
+            format!("there are `{first}`{rest}: {how}")
+        }
+    }
+}
+
+/// What runs the project in a folder below `base`, where `base` has none and the folder has an environment.yml of its
+/// own beside its pipeline.
+pub(super) fn below_command(tree: &dyn Tree, base: &RelPath, typed: Option<&str>) -> Option<String> {
+    let has = |folder: &RelPath, name: &str| is_file(tree, &below(folder, name));
+    let whole = |folder: &RelPath| has(folder, "environment.yml") || has(folder, "environment.yaml");
+    if whole(base) || has(base, "pipeline.yaml") {
+        return None;
+    }
+    let found = candidates(tree, base);
+    let own = |path: &&RelPath| path.parent().is_some_and(|folder| !folder.is_root() && whole(&base.join(&folder)));
+    let usual = |path: &&RelPath| path.file_name() == b"pipeline.yaml";
+    let path = found.iter().filter(own).find(usual).or_else(|| found.iter().find(own))?;
+    let folder = path.parent()?;
+    let option = match String::from_utf8_lossy(path.file_name()) {
+        name if name == "pipeline.yaml" => String::new(),
+        name => format!(" --pipeline {}", word(&name)),
+    };
+    Some(match typed.map(|typed| typed.trim_end_matches('/')) {
+        Some("." | "") => format!("run `soopervisor {}{option}`", word(&folder.to_string())),
+        Some(typed) => format!("run `soopervisor {}{option}`", word(&format!("{typed}/{folder}"))),
+        None => format!("run the folder `{folder}` in its place"),
+    })
+}
+
+/// One word for a shell.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "._-+/@,:%=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 

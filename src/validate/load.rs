@@ -107,7 +107,7 @@ pub(super) fn environment(
             Ok(inside) if !inside.is_root() => {
                 let (source, span) = absent(&root.join(&inside));
                 let problem = Diagnostic::error("environment/missing", format!("there is no `{}`", names[0]));
-                problem.at(&source, span).help(environment_help(tree, root))
+                problem.at(&source, span).help(environment_help(tree, root, options.typed.as_deref()))
             }
             _ => environment_outside(tree, root, options, settings),
         });
@@ -137,7 +137,10 @@ fn environment_outside(tree: &dyn Tree, root: &RelPath, options: &Options, setti
 }
 
 /// What to do, by what else is there.
-fn environment_help(tree: &dyn Tree, root: &RelPath) -> String {
+fn environment_help(tree: &dyn Tree, root: &RelPath, typed: Option<&str>) -> String {
+    if let Some(command) = layout::below_command(tree, root, typed) {
+        return format!("it stands beside the pipeline in a folder below: {command}");
+    }
     let has = |name: &str| is_file(tree, &below(root, name));
     let above =
         std::iter::successors(root.parent(), RelPath::parent).find(|at| is_file(tree, &below(at, "environment.yml")));
@@ -167,7 +170,7 @@ pub(super) fn pipeline(
     out: &mut Vec<Diagnostic>,
 ) -> Option<Loaded> {
     let named = options.pipeline.as_deref().or(settings.pipeline.as_ref().map(Spanned::as_str));
-    let Layout { file, root: base } = match layout::find(tree, root, named) {
+    let Layout { file, root: base } = match layout::find(tree, root, named, options.typed.as_deref()) {
         Ok(layout) => layout,
         Err(problem) => {
             out.push(*problem);

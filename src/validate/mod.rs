@@ -17,6 +17,7 @@ mod load;
 mod origin;
 mod placeholders;
 mod registry;
+mod requirement;
 mod rule;
 mod source;
 
@@ -35,6 +36,8 @@ pub struct Options {
     pub pipeline: Option<String>,
     /// The text of a soopervisor.yaml to go by instead of the tree's.
     pub settings: Option<String>,
+    /// How the user named the folder, for commands that name another one; `None` where no person typed it.
+    pub typed: Option<String>,
 }
 
 /// A project whose files could be read.
@@ -80,7 +83,7 @@ pub fn check(tree: &dyn Tree, root: &RelPath, options: &Options) -> Outcome {
     let mut pip = PipLines::default();
     if let Some((environment, path)) = &environment {
         environment::check(environment, &mut findings);
-        pip = environment::pip(tree, &below(root, path), environment, &mut findings);
+        pip = environment::pip(tree, root, &below(root, path), environment, &mut findings);
     }
     let project = match (environment, pipeline) {
         (Some((environment, environment_path)), Some(loaded)) => Some(Project {

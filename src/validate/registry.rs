@@ -12,7 +12,7 @@ pub struct RuleInfo {
 }
 
 /// Codes that are said while files are read.
-const READING: [(&str, &str); 36] = [
+const READING: [(&str, &str); 37] = [
     ("yaml/too-large", "a file has at most 10 MiB"),
     ("yaml/encoding", "files are UTF-8"),
     ("yaml/control-character", "files hold no control characters"),
@@ -24,6 +24,7 @@ const READING: [(&str, &str); 36] = [
     ("yaml/too-many-values", "a file has at most 500,000 values, aliases included"),
     ("yaml/tab", "lines are indented with spaces"),
     ("yaml/syntax", "files are YAML"),
+    ("yaml/conflict", "files hold no marks of a merge conflict"),
     ("yaml/alias", "no anchor contains its own alias"),
     ("yaml/key", "keys are no lists and no mappings"),
     ("yaml/merge", "`<<` merges mappings"),

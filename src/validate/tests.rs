@@ -232,6 +232,184 @@ fn requirement_files_are_read_beside_the_environment_file() {
 }
 
 #[test]
+fn what_pip_installs_from_the_repository_has_to_be_there() {
+    let with = |line: &str| {
+        let text = format!("channels: [x]\ndependencies: [python, pip, {{pip: ['{line}']}}]\n");
+        project()
+            .with("environment.yml", text)
+            .with("more.txt", "-e ./nope\n")
+            .with("lib/setup.py", "")
+            .with("wheels/a-1.0-py3-none-any.whl", "")
+    };
+    for line in [".", "-e .", "-e ./lib[dev]", "lib/", "./wheels/a-1.0-py3-none-any.whl", "/srv/a", "pandas==1.0"] {
+        assert_eq!(codes(&run(&with(line))), [] as [&str; 0], "{line}");
+    }
+    for (line, told) in [
+        ("-e ./nope", "`-e ./nope` installs `nope`, and there is no such file or folder"),
+        ("./nope.whl", "`./nope.whl` installs `nope.whl`, and there is no such file"),
+        ("../elsewhere", "`../elsewhere` installs something outside of the repository"),
+        ("-r more.txt", "`-e ./nope` installs `nope`, and there is no such file or folder"),
+        ("pandas ==1.0 ==", "`pandas ==1.0 ==` ends where the version should stand"),
+    ] {
+        let outcome = run(&with(line));
+        assert_eq!(codes(&outcome), ["environment/pip-line"], "{line}");
+        let found = &outcome.diagnostics[0];
+        assert_eq!((found.message.as_str(), found.line_column()), (told, Some((2, 36))), "{line}");
+        assert!(found.help.is_some(), "{line}");
+    }
+    let near = run(&with("-e ./libs"));
+    assert_eq!(near.diagnostics[0].help.as_deref(), Some("did you mean `lib`?"));
+    let below = MemoryTree::new()
+        .with("p/environment.yml", "channels: [x]\ndependencies: [python, pip, {pip: [-e ../lib, -e ./nope]}]\n")
+        .with("p/pipeline.yaml", "tasks:\n  - source: a.py\n    product: a.ipynb\n")
+        .with("p/a.py", NOTEBOOK)
+        .with("lib/setup.py", "");
+    let outcome = check(&below, &RelPath::normalise("p").unwrap(), &Options::default());
+    let told: Vec<&str> = outcome.diagnostics.iter().map(|found| found.message.as_str()).collect();
+    assert_eq!(told, ["`-e ./nope` installs `p/nope`, and there is no such file or folder"]);
+}
+
+#[test]
+fn a_project_in_a_folder_below_is_named_with_the_command_that_runs_it() {
+    let below = |tree: MemoryTree| {
+        tree.with("ml pipe/environment.yml", "channels: [x]\ndependencies: [python]\n")
+            .with("ml pipe/pipeline.yaml", "tasks: []\n")
+            .with("ml pipe/pipeline.train.yaml", "tasks: []\n")
+    };
+    let helps = |tree: &MemoryTree, typed: Option<&str>| -> Vec<String> {
+        let options = Options { typed: typed.map(str::to_owned), ..Options::default() };
+        let found = check(tree, &RelPath::root(), &options).diagnostics;
+        found.into_iter().filter_map(|found| found.help).collect()
+    };
+    let tree = below(MemoryTree::new());
+    for (typed, command) in [
+        (Some("r2"), "run `soopervisor 'r2/ml pipe'`"),
+        (Some("./r2/"), "run `soopervisor './r2/ml pipe'`"),
+        (Some("."), "run `soopervisor 'ml pipe'`"),
+        (None, "run the folder `ml pipe` in its place"),
+    ] {
+        let told = helps(&tree, typed);
+        let expected = format!("there are `ml pipe/pipeline.train.yaml`, `ml pipe/pipeline.yaml`: {command}");
+        assert_eq!((told.len(), &told[1]), (2, &expected), "{told:?}");
+        assert!(told[0].ends_with(command), "{told:?}");
+    }
+    let one = MemoryTree::new().with("it's/pipeline.fit.yaml", "tasks: []\n").with("it's/environment.yaml", "");
+    assert!(helps(&one, Some("r"))[1].ends_with(r"run `soopervisor 'r/it'\''s' --pipeline pipeline.fit.yaml`"));
+    // With an environment.yml of its own, the folder that was named is what is run.
+    let own = below(MemoryTree::new().with("environment.yml", "channels: [x]\ndependencies: [python]\n"));
+    let told = helps(&own, Some("r2"));
+    assert!(told[0].ends_with("choose one with `--pipeline 'ml pipe/pipeline.train.yaml'`"), "{told:?}");
+}
+
+#[test]
+fn a_folder_named_like_the_pipeline_is_called_one() {
+    let tree = MemoryTree::new()
+        .with("environment.yml", "channels: [x]\ndependencies: [python]\n")
+        .with("pipeline.yaml/a.txt", "");
+    let outcome = run(&tree);
+    assert_eq!(codes(&outcome), ["layout/pipeline"]);
+    assert_eq!(outcome.diagnostics[0].message, "`pipeline.yaml` is a folder");
+}
+
+#[test]
+fn a_misspelt_key_is_told_once() {
+    for (task, wanted) in [
+        ("{source: a.py, prodct: a.ipynb}", "product"),
+        ("{source: a.py, products: a.ipynb}", "product"),
+        ("{sorce: a.py, product: a.ipynb}", "source"),
+        ("{class: NotebookRunner, sorce: a.py, product: a.ipynb}", "source"),
+    ] {
+        let outcome = run(&project().with("pipeline.yaml", format!("tasks: [{task}]\n")).with("env.yaml", "{}"));
+        let found: Vec<_> = outcome.diagnostics.iter().filter(|one| one.severity == Severity::Error).collect();
+        let [only] = found[..] else { panic!("{task}: {found:?}") };
+        assert_eq!(only.help.as_deref(), Some(&*format!("did you mean `{wanted}`?")), "{task}");
+        assert!(only.message.starts_with(&format!("this task has no `{wanted}`, but a key `")), "{task}: {only:?}");
+    }
+    // A key of another name is unknown, and the missing one is missing.
+    let other = run(&project().with("pipeline.yaml", "tasks: [{source: a.py, prams: {}}]\n").with("env.yaml", "{}"));
+    assert_eq!(codes(&other), ["pipeline/shape", "task/unknown-key"]);
+    // Where the sources say what they make, nothing lacks a product.
+    let text = "meta: {extract_product: true}\ntasks: [{source: a.py, prodct: x}]\n";
+    assert!(codes(&run(&project().with("pipeline.yaml", text).with("env.yaml", "{}"))).contains(&"task/unknown-key"));
+}
+
+#[test]
+fn a_module_that_python_cannot_read_is_told_once_where_it_breaks() {
+    let tasks: String =
+        (0..3).map(|at| format!("  - {{source: fns.f{at}, product: o/{at}.csv, on_finish: fns.done}}\n")).collect();
+    let tree = project()
+        .with("env.yaml", "{}")
+        .with("pipeline.yaml", format!("tasks:\n{tasks}"))
+        .with("fns.py", "def f0(product):\n    print((product)\n");
+    let found = run(&tree).diagnostics;
+    let [only] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((only.place.as_ref().unwrap().0.name.as_str(), only.line_column()), ("fns.py", Some((2, 10))));
+    assert_eq!(only.message, "Python cannot read `fns.py`: this bracket has no partner");
+}
+
+#[test]
+fn how_a_cell_is_tagged_is_said_for_the_kind_of_file() {
+    let notebook = r#"{"cells": [{"cell_type": "code", "metadata": {}, "source": ["x = 1"], "outputs": []}],
+        "metadata": {"kernelspec": {"name": "python3"}}, "nbformat": 4, "nbformat_minor": 4}"#;
+    for (name, text, told, never) in [
+        ("a.ipynb", notebook, "Cell Tags", "# +"),
+        ("a.py", "x = 1\n", "# + tags=[\"parameters\"]", "Jupyter"),
+        ("a.Rmd", "text\n", "```{r, tags", "# +"),
+    ] {
+        let pipeline = format!("tasks: [{{source: {name}, product: o.ipynb}}]\n");
+        let tree = project().with("env.yaml", "{}").with("pipeline.yaml", pipeline).with(name, text);
+        let outcome = run(&tree);
+        let help = outcome.diagnostics.iter().find(|found| found.message.contains("has no cell tagged"));
+        let help = help.and_then(|found| found.help.clone()).unwrap_or_else(|| panic!("{:?}", outcome.diagnostics));
+        assert!(help.contains(told) && !help.contains(never), "{name}: {help}");
+    }
+    let empty =
+        r#"{"cells": [{"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": ["upstream = None"]}]}"#;
+    let pipeline = "tasks: [{source: a.ipynb, product: o.ipynb}]\n";
+    let outcome = run(&project().with("env.yaml", "{}").with("pipeline.yaml", pipeline).with("a.ipynb", empty));
+    assert!(outcome.diagnostics[0].help.as_deref().is_some_and(|help| help.contains("Jupyter")), "{outcome:?}");
+}
+
+#[test]
+fn a_mapping_is_not_told_to_be_quoted() {
+    let help = |name: &str, text: &str| {
+        let outcome = run(&project().with(name, text));
+        outcome.diagnostics.iter().filter_map(|found| found.help.clone()).collect::<Vec<_>>().join("\n")
+    };
+    for (name, text) in [
+        ("soopervisor.yaml", "args: {a: 1}\n"),
+        ("soopervisor.yaml", "project: [a]\n"),
+        ("environment.yml", "channels: [x]\ndependencies: [python]\nvariables: {A: {b: 1}}\n"),
+        ("environment.yml", "channels: [x]\ndependencies: [python, pip, {pip: [{a: 1}]}]\n"),
+    ] {
+        let told = help(name, text);
+        assert!(!told.is_empty() && !told.contains("quotes"), "{text}: {told}");
+    }
+    assert!(help("soopervisor.yaml", "args: [1]\n").contains("put it in quotes"));
+}
+
+#[test]
+fn a_serializer_of_a_grid_fails_in_every_build_and_is_refused() {
+    let tree = |task: &str, top: &str| {
+        let get = "{source: fns.get, product: o/get.txt}";
+        let fit = format!("{{source: fns.fit, name: fit-, product: o/fit.txt, {task}}}");
+        project()
+            .with("env.yaml", "{}")
+            .with("pipeline.yaml", format!("{top}tasks:\n  - {get}\n  - {fit}\n"))
+            .with("fns.py", "def get(product):\n    pass\n\ndef fit(depth, upstream):\n    return upstream['get']\n")
+            .with("serial.py", "def save(obj, product):\n    pass\n\ndef load(product):\n    pass\n")
+    };
+    for key in ["serializer: serial.save", "unserializer: serial.load"] {
+        let outcome = run(&tree(&format!("grid: {{depth: [1, 2]}}, {key}"), ""));
+        assert_eq!(codes(&outcome), ["task/grid"], "{:?}", outcome.diagnostics);
+    }
+    let alone = run(&tree("params: {depth: 1}, serializer: serial.save", ""));
+    assert_eq!(codes(&alone), [] as [&str; 0], "{:?}", alone.diagnostics);
+    let top = run(&tree("grid: {depth: [1, 2]}", "serializer: serial.save\n"));
+    assert_eq!(codes(&top), [] as [&str; 0], "{:?}", top.diagnostics);
+}
+
+#[test]
 fn every_rule_is_listed_once_with_a_sentence() {
     let listed = rules();
     let mut codes: Vec<_> = listed.iter().map(|rule| rule.code).collect();

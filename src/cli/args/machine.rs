@@ -93,10 +93,10 @@ pub struct EnvList {
 #[derive(Debug, Clone, Args)]
 pub struct EnvPrune {
     /// Remove environments that no run used for this long: `30d`, `12h`
-    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse::age)]
     pub older_than: Option<Duration>,
     /// Then the least recently used, until no more than this is left: `20GB`
-    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse::room)]
     pub keep_size: Option<u64>,
     /// Remove everything that is not in use now, caches included
     #[arg(long, conflicts_with_all = ["older_than", "keep_size"])]
@@ -104,6 +104,9 @@ pub struct EnvPrune {
     /// Only say what would be removed
     #[arg(long)]
     pub dry_run: bool,
+    /// Do not ask, on a terminal, before everything is removed
+    #[arg(long, conflicts_with = "dry_run")]
+    pub yes: bool,
 }
 
 /// Arguments of `env why`.

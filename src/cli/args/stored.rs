@@ -91,10 +91,10 @@ pub struct Prune {
     #[arg(long, value_name = "NUMBER")]
     pub keep_last: Option<usize>,
     /// Keep what is younger: `30d`, `12h`
-    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse::age)]
     pub keep_for: Option<Duration>,
     /// Keep the newest that have no more than this together: `20GB`
-    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse::room)]
     pub keep_size: Option<u64>,
     /// Keep the newest run of this branch, whatever the limits say (repeatable)
     #[arg(long, value_name = "NAME")]

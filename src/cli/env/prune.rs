@@ -1,13 +1,15 @@
 //! `soopervisor env prune`: makes room, and says what really became free.
 
 use std::fmt::Write;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
 
 use super::super::console::Console;
 use super::super::exit::Exit;
 use super::super::failure::Failure;
-use super::super::{args, seam};
+use super::super::{args, prune, seam};
 use super::short;
-use crate::environment::{Pruned, Room};
+use crate::environment::{Pruned, Room, Store};
 use crate::report::bytes;
 use crate::run::figures::count;
 use crate::run::stop::Stop;
@@ -23,9 +25,32 @@ pub(super) fn execute(args: &args::EnvPrune, home: &Home) -> Result<Exit, Failur
     let wish = if asked { wish } else { Room::limits(seam::keep(home)?) };
     // Leases say who uses what; an engine that answers says it a second time.
     let shown = seam::shown(home).unwrap_or_default();
+    if asked && !args.dry_run && !args.yes && !agreed(&store, wish, &shown, args.all)? {
+        Console::answer("nothing was removed: nobody said yes\n");
+        return Ok(Exit::Ok);
+    }
     let pruned = store.prune(Room { dry_run: args.dry_run, ..wish }, &shown).map_err(Stop::from)?;
     Console::answer(&tell(&pruned, args.dry_run, args.all));
     Ok(Exit::Ok)
+}
+
+/// Asks, on a terminal, before the last environment goes; who calls this from a script has said what he wants.
+fn agreed(store: &Store, wish: Room, shown: &[PathBuf], all: bool) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(true);
+    }
+    let plan = store.prune(Room { dry_run: true, ..wish }, shown).map_err(Stop::from)?;
+    let there = store.list().map_err(Stop::from)?.environments.len();
+    if !everything(&plan, there) {
+        return Ok(true);
+    }
+    Console::note(&tell(&plan, true, all));
+    Ok(prune::said_yes())
+}
+
+/// Whether no environment would stay but those that somebody uses.
+fn everything(plan: &Pruned, there: usize) -> bool {
+    !plan.environments.is_empty() && plan.environments.len() + plan.in_use.len() >= there
 }
 
 fn tell(pruned: &Pruned, dry_run: bool, all: bool) -> String {
@@ -83,5 +108,7 @@ mod tests {
         assert!(tell(&pruned, true, true).contains("would remove aaaaaaaaaaaaaaaa, last used 40 days ago: 12.3 MB"));
         let nothing = tell(&Pruned { building: true, ..Pruned::default() }, false, false);
         assert!(nothing.contains("--all") && nothing.contains("being built"), "{nothing}");
+        assert!(everything(&pruned, 3), "the third one is in use");
+        assert!(!everything(&pruned, 4) && !everything(&Pruned::default(), 0));
     }
 }

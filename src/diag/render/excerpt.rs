@@ -3,12 +3,15 @@
 use std::fmt;
 
 use miette::{LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::clean;
 use crate::diag::{Diagnostic, Severity};
 
 /// Lines of the source above and below the place.
 const CONTEXT: usize = 1;
+/// Columns of the line that leads from the place to its label.
+const LEAD: usize = 4;
 
 /// A diagnostic in miette's terms.
 #[derive(Debug)]
@@ -74,6 +77,9 @@ impl Excerpt {
         };
         // Only the first line of the place is underlined; a whole mapping in red helps nobody.
         let stop = end.clamp(start, line_end);
+        // Before the text stand a space, the number of the line, a space, a bar and a space.
+        let last = first_line + text[from..to].bytes().filter(|b| *b == b'\n').count() + 1;
+        let room = width.clamp(40, 200) - 4 - last.to_string().len();
         let mut cut = Self {
             name: clean(&source.name),
             text: String::new(),
@@ -83,60 +89,125 @@ impl Excerpt {
             position,
             label: diagnostic.label.as_deref().map(clean),
         };
-        let room = width.clamp(40, 200) * 2 / 3;
-        cut.push_line(&text[from..line_start], 0, room);
+        cut.push_lines(&text[from..line_start], room);
         cut.push_place(&text[line_start..line_end], start - line_start, stop - line_start, room);
         if to > line_end {
             cut.text.push('\n');
-            cut.push_line(&text[line_end + 1..to], 0, room);
+            cut.push_lines(&text[line_end + 1..to], room);
         }
         Some(cut)
     }
 
     /// Adds whole lines, each clipped on the right.
-    fn push_line(&mut self, lines: &str, from: usize, room: usize) {
+    fn push_lines(&mut self, lines: &str, room: usize) {
         for line in lines.split_inclusive('\n') {
             let (body, end) = line.strip_suffix('\n').map_or((line, ""), |body| (body, "\n"));
-            self.push_clipped(body.get(from..).unwrap_or_default(), room);
+            self.text.push_str(&clipped(body, room));
             self.text.push_str(end);
         }
     }
 
-    fn push_clipped(&mut self, text: &str, room: usize) {
-        for (count, c) in text.chars().enumerate() {
-            if count >= room {
-                self.text.push('…');
-                return;
-            }
-            self.push_char(c);
-        }
-    }
-
-    fn push_char(&mut self, c: char) {
-        match c {
-            '\t' => self.text.push_str("    "),
-            '\r' => {}
-            _ => self.text.push_str(&clean(c.encode_utf8(&mut [0; 4]))),
-        }
-    }
-
-    /// Adds the line of the place, clipped on both sides of it.
+    /// Adds the line of the place, clipped on both sides of it so that the place and its label are seen.
     fn push_place(&mut self, line: &str, start: usize, stop: usize, room: usize) {
-        let before: Vec<char> = line[..start].chars().rev().take(room + 1).collect();
-        if before.len() > room {
-            self.text.push('…');
-        }
-        for c in before.iter().take(room).rev() {
-            self.push_char(*c);
-        }
+        let (before, after) = (&line[..start], &line[stop..]);
+        // The place itself leaves room for a mark on either side; a mere point is drawn under a column, too.
+        let body = clipped(&line[start..stop], room - 2);
+        let wide = columns(body.chars(), room).max(1);
+        let rest = room - wide;
+        let right = columns(after.chars(), rest);
+        let lead = wide / 2 + LEAD;
+        self.label = self.label.take().map(|label| wrapped(&label, room.saturating_sub(lead)));
+        let label = self.label.as_deref().map_or(0, |label| widest(label, room));
+        let left = rest.saturating_sub(right.min(rest / 2)).min(room.saturating_sub(lead + label));
+        let shown = ending(before, left);
+        self.text.push_str(&shown);
         self.start = self.text.len();
-        let body = &line[start..stop];
-        self.push_clipped(body, room);
-        self.len = self.text.len() - self.start;
-        if body.chars().count() <= room {
-            self.push_clipped(&line[stop..], room);
+        self.text.push_str(&body);
+        self.len = body.len();
+        self.text.push_str(&clipped(after, rest.saturating_sub(columns(shown.chars(), rest))));
+    }
+}
+
+/// A character as it is drawn.
+fn drawn(c: char) -> String {
+    match c {
+        '\t' => "    ".to_owned(),
+        '\r' => String::new(),
+        _ => clean(c.encode_utf8(&mut [0; 4])),
+    }
+}
+
+/// Columns that characters take, counted up to one more than `most`.
+fn columns(text: impl Iterator<Item = char>, most: usize) -> usize {
+    let mut sum = 0;
+    for c in text {
+        sum += drawn(c).width();
+        if sum > most {
+            break;
         }
     }
+    sum
+}
+
+/// Columns of the widest line, counted up to one more than `most`.
+fn widest(text: &str, most: usize) -> usize {
+    text.lines().map(|line| columns(line.chars(), most)).max().unwrap_or_default()
+}
+
+/// Words in lines of so many columns; a word that is longer stays whole.
+fn wrapped(text: &str, room: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if columns(line.chars().chain([' ']).chain(word.chars()), room) <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
+/// As much of the text's start as fits, with a mark where more follows.
+fn clipped(text: &str, room: usize) -> String {
+    let whole = columns(text.chars(), room) <= room;
+    let mut out = String::new();
+    let mut free = if whole { room } else { room.saturating_sub(1) };
+    for c in text.chars() {
+        let piece = drawn(c);
+        let Some(left) = free.checked_sub(piece.width()) else { break };
+        // Characters without a width could be as many as one likes.
+        if out.len() > 16 * room {
+            break;
+        }
+        free = left;
+        out.push_str(&piece);
+    }
+    if !whole && room > 0 {
+        out.push('…');
+    }
+    out
+}
+
+/// As much of the text's end as fits, with a mark where more stands before it.
+fn ending(text: &str, room: usize) -> String {
+    let whole = columns(text.chars().rev(), room) <= room;
+    let mut pieces = Vec::new();
+    let mut free = if whole { room } else { room.saturating_sub(1) };
+    for c in text.chars().rev() {
+        let piece = drawn(c);
+        let Some(left) = free.checked_sub(piece.width()) else { break };
+        if pieces.len() > 4 * room {
+            break;
+        }
+        free = left;
+        pieces.push(piece);
+    }
+    if !whole && room > 0 {
+        pieces.push("…".to_owned());
+    }
+    pieces.iter().rev().map(String::as_str).collect()
 }
 
 /// The nearest character boundary at or before `at`.

@@ -80,6 +80,37 @@ fn clips_a_file_of_one_line_of_a_megabyte() {
 }
 
 #[test]
+fn an_excerpt_is_no_wider_than_the_terminal_and_its_underline_is_under_the_place() {
+    let width =
+        |line: &str| line.chars().map(|c| unicode_width::UnicodeWidthChar::width(c).unwrap_or(0)).sum::<usize>();
+    let label = "this one counts, the earlier one is ignored";
+    for filler in ["long ", "長い行 ", "a\u{301}\tb", "\u{7}"] {
+        for (before, after) in [(0, 0), (0, 90), (90, 0), (90, 90), (9, 90), (90, 9), (7, 0)] {
+            let line = format!("{}PLACE{}", filler.repeat(before), filler.repeat(after));
+            let text = format!("{line}\n{line}\n{line}\n").repeat(40);
+            let start = text.match_indices("PLACE").nth(100).unwrap().0;
+            for len in [5, 0, 300] {
+                let place = Span { start, len: if len == 300 { line.len() - filler.len() * before } else { len } };
+                let found = Diagnostic::error("x/y", "here").at(&source(&text), place);
+                for found in [found.clone(), found.label(label)] {
+                    for columns in [40, 60, 80, 120, 200] {
+                        let shown = human(std::slice::from_ref(&found), Style { width: columns, ..PLAIN });
+                        let at = format!("{filler:?} {before} {after} {len} {columns}\n{shown}");
+                        assert!(shown.lines().all(|line| width(line) <= columns), "{at}");
+                        let lines: Vec<&str> = shown.lines().collect();
+                        let marks = lines.iter().position(|line| line.trim_start().starts_with('·')).unwrap();
+                        let under = width(lines[marks].split(['─', '┬', '▲']).next().unwrap());
+                        let over = width(lines[marks - 1].split("PLACE").next().unwrap());
+                        assert!(len == 0 || under == over, "{at}");
+                        assert!(lines[marks - 1].contains("PLACE") || len == 0, "{at}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn survives_places_outside_of_the_text_and_inside_of_characters() {
     for (start, len) in [(1, 1), (2, 900), (3, 0), (900, 5), (usize::MAX / 2, 1)] {
         let found = Diagnostic::error("x/y", "here").at(&source("é\u{1F600}\n"), Span { start, len });

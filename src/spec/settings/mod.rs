@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Spanned;
-use super::fields::Fields;
+use super::fields::{Fields, as_text};
 use super::yaml::{Node, Value};
 use crate::diag::{Diagnostic, SourceText};
 
@@ -238,11 +238,7 @@ fn variables(fields: &mut Fields<'_>, node: &Node) -> BTreeMap<String, String> {
         match (&value.value, value.scalar_text()) {
             // Text is what was meant, also where YAML sees a number; booleans and nothing are ambiguous.
             (Value::Bool(_) | Value::Null, _) | (_, None) => {
-                fields.error(
-                    format!("`{name}` must be a text, but is {}", value.kind()),
-                    value.span,
-                    "put the value in quotes",
-                );
+                fields.error(format!("`{name}` must be a text, but is {}", value.kind()), value.span, as_text(value));
             }
             (_, Some(text)) => drop(variables.insert(name, text)),
         }

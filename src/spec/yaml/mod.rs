@@ -39,7 +39,7 @@ pub fn parse(source: &Arc<SourceText>) -> (Option<Node>, Vec<Diagnostic>) {
     match read(source, &mut notes) {
         Ok(node) => (Some(node), notes),
         Err(error) => {
-            notes.push(error.into_diagnostic(source));
+            notes.push(text::conflict(&source.text).unwrap_or(error).into_diagnostic(source));
             (None, notes)
         }
     }

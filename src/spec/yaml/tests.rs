@@ -215,3 +215,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_merge_conflict_is_told_as_one() {
+    for text in [
+        "tasks:\n<<<<<<< HEAD\n  - source: a.py\n=======\n  - source: b.py\n>>>>>>> other\n",
+        "<<<<<<< HEAD\r\na: 1\r\n=======\r\na: 2\r\n>>>>>>> other\r\n",
+        "a: [1,\n<<<<<<< HEAD\n2: {\n=======\n3\n>>>>>>> x\n]",
+    ] {
+        let source = decode("a.yaml", text.as_bytes()).unwrap();
+        let (node, found) = parse(&source);
+        assert!(node.is_none(), "{text}");
+        let last = found.last().unwrap();
+        assert_eq!(last.code, "yaml/conflict", "{text}: {found:?}");
+        let (_, span) = last.place.as_ref().unwrap();
+        assert_eq!(&text[span.start..span.start + span.len], "<<<<<<< HEAD");
+    }
+    let shown = decode("a.yaml", b"a: |\n  x\n  =======\n  y\nb: '\n <<<<<<< HEAD'\n").unwrap();
+    assert!(parse(&shown).0.is_some());
+    let broken = decode("a.yaml", b"a: [1\n=======\n").unwrap();
+    assert_ne!(parse(&broken).1[0].code, "yaml/conflict");
+}

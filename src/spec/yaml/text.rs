@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::MAX_BYTES;
+use super::{MAX_BYTES, Refusal};
 use crate::diag::{Diagnostic, SourceText, Span};
 
 /// Text of a file: a byte-order mark is dropped, `\r\n` stays.
@@ -103,4 +103,25 @@ impl<'a> Tabs<'a> {
         }
         None
     }
+}
+
+/// What git leaves in a file where a merge stopped. Asked only of a file that is no YAML: a text may show such lines.
+pub(super) fn conflict(text: &str) -> Option<Refusal> {
+    let mut start = None;
+    let mut both = false;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        match line.trim_end() {
+            mark if mark == "<<<<<<<" || mark.starts_with("<<<<<<< ") => start = start.or(Some((at, mark.len()))),
+            "=======" => both |= start.is_some(),
+            mark if both && (mark == ">>>>>>>" || mark.starts_with(">>>>>>> ")) => {
+                let (start, len) = start?;
+                let refusal = Refusal::new("yaml/conflict", "a merge conflict starts here", Span { start, len });
+                return Some(refusal.help("decide between the two sides, and remove the three marked lines"));
+            }
+            _ => {}
+        }
+        at += line.len();
+    }
+    None
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Facts, Rule};
-use crate::diag::{Diagnostic, SourceText};
+use crate::diag::{Diagnostic, SourceText, Span};
 use crate::spec::suggest;
 use crate::spec::yaml::{Node, Value};
 use crate::validate::source::{Callable, Modules, resolve};
@@ -60,15 +60,30 @@ fn path(facts: &Facts<'_>, file: &Arc<SourceText>, key: &str, node: &Node, out: 
         }
     };
     if !dotted.contains("{{") {
-        out.extend(
-            judge(RULE.code, &resolve(facts.tree, facts.roots, dotted, &mut Modules::default()), dotted)
-                .map(|problem| problem.at(file, place.span)),
-        );
+        let found = resolve(facts.tree, facts.roots, dotted, &mut Modules::default());
+        tell(RULE.code, &found, dotted, (file, place.span), out);
+    }
+}
+
+/// Says what there is to say about a dotted path that stands at `place`; a module that cannot be read is told once,
+/// where it breaks, however many name it.
+pub(super) fn tell(
+    code: &'static str,
+    found: &Callable,
+    dotted: &str,
+    place: (&Arc<SourceText>, Span),
+    out: &mut Vec<Diagnostic>,
+) {
+    let Some(problem) = judge(code, found, dotted) else { return };
+    let Callable::Broken(source, span) = found else { return out.push(problem.at(place.0, place.1)) };
+    let problem = problem.at(source, *span);
+    if !out.iter().any(|told| told.message == problem.message && told.place == problem.place) {
+        out.push(problem);
     }
 }
 
 /// What is to be said about a dotted path.
-pub(super) fn judge(code: &'static str, found: &Callable, dotted: &str) -> Option<Diagnostic> {
+fn judge(code: &'static str, found: &Callable, dotted: &str) -> Option<Diagnostic> {
     let name = dotted.rsplit('.').next().unwrap_or_default();
     let first = dotted.split('.').next().unwrap_or_default();
     match found {
@@ -91,9 +106,9 @@ pub(super) fn judge(code: &'static str, found: &Callable, dotted: &str) -> Optio
             Diagnostic::error(code, format!("`{name}` of `{module}` is no function"))
                 .help(format!("write `def {name}(product):`")),
         ),
-        Callable::Broken { module, line } => Some(
-            Diagnostic::error(code, format!("Python cannot read `{module}`: a bracket in line {line} has no partner"))
-                .help(format!("see for yourself: python -m py_compile {module}")),
+        Callable::Broken(source, _) => Some(
+            Diagnostic::error(code, format!("Python cannot read `{}`: this bracket has no partner", source.name))
+                .help(format!("see for yourself: python -m py_compile {}", source.name)),
         ),
         Callable::NoModule(module) => Some(
             Diagnostic::error(code, format!("there is no module `{module}` in this repository"))

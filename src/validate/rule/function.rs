@@ -23,10 +23,7 @@ pub(super) const RULE: Rule = Rule {
             }
             match callable {
                 Callable::Here(function) if !function.decorated => signature(facts, task, function, out),
-                other => out.extend(
-                    super::dotted_path::judge(RULE.code, other, source.as_str())
-                        .map(|problem| problem.at(&task.file, source.span)),
-                ),
+                other => super::dotted_path::tell(RULE.code, other, source.as_str(), (&task.file, source.span), out),
             }
         }
     },

@@ -34,6 +34,7 @@ mod top_key;
 mod upstream;
 
 pub(super) use shape::{document, task_shapes};
+pub(super) use source::nearest;
 
 /// What a rule may look at.
 pub(super) struct Facts<'a> {

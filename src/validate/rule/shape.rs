@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Rule, at};
 use crate::diag::{Diagnostic, SourceText, Span};
-use crate::spec::Pipeline;
 use crate::spec::yaml::Node;
+use crate::spec::{Pipeline, class};
 
 pub(super) const RULE: Rule = Rule {
     code: "pipeline/shape",
@@ -57,6 +57,18 @@ pub(crate) fn document(node: &Node, source: &Arc<SourceText>, out: &mut Vec<Diag
     }
 }
 
+/// What is said where a key is not there; one that is misspelt is told here, and not a second time as unknown.
+fn lacking(task: &Node, wanted: &str, start: Span, help: &str) -> (String, Span, String) {
+    let message = format!("this task has no `{wanted}`");
+    match class::misspelt(task, wanted) {
+        Some(slip) => {
+            let written = slip.scalar_text().unwrap_or_default();
+            (format!("{message}, but a key `{written}`"), slip.span, format!("did you mean `{wanted}`?"))
+        }
+        None => (message, start, help.to_owned()),
+    }
+}
+
 /// Every task is a mapping or a source, and has the keys that it needs.
 pub(crate) fn task_shapes(tasks: &[Node], file: &Arc<SourceText>, pipeline: &Pipeline, out: &mut Vec<Diagnostic>) {
     let mut error = |message: String, span, help: &str| out.push(at(RULE.code, message, file, span, help));
@@ -73,11 +85,11 @@ pub(crate) fn task_shapes(tasks: &[Node], file: &Arc<SourceText>, pipeline: &Pip
         let start = task.as_map().and_then(|pairs| pairs.first()).map_or(task.span, |(key, _)| key.span);
         if !text {
             match task.entry("source") {
-                None => error(
-                    "this task has no `source`".to_owned(),
-                    start,
-                    "add `source:` with a script, a notebook or a function",
-                ),
+                None => {
+                    let help = "add `source:` with a script, a notebook or a function";
+                    let (message, span, help) = lacking(task, "source", start, help);
+                    error(message, span, &help);
+                }
                 Some((_, source)) if source.as_str().is_none() => {
                     error(
                         format!("`source` must be a text, but is {}", source.kind()),
@@ -91,7 +103,8 @@ pub(crate) fn task_shapes(tasks: &[Node], file: &Arc<SourceText>, pipeline: &Pip
         let extract = pipeline.meta.extract_product;
         match task.entry("product") {
             None if !extract => {
-                error("this task has no `product`".to_owned(), start, "add `product:` with what the task makes");
+                let (message, span, help) = lacking(task, "product", start, "add `product:` with what the task makes");
+                error(message, span, &help);
             }
             Some((key, product)) if extract && !product.is_falsy() => {
                 error(

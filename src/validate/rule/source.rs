@@ -3,7 +3,7 @@
 use super::{Rule, at};
 use crate::diag::Diagnostic;
 use crate::id::RelPath;
-use crate::spec::suggest;
+use crate::spec::{class, suggest};
 use crate::validate::source::{Found, UpstreamTrouble};
 
 pub(super) const RULE: Rule = Rule {
@@ -25,14 +25,15 @@ pub(super) const RULE: Rule = Rule {
                     error(format!("the source cannot be read: {why}"), "save it as UTF-8".to_owned());
                 }
                 Found::Notebook { broken: Some(why), path, .. } => {
-                    error(format!("`{path}` cannot be run: {why}"), broken_help(why).to_owned());
+                    error(format!("`{path}` cannot be run: {why}"), broken_help(why, path).to_owned());
                 }
                 Found::Notebook { trouble: Some(trouble), path, .. } => {
                     error(trouble_message(*trouble, path), trouble_help(*trouble));
                 }
                 Found::Notebook { parameters: false, path, .. } => {
                     let problem = Diagnostic::warning(RULE.code, format!("`{path}` has no cell tagged `parameters`"));
-                    let help = "Ploomber writes one into the file when it loads the pipeline; add `# + tags=[\"parameters\"]` and `upstream = None`";
+                    let help =
+                        format!("Ploomber writes one into the file when it loads the pipeline; {}", tagging(path));
                     out.push(problem.at(&task.file, span).help(help));
                 }
                 _ => {}
@@ -41,8 +42,28 @@ pub(super) const RULE: Rule = Rule {
     },
 };
 
-fn broken_help(why: &str) -> &'static str {
-    if why.contains("parameters") || why.contains("empty") {
+/// How a cell is tagged in this kind of file.
+fn tagging(path: &RelPath) -> &'static str {
+    match ending(path) {
+        ".ipynb" => {
+            "add a cell with `upstream = None`, and give it the tag `parameters`: in Jupyter, click the gear at the top \
+             right, then Cell Tags"
+        }
+        ".Rmd" => "add a chunk that starts with ```` ```{r, tags=[\"parameters\"]} ````, and `upstream = NULL` in it",
+        ".R" | ".r" => "add `# + tags=[\"parameters\"]` and `upstream = NULL`",
+        _ => "add `# + tags=[\"parameters\"]` and `upstream = None`",
+    }
+}
+
+fn ending(path: &RelPath) -> &str {
+    class::suffix(std::str::from_utf8(path.file_name()).unwrap_or_default())
+}
+
+fn broken_help(why: &str, path: &RelPath) -> &'static str {
+    let lacks_code = why.contains("parameters") || why.contains("empty");
+    if lacks_code && ending(path) == ".ipynb" {
+        "add a cell with the task's code below it, in Jupyter"
+    } else if lacks_code {
         "add a cell with the task's code: `# +` on a line of its own, and the code below it"
     } else {
         "restore it, or save it again in Jupyter"
@@ -68,7 +89,7 @@ fn trouble_help(trouble: UpstreamTrouble) -> String {
 }
 
 /// A file of a similar name nearby.
-fn nearest(tree: &dyn crate::repo::Tree, path: &RelPath) -> String {
+pub(crate) fn nearest(tree: &dyn crate::repo::Tree, path: &RelPath) -> String {
     let folder = path.parent().unwrap_or_default();
     let names: Vec<String> = tree.list(&folder).iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
     let wanted = String::from_utf8_lossy(path.file_name()).into_owned();

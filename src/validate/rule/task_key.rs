@@ -28,7 +28,14 @@ pub(super) const RULE: Rule = Rule {
                     "add `product_class: File`, or the one of the table",
                 ));
             }
+            // What is told as a missing key is not told a second time as an unknown one.
+            let wanted =
+                ["source", "product"].into_iter().take(if facts.pipeline.meta.extract_product { 1 } else { 2 });
+            let told: Vec<_> = wanted.filter_map(|wanted| class::misspelt(&task.node, wanted)).collect();
             for (key, value) in task.node.as_map().unwrap_or_default() {
+                if told.contains(&key) {
+                    continue;
+                }
                 let name = key.scalar_text().unwrap_or_default();
                 let known =
                     class::TASK_KEYS.contains(&name.as_str()) || class.keys.contains(&name.as_str()) || name == "grid";

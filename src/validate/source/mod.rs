@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use crate::diag::{SourceText, Span};
 use crate::id::RelPath;
 use crate::repo::{EntryKind, ReadError, Tree};
 use crate::spec::class;
@@ -81,8 +83,8 @@ pub(crate) enum Callable {
     NoModule(String),
     /// Nothing here is called so; it may be an installed package. With the modules that are here.
     Elsewhere(Vec<String>),
-    /// The module cannot be read by Python: a bracket in this line has no partner.
-    Broken { module: RelPath, line: usize },
+    /// The module cannot be read by Python: this bracket of its text has no partner.
+    Broken(Arc<SourceText>, Span),
     /// Fewer than two parts, or an empty one.
     Malformed,
 }
@@ -222,7 +224,7 @@ impl Modules {
     fn read(&mut self, tree: &dyn Tree, path: &RelPath) -> Option<Rc<Module>> {
         let read = || {
             let bytes = tree.read(path, LIMIT).ok().flatten()?;
-            Some(Rc::new(Module::new(&String::from_utf8_lossy(&bytes))))
+            Some(Rc::new(Module::new(&path.to_string(), &String::from_utf8_lossy(&bytes))))
         };
         self.0.entry(path.clone()).or_insert_with(read).clone()
     }
@@ -249,8 +251,8 @@ pub(crate) fn resolve(tree: &dyn Tree, roots: &[RelPath], dotted: &str, known: &
         };
     };
     let Some(module) = known.read(tree, &path) else { return Callable::Unclear };
-    if let Some(line) = module.unbalanced {
-        return Callable::Broken { module: path, line };
+    if let Some((source, span)) = &module.broken {
+        return Callable::Broken(Arc::clone(source), *span);
     }
     match module.binding(name) {
         Binding::Function(function) => Callable::Here(function),

@@ -1,8 +1,10 @@
 //! What a module of Python binds its names to, read off its tokens in one pass. Nothing is ever run.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::python::{self, Assigned, Placed, Token};
+use crate::diag::{SourceText, Span};
 
 /// A function found at the left margin of a module.
 #[derive(Debug, Clone, Default)]
@@ -37,8 +39,8 @@ pub(super) struct Module {
     functions: Vec<String>,
     /// Names may come from where they cannot be seen.
     open: bool,
-    /// The line of a bracket that is never closed, or that closes none.
-    pub unbalanced: Option<usize>,
+    /// The text, and a bracket in it that is never closed, or that closes none.
+    pub broken: Option<(Arc<SourceText>, Span)>,
 }
 
 /// Where a name was seen.
@@ -55,16 +57,14 @@ struct Seen {
 }
 
 impl Module {
-    /// Reads a module's text.
-    pub(super) fn new(text: &str) -> Self {
-        let unbalanced = python::unbalanced(text);
-        let mut module = Self {
-            tokens: python::tokens(text),
-            names: HashMap::new(),
-            functions: Vec::new(),
-            open: false,
-            unbalanced,
-        };
+    /// Reads a module's text; it is shown as `name`.
+    pub(super) fn new(name: &str, text: &str) -> Self {
+        let broken = python::unbalanced(text).map(|start| {
+            let source = SourceText { name: name.to_owned(), text: text.to_owned() };
+            (Arc::new(source), Span { start, len: 1 })
+        });
+        let mut module =
+            Self { tokens: python::tokens(text), names: HashMap::new(), functions: Vec::new(), open: false, broken };
         let (mut statement, mut block, mut decorated) = (0, String::new(), false);
         for index in 0..module.tokens.len() {
             let placed = &module.tokens[index];

@@ -130,21 +130,20 @@ fn string(text: &str, at: &mut usize, raw: bool) -> Token {
     Token::Text(value)
 }
 
-/// The line of a bracket that is never closed, or that closes none.
+/// Where a bracket stands that is never closed, or that closes none.
 pub(super) fn unbalanced(text: &str) -> Option<usize> {
-    let line = |at: usize| text[..at].bytes().filter(|b| *b == b'\n').count() + 1;
     let mut open: Vec<(char, usize)> = Vec::new();
     for placed in tokens(text) {
         match placed.token {
             Token::Mark(mark @ ('(' | '[' | '{')) => open.push((mark, placed.at)),
             Token::Mark(mark @ (')' | ']' | '}')) => match (open.pop().map(|(mark, _)| mark), mark) {
                 (Some('('), ')') | (Some('['), ']') | (Some('{'), '}') => {}
-                _ => return Some(line(placed.at)),
+                _ => return Some(placed.at),
             },
             _ => {}
         }
     }
-    open.first().map(|(_, at)| line(*at))
+    open.first().map(|(_, at)| *at)
 }
 
 /// What stands on the right of the last `name = …` at the left margin.
