@@ -206,7 +206,7 @@ fn execute_order(
     }
     let brought = carried(errand, order, home).map(|carried| carried.arrive()).transpose()?.flatten();
     warn(&brought.map(str::to_owned).into_iter().collect::<Vec<_>>());
-    let inner = report::open_action(console.stdout(), &run::token()?, &errand.inputs.path);
+    let inner = report::open(report::Format::GitHub, console.stdout(), &run::token()?);
     let telling = Telling { inner, progress: Arc::clone(progress), sender: poster.map(Poster::sender) };
     let keep = (order.trust == Trust::Fork).then(|| errand.fork_home());
     seam::run_within(&request, home, keep.as_deref(), Box::new(telling), PATIENCE)

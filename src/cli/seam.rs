@@ -12,7 +12,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use crate::diag::{Diagnostic, Severity, SourceText, has_errors};
 use crate::engine::{Engine, EngineInfo};
-use crate::id::{RelPath, RunId};
+use crate::id::RunId;
 use crate::plan::RunPlan;
 use crate::report::Reporter;
 use crate::run::host::{Host, RUNNER_IMAGE};

@@ -11,7 +11,6 @@ use super::pace::Pace;
 use super::plain::{describe, draw_findings};
 use super::{Clock, Out, Reporter, Style, Verbosity};
 use crate::diag::{Severity, render};
-use crate::id::RelPath;
 use crate::run::event::RunEvent;
 
 /// Findings that are annotations: GitHub shows ten errors of a step, and the last is how the step failed.
@@ -23,8 +22,6 @@ pub struct GitHub {
     style: Style,
     clock: Clock,
     token: String,
-    /// Where the project is in the repository: `ml/churn/`, or nothing.
-    folder: String,
     errors: usize,
     turn: u64,
     stopped: bool,
@@ -40,16 +37,8 @@ impl GitHub {
         let output = OutputLines::new(style.color, BAR_EVERY);
         let token = token.to_owned();
         let (tally, pace) = (Tally::default(), Pace::default());
-        let folder = String::new();
         let (turn, errors) = (0, 0);
-        Self { out, style, clock, token, folder, errors, turn, stopped: false, grouped: false, output, tally, pace }
-    }
-
-    /// For a project in this folder of the repository.
-    #[must_use]
-    pub fn below(mut self, folder: &RelPath) -> Self {
-        self.folder = if *folder == RelPath::root() { String::new() } else { format!("{folder}/") };
-        self
+        Self { out, style, clock, token, errors, turn, stopped: false, grouped: false, output, tally, pace }
     }
 
     /// Writes what `take` gives of the pipeline's output.
@@ -132,7 +121,7 @@ impl GitHub {
                 self.settle();
                 self.errors += usize::from(finding.severity == Severity::Error);
                 if finding.severity != Severity::Error || self.errors <= MOST {
-                    self.out.write(render::github_below(findings, &self.folder).trim_end().as_bytes());
+                    self.out.write(render::github(findings).trim_end().as_bytes());
                     self.out.end_line();
                 }
             }
@@ -237,23 +226,17 @@ mod tests {
     }
 
     #[test]
-    fn findings_are_annotated_from_the_top_of_the_repository_and_leave_room_for_how_the_step_failed() {
-        let found = |folder: &str, count: usize| {
-            let sink = Shared::default();
-            let out = Out::new(Box::new(sink.clone()));
-            let clock: Clock = Box::new(|| at("2026-11-21T09:30:00Z"));
-            let mut github = GitHub::new(out, Style::default(), clock, "t").below(&RelPath::normalise(folder).unwrap());
-            let source = Arc::new(SourceText { name: "pipeline.yaml".to_owned(), text: "a: 1\n".to_owned() });
-            let wrong = Diagnostic::error("a/rule", "wrong").at(&source, Span { start: 0, len: 1 });
-            for _ in 0..count {
-                github.event(&RunEvent::Diagnosed(wrong.clone()));
-            }
-            let text = sink.text();
-            text.lines().filter(|line| line.starts_with("::error ")).map(str::to_owned).collect::<Vec<_>>()
-        };
-        assert!(found("ml/churn", 1)[0].starts_with("::error file=ml/churn/pipeline.yaml,"));
-        assert!(found("", 1)[0].starts_with("::error file=pipeline.yaml,"));
-        assert_eq!(found("", 30).len(), 9);
+    fn findings_leave_room_for_how_the_step_failed() {
+        let sink = Shared::default();
+        let out = Out::new(Box::new(sink.clone()));
+        let clock: Clock = Box::new(|| at("2026-11-21T09:30:00Z"));
+        let mut github = GitHub::new(out, Style::default(), clock, "t");
+        let source = Arc::new(SourceText { name: "pipeline.yaml".to_owned(), text: "a: 1\n".to_owned() });
+        let wrong = Diagnostic::error("a/rule", "wrong").at(&source, Span { start: 0, len: 1 });
+        for _ in 0..30 {
+            github.event(&RunEvent::Diagnosed(wrong.clone()));
+        }
+        assert_eq!(sink.text().lines().filter(|line| line.starts_with("::error ")).count(), 9);
     }
 
     #[test]

@@ -5,7 +5,6 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use crate::id::RelPath;
 use crate::run::event::RunEvent;
 
 mod bars;
@@ -111,12 +110,6 @@ pub fn open(format: Format, style: Style, token: &str) -> Box<dyn Reporter> {
         Format::Json => Box::new(Json::new(Out::new(stdout), clock)),
         Format::GitHub => Box::new(GitHub::new(Out::new(stdout), style, clock, token)),
     }
-}
-
-/// For the log of a workflow whose project is in this folder of the repository.
-pub fn open_action(style: Style, token: &str, folder: &RelPath) -> Box<dyn Reporter> {
-    let clock: Clock = Box::new(jiff::Timestamp::now);
-    Box::new(GitHub::new(Out::new(Box::new(io::stdout())), style, clock, token).below(folder))
 }
 
 #[cfg(test)]

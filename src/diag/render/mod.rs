@@ -95,11 +95,6 @@ pub fn json(diagnostics: &[Diagnostic]) -> serde_json::Value {
 ///
 /// Ends of ranges are left out: an end behind the last line hides the annotation.
 pub fn github(diagnostics: &[Diagnostic]) -> String {
-    github_below(diagnostics, "")
-}
-
-/// The same for files below a folder of the repository (`ml/churn/`, or nothing): GitHub looks for them from its top.
-pub fn github_below(diagnostics: &[Diagnostic], folder: &str) -> String {
     let mut text = String::new();
     for diagnostic in diagnostics {
         let command = match diagnostic.severity {
@@ -109,7 +104,7 @@ pub fn github_below(diagnostics: &[Diagnostic], folder: &str) -> String {
         };
         let mut properties = Vec::new();
         if let Some((source, _)) = &diagnostic.place {
-            properties.push(format!("file={}", property(&format!("{folder}{}", source.name))));
+            properties.push(format!("file={}", property(&source.name)));
             if let (Some((line, column)), false) = (diagnostic.line_column(), source.text.is_empty()) {
                 properties.push(format!("line={line},col={column}"));
             }

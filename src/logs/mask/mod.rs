@@ -23,7 +23,7 @@ pub use canary::{CanaryFailed, canary};
 pub(in crate::logs) use stream::Mark;
 pub use stream::MaskStream;
 
-use automaton::{Automaton, Pattern};
+use automaton::{Automaton, Pattern, Run};
 
 /// What stands for a secret, whatever its length.
 pub const MASK: &[u8] = b"***";
@@ -167,7 +167,8 @@ impl Masker {
     pub fn names_in(&self, mut from: impl Read) -> io::Result<Vec<String>> {
         const CHUNK: usize = 64 << 10;
         const CHANCE: usize = 8;
-        let (mut chunk, mut state, mut owners) = (vec![0; CHUNK], 0, BTreeSet::new());
+        let (mut chunk, mut owners) = (vec![0; CHUNK], BTreeSet::new());
+        let (mut state, mut run, mut base) = (0, Run::default(), 0);
         loop {
             let read = match from.read(&mut chunk) {
                 Ok(0) => break,
@@ -175,11 +176,12 @@ impl Masker {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            state = self.shared.automaton.walk(state, &chunk[..read], |hit| {
+            state = self.shared.automaton.walk(state, &mut run, base, &chunk[..read], |hit| {
                 if hit.len >= CHANCE {
                     owners.insert(hit.owner as usize);
                 }
             });
+            base += read as u64;
         }
         let shown = self.shared.names.len() - usize::from(self.shared.canary.is_some());
         Ok(owners.into_iter().filter(|owner| *owner < shown).map(|owner| self.shared.names[owner].clone()).collect())
