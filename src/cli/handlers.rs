@@ -69,9 +69,28 @@ fn test(args: &args::HandlersTest, console: Console) -> Result<Exit, Failure> {
             let document = json!({"schema": 1, "event": event.key(), "handlers": rehearsed});
             Console::answer(&format!("{document}\n"));
         }
-        PlainFormat::Human => Console::answer(&draw(&event, &rehearsed, &console.stdout())),
+        PlainFormat::Human => {
+            Console::answer(&draw(&event, &rehearsed, &console.stdout()));
+            if let Some(stranger) = stranger(&file, &event) {
+                Console::answer(&stranger);
+            }
+        }
     }
     Ok(Exit::Ok)
+}
+
+/// What the server says of an event of a repository that it does not watch: nothing at all.
+fn stranger(file: &File, event: &Event) -> Option<String> {
+    if file.repo(&event.repo).is_some() {
+        return None;
+    }
+    let repo = clean(&event.repo);
+    let help = if file.repos.is_empty() {
+        "it has none".to_owned()
+    } else {
+        crate::spec::suggest::help(&repo, file.repos.iter().map(|repo| repo.name.as_str()))
+    };
+    Some(format!("but the file has no repository `{repo}`, so the server would hear nothing of this: {help}\n"))
 }
 
 fn chosen(file: &File, name: Option<&str>, event: &Event) -> Result<Vec<Rehearsal>, Failure> {
@@ -138,13 +157,49 @@ fn drawn(step: &Rehearsed, paint: &dyn Fn(&str, &str) -> String) -> String {
         let shown = match value {
             Value::String(text) if text.contains('\n') => format!("\n{}", text.trim_end()),
             Value::String(text) => text.clone(),
-            other => other.to_string(),
+            other => span(other).unwrap_or_else(|| other.to_string()),
         };
         text += &format!("        {name}: {}\n", clean(&shown).replace('\n', "\n            "));
     }
     text
 }
 
+/// A time as it is written in the file.
+fn span(value: &Value) -> Option<String> {
+    let (secs, nanos) = (value.get("secs")?.as_u64()?, value.get("nanos")?.as_u64()?);
+    Some(match secs {
+        _ if nanos > 0 || value.as_object()?.len() != 2 => return None,
+        secs if secs > 0 && secs % 3600 == 0 => format!("{}h", secs / 3600),
+        secs if secs > 0 && secs % 60 == 0 => format!("{}m", secs / 60),
+        secs => format!("{secs}s"),
+    })
+}
+
 fn named(step: &Rehearsed) -> String {
     if step.name == step.action.name() { String::new() } else { format!("as {}", step.name) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_as_they_are_written() {
+        let shown = |secs: u64| span(&json!({"secs": secs, "nanos": 0})).unwrap();
+        assert_eq!([shown(1200), shown(7200), shown(90), shown(0)], ["20m", "2h", "90s", "0s"]);
+        assert_eq!(span(&json!({"secs": 1, "nanos": 0, "more": 1})), None);
+        assert_eq!(span(&json!("20m")), None);
+    }
+
+    #[test]
+    fn an_event_of_a_repository_that_is_not_watched_is_told_as_such() {
+        let file = file::parse("server.yaml", b"repos: [{url: 'https://h/acme/churn'}]").0.unwrap();
+        let of = |repo: &str| {
+            let at = "2026-11-28T12:00:00Z".parse().unwrap();
+            let kind = crate::server::event::Kind::Push;
+            stranger(&file, &Event::new(kind, repo, at, crate::server::event::Source::Person))
+        };
+        assert_eq!(of("acme/churn"), None);
+        assert!(of("acme/chrun").unwrap().contains("did you mean `acme/churn`?"));
+    }
 }

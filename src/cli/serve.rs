@@ -123,6 +123,9 @@ fn run_of(url: &str, storage: Option<&String>) -> serde_json::Value {
 
 fn of_words(args: &Serve, home: &Home) -> Result<Serving, Failure> {
     refuse_what_meets(&args.repos)?;
+    if args.storage.is_none() {
+        Console::note("no `--storage` is given: runs of a commit fail whose soopervisor.yaml names no `storage`\n");
+    }
     let repos = args.repos.iter().map(|url| RepoAsk {
         name: name(url),
         url: url.clone(),
@@ -156,6 +159,11 @@ fn parsed(path: &Path) -> Result<File, Failure> {
     let shown = path.display().to_string();
     let bytes = fs_err::read(path).map_err(|error| Failure::of(Exit::Usage, &error))?;
     let (file, findings) = file::parse(&shown, &bytes);
+    if file.is_some() {
+        for finding in &findings {
+            Console::note(&format!("{shown}: {}\n", seam::line_of(finding)));
+        }
+    }
     file.ok_or_else(|| {
         let failure = Failure::new(Exit::InvalidSpec, format!("`{shown}` has errors"));
         let failure = findings.iter().map(seam::line_of).fold(failure, Failure::why);
@@ -224,15 +232,15 @@ fn source(path: &Path, home: &Home, mark: Mark) -> Source {
     Source { path: path.to_owned(), read: Arc::new(read), mark }
 }
 
-/// Nobody shall wait for a mail that cannot be sent: what handlers need and what has no value is told at the start.
+/// Nobody shall wait for a mail that cannot be sent: what is needed and has no value is told at the start.
 fn refuse_what_is_missing(file: &Arc<File>, shown: &str) -> Result<(), Failure> {
     let missing = Secrets::of(Arc::clone(file)).missing();
     if missing.is_empty() {
         return Ok(());
     }
-    let failure = Failure::new(Exit::Usage, format!("handlers of `{shown}` need secrets that have no value"));
-    let failure = missing.iter().fold(failure, |failure, error| failure.why(error.to_string()));
-    Err(failure.help("set them, or keep a handler for later by `enabled: false`"))
+    let failure = Failure::new(Exit::Usage, format!("`{shown}` needs secrets that have no value"));
+    let failure = missing.into_iter().fold(failure, Failure::why);
+    Err(failure.help("set them; what only a handler needs can wait with it, by `enabled: false`"))
 }
 
 fn read(name: &str, reference: &Reference) -> Result<Secret, Failure> {
@@ -377,7 +385,7 @@ pub(super) async fn listen(stop: CancellationToken) {
 pub(super) fn failed(error: &ServeError) -> Failure {
     let exit = match error {
         ServeError::Listen(_) | ServeError::Repo(_) | ServeError::Password(_) | ServeError::Taken(_) => Exit::Usage,
-        _ => Exit::Internal,
+        _ => return trigger::unwritten(error),
     };
     Failure::of(exit, error)
 }

@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::{seam, trigger};
 use crate::server::http::token::{self, Scope};
-use crate::store::database::{Database, DatabaseError, NewToken};
+use crate::store::database::{Database, DatabaseError, NewToken, Token as Known};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -28,6 +28,7 @@ pub enum Token {
 #[derive(Debug, Clone, Args)]
 pub struct Create {
     /// What people call it
+    #[arg(value_parser = name)]
     pub name: String,
     /// What it allows: read, run or admin
     #[arg(long, default_value = "read", value_name = "SCOPE", value_parser = scope)]
@@ -79,6 +80,14 @@ fn scope(text: &str) -> Result<Scope, String> {
     text.parse().map_err(|()| "there are read, run and admin".to_owned())
 }
 
+/// The same names as over the API.
+fn name(text: &str) -> Result<String, String> {
+    if token::is_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err("a name has 1 to 100 characters that can be printed, and begins with one that can be seen".to_owned())
+}
+
 /// Opens the database and does something with it.
 fn with<T, F: Future<Output = Result<T, DatabaseError>>>(
     place: &Where,
@@ -86,15 +95,12 @@ fn with<T, F: Future<Output = Result<T, DatabaseError>>>(
 ) -> Result<T, Failure> {
     let address = trigger::database(place.database.as_deref())?;
     seam::block_on(async {
-        let done = async {
-            let database = Database::open(&address).await?;
-            let done = act(database.clone()).await;
-            database.close().await;
-            done
-        };
-        done.await.map_err(|error| match error {
+        let database = trigger::open(&address).await?;
+        let done = act(database.clone()).await;
+        database.close().await;
+        done.map_err(|error| match error {
             DatabaseError::Missing { .. } | DatabaseError::Address(_) => Failure::of(Exit::Usage, &error),
-            _ => Failure::of(Exit::Internal, &error),
+            _ => trigger::unwritten(&error),
         })
     })
 }
@@ -103,11 +109,7 @@ pub(super) fn execute(verb: &Token) -> Result<Exit, Failure> {
     match verb {
         Token::Create(args) => create(args),
         Token::List(place) => list(place),
-        Token::Revoke(args) => with(&args.place, async |database| {
-            database.revoke_token(args.id).await?;
-            database.note("cli", "token.revoke", &args.id.to_string(), "").await?;
-            Ok(Exit::Ok)
-        }),
+        Token::Revoke(args) => revoke(args),
     }
 }
 
@@ -123,18 +125,42 @@ fn create(args: &Create) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+fn revoke(args: &Revoke) -> Result<Exit, Failure> {
+    let before = with(&args.place, async |database| {
+        let known = database.tokens().await?.into_iter().find(|token| token.id == args.id);
+        let before = known.and_then(|token| token.revoked_at);
+        if before.is_none() {
+            database.revoke_token(args.id).await?;
+            database.note("cli", "token.revoke", &args.id.to_string(), "").await?;
+        }
+        Ok(before)
+    })?;
+    if let Some(at) = before {
+        Console::note(&format!("token {} was taken back already, {}\n", args.id, day(at)));
+    }
+    Ok(Exit::Ok)
+}
+
+fn day(at: i64) -> String {
+    let at = jiff::Timestamp::from_millisecond(at).unwrap_or_default();
+    at.strftime("%Y-%m-%d").to_string()
+}
+
+/// Until when a token is good, as of now.
+fn until(token: &Known, now: i64) -> String {
+    match token.revoked_at {
+        Some(at) => format!("taken back {}", day(at)),
+        None if token.expires_at <= now => format!("expired {}", day(token.expires_at)),
+        None => format!("until {}", day(token.expires_at)),
+    }
+}
+
 fn list(place: &Where) -> Result<Exit, Failure> {
     let tokens = with(place, async |database| database.tokens().await)?;
-    let day = |at: i64| {
-        let at = jiff::Timestamp::from_millisecond(at).unwrap_or_default();
-        at.strftime("%Y-%m-%d").to_string()
-    };
+    let now = jiff::Timestamp::now().as_millisecond();
     let mut text = String::new();
     for token in tokens {
-        let until = match token.revoked_at {
-            Some(at) => format!("taken back {}", day(at)),
-            None => format!("until {}", day(token.expires_at)),
-        };
+        let until = until(&token, now);
         let used = token.used_at.map_or_else(|| "never used".to_owned(), |at| format!("used {}", day(at)));
         text.push_str(&format!("{}  {}  {}  {until}  {used}\n", token.id, token.name, token.scopes));
     }
@@ -144,7 +170,40 @@ fn list(place: &Where) -> Result<Exit, Failure> {
 
 pub(super) fn admin(verb: &Admin) -> Result<Exit, Failure> {
     let Admin::Backup(args) = verb;
+    if args.to.symlink_metadata().is_ok() {
+        let what = format!("`{}` is there already, and a copy replaces nothing", args.to.display());
+        return Err(Failure::new(Exit::Usage, what).help("name a file that is not there yet"));
+    }
     with(&args.place, async |database| database.backup(&args.to).await)?;
     Console::answer(&format!("written: {}\n", args.to.display()));
     Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_called_as_over_the_api() {
+        assert_eq!(name("laptop of ada"), Ok("laptop of ada".to_owned()));
+        for refused in ["", " ", "a\nb", "\u{1b}[31m", &"x".repeat(101)] {
+            assert!(name(refused).is_err(), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_good_no_more_does_not_look_good() {
+        let token = |expires_at, revoked_at| Known {
+            id: 1,
+            name: "x".to_owned(),
+            scopes: "read".to_owned(),
+            created_at: 0,
+            expires_at,
+            used_at: None,
+            revoked_at,
+        };
+        assert_eq!(until(&token(2 * DAY_MS, None), DAY_MS), "until 1970-01-03");
+        assert_eq!(until(&token(2 * DAY_MS, None), 2 * DAY_MS), "expired 1970-01-03");
+        assert_eq!(until(&token(2 * DAY_MS, Some(DAY_MS)), 3 * DAY_MS), "taken back 1970-01-02");
+    }
 }

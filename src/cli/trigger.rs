@@ -1,5 +1,6 @@
 //! `soopervisor trigger`: asks the server of this machine for a run.
 
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -9,6 +10,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::seam;
 use crate::server::event::Source;
+use crate::server::room::{self, Lack};
 use crate::server::serve::default_database;
 use crate::server::trigger::{Ask, TriggerError, trigger};
 use crate::store::Home;
@@ -33,7 +35,7 @@ pub struct Trigger {
 pub(super) fn execute(args: &Trigger) -> Result<Exit, Failure> {
     let address = database(args.database.as_deref())?;
     let triggered = seam::block_on(async {
-        let database = Database::open(&address).await.map_err(|error| Failure::of(Exit::Internal, &error))?;
+        let database = open(&address).await?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let id = format!("cli-{}-{since}", std::process::id());
         let actor = std::env::var("USER").unwrap_or_else(|_| "cli".to_owned());
@@ -47,7 +49,7 @@ pub(super) fn execute(args: &Trigger) -> Result<Exit, Failure> {
         };
         let triggered = trigger(&database, &ask).await.map_err(|error| failed(&error))?;
         let noted = database.note(&actor, "trigger", &args.repo, &triggered.sha).await;
-        noted.map_err(|error| Failure::of(Exit::Internal, &error))?;
+        noted.map_err(|error| unwritten(&error))?;
         database.close().await;
         Ok(triggered)
     })?;
@@ -62,11 +64,35 @@ pub(super) fn database(asked: Option<&str>) -> Result<String, Failure> {
         None => default_database(Home::from_env()?.state()),
     };
     match address.strip_prefix("sqlite:") {
-        Some(path) if !std::path::Path::new(path).exists() => {
+        Some(path) if !Path::new(path).exists() => {
             Err(Failure::new(Exit::Usage, format!("there is no database `{path}`"))
                 .help("start the server once: soopervisor serve --repo URL"))
         }
         _ => Ok(address),
+    }
+}
+
+/// Opens the database. Where nothing can be written that is said at once: the database itself tries for half a minute.
+pub(super) async fn open(address: &str) -> Result<Database, Failure> {
+    let folder = address.strip_prefix("sqlite:").and_then(|path| Path::new(path).parent());
+    // The name of a file alone is one of this folder.
+    let folder = folder.map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    if let Some(folder) = folder
+        && let Err(error) = room::try_writing(folder)
+    {
+        let what = format!("nothing can be written beside the database, in `{}`", folder.display());
+        let failure = unwritten(&error);
+        return Err(Failure { what, why: vec![room::words(&error)], ..failure });
+    }
+    Database::open(address).await.map_err(|error| unwritten(&error))
+}
+
+/// An error of the database, or of the disk below it.
+pub(super) fn unwritten(error: &(dyn std::error::Error + 'static)) -> Failure {
+    match room::lack(error) {
+        Some(lack @ Lack::Full) => Failure::of(Exit::DiskFull, error).help(lack.help()),
+        Some(lack @ Lack::ReadOnly) => Failure::of(Exit::Internal, error).help(lack.help()),
+        None => Failure::of(Exit::Internal, error),
     }
 }
 
@@ -90,9 +116,8 @@ fn holds_password(address: &str) -> bool {
 }
 
 fn failed(error: &TriggerError) -> Failure {
-    let exit = match error {
-        TriggerError::Database(_) => Exit::Internal,
-        _ => Exit::Usage,
-    };
-    Failure::of(exit, error)
+    match error {
+        TriggerError::Database(_) => unwritten(error),
+        _ => Failure::of(Exit::Usage, error),
+    }
 }

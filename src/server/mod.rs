@@ -22,6 +22,7 @@ pub mod perform;
 pub mod poll;
 pub mod queue;
 pub mod reload;
+pub mod room;
 pub mod rounds;
 pub mod secrets;
 pub mod serve;

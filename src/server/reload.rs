@@ -22,6 +22,7 @@ use super::serve::{RepoAsk, ServeError, watches};
 use super::standing::{Standing, Trouble};
 use crate::store::database::{Database, Policy};
 
+mod changes;
 #[cfg(test)]
 mod tests;
 
@@ -164,7 +165,8 @@ impl Reload {
         now.mark = mark;
         match applied {
             Ok(file) => {
-                tracing::info!("the server's file was read again, and counts");
+                let changed = changes::changes(&now.file.clone().unwrap_or_default(), &file);
+                tracing::info!("the server's file was read again, and counts: {changed}");
                 now.of_file.clear();
                 now.file = Some(file);
                 true

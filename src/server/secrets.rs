@@ -91,20 +91,23 @@ impl Secrets {
         }
     }
 
-    /// What handlers need and what has no value now; asked before a server starts, so that nobody waits for a mail that
-    /// cannot be sent.
-    pub fn missing(&self) -> Vec<SecretError> {
+    /// What the server or its handlers need and what has no value now, all at once; asked before a server starts, so that nobody
+    /// waits for a mail that cannot be sent, or for a delivery that an empty secret signs.
+    pub fn missing(&self) -> Vec<String> {
         let enabled = self.file.handlers.iter().filter(|handler| handler.enabled);
         let verbs: Vec<Verb> = enabled.flat_map(Handler::verbs).collect();
         let asks = |verbs_of: &[Verb]| verbs.iter().any(|verb| verbs_of.contains(verb));
         let needed = |name: &str| match name.split_once(['.', ':']) {
             Some(("mail", _)) => asks(&[Verb::Mail, Verb::Notify]),
             Some(("notify", _)) => asks(&[Verb::Notify]),
+            // Read at the start.
+            Some(("webhooks" | "server", _)) => true,
+            Some(("credentials", name)) => self.file.repos.iter().any(|repo| repo.credential.as_deref() == Some(name)),
             Some(_) => false,
             None => asks(&[Verb::Shell, Verb::Http, Verb::Chat]),
         };
         let needed = self.all().into_iter().filter(|(name, _)| needed(name));
-        needed.filter_map(|(name, reference)| resolve(&name, &*reference.source()).err()).collect()
+        needed.filter_map(|(name, reference)| Some(lacking(&resolve(&name, &*reference.source()).err()?))).collect()
     }
 
     /// Every reference of the file, under the name by which it is told.
@@ -128,6 +131,18 @@ impl Secrets {
 
 fn read(name: &str, reference: &Reference) -> Result<Secret, EffectFault> {
     resolve(name, &*reference.source()).map_err(|error| EffectFault::new(said(&error)))
+}
+
+/// In the words of the server's file, which are others than those of the command line.
+fn lacking(error: &SecretError) -> String {
+    match error {
+        SecretError::Missing { name, variable } => {
+            format!(
+                "`{name}`: the variable `{variable}` is not set; set it, or write `file:PATH` in place of `env:{variable}`"
+            )
+        }
+        _ => said(error),
+    }
 }
 
 /// With the system's words, where there are any.
@@ -190,10 +205,32 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let secrets = secrets(folder.path());
         std::fs::write(folder.path().join("deploy"), "first-value\n").unwrap();
-        let missing: Vec<String> = secrets.missing().iter().map(said).collect();
+        let missing = secrets.missing();
         // No handler sends mails or tells targets.
         assert_eq!(missing.len(), 1, "{missing:?}");
         assert!(missing[0].contains("`GONE`") && missing[0].contains("gone"), "{missing:?}");
         assert!(secrets.mail().unwrap_err().message.contains("mail.password"));
+    }
+
+    #[test]
+    fn everything_that_has_no_value_is_told_at_once_in_the_words_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().display();
+        std::fs::write(folder.path().join("empty"), "").unwrap();
+        let text = format!(
+            "credentials: {{hub: {{token: env:SOOP_NOWHERE_A}}, unused: {{token: env:SOOP_NOWHERE_B}}}}\n             webhooks: {{github: {{secrets: [env:SOOP_NOWHERE_C, 'file:{at}/empty']}}}}\n             repos: [{{url: 'https://h.example/a/b', credential: hub}}]\n"
+        );
+        let file = crate::server::file::parse("server.yaml", text.as_bytes()).0.unwrap();
+        let missing = Secrets::of(Arc::new(file)).missing();
+        assert_eq!(missing.len(), 3, "{missing:?}");
+        assert_eq!(
+            missing[0],
+            "`credentials.hub`: the variable `SOOP_NOWHERE_A` is not set; set it, or write `file:PATH` in place of \
+             `env:SOOP_NOWHERE_A`"
+        );
+        assert!(
+            missing[1].contains("SOOP_NOWHERE_C") && missing[2].contains("`webhooks.github` is empty"),
+            "{missing:?}"
+        );
     }
 }

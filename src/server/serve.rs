@@ -29,14 +29,15 @@ use super::poll::state::FirstSeen;
 use super::poll::{self, Address, Poller, Watch};
 use super::queue::{ByHand, Decide, Events};
 use super::reload::{Reload, Source};
+use super::room;
 use super::rounds::Rounds;
 use super::standing::Standing;
 use super::work::{self, Worker};
 use crate::run::Host;
 use crate::run::stop::Stop;
 use crate::secret::Secret;
-use crate::store::StoreError;
 use crate::store::database::{Claim, Database, DatabaseError, NewRepo, Policy, Retention};
+use crate::store::{Home, StoreError};
 use crate::web::Reach;
 
 /// A repository as the configuration has it.
@@ -157,8 +158,7 @@ pub async fn serve(
     greet: impl FnOnce(Greeting) + Send,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
-    serving.host.home.ensure()?;
-    let _lock = lock(serving.host.home.state(), "server.lock")?;
+    let _lock = own(&serving.host.home)?;
     let database = open(&serving).await?;
     let watches = watches(&database, &serving.repos).await?;
     let (watching, watched) = watch::channel(watches);
@@ -213,6 +213,15 @@ pub async fn serve(
     while works.join_next().await.is_some() {}
     database.close().await;
     served.map_err(|source| ServeError::Io { action: "answer requests", source })
+}
+
+/// The data folder, in which something can be written and where no other server is.
+fn own(home: &Home) -> Result<fs_err::File, ServeError> {
+    home.ensure()?;
+    // The database would try for half a minute, and not say why.
+    let fault = |source| ServeError::Io { action: "write into the data folder", source };
+    room::try_writing(home.state()).map_err(fault)?;
+    lock(home.state(), "server.lock")
 }
 
 /// The database, with what holds for all workers.

@@ -35,6 +35,10 @@ struct Row {
 pub(super) fn execute(args: &args::AuthStatus, home: &Home) -> Result<Exit, Failure> {
     let kept = tokens(home).read();
     let remotes = if let Some(name) = &args.remote {
+        // What is kept may mean nothing any more; what is not is a slip of the pen.
+        if !kept.iter().flatten().any(|(known, _)| known == name) {
+            Remote::named(name, home)?;
+        }
         vec![name.clone()]
     } else {
         let mut names: Vec<String> = Provider::ALL.iter().map(|provider| provider.name().to_owned()).collect();

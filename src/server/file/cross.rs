@@ -1,12 +1,15 @@
 //! What only makes sense together: names that refer to other sections, and keys that exclude one another.
 
+use std::path::Path;
+
 use super::read::Reader;
-use super::section::{Credential, MailServer, Repo};
+use super::section::{Credential, Dependents, MailServer, Repo};
 use super::{File, MailTls};
 use crate::id::ProjectName;
 use crate::secret::SecretSpec;
 use crate::server::action::reach;
 use crate::spec::suggest;
+use crate::storage::{Location, Remotes, StorageError};
 
 pub(super) fn check(reader: &mut Reader<'_>, file: &File) {
     repos(reader, file);
@@ -46,6 +49,13 @@ fn repos(reader: &mut Reader<'_>, file: &File) {
             project(reader, &file.repos[..place], repo);
         }
         secrets(reader, file, repo);
+        storage(reader, repo);
+        if let Dependents::Named(globs) = &repo.dependents {
+            for (place, glob) in globs.iter().enumerate() {
+                let span = reader.span(&at(&format!("dependents/{place}")));
+                reader.repository(file, glob.text(), span);
+            }
+        }
         let Some(name) = &repo.credential else { continue };
         let span = reader.span(&at("credential"));
         match file.credentials.get(name) {
@@ -62,6 +72,27 @@ fn repos(reader: &mut Reader<'_>, file: &File) {
             }
             Some(_) => {}
         }
+    }
+}
+
+/// A place that no run could publish to. What this machine's settings name besides is not known here.
+fn storage(reader: &mut Reader<'_>, repo: &Repo) {
+    let Some(text) = &repo.storage else { return };
+    let span = reader.span(&format!("{}/storage", repo.pointer));
+    match Location::parse(text, Path::new("/"), &Remotes::none()) {
+        Err(error @ StorageError::Credentials { .. }) => {
+            // The value is not shown.
+            reader.hide(span);
+            reader.error("server/secret", error.to_string(), span, error.help().unwrap_or_default());
+        }
+        Err(error @ (StorageError::NoLocation | StorageError::NotBuilt(_) | StorageError::Tilde(_))) => {
+            reader.error("server/storage", error.to_string(), span, error.help().unwrap_or_default());
+        }
+        Err(error @ StorageError::UnknownBackend { .. }) => {
+            let message = format!("{error}, unless this machine's settings name one");
+            reader.warning("server/storage", message, span, error.help().unwrap_or_default());
+        }
+        _ => {}
     }
 }
 

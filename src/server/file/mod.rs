@@ -79,6 +79,13 @@ pub fn parse(name: &str, bytes: &[u8]) -> (Option<File>, Vec<Diagnostic>) {
     };
     let (tree, mut found) = yaml::parse(&source);
     let Some(tree) = tree else { return (None, found) };
+    read::refuse_twice(&mut found);
+    if tree.is_null() {
+        // An editor empties a file before it writes: everything would be gone for a moment.
+        let help = "write `repos:` and `handlers:`; a server with nothing to do has `repos: []`";
+        found.push(Diagnostic::error("server/empty", "the file is empty").at(&source, tree.span).help(help));
+        return (None, found);
+    }
     let (file, more) = read(&tree, &source);
     found.extend(more);
     (file.filter(|_| !crate::diag::has_errors(&found)), found)

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::File;
 use super::form::{Form, Table};
 use super::inside;
 use super::scalar;
-use crate::diag::{Diagnostic, SourceText, Span};
+use crate::diag::{Diagnostic, Severity, SourceText, Span};
 use crate::server::action::Argument;
 use crate::server::criterion::{Criterion, Fault, Scope};
 use crate::server::template::{Manner, Template, is_template};
@@ -76,6 +77,11 @@ impl<'a> Reader<'a> {
         self.problems.push(Diagnostic::warning(code, message).at(self.source, span).help(help));
     }
 
+    /// What stands there is never shown.
+    pub(in crate::server) fn hide(&mut self, span: Span) {
+        self.hidden.push(span);
+    }
+
     /// How many errors there are.
     pub(in crate::server) fn count(&self) -> usize {
         self.problems.len()
@@ -89,6 +95,18 @@ impl<'a> Reader<'a> {
     /// Whether something was written there, right or wrong.
     pub(in crate::server) fn knows(&self, pointer: &str) -> bool {
         self.spans.contains_key(pointer)
+    }
+
+    /// Says that a repository is not there, where a name is written that is no pattern and all of the file's are known.
+    pub(in crate::server) fn repository(&mut self, file: &File, name: &str, span: Span) {
+        let is_pattern = name.contains(['*', '?', '[', '{', '\\']);
+        // One in which something is wrong is not among them.
+        let all = !file.repos.is_empty() && !self.knows(&format!("/repos/{}", file.repos.len()));
+        if all && !is_pattern && file.repo(name).is_none() {
+            let known = file.repos.iter().map(|repo| repo.name.as_str());
+            let help = suggest::help(name, known);
+            self.error("server/reference", format!("there is no repository `{name}`"), span, help);
+        }
     }
 
     /// Notes where a value stands.
@@ -201,9 +219,15 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self, node: &Node, name: &str) -> Option<String> {
-        let raw = self.raw(node).filter(|text| !text.is_empty());
+        let written = self.raw(node);
+        let is_empty = written.as_ref().is_some_and(String::is_empty);
+        let raw = written.filter(|text| !text.is_empty());
         if raw.is_none() {
-            let message = format!("`{name}` must be a text, but is {}", node.kind());
+            let message = if is_empty {
+                format!("`{name}` is empty")
+            } else {
+                format!("`{name}` must be a text, but is {}", node.kind())
+            };
             self.error("server/value", message, node.span, "write it in one line, or in quotes");
         }
         raw
@@ -309,6 +333,15 @@ impl<'a> Reader<'a> {
                 self.error("server/script", "values are never written into a script's text", span, help);
             }
         }
+    }
+}
+
+/// A key that stands there twice is an error: of two lists of handlers one would be lost.
+pub(in crate::server) fn refuse_twice(found: &mut [Diagnostic]) {
+    for twice in found.iter_mut().filter(|one| one.code == "yaml/duplicate-key") {
+        twice.severity = Severity::Error;
+        twice.label = Some("this is the second one".to_owned());
+        twice.help = Some("put both under one key".to_owned());
     }
 }
 

@@ -60,10 +60,12 @@ pub(super) fn read(form: &Form, node: &Node, raw: &str) -> Result<Value, Refusal
         },
         Form::Name => {
             let plain = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-', '/'].contains(&c);
-            if raw.chars().all(plain) && raw.len() <= 200 {
+            // Names become parts of paths and addresses.
+            let part = |part: &str| !matches!(part, "" | "." | "..");
+            if raw.chars().all(plain) && raw.len() <= 200 && raw.split('/').all(part) {
                 return text();
             }
-            Err(Refusal::new("is not a name", "use letters, digits, `.`, `_`, `-` and `/`"))
+            Err(Refusal::new("is not a name", "use letters, digits, `.`, `_` and `-`, with single `/` between them"))
         }
         Form::Url(schemes) => url(raw, schemes),
         Form::Repository => repository(raw),

@@ -269,6 +269,12 @@ impl Repo {
         self.tags.iter().any(|glob| glob.matches(tag))
     }
 
+    /// Whether the two are the same, wherever they stand in their files.
+    pub(in crate::server) fn is_like(&self, other: &Self) -> bool {
+        let bare = |repo: &Self| Self { pointer: String::new(), ..repo.clone() };
+        bare(self) == bare(other)
+    }
+
     /// The first folder in the storage, as written, else by the address; never a commit's choice.
     pub fn folder(&self) -> String {
         self.project.clone().unwrap_or_else(|| project_of(&self.url).to_string())

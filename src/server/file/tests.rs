@@ -43,9 +43,71 @@ fn the_example_is_read_whole() {
 }
 
 #[test]
-fn an_empty_file_is_a_server_without_repositories() {
-    assert_eq!(read(""), File::default());
-    assert_eq!(read("repos:\nhandlers: []\n").repos, []);
+fn an_empty_file_is_none_and_one_without_repositories_says_so() {
+    for text in ["", "\n", "# later\n", "---\n", "~\n"] {
+        let (file, found) = parse("server.yaml", text.as_bytes());
+        assert!(file.is_none() && found.iter().any(|one| one.code == "server/empty"), "{text:?}");
+    }
+    assert_eq!(read("repos:\nhandlers: []\n"), File::default());
+}
+
+/// The lines and columns of what is wrong, with its code and its help.
+fn wrong(text: &str) -> Vec<String> {
+    let found = parse("server.yaml", text.as_bytes()).1;
+    let line = |one: &Diagnostic| {
+        let (line, column) = one.line_column().unwrap();
+        format!("{line}:{column} {} {}", one.code, one.help.as_deref().unwrap_or_default())
+    };
+    found.iter().map(line).collect()
+}
+
+#[test]
+fn names_of_repositories_that_are_not_there_are_told_with_those_that_are() {
+    let two = "repos:\n  - url: https://h/acme/one\n  - url: https://h/acme/two\n    dependents: [acme/oen, acme/*]\n";
+    assert_eq!(wrong(two), ["4:18 server/reference did you mean `acme/one`?"]);
+    let handler =
+        |body: &str| format!("repos: [{{url: 'https://h/acme/one'}}]\nhandlers:\n  - name: x\n    on: push\n{body}");
+    for body in ["    repos: [acme/oen]\n    do: [{log: {text: x}}]\n", "    do: [{trigger: {repos: acme/oen}}]\n"] {
+        let found = wrong(&handler(body));
+        assert!(found.len() == 1 && found[0].ends_with("server/reference did you mean `acme/one`?"), "{found:?}");
+    }
+    assert!(wrong(&handler("    repos: [acme/one, later/*]\n    do: [{trigger: {repos: dependents}}]\n")).is_empty());
+}
+
+#[test]
+fn what_would_fail_at_each_run_is_told_when_the_file_is_read() {
+    let step = |step: &str| format!("handlers:\n  - name: x\n    on: push\n    do: {step}\n");
+    for text in [
+        step("[]"),
+        step("[{http: {url: 'ftp://x'}}]"),
+        step("[{http: {url: not a url}}]"),
+        step("[{http: {url: 'https://h', headers: {'a b': c}}}]"),
+        step("[{http: {url: 'https://h', headers: {A: \"b\\nc\"}}}]"),
+        "repos: [{url: 'https://h/a/b', name: ../../x}]".to_owned(),
+        "repos: [{url: 'https://h/a/b', name: a/b/c/../d}]".to_owned(),
+        "repos: [{url: 'https://h/a/b', storage: 's3://k:hunter2secret@b'}]".to_owned(),
+        "repos: []\nhandlers: []\nrepos: []\n".to_owned(),
+    ] {
+        let (file, found) = parse("server.yaml", text.as_bytes());
+        assert!(file.is_none() && found.len() == 1, "{text}\n{}", shown(&found));
+        assert!(found[0].line_column().is_some() && !shown(&found).contains("hunter2secret"), "{}", shown(&found));
+    }
+    for text in [
+        step("[{http: {url: 'https://h/{{ event.branch }}', headers: {A: '{{ event.branch }}', X-Y: z}}}]"),
+        step("[{http: {url: '{{ event.branch }}'}}]"),
+    ] {
+        assert_eq!(wrong(&text), [""; 0], "{text}");
+    }
+    assert!(wrong("repos: [{url: 'https://h/a/b', storage: 'loca:/x'}]")[0].contains("did you mean `local`?"));
+    let with = |more: &str, run: &str| {
+        format!(
+            "repos: [{{url: 'https://h/a/b'{more}}}]\nhandlers:\n  - name: x\n    on: push\n    do: [{{run: {run}}}]\n"
+        )
+    };
+    let said = wrong(&with("", "{}"));
+    assert!(said.len() == 1 && said[0].starts_with("5:11 server/storage "), "{said:?}");
+    assert_eq!(wrong(&with(", storage: 'local:/x'", "{}")), [""; 0]);
+    assert_eq!(wrong(&with("", "{storage: 'local:/x'}")), [""; 0]);
 }
 
 #[test]

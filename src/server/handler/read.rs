@@ -11,7 +11,7 @@ use crate::server::event::Kind;
 use crate::server::event::schema::{Field, Shape};
 use crate::server::file::File;
 use crate::server::file::cron::Cron;
-use crate::server::file::read::{At, Reader};
+use crate::server::file::read::{At, Reader, refuse_twice};
 use crate::server::file::site::{Lack, Need};
 use crate::server::glob::Glob;
 use crate::server::template::is_template;
@@ -48,6 +48,7 @@ pub fn parse(name: &str, bytes: &[u8], file: &File) -> (Option<Handler>, Vec<Dia
     };
     let (tree, mut found) = yaml::parse(&source);
     let Some(tree) = tree else { return (None, found) };
+    refuse_twice(&mut found);
     let mut reader = Reader::new(&source);
     let handler = one(&mut reader, &tree, file);
     found.extend(reader.finish());
@@ -82,7 +83,12 @@ fn one(reader: &mut Reader<'_>, node: &Node, file: &File) -> Option<Handler> {
     schedule(reader, node, &on);
     let repos = plain(reader, node, "repos");
     let repos = repos.and_then(|value| serde_json::from_value::<Vec<Glob>>(value).ok()).unwrap_or_default();
+    named(reader, node, "repos", file);
     artifacts(reader, node, &on, &repos, file);
+    if let Some((_, list)) = reader.get(node, "do").filter(|(_, list)| list.as_seq().is_some_and(<[Node]>::is_empty)) {
+        let help = "write `do: [{run: {}}]`, or keep it for later by `enabled: false`";
+        reader.error("server/value", "the handler does nothing: `do` is empty", list.span, help);
+    }
     let enabled = plain(reader, node, "enabled").and_then(|value| value.as_bool()).unwrap_or(true);
     let mut walk = Walk { reader, file, repos: &repos, on: &on, names: BTreeSet::new(), count: 0 };
     let mut scope = scope;
@@ -95,6 +101,15 @@ fn one(reader: &mut Reader<'_>, node: &Node, file: &File) -> Option<Handler> {
         reader.error("server/value", message, node.span, "split it into several handlers");
     }
     Some(Handler { name, on, cron, zone, repos, when, enabled, steps, on_success, on_failure, always })
+}
+
+/// Repositories that are named and not there.
+fn named(reader: &mut Reader<'_>, node: &Node, key: &str, file: &File) {
+    let Some((_, value)) = reader.get(node, key) else { return };
+    for item in value.as_seq().unwrap_or(std::slice::from_ref(value)) {
+        let name = reader.raw(item).unwrap_or_default();
+        reader.repository(file, &name, item.span);
+    }
 }
 
 fn plain(reader: &mut Reader<'_>, node: &Node, key: &str) -> Option<serde_json::Value> {
@@ -342,15 +357,63 @@ impl Walk<'_, '_, '_> {
         };
         if !problem.is_empty() {
             self.reader.error("server/value", problem, key, help);
+        } else if verb == Verb::Http {
+            self.request(node);
+        } else if verb == Verb::Trigger && self.reader.get(node, "repos").is_some_and(|(_, v)| !self.is_word(v)) {
+            named(self.reader, node, "repos", self.file);
         }
         let mails = verb == Verb::Mail || (verb == Verb::Notify && has("mail"));
         if mails && self.file.mail.is_none() {
             let help = "add `mail: {host: …, from: …}` at the top of the server's file";
             self.reader.error("server/reference", "mails cannot be sent: there is no mail server", key, help);
         }
+        self.storage(verb, key, given("storage"));
         self.workflow(verb, node);
         self.references(verb, node);
         self.forges(verb, node, key);
+    }
+
+    /// Runs without a place to publish to fail, but for those of a commit that names one itself. Said once, when nothing else is
+    /// wrong.
+    fn storage(&mut self, verb: Verb, key: Span, given: bool) {
+        if given || self.reader.count() > 0 || !matches!(verb, Verb::Run | Verb::Command) {
+            return;
+        }
+        let fits = |name: &str| self.repos.is_empty() || self.repos.iter().any(|glob| glob.matches(name));
+        let lacks = self.file.repos.iter().find(|repo| repo.storage.is_none() && fits(&repo.name));
+        let Some(name) = lacks.map(|repo| repo.name.clone()) else { return };
+        let message = format!("`{name}` has no `storage`: runs of a commit fail whose soopervisor.yaml names none");
+        let help = format!("write `storage: local:/srv/results` at `{name}`, or at this step");
+        self.reader.warning("server/storage", message, key, help);
+    }
+
+    /// Whether it is the word for all dependents, which is no name.
+    fn is_word(&self, node: &Node) -> bool {
+        self.reader.raw(node).as_deref() == Some("dependents")
+    }
+
+    /// Requests that nobody could send. What is filled in later is not known now.
+    fn request(&mut self, node: &Node) {
+        if let Some((_, value)) = self.reader.get(node, "url")
+            && let Some(text) = self.reader.raw(value).filter(|text| !is_template(text))
+            && !url::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+        {
+            let help = "write it as `https://host/path`";
+            self.reader.error("server/value", "`url` is no address of HTTP", value.span, help);
+        }
+        let Some((_, headers)) = self.reader.get(node, "headers") else { return };
+        for (key, value) in headers.as_map().unwrap_or_default() {
+            let name = self.reader.raw(key).unwrap_or_default();
+            if ::http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+                let help = "use letters, digits and `-`";
+                self.reader.error("server/value", "no header can be called so", key.span, help);
+            }
+            let text = self.reader.raw(value).filter(|text| !is_template(text));
+            if text.is_some_and(|text| ::http::HeaderValue::from_str(&text).is_err()) {
+                let message = format!("`{name}` holds what no header can");
+                self.reader.error("server/value", message, value.span, "write it in one line");
+            }
+        }
     }
 
     /// What no forge can have as a workflow, unless it is filled in later.

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 pub use self::asking::Asking;
 pub use self::dispatch::Dispatcher;
-use self::envelope::Forge;
+use self::envelope::{Envelope, EnvelopeError, Forge};
 use self::genuine::{HookSecrets, is_genuine};
 use crate::server::metrics::Metrics;
 use crate::store::database::{Database, NewDelivery, Receipt, apart};
@@ -63,16 +63,38 @@ impl Receiver {
         reply
     }
 
+    /// What is wrong with a delivery by its headers alone: whoever signs nothing is not listened to.
+    pub fn refuse<'a>(&self, forge: Forge, header: impl Fn(&str) -> Option<&'a str>) -> Option<Reply> {
+        let reply = self.outside(forge, header, &[]).err()?;
+        self.metrics.add("soop_webhook_total", &[("forge", forge.word()), ("result", reply.word)], 1.0);
+        Some(reply)
+    }
+
+    /// The headers, with what proves them, where there is anything to prove it by.
+    fn outside<'a>(
+        &self,
+        forge: Forge,
+        header: impl Fn(&str) -> Option<&'a str>,
+        body: &[u8],
+    ) -> Result<(Envelope, String), Reply> {
+        let reply = |status, word| Reply { status, word };
+        let envelope = envelope::open(forge, header, body).map_err(|error| match error {
+            EnvelopeError::ContentType => reply(415, "content-type"),
+            EnvelopeError::Header(_) => reply(400, "no-delivery"),
+        })?;
+        let proof = envelope.proof.clone().ok_or_else(|| reply(401, "unsigned"))?;
+        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        if secrets.of(forge).is_empty() { Err(reply(401, "not-genuine")) } else { Ok((envelope, proof)) }
+    }
+
     async fn keep<'a>(&self, forge: Forge, header: impl Fn(&str) -> Option<&'a str>, body: &[u8]) -> Reply {
         let reply = |status, word| Reply { status, word };
-        let envelope = match envelope::open(forge, header, body) {
-            Ok(envelope) => envelope,
-            Err(envelope::EnvelopeError::ContentType) => return reply(415, "content-type"),
-            Err(envelope::EnvelopeError::Header(_)) => return reply(400, "no-delivery"),
+        let (envelope, proof) = match self.outside(forge, header, body) {
+            Ok(opened) => opened,
+            Err(reply) => return reply,
         };
-        let Some(proof) = &envelope.proof else { return reply(401, "unsigned") };
         let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if !apart(body.len(), || is_genuine(forge, proof, body, secrets.of(forge))) {
+        if !apart(body.len(), || is_genuine(forge, &proof, body, secrets.of(forge))) {
             return reply(401, "not-genuine");
         }
         let new = NewDelivery {

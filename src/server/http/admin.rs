@@ -21,8 +21,6 @@ use crate::store::database::{Database, DatabaseError, HandlerVersion, NewToken};
 const DAY_MS: i64 = 86_400_000;
 /// No token lasts longer than a year.
 pub(super) const LONGEST_DAYS: i32 = 366;
-/// Characters of a name.
-pub(super) const LONGEST_NAME: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,9 +49,9 @@ async fn make(database: &Database, name: &str, scopes: &str, days: i32) -> Resul
 }
 
 fn checked_name(name: &str) -> Result<&str, Problem> {
-    let seen = name.chars().next().is_some_and(|first| !first.is_whitespace());
-    let fits = seen && name.chars().count() <= LONGEST_NAME && !name.chars().any(char::is_control);
-    fits.then_some(name).ok_or_else(|| Problem::bad("the name is empty, too long, or not printable", "choose another"))
+    token::is_name(name)
+        .then_some(name)
+        .ok_or_else(|| Problem::bad("the name is empty, too long, or not printable", "choose another"))
 }
 
 pub(super) async fn set_up(

@@ -4,12 +4,14 @@
 //! Nothing is decided here: requests become calls of the rooms above, answers become JSON or pages.
 
 mod admin;
+mod connections;
 mod door;
 mod gate;
 mod log;
 pub mod openapi;
 mod page;
 mod problem;
+mod ready;
 mod repos;
 mod runs;
 pub mod table;
@@ -34,12 +36,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::connections::Limits;
 use self::problem::Problem;
+use self::ready::Probe;
 use super::hook::envelope::Forge;
-use super::hook::{LARGEST, Receiver};
+use super::hook::{LARGEST, Receiver, Reply};
 use super::metrics::Metrics;
 use super::poll::{Poller, Watch};
-use super::standing::{Standing, Trouble};
+use super::standing::Standing;
 use crate::store::database::Database;
 
 /// Where the server listens when nobody says otherwise.
@@ -127,19 +131,21 @@ pub async fn bind(address: SocketAddr, auth: Auth) -> Result<TcpListener, Listen
 /// # Errors
 /// When the system takes the socket away.
 pub async fn serve(listener: TcpListener, server: Server, stop: CancellationToken) -> std::io::Result<()> {
-    let listener = door::Bounded::of(listener);
-    let answering = axum::serve(listener, router(server)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let answering = connections::answer(listener, router(server), Limits::of_process(), &stop);
     let patience = async {
         stop.cancelled().await;
         tokio::time::sleep(PATIENCE).await;
     };
     tokio::select! {
-        answered = answering.into_future() => answered,
-        () = patience => Ok(()),
+        () = answering => {}
+        () = patience => {}
     }
+    Ok(())
 }
 
 fn router(server: Server) -> Router {
+    let probe = Probe::default();
+    let ready = async move |State(server): State<Server>| ready::ready(&server, &probe).await;
     let hooks = Router::new().route("/hooks/{forge}", post(hook));
     let api = Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -163,6 +169,10 @@ fn router(server: Server) -> Router {
         .layer(DefaultBodyLimit::max(LONGEST));
     let all = hooks.merge(api).merge(page::router());
     let all = all.fallback(async || Problem::missing("there is nothing here"));
+    let all = all.method_not_allowed_fallback(async || {
+        let help = "see the header `Allow`, and /api/openapi.json";
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here", help)
+    });
     all.layer(axum::middleware::from_fn_with_state(server.clone(), door::guard))
         .layer(axum::middleware::map_response(harden))
         .layer(axum::middleware::from_fn_with_state(server.clone(), count))
@@ -191,6 +201,14 @@ async fn hook(State(server): State<Server>, Path(forge): Path<String>, request: 
         Forge::of_word(&forge).ok_or_else(|| Problem::missing("hooks are at /hooks/github, gitea and gitlab"))?;
     let (head, body) = request.into_parts();
     let headers = head.headers;
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let answer = |reply: Reply| {
+        let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, format!("{}\n", reply.word)).into_response()
+    };
+    if let Some(reply) = server.receiver.refuse(forge, header) {
+        return Ok(answer(reply));
+    }
     let too_long = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the delivery is too long", "26 MiB are taken");
     let told = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     let size = told.unwrap_or(LARGEST);
@@ -203,25 +221,7 @@ async fn hook(State(server): State<Server>, Path(forge): Path<String>, request: 
     let _room = room.map_err(|_| busy())?.map_err(|_| busy())?;
     let late = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the delivery did not come to its end", "send it again");
     let body = tokio::time::timeout(COMING, to_bytes(body, size)).await.map_err(late)?.map_err(|_| too_long())?;
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let reply = server.receiver.receive(forge, header, &body).await;
-    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    Ok((status, format!("{}\n", reply.word)).into_response())
-}
-
-async fn ready(State(server): State<Server>) -> Response {
-    let database = server.database.ping().await.is_ok();
-    let runs = server.runs.clone();
-    let disk = tokio::task::spawn_blocking(move || tempfile::tempfile_in(runs).is_ok()).await.unwrap_or(false);
-    let status = if database && disk { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    // Whoever may look has the words; anybody may know where.
-    let place = |trouble: Trouble| format!("{} {}", trouble.place, trouble.code);
-    let wrong: Vec<String> = server.standing.trouble().into_iter().map(place).collect();
-    // Those that are down are begun anew; deliveries are kept meanwhile, so nobody else need be asked.
-    let body = serde_json::json!({
-        "database": database, "disk": disk, "settings": wrong, "down": server.standing.parts.down(),
-    });
-    (status, axum::Json(body)).into_response()
+    Ok(answer(server.receiver.receive(forge, header, &body).await))
 }
 
 async fn metrics(_: gate::Looks, State(server): State<Server>) -> Result<String, Problem> {

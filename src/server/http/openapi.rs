@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::admin::{LONGEST_DAYS, LONGEST_NAME};
+use super::admin::LONGEST_DAYS;
 use super::repos::MOST;
 use super::table::{ROUTES, Route};
-use super::token::Scope;
+use super::token::{LONGEST_NAME, Scope};
 use crate::store::database::RunState;
 
 /// The whole document.
@@ -22,7 +22,8 @@ pub fn document() -> Value {
         "info": {
             "title": "soopervisor",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Watches repositories and runs their pipelines. Times are milliseconds since 1970.",
+            "description": "Watches repositories and runs their pipelines. Times are milliseconds since 1970. A path that is asked \
+                            by another method answers 405 with a Problem; names of a query that are not listed are ignored.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,

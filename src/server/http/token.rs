@@ -49,6 +49,15 @@ impl std::str::FromStr for Scope {
     }
 }
 
+/// What people call a token has at most so many characters.
+pub const LONGEST_NAME: usize = 100;
+
+/// Whether a token can be called so: something that is seen, in one line.
+pub fn is_name(name: &str) -> bool {
+    let seen = name.chars().next().is_some_and(|first| !first.is_whitespace());
+    seen && name.chars().count() <= LONGEST_NAME && !name.chars().any(char::is_control)
+}
+
 /// A new token. `None` when the system has no randomness to give.
 pub fn new() -> Option<Secret> {
     let mut text = PREFIX.as_bytes().to_vec();

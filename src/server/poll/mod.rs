@@ -33,6 +33,7 @@ use crate::id::CommitSha;
 use crate::server::file::Commits;
 use crate::server::hook::meaning::Hint;
 use crate::server::metrics::Metrics;
+use crate::server::room;
 use crate::server::work::checkout::between;
 use crate::store::database::{Applied, Database, DatabaseError, KnownRef, Repo};
 
@@ -147,6 +148,8 @@ pub struct Poller {
     memory: Memory,
     /// Repositories whose last reading said that everything is gone.
     emptied: Arc<Mutex<HashSet<i64>>>,
+    /// Why readings were not noted the last time.
+    unnoted: Arc<Mutex<Option<String>>>,
     /// Is rung when an event was written.
     told: Arc<Notify>,
     /// Where copies of repositories are whose commits are told one by one.
@@ -167,6 +170,7 @@ impl Poller {
             hosts: Arc::default(),
             memory: Memory::default(),
             emptied: Arc::default(),
+            unnoted: Arc::default(),
             told,
             copies: None,
             waking,
@@ -253,8 +257,15 @@ impl Poller {
     /// Tells the database of readings that brought nothing new.
     async fn note(&self) {
         let unwritten = self.memory.unwritten();
-        if let Err(error) = self.database.unchanged(&unwritten).await {
-            tracing::warn!(%error, "not written that repositories were read");
+        let fault = self.database.unchanged(&unwritten).await.err().map(|error| room::words(&error));
+        // A disk is full for hours, and this comes at every turn.
+        let before = std::mem::replace(&mut *locked(&self.unnoted), fault.clone());
+        match fault {
+            Some(error) if before.as_ref() != Some(&error) => {
+                tracing::warn!(error, "not written that repositories were read");
+            }
+            None if before.is_some() => tracing::info!("written again that repositories are read"),
+            _ => {}
         }
     }
 

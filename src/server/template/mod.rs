@@ -14,6 +14,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, escape_formatter};
 use serde_json::Value;
 
 use super::criterion::{Fault, Scope};
+use crate::spec::suggest;
 
 mod markdown;
 pub mod marked;
@@ -140,7 +141,7 @@ impl Template {
         // What the template itself sets or calls is no name of ours.
         names.retain(|name| !matches!(name.as_str(), "range" | "dict" | "namespace" | "debug"));
         let faults: Vec<Fault> = names.iter().flat_map(|name| wrong(text, name, scope)).collect();
-        let faults = if faults.is_empty() { unknown_words(text, &template, scope) } else { faults };
+        let faults = if faults.is_empty() { unknown_words(text, manner, &template, scope) } else { faults };
         if faults.is_empty() { Ok(Self { text: text.to_owned(), names, manner }) } else { Err(faults) }
     }
 
@@ -222,12 +223,30 @@ fn of_grammar(text: &str, error: &minijinja::Error) -> Fault {
     Fault { message: said(error), start, len, help: Some("write `{{ event.branch }}`".to_owned()) }
 }
 
+/// Filters that are worth a word; the engine names none of its own.
+const FILTERS: [&str; 18] = [
+    "default", "first", "indent", "int", "join", "last", "length", "lines", "lower", "replace", "reverse", "round",
+    "sort", "split", "title", "trim", "unique", "upper",
+];
+
+/// A filter that is not there.
+fn no_filter(text: &str, manner: Manner, error: &minijinja::Error) -> Fault {
+    let detail = error.detail().unwrap_or_default();
+    let name = detail.strip_prefix("filter ").and_then(|rest| rest.strip_suffix(" is unknown"));
+    let name = name.unwrap_or(detail);
+    // Where values are written as they are, nothing is needed for it.
+    let known = FILTERS.iter().copied().chain((manner != Manner::Plain).then_some("raw"));
+    let message = format!("there is no filter `{name}`");
+    Fault { message, help: Some(suggest::help(name, known)), ..of_grammar(text, error) }
+}
+
 /// Filters, tests and functions are looked up when a template is filled in: so it is, once, with stand-ins for values.
 /// What else goes wrong with those is no fault of the template.
-fn unknown_words(text: &str, template: &minijinja::Template<'_, '_>, scope: &Scope) -> Vec<Fault> {
+fn unknown_words(text: &str, manner: Manner, template: &minijinja::Template<'_, '_>, scope: &Scope) -> Vec<Fault> {
     use minijinja::ErrorKind::{UnknownFilter, UnknownFunction, UnknownMethod, UnknownTest};
     match template.render_captured_to(jinja(&scope.stand_ins()), Bounded(Vec::new())) {
-        Err(error) if matches!(error.kind(), UnknownFilter | UnknownFunction | UnknownMethod | UnknownTest) => {
+        Err(error) if error.kind() == UnknownFilter => vec![no_filter(text, manner, &error)],
+        Err(error) if matches!(error.kind(), UnknownFunction | UnknownMethod | UnknownTest) => {
             vec![of_grammar(text, &error)]
         }
         _ => Vec::new(),
@@ -288,7 +307,8 @@ mod tests {
             ("{% if event.pull.number %}x{% endif %}", 12, "`event.pull` is never there for `push`", "it belongs to"),
             ("{{ run.url }}", 3, "there is no name `run`", "did you mean `event.run`?"),
             ("a\n{{ event.branch", 2, "syntax error", "write"),
-            ("{{ event.branch|shout }}", 0, "unknown filter", "write"),
+            ("{{ event.branch|clamour }}", 0, "there is no filter `clamour`", "known here: `default`, "),
+            ("{{ event.branch | uper }}", 0, "there is no filter `uper`", "did you mean `upper`?"),
         ] {
             let faults = parse(text).err().unwrap_or_else(|| panic!("{text} was taken"));
             assert!(faults[0].message.contains(message), "{text}: {faults:?}");
@@ -296,6 +316,15 @@ mod tests {
             assert!(faults[0].help.as_deref().is_some_and(|said| said.contains(help)), "{text}: {faults:?}");
         }
         assert_eq!(parse("{{ event.a }} {{ event.b }} {{ event.a }}").unwrap_err().len(), 3);
+    }
+
+    #[test]
+    fn every_filter_that_is_named_is_there() {
+        for filter in FILTERS {
+            let unknown = |fault: &Fault| fault.message.contains("no filter");
+            let faults = parse(&format!("{{{{ event.branch | {filter} }}}}")).err().unwrap_or_default();
+            assert!(!faults.iter().any(unknown), "{filter}: {faults:?}");
+        }
     }
 
     #[test]
