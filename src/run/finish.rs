@@ -11,6 +11,7 @@ use super::card::{Card, Published};
 use super::decide::Decided;
 use super::ending::Ending;
 use super::event::{Outcome, RunEvent, Step};
+use super::findings;
 use super::host::Host;
 use super::pipeline::{Ran, TaskSeen};
 use super::prepare::Prepared;
@@ -226,7 +227,7 @@ pub(super) fn finish(
     let step = telling.current();
     let (ending, published, stop) = match result {
         Ok(published) => (Ending::Succeeded, Some(published), None),
-        Err(stop) => (stop.ending, None, Some(stop)),
+        Err(stop) => (stop.ending, None, Some(telling.masked_stop(stop))),
     };
     // After a success only the report is open, which is what happens here.
     if ending != Ending::Succeeded {
@@ -235,6 +236,9 @@ pub(super) fn finish(
     let card = stop.as_ref().map(|stop| masked_card(&card(stop, step, &kept, facts), &kept.masker));
     if let Some(card) = &card {
         telling.tell(&RunEvent::Failed(Box::new(card.clone())));
+    }
+    if let Some(stop) = stop.as_ref().filter(|_| !kept.has_run()) {
+        findings::log(facts.live, stop);
     }
     let summary = kept.masker.text(&summary(ending, &kept.record));
     // What a script left is kept for a look when it failed; a snapshot that nothing ran in is of no use to anybody.
@@ -275,6 +279,7 @@ fn close_record(
     record.ended_at = Some((facts.host.clock)());
     record.steps = telling.times_so_far().into_iter().map(part_of_step).collect();
     record.tasks = kept.tasks.iter().map(part_of_task).collect();
+    (record.findings, record.more_findings) = telling.findings();
     record.published = published.map(|published| Publication {
         location: published.location.clone(),
         files: published.files,
