@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -38,6 +39,9 @@ struct RunAsk {
     settings: Option<String>,
     /// The code is a stranger's.
     fork: bool,
+    /// The runs that led to it, for handlers.
+    #[serde(rename = "chain")]
+    _chain: IgnoredAny,
 }
 
 /// How an attempt ended.
@@ -336,7 +340,11 @@ mod tests {
         let asked = request(ask, std::path::Path::new("/w"), "sample");
         assert!(asked.no_secrets && asked.no_reuse && asked.secrets.is_empty(), "{asked:?}");
         assert_eq!((asked.network, asked.settings.as_deref()), (Some(Network::None), Some("sample: true\n")));
-        let own = request(json(r#"{"secrets": ["TOKEN"]}"#), std::path::Path::new("/w"), "full");
+        let own = request(
+            json(r#"{"secrets": ["TOKEN"], "chain": [{"handler": "h", "repo": "a/b"}]}"#),
+            std::path::Path::new("/w"),
+            "full",
+        );
         assert!(!own.no_secrets && own.network.is_none() && own.secrets == ["TOKEN"], "{own:?}");
     }
 
