@@ -183,8 +183,28 @@ impl Events {
         }
         // One event whose deciding panics holds up no other.
         let decided = catch_unwind(AssertUnwindSafe(|| self.decide.decide(&event, &repo, row.id)));
+        if let Ok(Ok(settlement)) = &decided {
+            say(row.id, &event, settlement);
+        }
         Ok(decided.unwrap_or_else(|_| Err("deciding it ended by a fault of the program's own".to_owned())))
     }
+}
+
+/// One line of the server's log for each event: what it is, and what it calls for.
+fn say(row: i64, event: &Event, settlement: &Settlement) {
+    let handlers: Vec<&str> = settlement.actions.iter().map(|action| action.handler.as_str()).collect();
+    let (reference, commit) = (event.reference.as_deref(), event.commit().map(|commit| commit.short().to_owned()));
+    let (kind, runs) = (event.kind.name(), settlement.runs.len());
+    tracing::info!(
+        event = row,
+        kind,
+        repo = event.repo,
+        reference,
+        commit,
+        handlers = handlers.join(", "),
+        runs,
+        "an event"
+    );
 }
 
 #[cfg(test)]

@@ -80,6 +80,7 @@ fn one(reader: &mut Reader<'_>, node: &Node, file: &File) -> Option<Handler> {
     let cron = plain(reader, node, "cron").and_then(|value| value.as_str()?.parse::<Cron>().ok());
     let zone = plain(reader, node, "zone").and_then(|value| value.as_str().map(str::to_owned));
     schedule(reader, node, &on);
+    messages(reader, node, file);
     let repos = plain(reader, node, "repos");
     let repos = repos.and_then(|value| serde_json::from_value::<Vec<Glob>>(value).ok()).unwrap_or_default();
     artifacts(reader, node, &on, &repos, file);
@@ -95,6 +96,14 @@ fn one(reader: &mut Reader<'_>, node: &Node, file: &File) -> Option<Handler> {
         reader.error("server/value", message, node.span, "split it into several handlers");
     }
     Some(Handler { name, on, cron, zone, repos, when, enabled, steps, on_success, on_failure, always })
+}
+
+/// Refs are read without their commits: without webhooks nobody tells what a message says.
+fn messages(reader: &mut Reader<'_>, node: &Node, file: &File) {
+    if let (Some(span), true) = (reader.find(node, "event.message"), file.webhooks.is_empty()) {
+        let message = "`event.message` is always null here: only webhooks tell of it";
+        reader.warning("server/message-of-poll", message, span, "add `webhooks`, or do without it");
+    }
 }
 
 fn plain(reader: &mut Reader<'_>, node: &Node, key: &str) -> Option<serde_json::Value> {
