@@ -219,10 +219,19 @@ pub(super) fn unwell(run: &database::Run, result: Value) -> EffectFault {
     }
 }
 
+/// What would go on for ever is not begun; nothing failed by it.
+fn refused(call: &Call<'_>, why: String) -> EffectFault {
+    tracing::warn!(handler = call.key.handler, why, "no run is begun");
+    EffectFault::called_off(why, Value::Null)
+}
+
 /// Why a run did not succeed.
 pub(super) fn why(run: &database::Run) -> String {
     match (run.state, run.superseded_by) {
         (RunState::Superseded, Some(other)) => format!("superseded by run {other}"),
+        (RunState::Cancelled | RunState::Lost, _) if run.summary.is_none() => {
+            format!("the run was {}", run.state.word())
+        }
         (state, _) => run.summary.clone().unwrap_or_else(|| format!("the run {}", state.word())),
     }
 }
