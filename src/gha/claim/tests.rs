@@ -145,7 +145,8 @@ impl Forge for Small {
         self.turn().await;
         // Runs below a hundred are over.
         let ended = (id < 100).then_some(false);
-        Ok(WorkflowRun { id, path: String::new(), title: String::new(), url: format!("https://runs/{id}"), ended })
+        let url = format!("https://runs/{id}");
+        Ok(WorkflowRun { id, path: String::new(), workflow: None, title: String::new(), url, ended, attempt: None })
     }
 
     async fn repository(&self, _: &RepoId) -> Said<Repository> {
