@@ -11,13 +11,15 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::{run, seam};
+use crate::comment::escape::prose;
 use crate::comment::{Limit, Report, render};
 use crate::gha::{
     self, Carried, Decision, Errand, Files, GhaError, Order, Outputs, Poster, Progress, Reason, State, Told, Trust,
 };
 use crate::plan::Mode;
 use crate::report::{self, Reporter};
-use crate::run::event::RunEvent;
+use crate::run::card::Card;
+use crate::run::event::{RunEvent, Step};
 use crate::run::request::RunRequest;
 use crate::secret::{SecretSet, SecretSpec};
 use crate::store::Home;
@@ -26,26 +28,55 @@ use crate::store::Home;
 /// killed in time for its container to be cleared away and the end to be told.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// How a start of the Action ended of which the runner's files tell.
+type Ended = Result<Exit, Failure>;
+
 pub(super) fn execute(console: Console) -> Result<Exit, Failure> {
+    let files = Files::read(&variable);
+    let ended = begin(&files, console).unwrap_or_else(|failure| {
+        unbegun(&failure, &files);
+        Err(failure)
+    });
+    ended.inspect_err(|failure| Console::answer(&command("error", &in_words(failure))))
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// What happened and why, and what to do.
+fn in_words(failure: &Failure) -> String {
+    let help = failure.help.iter().map(|help| format!("help: {help}"));
+    std::iter::once(failure.what.clone()).chain(failure.why.iter().cloned()).chain(help).collect::<Vec<_>>().join("\n")
+}
+
+/// It is not even known what is to be run: later steps and the job's page learn why.
+fn unbegun(failure: &Failure, files: &Files) {
+    let status = State::of_exit(failure.exit.code()).word();
+    let words: Vec<String> = in_words(failure).lines().map(|line| prose(line, 1_000)).collect();
+    let summary = format!("### ❌ soopervisor: {status} before anything ran\n\n{}\n", words.join("\n\n"));
+    write(files, &Outputs { status: status.to_owned(), ..Outputs::default() }, Some(&summary));
+}
+
+/// Reads, decides, and does it. The error is of what comes before the runner's files are written.
+fn begin(files: &Files, console: Console) -> Result<Ended, Failure> {
     let home = Home::from_env()?;
-    let variable = |name: &str| std::env::var(name).ok();
     let errand = Errand::read(&variable, seam::reach(&home)?)?;
     Console::answer(&gha::masks(&hidden(&errand)));
-    let files = Files::read(&variable);
     let decision = seam::block_on(async { Ok(errand.decide().await?) })?;
     match decision {
-        Decision::Run(order) => in_turn(&errand, &order, false, &files, &home, console),
+        Decision::Run(order) => in_turn(&errand, &order, false, files, &home, console),
         Decision::Done(order) => match standing(&errand, &order, &home) {
-            Ok(Some(standing)) => already(&errand, order, standing, &files),
+            Ok(Some(standing)) => already(&errand, order, standing, files),
             // Should something be wrong, the run says it better.
-            Ok(None) => in_turn(&errand, &order, true, &files, &home, console),
+            Ok(None) => in_turn(&errand, &order, true, files, &home, console),
             Err(failure) if failure.exit == Exit::Cancelled => Err(failure),
             Err(failure) => {
                 warn(&[format!("whether its outputs are still there cannot be told: {}", failure.what)]);
-                in_turn(&errand, &order, true, &files, &home, console)
+                in_turn(&errand, &order, true, files, &home, console)
             }
         },
-        other => answer(&errand, &other, &files),
+        other => answer(&errand, &other, files),
     }
 }
 
@@ -71,14 +102,14 @@ fn hidden(errand: &Errand) -> Vec<crate::secret::Secret> {
 }
 
 /// Nothing is run.
-fn answer(errand: &Errand, decision: &Decision, files: &Files) -> Result<Exit, Failure> {
+fn answer(errand: &Errand, decision: &Decision, files: &Files) -> Result<Ended, Failure> {
     let answer = seam::block_on(async { Ok(errand.answer(decision).await) })?;
     let target = matches!(decision, Decision::Refuse(Reason::Target));
     Console::answer(&command(if target { "error" } else { "notice" }, &answer.text));
     warn(&answer.faults);
     write(files, &Outputs { status: answer.status.to_owned(), ..Outputs::default() }, None);
     // A refusal is an answer; a workflow that can only ever be refused is set up wrongly.
-    Ok(if target { Exit::Usage } else { Exit::Ok })
+    Ok(Ok(if target { Exit::Usage } else { Exit::Ok }))
 }
 
 /// What was published for the very same command, if all of it is still as it was.
@@ -91,7 +122,7 @@ fn standing(errand: &Errand, order: &Order, home: &Home) -> Result<Option<seam::
 }
 
 /// Nothing is run: later steps get what an earlier run left.
-fn already(errand: &Errand, order: Order, standing: seam::Standing, files: &Files) -> Result<Exit, Failure> {
+fn already(errand: &Errand, order: Order, standing: seam::Standing, files: &Files) -> Result<Ended, Failure> {
     let (commit, mode) = (order.commit.to_string(), mode_of(order.mode));
     let answer = seam::block_on(async { Ok(errand.answer(&Decision::Done(order)).await) })?;
     Console::answer(&command("notice", &format!("{}: {}", answer.text, standing.place)));
@@ -105,7 +136,7 @@ fn already(errand: &Errand, order: Order, standing: seam::Standing, files: &File
         status: answer.status.to_owned(),
     };
     write(files, &outputs, Some(&format!("{}.\n", answer.text)));
-    Ok(Exit::Ok)
+    Ok(Ok(Exit::Ok))
 }
 
 fn mode_of(mode: Mode) -> String {
@@ -120,7 +151,7 @@ fn in_turn(
     files: &Files,
     home: &Home,
     console: Console,
-) -> Result<Exit, Failure> {
+) -> Result<Ended, Failure> {
     let claim = unless_cancelled(async { Ok(errand.claim(order.mode, again).await) })?;
     warn(&claim.faults);
     match claim.lost {
@@ -129,7 +160,7 @@ fn in_turn(
     }
 }
 
-fn carry_out(errand: &Errand, order: &Order, files: &Files, home: &Home, console: Console) -> Result<Exit, Failure> {
+fn carry_out(errand: &Errand, order: &Order, files: &Files, home: &Home, console: Console) -> Result<Ended, Failure> {
     let progress = errand.progress(order)?;
     let poster = errand.post(order).map(|post| Poster::start(post, progress.told().clone())).transpose();
     // Nobody is told, and the run goes on.
@@ -147,7 +178,12 @@ fn carry_out(errand: &Errand, order: &Order, files: &Files, home: &Home, console
             }
             last.end(State::of_exit(exit.code()), None);
         }
-        Err(failure) => last.end(State::of_exit(failure.exit.code()), Some(&failure.what)),
+        Err(failure) => {
+            if failure.exit != Exit::Cancelled {
+                last.report().card.get_or_insert_with(|| card(failure));
+            }
+            last.end(State::of_exit(failure.exit.code()), Some(&failure.what));
+        }
     }
     let faults = poster.map(|poster| poster.finish(last.told().clone())).unwrap_or_default();
     warn(&faults);
@@ -156,7 +192,25 @@ fn carry_out(errand: &Errand, order: &Order, files: &Files, home: &Home, console
         // A job that fails saves no cache.
         warn(&carried.send().err().map(|error| error.to_string()).into_iter().collect::<Vec<_>>());
     }
-    ended
+    Ok(ended)
+}
+
+/// Why there was no run, where a run would say why it failed.
+fn card(failure: &Failure) -> Card {
+    let why = std::iter::once(&failure.what).chain(&failure.why);
+    Card {
+        step: Step::Checkout,
+        task: None,
+        exit: None,
+        reason: why.map(String::as_str).collect::<Vec<_>>().join("\n"),
+        last_lines: Vec::new(),
+        diagnosis: None,
+        hint: failure.help.clone(),
+        reproduce: None,
+        log_path: None,
+        kept: None,
+        again: None,
+    }
 }
 
 /// What a workflow's cache brings and takes; a fork's code has nothing of it.

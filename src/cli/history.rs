@@ -12,7 +12,7 @@ use super::{args, columns};
 use crate::report::{self, Style, bytes, duration};
 use crate::run::card::Card;
 use crate::run::figures::count;
-use crate::store::{Entry, Folder, Home, Part, Record, Runs, Status};
+use crate::store::{Entry, Finding, Folder, Home, Part, Record, Runs, Status};
 
 pub(super) fn runs(args: &args::Runs) -> Result<Exit, Failure> {
     let mut entries = Runs::of(&Home::from_env()?).list()?;
@@ -125,6 +125,7 @@ fn describe(record: &Record, status: Option<Status>, style: &Style) -> String {
     }
     parts("step", &record.steps, &mut line);
     parts("task", &record.tasks, &mut line);
+    findings(record, &mut line);
     if let Some(key) = &record.environment {
         line("environment", &key.to_string());
     }
@@ -148,6 +149,20 @@ fn describe(record: &Record, status: Option<Status>, style: &Style) -> String {
         text += &report::draw_card(&card, style);
     }
     text
+}
+
+fn findings(record: &Record, line: &mut impl FnMut(&str, &str)) {
+    for Finding { severity, message, file, line: row, column, help, .. } in &record.findings {
+        let point = row.zip(*column).map(|(row, column)| format!(":{row}:{column}")).unwrap_or_default();
+        let place = file.as_ref().map(|file| format!("{file}{point}: ")).unwrap_or_default();
+        line(severity, &format!("{place}{message}"));
+        if let Some(help) = help {
+            line("", &format!("help: {help}"));
+        }
+    }
+    if record.more_findings > 0 {
+        line("", &format!("and {} more", record.more_findings));
+    }
 }
 
 fn parts(kind: &str, parts: &[Part], line: &mut impl FnMut(&str, &str)) {
@@ -202,6 +217,24 @@ mod tests {
         insta::assert_snapshot!("show_failure", describe(&record, Some(Status::Failed), &Style::default()));
         record.card = Some(json!({"step": "a step of the future"}));
         assert!(!describe(&record, Some(Status::Failed), &Style::default()).contains("future"));
+    }
+
+    #[test]
+    fn why_a_project_cannot_run_is_shown_with_its_place_and_what_to_do() {
+        let mut record = record();
+        record.findings = vec![Finding {
+            severity: "error".to_owned(),
+            code: "pipeline/key".to_owned(),
+            message: "there is no key `prodct`".to_owned(),
+            file: Some("pipeline.yaml".to_owned()),
+            line: Some(2),
+            column: Some(3),
+            help: Some("did you mean `product`?".to_owned()),
+        }];
+        record.more_findings = 4;
+        let shown = describe(&record, Some(Status::Failed), &Style::default());
+        let lines = "error        pipeline.yaml:2:3: there is no key `prodct`\n             help: did you mean `product`?\n             and 4 more\n";
+        assert!(shown.contains(lines), "{shown}");
     }
 
     #[test]

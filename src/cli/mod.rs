@@ -63,16 +63,24 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error, &words),
     };
-    listen_to_ourselves();
+    listen_to_ourselves(&cli);
     let console = Console::new(&cli.global);
     warn_of_variables(&cli.verb);
     let ended = dispatch(&cli.verb, console);
     ended.unwrap_or_else(|failure| tell(&failure, &cli.verb, console)).into()
 }
 
-/// What the program says about itself goes to stderr; `SOOPERVISOR_LOG=debug` says more. Libraries stay quiet.
-fn listen_to_ourselves() {
-    let filter = std::env::var("SOOPERVISOR_LOG").unwrap_or_else(|_| "off,soopervisor=warn".to_owned());
+/// What the program says about itself goes to stderr; `SOOPERVISOR_LOG=debug` says more. Libraries stay quiet. A server
+/// says what happens: each event, each run, and what handlers log.
+fn listen_to_ourselves(cli: &Cli) {
+    let serves = match &cli.verb {
+        #[cfg(feature = "server")]
+        Verb::Serve(_) => true,
+        _ => false,
+    };
+    let told = serves && !cli.global.quiet;
+    let usual = if told { "off,soopervisor=warn,soopervisor::server=info" } else { "off,soopervisor=warn" };
+    let filter = std::env::var("SOOPERVISOR_LOG").unwrap_or_else(|_| usual.to_owned());
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
     // A test that runs two verbs in one process has one already.
     let _ = subscriber.with_ansi(false).try_init();

@@ -24,6 +24,8 @@ mod comment;
 const SPACING: Duration = Duration::from_secs(10);
 /// How long the end may take to be told.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long GitHub may stay silent from the beginning once there is an end to tell.
+const BLIND: Duration = Duration::from_secs(10);
 /// The runner kills us soon after it asked us to stop.
 const HASTE: Duration = Duration::from_millis(2500);
 
@@ -61,6 +63,8 @@ impl Post {
 #[derive(Default)]
 struct Told {
     status: Option<State>,
+    /// There was no way to GitHub when it was last tried.
+    unreachable: bool,
     me: Option<Me>,
     /// Our comment, as we last wrote it.
     comment: Option<Found>,
@@ -119,18 +123,22 @@ impl Post {
             let report = reports.borrow_and_update().clone();
             let last = report.state != State::Running;
             if last {
-                let patience = if report.state == State::Cancelled { HASTE } else { PATIENCE };
+                let hasty = told.unreachable || report.state == State::Cancelled;
+                let patience = if hasty { HASTE } else { PATIENCE };
                 if tokio::time::timeout(patience, self.tell(&report, &mut told)).await.is_err() {
                     told.faults.push(format!("GitHub was not told the end within {patience:?}"));
                 }
                 return told.faults;
             }
-            let begun = Instant::now();
+            let (begun, blind) = (Instant::now(), told.status.is_none());
+            let mut late = false;
             // Who was asked to stop has no time for what was on its way.
             tokio::select! {
                 () = self.tell(&report, &mut told) => {}
+                () = is_late(reports.clone()), if blind => late = true,
                 Ok(_) = ends.wait_for(|report| report.state == State::Cancelled) => continue,
             }
+            told.unreachable |= late && told.status.is_none();
             tokio::select! {
                 () = tokio::time::sleep_until(begun + self.spacing) => {}
                 ended = ends.wait_for(|report| report.state != State::Running) => match ended {
@@ -156,8 +164,14 @@ impl Post {
         if told.status != Some(report.state) {
             let status = self.status(report);
             match self.forge.set_status(&self.repo, &report.report.commit, &status).await {
-                Ok(()) => told.status = Some(report.state),
-                Err(fault) => complain(told, "the commit's status was not set", &fault),
+                Ok(()) => (told.status, told.unreachable) = (Some(report.state), false),
+                Err(fault) => {
+                    complain(told, "the commit's status was not set", &fault);
+                    told.unreachable = fault.is_unconnected();
+                    if told.unreachable {
+                        return;
+                    }
+                }
             }
         }
         let text = render(&report.report, Limit::COMMENT);
@@ -231,6 +245,15 @@ impl Post {
             Err(fault) => complain(told, "the check run was not told", &fault),
         }
     }
+}
+
+/// Ends when the run has been over for so long that who was told nothing yet will not be told in time.
+async fn is_late(mut reports: watch::Receiver<Report>) {
+    if reports.wait_for(|report| report.state != State::Running).await.is_err() {
+        // Nobody tells of an end any more: whoever listens notices it, too.
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(BLIND).await;
 }
 
 fn complain(told: &mut Told, what: &str, fault: &Fault) {

@@ -12,6 +12,7 @@ use super::card::{Card, Published};
 use super::decide::Decided;
 use super::ending::Ending;
 use super::event::{Outcome, RunEvent, Step};
+use super::findings;
 use super::host::Host;
 use super::pipeline::{Ran, TaskSeen};
 use super::prepare::Prepared;
@@ -246,7 +247,7 @@ pub(super) fn finish(
     let step = telling.current();
     let (ending, published, stop) = match result {
         Ok(published) => (Ending::Succeeded, Some(published), None),
-        Err(stop) => (stop.ending, None, Some(stop)),
+        Err(stop) => (stop.ending, None, Some(telling.masked_stop(stop))),
     };
     // After a success only the report is open, which is what happens here.
     if ending != Ending::Succeeded {
@@ -260,6 +261,9 @@ pub(super) fn finish(
         Some(stop) => stop.words(step, kept.has_run()),
         None => ending.words().to_owned(),
     };
+    if let Some(stop) = stop.as_ref().filter(|_| !kept.has_run()) {
+        findings::log(facts.live, stop);
+    }
     let summary = kept.masker.text(&summary(&kept.record, &words));
     // What a script left is kept for a look when it failed; a snapshot that nothing ran in is of no use to anybody.
     let worth_a_look = ending != Ending::Succeeded && kept.ran.is_some();
@@ -305,6 +309,7 @@ fn close_record(
     record.ended_at = Some((facts.host.clock)());
     record.steps = telling.times_so_far().into_iter().map(part_of_step).collect();
     record.tasks = kept.tasks.iter().map(part_of_task).collect();
+    (record.findings, record.more_findings) = telling.findings();
     record.published = published.map(|published| Publication {
         location: published.location.clone(),
         files: published.files,

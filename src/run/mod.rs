@@ -15,6 +15,7 @@ pub mod ending;
 pub mod event;
 pub mod execute;
 pub mod figures;
+pub mod findings;
 pub mod finish;
 mod frozen;
 mod given_away;

@@ -215,6 +215,8 @@ impl Line<'_> {
         let network = network_env(&config);
         let mut secrets = SecretSet::resolve(&decided.secrets)?;
         let inputs = decided.inputs(&config, &secrets).inspect_err(|stop| {
+            // They may quote what a secret was put into.
+            self.telling.mask_with(&Masker::new(&secrets));
             for finding in &stop.diagnostics {
                 self.telling.tell(&RunEvent::Diagnosed(finding.clone()));
             }

@@ -96,6 +96,15 @@ impl Stop {
         }
     }
 
+    /// [`Stop::line`] with the first findings: for those who see nothing else of the run.
+    pub fn with_findings(&self) -> String {
+        let line = self.line();
+        match super::findings::in_short(&self.diagnostics) {
+            none if none.is_empty() => line,
+            found => format!("{line}: {found}"),
+        }
+    }
+
     /// The message and everything behind it, in one line.
     pub fn line(&self) -> String {
         std::iter::once(&self.message).chain(&self.causes).map(String::as_str).collect::<Vec<_>>().join(": ")

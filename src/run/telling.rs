@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::card::Card;
 use super::event::{Outcome, RunEvent, Step};
+use super::findings::Findings;
+use super::stop::Stop;
 use crate::diag::{Diagnostic, SourceText, Span};
 use crate::logs::mask::Masker;
+use crate::store::Finding;
 
 /// Where events go. Shared by the parts of a run; calls are short and never block on a terminal for long.
 pub type Listener = Box<dyn FnMut(&RunEvent) + Send>;
@@ -73,12 +76,17 @@ struct Inner {
     times: Vec<StepTime>,
     /// When the step before ended: what lies between two steps is the later one's, so that together they are the run.
     until: Option<Instant>,
+    found: Findings,
 }
 
 impl Inner {
     fn tell(&mut self, event: &RunEvent) {
         let masked = masked(event, &self.masker);
-        (self.listener)(masked.as_ref().unwrap_or(event));
+        let event = masked.as_ref().unwrap_or(event);
+        if let RunEvent::Diagnosed(finding) = event {
+            self.found.add(finding);
+        }
+        (self.listener)(event);
     }
 }
 
@@ -92,6 +100,7 @@ impl Telling {
                 open: Vec::new(),
                 times: Vec::new(),
                 until: None,
+                found: Findings::default(),
             })),
             backlog: Arc::default(),
         }
@@ -121,6 +130,25 @@ impl Telling {
     /// A text without secrets.
     pub fn masked(&self, text: &str) -> String {
         self.with(|inner| inner.masker.text(text))
+    }
+
+    /// A stop without secrets.
+    pub(super) fn masked_stop(&self, stop: Stop) -> Stop {
+        self.with(|inner| {
+            let text = |text: &String| inner.masker.text(text);
+            Stop {
+                message: text(&stop.message),
+                causes: stop.causes.iter().map(text).collect(),
+                help: stop.help.as_ref().map(text),
+                diagnostics: stop.diagnostics.iter().map(|found| masked_finding(found, &inner.masker)).collect(),
+                ..stop
+            }
+        })
+    }
+
+    /// What was found in the user's files so far, for the record, and how much more than that.
+    pub(super) fn findings(&self) -> (Vec<Finding>, u64) {
+        self.with(|inner| inner.found.kept())
     }
 
     /// Tells one event.

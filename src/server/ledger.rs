@@ -1,7 +1,7 @@
 //! Events as the database keeps them, and back: one place that knows both forms.
 
-use crate::server::event::Event;
-use crate::store::database::{self, NewEvent};
+use crate::server::event::{Event, FinishedRun, Kind, Source};
+use crate::store::database::{self, NewEvent, Repo};
 
 /// The row of an event. Its key is the event's own.
 ///
@@ -20,12 +20,32 @@ pub fn row(event: &Event, repo: Option<i64>) -> Result<NewEvent, serde_json::Err
     })
 }
 
+/// The key of an event's row. That of a finished run is the database's own: a repository may have another name since.
+pub fn key(event: &Event) -> String {
+    match (&event.run, event.kind) {
+        (Some(run), Kind::RunFinished) => database::key_of_end(&run.id),
+        _ => event.key(),
+    }
+}
+
+/// The event of a row, with what is known of its repository.
+///
+/// # Errors
+/// When the row holds no event.
+pub fn event_of(row: &database::Event, repo: &Repo) -> Result<Event, serde_json::Error> {
+    let mut event = event(row, &repo.name)?;
+    if event.default_branch.is_none() {
+        let head = repo.head.as_deref().and_then(|head| head.strip_prefix("refs/heads/"));
+        event.default_branch = head.map(str::to_owned);
+    }
+    Ok(event)
+}
+
 /// The event of a row. That of a finished run, which the database writes itself, is filled in from the row.
 ///
 /// # Errors
 /// When the row holds no event.
 pub fn event(row: &database::Event, repo: &str) -> Result<Event, serde_json::Error> {
-    use crate::server::event::{FinishedRun, Kind, Source};
     if row.new.kind != Kind::RunFinished.name() {
         return serde_json::from_value(row.new.payload.clone());
     }
@@ -34,11 +54,16 @@ pub fn event(row: &database::Event, repo: &str) -> Result<Event, serde_json::Err
     event.reference.clone_from(&row.new.reference);
     event.after = row.new.new_sha.as_deref().and_then(|sha| sha.parse().ok());
     let word = |name: &str| row.new.payload.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
+    let took = row.new.payload.get("took_ms").and_then(serde_json::Value::as_i64);
     event.run = Some(FinishedRun {
         id: row.new.payload.get("run").map(ToString::to_string).unwrap_or_default(),
         status: word("state").unwrap_or_default(),
         mode: word("mode"),
-        ..FinishedRun::default()
+        url: None,
+        seconds: took.map(|took| jiff::SignedDuration::from_millis(took).as_secs_f64()),
+        previous: word("previous"),
     });
+    let chain = row.new.payload.get("chain").cloned();
+    event.chain = chain.map(serde_json::from_value).transpose()?.unwrap_or_default();
     Ok(event)
 }

@@ -50,6 +50,10 @@ pub fn new_run(event: &Event, repo: &Repo, row: i64, mode: &str, priority: i64) 
     let sha = event.commit()?.to_string();
     // Of no ref, one commit is not the next of another.
     let lane = lane(repo.id, event.reference.as_deref().unwrap_or(&sha), mode);
+    let mut request = repo.settings.get("run").cloned().unwrap_or_else(|| json!({}));
+    if let (Value::Object(request), false) = (&mut request, event.chain.is_empty()) {
+        request.insert("chain".to_owned(), json!(event.chain));
+    }
     Some(NewRun {
         key: format!("{} {sha} {mode} {}", repo.id, event.key()),
         repo: repo.id,
@@ -58,7 +62,7 @@ pub fn new_run(event: &Event, repo: &Repo, row: i64, mode: &str, priority: i64) 
         reference: event.reference.clone(),
         sha,
         mode: mode.to_owned(),
-        request: repo.settings.get("run").cloned().unwrap_or_else(|| json!({})),
+        request,
         priority,
         // Where each push or commit is told, each is run.
         supersede: !repo.settings.get("each").and_then(Value::as_bool).unwrap_or(false),
@@ -167,7 +171,7 @@ impl Events {
     async fn settlement(&self, row: &database::Event) -> Result<Result<Settlement, String>, DatabaseError> {
         let Some(number) = row.new.repo else { return Ok(Ok(Settlement::default())) };
         let Some(repo) = self.database.repo_of(number).await? else { return Ok(Ok(Settlement::default())) };
-        let event = match ledger::event(row, &repo.name) {
+        let event = match ledger::event_of(row, &repo) {
             Ok(event) => event,
             Err(error) => return Ok(Err(error.to_string())),
         };
@@ -179,8 +183,28 @@ impl Events {
         }
         // One event whose deciding panics holds up no other.
         let decided = catch_unwind(AssertUnwindSafe(|| self.decide.decide(&event, &repo, row.id)));
+        if let Ok(Ok(settlement)) = &decided {
+            say(row.id, &event, settlement);
+        }
         Ok(decided.unwrap_or_else(|_| Err("deciding it ended by a fault of the program's own".to_owned())))
     }
+}
+
+/// One line of the server's log for each event: what it is, and what it calls for.
+fn say(row: i64, event: &Event, settlement: &Settlement) {
+    let handlers: Vec<&str> = settlement.actions.iter().map(|action| action.handler.as_str()).collect();
+    let (reference, commit) = (event.reference.as_deref(), event.commit().map(|commit| commit.short().to_owned()));
+    let (kind, runs) = (event.kind.name(), settlement.runs.len());
+    tracing::info!(
+        event = row,
+        kind,
+        repo = event.repo,
+        reference,
+        commit,
+        handlers = handlers.join(", "),
+        runs,
+        "an event"
+    );
 }
 
 #[cfg(test)]

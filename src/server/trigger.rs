@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use thiserror::Error;
 
-use super::event::{Event, Kind, Source};
+use super::event::{Event, Kind, Link, Source};
 use super::ledger;
 use crate::id::CommitSha;
 use crate::spec::suggest;
@@ -92,6 +92,14 @@ pub async fn repo(database: &Database, name: &str) -> Result<Repo, TriggerError>
 /// # Errors
 /// When repository, ref or mode are not known.
 pub async fn trigger(database: &Database, ask: &Ask<'_>) -> Result<Triggered, TriggerError> {
+    trigger_after(database, ask, &[]).await
+}
+
+/// As [`trigger`], for a handler: with the runs that led to it.
+///
+/// # Errors
+/// When repository, ref or mode are not known.
+pub async fn trigger_after(database: &Database, ask: &Ask<'_>, chain: &[Link]) -> Result<Triggered, TriggerError> {
     if let Some(mode) = ask.mode.filter(|mode| !matches!(*mode, "sample" | "full")) {
         return Err(TriggerError::Mode(mode.to_owned()));
     }
@@ -112,6 +120,7 @@ pub async fn trigger(database: &Database, ask: &Ask<'_>) -> Result<Triggered, Tr
     event.after = found.sha.parse::<CommitSha>().ok();
     event.default_branch = repo.head.as_deref().and_then(|head| head.strip_prefix("refs/heads/")).map(str::to_owned);
     event.payload = json!({"mode": ask.mode});
+    event.chain = chain.to_vec();
     let row = ledger::row(&event, Some(repo.id)).map_err(|error| DatabaseError::Content(error.to_string()))?;
     let written = database.tell(&row).await?.ok_or(TriggerError::Again)?;
     Ok(Triggered { event: written, sha: found.sha.clone() })

@@ -19,5 +19,5 @@ pub use home::Home;
 pub use live::{Folder, LiveRun, is_live};
 pub use process::ProcessMark;
 pub use prune::{Limits, Pruned};
-pub use record::{Part, Publication, Record, SCHEMA, Status};
+pub use record::{Finding, Part, Publication, Record, SCHEMA, Status};
 pub use runs::{Entry, Runs};

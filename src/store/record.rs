@@ -59,6 +59,29 @@ pub struct Part {
     pub detail: String,
 }
 
+/// Something about the user's files that makes a run fail, or go on otherwise than meant. All of it is one line of text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// `error` or `warning`.
+    pub severity: String,
+    /// Its name: `pipeline/unknown-key`.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// The file that it is in.
+    #[serde(default)]
+    pub file: Option<String>,
+    /// The line, from 1.
+    #[serde(default)]
+    pub line: Option<usize>,
+    /// The column, from 1.
+    #[serde(default)]
+    pub column: Option<usize>,
+    /// What to do about it.
+    #[serde(default)]
+    pub help: Option<String>,
+}
+
 /// What was published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publication {
@@ -109,6 +132,12 @@ pub struct Record {
     /// Pipeline tasks that ended, in order.
     #[serde(default)]
     pub tasks: Vec<Part>,
+    /// What was found in the user's files, the first of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// Findings beyond those that are kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_findings: u64,
     /// What was published.
     #[serde(default)]
     pub published: Option<Publication>,
@@ -152,6 +181,8 @@ impl Record {
             ended_at: None,
             steps: Vec::new(),
             tasks: Vec::new(),
+            findings: Vec::new(),
+            more_findings: 0,
             published: None,
             environment: None,
             image: None,
@@ -184,6 +215,11 @@ impl Record {
         text.push(b'\n');
         Ok(text)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[cfg(test)]

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+/// How a fault begins where there was no connection.
+const UNCONNECTED: &str = "no connection";
+
 /// Why a request came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -62,7 +65,7 @@ impl Fault {
     pub fn network(error: reqwest::Error) -> Self {
         let what = match &error {
             error if error.is_timeout() => "no answer in time",
-            error if error.is_connect() => "no connection",
+            error if error.is_connect() => UNCONNECTED,
             _ => "the connection broke",
         };
         let error = error.without_url();
@@ -82,6 +85,11 @@ impl Fault {
     /// Whether the same request may succeed later.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Throttled(_) | Self::Broken(_))
+    }
+
+    /// Whether nobody could be connected to: whatever else is asked there now comes to the same.
+    pub fn is_unconnected(&self) -> bool {
+        matches!(self, Self::Broken(words) if words.starts_with(UNCONNECTED))
     }
 
     /// A refusal with a service's own words, cut to what people read.

@@ -227,3 +227,12 @@ fn a_service_says_for_how_long_or_until_when_to_wait() {
         assert_eq!(wait(none), None, "{none}");
     }
 }
+
+#[tokio::test]
+async fn nobody_who_listens_is_told_from_a_service_that_fails() {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = client(&Reach::default()).unwrap().get(format!("http://{gone}")).send().await.unwrap_err();
+    let fault = Fault::network(error);
+    assert!(fault.is_unconnected() && fault.is_passing(), "{fault}");
+    assert!(!Fault::Broken("the service answered 502".to_owned()).is_unconnected());
+}

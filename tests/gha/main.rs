@@ -19,4 +19,5 @@ mod runner;
 mod running;
 mod scene;
 mod telling;
+mod unbegun;
 mod whole_matrix;

@@ -130,8 +130,17 @@ async fn a_server_runs_what_it_is_asked_for_and_ends_in_order() {
     // The repository has no pipeline.yaml: the run core says so, and it is no fault of the infrastructure.
     assert_eq!((run.state, run.exit_code, run.epoch), (RunState::Failed, Some(3), 1), "{run:?}");
     assert_eq!(run.new.mode, "sample");
-    assert!(run.local_run.is_some());
-    assert!(!database.steps(run.id).await.unwrap().is_empty());
+    // Why, and in which file, stands wherever anybody looks for it.
+    let summary = run.summary.as_deref().unwrap();
+    assert!(summary.starts_with("the project cannot run: ") && summary.contains("pipeline.yaml"), "{summary}");
+    let steps = database.steps(run.id).await.unwrap();
+    let failed = steps.iter().find(|step| step.outcome == "failed").unwrap();
+    assert!(failed.name == "validate" && failed.detail.contains("pipeline.yaml"), "{steps:?}");
+    let folder = home.join("state/runs").join(run.local_run.as_deref().unwrap());
+    let log = std::fs::read_to_string(folder.join("log")).unwrap();
+    assert!(log.contains("pipeline.yaml") && log.contains("the project cannot run: "), "{log}");
+    let (_, shown) = ask(home, &["show", run.local_run.as_deref().unwrap()]);
+    assert!(shown.contains("error ") && shown.contains("pipeline.yaml"), "{shown}");
     let work: Vec<_> = std::fs::read_dir(home.join("state/worker/work")).unwrap().collect();
     assert!(work.is_empty(), "no work tree is left: {work:?}");
     let mut second = program(home);

@@ -18,7 +18,7 @@ mod tests;
 mod view;
 
 pub use kind::{Kind, Source};
-pub use part::{Artifact, Comment, FinishedRun, Pull, Schedule, Status};
+pub use part::{Artifact, Comment, FinishedRun, Link, Pull, Schedule, Status};
 
 /// One thing that happened to one repository.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ pub struct Event {
     /// The repository's default branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_branch: Option<String>,
-    /// The first line of the commit's message.
+    /// The first line of the commit's message, where a webhook told of it: refs are read without their commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Paths that differ between `before` and `after`; none when they are not known, which is not the same as empty.
@@ -79,6 +79,9 @@ pub struct Event {
     /// The commit status that somebody set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
+    /// The runs that led to it, one after the other, where handlers began them: so that none of it goes on for ever.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<Link>,
     /// What a webhook delivered, as it came; null for everything else. Nothing in it is trusted.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub payload: serde_json::Value,
@@ -108,6 +111,7 @@ impl Event {
             run: None,
             artifact: None,
             status: None,
+            chain: Vec::new(),
             payload: serde_json::Value::Null,
         }
     }

@@ -111,6 +111,15 @@ pub struct FinishedRun {
     pub previous: Option<String>,
 }
 
+/// One run of a chain in which handlers begin runs because others ended, or ask for runs of others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The handler that began it.
+    pub handler: String,
+    /// The repository that it is of.
+    pub repo: String,
+}
+
 /// An artifact of a workflow.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Artifact {

@@ -142,7 +142,11 @@ const EVENT: Shape = Shape::Object(&[
     of(REFS, "forced", Shape::Bool, "the commit now does not descend from the one before"),
     of(REFS, "created", Shape::Bool, "the ref is new"),
     of(REFS, "deleted", Shape::Bool, "the ref is gone"),
-    field("message", Shape::Text, "the first line of the commit's message"),
+    field(
+        "message",
+        Shape::Text,
+        "the first line of the commit's message, where a webhook told of it; a poll does not",
+    ),
     of(CHANGES, "paths", Shape::Paths, "what changed; unknown paths match"),
     of(PULLS, "pull", Shape::Object(PULL), "the pull request"),
     of(&[Kind::Comment], "comment", Shape::Object(COMMENT), "the comment"),

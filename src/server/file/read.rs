@@ -114,6 +114,12 @@ impl<'a> Reader<'a> {
         self.spans.insert(pointer.to_owned(), span);
     }
 
+    /// Where a word first stands in a value, as it is written there.
+    pub(in crate::server) fn find(&self, node: &Node, word: &str) -> Option<Span> {
+        let written = self.source.text.get(node.span.start..node.span.start + node.span.len)?;
+        Some(Span { start: node.span.start + written.find(word)?, len: word.len() })
+    }
+
     /// A scalar as it stands in the file: `on`, which YAML takes for a boolean, is `on`.
     pub(in crate::server) fn raw(&self, node: &Node) -> Option<String> {
         match &node.value {

@@ -81,6 +81,7 @@ fn one(reader: &mut Reader<'_>, node: &Node, file: &File) -> Option<Handler> {
     let cron = plain(reader, node, "cron").and_then(|value| value.as_str()?.parse::<Cron>().ok());
     let zone = plain(reader, node, "zone").and_then(|value| value.as_str().map(str::to_owned));
     schedule(reader, node, &on);
+    messages(reader, node, file);
     let repos = plain(reader, node, "repos");
     let repos = repos.and_then(|value| serde_json::from_value::<Vec<Glob>>(value).ok()).unwrap_or_default();
     named(reader, node, "repos", file);
@@ -109,6 +110,14 @@ fn named(reader: &mut Reader<'_>, node: &Node, key: &str, file: &File) {
     for item in value.as_seq().unwrap_or(std::slice::from_ref(value)) {
         let name = reader.raw(item).unwrap_or_default();
         reader.repository(file, &name, item.span);
+    }
+}
+
+/// Refs are read without their commits: without webhooks nobody tells what a message says.
+fn messages(reader: &mut Reader<'_>, node: &Node, file: &File) {
+    if let (Some(span), true) = (reader.find(node, "event.message"), file.webhooks.is_empty()) {
+        let message = "`event.message` is always null here: only webhooks tell of it";
+        reader.warning("server/message-of-poll", message, span, "add `webhooks`, or do without it");
     }
 }
 

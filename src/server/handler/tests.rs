@@ -443,6 +443,16 @@ fn a_workflow_that_no_forge_can_have_is_refused_where_it_is_written() {
 }
 
 #[test]
+fn a_message_that_nobody_tells_of_is_warned_of_where_it_is_named() {
+    let handlers = "handlers: [{name: h, on: push, do: {log: {text: '{{ event.message }}'}}}]\n";
+    let (file, found) = parse("server.yaml", handlers.as_bytes());
+    assert!(file.is_some() && found.len() == 1, "{found:#?}");
+    assert_eq!((found[0].code, found[0].line_column()), ("server/message-of-poll", Some((1, 53))));
+    let told = format!("webhooks: {{github: {{secrets: ['env:S']}}}}\n{handlers}");
+    assert!(parse("server.yaml", told.as_bytes()).1.is_empty());
+}
+
+#[test]
 fn one_handler_alone_is_read_as_the_api_takes_it() {
     let file = file("    do: [{run: {}}]\n");
     let json = r#"{"name": "x", "on": "push", "do": [{"notify": {"to": ["team"]}}]}"#;

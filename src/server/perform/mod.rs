@@ -1,6 +1,7 @@
 //! Handlers of the server's file, done: which of them an event is for is decided with the event; each is then a row of the
 //! outbox, gone through step by step. What a step came to is in the journal, so that one that was interrupted goes on.
 
+mod chain;
 mod dispatching;
 mod doing;
 mod obeying;
@@ -72,6 +73,8 @@ impl Decide for ByFile {
         if !watched {
             return Ok(Settlement::default());
         }
+        let of_a_run = event.run.is_some().then(|| addressed(&self.0, event.clone()));
+        let event = of_a_run.as_ref().unwrap_or(event);
         let plans = handler::decide(&self.0.handlers, event);
         if plans.is_empty() && event.kind == Kind::Manual {
             return ByHand.decide(event, repo, row);
@@ -234,8 +237,17 @@ impl Performer {
         let number = row.new.repo.ok_or("its repository is not known")?;
         let repo = self.database.repo_of(number).await.map_err(|error| error.to_string())?;
         let repo = repo.ok_or("its repository is not known")?;
-        ledger::event(&row, &repo.name).map_err(|error| error.to_string())
+        let event = ledger::event_of(&row, &repo).map_err(|error| error.to_string())?;
+        Ok(addressed(&self.file, event))
     }
+}
+
+/// With what only the server's file says: where the run that ended can be looked at.
+fn addressed(file: &File, mut event: Event) -> Event {
+    if let (Some(run), Some(base)) = (&mut event.run, &file.server.public_url) {
+        run.url = Some(format!("{base}/runs/{}", run.id));
+    }
+    event
 }
 
 fn again(action: &OutboxAction, why: String) -> Resolution {

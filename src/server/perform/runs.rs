@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::chain;
 use super::doing::{Doing, fault};
 use crate::id::CommitSha;
 use crate::server::action::arguments::{Run, Trigger, Which};
@@ -11,8 +12,8 @@ use crate::server::action::{Answer, Call, EffectFault};
 use crate::server::event::{Event, Kind, Source};
 use crate::server::file::{Repo, of_forks};
 use crate::server::glob::Glob;
-use crate::server::queue;
-use crate::server::trigger::{Ask, TriggerError, trigger};
+use crate::server::trigger::{Ask, TriggerError, trigger_after};
+use crate::server::{ledger, queue};
 use crate::store::database::{self, RunState};
 
 /// How often a run that is waited for is looked at.
@@ -59,7 +60,8 @@ impl Doing {
         let sample = strangers && !may_ask_for_all(&event);
         let mode = if sample { "sample" } else { wanted.mode.as_deref().unwrap_or("full") };
         // Of all that an event has, only its number in the database makes a run belong to it.
-        let row = self.database.event_by_key(&call.key.event).await.map_err(fault)?;
+        let row = self.database.event_by_key(&ledger::key(call.event)).await.map_err(fault)?;
+        event.chain = chain::of_run(call.event, &call.key.handler, &repo.name).map_err(|why| refused(call, why))?;
         let run = queue::new_run(&event, &repo, row, mode, wanted.priority.map_or(50, i64::from));
         let mut run = run.ok_or_else(|| EffectFault::new(no_commit(&event)))?;
         run.key = call.key.to_string();
@@ -174,8 +176,16 @@ impl Doing {
                 fits.map(|repo| repo.name.as_str()).collect()
             }
         };
-        let mut failed = Vec::new();
+        let (mut asked, mut failed, mut circles) = (Vec::new(), Vec::new(), Vec::new());
         for name in &names {
+            let chain = match chain::next(call.event, &call.key.handler, name) {
+                Ok(chain) => chain,
+                Err(why) => {
+                    circles.push(why);
+                    continue;
+                }
+            };
+            asked.push(*name);
             let id = format!("{} {name}", call.key);
             let ask = Ask {
                 repo: name,
@@ -186,13 +196,16 @@ impl Doing {
                 id: &id,
             };
             // One that was asked for before an interruption is there already.
-            match trigger(&self.database, &ask).await {
+            match trigger_after(&self.database, &ask, &chain).await {
                 Ok(_) | Err(TriggerError::Again) => {}
                 Err(error) => failed.push(error.to_string()),
             }
         }
         self.told.notify_one();
-        let result = json!({"status": "succeeded", "error": null, "repos": names});
+        let result = json!({"status": "succeeded", "error": null, "repos": asked});
+        if asked.is_empty() && !circles.is_empty() {
+            return Err(refused(call, circles.join("; ")));
+        }
         if failed.is_empty() { Ok(result) } else { Err(EffectFault::with(failed.join("; "), result)) }
     }
 }
@@ -206,10 +219,19 @@ pub(super) fn unwell(run: &database::Run, result: Value) -> EffectFault {
     }
 }
 
+/// What would go on for ever is not begun; nothing failed by it.
+fn refused(call: &Call<'_>, why: String) -> EffectFault {
+    tracing::warn!(handler = call.key.handler, why, "no run is begun");
+    EffectFault::called_off(why, Value::Null)
+}
+
 /// Why a run did not succeed.
 pub(super) fn why(run: &database::Run) -> String {
     match (run.state, run.superseded_by) {
         (RunState::Superseded, Some(other)) => format!("superseded by run {other}"),
+        (RunState::Cancelled | RunState::Lost, _) if run.summary.is_none() => {
+            format!("the run was {}", run.state.word())
+        }
         (state, _) => run.summary.clone().unwrap_or_else(|| format!("the run {}", state.word())),
     }
 }

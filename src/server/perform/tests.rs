@@ -8,13 +8,16 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{ByFile, Doing, Performer, TRIES, Turns};
-use crate::server::event::{Event, Kind, Source};
+use crate::server::action::Call;
+use crate::server::event::{Event, Kind, Link, Source};
 use crate::server::file::{self, File};
 use crate::server::forges::Forges;
 use crate::server::handler::tests::Noting;
 use crate::server::ledger;
 use crate::server::queue::Events;
-use crate::store::database::{Database, NewRepo, OutboxAction, RunFilter};
+use crate::store::database::{
+    Database, Ended, NewRepo, OutboxAction, QueueLimits, Run, RunFilter, RunState, key_of_end,
+};
 use crate::web::Reach;
 
 const REPO: &str = "acme/churn";
@@ -63,15 +66,41 @@ impl Scene {
 
     /// Something happened on a branch, and what the file asks for is written.
     async fn tell(&self, kind: Kind, branch: &str) -> i64 {
+        self.happened(kind, branch, "b").await
+    }
+
+    /// A commit of `main`.
+    async fn push(&self, digit: &str) -> i64 {
+        self.happened(Kind::Push, "main", digit).await
+    }
+
+    async fn happened(&self, kind: Kind, branch: &str, digit: &str) -> i64 {
         let mut event = Event::new(kind, REPO, "2026-11-28T12:00:00Z".parse().unwrap(), Source::Poll);
         event.reference = Some(format!("refs/heads/{branch}"));
-        event.after = Some("b".repeat(40).parse().unwrap());
+        event.after = Some(digit.repeat(40).parse().unwrap());
         let repo = self.database.repo(REPO).await.unwrap().id;
         let row = self.database.tell(&ledger::row(&event, Some(repo)).unwrap()).await.unwrap().unwrap();
+        self.decide().await;
+        row
+    }
+
+    async fn decide(&self) {
         let decide = Arc::new(ByFile(Arc::clone(&self.file)));
         while Events::new(self.database.clone(), decide.clone(), Arc::default(), Arc::default()).next().await.unwrap() {
         }
-        row
+    }
+
+    /// The run that waits is worked on and ends so; what that calls for is written.
+    async fn end(&self, state: RunState) -> i64 {
+        let claim = self.database.claim("w", QueueLimits::default()).await.unwrap().unwrap();
+        let ended = Ended { state, exit_code: 0, summary: "it ended".to_owned() };
+        self.database.finish(claim.run.id, claim.epoch, &ended).await.unwrap();
+        self.decide().await;
+        self.database.event_by_key(&key_of_end(claim.run.id)).await.unwrap()
+    }
+
+    async fn runs(&self) -> Vec<Run> {
+        self.database.runs(&RunFilter { limit: Some(200), ..RunFilter::default() }).await.unwrap()
     }
 
     async fn state(&self, event: i64, handler: &str) -> String {
@@ -181,4 +210,72 @@ async fn who_is_retired_and_who_comes_next_do_the_same_thing_one_after_the_other
     assert!(!second.is_finished());
     drop(first);
     second.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_run_begins_another_one_of_the_same_handler_and_that_one_none() {
+    let handlers = "  - {name: build, on: push, do: {run: {wait: false}}}\n  \
+                    - {name: again, on: run_finished, do: {run: {wait: false}}}\n";
+    let scene = Scene::open(handlers).await;
+    let performer = scene.performer(&scene.file);
+    let perform = async || performer.perform(taken(&scene).await, &CancellationToken::new()).await;
+    scene.tell(Kind::Push, "main").await;
+    perform().await;
+    let first = scene.end(RunState::Succeeded).await;
+    perform().await;
+    assert_eq!(scene.state(first, "again").await, "done");
+    assert_eq!(scene.runs().await.iter().map(|run| run.new.event).collect::<Vec<_>>()[0], Some(first));
+    let second = scene.end(RunState::Failed).await;
+    perform().await;
+    assert_eq!(scene.runs().await.len(), 2, "it would go on for ever");
+    let (_, state, report) = scene.database.action_results(second, "again").await.unwrap().remove(0);
+    let report = report.unwrap();
+    assert_eq!((state.as_str(), &report["steps"][0]["state"]), ("done", &json!("cancelled")), "{report}");
+    assert!(report["steps"][0]["error"].as_str().unwrap().contains("`again` began a run of `acme/churn`"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_asks_for_another_repositorys_run_does_not_get_its_own_back() {
+    let scene = Scene::open("  - {name: all, on: [run_finished, manual], do: {trigger: {repos: ['acme/*']}}}\n").await;
+    let event = Event::new(Kind::RunFinished, "acme/report", jiff::Timestamp::UNIX_EPOCH, Source::Server);
+    let key = crate::server::handler::Key { event: "e".into(), handler: "all".into(), index: "0".into() };
+    let refused = |chain| {
+        let (doing, key) = (scene.doing(), key.clone());
+        let event = Event { chain, ..event.clone() };
+        async move {
+            let wanted = serde_json::from_value(json!({"repos": ["acme/*"]})).unwrap();
+            doing.rebuild(&Call { key, event: &event }, wanted).await.unwrap_err()
+        }
+    };
+    // It is asked for, and its branch is not known here.
+    let first = refused(Vec::new()).await;
+    assert!(!first.called_off && first.result["repos"] == json!([REPO]), "{first:?}");
+    let link = Link { handler: "all".to_owned(), repo: REPO.to_owned() };
+    let again = refused(vec![link]).await;
+    assert!(again.called_off && again.message.contains("`all` began a run of `acme/churn`"), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_run_is_told_with_all_that_is_known_of_it() {
+    let scene = Scene::open("  - {name: build, on: push, do: {run: {wait: false}}}\n").await;
+    let performer = scene.performer(&scene.file);
+    let mut ends = Vec::new();
+    for (commit, state) in [("a", RunState::Failed), ("b", RunState::Succeeded)] {
+        scene.push(commit).await;
+        performer.perform(taken(&scene).await, &CancellationToken::new()).await;
+        ends.push(scene.end(state).await);
+    }
+    let told = performer.event(ends[1]).await.unwrap().run.unwrap();
+    assert_eq!((told.status.as_str(), told.previous.as_deref()), ("succeeded", Some("failed")));
+    assert!(told.seconds.is_some_and(|seconds| (0.0..60.0).contains(&seconds)), "{told:?}");
+    assert_eq!(performer.event(ends[0]).await.unwrap().run.unwrap().previous, None);
+    let row = scene.database.event(ends[1]).await.unwrap();
+    let mut repo = scene.database.repo(REPO).await.unwrap();
+    repo.head = Some("refs/heads/trunk".to_owned());
+    let event = ledger::event_of(&row, &repo).unwrap();
+    assert_eq!(event.default_branch.as_deref(), Some("trunk"));
+    let mut file = File::default();
+    file.server.public_url = Some("https://ci.example".to_owned());
+    let url = super::addressed(&file, event).run.unwrap().url;
+    assert_eq!(url, Some(format!("https://ci.example/runs/{}", told.id)));
 }

@@ -1,5 +1,6 @@
 //! A reading by git itself, for what is not reached over HTTP: SSH, and folders of this machine. Costs a process.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,11 +26,18 @@ pub async fn read(address: &Address, prefixes: &[String]) -> Result<Refs, Fault>
     let text = address.text();
     let mut git = git::git(Path::new("/"), Way::Watched(address));
     git.args(["-c", "protocol.version=2", "ls-remote", "--symref", "--", &text, "HEAD"]);
+    // Ctrl-C at our terminal is for us: who stops lets go of the reading.
+    git.process_group(0);
     git.args(prefixes.iter().map(|prefix| format!("{prefix}*")));
     let output = tokio::time::timeout(PATIENCE, git.output()).await;
     let output = output.map_err(|_| Fault::Network("git did not end within a minute".to_owned()))?;
     let output = output.map_err(|error| Fault::Setting(format!("git cannot be started: {error}")))?;
     if !output.status.success() {
+        if let Some(signal) = output.status.signal() {
+            return Err(Fault::Network(format!(
+                "git was ended from outside, by signal {signal}, before it was through"
+            )));
+        }
         return Err(judged(&String::from_utf8_lossy(&output.stderr), &text));
     }
     if output.stdout.len() > LONGEST {

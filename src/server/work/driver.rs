@@ -13,6 +13,8 @@ use crate::run::cancel::{self, Cancel, CancelReason, Canceller};
 use crate::run::card::{Listed, Published};
 use crate::run::ending::Ending;
 use crate::run::event::{Outcome, RunEvent, Step};
+use crate::run::findings::in_short;
+use crate::run::stop::Stop;
 use crate::run::telling::{Listener, Telling};
 use crate::store::database::{Artifact, Artifacts, StepRow};
 
@@ -20,6 +22,8 @@ use crate::store::database::{Artifact, Artifacts, StepRow};
 /// not.
 pub const PATIENCE: Duration = Duration::from_mins(10);
 
+/// Findings that are counted.
+const MOST_FOUND: usize = 1_000;
 /// How often wishes are looked for.
 const GLANCE: Duration = Duration::from_millis(100);
 /// How often while the run waits for one.
@@ -40,10 +44,10 @@ pub async fn drive(folder: &Path, host: &Host, asked: impl FnOnce(Canceller)) ->
     obeying.abort();
     let (ending, summary) = match ran {
         Ok(finished) => {
-            let stopped = finished.stop.as_ref().map(crate::run::stop::Stop::line);
+            let stopped = finished.stop.as_ref().map(Stop::with_findings);
             (finished.ending, stopped.unwrap_or_else(|| finished.ending.words().to_owned()))
         }
-        Err(stop) => (stop.ending, stop.line()),
+        Err(stop) => (stop.ending, stop.with_findings()),
     };
     handoff.tell(&Told::Ended { ending, summary })
 }
@@ -74,7 +78,7 @@ async fn obey(handoff: Arc<Handoff>, canceller: Canceller) {
 
 /// Tells the worker what it writes down; before anything is published, it waits for the worker's word.
 fn listener(handoff: Arc<Handoff>, canceller: Canceller, cancel: Cancel) -> Listener {
-    let mut seq = 0;
+    let (mut seq, mut found) = (0, Vec::new());
     let tell = move |told: &Told| {
         if let Err(error) = handoff.tell(told) {
             tracing::warn!(%error, "the worker cannot be told");
@@ -84,14 +88,17 @@ fn listener(handoff: Arc<Handoff>, canceller: Canceller, cancel: Cancel) -> List
     Box::new(move |event| match event {
         RunEvent::Published(published) => drop(tell(&Told::Published(artifacts(published)))),
         RunEvent::Started { run, .. } => drop(tell(&Told::Placed { run: run.clone() })),
+        RunEvent::Diagnosed(finding) if found.len() < MOST_FOUND => found.push(finding.clone()),
         RunEvent::StepEnded { step, outcome, elapsed, detail } => {
+            // Of a step that failed by what was found, nothing else is said.
+            let said = if detail.is_empty() && *outcome == Outcome::Failed { in_short(&found) } else { detail.clone() };
             let word = serde_json::to_value(outcome).ok().and_then(|word| word.as_str().map(str::to_owned));
             let row = StepRow {
                 seq,
                 name: step.word().to_owned(),
                 outcome: word.unwrap_or_default(),
                 elapsed_ms: i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX),
-                detail: detail.clone(),
+                detail: said,
             };
             seq += 1;
             tell(&Told::Step(row));

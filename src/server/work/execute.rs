@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -38,6 +39,9 @@ struct RunAsk {
     settings: Option<String>,
     /// The code is a stranger's.
     fork: bool,
+    /// The runs that led to it, for handlers.
+    #[serde(rename = "chain")]
+    _chain: IgnoredAny,
 }
 
 /// How an attempt ended.
@@ -61,6 +65,7 @@ impl Worker {
     pub(super) async fn work(&self, claim: Claim, start: Start, drained: CancellationToken) {
         let (run, epoch) = (claim.run.id, claim.epoch);
         let began = Instant::now();
+        self.say(&claim, start);
         let (canceller, cancel) = cancel::pair();
         let beating = CancellationToken::new();
         // It ends with this, however this ends: a claim that nobody works on is another's.
@@ -76,7 +81,10 @@ impl Worker {
         beating.cancel();
         let _ = beat.await;
         let (word, written) = match end {
-            End::Ended(ended) => (ended.state.word(), self.database.finish(run, epoch, &ended).await),
+            End::Ended(ended) => {
+                tracing::info!(run, state = ended.state.word(), summary = ended.summary, "a run ended");
+                (ended.state.word(), self.database.finish(run, epoch, &ended).await)
+            }
             End::Again(why) => {
                 let written = self.database.retry(run, epoch, &why, self.effort.retry).await;
                 tracing::warn!(run, why, "a run failed through no fault of its own");
@@ -94,6 +102,21 @@ impl Worker {
         if let Err(error) = self.handoff(&claim).remove() {
             tracing::warn!(run, %error, "the folder of a run that ended was not removed");
         }
+    }
+
+    /// One line of the server's log for a run that begins, or is gone on with.
+    fn say(&self, claim: &Claim, start: Start) {
+        let new = &claim.run.new;
+        let repo = self.watches.borrow().iter().find(|watch| watch.repo == new.repo).map(|watch| watch.name.clone());
+        let what = if start == Start::Checkout { "a run begins" } else { "a run is gone on with" };
+        tracing::info!(
+            run = claim.run.id,
+            repo,
+            reference = new.reference,
+            commit = new.sha,
+            mode = new.mode,
+            "{what}"
+        );
     }
 
     /// The folder through which this worker and the driver of a run talk.
@@ -336,7 +359,11 @@ mod tests {
         let asked = request(ask, std::path::Path::new("/w"), "sample");
         assert!(asked.no_secrets && asked.no_reuse && asked.secrets.is_empty(), "{asked:?}");
         assert_eq!((asked.network, asked.settings.as_deref()), (Some(Network::None), Some("sample: true\n")));
-        let own = request(json(r#"{"secrets": ["TOKEN"]}"#), std::path::Path::new("/w"), "full");
+        let own = request(
+            json(r#"{"secrets": ["TOKEN"], "chain": [{"handler": "h", "repo": "a/b"}]}"#),
+            std::path::Path::new("/w"),
+            "full",
+        );
         assert!(!own.no_secrets && own.network.is_none() && own.secrets == ["TOKEN"], "{own:?}");
     }
 

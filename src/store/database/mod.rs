@@ -36,7 +36,7 @@ pub use journal::StepKnown;
 pub use link::Database;
 pub use outbox::{NewAction, OutboxAction, Resolution};
 pub use policy::Policy;
-pub use queue::{Beat, Claim, Ended, Limits as QueueLimits, Retry, StepRow};
+pub use queue::{Beat, Claim, Ended, Limits as QueueLimits, Retry, StepRow, key_of_end};
 pub use refs::{Applied, KnownRef, RefChange};
 pub use repos::{NewRepo, Repo};
 pub use runs::{Attempt, Enqueued, NewRun, Run, RunFilter, RunState};

@@ -340,8 +340,15 @@ impl Database {
         payload.insert("state".to_owned(), Value::from(state.word()));
         payload.insert("mode".to_owned(), Value::from(found.new.mode.as_str()));
         payload.insert("summary".to_owned(), Value::from(found.summary.as_deref()));
+        let took = found.started_at.zip(found.ended_at).map(|(start, end)| (end - start).max(0));
+        payload.insert("took_ms".to_owned(), Value::from(took));
+        let previous = super::runs::previous(&mut *connection, &found).await?;
+        payload.insert("previous".to_owned(), Value::from(previous.map(RunState::word)));
+        if let Some(chain) = found.new.request.get("chain") {
+            payload.insert("chain".to_owned(), chain.clone());
+        }
         let event = NewEvent {
-            key: format!("run/{run}/finished"),
+            key: key_of_end(run),
             repo: Some(found.new.repo),
             kind: "run_finished".to_owned(),
             source: "run".to_owned(),
@@ -353,6 +360,11 @@ impl Database {
         insert(self, connection, &event).await?;
         Ok(())
     }
+}
+
+/// The key of the event that the end of a run is.
+pub fn key_of_end(run: impl std::fmt::Display) -> String {
+    format!("run/{run}/finished")
 }
 
 pub(super) fn fenced(rows: u64, run: i64, epoch: i64) -> Result<(), DatabaseError> {

@@ -226,6 +226,15 @@ pub(super) async fn insert(
     Ok(Enqueued { id, new: true, superseded })
 }
 
+/// How the run before this one in its lane ended.
+pub(super) async fn previous(connection: &mut AnyConnection, run: &Run) -> Result<Option<RunState>, DatabaseError> {
+    let text = "SELECT state FROM runs WHERE lane = $1 AND id < $2 AND state IN ('succeeded', 'failed', 'lost') \
+                ORDER BY id DESC LIMIT 1";
+    let row = sqlx::query(text).bind(&run.new.lane).bind(run.id).fetch_optional(connection).await;
+    let row = row.map_err(DatabaseError::query("look for a run"))?;
+    row.map(|row| word(&row.text("state")?)).transpose()
+}
+
 impl Database {
     /// Puts a run in line; one with the same key is not made twice.
     ///
@@ -329,11 +338,8 @@ impl Database {
     /// # Errors
     /// When the database says no.
     pub async fn previous_end(&self, run: &Run) -> Result<Option<RunState>, DatabaseError> {
-        let text = "SELECT state FROM runs WHERE lane = $1 AND id < $2 AND state IN ('succeeded', 'failed', 'lost') \
-                    ORDER BY id DESC LIMIT 1";
-        let row = sqlx::query(text).bind(&run.new.lane).bind(run.id).fetch_optional(self.reader()).await;
-        let row = row.map_err(DatabaseError::query("look for a run"))?;
-        row.map(|row| word(&row.text("state")?)).transpose()
+        let mut connection = self.reader().acquire().await.map_err(DatabaseError::query("look for a run"))?;
+        previous(&mut connection, run).await
     }
 
     /// Every claim of a run, in order.
