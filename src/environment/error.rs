@@ -136,7 +136,9 @@ impl EnvironmentError {
     #[must_use]
     pub fn about(mut self, file: &str) -> Self {
         if let Self::Unsolvable { hints, .. } = &mut self {
-            hints.iter_mut().for_each(|hint| *hint = hint.replace(ANY_FILE, file));
+            for hint in hints.iter_mut() {
+                *hint = hint.replace(ANY_FILE, file);
+            }
         }
         self
     }

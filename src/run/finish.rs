@@ -247,7 +247,7 @@ pub(super) fn finish(
     let step = telling.current();
     let (ending, published, stop) = match result {
         Ok(published) => (Ending::Succeeded, Some(published), None),
-        Err(stop) => (stop.ending, None, Some(telling.masked_stop(stop))),
+        Err(stop) => (stop.ending, None, Some(telling.masked_stop(&stop))),
     };
     // After a success only the report is open, which is what happens here.
     if ending != Ending::Succeeded {
@@ -373,13 +373,11 @@ fn card(stop: &Stop, step: Option<Step>, kept: &Kept, facts: &Facts<'_>) -> Card
 fn looks(trouble: &Trouble, modules: Option<&Modules>, reproduce: &Path) -> Option<Diagnosis> {
     let looks = diagnose(trouble.last_lines.iter().map(String::as_str))?;
     let Some(module) = looks.unimported.clone() else { return Some(looks) };
-    Some(match modules.and_then(|modules| modules.missing(&module)) {
-        Some((missing, file)) => looks.lacking(&missing, &file),
-        None => {
-            let hint = format!("`{} python -c 'import {module}'` shows why", reproduce::command(reproduce));
-            Diagnosis { hint, ..looks }
-        }
-    })
+    if let Some((missing, file)) = modules.and_then(|modules| modules.missing(&module)) {
+        return Some(looks.lacking(&missing, &file));
+    }
+    let hint = format!("`{} python -c 'import {module}'` shows why", reproduce::command(reproduce));
+    Some(Diagnosis { hint, ..looks })
 }
 
 /// The command that may publish what this run could not.

@@ -133,7 +133,7 @@ impl Telling {
     }
 
     /// A stop without secrets.
-    pub(super) fn masked_stop(&self, stop: Stop) -> Stop {
+    pub(super) fn masked_stop(&self, stop: &Stop) -> Stop {
         self.with(|inner| {
             let text = |text: &String| inner.masker.text(text);
             Stop {
@@ -141,7 +141,7 @@ impl Telling {
                 causes: stop.causes.iter().map(text).collect(),
                 help: stop.help.as_ref().map(text),
                 diagnostics: stop.diagnostics.iter().map(|found| masked_finding(found, &inner.masker)).collect(),
-                ..stop
+                ..stop.clone()
             }
         })
     }

@@ -97,7 +97,7 @@ impl<'a> Fields<'a> {
             match item.as_str() {
                 Some(text) => texts.push(Spanned::new(text.to_owned(), item.span)),
                 None => {
-                    self.error(format!("`{key}` takes texts, but this is {}", item.kind()), item.span, as_text(item))
+                    self.error(format!("`{key}` takes texts, but this is {}", item.kind()), item.span, as_text(item));
                 }
             }
         }

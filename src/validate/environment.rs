@@ -132,6 +132,6 @@ fn missing(tree: &dyn Tree, root: &RelPath, line: &str) -> Option<(String, Strin
     if inside.is_root() || unclear || tree.entry(&inside).is_some() {
         return None;
     }
-    let what = if path.ends_with(".whl") { "file" } else { "file or folder" };
+    let what = if path.to_ascii_lowercase().ends_with(".whl") { "file" } else { "file or folder" };
     Some((format!("`{line}` installs `{inside}`, and there is no such {what}"), rule::nearest(tree, &inside)))
 }

@@ -335,8 +335,8 @@ fn a_misspelt_key_is_told_once() {
 
 #[test]
 fn a_module_that_python_cannot_read_is_told_once_where_it_breaks() {
-    let tasks: String =
-        (0..3).map(|at| format!("  - {{source: fns.f{at}, product: o/{at}.csv, on_finish: fns.done}}\n")).collect();
+    let task = |at| format!("  - {{source: fns.f{at}, product: o/{at}.csv, on_finish: fns.done}}\n");
+    let tasks = [0, 1, 2].map(task).concat();
     let tree = project()
         .with("env.yaml", "{}")
         .with("pipeline.yaml", format!("tasks:\n{tasks}"))

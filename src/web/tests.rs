@@ -173,7 +173,7 @@ fn slow(take: Duration, answer: &'static str) -> String {
         std::thread::sleep(take);
         let mut buffer = vec![0; 64 * 1024];
         let mut taken = Vec::new();
-        while taken.len() < 300_000 && !(answer.is_empty() && !taken.is_empty()) {
+        while taken.len() < 300_000 && (taken.is_empty() || !answer.is_empty()) {
             let read = stream.read(&mut buffer).unwrap();
             taken.extend_from_slice(&buffer[..read]);
         }

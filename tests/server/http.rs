@@ -437,7 +437,8 @@ async fn headers_alone(base: &str) -> String {
                 Content-Length: 20000000\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut line = String::new();
-    let read = BufReader::new(stream).read_line(&mut line);
+    let mut reader = BufReader::new(stream);
+    let read = reader.read_line(&mut line);
     let read = tokio::time::timeout(std::time::Duration::from_secs(20), read);
     read.await.expect("it is not waited for the body").unwrap();
     line.trim_end().to_owned()

@@ -76,8 +76,11 @@ pub(in crate::cli) fn download(
 fn not_written(error: storage::StorageError, to: &Path) -> Failure {
     use storage::StorageError::{DiskFull, Forbidden, Io, NotAFolder, ReadOnly, TooManyFiles};
     let here = match &error {
-        NotAFolder(path) | ReadOnly(path) => path.starts_with(to),
-        Forbidden { path, .. } | DiskFull { path, .. } | TooManyFiles { path, .. } => path.starts_with(to),
+        NotAFolder(path)
+        | ReadOnly(path)
+        | Forbidden { path, .. }
+        | DiskFull { path, .. }
+        | TooManyFiles { path, .. } => path.starts_with(to),
         Io { action, path, .. } => *action != "fetch" && path.starts_with(to),
         _ => false,
     };

@@ -254,10 +254,16 @@ fn lost_line(comment: u64) -> String {
 type Going = Pin<Box<dyn Future<Output = Option<Reason>>>>;
 
 /// One request more of a job; what it came to, once it is over.
-fn step(job: &mut Going) -> Option<Option<Reason>> {
-    match job.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(done) => Some(done),
-        Poll::Pending => None,
+fn step(job: &mut Going) -> Poll<Option<Reason>> {
+    job.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// What came of a job that has so many turns.
+fn led_to_its_end(job: &mut Going, turns: u32) -> Option<Reason> {
+    let end = (0..turns).map(|_| step(job)).find(Poll::is_ready);
+    match end {
+        Some(Poll::Ready(done)) => done,
+        _ => panic!("it does not end"),
     }
 }
 
@@ -266,7 +272,7 @@ fn steps() -> u32 {
     let forge = Arc::new(Small::default());
     let (one, _) = two_commands(&forge);
     let mut going: Going = Box::pin(job(forge, 101, one, "/soopervisor run", Mode::Full));
-    (1..).find(|_| step(&mut going).is_some()).unwrap()
+    (1..1000).find(|_| step(&mut going).is_ready()).unwrap()
 }
 
 fn two_commands(forge: &Small) -> (u64, u64) {
@@ -285,15 +291,15 @@ fn of_two_commands_at_once_exactly_one_goes_on_in_whatever_order_their_requests_
             Box::pin(job(Arc::clone(&forge), 101, one, "/soopervisor run", Mode::Full)),
             Box::pin(job(Arc::clone(&forge), 102, two, "/soopervisor run", Mode::Full)),
         ];
-        let mut ends: [Option<Option<Reason>>; 2] = [None, None];
+        let mut ends = [Poll::Pending, Poll::Pending];
         let mut turns = (0..most).map(|bit| usize::from((order >> bit) & 1 == 1)).chain((0..1000).map(|turn| turn % 2));
-        while ends.iter().any(Option::is_none) {
+        while ends.iter().any(Poll::is_pending) {
             let who = turns.next().expect("neither waits for ever");
-            if ends[who].is_none() {
+            if ends[who].is_pending() {
                 ends[who] = step(&mut jobs[who]);
             }
         }
-        let [one, two] = ends.map(Option::unwrap);
+        let [Poll::Ready(one), Poll::Ready(two)] = ends else { panic!("both have ended") };
         let (goes, lost) = if one.is_none() { (&one, &two) } else { (&two, &one) };
         assert!(goes.is_none() && lost.is_some(), "{order:b}: {one:?}, {two:?}");
         let told = lost.as_ref().unwrap().to_string();
@@ -308,7 +314,7 @@ fn of_two_commands_at_once_exactly_one_goes_on_in_whatever_order_their_requests_
 /// Goes on with a job until it is over.
 fn alone(forge: &Arc<Small>, run: u64, id: u64, body: &'static str, mode: Mode) -> Option<Reason> {
     let mut going: Going = Box::pin(job(Arc::clone(forge), run, id, body, mode));
-    (0..1000).find_map(|_| step(&mut going)).expect("it ends")
+    led_to_its_end(&mut going, 1000)
 }
 
 #[test]
@@ -374,7 +380,7 @@ fn what_is_repeated_waits_for_whoever_was_heard_whatever_the_numbers_say() {
         let (forge, comment) = (Arc::clone(&forge), event(one, "/soopervisor run"));
         let mut way: Going =
             Box::pin(async move { in_the_way(&*forge, &repo(), &comment, Mode::Full, &us(101), again).await.unwrap() });
-        (0..99).find_map(|_| step(&mut way)).unwrap()
+        led_to_its_end(&mut way, 99)
     };
     assert_eq!(asked(false), None);
     assert!(matches!(asked(true), Some(Reason::Overtaken { .. })));
