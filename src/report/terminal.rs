@@ -174,8 +174,7 @@ impl Terminal {
             }
             RunEvent::TaskStarted { name } => {
                 let bar = self.view.add(ProgressBar::new_spinner());
-                let message = format!("task {}", one_line(name));
-                let bar = self.bar(bar, task_style(), message);
+                let bar = self.bar(bar, task_style(), format!("task {}", one_line(name)));
                 self.tasks.push((name.clone(), bar));
             }
             RunEvent::TaskEnded { name, outcome, elapsed, reason, .. } => {

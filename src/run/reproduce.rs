@@ -203,7 +203,7 @@ mod tests {
         let secrets = [Secret::new("PIP_INDEX_URL", "https://me:hunter2@pypi.example.com".into())];
         let lines = options(&session, &["TOKEN".to_owned()], &secrets);
         let expected = [
-            "  --env PIP_CERT=/etc/ssl/certs/ca-certificates.crt",
+            "  --env 'PIP_CERT=/etc/ssl/certs/ca-certificates.crt'",
             "  --env 'http_proxy=http://proxy:1 a'",
             "  --env PIP_INDEX_URL",
             "  --env TOKEN",
