@@ -351,6 +351,7 @@ pub struct Validate {
 
 /// Arguments of `script`.
 #[derive(Debug, Clone, Args)]
+#[command(override_usage = "soopervisor script [OPTIONS] [PATH] [-- <PLOOMBER ARGS>...]")]
 #[command(mut_arg("path", |path| path.required(false).default_value(".")))]
 pub struct Script {
     /// What would be run.

@@ -338,7 +338,9 @@ async fn settings_are_those_of_the_base_branch_now_and_not_when_the_pull_request
     std::fs::write(scene.workspace.path().join("soopervisor.yaml"), "network: none\n").unwrap();
     git(scene.workspace.path(), &["commit", "-q", "-a", "-m", "no network any more"]);
     scene.fake.push(scene.workspace.path(), REPO, "main", ago(60));
-    let errand = errand(&scene.job().event("pull_request", &event));
+    // Its folder for temporary files goes with it.
+    let job = scene.job().event("pull_request", &event);
+    let errand = errand(&job);
     let Decision::Run(order) = errand.decide().await.unwrap() else { panic!("a pull request was opened") };
     assert_eq!(order.base.as_ref().unwrap().commit.as_str(), old, "it is compared with what it was made from");
     let request = errand.request(&order, RunRequest::default()).await.unwrap();
