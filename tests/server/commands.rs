@@ -232,7 +232,8 @@ async fn one_run_goes_on_at_a_time_and_cancel_and_help_are_answered() {
             cancel
         };
         let ((report, _), cancel) = Box::pin(async { tokio::join!(playing, meanwhile) }).await;
-        assert_eq!((report.state, runs(&scene).await[0].state), (State::Failed, RunState::Cancelled), "{dialect:?}");
+        let ends = (report.state, runs(&scene).await[0].state);
+        assert_eq!(ends, (State::Cancelled, RunState::Cancelled), "{dialect:?}");
         let thumb = if dialect == Dialect::GitLab { "thumbsup" } else { "+1" };
         assert_eq!(scene.fake.state().faces_of(cancel.comment.unwrap().id), [thumb], "{dialect:?}");
         assert!(own_answers(&scene).iter().any(|said| said.starts_with("Asked to stop: [run 1](")), "{dialect:?}");
