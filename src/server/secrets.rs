@@ -218,7 +218,7 @@ mod tests {
         let at = folder.path().display();
         std::fs::write(folder.path().join("empty"), "").unwrap();
         let text = format!(
-            "credentials: {{hub: {{token: env:SOOP_NOWHERE_A}}, unused: {{token: env:SOOP_NOWHERE_B}}}}\nwebhooks: {{github: {{secrets: [env:SOOP_NOWHERE_C, 'file:{at}/empty']}}}}\n             repos: [{{url: 'https://h.example/a/b', credential: hub}}]\n"
+            "credentials: {{hub: {{token: env:SOOP_NOWHERE_A}}, unused: {{token: env:SOOP_NOWHERE_B}}}}\nwebhooks: {{github: {{secrets: [env:SOOP_NOWHERE_C, 'file:{at}/empty']}}}}\nrepos: [{{url: 'https://h.example/a/b', credential: hub}}]\n"
         );
         let file = crate::server::file::parse("server.yaml", text.as_bytes()).0.unwrap();
         let missing = Secrets::of(Arc::new(file)).missing();

@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use soopervisor::server::hook::Receiver;
-use soopervisor::server::hook::genuine::HookSecrets;
 use soopervisor::server::http::table::{ROUTES, Route};
 use soopervisor::server::http::token::{self, Scope};
 use soopervisor::server::http::{Auth, ListenError, Server, bind, openapi, serve};
@@ -46,10 +44,10 @@ impl Api {
         let set_up = token::new().unwrap();
         let events = Events::new(database.clone(), Arc::new(ByHand), Arc::clone(&told), Arc::default());
         let server = Server {
-            database: database.clone(),
+            database,
             poller: place.poller(),
             watches,
-            receiver: Receiver::new(database, HookSecrets::default(), Metrics::default(), Arc::default()),
+            receiver: super::hook::receiver(&place),
             metrics: Metrics::default(),
             told,
             auth,
