@@ -180,6 +180,7 @@ fn come(text: &str) -> Result<String, String> {
     put("requirements.txt", REQUIREMENTS);
     put("sub/deeper.txt", "from-deeper\n");
     put("limits.txt", "limited<2\n");
+    put("lib/setup.py", "");
     put("pipeline.yaml", "tasks:\n  - source: tasks.first\n    product: output/first.txt\n");
     put("tasks.py", "def first(product):\n    pass\n");
     let outcome = check(&Folder::open(folder.path()).unwrap(), &RelPath::root(), &Options::default());
