@@ -174,8 +174,9 @@ impl Place {
 
     /// One run of a key whose environment was collected meanwhile: its lock, the wheels and their bytecode are there.
     fn run_from_lock(&self, round: usize) -> Run {
+        std::thread::sleep(Duration::from_secs(2));
         let mut prune = Command::new(env!("CARGO_BIN_EXE_soopervisor"));
-        prune.args(["env", "prune", "--older-than", "0s"]).env("SOOPERVISOR_HOME", self.home()).stdout(Stdio::null());
+        prune.args(["env", "prune", "--older-than", "1s"]).env("SOOPERVISOR_HOME", self.home()).stdout(Stdio::null());
         assert!(prune.status().expect("soopervisor").success(), "env prune");
         self.run(round)
     }

@@ -112,8 +112,9 @@ impl Kept {
             .collect();
         let script = fs_err::read_to_string(runs[0].join("reproduce.sh")).expect("the run's command");
         let script = script.replace("docker run --rm -i", "docker run --rm -d");
-        let end = script.trim_end().rfind(" bash ").expect("its program");
-        let script = format!("{} sleep infinity\n", &script[..end]);
+        let whole = "\"${program[@]}\"";
+        assert!(script.contains(whole), "its program");
+        let script = script.replace(whole, "sleep infinity");
         let output = Command::new("bash").args(["-c", &script]).output().expect("docker");
         assert!(output.status.success(), "{}", text(&output));
         let kept = Self { id: String::from_utf8_lossy(&output.stdout).trim().to_owned() };

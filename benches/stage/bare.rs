@@ -8,6 +8,11 @@ use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptions, RemoveContainerOptions, WaitContainerOptions,
 };
 use futures::StreamExt as _;
+use http::Response;
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::io::BufReader;
+use tokio::net::UnixStream;
 
 use super::Bare;
 
@@ -17,10 +22,24 @@ pub(crate) struct Sequence {
     pub(crate) bytes: usize,
 }
 
-/// The engine.
+/// Where the engine of a machine listens unless it was told otherwise.
+const SOCKET: &str = "/var/run/docker.sock";
+
+/// The engine, with a connection for each request; what it sends is read in pieces as large as soopervisor reads.
 pub(crate) async fn engine() -> bollard::Docker {
-    let client = bollard::Docker::connect_with_defaults().expect("an engine");
-    client.negotiate_version().await.expect("an engine")
+    let version = bollard::API_DEFAULT_VERSION;
+    let client = bollard::Docker::connect_with_custom_transport(ask, Some("unix://engine"), 3600, version);
+    client.expect("an engine").negotiate_version().await.expect("an engine")
+}
+
+async fn ask(mut request: bollard::BollardRequest) -> Result<Response<Incoming>, bollard::errors::Error> {
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    *request.uri_mut() = path.parse().expect("a path");
+    request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("engine"));
+    let socket = BufReader::with_capacity(128 * 1024, UnixStream::connect(SOCKET).await?);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
+    tokio::spawn(connection.with_upgrades());
+    Ok(sender.send_request(request).await?)
 }
 
 /// Runs it; the script prints `blocks` pieces of the log.
