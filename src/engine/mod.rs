@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::id::RunId;
 use crate::secret::Secret;
@@ -23,15 +24,15 @@ pub use error::EngineError;
 pub use volume::{Carried, VolumeMount, Volumes};
 
 /// A path on the engine's host, as we see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostPath(pub PathBuf);
 
 /// A path inside the container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestPath(pub String);
 
 /// One host folder or file shown inside.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// Outside.
     pub host: HostPath,
@@ -42,7 +43,7 @@ pub struct Mount {
 }
 
 /// Why the container exists; part of its name and labels, and told apart by the sweep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Purpose {
     /// Executes a pipeline.
     Run,
@@ -55,7 +56,7 @@ pub enum Purpose {
 }
 
 /// One container to be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SessionSpec {
     /// Whose it is.
     pub run: RunId,
@@ -67,7 +68,8 @@ pub struct SessionSpec {
     pub user: (u32, u32),
     /// What is shown inside.
     pub mounts: Vec<Mount>,
-    /// What an engine that does not see our files gets in the place of mounts.
+    /// What an engine that does not see our files gets in the place of mounts; no part of what is written down.
+    #[serde(skip)]
     pub carried: Carried,
     /// Variables that are no secrets.
     pub env: BTreeMap<String, String>,
@@ -139,7 +141,7 @@ pub struct Errand {
 }
 
 /// What the engine is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineInfo {
     /// `docker 20.10.24`, `podman 4.3`.
     pub name: String,

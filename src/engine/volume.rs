@@ -12,7 +12,7 @@ use crate::archive::{Load, Rules, Unpacked};
 use crate::id::RunId;
 
 /// What an engine that does not see our files gets in the place of mounts.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Carried {
     /// Volumes that are shown inside.
     pub volumes: Vec<VolumeMount>,

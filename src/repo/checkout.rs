@@ -9,7 +9,7 @@ use super::changes::{self, Changes};
 use super::error::names;
 use super::git::{Failure, Git};
 use super::listing::{self, Listing};
-use super::{CommitTree, Contents, Folder, RepoError, Snapshot, Snapshots, lfs, name};
+use super::{CommitTree, Contents, Folder, RepoError, Snapshot, Snapshots, head, lfs, name};
 use crate::diag::Diagnostic;
 use crate::id::{CommitSha, Digest, ProjectName, RelPath, Revision};
 
@@ -133,10 +133,9 @@ impl Checkout {
 }
 
 fn open_with(git: &Git, path: &Path, allow_dirty: bool, leave_out: &[PathBuf]) -> Result<Checkout, RepoError> {
-    let Place { root, inside: pipeline_dir, git_dir, commit } = place(git, path)?;
+    let (Place { root, inside: pipeline_dir, git_dir, .. }, commit, told) = ask(git, path, allow_dirty)?;
     let git = git.at(&root);
-    let commit = commit.ok_or_else(|| RepoError::NoCommit { path: root.clone() })?;
-    let Told { origin, lfs_storage, mut changes, mut listed } = tell(&git, &commit, allow_dirty)?;
+    let Told { origin, lfs_storage, mut changes, mut listed } = told;
     let origin = origin.and_then(|bytes| name::public_origin(&String::from_utf8_lossy(&bytes)));
 
     let left_out: Vec<RelPath> = leave_out.iter().filter_map(|folder| inside(&root, folder)).collect();
@@ -199,16 +198,6 @@ struct Place {
     commit: Option<CommitSha>,
 }
 
-/// Finds the place, and refuses a git that is too old. Its complaint comes first, as it may explain the others.
-fn place(git: &Git, path: &Path) -> Result<Place, RepoError> {
-    std::thread::scope(|scope| {
-        let version = scope.spawn(|| git.check_version());
-        let place = locate(git, path);
-        joined(version)?;
-        place
-    })
-}
-
 fn locate(git: &Git, path: &Path) -> Result<Place, RepoError> {
     const COMMIT: &str = "HEAD^{commit}";
     const QUESTIONS: [&str; 4] = ["--is-inside-work-tree", "--show-toplevel", "--show-prefix", "--absolute-git-dir"];
@@ -267,15 +256,25 @@ fn tree_of(commit: &CommitSha) -> String {
     format!("{commit}^{{tree}}")
 }
 
-/// Asks git side by side: its answers take milliseconds each, and a run starts with them.
-fn tell(git: &Git, commit: &CommitSha, each: bool) -> Result<Told, RepoError> {
+/// Asks git everything at once, side by side: its answers take milliseconds each, and a run starts with them. The files
+/// are those of the commit that `HEAD` seems to name, by its id; where that was not it, they are listed again.
+///
+/// A git that is too old comes first, as it may explain the others; then a place that is no repository.
+fn ask(git: &Git, path: &Path, each: bool) -> Result<(Place, CommitSha, Told), RepoError> {
+    let guessed = head::seems(git.folder());
     std::thread::scope(|scope| {
+        let version = scope.spawn(|| git.check_version());
         let changes = scope.spawn(|| changes::find(git, each));
         let settings = scope.spawn(|| settings(git));
-        let listed = listing::list(git, &tree_of(commit));
-        let (changes, settings) = (joined(changes), joined(settings));
-        let [origin, lfs_storage] = settings?;
-        Ok(Told { origin, lfs_storage, changes: changes?, listed: listed? })
+        let listed = guessed.as_ref().map(|commit| scope.spawn(|| listing::list(git, &tree_of(commit))));
+        let place = locate(git, path);
+        joined(version)?;
+        let place = place?;
+        let commit = place.commit.clone().ok_or_else(|| RepoError::NoCommit { path: place.root.clone() })?;
+        let listed = listed.map(joined).filter(|_| guessed.as_ref() == Some(&commit));
+        let listed = listed.unwrap_or_else(|| listing::list(git, &tree_of(&commit)))?;
+        let (changes, [origin, lfs_storage]) = (joined(changes)?, joined(settings)?);
+        Ok((place, commit, Told { origin, lfs_storage, changes, listed }))
     })
 }
 

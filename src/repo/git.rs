@@ -89,6 +89,11 @@ impl Git {
         Self { program: self.program.clone(), folder: folder.to_owned(), env: Vec::new() }
     }
 
+    /// Where it is run.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// With one more variable, after the environment was cleaned.
     pub(super) fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), value.into()));

@@ -17,6 +17,7 @@ mod export;
 mod folder;
 mod git;
 mod gitdir;
+mod head;
 mod history;
 mod lfs;
 mod links;

@@ -1,10 +1,12 @@
 //! A container that is started before its script is wanted: while the snapshot is written and earlier outputs are laid
-//! into it. It waits for its script, and ends when nobody gives it one.
+//! into it, or sooner still, on a [`super::guess`]. It waits for its script, and ends when nobody gives it one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::laying::Folders;
 use crate::engine::{Engine, EngineError, Session, SessionSpec};
 
 /// A container on its way. Dropped, it is removed in the background.
@@ -12,10 +14,22 @@ pub struct Ahead(Option<Starting>);
 
 type Starting = JoinHandle<Result<Box<dyn Session>, EngineError>>;
 
+/// The engine, as soon as it has answered.
+pub(super) type Answering = oneshot::Receiver<Arc<dyn Engine>>;
+
+fn interrupted() -> EngineError {
+    EngineError::Gone { reason: "the start was interrupted".to_owned() }
+}
+
 impl Ahead {
     /// Begins to start it.
     pub(super) fn start(engine: Arc<dyn Engine>, spec: SessionSpec) -> Self {
         Self(Some(tokio::spawn(async move { engine.start(spec).await })))
+    }
+
+    /// Starts it as soon as the engine has answered.
+    fn start_with(answering: Answering, spec: SessionSpec) -> Self {
+        Self(Some(tokio::spawn(async move { answering.await.map_err(|_| interrupted())?.start(spec).await })))
     }
 
     /// Waits until it is there.
@@ -23,11 +37,15 @@ impl Ahead {
     /// # Errors
     /// When the engine cannot start it.
     pub(super) async fn ready(mut self) -> Result<Box<dyn Session>, EngineError> {
-        let lost = || EngineError::Gone { reason: "the start was interrupted".to_owned() };
         match self.0.take() {
-            Some(starting) => starting.await.unwrap_or_else(|_| Err(lost())),
-            None => Err(lost()),
+            Some(starting) => starting.await.unwrap_or_else(|_| Err(interrupted())),
+            None => Err(interrupted()),
         }
+    }
+
+    /// Removes it in the background.
+    fn give_up(mut self) -> Option<JoinHandle<()>> {
+        self.0.take().map(|starting| tokio::spawn(clear_away(starting)))
     }
 }
 
@@ -49,22 +67,78 @@ async fn clear_away(starting: Starting) {
 
 /// The place where a run keeps a container that was started early, until its script is given to it.
 #[derive(Default)]
-pub struct Early(Mutex<Option<Ahead>>);
+pub struct Early(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    ahead: Option<Ahead>,
+    /// What it was started as, where that was a guess that nobody has confirmed.
+    guess: Option<SessionSpec>,
+    /// The run's folders, which had to be there for a guess, and whose they are.
+    folders: Option<(Folders, Option<(u32, u32)>)>,
+    /// Containers that nobody wants, on their way out.
+    leaving: Vec<JoinHandle<()>>,
+}
+
+impl Kept {
+    fn give_up(&mut self) {
+        self.guess = None;
+        self.leaving.extend(self.ahead.take().and_then(Ahead::give_up));
+    }
+
+    /// Whether what was started is what is wanted; what is not goes.
+    fn settle(&mut self, wanted: &SessionSpec) {
+        if self.guess.take().is_some_and(|guess| guess != *wanted) {
+            tracing::debug!("another container was guessed; it goes");
+            self.give_up();
+        }
+    }
+}
 
 impl Early {
-    pub(super) fn put(&self, ahead: Ahead) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn take(&self) -> Option<Ahead> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Starts what is guessed as soon as the engine answers, over the run's folders.
+    pub(super) fn guess(&self, spec: SessionSpec, folders: (Folders, Option<(u32, u32)>), answering: Answering) {
+        let mut kept = self.kept();
+        kept.ahead = Some(Ahead::start_with(answering, spec.clone()));
+        (kept.guess, kept.folders) = (Some(spec), Some(folders));
     }
 
-    /// Removes a container that is not wanted any more, and waits until it is gone.
+    /// The run's folders, where they were made for a guess, and whose they are.
+    pub(super) fn folders(&self) -> Option<(Folders, Option<(u32, u32)>)> {
+        self.kept().folders.take()
+    }
+
+    /// Starts what is wanted, unless it was guessed.
+    pub(super) fn want(&self, engine: &Arc<dyn Engine>, spec: SessionSpec) {
+        let mut kept = self.kept();
+        kept.settle(&spec);
+        if kept.ahead.is_none() {
+            kept.ahead = Some(Ahead::start(Arc::clone(engine), spec));
+        }
+    }
+
+    /// Drops what was guessed: this run's container is of another kind, or comes later.
+    pub(super) fn give_up(&self) {
+        self.kept().give_up();
+    }
+
+    /// The container, if there is one as it is wanted.
+    pub(super) fn take(&self, wanted: &SessionSpec) -> Option<Ahead> {
+        let mut kept = self.kept();
+        kept.settle(wanted);
+        kept.ahead.take()
+    }
+
+    /// Removes what is not wanted any more, and waits until it is gone.
     pub(super) async fn discard(&self) {
-        let starting = self.take().and_then(|mut ahead| ahead.0.take());
-        if let Some(starting) = starting {
-            clear_away(starting).await;
+        self.give_up();
+        let leaving = std::mem::take(&mut self.kept().leaving);
+        for one in leaving {
+            let _ = one.await;
         }
     }
 }

@@ -78,19 +78,13 @@ impl Clearing {
 pub enum Container {
     /// To be started.
     New(Box<SessionSpec>),
-    /// Started before.
-    Early(Ahead),
+    /// Started before; what it was started as, should that have failed.
+    Early(Ahead, Box<SessionSpec>),
 }
 
 impl From<SessionSpec> for Container {
     fn from(spec: SessionSpec) -> Self {
         Self::New(Box::new(spec))
-    }
-}
-
-impl From<Ahead> for Container {
-    fn from(ahead: Ahead) -> Self {
-        Self::Early(ahead)
     }
 }
 
@@ -108,7 +102,13 @@ pub async fn execute(
 ) -> Result<(Executed, Clearing), EngineError> {
     let mut session = match container.into() {
         Container::New(spec) => engine.start(*spec).await?,
-        Container::Early(ahead) => ahead.ready().await?,
+        Container::Early(ahead, spec) => match ahead.ready().await {
+            Ok(session) => session,
+            Err(error) => {
+                tracing::debug!(%error, "the container that was started early is not there; starting it again");
+                engine.start(*spec).await?
+            }
+        },
     };
     let heard = Heard::new();
     let control = session.control();

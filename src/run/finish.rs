@@ -12,6 +12,7 @@ use super::card::{Card, Published};
 use super::decide::Decided;
 use super::ending::Ending;
 use super::event::{Outcome, RunEvent, Step};
+use super::execute::Clearing;
 use super::findings;
 use super::host::Host;
 use super::pipeline::{Ran, TaskSeen};
@@ -22,6 +23,7 @@ use super::stop::Stop;
 use super::takeover::Settled;
 use super::telling::{StepTime, Telling, masked_card};
 use super::unimported::Modules;
+use crate::diag::Diagnostic;
 use crate::environment::Network;
 use crate::id::{Digest, Revision, RunId};
 use crate::logs::diagnose::{Diagnosis, Kind};
@@ -237,9 +239,10 @@ pub(super) fn keep_reproduction(
     write().map_err(|error| Stop::of(Ending::of_io(&error), &error))
 }
 
-/// Writes the record and tells the end.
-pub(super) fn finish(
+/// Writes the record, sees the container and the work folder off, and tells the end.
+pub(super) async fn finish(
     result: Result<Published, Stop>,
+    clearing: Option<Clearing>,
     mut kept: Kept,
     facts: &Facts<'_>,
     telling: &Telling,
@@ -265,18 +268,38 @@ pub(super) fn finish(
         findings::log(facts.live, stop);
     }
     let summary = kept.masker.text(&summary(&kept.record, &words));
+    close_record(&mut kept, ending, published.as_ref(), card.as_ref(), &summary, telling, facts);
+    // While the engine still takes the container away: what came of the run does not depend on that.
+    tokio::task::block_in_place(|| facts.live.save(&kept.record))?;
     // What a script left is kept for a look when it failed; a snapshot that nothing ran in is of no use to anybody.
     let worth_a_look = ending != Ending::Succeeded && kept.ran.is_some();
-    if !worth_a_look && !facts.request.keep_work {
-        facts.live.clear_work()?;
+    let left = clear(clearing, !worth_a_look && !facts.request.keep_work, facts.live).await;
+    if !left.is_empty() {
+        left.into_iter().for_each(|warning| telling.tell(&RunEvent::Diagnosed(warning)));
+        (kept.record.findings, kept.record.more_findings) = telling.findings();
+        facts.live.save(&kept.record)?;
     }
-    close_record(&mut kept, ending, published.as_ref(), card.as_ref(), &summary, telling, facts);
-    facts.live.save(&kept.record)?;
     if ending == Ending::Succeeded {
         telling.end(Step::Report, Outcome::Done, "");
     }
     telling.tell(&RunEvent::Ended { exit_code: ending.exit_code(), summary });
     Ok(Finished { run: kept.record.id, ending, published, stop })
+}
+
+/// Waits until the container is gone, and takes the work folder away. What stays behind does not change how a run ended.
+async fn clear(clearing: Option<Clearing>, work: bool, live: &LiveRun) -> Vec<Diagnostic> {
+    let mut left = Vec::new();
+    if let Some(Err(error)) = async { Some(clearing?.gone().await) }.await {
+        let message = format!("the container could not be removed: {error}");
+        let help = "the next run removes it; `soopervisor doctor` tells how the engine is";
+        left.push(Diagnostic::warning("run/not-cleared", message).help(help));
+    }
+    if let Some(Err(error)) = work.then(|| tokio::task::block_in_place(|| live.clear_work())) {
+        let message = format!("the run's work folder could not be removed: {error}");
+        let help = format!("nobody needs it: remove {}", live.folder().work().display());
+        left.push(Diagnostic::warning("run/work-left", message).help(help));
+    }
+    left
 }
 
 fn summary(record: &Record, words: &str) -> String {

@@ -61,10 +61,10 @@ impl Host {
         let user = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let variables: Variables = Arc::new(|name| std::env::var(name).ok());
         let connect: Connect = {
-            let variables = Arc::clone(&variables);
+            let (variables, memory) = (Arc::clone(&variables), home.cache().to_owned());
             Arc::new(move || {
-                let connecting = Docker::connect(variables.as_ref());
-                Box::pin(async move { Ok(Arc::new(connecting.await?) as Arc<dyn Engine>) })
+                let (connecting, memory) = (Docker::connect(variables.as_ref()), memory.clone());
+                Box::pin(async move { Ok(Arc::new(connecting.await?.remembering(&memory)) as Arc<dyn Engine>) })
             })
         };
         Self { home, config, variables, current_dir, user, connect, clock: Arc::new(Timestamp::now) }

@@ -46,6 +46,29 @@ impl Folders {
         make_folder(&folder.home(), owner)?;
         Ok(Self { work, output })
     }
+
+    /// Takes away those that were made for somebody else; nothing is in them yet.
+    ///
+    /// # Errors
+    /// When one cannot be removed.
+    pub(super) fn unmake(folder: &Folder) -> Result<(), Stop> {
+        [folder.work(), folder.output(), folder.home()].iter().try_for_each(|path| {
+            std::fs::remove_dir(path).map_err(|error| Stop {
+                causes: vec![error.to_string()],
+                ..Stop::new(Ending::of_io(&error), format!("cannot remove the run's folder `{}`", path.display()))
+            })
+        })
+    }
+
+    /// Those of a test.
+    #[cfg(test)]
+    pub(super) fn below(folder: &Path) -> std::io::Result<Self> {
+        let open = |name: &str| {
+            std::fs::create_dir(folder.join(name))?;
+            Dir::open_ambient_dir(folder.join(name), ambient_authority())
+        };
+        Ok(Self { work: open("work")?, output: open("output")? })
+    }
 }
 
 /// What laying out needs, of its own: it goes on until it is done, whoever waits for it.

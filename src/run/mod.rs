@@ -20,6 +20,7 @@ pub mod finish;
 mod frozen;
 mod given_away;
 mod grid;
+mod guess;
 pub mod host;
 mod hosted;
 pub mod layers;

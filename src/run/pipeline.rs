@@ -12,7 +12,7 @@ use super::container::Shape;
 use super::decide::Decided;
 use super::ending::Ending;
 use super::event::{Outcome, RunEvent, Step};
-use super::execute::{Clearing, Executed, Watch, execute};
+use super::execute::{Clearing, Container, Executed, Watch, execute};
 use super::figures;
 use super::layers::Over;
 use super::prepare::Prepared;
@@ -137,10 +137,13 @@ pub async fn run_script(
             let run = Over { layered, setting, plan, cancel };
             run.execute(session, exec, watch, &mut sink).await
         }
-        (None, None) => match setting.ahead.take() {
-            Some(ahead) => execute(engine, ahead, exec, watch, cancel, &mut sink).await,
-            None => execute(engine, session, exec, watch, cancel, &mut sink).await,
-        },
+        (None, None) => {
+            let container = match setting.ahead.take(&session) {
+                Some(ahead) => Container::Early(ahead, Box::new(session)),
+                None => session.into(),
+            };
+            execute(engine, container, exec, watch, cancel, &mut sink).await
+        }
     };
     let mut summary = sink.finish().await;
     let syncing = Syncing::begin(summary.as_mut().and_then(|summary| summary.log.take()));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::ahead::{Ahead, Early};
+use super::ahead::{Answering, Early};
 use super::cancel::{Cancel, Urgency};
 use super::container::Shape;
 use super::decide::Decided;
@@ -19,6 +19,7 @@ use super::laying::{Folders, LaidOut, Laying, laid_out};
 use super::stop::Stop;
 use super::takeover::{self, Search, Takeover};
 use super::telling::Telling;
+use crate::diag::Diagnostic;
 use crate::engine::{Engine, EngineError, EngineInfo, Image, Swept};
 use crate::environment::{self, Chore, Config, EnvironmentError, Inputs, Lock, Network, Project, Store, Wish};
 use crate::id::{RelPath, RunId};
@@ -86,17 +87,33 @@ pub(super) struct Approach(AbortOnDropHandle<Result<Found, EngineError>>);
 struct Found {
     engine: Arc<dyn Engine>,
     info: EngineInfo,
-    swept: Vec<Swept>,
+    sweeping: Sweeping,
 }
 
-/// Turns to the engine at once: it takes as long to answer as the project takes to be read and checked.
-pub(super) fn approach(host: &Host) -> Approach {
+/// What dead runs left is cleared away while the run goes on.
+type Sweeping = AbortOnDropHandle<Result<Vec<Swept>, EngineError>>;
+
+/// Turns to the engine at once: it takes as long to answer as the project takes to be read and checked. The engine alone
+/// is there as soon as it has answered.
+pub(super) fn approach(host: &Host) -> (Approach, Answering) {
     let connecting = (host.connect)();
-    Approach(AbortOnDropHandle::new(tokio::spawn(async move {
+    let (answer, answering) = tokio::sync::oneshot::channel();
+    let approach = Approach(AbortOnDropHandle::new(tokio::spawn(async move {
         let engine = connecting.await?;
-        let (info, swept) = tokio::try_join!(engine.info(), engine.sweep())?;
-        Ok(Found { engine, info, swept })
-    })))
+        // Whoever wants it early may not be there.
+        let _ = answer.send(Arc::clone(&engine));
+        let sweeper = Arc::clone(&engine);
+        let sweeping = AbortOnDropHandle::new(tokio::spawn(async move { sweeper.sweep().await }));
+        let info = engine.info().await?;
+        Ok(Found { engine, info, sweeping })
+    })));
+    (approach, answering)
+}
+
+/// Whose the run's files are, where that is another than this process. Only root can give files to somebody else, and only
+/// root needs to.
+pub(super) fn owner_of(host: &Host, user: (u32, u32)) -> Option<(u32, u32)> {
+    (host.user.0 == 0 && user.0 != 0).then_some(user)
 }
 
 /// The engine, and the image on it.
@@ -104,6 +121,7 @@ struct Engaged {
     engine: Arc<dyn Engine>,
     info: EngineInfo,
     image: Image,
+    sweeping: Sweeping,
 }
 
 /// Prepares a run in its folder.
@@ -119,15 +137,14 @@ pub(super) async fn prepare(
     cancel: &Cancel,
 ) -> Result<Prepared, Stop> {
     telling.begin(Step::Prepare, "image, environment, snapshot");
-    let engaged = engage(decided, approach, telling).await?;
+    let mut engaged = engage(decided, approach, telling).await?;
     let user = host.container_user(engaged.info.rootless);
-    // Only root can give files to somebody else, and only root needs to.
-    let owner = (host.user.0 == 0 && user.0 != 0).then_some(user);
+    let owner = owner_of(host, user);
     let config = Config { container_user: user, ..wanted.config.clone() };
     let wanted = Wanted { config: &config, ..*wanted };
     let wish = wish(decided, wanted.lock);
     let store = Store::open(&config.root)?.keeping(super::host::keep(host));
-    let folders = tokio::task::block_in_place(|| Folders::make(folder, owner))?;
+    let folders = folders(folder, owner, early).await?;
     let mut laying = tokio::spawn(laying(decided, host, (folder, folders), &engaged, (user, owner)).run());
     let uv = environment::uv_program(&config);
     let both = tokio::try_join!(
@@ -139,7 +156,9 @@ pub(super) async fn prepare(
                 let environment = &environment;
                 let shape =
                     Shape { plan, run, folder, image, user, environment, uv: &uv, wheels: &[], network, has_git };
-                early.put(Ahead::start(Arc::clone(&engaged.engine), shape.session()));
+                early.want(&engaged.engine, shape.session());
+            } else if environment.volume.is_some() || decided.checkout.is_worth_keeping() {
+                early.give_up();
             }
             Ok::<_, Stop>(environment)
         },
@@ -161,6 +180,7 @@ pub(super) async fn prepare(
     let snapshot = layered.as_ref().map_or_else(|| folder.work(), |layered| layered.lower.clone());
     let wheels = wheels(decided, &engaged, &wanted, &environment, (&place, &snapshot), (telling, cancel)).await?;
     compile_later(host, &engaged, &environment, store, user, run);
+    tell_swept(&mut engaged.sweeping, telling).await;
     let words = if environment.reused { "environment reused" } else { "environment built" };
     let words = std::iter::once(words.to_owned()).chain(takeover.in_words()).collect::<Vec<_>>().join("; ");
     telling.end(Step::Prepare, if environment.reused { Outcome::Reused } else { Outcome::Done }, words);
@@ -206,13 +226,41 @@ fn laying(
 
 async fn engage(decided: &Decided, approach: Approach, telling: &Telling) -> Result<Engaged, Stop> {
     let found = approach.0.await.map_err(|error| Stop::of(Ending::Internal, &error))?;
-    let Found { engine, info, swept } = found?;
+    let Found { engine, info, sweeping } = found?;
     telling.progress(Step::Prepare, format!("{} at {}", info.name, info.address));
-    for swept in swept {
-        telling.progress(Step::Prepare, format!("removed {}, left by run {} that is dead", swept.name, swept.run));
-    }
     let image = ensure_image(engine.as_ref(), decided.plan.image.as_deref(), telling).await?;
-    Ok(Engaged { engine, info, image })
+    Ok(Engaged { engine, info, image, sweeping })
+}
+
+/// The run's folders: those that were made for a guessed container, if they are whose they should be.
+async fn folders(folder: &Folder, owner: Option<(u32, u32)>, early: &Early) -> Result<Folders, Stop> {
+    match early.folders() {
+        Some((folders, made_for)) if made_for == owner => return Ok(folders),
+        Some(_) => {
+            // Its user was another, so it is none for this run.
+            early.discard().await;
+            Folders::unmake(folder)?;
+        }
+        None => {}
+    }
+    tokio::task::block_in_place(|| Folders::make(folder, owner))
+}
+
+/// Tells what dead runs had left. That it could not be cleared away is for the next run, too; this one goes on.
+async fn tell_swept(sweeping: &mut Sweeping, telling: &Telling) {
+    match sweeping.await {
+        Ok(Ok(all)) => {
+            for Swept { name, run } in all {
+                telling.progress(Step::Prepare, format!("removed {name}, left by run {run} that is dead"));
+            }
+        }
+        Ok(Err(error)) => {
+            let message = format!("what earlier runs left could not be cleared away: {error}");
+            let help = "the next run tries again; `soopervisor doctor` tells how the engine is";
+            telling.tell(&RunEvent::Diagnosed(Diagnostic::warning("run/not-swept", message).help(help)));
+        }
+        Err(error) => tracing::warn!(%error, "the sweep ended without a word"),
+    }
 }
 
 /// Nothing waits for it, and nothing here ends it: what it sends goes on without us.

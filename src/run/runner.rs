@@ -12,6 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::ahead::Early;
 use super::cancel::{Cancel, CancelReason, Urgency};
 use super::card::Published;
+use super::container::Shape;
 use super::decide::{Decided, decide};
 use super::deliver;
 use super::ending::Ending;
@@ -20,13 +21,13 @@ use super::execute::Clearing;
 use super::finish::{self, Finished, Kept};
 use super::frozen;
 use super::given_away;
+use super::guess;
 use super::host::Host;
 use super::pipeline::{Ran, Setting, Syncing, run_script};
 use super::prepare::{Approach, Place, Prepared, Wanted, approach, prepare};
 use super::request::RunRequest;
 use super::stop::Stop;
 use super::telling::Telling;
-use crate::diag::Diagnostic;
 use crate::environment::{Config, Inputs, Network, network_env};
 use crate::id::ProjectName;
 use crate::logs::Masker;
@@ -43,7 +44,7 @@ use crate::store::{LiveRun, Record, Runs};
 /// When there is no commit to run, or no place to record it.
 pub async fn run(request: &RunRequest, host: &Host, telling: Telling, cancel: &Cancel) -> Result<Finished, Stop> {
     let since = Instant::now();
-    let approach = approach(host);
+    let (approach, answering) = approach(host);
     let checkout = Arc::new(open(request, host).await?);
     let runs = Runs::of(&host.home);
     let live = runs.create((host.clock)(), &checkout.revision.commit)?;
@@ -54,14 +55,15 @@ pub async fn run(request: &RunRequest, host: &Host, telling: Telling, cancel: &C
     telling.done(Step::Checkout, since, request.path.display().to_string(), checkout.revision.to_string());
     let _watch = say_that_it_stops(cancel.clone(), telling.clone());
     let early = Early::default();
+    guess::start(request, host, &live, &early, answering);
     let line = Line { request, host, live: &live, checkout: &checkout, telling: &telling, cancel, early: &early };
-    let result = line.drive(&mut kept, approach, &runs).await;
+    let (result, clearing) = line.drive(&mut kept, approach, &runs).await;
     // Nothing is left of a container that was started and got no script.
     early.discard().await;
     if !kept.has_run() {
         let _ = shorten(runs, (host.clock)()).await;
     }
-    finish::finish(result, kept, &line.facts(), &telling)
+    finish::finish(result, clearing, kept, &line.facts(), &telling).await
 }
 
 /// Keeps history short in passing: a run never fails for it, and it is done while the pipeline has the word.
@@ -131,8 +133,26 @@ impl Line<'_> {
         finish::Facts { live: self.live, host: self.host, request: self.request }
     }
 
-    /// The line; what is learned on the way is kept for the record, however far it goes.
-    async fn drive(&self, kept: &mut Kept, approach: Approach, runs: &Runs) -> Result<Published, Stop> {
+    /// The line; what is learned on the way is kept for the record, however far it goes. Also the container that ran the
+    /// script, which may still be on its way out.
+    async fn drive(
+        &self,
+        kept: &mut Kept,
+        approach: Approach,
+        runs: &Runs,
+    ) -> (Result<Published, Stop>, Option<Clearing>) {
+        let mut clearing = None;
+        let result = self.steps(kept, approach, runs, &mut clearing).await;
+        (result, clearing)
+    }
+
+    async fn steps(
+        &self,
+        kept: &mut Kept,
+        approach: Approach,
+        runs: &Runs,
+        left: &mut Option<Clearing>,
+    ) -> Result<Published, Stop> {
         let decided = Arc::new(self.validate()?);
         kept.decided(&decided);
         self.live.save(&kept.record)?;
@@ -156,6 +176,7 @@ impl Line<'_> {
         self.still_wanted()?;
         let shortening = shorten(runs.clone(), (self.host.clock)());
         let (ran, clearing, syncing) = self.execute(&decided, &prepared, &guarded).await?;
+        *left = Some(clearing);
         kept.ran(&ran);
         let _ = shortening.await;
         // What came out is published while the engine clears the container away and the log reaches the disk.
@@ -163,11 +184,6 @@ impl Line<'_> {
         if published.is_ok() {
             // A disk that is still busy with a new environment takes its time for them.
             self.telling.begin(Step::Report, "container, log, record");
-        }
-        if let Err(error) = clearing.gone().await {
-            let message = format!("the container could not be removed: {error}");
-            let help = "the next run removes it; `soopervisor doctor` tells how the engine is";
-            self.telling.tell(&RunEvent::Diagnosed(Diagnostic::warning("run/not-cleared", message).help(help)));
         }
         syncing.done(self.telling).await;
         published
@@ -268,7 +284,18 @@ impl Line<'_> {
             masker: &guarded.masker,
             colours: self.request.colours,
         };
+        self.remember(decided, &setting);
         run_script(decided, &setting, self.telling, self.cancel).await
+    }
+
+    /// What the container is, for the next run's guess; not where it is made in another way each time, nor before its
+    /// packages are compiled, which changes it once.
+    fn remember(&self, decided: &Decided, setting: &Setting<'_>) {
+        let Prepared { environment, layered, .. } = setting.prepared;
+        if environment.volume.is_none() && layered.is_none() && !environment.lacks_bytecode() {
+            let spec = Shape::of(&decided.plan, setting).session();
+            tokio::task::block_in_place(|| guess::remember(self.request, self.host, self.live, &spec));
+        }
     }
 
     /// Whether the script's end lets the run go on.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bollard::{API_DEFAULT_VERSION, ClientVersion};
 
 use super::address::Address;
+use super::greeting::{self, Greeting};
 use super::wire;
 use crate::engine::EngineError;
 
@@ -61,23 +62,31 @@ fn verdict(misses: Vec<(Address, Miss)>) -> EngineError {
 }
 
 async fn knock(address: &Address) -> Result<Connected, Miss> {
+    let limit = if address.url.starts_with("ssh://") { ANSWER_SSH } else { ANSWER };
+    let late = |_| Miss::Other(format!("no answer in {} s", limit.as_secs()));
+    let mut greeting = None;
     if let Some(path) = address.socket() {
         // The kernel's own words: bollard reports a socket that it may not see as one that is not there.
-        tokio::net::UnixStream::connect(path).await.map_err(|error| shut(&error))?;
+        let socket = tokio::net::UnixStream::connect(path).await.map_err(|error| shut(&error))?;
+        greeting = tokio::time::timeout(limit, greeting::greet(socket)).await.map_err(late)?;
     }
-    let limit = if address.url.starts_with("ssh://") { ANSWER_SSH } else { ANSWER };
     let client = open(address, API_DEFAULT_VERSION)?;
-    // bollard's own way to agree on a version throws the answer away; Docker starts programs for each, so ask once.
-    let version = tokio::time::timeout(limit, client.version())
-        .await
-        .map_err(|_| Miss::Other(format!("no answer in {} s", limit.as_secs())))?
-        .map_err(|error| miss(&error))?;
-    let spoken = version.api_version.as_deref().and_then(protocol);
-    let spoken = spoken.ok_or_else(|| Miss::Other("it does not tell which protocol it speaks".into()))?;
+    let Greeting { name, protocol: spoken } = match greeting {
+        Some(greeting) => greeting,
+        None => tokio::time::timeout(limit, version(&client)).await.map_err(late)??,
+    };
+    let spoken = protocol(&spoken).ok_or_else(|| Miss::Other("it does not tell which protocol it speaks".into()))?;
     let client = if spoken < *API_DEFAULT_VERSION { open(address, &spoken)? } else { client };
+    Ok(Connected { client, address: address.url.clone(), name })
+}
+
+/// What an engine tells that did not say it when it was greeted. bollard's own way to agree on a version throws the answer
+/// away; Docker starts programs for each, so ask once.
+async fn version(client: &bollard::Docker) -> Result<Greeting, Miss> {
+    let version = client.version().await.map_err(|error| miss(&error))?;
     let podman = version.components.iter().flatten().any(|part| part.name.contains("Podman"));
     let name = format!("{} {}", if podman { "podman" } else { "docker" }, version.version.unwrap_or_default());
-    Ok(Connected { client, address: address.url.clone(), name: name.trim_end().to_owned() })
+    Ok(Greeting { name: name.trim_end().to_owned(), protocol: version.api_version.unwrap_or_default() })
 }
 
 /// `1.41`.

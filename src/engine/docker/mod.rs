@@ -17,7 +17,9 @@ mod control;
 mod errand;
 mod fate;
 mod fault;
+mod greeting;
 mod image;
+mod known;
 mod memory;
 mod probe;
 mod session;
@@ -44,6 +46,8 @@ pub struct Docker {
     name: String,
     kind: Kind,
     owner: Owner,
+    /// What it said of itself before.
+    known: Option<known::Memory>,
     /// Whether the storage driver limits the writable layer; unknown until it was first asked for.
     limits_disk: OnceLock<bool>,
 }
@@ -62,8 +66,16 @@ impl Docker {
             let connect::Connected { client, address, name } = connect::first_answering(candidates?).await?;
             tracing::debug!(engine.address = %address, engine.name = %name, "connected");
             let kind = if name.starts_with("podman") { Kind::Podman } else { Kind::Docker };
-            Ok(Self { client, address, name, kind, owner: Owner::current(), limits_disk: OnceLock::new() })
+            let owner = Owner::current();
+            Ok(Self { client, address, name, kind, owner, known: None, limits_disk: OnceLock::new() })
         }
+    }
+
+    /// Remembers in `folder` what the engine says of itself, for a day, so that the next process need not ask.
+    #[must_use]
+    pub fn remembering(mut self, folder: &Path) -> Self {
+        self.known = known::Memory::new(folder, &self.address, &self.owner.boot);
+        self
     }
 
     /// Whether a disk limit takes effect here; `None` until a container with one was asked for.
@@ -143,10 +155,13 @@ fn is_about_disk(reason: &str) -> bool {
 #[async_trait]
 impl Engine for Docker {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
+        if let Some(known) = self.known.as_ref().and_then(|memory| memory.recall(&self.name)) {
+            return Ok(known);
+        }
         let info = fault::within("describe itself", self.client.info()).await?;
         let options = info.security_options.unwrap_or_default();
         let root = info.docker_root_dir.unwrap_or_default();
-        Ok(EngineInfo {
+        let info = EngineInfo {
             name: self.name.clone(),
             id: match self.kind {
                 Kind::Docker => info.id.unwrap_or_default(),
@@ -164,7 +179,11 @@ impl Engine for Docker {
             },
             rootless: options.iter().any(|option| option.contains("name=rootless"))
                 || (self.kind == Kind::Podman && self.podman_is_rootless(&root)),
-        })
+        };
+        if let Some(memory) = &self.known {
+            memory.remember(&info);
+        }
+        Ok(info)
     }
 
     async fn find_image(&self, reference: &str) -> Result<Option<Image>, EngineError> {

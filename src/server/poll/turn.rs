@@ -17,6 +17,8 @@ use super::{PollError, Poller, Watch, locked};
 
 /// How often the database is told of readings that brought nothing new.
 const NOTING: Duration = Duration::from_secs(5);
+/// Readings that are due within so long begin together: a machine that sleeps between them pays most for waking up.
+const TOGETHER: Duration = Duration::from_millis(100);
 /// How long a repository rests whose reading ended by a fault of our own.
 const AFTER_FAULT: Duration = Duration::from_mins(5);
 
@@ -101,9 +103,10 @@ impl Poller {
         let mut noting = tokio::time::interval(NOTING);
         noting.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         round.seat(&watches.borrow_and_update().clone(), Instant::now());
+        let mut gate = Instant::now();
         loop {
             let now = Instant::now();
-            while readings.len() < self.effort.at_once {
+            while now >= gate && readings.len() < self.effort.at_once {
                 let Some((due, watch)) = round.take(now) else { break };
                 if let Err(wait) = self.leave(&watch, now) {
                     round.put(watch.repo, now + wait);
@@ -117,10 +120,13 @@ impl Poller {
                 readings.spawn(async move { (watch.repo, poller.guarded_turn(&watch, turn).await) });
             }
             let full = readings.len() >= self.effort.at_once;
+            if now >= gate && !full && !readings.is_empty() {
+                gate = now + TOGETHER;
+            }
             let next = if full { None } else { round.next() };
             let until_next = async {
                 match next {
-                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    Some(due) => tokio::time::sleep_until(due.max(gate).into()).await,
                     None => std::future::pending().await,
                 }
             };
@@ -133,7 +139,10 @@ impl Poller {
                     notes.spawn(async move { poller.note().await });
                     while notes.try_join_next().is_some() {}
                 }
-                Some(repo) = woken.recv() => round.wake(repo, Instant::now()),
+                Some(repo) = woken.recv() => {
+                    gate = Instant::now();
+                    round.wake(repo, gate);
+                }
                 changed = watches.changed() => match changed {
                     Ok(()) => round.seat(&watches.borrow_and_update().clone(), Instant::now()),
                     Err(_) => break,
