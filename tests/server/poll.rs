@@ -62,7 +62,7 @@ async fn a_private_repository_is_read_with_its_credential_which_stays_on_its_hos
     let forge = Forge::start().await;
     let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode("x-access-token:s3cret"));
     forge.behave(Manner { password: Some(basic.clone()), ..Manner::default() });
-    let who = Credential { user: "x-access-token".into(), password: Secret::new("token", b"s3cret".to_vec()) };
+    let who = Credential { user: "x-access-token".into(), password: Secret::new("token", b"s3cret".to_vec()).into() };
     assert!(!reader().read(&forge.url(), Some(&who), &heads()).await.unwrap().refs.heads.is_empty());
     let denied = reader().read(&forge.url(), None, &heads()).await.unwrap_err();
     assert_eq!(denied, Fault::Denied(401));

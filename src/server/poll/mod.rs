@@ -27,7 +27,7 @@ use self::answer::Refs;
 use self::fault::Fault;
 use self::memory::{Mark, Memory, Times};
 use self::pace::Host;
-use self::reading::{Credential, Reader};
+use self::reading::{Credential, Password, Reader};
 use self::state::{Between, FirstSeen};
 use crate::id::CommitSha;
 use crate::server::file::Commits;
@@ -36,6 +36,7 @@ use crate::server::metrics::Metrics;
 use crate::server::room;
 use crate::server::work::checkout::between;
 use crate::store::database::{Applied, Database, DatabaseError, KnownRef, Repo};
+use crate::web;
 
 /// Commits of one change that are told at most, the newest ones.
 const CAP: usize = 20;
@@ -80,6 +81,16 @@ impl Address {
             Self::Http(url, _) => format!("{}:{}", self.host(), url.port_or_known_default().unwrap_or_default()),
             Self::Git(..) => self.host(),
         }
+    }
+
+    /// The same, with a password that is good now: git is given one before it is started.
+    ///
+    /// # Errors
+    /// When none can be had.
+    pub(in crate::server) async fn at_hand(&self) -> Result<Self, web::Fault> {
+        let Self::Http(url, Some(who)) = self else { return Ok(self.clone()) };
+        let password = Password::Kept(who.password.now().await?);
+        Ok(Self::Http(url.clone(), Some(Credential { user: who.user.clone(), password })))
     }
 
     /// What shares a budget: the host and who asks.
