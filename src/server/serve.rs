@@ -296,6 +296,7 @@ impl Staffing {
     fn begin(&self, file: Option<&Arc<File>>, retired: &CancellationToken) -> JoinSet<()> {
         let mut works = JoinSet::new();
         let (database, told) = (&self.database, &self.told);
+        self.poller.go_by(file);
         let forges = file.map(|file| Forges::of(Arc::clone(file), self.reach.clone()));
         let asking = || Some(Asking::of(Arc::clone(file?), forges.clone()?));
         let (poller, watched, kept) = (self.poller.clone(), self.watched.clone(), Arc::clone(&self.kept));
