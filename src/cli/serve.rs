@@ -15,8 +15,10 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::{parse, seam, trigger};
 use crate::repo::project_of;
+use crate::run::Host;
 use crate::secret::Secret;
 use crate::server::file::{self, Commits, File, FirstSight, Poll, Reference};
+use crate::server::forges::Logins;
 use crate::server::glob::Glob;
 use crate::server::hook::genuine::HookSecrets;
 use crate::server::http::{ADDRESS, Auth};
@@ -29,6 +31,9 @@ use crate::server::standing::Trouble;
 use crate::server::{poll, work};
 use crate::store::Home;
 use crate::store::database::Policy;
+
+/// The user that goes with a token, where nobody says another.
+const TOKEN_USER: &str = "x-access-token";
 
 /// Arguments of `serve`.
 #[derive(Debug, Clone, Args)]
@@ -75,7 +80,7 @@ pub(super) fn execute(args: &Serve) -> Result<Exit, Failure> {
 
 fn serving(args: &Serve, home: &Home) -> Result<Serving, Failure> {
     let mut serving = match &args.config {
-        Some(path) => of_file(path, home)?,
+        Some(path) => of_file(path, home, &Logins::default())?,
         None => of_words(args, home)?,
     };
     serving.auth = if args.no_auth { Auth::Nobody } else { Auth::Everybody };
@@ -172,14 +177,14 @@ fn parsed(path: &Path) -> Result<File, Failure> {
 }
 
 /// What a worker needs of the file: repositories with their credentials, and the database.
-pub(super) fn for_worker(path: &Path) -> Result<(Vec<RepoAsk>, Option<String>), Failure> {
-    let file = parsed(path)?;
-    let repos = file.repos.iter().map(|repo| watched(&file, repo)).collect::<Result<_, _>>()?;
+pub(super) fn for_worker(path: &Path, home: &Home) -> Result<(Vec<RepoAsk>, Option<String>), Failure> {
+    let (file, host, logins) = (Arc::new(parsed(path)?), seam::host(home)?, Logins::default());
+    let repos = file.repos.iter().map(|repo| watched(&file, repo, &host, &logins)).collect::<Result<_, _>>()?;
     Ok((repos, file.server.database.as_ref().map(text_of).transpose()?))
 }
 
-/// What a server does by its file.
-fn of_file(path: &Path, home: &Home) -> Result<Serving, Failure> {
+/// What a server does by its file; logins that were opened before are the same ones again.
+fn of_file(path: &Path, home: &Home, logins: &Logins) -> Result<Serving, Failure> {
     let mark = Mark::of(path);
     let (file, shown) = (parsed(path)?, path.display().to_string());
     let file = Arc::new(file);
@@ -189,14 +194,14 @@ fn of_file(path: &Path, home: &Home) -> Result<Serving, Failure> {
     let lease_ms = file.server.lease.map(|lease| i64::try_from(lease.as_millis()).unwrap_or(i64::MAX).max(1_000));
     work.limits.lease_ms = lease_ms.unwrap_or(work.limits.lease_ms);
     let policy = Policy { concurrency: file.server.concurrency, lease_ms };
-    let usual = poll::Effort::default();
+    let (usual, host) = (poll::Effort::default(), seam::host(home)?);
     Ok(Serving {
-        host: seam::host(home)?,
         program: program()?,
         database: file.server.database.as_ref().map(text_of).transpose()?,
         listen: file.server.bind,
         auth: Auth::Everybody,
-        repos: file.repos.iter().map(|repo| watched(&file, repo)).collect::<Result<_, _>>()?,
+        repos: file.repos.iter().map(|repo| watched(&file, repo, &host, logins)).collect::<Result<_, _>>()?,
+        host,
         secrets: HookSecrets {
             github: hook_secrets(&file, "github")?,
             gitea: hook_secrets(&file, "gitea")?,
@@ -204,15 +209,15 @@ fn of_file(path: &Path, home: &Home) -> Result<Serving, Failure> {
         },
         poll: poll::Effort { rate: file.server.poll_rate.map_or(usual.rate, f64::from), ..usual },
         file: Some(file),
-        source: Some(source(path, home, mark)),
+        source: Some(source(path, home, mark, logins)),
         work,
         policy,
     })
 }
 
 /// Reads the file again, for a server that goes on with what it has when something is wrong with it.
-fn source(path: &Path, home: &Home, mark: Mark) -> Source {
-    let (file, home) = (path.to_owned(), home.clone());
+fn source(path: &Path, home: &Home, mark: Mark, logins: &Logins) -> Source {
+    let (file, home, logins) = (path.to_owned(), home.clone(), logins.clone());
     let read = move || {
         let shown = file.display().to_string();
         let trouble = |message: String| vec![Trouble { place: shown.clone(), code: "server/file".to_owned(), message }];
@@ -225,7 +230,7 @@ fn source(path: &Path, home: &Home, mark: Mark) -> Source {
             let lines = if failure.why.is_empty() { vec![failure.what] } else { failure.why };
             lines.into_iter().flat_map(trouble).collect::<Vec<_>>()
         };
-        let Serving { file, repos, secrets, policy, .. } = of_file(&file, &home).map_err(failed)?;
+        let Serving { file, repos, secrets, policy, .. } = of_file(&file, &home, &logins).map_err(failed)?;
         let file = file.ok_or_else(|| trouble("there is no file".to_owned()))?;
         Ok(Loaded { file, repos, secrets, policy })
     };
@@ -257,15 +262,33 @@ fn hook_secrets(file: &File, forge: &str) -> Result<Vec<Secret>, Failure> {
     hook.secrets.iter().map(|secret| read(forge, secret)).collect()
 }
 
-fn watched(file: &File, repo: &file::Repo) -> Result<RepoAsk, Failure> {
+/// Who reads a repository over HTTP: whoever has the token, else the App's installation.
+fn credential(
+    file: &Arc<File>,
+    repo: &file::Repo,
+    host: &Host,
+    logins: &Logins,
+) -> Result<Option<Credential>, Failure> {
+    let named = repo.credential.as_ref().and_then(|name| Some((name, file.credentials.get(name)?)));
+    let Some((name, login)) = named else { return Ok(None) };
+    let user = login.user.clone().unwrap_or_else(|| TOKEN_USER.to_owned());
+    if let Some(token) = &login.token {
+        return Ok(Some(Credential { user, password: read(name, token)?.into() }));
+    }
+    if !login.is_app() || !repo.url.starts_with("http") {
+        return Ok(None);
+    }
+    let unread = || Failure::new(Exit::Usage, format!("`{}` cannot be read as the App of `{name}`", repo.name));
+    let site = file.site(&repo.name).map_err(|lack| unread().why(lack.to_string()).help(lack.help()))?;
+    let reach = host.access()?.reach;
+    let password = logins.of_app(file, &site, &reach).map_err(|fault| unread().why(fault.to_string()))?;
+    // GitHub takes an installation's token from no other.
+    Ok(Some(Credential { user: TOKEN_USER.to_owned(), password }))
+}
+
+fn watched(file: &Arc<File>, repo: &file::Repo, host: &Host, logins: &Logins) -> Result<RepoAsk, Failure> {
     let login = repo.credential.as_ref().and_then(|name| file.credentials.get(name));
-    let credential = match login.and_then(|login| login.token.as_ref().map(|token| (login, token))) {
-        Some((login, token)) => Some(Credential {
-            user: login.user.clone().unwrap_or_else(|| "x-access-token".to_owned()),
-            password: read(repo.credential.as_deref().unwrap_or_default(), token)?,
-        }),
-        None => None,
-    };
+    let credential = credential(file, repo, host, logins)?;
     let key = match login.and_then(|login| login.ssh_key.as_ref()) {
         Some(Reference::File(path)) => Some(path.clone()),
         Some(Reference::Env(_)) => {
@@ -393,12 +416,17 @@ pub(super) fn failed(error: &ServeError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::Config;
 
     #[test]
     fn the_project_of_a_repository_is_said_by_the_file_and_else_by_its_address() {
         let text = "repos: [{url: 'https://h/acme/churn.git', name: x}, {url: 'https://h/acme/y', project: other}]";
-        let file = file::parse("server.yaml", text.as_bytes()).0.unwrap();
-        let project = |repo| watched(&file, repo).map_err(|failure| failure.what).unwrap().run["project"].clone();
+        let file = Arc::new(file::parse("server.yaml", text.as_bytes()).0.unwrap());
+        let host = Host::this(Home::at(Path::new("/nowhere")), Config::default(), PathBuf::from("/"));
+        let project = |repo| {
+            watched(&file, repo, &host, &Logins::default()).map_err(|failure| failure.what).unwrap().run["project"]
+                .clone()
+        };
         assert_eq!(file.repos.iter().map(project).collect::<Vec<_>>(), ["churn", "other"]);
     }
 

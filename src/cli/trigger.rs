@@ -1,7 +1,8 @@
-//! `soopervisor trigger`: asks the server of this machine for a run.
+//! `soopervisor trigger`: asks the server of this machine for a run. It reads the repository first; what it found is told,
+//! or why it found nothing.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
@@ -12,9 +13,12 @@ use super::seam;
 use crate::server::event::Source;
 use crate::server::room::{self, Lack};
 use crate::server::serve::default_database;
-use crate::server::trigger::{Ask, TriggerError, trigger};
+use crate::server::trigger::{self, Ask, TriggerError};
 use crate::store::Home;
-use crate::store::database::Database;
+use crate::store::database::{Database, DatabaseError, Event};
+
+/// How long is waited for a server to take it up.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Arguments of `trigger`.
 #[derive(Debug, Clone, Args)]
@@ -34,7 +38,7 @@ pub struct Trigger {
 
 pub(super) fn execute(args: &Trigger) -> Result<Exit, Failure> {
     let address = database(args.database.as_deref())?;
-    let triggered = seam::block_on(async {
+    let event = seam::block_on(async {
         let database = open(&address).await?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let id = format!("cli-{}-{since}", std::process::id());
@@ -47,14 +51,39 @@ pub(super) fn execute(args: &Trigger) -> Result<Exit, Failure> {
             source: Source::Person,
             id: &id,
         };
-        let triggered = trigger(&database, &ask).await.map_err(|error| failed(&error))?;
-        let noted = database.note(&actor, "trigger", &args.repo, &triggered.sha).await;
+        let id = trigger::ask(&database, &ask, &[]).await.map_err(|error| failed(&error))?;
+        let reference = args.reference.as_deref().unwrap_or("the default branch");
+        let noted = database.note(&actor, "trigger", &args.repo, &format!("{reference}, event {id}")).await;
         noted.map_err(|error| unwritten(&error))?;
+        let event = taken_up(&database, id).await.map_err(|error| unwritten(&error))?;
         database.close().await;
-        Ok(triggered)
+        Ok(event)
     })?;
-    Console::answer(&format!("asked for a run of {} (event {})\n", triggered.sha, triggered.event));
+    let (id, fault) = (event.id, event.fault.as_deref());
+    match (event.state.as_str(), &event.new.new_sha) {
+        ("asked", _) => {
+            let why = fault.unwrap_or("no server reads it now");
+            Console::answer(&format!("asked for a run (event {id}); it waits: {why}\n"));
+        }
+        ("failed", None) => return Err(Failure::new(Exit::Usage, fault.unwrap_or("no commit was found").to_owned())),
+        (_, sha) => {
+            let sha = sha.as_deref().unwrap_or("what is there");
+            Console::answer(&format!("asked for a run of {sha} (event {id})\n"));
+        }
+    }
     Ok(Exit::Ok)
+}
+
+/// The event once the server has found its commit, or has not for a while.
+async fn taken_up(database: &Database, id: i64) -> Result<Event, DatabaseError> {
+    let begun = Instant::now();
+    loop {
+        let event = database.event(id).await?;
+        if event.state != "asked" || begun.elapsed() > PATIENCE {
+            return Ok(event);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// The address of the server's database, which must be there: who asks does not make one.

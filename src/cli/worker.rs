@@ -42,7 +42,7 @@ pub(super) fn execute(args: &Worker) -> Result<Exit, Failure> {
     let home = Home::from_env()?;
     let mut effort = Effort::default();
     effort.limits.here = args.workers.into();
-    let of_file = args.config.as_ref().map(|path| serve::for_worker(path)).transpose()?;
+    let of_file = args.config.as_ref().map(|path| serve::for_worker(path, &home)).transpose()?;
     let (known, database) = of_file.unwrap_or_default();
     let database =
         trigger::given(args.database.as_deref())?.or(database).unwrap_or_else(|| default_database(home.state()));

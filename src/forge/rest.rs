@@ -26,6 +26,11 @@ const PAGES: usize = 300;
 /// So many pages in a row without an entry are the end of a list whose pages may be empty in its middle.
 const NOTHING: usize = 3;
 
+/// Requests without an account, at the pace of one.
+pub(super) fn plain(judge: Arc<dyn Judge>, reach: &Reach) -> Result<Web, Fault> {
+    Ok(Web::new(client(reach)?, None, Arc::new(Pacer::new(READING)), judge))
+}
+
 /// What goes on every request.
 type Dress = fn(RequestBuilder) -> RequestBuilder;
 
@@ -54,7 +59,7 @@ impl Rest {
         bearer: impl FnOnce(&Endpoint, &Web) -> Arc<dyn Bearer>,
     ) -> Result<Self, Fault> {
         let api: Endpoint = api.parse()?;
-        let plain = Web::new(client(reach)?, None, Arc::new(Pacer::new(READING)), judge);
+        let plain = plain(judge, reach)?;
         let reading = plain.with_bearer(bearer(&api, &plain));
         let writing = reading.at_pace(Arc::new(Pacer::new(WRITING)));
         Ok(Self { api, reading, writing, dress })

@@ -6,18 +6,20 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
 use super::action::EffectFault;
 use super::file::File;
 use super::file::site::{Lack, Site};
+use super::poll::reading::Password;
 use super::secrets::Secrets;
 use crate::forge::gitea::Gitea;
-use crate::forge::github::{App, GitHub, Login};
+use crate::forge::github::{App, GitHub, Installation, Login};
 use crate::forge::gitlab::GitLab;
 use crate::forge::{Forge, Kind, Me, RepoId};
 use crate::secret::Secret;
-use crate::web::{Fault, Reach};
+use crate::web::{Bearer, Fault, Reach};
 
 /// A repository, and who tells its forge something.
 #[derive(Debug, Clone)]
@@ -149,4 +151,37 @@ impl Place {
 
 fn lacking(lack: &Lack) -> EffectFault {
     EffectFault::new(format!("{lack}; {}", lack.help()))
+}
+
+/// How git reads the repositories of Apps: by the token of an installation, which is issued for an hour. One that was opened
+/// is kept, with its token, for as long as nothing of it changes; clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Logins(Arc<Mutex<BTreeMap<String, Arc<dyn Bearer>>>>);
+
+impl Logins {
+    /// What is shown for an App's site. Asks nothing yet.
+    ///
+    /// # Errors
+    /// When its key has no value, or the API's address is none.
+    pub fn of_app(&self, file: &Arc<File>, site: &Site<'_>, reach: &Reach) -> Result<Password, EffectFault> {
+        let credential = site.credential;
+        let (Some(id), Some(key)) = (credential.app_id, &credential.private_key) else {
+            return Err(lacking(&Lack::Token(site.name.to_owned())));
+        };
+        let key = Secrets::of(Arc::clone(file)).read(&format!("credentials.{}.private_key", site.name), key)?;
+        let digest = hex::encode(Sha256::digest(key.expose()));
+        let known = format!("{} {id} {:?} {} {digest}", site.api, credential.installation, site.repo);
+        let app = App { id: id.to_string(), key, repo: site.repo.clone(), installation: credential.installation };
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bearer = if let Some(bearer) = open.get(&known) {
+            Arc::clone(bearer)
+        } else {
+            let opened = Installation::open(&site.api, app, reach);
+            let opened = opened.map_err(|fault| EffectFault::new(format!("`{}`: {fault}", site.api)))?;
+            let bearer: Arc<dyn Bearer> = Arc::new(opened);
+            open.insert(known, Arc::clone(&bearer));
+            bearer
+        };
+        Ok(Password::Issued(format!("credentials.{}", site.name), bearer))
+    }
 }

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::process::Command;
 
 use super::poll::Address;
+use super::poll::reading::Password;
 
 /// Given with every call. What a repository, or a user of this machine, has set starts no program and reaches nobody.
 const OPTIONS: [&str; 17] = [
@@ -104,11 +105,12 @@ fn protocols(way: Way<'_>) -> Vec<&str> {
     }
 }
 
-/// Shows git the credential of an address.
+/// Shows git the credential of an address, which has to be [at hand](Address::at_hand).
 fn show(git: &mut Command, address: &Address) {
     match address {
         Address::Http(url, Some(who)) => {
-            let pair = [who.user.as_bytes(), b":", who.password.expose()].concat();
+            let Password::Kept(password) = &who.password else { return };
+            let pair = [who.user.as_bytes(), b":", password.expose()].concat();
             git.env("GIT_CONFIG_COUNT", "1");
             git.env("GIT_CONFIG_KEY_0", format!("http.{}.extraHeader", url.origin().ascii_serialization()));
             git.env("GIT_CONFIG_VALUE_0", format!("Authorization: Basic {}", STANDARD.encode(pair)));
@@ -181,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_credential_is_in_the_environment_and_a_stranger_gets_none_of_this_machine() {
-        let password = Secret::new("hub", b"hunter2".to_vec());
+        let password = Secret::new("hub", b"hunter2".to_vec()).into();
         let who = Credential { user: "x".to_owned(), password };
         let address = Address::Http("https://git.example:8443/a.git".parse().unwrap(), Some(who));
         for way in [Way::Watched(&address), Way::Named("https", Some(&address))] {

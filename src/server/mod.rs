@@ -4,6 +4,7 @@
 
 pub mod action;
 pub mod artifacts;
+pub mod asked;
 mod clock;
 pub mod comments;
 pub mod criterion;

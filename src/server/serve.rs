@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::artifacts::Artifacts;
+use super::asked::Asked;
 use super::comments::Comments;
 use super::file::{Commits, File};
 use super::forges::Forges;
@@ -187,6 +188,7 @@ pub async fn serve(
     let listener = http::bind(serving.listen, serving.auth).await?;
     let address = listener.local_addr().map_err(|source| ServeError::Io { action: "listen", source })?;
     let parts = standing.parts.clone();
+    let asked = Asked::new(database.clone(), poller.clone(), watched.clone(), Arc::clone(&told));
     let staff = Staffing {
         parts: parts.clone(),
         database: database.clone(),
@@ -196,6 +198,7 @@ pub async fn serve(
         yard: serving.file.as_ref().map(|file| Yard::open(serving.host.clone(), watched.clone(), file.server.workers)),
         kept,
         told,
+        asked: asked.bell(),
         queued,
         handled: Arc::default(),
         turns: Turns::default(),
@@ -204,7 +207,7 @@ pub async fn serve(
     let staff = Box::new(move |file: Option<&Arc<File>>, retired: &CancellationToken| staff.begin(file, retired));
     let reload = Reload { database: database.clone(), source: serving.source, watching, receiver, standing, staff };
     let (adopted, again) = (left.adopted.len(), left.queued);
-    let lasting = Lasting { reload, poller, watched, worker, adopted: left.adopted, database: database.clone() };
+    let lasting = Lasting { reload, poller, watched, worker, adopted: left.adopted, database: database.clone(), asked };
     let mut works = lasting.begin(&parts, &stop);
     greet(Greeting { address, set_up, adopted, queued: again });
     let served = http::serve(listener, server, stop.clone()).await;
@@ -252,15 +255,20 @@ struct Lasting {
     worker: Worker,
     adopted: Vec<Claim>,
     database: Database,
+    asked: Asked,
 }
 
 impl Lasting {
     fn begin(self, parts: &Parts, stop: &CancellationToken) -> JoinSet<()> {
-        let Self { reload, poller, watched, worker, adopted, database } = self;
+        let Self { reload, poller, watched, worker, adopted, database, asked } = self;
         let (mut works, reload) = (JoinSet::new(), Arc::new(reload));
         works.spawn(parts.clone().keep("settings", stop.clone(), move |stop| {
             let reload = Arc::clone(&reload);
             async move { reload.run(stop).await }
+        }));
+        works.spawn(parts.clone().keep("asked", stop.clone(), move |stop| {
+            let asked = asked.clone();
+            async move { asked.run(stop).await }
         }));
         works.spawn(parts.clone().keep("poller", stop.clone(), move |stop| {
             let (poller, watched) = (poller.clone(), watched.clone());
@@ -284,6 +292,7 @@ struct Staffing {
     yard: Option<Yard>,
     kept: Arc<Notify>,
     told: Arc<Notify>,
+    asked: Arc<Notify>,
     queued: Arc<Notify>,
     handled: Arc<Notify>,
     /// One set for all files: who is replaced goes on beside who replaces it.
@@ -296,6 +305,7 @@ impl Staffing {
     fn begin(&self, file: Option<&Arc<File>>, retired: &CancellationToken) -> JoinSet<()> {
         let mut works = JoinSet::new();
         let (database, told) = (&self.database, &self.told);
+        self.poller.go_by(file);
         let forges = file.map(|file| Forges::of(Arc::clone(file), self.reach.clone()));
         let asking = || Some(Asking::of(Arc::clone(file?), forges.clone()?));
         let (poller, watched, kept) = (self.poller.clone(), self.watched.clone(), Arc::clone(&self.kept));
@@ -342,8 +352,8 @@ impl Staffing {
 
     fn performer(&self, file: &Arc<File>, forges: &Forges) -> Performer {
         let (database, file, handled) = (self.database.clone(), Arc::clone(file), Arc::clone(&self.handled));
-        let (queued, told) = (Arc::clone(&self.queued), Arc::clone(&self.told));
-        let doing = Doing::new(database.clone(), Arc::clone(&file), forges.clone(), queued, told);
+        let (queued, asked) = (Arc::clone(&self.queued), Arc::clone(&self.asked));
+        let doing = Doing::new(database.clone(), Arc::clone(&file), forges.clone(), queued, asked);
         let doing = doing.taking(self.turns.clone());
         let effects = match &self.yard {
             Some(yard) => Arc::new(doing.with_scripts(yard.clone())),

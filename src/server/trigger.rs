@@ -1,4 +1,7 @@
 //! Asking for a run by hand: what the command line, the API and a button do. It ends in an event like any other.
+//!
+//! Who asks means what is there now. Who can read refs reads them first ([`trigger`]); who cannot leaves that to the server
+//! ([`ask`], [`super::asked`]).
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -8,7 +11,7 @@ use super::event::{Event, Kind, Link, Source};
 use super::ledger;
 use crate::id::CommitSha;
 use crate::spec::suggest;
-use crate::store::database::{Database, DatabaseError, Repo};
+use crate::store::database::{self, Database, DatabaseError, KnownRef, NewEvent, Repo};
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,38 +95,67 @@ pub async fn repo(database: &Database, name: &str) -> Result<Repo, TriggerError>
 /// # Errors
 /// When repository, ref or mode are not known.
 pub async fn trigger(database: &Database, ask: &Ask<'_>) -> Result<Triggered, TriggerError> {
-    trigger_after(database, ask, &[]).await
+    let (repo, mut event) = asked(database, ask).await?;
+    let refs = database.refs(repo.id).await?;
+    let sha = point(&mut event, &repo, &refs)?;
+    let written = database.tell(&row(&event, &repo)?).await?.ok_or(TriggerError::Again)?;
+    Ok(Triggered { event: written, sha })
 }
 
-/// As [`trigger`], for a handler: with the runs that led to it.
+/// Writes that a run is asked for, after the runs that led to it; its number comes back. The server reads the ref before
+/// it decides anything.
 ///
 /// # Errors
-/// When repository, ref or mode are not known.
-pub async fn trigger_after(database: &Database, ask: &Ask<'_>, chain: &[Link]) -> Result<Triggered, TriggerError> {
+/// When repository or mode are not known.
+pub async fn ask(database: &Database, ask: &Ask<'_>, chain: &[Link]) -> Result<i64, TriggerError> {
+    let (repo, mut event) = asked(database, ask).await?;
+    event.chain = chain.to_vec();
+    database.ask(&row(&event, &repo)?).await?.ok_or(TriggerError::Again)
+}
+
+/// The event that was asked for, with the commit that its ref points to as the last reading saw it.
+///
+/// # Errors
+/// When there is no such ref.
+pub async fn resolve(database: &Database, repo: &Repo, asked: &database::Event) -> Result<NewEvent, TriggerError> {
+    let mut event = ledger::event(asked, &repo.name).map_err(|error| DatabaseError::Content(error.to_string()))?;
+    let refs = database.refs(repo.id).await?;
+    point(&mut event, repo, &refs)?;
+    row(&event, repo)
+}
+
+/// What is asked for, of a commit that is not known yet. The ref is as it was written.
+async fn asked(database: &Database, ask: &Ask<'_>) -> Result<(Repo, Event), TriggerError> {
     if let Some(mode) = ask.mode.filter(|mode| !matches!(*mode, "sample" | "full")) {
         return Err(TriggerError::Mode(mode.to_owned()));
     }
     let repo = repo(database, ask.repo).await?;
-    let wanted = match ask.reference {
-        Some(reference) => reference.to_owned(),
+    let mut event = Event::new(Kind::Manual, &repo.name, Timestamp::now(), ask.source);
+    event.delivery = Some(ask.id.to_owned());
+    event.actor = Some(ask.actor.to_owned());
+    event.reference = ask.reference.map(str::to_owned);
+    event.payload = json!({"mode": ask.mode});
+    Ok((repo, event))
+}
+
+/// Gives an event the whole name of its ref, or the default branch, and the commit there.
+fn point(event: &mut Event, repo: &Repo, refs: &[KnownRef]) -> Result<String, TriggerError> {
+    let wanted = match &event.reference {
+        Some(reference) => reference.clone(),
         None => repo.head.clone().ok_or_else(|| TriggerError::NoDefault(repo.name.clone()))?,
     };
-    let refs = database.refs(repo.id).await?;
     let names = [wanted.clone(), format!("refs/heads/{wanted}"), format!("refs/tags/{wanted}")];
     let found = names.iter().find_map(|name| refs.iter().find(|known| !known.deleted && known.name == *name));
     let unknown = || TriggerError::Reference { repo: repo.name.clone(), reference: wanted.clone() };
     let found = found.ok_or_else(unknown)?;
-    let mut event = Event::new(Kind::Manual, &repo.name, Timestamp::now(), ask.source);
-    event.delivery = Some(ask.id.to_owned());
-    event.actor = Some(ask.actor.to_owned());
     event.reference = Some(found.name.clone());
     event.after = found.sha.parse::<CommitSha>().ok();
     event.default_branch = repo.head.as_deref().and_then(|head| head.strip_prefix("refs/heads/")).map(str::to_owned);
-    event.payload = json!({"mode": ask.mode});
-    event.chain = chain.to_vec();
-    let row = ledger::row(&event, Some(repo.id)).map_err(|error| DatabaseError::Content(error.to_string()))?;
-    let written = database.tell(&row).await?.ok_or(TriggerError::Again)?;
-    Ok(Triggered { event: written, sha: found.sha.clone() })
+    Ok(found.sha.clone())
+}
+
+fn row(event: &Event, repo: &Repo) -> Result<NewEvent, TriggerError> {
+    Ok(ledger::row(event, Some(repo.id)).map_err(|error| DatabaseError::Content(error.to_string()))?)
 }
 
 #[cfg(test)]

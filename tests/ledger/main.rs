@@ -71,6 +71,9 @@ both! {
     of_a_change_in_steps_all_are_written_or_none
     what_was_published_is_noted_by_who_holds_the_run
     a_ref_that_comes_back_is_a_new_generation
+    what_a_reading_asked_for_is_noted_with_it_by_one_of_those_that_began_at_once
+    a_repository_that_moved_is_followed_when_its_new_address_is_written
+    an_event_without_a_commit_waits_for_it_before_it_is_handled
     a_delivery_is_kept_once_and_a_failed_one_is_tried_again_when_it_comes_again
     a_delivery_whose_reader_died_is_read_again
     a_delivery_that_is_put_off_waits_and_that_was_no_try

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use soopervisor::store::database::{
-    Ended, KnownRef, NewAction, NewDelivery, NewEvent, NewToken, Receipt, RefChange, Resolution, Retention, RunFilter,
-    Schedule, Settlement, StepRow,
+    Asked, Ended, KnownRef, NewAction, NewDelivery, NewEvent, NewToken, Receipt, RefChange, Resolution, Retention,
+    RunFilter, Schedule, Settlement, StepRow,
 };
 
 use super::{
@@ -97,7 +97,7 @@ pub(crate) async fn repositories_follow_the_list_and_keep_their_history(place: &
     assert_eq!(database.reading_failed(first.id, "no route").await.unwrap(), 1);
     assert_eq!(database.reading_failed(first.id, "no route").await.unwrap(), 2);
     database.hooked(first.id).await.unwrap();
-    database.apply(first.id, Some("refs/heads/main"), &[]).await.unwrap();
+    database.apply(first.id, Some("refs/heads/main"), None, &[]).await.unwrap();
     let read = database.repo("one").await.unwrap();
     assert_eq!((read.failures, read.fault, read.head.as_deref()), (0, None, Some("refs/heads/main")));
     assert!(read.first_seen.is_some() && read.read_at.is_some() && read.hook_at.is_some() && read.changed_at.is_none());
@@ -107,29 +107,31 @@ pub(crate) async fn a_ref_and_its_event_change_together_or_not_at_all(place: &Pl
     let database = &place.database;
     let id = repo(database).await;
     let new = change(None, Some(sha('a')));
-    let applied = database.apply(id, None, &[(new.clone(), Some(push(id, "one")))]).await.unwrap();
+    let applied = database.apply(id, None, None, &[(new.clone(), Some(push(id, "one")))]).await.unwrap();
     assert_eq!((applied.events.len(), applied.late), (1, 0));
     // The same reading again: somebody was first.
-    let applied = database.apply(id, None, &[(new, Some(push(id, "two")))]).await.unwrap();
+    let applied = database.apply(id, None, None, &[(new, Some(push(id, "two")))]).await.unwrap();
     assert_eq!((applied.events.len(), applied.late), (0, 1));
     assert_eq!(database.events(None, 10).await.unwrap().len(), 1);
     // An event that cannot be written takes the ref's change with it.
     let known = main_ref(database, id).await;
     let broken = NewEvent { repo: Some(4711), ..push(id, "three") };
-    assert!(database.apply(id, None, &[(change(Some(known.clone()), Some(sha('b'))), Some(broken))]).await.is_err());
+    assert!(
+        database.apply(id, None, None, &[(change(Some(known.clone()), Some(sha('b'))), Some(broken))]).await.is_err()
+    );
     assert_eq!(main_ref(database, id).await, known);
 }
 
 pub(crate) async fn of_readings_that_began_at_once_one_tells_of_the_change(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
-    database.apply(id, None, &[(change(None, Some(sha('a'))), None)]).await.unwrap();
+    database.apply(id, None, None, &[(change(None, Some(sha('a'))), None)]).await.unwrap();
     let known = main_ref(database, id).await;
     let readings = (0..8).map(|number| {
         let (database, known) = (database.clone(), known.clone());
         tokio::spawn(async move {
             let event = push(id, &format!("reading {number}"));
-            database.apply(id, None, &[(change(Some(known), Some(sha('b'))), Some(event))]).await.unwrap()
+            database.apply(id, None, None, &[(change(Some(known), Some(sha('b'))), Some(event))]).await.unwrap()
         })
     });
     let mut told = 0;
@@ -143,7 +145,7 @@ pub(crate) async fn of_readings_that_began_at_once_one_tells_of_the_change(place
 pub(crate) async fn of_a_change_in_steps_all_are_written_or_none(place: &Place) {
     let database = &place.database;
     let id = repo(database).await;
-    database.apply(id, None, &[(change(None, Some(sha('a'))), None)]).await.unwrap();
+    database.apply(id, None, None, &[(change(None, Some(sha('a'))), None)]).await.unwrap();
     let known = main_ref(database, id).await;
     let on_the_way = KnownRef { sha: sha('b'), serial: known.serial + 1, ..known.clone() };
     let steps = [
@@ -151,8 +153,8 @@ pub(crate) async fn of_a_change_in_steps_all_are_written_or_none(place: &Place) 
         (change(Some(on_the_way), Some(sha('c'))), Some(push(id, "two"))),
     ];
     // Another reading was first, and its number is that of our second step.
-    database.apply(id, None, &[(change(Some(known.clone()), Some(sha('d'))), None)]).await.unwrap();
-    assert_eq!(database.apply(id, None, &steps).await.unwrap().late, 2);
+    database.apply(id, None, None, &[(change(Some(known.clone()), Some(sha('d'))), None)]).await.unwrap();
+    assert_eq!(database.apply(id, None, None, &steps).await.unwrap().late, 2);
     assert_eq!(main_ref(database, id).await.sha, sha('d'));
     let known = main_ref(database, id).await;
     let on_the_way = KnownRef { sha: sha('b'), serial: known.serial + 1, ..known.clone() };
@@ -160,7 +162,7 @@ pub(crate) async fn of_a_change_in_steps_all_are_written_or_none(place: &Place) 
         (change(Some(known), Some(sha('b'))), Some(push(id, "one"))),
         (change(Some(on_the_way), Some(sha('c'))), Some(push(id, "two"))),
     ];
-    assert_eq!(database.apply(id, None, &steps).await.unwrap().events.len(), 2);
+    assert_eq!(database.apply(id, None, None, &steps).await.unwrap().events.len(), 2);
     let known = main_ref(database, id).await;
     assert_eq!((known.sha, known.serial), (sha('c'), 4));
 }
@@ -189,10 +191,78 @@ pub(crate) async fn a_ref_that_comes_back_is_a_new_generation(place: &Place) {
         (Some(sha('b')), 2, 4, false),
     ] {
         let before = database.refs(id).await.unwrap().pop();
-        assert_eq!(database.apply(id, None, &[(change(before, after), None)]).await.unwrap().late, 0);
+        assert_eq!(database.apply(id, None, None, &[(change(before, after), None)]).await.unwrap().late, 0);
         let known = main_ref(database, id).await;
         assert_eq!((known.generation, known.serial, known.deleted), (generation, serial, deleted));
     }
+}
+
+pub(crate) async fn what_a_reading_asked_for_is_noted_with_it_by_one_of_those_that_began_at_once(place: &Place) {
+    let database = &place.database;
+    let id = repo(database).await;
+    let narrow = ["refs/heads/".to_owned()];
+    let wide = ["refs/heads/".to_owned(), "refs/tags/v".to_owned()];
+    let noted = || async { database.repo("acme/churn").await.unwrap().asked };
+    assert_eq!(noted().await, None);
+    let main = [(change(None, Some(sha('a'))), None)];
+    let first = Asked { before: None, now: &narrow };
+    assert_eq!(database.apply(id, None, Some(first), &main).await.unwrap().late, 0);
+    assert_eq!(noted().await.as_deref(), Some(&narrow[..]));
+    // One that began before that: what it would tell, or not, is decided by what nobody knows any more.
+    let tag = RefChange { name: "refs/tags/v1".into(), before: None, after: Some(sha('b')) };
+    let tags = [(tag, Some(push(id, "one")))];
+    let late = database.apply(id, None, Some(Asked { before: None, now: &wide }), &tags).await.unwrap();
+    assert_eq!((late.late, late.events.len()), (1, 0));
+    assert_eq!((database.refs(id).await.unwrap().len(), noted().await.as_deref()), (1, Some(&narrow[..])));
+    let next = Asked { before: Some(&narrow), now: &wide };
+    assert_eq!(database.apply(id, None, Some(next), &tags).await.unwrap().events.len(), 1);
+    assert_eq!(noted().await.as_deref(), Some(&wide[..]));
+}
+
+pub(crate) async fn a_repository_that_moved_is_followed_when_its_new_address_is_written(place: &Place) {
+    let database = &place.database;
+    let new = |url: &str, name: &str| NewRepo { url: url.into(), name: name.into(), settings: serde_json::json!({}) };
+    database.watch(&[new("u1", "one")]).await.unwrap();
+    let id = database.repo("one").await.unwrap().id;
+    assert_eq!(database.moves().await.unwrap(), []);
+    database.moved(id, Some("u2")).await.unwrap();
+    assert_eq!(database.moves().await.unwrap(), [(id, "u2".to_owned())]);
+    // Whoever writes both has two.
+    database.watch(&[new("u2", "two"), new("u1", "one")]).await.unwrap();
+    assert_eq!(database.repo("one").await.unwrap().id, id);
+    assert_ne!(database.repo("two").await.unwrap().id, id);
+    database.moved(id, Some("u3")).await.unwrap();
+    database.watch(&[new("u3", "one")]).await.unwrap();
+    let followed = database.repo("one").await.unwrap();
+    assert_eq!((followed.id, followed.url.as_str(), followed.moved), (id, "u3", None));
+    database.moved(id, Some("u4")).await.unwrap();
+    database.moved(id, None).await.unwrap();
+    assert_eq!(database.moves().await.unwrap(), []);
+}
+
+pub(crate) async fn an_event_without_a_commit_waits_for_it_before_it_is_handled(place: &Place) {
+    let database = &place.database;
+    let id = repo(database).await;
+    let asked = NewEvent { new_sha: None, reference: None, ..push(id, "one") };
+    let event = database.ask(&asked).await.unwrap().unwrap();
+    assert_eq!(database.ask(&asked).await.unwrap(), None, "asked for once");
+    assert_eq!(database.next_event(0).await.unwrap(), None);
+    assert_eq!(database.waiting().await.unwrap(), (1, 0));
+    let taken = database.asked(60_000, 9).await.unwrap();
+    assert_eq!(taken.iter().map(|event| event.id).collect::<Vec<_>>(), [event]);
+    assert!(database.asked(0, 9).await.unwrap().is_empty(), "somebody looks for it");
+    database.event_failed(event, "busy", Some(0)).await.unwrap();
+    let waits = database.event(event).await.unwrap();
+    assert_eq!((waits.state.as_str(), waits.fault.as_deref()), ("asked", Some("busy")));
+    assert_eq!(database.asked(0, 9).await.unwrap().len(), 1);
+    assert!(database.answer(event, &push(id, "one")).await.unwrap());
+    assert!(!database.answer(event, &push(id, "one")).await.unwrap(), "it has its commit");
+    let next = database.next_event(0).await.unwrap().unwrap();
+    assert_eq!((next.id, next.new, next.attempts, next.fault), (event, push(id, "one"), 1, None));
+    let other = database.ask(&NewEvent { key: "two".into(), ..asked }).await.unwrap().unwrap();
+    database.event_failed(other, "no such branch", None).await.unwrap();
+    assert_eq!(database.event(other).await.unwrap().state, "failed");
+    assert!(database.asked(0, 9).await.unwrap().is_empty());
 }
 
 fn delivery<'a>(id: &'a str, body: &'a [u8]) -> NewDelivery<'a> {
@@ -292,8 +362,6 @@ pub(crate) async fn runs_go_by_priority_then_age_and_stay_within_the_limits(plac
     let ended = Ended { state: RunState::Succeeded, exit_code: 0, summary: "published".into() };
     database.finish(first.run.id, first.epoch, &ended).await.unwrap();
     assert_eq!(database.claim("w", limits).await.unwrap().unwrap().run.new.key, "a");
-    assert_eq!(database.good_run(id, &sha('a'), "sample").await.unwrap(), Some(first.run.id));
-    assert_eq!(database.good_run(id, &sha('b'), "sample").await.unwrap(), None);
     let counts = database.count_runs().await.unwrap();
     assert_eq!(counts, [(RunState::Queued, 1), (RunState::Running, 2), (RunState::Succeeded, 1)]);
 }
@@ -629,9 +697,9 @@ pub(crate) async fn the_sweep_takes_what_is_old_and_never_what_waits(place: &Pla
         database.receive(&delivery(name, b"{}")).await.unwrap();
     }
     database.settle_delivery(1, &[]).await.unwrap();
-    database.apply(id, None, &[(change(None, Some(sha('a'))), None)]).await.unwrap();
+    database.apply(id, None, None, &[(change(None, Some(sha('a'))), None)]).await.unwrap();
     let known = main_ref(database, id).await;
-    database.apply(id, None, &[(change(Some(known), None), None)]).await.unwrap();
+    database.apply(id, None, None, &[(change(Some(known), None), None)]).await.unwrap();
     database.note("me", "v", "t", "").await.unwrap();
     let young = database.sweep(Retention::default()).await.unwrap();
     assert_eq!(young, soopervisor::store::database::Swept::default());

@@ -108,7 +108,7 @@ impl Scene {
 
     /// The same, by somebody who is known there.
     pub(crate) fn with_password(&self) -> Address {
-        let password = Secret::new("hub", b"token-of-robo".to_vec());
+        let password = Secret::new("hub", b"token-of-robo".to_vec()).into();
         let who = Credential { user: "x-access-token".to_owned(), password };
         Address::Http(format!("{}/{REPO}.git", self.fake.server()).parse().unwrap(), Some(who))
     }
@@ -284,7 +284,7 @@ async fn a_check_is_one_a_name_and_commit_and_for_apps() {
 }
 
 /// A fresh key in PEM, and what verifies it.
-fn app_key() -> (String, Vec<u8>) {
+pub(crate) fn app_key() -> (String, Vec<u8>) {
     let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
     let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
     let text = base64::engine::general_purpose::STANDARD.encode(der.as_ref());

@@ -179,3 +179,30 @@ async fn where_each_push_is_told_deliveries_tell_of_those_that_git_has_no_ref_of
         events.into_iter().map(|event| (event.new.old_sha.unwrap(), event.new.new_sha.unwrap())).collect();
     assert_eq!(moves, [(first, second.clone()), (second, third.clone()), (third, fourth)]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_of_a_moved_repository_under_its_new_address_is_told_of_it() {
+    let (place, forge, other) = (Place::new().await, Forge::start().await, Forge::start().await);
+    let watch = place.watch(Address::Http(forge.url(), None)).await;
+    let (receiver, dispatcher, poller) = (receiver(&place), dispatcher(&place, &watch), place.poller());
+    poller.read(&watch, None).await.unwrap();
+    let opened = |number: u64| {
+        json!({"action": "opened", "repository": {"clone_url": other.url()},
+            "pull_request": {"number": number, "updated_at": "t"}})
+    };
+    let pulls = || async { place.kinds().await.into_iter().filter(|kind| kind == "pull_request").count() };
+    assert_eq!(send(&receiver, "pull_request", "1", &opened(1)).await, 202);
+    while dispatcher.next().await.unwrap() {}
+    assert_eq!(pulls().await, 0, "nobody knows that it is the same one");
+    let target = other.url().origin().ascii_serialization();
+    forge.behave(Manner { moved: Some(target), ..Manner::default() });
+    poller.read(&watch, None).await.unwrap();
+    assert_eq!(place.database.repo("acme/churn").await.unwrap().moved, Some(other.url().to_string()));
+    assert_eq!(send(&receiver, "pull_request", "2", &opened(2)).await, 202);
+    while dispatcher.next().await.unwrap() {}
+    assert_eq!(pulls().await, 1);
+    // It is back.
+    forge.behave(Manner::default());
+    poller.read(&watch, None).await.unwrap();
+    assert_eq!(place.database.repo("acme/churn").await.unwrap().moved, None);
+}

@@ -380,6 +380,7 @@ async fn pages_show_what_strangers_wrote_as_text() {
     let ended = Ended { state: RunState::Failed, exit_code: 4, summary: "\"><img src=x onerror=alert(1)>".into() };
     database.finish(claim.run.id, claim.epoch, &ended).await.unwrap();
     database.reading_failed(repo, "<i>ill</i>").await.unwrap();
+    database.moved(repo, Some("https://h.example/<b>new</b>")).await.unwrap();
     for path in ["/", "/runs/1"] {
         let (status, page) = api.ask("get", path, None, None).await;
         assert_eq!(status, 200, "{page}");
@@ -389,6 +390,7 @@ async fn pages_show_what_strangers_wrote_as_text() {
         assert!(page.contains("alert(1)"), "{path}: it is shown");
         assert!(!page.contains("style=") && !page.contains("onclick"), "nothing inline, as the policy says");
     }
+    assert!(api.ask("get", "/", None, None).await.1.contains("moved to https://h.example/"), "and where it is now");
     let (_, page) = api.ask("get", "/runs/1", None, None).await;
     for part in ["7 files, 4.0 MB", "2.0 kB", "and 6 more", "href=\"https://drive.example/"] {
         assert!(page.contains(part), "{part}: {page}");

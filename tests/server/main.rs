@@ -8,6 +8,7 @@ mod fake_forges;
 #[path = "../fake_github/mod.rs"]
 mod fake_github;
 
+mod apps;
 mod asked;
 mod commands;
 mod forging;

@@ -1,10 +1,11 @@
 //! Readings of real repositories, and what becomes of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use soopervisor::secret::Secret;
-use soopervisor::server::file::Commits;
+use soopervisor::server::file::{self, Commits, File};
 use soopervisor::server::poll::fault::Fault;
 use soopervisor::server::poll::reading::{Credential, Reader};
 use soopervisor::server::poll::{Address, PollError, Watch, spawned};
@@ -62,7 +63,7 @@ async fn a_private_repository_is_read_with_its_credential_which_stays_on_its_hos
     let forge = Forge::start().await;
     let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode("x-access-token:s3cret"));
     forge.behave(Manner { password: Some(basic.clone()), ..Manner::default() });
-    let who = Credential { user: "x-access-token".into(), password: Secret::new("token", b"s3cret".to_vec()) };
+    let who = Credential { user: "x-access-token".into(), password: Secret::new("token", b"s3cret".to_vec()).into() };
     assert!(!reader().read(&forge.url(), Some(&who), &heads()).await.unwrap().refs.heads.is_empty());
     let denied = reader().read(&forge.url(), None, &heads()).await.unwrap_err();
     assert_eq!(denied, Fault::Denied(401));
@@ -279,4 +280,65 @@ async fn commits_that_cannot_be_fetched_are_told_by_a_later_reading() {
     std::fs::remove_file(&blocked).unwrap();
     poller.read(&watch, None).await.unwrap();
     assert_eq!(place.kinds().await, ["push", "push"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_already_when_it_is_first_asked_for_is_no_news() {
+    let (place, forge) = (Place::new().await, Forge::start().await);
+    forge.git(&["tag", "v1"]);
+    forge.git(&["push", "-q", "origin", "v1", "HEAD:refs/heads/feat/old"]);
+    let watch = place.watch(Address::Http(forge.url(), None)).await;
+    let asks = |prefixes: &[&str]| {
+        let prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
+        Watch { prefixes, ..(*watch).clone() }
+    };
+    let (narrow, wide) = (asks(&["refs/heads/main"]), asks(&["refs/heads/main", "refs/heads/feat/", "refs/tags/v"]));
+    let poller = place.poller();
+    poller.read(&narrow, None).await.unwrap();
+    poller.read(&wide, None).await.unwrap();
+    poller.read(&wide, None).await.unwrap();
+    assert_eq!(place.kinds().await, [""; 0], "what was there is known, and nothing was told");
+    assert_eq!(place.database.refs(watch.repo).await.unwrap().len(), 3);
+    // Another process knows what was asked for.
+    forge.git(&["tag", "v2"]);
+    forge.git(&["push", "-q", "origin", "v2", "HEAD:refs/heads/feat/new"]);
+    place.poller().read(&wide, None).await.unwrap();
+    assert_eq!(place.kinds().await, ["branch_created", "tag_created"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whether_a_push_threw_commits_away_is_found_out_where_a_handler_asks() {
+    let (place, forge) = (Place::new().await, Forge::start().await);
+    let watch = place.watch(Address::Http(forge.url(), None)).await;
+    let copies = place.folder.path().join("poller");
+    let poller = place.poller().copying(copies.clone());
+    let file = |more: &str| -> Arc<File> {
+        let text = format!("repos: []\nhandlers:\n  - {{name: x, on: push, {more}}}\n");
+        let (file, found) = file::parse("server.yaml", text.as_bytes());
+        Arc::new(file.unwrap_or_else(|| panic!("{found:?}")))
+    };
+    poller.read(&watch, None).await.unwrap();
+    poller.go_by(Some(&file("when: 'event.branch == \"main\"', do: {log: {text: x}}")));
+    forge.commit("main", "second");
+    poller.read(&watch, None).await.unwrap();
+    assert!(!copies.exists(), "nothing is fetched where nobody asks");
+    let mut expected = vec![false];
+    for asks in ["when: not event.forced, do: {log: {text: x}}", "do: {log: {text: '{{ event.forced }}'}}"] {
+        poller.go_by(Some(&file(asks)));
+        forge.commit("main", &format!("on top, {asks}"));
+        poller.read(&watch, None).await.unwrap();
+        forge.git(&["reset", "-q", "--hard", "HEAD~1"]);
+        forge.commit("main", &format!("in its place, {asks}"));
+        poller.read(&watch, None).await.unwrap();
+        expected.extend([false, true]);
+    }
+    // Back to what it was.
+    forge.git(&["reset", "-q", "--hard", "HEAD~1"]);
+    forge.git(&["push", "-q", "-f", "origin", "main"]);
+    poller.read(&watch, None).await.unwrap();
+    expected.push(true);
+    let mut events = place.database.events(None, 50).await.unwrap();
+    events.reverse();
+    let forced: Vec<_> = events.iter().map(|event| event.new.payload["forced"] == true).collect();
+    assert_eq!(forced, expected);
 }

@@ -213,6 +213,71 @@ async fn a_server_that_is_killed_again_and_again_loses_nothing_and_repeats_nothi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_by_hand_is_what_was_pushed_last_however_seldom_it_is_read() {
+    let (home, forge) = (tempfile::tempdir().unwrap(), Forge::start().await);
+    let (home, file) = (home.path(), home.path().join("server.yaml"));
+    let text = format!("repos:\n  - {{url: '{}', poll: off, storage: 'local:/nowhere'}}\n", forge.url());
+    std::fs::write(&file, text).unwrap();
+    let server = Running::of_file(home, &file);
+    let database = ledger(home).await;
+    let asked = |words: &[&str], sha: &str| {
+        let (code, said) = ask(home, &[&["trigger", "acme/churn"][..], words].concat());
+        assert!(code == 0 && said.contains(sha), "{said}");
+    };
+    asked(&[], &forge.git(&["rev-parse", "HEAD"]));
+    let second = forge.commit("main", "second");
+    asked(&[], &second);
+    // Made since it was last read.
+    let third = forge.commit("feat/x", "third");
+    asked(&["--ref", "feat/x"], &third);
+    let (code, said) = ask(home, &["trigger", "acme/churn", "--ref", "nowhere"]);
+    assert!(code == 2 && said.contains("no branch or tag `nowhere`"), "{said}");
+    // Asked for while no server is there: the next one reads it.
+    server.kill();
+    let mut asking = program(home);
+    let asking = asking.args(["trigger", "acme/churn"]).stdout(Stdio::piped()).spawn().unwrap();
+    until("it is asked for", || async { database.waiting().await.unwrap().0 > 0 }).await;
+    forge.git(&["checkout", "-q", "main"]);
+    let fourth = forge.commit("main", "fourth");
+    let _server = Running::of_file(home, &file);
+    let said = String::from_utf8(asking.wait_with_output().unwrap().stdout).unwrap();
+    assert!(said.contains(&fourth), "{said}");
+    let runs = || async { database.runs(&RunFilter::default()).await.unwrap() };
+    let of =
+        |runs: &[soopervisor::store::database::Run], sha: &str| runs.iter().filter(|run| run.new.sha == sha).count();
+    until("all of them were queued", || async { runs().await.len() == 4 }).await;
+    for sha in [&second, &third, &fourth] {
+        assert_eq!(of(&runs().await, sha), 1, "{sha}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dependents_are_rebuilt_from_what_was_pushed_last_to_them() {
+    let (home, forge, other) = (tempfile::tempdir().unwrap(), Forge::start().await, Forge::start().await);
+    let (home, file) = (home.path(), home.path().join("server.yaml"));
+    let text = format!(
+        "repos:\n  - {{url: '{}', poll: 1s, storage: 'local:/nowhere', dependents: [report]}}\n  - {{url: '{}', name: report, \
+         project: report, poll: off, storage: 'local:/nowhere'}}\nhandlers:\n  - {{name: rebuild, on: push, do: {{trigger: {{repos: \
+         dependents}}}}}}\n",
+        forge.url(),
+        other.url()
+    );
+    std::fs::write(&file, text).unwrap();
+    let _server = Running::of_file(home, &file);
+    let database = ledger(home).await;
+    until("the first reading", || async { database.repo("acme/churn").await.unwrap().read_at.is_some() }).await;
+    assert_eq!(ask(home, &["trigger", "report"]).0, 0);
+    let latest = other.commit("main", "what nobody has read yet");
+    forge.commit("main", "a change");
+    let runs = || async { database.runs(&RunFilter::default()).await.unwrap() };
+    until("it is rebuilt", || async { runs().await.len() == 2 }).await;
+    let newest = runs().await.remove(0);
+    assert_eq!(newest.new.sha, latest);
+    let report = database.repo("report").await.unwrap();
+    assert_eq!((newest.new.repo, newest.new.reference.as_deref()), (report.id, Some("refs/heads/main")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_pushed_goes_through_the_handlers_of_the_file_also_after_a_kill() {
     let (home, forge) = (tempfile::tempdir().unwrap(), Forge::start().await);
     let (home, file) = (home.path(), home.path().join("server.yaml"));

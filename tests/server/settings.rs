@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 use soopervisor::store::database::{Database, RunFilter, RunState};
 
-use super::git::Forge;
+use super::git::{Forge, Manner};
 use super::process::{Running, ledger};
 use super::until;
 
@@ -184,4 +185,63 @@ async fn where_each_commit_is_told_each_is_run_and_none_takes_the_others_place()
     runs.sort_by_key(|run| expected.iter().position(|sha| *sha == run.new.sha));
     assert_eq!(runs.iter().map(|run| run.new.sha.clone()).collect::<Vec<_>>(), expected);
     assert!(Path::new(&setting.home.path().join("state/poller/copies")).is_dir());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn patterns_that_are_added_tell_nothing_of_what_was_there_before() {
+    let setting = Setting::new().await;
+    setting.forge.commit("feat/old", "old");
+    setting.forge.git(&["tag", "v1"]);
+    setting.forge.git(&["push", "-q", "origin", "v1"]);
+    let all = "  - name: first\n    on: [push, branch_created, tag_created]\n    do:\n      - log: {text: noted}\n";
+    setting.write(", branches: [main]", all);
+    let (_server, database) = setting.start().await;
+    setting.write(", branches: [main, 'feat/*'], tags: ['v*']", all);
+    let asked = || async { database.repo("acme/churn").await.unwrap().asked.unwrap_or_default() };
+    until("tags are read", || async { asked().await.contains(&"refs/tags/v".to_owned()) }).await;
+    let kinds = || async {
+        let events = database.events(None, 50).await.unwrap();
+        events.into_iter().map(|event| event.new.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds().await, [""; 0]);
+    setting.forge.git(&["tag", "v2"]);
+    setting.forge.git(&["push", "-q", "origin", "v2"]);
+    until("the new tag is told", || async { !kinds().await.is_empty() }).await;
+    assert_eq!(kinds().await, ["tag_created"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_was_corrected_is_tried_at_once() {
+    let setting = Setting::new().await;
+    let basic = base64::engine::general_purpose::STANDARD.encode("x-access-token:the-right-one");
+    setting.forge.behave(Manner { password: Some(format!("Basic {basic}")), ..Manner::default() });
+    let token = setting.home.path().join("token");
+    let text = format!(
+        "credentials: {{hub: {{token: 'file:{}'}}}}\nrepos:\n  - {{url: '{}', credential: hub, poll: 1s, storage: 'local:/nowhere'}}\n",
+        token.display(),
+        setting.forge.url()
+    );
+    std::fs::write(&token, "a-wrong-one").unwrap();
+    std::fs::write(setting.file(), &text).unwrap();
+    let _server = Running::of_file(setting.home.path(), &setting.file());
+    let database = ledger(setting.home.path()).await;
+    let repo = || async { database.repo("acme/churn").await.unwrap() };
+    until("it is refused", || async { repo().await.failures > 0 }).await;
+    // Left alone, it would rest for half an hour.
+    std::fs::write(&token, "the-right-one").unwrap();
+    std::fs::write(setting.file(), format!("{text}# corrected\n")).unwrap();
+    until("it is read", || async { repo().await.read_at.is_some() }).await;
+    assert_eq!(repo().await.fault, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handlers_hear_of_polled_pushes_whether_they_threw_commits_away() {
+    let setting = Setting::new().await;
+    let when = |name: &str, when: &str| noting(name).replace("    do:", &format!("    when: {when}\n    do:"));
+    setting.write("", &(when("first", "not event.forced") + &when("second", "event.forced")));
+    let (_server, database) = setting.start().await;
+    assert_eq!(setting.done(&database, "on top").await, ["first"]);
+    setting.forge.git(&["reset", "-q", "--hard", "HEAD~1"]);
+    assert_eq!(setting.done(&database, "in its place").await, ["second"]);
+    assert_eq!(setting.done(&database, "on top again").await, ["first"]);
 }

@@ -2,6 +2,8 @@
 //!
 //! The private key never leaves this process; tokens are kept in memory only.
 
+use std::sync::Arc;
+
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine;
@@ -11,10 +13,10 @@ use pkcs8::SecretDocument;
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use super::super::RepoId;
-use super::{dressed, wire};
+use super::super::{RepoId, rest};
+use super::{Words, dressed, wire};
 use crate::secret::Secret;
-use crate::web::{Bearer, Endpoint, Fault, Web};
+use crate::web::{Bearer, Endpoint, Fault, Reach, Web};
 
 /// GitHub takes statements of at most ten minutes; clocks differ.
 const LASTS: i64 = 540;
@@ -97,6 +99,16 @@ struct Kept {
 }
 
 impl Installation {
+    /// That of an App at the API at `api`, for what is no request to the API: git takes its token as the password of the
+    /// user `x-access-token`. Asks nothing yet.
+    ///
+    /// # Errors
+    /// When the address is none, or the network is set up in a way that cannot be.
+    pub fn open(api: &str, app: App, reach: &Reach) -> Result<Self, Fault> {
+        let web = rest::plain(Arc::new(Words), reach)?.with_bearer(Arc::new(app.clone()));
+        Ok(Self::new(app, api.parse()?, web))
+    }
+
     pub(super) fn new(app: App, api: Endpoint, web: Web) -> Self {
         let kept = Mutex::new(Kept { id: app.installation, token: None });
         Self { app, api, web, kept }

@@ -55,6 +55,20 @@ pub struct Handler {
 }
 
 impl Handler {
+    /// Whether it is turned on, and for events of one of these kinds in this repository.
+    pub fn is_for(&self, repo: &str, kinds: &[Kind]) -> bool {
+        let fits = self.repos.is_empty() || self.repos.iter().any(|glob| glob.matches(repo));
+        self.enabled && fits && self.on.iter().any(|kind| kinds.contains(kind))
+    }
+
+    /// Whether a criterion or a template of it may look at this name of the event: it holds the name, or takes the event
+    /// as a whole.
+    pub fn reads(&self, name: &str) -> bool {
+        let steps = self.steps.iter().flat_map(Step::singles);
+        let callbacks = [&self.on_success, &self.on_failure, &self.always].into_iter().flatten();
+        mentions(self.when.as_ref(), name) || steps.chain(callbacks).any(|single| single.reads(name))
+    }
+
     /// What its steps and callbacks do, in the order in which they are written; one that is done twice comes twice.
     pub fn verbs(&self) -> Vec<Verb> {
         let steps = self.steps.iter().flat_map(Step::singles);
@@ -103,7 +117,19 @@ pub struct Single {
     pub always: Vec<Self>,
 }
 
+fn mentions(criterion: Option<&Criterion>, name: &str) -> bool {
+    criterion.is_some_and(|criterion| criterion.text().contains(name))
+}
+
 impl Single {
+    fn reads(&self, name: &str) -> bool {
+        let mut around = [&self.before, &self.on_success, &self.on_failure, &self.always].into_iter().flatten();
+        let mut templates = self.action.arguments.iter().flat_map(|(_, argument)| argument.templates());
+        let filled = templates
+            .any(|template| template.text().contains(name) || template.names().iter().any(|whole| whole == "event"));
+        filled || mentions(self.when.as_ref(), name) || around.any(|single| single.reads(name))
+    }
+
     fn verbs(&self) -> Vec<Verb> {
         let around = [&self.before, &self.on_success, &self.on_failure, &self.always].into_iter().flatten();
         std::iter::once(self.action.verb).chain(around.flat_map(Self::verbs)).collect()

@@ -210,7 +210,7 @@ impl Dispatcher {
             Ok(Err(error)) => return failed(format!("not JSON: {error}")),
             Err(error) => return failed(error.to_string()),
         };
-        let Some(watch) = self.watched(forge, &payload) else { return self.settled(delivery).await };
+        let Some(watch) = self.watched(forge, &payload).await? else { return self.settled(delivery).await };
         self.note(watch.repo).await?;
         let at = Timestamp::from_millisecond(delivery.received_at).unwrap_or_default();
         match meaning(forge, &delivery.event, &delivery.delivery, &payload, &watch.name, at) {
@@ -275,11 +275,16 @@ impl Dispatcher {
         self.database.hooked(repo).await
     }
 
-    /// The repository of a payload, by any of its addresses.
-    fn watched(&self, forge: Forge, payload: &Value) -> Option<Arc<Watch>> {
+    /// The repository of a payload, by any of its addresses; else the one whose host says that it is there now.
+    async fn watched(&self, forge: Forge, payload: &Value) -> Result<Option<Arc<Watch>>, DatabaseError> {
         let told: Vec<String> = addresses(forge, payload).into_iter().map(plain).collect();
-        let watches = self.watches.borrow();
-        watches.iter().find(|watch| told.contains(&plain(&watch.address.text()))).cloned()
+        let is = |fits: &dyn Fn(&Watch) -> bool| self.watches.borrow().iter().find(|watch| fits(watch)).cloned();
+        if let Some(watch) = is(&|watch| told.contains(&plain(&watch.address.text()))) {
+            return Ok(Some(watch));
+        }
+        let moves = self.database.moves().await?;
+        let moved = moves.into_iter().find(|(_, to)| told.contains(&plain(to)));
+        Ok(moved.and_then(|(repo, _)| is(&|watch| watch.repo == repo)))
     }
 }
 

@@ -37,16 +37,16 @@ pub struct Doing {
     waiting: watch::Sender<usize>,
     /// Is rung when a run was queued.
     pub(super) queued: Arc<Notify>,
-    /// Is rung when an event was written.
-    pub(super) told: Arc<Notify>,
+    /// Is rung when runs of other repositories were asked for.
+    pub(super) asked: Arc<Notify>,
 }
 
 impl Doing {
-    /// One that rings `queued` when a run was queued, and `told` when an event was written.
-    pub fn new(database: Database, file: Arc<File>, forges: Forges, queued: Arc<Notify>, told: Arc<Notify>) -> Self {
+    /// One that rings `queued` when a run was queued, and `asked` when runs of other repositories were asked for.
+    pub fn new(database: Database, file: Arc<File>, forges: Forges, queued: Arc<Notify>, asked: Arc<Notify>) -> Self {
         let secrets = Secrets::of(Arc::clone(&file));
         let (under_way, waiting, turns) = (watch::Sender::new(0), watch::Sender::new(0), Turns::default());
-        Self { database, file, secrets, forges, turns, yard: None, under_way, waiting, queued, told }
+        Self { database, file, secrets, forges, turns, yard: None, under_way, waiting, queued, asked }
     }
 
     /// The same, which takes turns with everybody who has these: with those of an earlier file, too, who still end what

@@ -12,7 +12,7 @@ use crate::server::action::{Answer, Call, EffectFault};
 use crate::server::event::{Event, Kind, Source};
 use crate::server::file::{Repo, of_forks};
 use crate::server::glob::Glob;
-use crate::server::trigger::{Ask, TriggerError, trigger_after};
+use crate::server::trigger::{self, Ask, TriggerError};
 use crate::server::{ledger, queue};
 use crate::store::database::{self, RunState};
 
@@ -195,13 +195,13 @@ impl Doing {
                 source: Source::Server,
                 id: &id,
             };
-            // One that was asked for before an interruption is there already.
-            match trigger_after(&self.database, &ask, &chain).await {
+            // One that was asked for before an interruption is there already. Its ref is read before it is run.
+            match trigger::ask(&self.database, &ask, &chain).await {
                 Ok(_) | Err(TriggerError::Again) => {}
                 Err(error) => failed.push(error.to_string()),
             }
         }
-        self.told.notify_one();
+        self.asked.notify_one();
         let result = json!({"status": "succeeded", "error": null, "repos": asked});
         if asked.is_empty() && !circles.is_empty() {
             return Err(refused(call, circles.join("; ")));

@@ -98,8 +98,11 @@ pub(super) async fn fetch(tree: &Path, address: &Address, author: Author) -> Res
             return Err(EffectFault::new(words));
         }
     }
-    let trusted = (author == Author::Trusted).then_some(address);
-    let named = git::Way::Named(&way.protocol, trusted);
+    let trusted = match author {
+        Author::Trusted => Some(address.at_hand().await.map_err(|fault| EffectFault::new(fault.to_string()))?),
+        Author::Stranger => None,
+    };
+    let named = git::Way::Named(&way.protocol, trusted.as_ref());
     git(tree, named, &["submodule", "--quiet", "update", "--init", "--checkout", "--force"]).await.map(drop)
 }
 

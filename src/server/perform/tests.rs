@@ -239,19 +239,19 @@ async fn a_handler_that_asks_for_another_repositorys_run_does_not_get_its_own_ba
     let scene = Scene::open("  - {name: all, on: [run_finished, manual], do: {trigger: {repos: ['acme/*']}}}\n").await;
     let event = Event::new(Kind::RunFinished, "acme/report", jiff::Timestamp::UNIX_EPOCH, Source::Server);
     let key = crate::server::handler::Key { event: "e".into(), handler: "all".into(), index: "0".into() };
-    let refused = |chain| {
+    let rebuilt = |chain| {
         let (doing, key) = (scene.doing(), key.clone());
         let event = Event { chain, ..event.clone() };
         async move {
             let wanted = serde_json::from_value(json!({"repos": ["acme/*"]})).unwrap();
-            doing.rebuild(&Call { key, event: &event }, wanted).await.unwrap_err()
+            doing.rebuild(&Call { key, event: &event }, wanted).await
         }
     };
-    // It is asked for, and its branch is not known here.
-    let first = refused(Vec::new()).await;
-    assert!(!first.called_off && first.result["repos"] == json!([REPO]), "{first:?}");
+    assert_eq!(rebuilt(Vec::new()).await.unwrap()["repos"], json!([REPO]));
+    let asked = scene.database.asked(1_000, 9).await.unwrap();
+    assert_eq!(asked.len(), 1, "its repository is read before it is decided");
     let link = Link { handler: "all".to_owned(), repo: REPO.to_owned() };
-    let again = refused(vec![link]).await;
+    let again = rebuilt(vec![link]).await.unwrap_err();
     assert!(again.called_off && again.message.contains("`all` began a run of `acme/churn`"), "{again:?}");
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::answer::AnswerError;
+use crate::web;
 
 /// A reading that failed. Never holds an address or a credential.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -47,6 +48,14 @@ impl Fault {
         }
     }
 
+    /// How long the host asks to be left alone, where it says.
+    pub fn pause(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled(after) => *after,
+            _ => None,
+        }
+    }
+
     /// The word in metrics.
     pub fn word(&self) -> &'static str {
         match self {
@@ -66,6 +75,16 @@ impl Fault {
             403 | 503 if retry_after.is_some() => Self::Throttled(retry_after),
             401 | 403 | 404 | 410 | 451 => Self::Denied(status),
             _ => Self::Server(format!("HTTP {status}")),
+        }
+    }
+
+    /// Why there is no password to show.
+    pub(super) fn of_login(fault: &web::Fault) -> Self {
+        let words = format!("there is no token to show: {fault}");
+        match fault {
+            web::Fault::Throttled(after) => Self::Throttled(*after),
+            fault if fault.is_passing() => Self::Network(words),
+            _ => Self::Setting(words),
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use super::answer::Refs;
 use super::locked;
+use super::reading::Reading;
 use crate::store::database::Repo;
 
 /// How long the database is not asked: another server may write to it too.
@@ -20,7 +20,7 @@ pub(super) struct Mark([u8; 32]);
 
 impl Mark {
     /// Of what was seen below these prefixes.
-    pub(super) fn of(seen: &Refs, prefixes: &[String]) -> Self {
+    pub(super) fn of(seen: &Reading, prefixes: &[String]) -> Self {
         let mut digest = Sha256::new();
         let mut add = |text: &str| {
             // No name of a ref holds this byte.
@@ -30,8 +30,9 @@ impl Mark {
         for prefix in prefixes {
             add(prefix);
         }
-        add(seen.head.as_deref().unwrap_or_default());
-        for (name, id) in &seen.heads {
+        add(seen.moved.as_deref().unwrap_or_default());
+        add(seen.refs.head.as_deref().unwrap_or_default());
+        for (name, id) in &seen.refs.heads {
             add(name);
             add(id);
         }
@@ -110,21 +111,24 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answer::Refs;
     use super::*;
 
     #[test]
     fn a_reading_is_the_same_only_when_every_name_id_and_prefix_is() {
         let prefixes = vec!["refs/heads/".to_owned()];
-        let refs = |pairs: &[(&str, &str)], head: Option<&str>| Refs {
-            heads: pairs.iter().map(|(name, id)| ((*name).to_owned(), (*id).to_owned())).collect(),
-            head: head.map(str::to_owned),
+        let refs = |pairs: &[(&str, &str)], head: Option<&str>| {
+            let heads = pairs.iter().map(|(name, id)| ((*name).to_owned(), (*id).to_owned())).collect();
+            Reading { refs: Refs { heads, head: head.map(str::to_owned) }, moved: None }
         };
+        let moved = |reading: Reading| Reading { moved: Some("https://h.example/b".to_owned()), ..reading };
         let first = Mark::of(&refs(&[("refs/heads/a", "1"), ("refs/heads/b", "2")], Some("refs/heads/a")), &prefixes);
         for (other, prefixes) in [
             (refs(&[("refs/heads/a", "2"), ("refs/heads/b", "2")], Some("refs/heads/a")), &prefixes),
             (refs(&[("refs/heads/a", "1")], Some("refs/heads/a")), &prefixes),
             (refs(&[("refs/heads/a", "1"), ("refs/heads/b", "2")], Some("refs/heads/b")), &prefixes),
             (refs(&[("refs/heads/a", "1"), ("refs/heads/b", "2")], None), &prefixes),
+            (moved(refs(&[("refs/heads/a", "1"), ("refs/heads/b", "2")], Some("refs/heads/a"))), &prefixes),
             (refs(&[("refs/heads/a", "1"), ("refs/heads/b", "2")], Some("refs/heads/a")), &vec![]),
         ] {
             assert_ne!(Mark::of(&other, prefixes), first, "{other:?}");

@@ -27,15 +27,17 @@ use self::answer::Refs;
 use self::fault::Fault;
 use self::memory::{Mark, Memory, Times};
 use self::pace::Host;
-use self::reading::{Credential, Reader};
-use self::state::{Between, FirstSeen};
+use self::reading::{Credential, Password, Reader, Reading};
+use self::state::{Between, FirstSeen, Forced};
 use crate::id::CommitSha;
-use crate::server::file::Commits;
+use crate::server::event::Kind;
+use crate::server::file::{Commits, File};
 use crate::server::hook::meaning::Hint;
 use crate::server::metrics::Metrics;
 use crate::server::room;
-use crate::server::work::checkout::between;
-use crate::store::database::{Applied, Database, DatabaseError, KnownRef, Repo};
+use crate::server::work::checkout::{between, thrown_away};
+use crate::store::database::{Applied, Asked, Database, DatabaseError, KnownRef, NewEvent, RefChange, Repo};
+use crate::web;
 
 /// Commits of one change that are told at most, the newest ones.
 const CAP: usize = 20;
@@ -82,6 +84,28 @@ impl Address {
         }
     }
 
+    /// The same, with a password that is good now: git is given one before it is started.
+    ///
+    /// # Errors
+    /// When none can be had.
+    pub(in crate::server) async fn at_hand(&self) -> Result<Self, web::Fault> {
+        let Self::Http(url, Some(who)) = self else { return Ok(self.clone()) };
+        let password = Password::Kept(who.password.now().await?);
+        Ok(Self::Http(url.clone(), Some(Credential { user: who.user.clone(), password })))
+    }
+
+    /// Whether both lead to the same place as the same account.
+    fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Http(one, own), Self::Http(two, others)) => {
+                let same = |(own, other): (&Credential, &Credential)| own.is_like(other);
+                one == two && own.is_some() == others.is_some() && own.as_ref().zip(others.as_ref()).is_none_or(same)
+            }
+            (Self::Git(one, own), Self::Git(two, others)) => one == two && own == others,
+            _ => false,
+        }
+    }
+
     /// What shares a budget: the host and who asks.
     fn budget(&self) -> String {
         let who = match self {
@@ -109,6 +133,13 @@ pub struct Watch {
     pub first_seen: FirstSeen,
     /// What is told when a branch moved by more than one commit.
     pub commits: Commits,
+}
+
+impl Watch {
+    /// Whether a reading of both asks the same, of the same place, as often.
+    fn reads_like(&self, other: &Self) -> bool {
+        self.address.is_like(&other.address) && self.prefixes == other.prefixes && self.every == other.every
+    }
 }
 
 /// How hard the poller may work.
@@ -152,8 +183,10 @@ pub struct Poller {
     unnoted: Arc<Mutex<Option<String>>>,
     /// Is rung when an event was written.
     told: Arc<Notify>,
-    /// Where copies of repositories are whose commits are told one by one.
+    /// Where copies of repositories are whose commits are told one by one, or asked about.
     copies: Option<PathBuf>,
+    /// Whose handlers say what is asked about commits.
+    file: Arc<Mutex<Option<Arc<File>>>>,
     waking: mpsc::UnboundedSender<i64>,
     woken: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<i64>>>,
 }
@@ -173,15 +206,22 @@ impl Poller {
             unnoted: Arc::default(),
             told,
             copies: None,
+            file: Arc::default(),
             waking,
             woken: Arc::new(tokio::sync::Mutex::new(woken)),
         }
     }
 
-    /// The same, which keeps copies of repositories below a folder where each commit is told.
+    /// The same, which keeps copies of repositories below a folder where each commit is told, or a handler asks whether a
+    /// push threw commits away.
     #[must_use]
     pub fn copying(self, folder: PathBuf) -> Self {
         Self { copies: Some(folder), ..self }
+    }
+
+    /// From now on, what the handlers of this file ask about commits is found out, and nothing else.
+    pub fn go_by(&self, file: Option<&Arc<File>>) {
+        *locked(&self.file) = file.cloned();
     }
 
     /// Says that a repository is worth a reading now.
@@ -200,7 +240,7 @@ impl Poller {
         // once more, after what is known of it was read.
         if hint.is_none() && self.memory.knows(watch.repo, Instant::now()) {
             match self.asked(watch).await {
-                Ok(seen) if self.memory.is_same(watch.repo, Mark::of(&seen, &watch.prefixes)) => {
+                Ok(reading) if self.memory.is_same(watch.repo, Mark::of(&reading, &watch.prefixes)) => {
                     return Ok(Applied::default());
                 }
                 Ok(_) => {}
@@ -210,33 +250,33 @@ impl Poller {
         let repo = self.database.repo(&watch.name).await?;
         // Known before asking: what another reading writes meanwhile makes ours late, and late is dropped.
         let known = self.database.refs(repo.id).await?;
-        let seen = match self.asked(watch).await {
-            Ok(seen) => seen,
+        let reading = match self.asked(watch).await {
+            Ok(reading) => reading,
             Err(fault) => return Err(self.failed(repo.id, fault).await),
         };
-        self.believe(&repo, &known, &seen).await?;
-        let between = match self.between(watch, hint, &known, &seen).await {
-            Ok(between) => between,
-            // Nothing of this reading is kept: the next one tells every commit.
+        let seen = &reading.refs;
+        self.believe(&repo, &known, seen).await?;
+        self.follow(&repo, &reading).await?;
+        let told = match self.told(watch, &repo, hint, &known, seen).await {
+            Ok(told) => told,
+            // Nothing of this reading is kept: the next one tells it all.
             Err(fault) => return Err(self.failed(repo.id, fault).await),
         };
-        let told = state::Told {
-            repo: &repo,
-            prefixes: &watch.prefixes,
-            first_seen: watch.first_seen,
-            hint,
-            between: &between,
-        };
-        let told = told.changes(&known, &seen, Timestamp::now());
+        let (before, now) = (repo.asked.as_deref(), &watch.prefixes[..]);
+        let asked = (before != Some(now)).then_some(Asked { before, now });
         let is_told = seen.head.is_none() || repo.head == seen.head;
-        if told.is_empty() && repo.first_seen.is_some() && repo.failures == 0 && is_told {
-            let mark = Mark::of(&seen, &watch.prefixes);
+        if told.is_empty() && asked.is_none() && repo.first_seen.is_some() && repo.failures == 0 && is_told {
+            let mark = Mark::of(&reading, &watch.prefixes);
             self.memory.keep(repo.id, mark, Times::of(&repo));
             // Noted with the others.
             self.memory.is_same(repo.id, mark);
             return Ok(Applied::default());
         }
-        let applied = self.database.apply(repo.id, seen.head.as_deref(), &told).await?;
+        let applied = self.database.apply(repo.id, seen.head.as_deref(), asked, &told).await?;
+        if asked.is_some() && applied.late > 0 {
+            // Nothing was written, and what another reading saw may be older.
+            self.wake(repo.id);
+        }
         if !applied.events.is_empty() {
             self.told.notify_one();
         }
@@ -282,6 +322,59 @@ impl Poller {
         Ok(())
     }
 
+    /// Notes where the repository is now, when its host says that it moved.
+    async fn follow(&self, repo: &Repo, reading: &Reading) -> Result<(), DatabaseError> {
+        if repo.moved == reading.moved {
+            return Ok(());
+        }
+        if let Some(moved) = &reading.moved {
+            tracing::warn!(repo = repo.name, "moved to {moved}: write the new address into the server's file");
+        }
+        self.database.moved(repo.id, reading.moved.as_deref()).await
+    }
+
+    /// What is to be told of a reading.
+    async fn told(
+        &self,
+        watch: &Watch,
+        repo: &Repo,
+        hint: Option<&Hint>,
+        known: &[KnownRef],
+        seen: &Refs,
+    ) -> Result<Vec<(RefChange, Option<NewEvent>)>, Fault> {
+        let between = self.between(watch, hint, known, seen).await?;
+        let forced = self.forced(watch, known, seen, &between).await?;
+        let (prefixes, first_seen) = (&watch.prefixes[..], watch.first_seen);
+        let told = state::Told { repo, prefixes, first_seen, hint, between: &between, forced: &forced };
+        Ok(told.changes(known, seen, Timestamp::now()))
+    }
+
+    /// Which moves threw commits away; refs do not show it, so it is asked of the commits, where a handler wants to know.
+    async fn forced(&self, watch: &Watch, known: &[KnownRef], seen: &Refs, between: &Between) -> Result<Forced, Fault> {
+        let mut found = Forced::new();
+        let Some(folder) = self.copies.as_ref().filter(|_| self.asks_for_forced(&watch.name)) else { return Ok(found) };
+        for change in state::changes(known, &seen.heads, &watch.prefixes) {
+            let (name, tip) = (change.name.clone(), change.after.clone());
+            let Some(Ok(tip)) = tip.map(|tip| tip.parse::<CommitSha>()) else { continue };
+            let moves: Vec<_> = state::steps(change, between).iter().filter_map(moved).collect();
+            if !moves.is_empty() {
+                let thrown = thrown_away(folder, &watch.address, &name, &tip, moves).await;
+                let thrown = thrown.map_err(|error| Fault::Server(error.to_string()))?;
+                found.extend(thrown.iter().map(|(from, to)| (from.to_string(), to.to_string())));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a handler wants to know of pushes to this repository whether they threw commits away.
+    fn asks_for_forced(&self, repo: &str) -> bool {
+        let file = locked(&self.file).clone();
+        file.is_some_and(|file| {
+            let kinds = [Kind::Push, Kind::TagMoved];
+            file.handlers.iter().any(|handler| handler.is_for(repo, &kinds) && handler.reads("forced"))
+        })
+    }
+
     /// What lies between what was known and what was seen, as far as each step is to be told.
     async fn between(
         &self,
@@ -311,7 +404,7 @@ impl Poller {
     }
 
     /// One reading, counted.
-    async fn asked(&self, watch: &Watch) -> Result<Refs, Fault> {
+    async fn asked(&self, watch: &Watch) -> Result<Reading, Fault> {
         let began = Instant::now();
         let seen = self.ask(watch).await;
         let host = watch.address.host();
@@ -321,20 +414,23 @@ impl Poller {
         seen
     }
 
-    async fn ask(&self, watch: &Watch) -> Result<Refs, Fault> {
+    async fn ask(&self, watch: &Watch) -> Result<Reading, Fault> {
         match &watch.address {
-            Address::Http(url, who) => {
-                let reading = self.reader.read(url, who.as_ref(), &watch.prefixes).await?;
-                if let Some(moved) = reading.moved {
-                    tracing::warn!(repo = watch.name, "moved to {moved}: write the new address into the server's file");
-                }
-                Ok(reading.refs)
+            Address::Http(url, who) => self.reader.read(url, who.as_ref(), &watch.prefixes).await,
+            Address::Git(..) => {
+                let refs = spawned::read(&watch.address, &watch.prefixes).await?;
+                Ok(Reading { refs, moved: None })
             }
-            Address::Git(..) => spawned::read(&watch.address, &watch.prefixes).await,
         }
     }
 }
 
 fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From which commit to which other a ref moved.
+fn moved(change: &RefChange) -> Option<(CommitSha, CommitSha)> {
+    let before = change.before.as_ref().filter(|before| !before.deleted)?;
+    Some((before.sha.parse().ok()?, change.after.as_ref()?.parse().ok()?))
 }

@@ -73,6 +73,9 @@ pub struct Host {
     rate: f64,
     tokens: f64,
     filled: Instant,
+    /// It asked for a pause: only time ends that, whatever is answered meanwhile.
+    throttled_until: Option<Instant>,
+    /// Nothing succeeded there: the first success ends that.
     resting_until: Option<Instant>,
     /// Readings that failed since the last that did not, of whatever repository.
     failures: u32,
@@ -84,7 +87,7 @@ impl Host {
 
     /// With so many requests a second, a second's worth of which may come at once.
     pub fn new(rate: f64, now: Instant) -> Self {
-        Self { rate, tokens: rate, filled: now, resting_until: None, failures: 0 }
+        Self { rate, tokens: rate, filled: now, throttled_until: None, resting_until: None, failures: 0 }
     }
 
     /// Takes leave to ask now, or says how long to wait.
@@ -92,6 +95,9 @@ impl Host {
     /// # Errors
     /// How long to wait before asking again.
     pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        if let Some(until) = self.throttled_until.filter(|until| now < *until) {
+            return Err(until - now);
+        }
         if let Some(until) = self.resting_until {
             if now < until {
                 return Err(until - now);
@@ -123,7 +129,7 @@ impl Host {
         match fault {
             Fault::Throttled(after) => {
                 let pause = after.unwrap_or(MINUTE).clamp(Duration::from_secs(1), Duration::from_hours(1));
-                self.resting_until = Some(now + pause);
+                self.throttled_until = self.throttled_until.max(Some(now + pause));
             }
             _ if fault.class() == Class::Denied => self.went_well(),
             _ => {
@@ -138,7 +144,7 @@ impl Host {
 
     /// Whether it is left alone now.
     pub fn rests(&self, now: Instant) -> bool {
-        self.resting_until.is_some_and(|until| now < until)
+        [self.throttled_until, self.resting_until].into_iter().flatten().any(|until| now < until)
     }
 }
 
@@ -209,6 +215,21 @@ mod tests {
         assert_eq!(host.take(start + 7 * SECOND), Ok(()));
         host.failed(&Fault::Throttled(None), start);
         assert_eq!(host.take(start), Err(MINUTE));
+    }
+
+    #[test]
+    fn what_was_under_way_when_a_host_asked_for_a_pause_does_not_end_it() {
+        let start = Instant::now();
+        let mut host = Host::new(20.0, start);
+        host.failed(&Fault::Throttled(Some(MINUTE)), start);
+        // Answers to what was asked before: one went well, one was refused, one asks for less.
+        host.went_well();
+        host.failed(&Fault::Denied(404), start + SECOND);
+        host.failed(&Fault::Throttled(Some(SECOND)), start + SECOND);
+        assert_eq!(host.take(start + 2 * SECOND), Err(58 * SECOND));
+        assert!(host.rests(start + 2 * SECOND));
+        assert_eq!(host.take(start + MINUTE), Ok(()));
+        assert!(!host.rests(start + MINUTE));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::answer::{Advertised, Refs, info_refs, ls_refs};
 use super::fault::Fault;
 use super::pktline::put;
 use crate::secret::Secret;
+use crate::web::{self, Bearer};
 
 /// No repository's refs need more.
 const LARGEST: usize = 64 << 20;
@@ -26,7 +27,63 @@ pub struct Credential {
     /// The user; forges take any with a token, GitHub's custom is `x-access-token`.
     pub user: String,
     /// The token or password.
-    pub password: Secret,
+    pub password: Password,
+}
+
+impl Credential {
+    /// Whether both are the same account's.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let same = match (&self.password, &other.password) {
+            (Password::Kept(one), Password::Kept(two)) => one.name() == two.name() && one.expose() == two.expose(),
+            (Password::Issued(_, one), Password::Issued(_, two)) => Arc::ptr_eq(one, two),
+            _ => false,
+        };
+        same && self.user == other.user
+    }
+}
+
+/// What is shown as a password.
+#[derive(Debug, Clone)]
+pub enum Password {
+    /// Always the same.
+    Kept(Secret),
+    /// One that is issued for a while, and another one after it; told by the name of the credential.
+    Issued(String, Arc<dyn Bearer>),
+}
+
+impl From<Secret> for Password {
+    fn from(secret: Secret) -> Self {
+        Self::Kept(secret)
+    }
+}
+
+impl Password {
+    /// What people know it by.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Kept(secret) => secret.name(),
+            Self::Issued(name, _) => name,
+        }
+    }
+
+    /// One that should be good.
+    ///
+    /// # Errors
+    /// When none can be had.
+    pub async fn now(&self) -> Result<Secret, web::Fault> {
+        match self {
+            Self::Kept(secret) => Ok(secret.clone()),
+            Self::Issued(_, bearer) => bearer.token().await,
+        }
+    }
+
+    /// Another one than `stale`, which was not taken; none where it is always the same.
+    async fn another(&self, stale: &Secret) -> Option<Result<Secret, web::Fault>> {
+        match self {
+            Self::Kept(_) => None,
+            Self::Issued(_, bearer) => Some(bearer.renew(stale).await),
+        }
+    }
 }
 
 /// What a reading brought.
@@ -142,12 +199,30 @@ pub(super) fn keep_asked(refs: &mut Refs, prefixes: &[String]) {
     refs.heads.retain(|name, _| prefixes.iter().any(|prefix| name.starts_with(prefix.as_str())));
 }
 
+/// With the account's password; with another one where an issued one is no longer taken.
 async fn sent(request: RequestBuilder, who: Option<&Credential>) -> Result<Response, Fault> {
-    let mut request = request.header("Git-Protocol", "version=2").timeout(PATIENCE);
-    if let Some(who) = who {
-        let password = String::from_utf8_lossy(who.password.expose()).into_owned();
-        request = request.basic_auth(&who.user, Some(password));
+    let request = request.header("Git-Protocol", "version=2").timeout(PATIENCE);
+    let Some(who) = who else { return answered(request).await };
+    let again = request.try_clone();
+    let password = who.password.now().await.map_err(|fault| Fault::of_login(&fault))?;
+    let denied = match answered(shown_to(request, who, &password)).await {
+        Err(fault @ Fault::Denied(401)) => fault,
+        other => return other,
+    };
+    match (who.password.another(&password).await, again) {
+        (Some(renewed), Some(again)) => {
+            let renewed = renewed.map_err(|fault| Fault::of_login(&fault))?;
+            answered(shown_to(again, who, &renewed)).await
+        }
+        _ => Err(denied),
     }
+}
+
+fn shown_to(request: RequestBuilder, who: &Credential, password: &Secret) -> RequestBuilder {
+    request.basic_auth(&who.user, Some(String::from_utf8_lossy(password.expose())))
+}
+
+async fn answered(request: RequestBuilder) -> Result<Response, Fault> {
     let response = request.send().await.map_err(Fault::of_request)?;
     let status = response.status();
     if status.is_success() || status.is_redirection() {

@@ -1,9 +1,9 @@
 //! What a reading means for what is known: pure, no clock, no I/O.
 //!
 //! Changes are told against what was known when the reading began; the store drops those that another reading was first
-//! with. A ref that was not asked for is never taken for gone.
+//! with. A ref that was not asked for is never taken for gone, and one that nobody asked for before is no news.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -56,10 +56,15 @@ pub struct Told<'a> {
     pub hint: Option<&'a Hint>,
     /// What branches pointed to on their way to where they are, oldest first, where each step is told.
     pub between: &'a Between,
+    /// Which moves threw commits away, where somebody asks.
+    pub forced: &'a Forced,
 }
 
 /// Commits by the name of the ref.
 pub type Between = BTreeMap<String, Vec<String>>;
+
+/// Moves from one commit to another that does not descend from it.
+pub type Forced = BTreeSet<(String, String)>;
 
 /// The pushes that a webhook tells of besides the last one: where its branch was before and after it.
 pub fn pushes(hint: &Hint, known: &[KnownRef], seen: &BTreeMap<String, String>) -> Between {
@@ -85,7 +90,7 @@ fn is_nothing(sha: &CommitSha) -> bool {
 }
 
 /// A change, step by step.
-fn steps(change: RefChange, between: &Between) -> Vec<RefChange> {
+pub fn steps(change: RefChange, between: &Between) -> Vec<RefChange> {
     let Some(on_the_way) = between.get(&change.name) else { return vec![change] };
     let (Some(mut before), Some(tip)) = (change.before.clone(), change.after.clone()) else { return vec![change] };
     let mut found = Vec::new();
@@ -104,14 +109,30 @@ impl Told<'_> {
     pub fn changes(self, known: &[KnownRef], seen: &Refs, at: Timestamp) -> Vec<(RefChange, Option<NewEvent>)> {
         let first = self.repo.first_seen.is_none();
         let changes = changes(known, &seen.heads, self.prefixes).into_iter();
-        let changes = changes.flat_map(|change| if first { vec![change] } else { steps(change, self.between) });
-        let told = changes.map(|change| {
+        let told = changes.flat_map(|change| {
             let is_default = seen.head.as_deref() == Some(change.name.as_str());
-            let silent = first && !(self.first_seen == FirstSeen::TellDefaultBranch && is_default);
-            let event = if silent { None } else { self.event(&change, seen, at) };
-            (change, event)
+            let silent = if first {
+                !(self.first_seen == FirstSeen::TellDefaultBranch && is_default)
+            } else {
+                self.is_no_news(&change)
+            };
+            let changes = if first || silent { vec![change] } else { steps(change, self.between) };
+            changes.into_iter().map(move |change| {
+                let event = if silent { None } else { self.event(&change, seen, at) };
+                (change, event)
+            })
         });
         told.collect()
+    }
+
+    /// Whether nobody asked for this ref before: what it is now it may have been for long, unless a webhook just told of it.
+    fn is_no_news(&self, change: &RefChange) -> bool {
+        let Some(asked) = &self.repo.asked else { return false };
+        let was_asked = asked.iter().any(|prefix| change.name.starts_with(prefix.as_str()));
+        let is_hinted = self.hint.is_some_and(|hint| {
+            hint.reference == change.name && hint.after.as_ref().map(CommitSha::as_str) == change.after.as_deref()
+        });
+        !was_asked && !is_hinted
     }
 
     /// The event of a change; nothing for refs that are neither branches nor tags.
@@ -136,12 +157,15 @@ impl Told<'_> {
         event.change = Some(change.before.as_ref().map_or(now, |before| before.serial + 1).unsigned_abs());
         event.default_branch =
             seen.head.as_deref().and_then(|head| head.strip_prefix("refs/heads/")).map(str::to_owned);
+        if let (Some(was), Some(after)) = (was, &change.after) {
+            event.forced = self.forced.contains(&(was.sha.clone(), after.clone()));
+        }
         if let Some(hint) = self.hint.filter(|hint| hint.reference == change.name && hint.after == event.after) {
             event.source = Source::Webhook;
             event.delivery = Some(hint.delivery.clone());
             event.actor.clone_from(&hint.actor);
             event.message.clone_from(&hint.message);
-            event.forced = hint.forced;
+            event.forced |= hint.forced;
             event.payload = hint.payload.clone();
             // Paths are of the whole way from one commit to the other only when the forge began where we did.
             let began = hint.payload.get("before").and_then(serde_json::Value::as_str);

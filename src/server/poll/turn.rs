@@ -11,14 +11,20 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::fault::Fault;
 use super::memory::Times;
 use super::pace::{Habit, Host, jittered, phase, rest};
 use super::{PollError, Poller, Watch, locked};
+use crate::store::database::Applied;
 
 /// How often the database is told of readings that brought nothing new.
 const NOTING: Duration = Duration::from_secs(5);
 /// Readings that are due within so long begin together: a machine that sleeps between them pays most for waking up.
 const TOGETHER: Duration = Duration::from_millis(100);
+/// Repositories that are read this seldom are read once within a minute of the start.
+const SELDOM: Duration = Duration::from_hours(1);
+/// How long somebody who wants a reading now waits for the host's budget.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a repository rests whose reading ended by a fault of our own.
 const AFTER_FAULT: Duration = Duration::from_mins(5);
 
@@ -41,17 +47,24 @@ struct Round {
 }
 
 impl Round {
-    /// Takes the list of repositories; those that are known keep their turn.
+    /// Takes the list of repositories; those that are known keep their turn, unless they are read in another way now.
     fn seat(&mut self, watches: &[Arc<Watch>], now: Instant) {
         let listed: HashSet<i64> = watches.iter().map(|watch| watch.repo).collect();
         self.seats.retain(|repo, _| listed.contains(repo));
         for watch in watches {
             let (repo, watch) = (watch.repo, Arc::clone(watch));
             if let Some(seat) = self.seats.get_mut(&repo) {
+                let same = seat.watch.reads_like(&watch);
                 seat.watch = watch;
+                // What was corrected is tried now, however long it was to rest.
+                if !same {
+                    self.wake(repo, now);
+                }
                 continue;
             }
-            let first = phase(&watch.name, watch.every.unwrap_or(Duration::from_mins(1)));
+            // Who is hardly ever read is read once: what a webhook tells of it then is not taken for what was always there.
+            let interval = watch.every.filter(|every| *every < SELDOM).unwrap_or(Duration::from_mins(1));
+            let first = phase(&watch.name, interval);
             self.seats.insert(repo, Seat { watch, turn: 0, due: now, again: false });
             self.put(repo, now + first);
         }
@@ -179,18 +192,39 @@ impl Poller {
         })
     }
 
-    /// One reading, and how long to wait until the next.
-    async fn turn(&self, watch: &Watch, turn: u64) -> Duration {
+    /// A reading besides those that are due, once the host's budget allows it.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; and when the host is left alone for longer than somebody waits.
+    pub async fn read_now(&self, watch: &Watch) -> Result<Applied, PollError> {
+        while let Err(wait) = self.leave(watch, Instant::now()) {
+            if wait > PATIENCE {
+                return Err(Fault::Throttled(Some(wait)).into());
+            }
+            tokio::time::sleep(wait).await;
+        }
+        self.counted(watch).await
+    }
+
+    /// One reading, which says something of the host.
+    async fn counted(&self, watch: &Watch) -> Result<Applied, PollError> {
         let result = self.read(watch, None).await;
         let now = Instant::now();
+        match &result {
+            Ok(_) => self.with_host(watch, now, Host::went_well),
+            Err(PollError::Fault(fault)) => self.with_host(watch, now, |host| host.failed(fault, now)),
+            Err(PollError::Database(_)) => {}
+        }
+        result
+    }
+
+    /// One reading, and how long to wait until the next.
+    async fn turn(&self, watch: &Watch, turn: u64) -> Duration {
+        let result = self.counted(watch).await;
         let interval = self.interval(watch).await;
         match result {
-            Ok(_) => {
-                self.with_host(watch, now, Host::went_well);
-                jittered(&watch.name, turn, interval)
-            }
+            Ok(_) => jittered(&watch.name, turn, interval),
             Err(PollError::Fault(fault)) => {
-                self.with_host(watch, now, |host| host.failed(&fault, now));
                 tracing::warn!(repo = watch.name, %fault, "not read");
                 let repo = self.database.repo(&watch.name).await;
                 let failures = repo.map_or(1, |repo| u32::try_from(repo.failures).unwrap_or(u32::MAX));
@@ -220,5 +254,62 @@ impl Poller {
         };
         let quiet = since(times.changed).unwrap_or_default();
         Habit { pinned: watch.every, quiet, hooked: since(times.hooked) }.interval()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Address;
+    use super::super::reading::Credential;
+    use super::*;
+    use crate::secret::Secret;
+    use crate::server::file::Commits;
+    use crate::server::poll::state::FirstSeen;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn watch(password: &str) -> Watch {
+        let password = Secret::new("hub", password.as_bytes().to_vec()).into();
+        let who = Credential { user: "x-access-token".to_owned(), password };
+        Watch {
+            repo: 7,
+            name: "acme/churn".to_owned(),
+            address: Address::Http("https://h.example/acme/churn.git".parse().unwrap(), Some(who)),
+            prefixes: vec!["refs/heads/".to_owned()],
+            every: Some(HOUR),
+            first_seen: FirstSeen::Record,
+            commits: Commits::Latest,
+        }
+    }
+
+    #[test]
+    fn what_is_read_in_another_way_is_due_at_once_and_what_is_not_keeps_its_turn() {
+        let first = watch("wrong");
+        let moved: Address = Address::Http("https://h.example/acme/other.git".parse().unwrap(), None);
+        let others = [
+            (Watch { commits: Commits::EachPush, ..first.clone() }, false),
+            (watch("wrong"), false),
+            (watch("right"), true),
+            (Watch { address: moved, ..first.clone() }, true),
+            (Watch { every: Some(Duration::from_mins(1)), ..first.clone() }, true),
+            (Watch { every: None, ..first.clone() }, true),
+            (Watch { prefixes: vec!["refs/".to_owned()], ..first.clone() }, true),
+        ];
+        for (other, at_once) in others {
+            let (mut round, now) = (Round::default(), Instant::now());
+            round.seat(&[Arc::new(first.clone())], now);
+            // It was read, and is to rest.
+            round.put(7, now + 24 * HOUR);
+            let other = Arc::new(other);
+            round.seat(&[Arc::clone(&other)], now + HOUR);
+            let due = if at_once { now + HOUR } else { now + 24 * HOUR };
+            assert_eq!(round.next(), Some(due), "{other:?}");
+            assert!(round.take(due).is_some_and(|(_, taken)| Arc::ptr_eq(&taken, &other)));
+            // While it is read, nothing is due; then it is read once more.
+            round.busy.insert(7);
+            round.seat(&[Arc::new(watch("another"))], now + 2 * HOUR);
+            assert_eq!(round.next(), None);
+            assert!(round.seats[&7].again);
+        }
     }
 }

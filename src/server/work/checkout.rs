@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::id::CommitSha;
 use crate::server::git::{self, Way};
 use crate::server::poll::Address;
+use crate::web;
 
 /// Where work trees are.
 pub(super) const WORK: &str = "work";
@@ -85,13 +86,10 @@ pub async fn checkout(
     reference: Option<&str>,
     sha: &CommitSha,
 ) -> Result<Checkout, CheckoutError> {
-    let key = hex::encode(Sha256::digest(address.text().as_bytes()));
-    let (copy, path) = (folder.join("copies").join(&key[..16]), folder.join(WORK).join(name));
-    for made in [&copy, &folder.join(WORK)] {
-        let source = |source| CheckoutError::Io { path: made.clone(), source };
-        tokio::fs::create_dir_all(made).await.map_err(source)?;
-    }
-    let _alone = bring(&copy, address, reference, sha).await?;
+    let (work, path) = (folder.join(WORK), folder.join(WORK).join(name));
+    let source = |source| CheckoutError::Io { path: work.clone(), source };
+    tokio::fs::create_dir_all(&work).await.map_err(source)?;
+    let (copy, _alone) = copy_with(folder, address, reference, sha).await?;
     remove(&path).await?;
     let (from, to) = (copy.display().to_string(), path.display().to_string());
     git(&copy, Way::Folders, "make a work tree", &["clone", "--quiet", "--no-checkout", "--shared", "--", &from, &to])
@@ -115,11 +113,7 @@ pub async fn between(
     to: &CommitSha,
     most: usize,
 ) -> Result<Vec<CommitSha>, CheckoutError> {
-    let key = hex::encode(Sha256::digest(address.text().as_bytes()));
-    let copy = folder.join("copies").join(&key[..16]);
-    let source = |source| CheckoutError::Io { path: copy.clone(), source };
-    tokio::fs::create_dir_all(&copy).await.map_err(source)?;
-    let _alone = bring(&copy, address, Some(reference), to).await?;
+    let (copy, _alone) = copy_with(folder, address, Some(reference), to).await?;
     let leads = ["merge-base", "--is-ancestor", from.as_str(), to.as_str()];
     if git(&copy, Way::Here, "compare two commits", &leads).await.is_err() {
         return Ok(vec![to.clone()]);
@@ -128,6 +122,45 @@ pub async fn between(
     let words = ["rev-list", "--first-parent", &most, "--reverse", &range];
     let listed = git(&copy, Way::Here, "list commits", &words).await?;
     Ok(listed.lines().filter_map(|line| line.parse().ok()).collect())
+}
+
+/// Of moves of a ref from one commit to another, on its way to `tip`, those that threw commits away: where the second does
+/// not descend from the first. Whoever has the tip has all that it descends from, so that one which is not there was thrown
+/// away, too.
+///
+/// # Errors
+/// When the tip cannot be fetched.
+pub async fn thrown_away(
+    folder: &Path,
+    address: &Address,
+    reference: &str,
+    tip: &CommitSha,
+    moves: Vec<(CommitSha, CommitSha)>,
+) -> Result<Vec<(CommitSha, CommitSha)>, CheckoutError> {
+    let (copy, _alone) = copy_with(folder, address, Some(reference), tip).await?;
+    let mut found = Vec::new();
+    for (from, to) in moves {
+        let leads = ["merge-base", "--is-ancestor", from.as_str(), to.as_str()];
+        if git(&copy, Way::Here, "compare two commits", &leads).await.is_err() {
+            found.push((from, to));
+        }
+    }
+    Ok(found)
+}
+
+/// The bare copy of a repository, with a commit in it. While what comes back with it is held, nobody else fetches into it.
+async fn copy_with(
+    folder: &Path,
+    address: &Address,
+    reference: Option<&str>,
+    sha: &CommitSha,
+) -> Result<(PathBuf, std::fs::File), CheckoutError> {
+    let key = hex::encode(Sha256::digest(address.text().as_bytes()));
+    let copy = folder.join("copies").join(&key[..16]);
+    let source = |source| CheckoutError::Io { path: copy.clone(), source };
+    tokio::fs::create_dir_all(&copy).await.map_err(source)?;
+    let alone = bring(&copy, address, reference, sha).await?;
+    Ok((copy, alone))
 }
 
 /// Makes sure that the copy has a commit. While what comes back is held, nobody else fetches into it.
@@ -166,6 +199,9 @@ async fn has(copy: &Path, commit: &str) -> bool {
 
 /// By id where the server allows it, else all of what may hold it.
 async fn fetch(copy: &Path, address: &Address, reference: Option<&str>, sha: &CommitSha) -> Result<(), CheckoutError> {
+    let words = |fault: web::Fault| format!("there is no token to show: {fault}");
+    let at_hand = address.at_hand().await;
+    let address = &at_hand.map_err(|fault| CheckoutError::Git { action: "fetch", words: words(fault) })?;
     let from = address.text();
     let by_id = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", &from, sha.as_str()];
     if git(copy, Way::Watched(address), "fetch", &by_id).await.is_ok() {

@@ -41,7 +41,7 @@ pub struct Event {
     pub id: i64,
     /// What was handed in.
     pub new: NewEvent,
-    /// `waiting`, `handled`, `failed`.
+    /// `asked` until its commit is known, then `waiting`, and in the end `handled` or `failed`.
     pub state: String,
     /// How often it was tried, this time included.
     pub attempts: i64,
@@ -89,12 +89,22 @@ pub(super) async fn insert(
     connection: &mut AnyConnection,
     event: &NewEvent,
 ) -> Result<Option<i64>, DatabaseError> {
+    insert_as("waiting", database, connection, event).await
+}
+
+async fn insert_as(
+    state: &str,
+    database: &Database,
+    connection: &mut AnyConnection,
+    event: &NewEvent,
+) -> Result<Option<i64>, DatabaseError> {
     let text = database.sql(
         "INSERT INTO events (key, repo_id, kind, source, reference, old_sha, new_sha, payload, state, not_before, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'waiting', now_ms(), now_ms()) ON CONFLICT (key) DO NOTHING RETURNING id",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now_ms(), now_ms()) ON CONFLICT (key) DO NOTHING RETURNING id",
     );
     let query = sqlx::query(text).bind(&event.key).bind(event.repo).bind(&event.kind).bind(&event.source);
     let query = query.bind(&event.reference).bind(&event.old_sha).bind(&event.new_sha).bind(event.payload.to_string());
+    let query = query.bind(state);
     let row = query.fetch_optional(connection).await.map_err(DatabaseError::query("write an event"))?;
     row.map(|row| row.int("id")).transpose()
 }
@@ -107,6 +117,46 @@ impl Database {
     pub async fn tell(&self, event: &NewEvent) -> Result<Option<i64>, DatabaseError> {
         let mut connection = self.writer().acquire().await.map_err(DatabaseError::query("write an event"))?;
         insert(self, &mut connection, event).await
+    }
+
+    /// Keeps an event whose commit is still to be found: it waits for that before it waits for anything else. Nothing when
+    /// its key is known.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn ask(&self, event: &NewEvent) -> Result<Option<i64>, DatabaseError> {
+        let mut connection = self.writer().acquire().await.map_err(DatabaseError::query("write an event"))?;
+        insert_as("asked", self, &mut connection, event).await
+    }
+
+    /// The next events whose commit is to be found, oldest first, at most so many. Each comes again after `lease_ms`,
+    /// unless it is [answered](Database::answer) before.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn asked(&self, lease_ms: i64, most: i64) -> Result<Vec<Event>, DatabaseError> {
+        // This is asked twice a second: who only looks takes no lock.
+        let found =
+            sqlx::query("SELECT id FROM events WHERE state = 'asked' LIMIT 1").fetch_optional(self.reader()).await;
+        if found.map_err(DatabaseError::query("read events"))?.is_none() {
+            return Ok(Vec::new());
+        }
+        self.next_in("asked", lease_ms, most).await
+    }
+
+    /// The commit of an event is found, and stands with its ref in what is handed in: now it waits as others do. Whether
+    /// nobody was faster.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn answer(&self, id: i64, found: &NewEvent) -> Result<bool, DatabaseError> {
+        let text = self.sql(
+            "UPDATE events SET reference = $2, new_sha = $3, payload = $4, state = 'waiting', attempts = 0, fault = NULL, \
+             not_before = now_ms() WHERE id = $1 AND state = 'asked'",
+        );
+        let query = sqlx::query(text).bind(id).bind(&found.reference).bind(&found.new_sha);
+        let done = query.bind(found.payload.to_string()).execute(self.writer()).await;
+        Ok(done.map_err(DatabaseError::query("write the commit of an event"))?.rows_affected() == 1)
     }
 
     /// The next event that waits, oldest first. Until it is settled it waits again after `lease_ms`.
@@ -122,13 +172,17 @@ impl Database {
     /// # Errors
     /// When the database says no.
     pub async fn next_events(&self, lease_ms: i64, most: i64) -> Result<Vec<Event>, DatabaseError> {
+        self.next_in("waiting", lease_ms, most).await
+    }
+
+    async fn next_in(&self, state: &str, lease_ms: i64, most: i64) -> Result<Vec<Event>, DatabaseError> {
         let fault = || DatabaseError::query("read events");
         let text = self.sql(
             "UPDATE events SET attempts = attempts + 1, not_before = now_ms() + $1 WHERE id IN (\
-             SELECT id FROM events WHERE state = 'waiting' AND (not_before <= now_ms() OR not_before > now_ms() + 900000) ORDER BY id LIMIT $2) \
+             SELECT id FROM events WHERE state = $3 AND (not_before <= now_ms() OR not_before > now_ms() + 900000) ORDER BY id LIMIT $2) \
              RETURNING id, key, repo_id, kind, source, reference, old_sha, new_sha, payload, state, attempts, fault, created_at",
         );
-        let query = sqlx::query(text).bind(lease_ms).bind(most);
+        let query = sqlx::query(text).bind(lease_ms).bind(most).bind(state);
         let rows = if self.dialect() == Dialect::Sqlite {
             query.fetch_all(self.writer()).await.map_err(fault())?
         } else {
@@ -177,16 +231,17 @@ impl Database {
         Ok(queued)
     }
 
-    /// The event could not be handled: it waits `again_ms`, or is given up when that is none.
+    /// The event could not be handled, or its commit not be found: it waits `again_ms`, or is given up when that is none.
     ///
     /// # Errors
     /// When the database says no.
     pub async fn event_failed(&self, id: i64, why: &str, again_ms: Option<i64>) -> Result<(), DatabaseError> {
         let text = self.sql(
-            "UPDATE events SET fault = $2, state = $3, not_before = now_ms() + $4 WHERE id = $1 AND state = 'waiting'",
+            "UPDATE events SET fault = $2, state = CASE WHEN $3 = 1 THEN state ELSE 'failed' END, \
+             not_before = now_ms() + $4 WHERE id = $1 AND state IN ('waiting', 'asked')",
         );
-        let state = if again_ms.is_some() { "waiting" } else { "failed" };
-        let query = sqlx::query(text).bind(id).bind(why).bind(state).bind(again_ms.unwrap_or(0));
+        let query = sqlx::query(text).bind(id).bind(why).bind(i64::from(again_ms.is_some()));
+        let query = query.bind(again_ms.unwrap_or(0));
         query.execute(self.writer()).await.map_err(DatabaseError::query("note a failed event"))?;
         Ok(())
     }
@@ -233,7 +288,7 @@ impl Database {
         let mut transaction = self.begin_alone().await?;
         for text in [
             "UPDATE deliveries SET not_before = now_ms() WHERE state = 'waiting' AND not_before > now_ms()",
-            "UPDATE events SET not_before = now_ms() WHERE state = 'waiting' AND not_before > now_ms()",
+            "UPDATE events SET not_before = now_ms() WHERE state IN ('waiting', 'asked') AND not_before > now_ms()",
             "UPDATE outbox SET lease_until = now_ms() WHERE state = 'doing'",
         ] {
             sqlx::query(self.sql(text)).execute(&mut *transaction).await.map_err(fault())?;
@@ -241,12 +296,12 @@ impl Database {
         transaction.commit().await.map_err(fault())
     }
 
-    /// How many events and deliveries wait.
+    /// How many events and deliveries wait; events whose commit is still to be found among them.
     ///
     /// # Errors
     /// When the database says no.
     pub async fn waiting(&self) -> Result<(i64, i64), DatabaseError> {
-        let text = "SELECT (SELECT count(*) FROM events WHERE state = 'waiting') AS events, \
+        let text = "SELECT (SELECT count(*) FROM events WHERE state IN ('waiting', 'asked')) AS events, \
                     (SELECT count(*) FROM deliveries WHERE state = 'waiting') AS deliveries";
         let row = sqlx::query(text).fetch_one(self.reader()).await.map_err(DatabaseError::query("count events"))?;
         Ok((row.int("events")?, row.int("deliveries")?))

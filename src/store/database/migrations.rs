@@ -7,7 +7,7 @@ use super::link::{Database, Dialect};
 use super::row::Fields;
 
 /// All of them, in order: SQLite's text, Postgres's text.
-const MIGRATIONS: [(&str, &str); 5] = [
+const MIGRATIONS: [(&str, &str); 6] = [
     (
         include_str!("../../../migrations/sqlite/0001_ledger.sql"),
         include_str!("../../../migrations/postgres/0001_ledger.sql"),
@@ -28,10 +28,14 @@ const MIGRATIONS: [(&str, &str); 5] = [
         include_str!("../../../migrations/sqlite/0005_lookups.sql"),
         include_str!("../../../migrations/postgres/0005_lookups.sql"),
     ),
+    (
+        include_str!("../../../migrations/sqlite/0006_readings.sql"),
+        include_str!("../../../migrations/postgres/0006_readings.sql"),
+    ),
 ];
 
 /// The version that they come to.
-const KNOWN: i64 = 5;
+const KNOWN: i64 = 6;
 
 pub(super) async fn bring_up(database: &Database) -> Result<(), DatabaseError> {
     let made = "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY)";

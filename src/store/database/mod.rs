@@ -37,7 +37,7 @@ pub use link::Database;
 pub use outbox::{NewAction, OutboxAction, Resolution};
 pub use policy::Policy;
 pub use queue::{Beat, Claim, Ended, Limits as QueueLimits, Retry, StepRow, key_of_end};
-pub use refs::{Applied, KnownRef, RefChange};
+pub use refs::{Applied, Asked, KnownRef, RefChange};
 pub use repos::{NewRepo, Repo};
 pub use runs::{Attempt, Enqueued, NewRun, Run, RunFilter, RunState};
 pub use schedules::Schedule;

@@ -33,6 +33,15 @@ pub struct RefChange {
     pub after: Option<String>,
 }
 
+/// Which refs a reading asked for, where the one before it asked for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// What was known of that when the reading began.
+    pub before: Option<&'a [String]>,
+    /// What it asked for: whole names or beginnings of names.
+    pub now: &'a [String],
+}
+
 /// What became of a reading.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Applied {
@@ -67,6 +76,8 @@ impl Database {
 
     /// Writes what a reading found, in one transaction: each change together with its event, if it has one. A change
     /// whose ref is no longer as the reading knew it is dropped; the next reading sees to it. `head` is what HEAD points to.
+    /// `asked` is noted with it. What is told depends on what was asked for before: where another reading has noted
+    /// something else meanwhile, all of this one comes too late.
     ///
     /// # Errors
     /// When the database says no; nothing of the reading is kept then.
@@ -74,11 +85,17 @@ impl Database {
         &self,
         repo: i64,
         head: Option<&str>,
+        asked: Option<Asked<'_>>,
         changes: &[(RefChange, Option<NewEvent>)],
     ) -> Result<Applied, DatabaseError> {
         let fault = || DatabaseError::query("write what a reading found");
         let mut applied = Applied::default();
         let mut transaction = self.begin().await?;
+        if let Some(asked) = asked
+            && !note(&mut transaction, repo, asked).await?
+        {
+            return Ok(Applied { late: changes.len(), ..applied });
+        }
         // What follows a step that came too late comes too late, whatever its number.
         let mut late: Option<&str> = None;
         for (change, event) in changes {
@@ -144,4 +161,13 @@ impl Database {
         let done = query.execute(connection).await.map_err(DatabaseError::query("write a ref"))?;
         Ok(done.rows_affected() == 1)
     }
+}
+
+/// Notes what was asked for; whether nobody else has noted anything since the reading began.
+async fn note(connection: &mut sqlx::AnyConnection, repo: i64, asked: Asked<'_>) -> Result<bool, DatabaseError> {
+    let text = |names: &[String]| serde_json::json!(names).to_string();
+    let query = sqlx::query("UPDATE repos SET asked = $2 WHERE id = $1 AND COALESCE(asked, '') = $3");
+    let query = query.bind(repo).bind(text(asked.now)).bind(asked.before.map(text).unwrap_or_default());
+    let done = query.execute(connection).await.map_err(DatabaseError::query("note what was asked for"))?;
+    Ok(done.rows_affected() == 1)
 }

@@ -1,6 +1,7 @@
 //! Repositories that are watched, and how their last reading went.
 
 use serde_json::Value;
+use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::error::DatabaseError;
@@ -8,7 +9,7 @@ use super::link::Database;
 use super::row::Fields;
 
 const COLUMNS: &str =
-    "id, url, name, settings, active, first_seen, read_at, changed_at, hook_at, head, failures, fault";
+    "id, url, name, settings, active, first_seen, read_at, changed_at, hook_at, head, failures, fault, asked, moved";
 
 /// A repository to watch.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +49,10 @@ pub struct Repo {
     pub failures: i64,
     /// Why the last one failed.
     pub fault: Option<String>,
+    /// Whole names or beginnings of names that the last reading asked for; nothing where nobody noted it.
+    pub asked: Option<Vec<String>>,
+    /// Where its host says that it is now, without credentials.
+    pub moved: Option<String>,
 }
 
 impl Repo {
@@ -65,13 +70,36 @@ impl Repo {
             head: row.maybe_text("head")?,
             failures: row.int("failures")?,
             fault: row.maybe_text("fault")?,
+            asked: row.maybe_text("asked")?.map(|text| asked_of(&text)).transpose()?,
+            moved: row.maybe_text("moved")?,
         })
     }
 }
 
+/// Whoever writes the address that a repository's host told means the same repository, unless the one from before is
+/// written, too.
+async fn follow(connection: &mut AnyConnection, url: &str, repos: &[NewRepo]) -> Result<(), DatabaseError> {
+    let fault = || DatabaseError::query("follow a repository to its new address");
+    let text =
+        "SELECT id, url FROM repos WHERE moved = $1 AND NOT EXISTS (SELECT 1 FROM repos WHERE url = $1) ORDER BY id";
+    for row in sqlx::query(text).bind(url).fetch_all(&mut *connection).await.map_err(fault())? {
+        let (id, from) = (row.int("id")?, row.text("url")?);
+        if repos.iter().all(|repo| repo.url != from) {
+            let query = sqlx::query("UPDATE repos SET url = $2, moved = NULL WHERE id = $1").bind(id).bind(url);
+            query.execute(&mut *connection).await.map_err(fault())?;
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn asked_of(text: &str) -> Result<Vec<String>, DatabaseError> {
+    serde_json::from_str(text).map_err(|error| DatabaseError::Content(format!("column asked: {error}")))
+}
+
 impl Database {
-    /// Watches exactly these: new ones are added, known ones (by address) take the new name and settings, and the
-    /// others are no longer active but keep their history.
+    /// Watches exactly these: new ones are added, known ones (by address, or by the one that their host said they moved to)
+    /// take the new name and settings, and the others are no longer active but keep their history.
     ///
     /// # Errors
     /// When the database says no; nothing has changed then.
@@ -83,6 +111,7 @@ impl Database {
             .await
             .map_err(fault())?;
         for repo in repos {
+            follow(&mut transaction, &repo.url, repos).await?;
             let text = self.sql(
                 "INSERT INTO repos (url, name, settings, concurrency, created_at) VALUES ($1, $2, $3, $4, now_ms()) \
                  ON CONFLICT (url) DO UPDATE SET name = excluded.name, settings = excluded.settings, \
@@ -162,6 +191,26 @@ impl Database {
             query.execute(self.writer()).await.map_err(DatabaseError::query("note readings"))?;
         }
         Ok(())
+    }
+
+    /// Notes where a repository's host says that it is now; nothing where it is where it was.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn moved(&self, repo: i64, to: Option<&str>) -> Result<(), DatabaseError> {
+        let query = sqlx::query("UPDATE repos SET moved = $2 WHERE id = $1").bind(repo).bind(to);
+        query.execute(self.writer()).await.map_err(DatabaseError::query("note a move"))?;
+        Ok(())
+    }
+
+    /// Those that are watched under an address from which they moved: numbers, and where they are now.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn moves(&self) -> Result<Vec<(i64, String)>, DatabaseError> {
+        let text = "SELECT id, moved FROM repos WHERE active = 1 AND moved IS NOT NULL ORDER BY id";
+        let rows = sqlx::query(text).fetch_all(self.reader()).await.map_err(DatabaseError::query("list moves"))?;
+        rows.iter().map(|row| Ok((row.int("id")?, row.text("moved")?))).collect()
     }
 
     /// Notes that a genuine webhook arrived.

@@ -322,17 +322,6 @@ impl Database {
         rows.iter().map(Run::of).collect()
     }
 
-    /// The newest run of a commit in a mode that succeeded.
-    ///
-    /// # Errors
-    /// When the database says no.
-    pub async fn good_run(&self, repo: i64, sha: &str, mode: &str) -> Result<Option<i64>, DatabaseError> {
-        let text =
-            "SELECT max(id) AS id FROM runs WHERE repo_id = $1 AND sha = $2 AND mode = $3 AND state = 'succeeded'";
-        let row = sqlx::query(text).bind(repo).bind(sha).bind(mode).fetch_one(self.reader()).await;
-        row.map_err(DatabaseError::query("look for a run"))?.maybe_int("id")
-    }
-
     /// How the run before this one in its lane ended.
     ///
     /// # Errors

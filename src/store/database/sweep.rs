@@ -74,7 +74,7 @@ impl Database {
                 .await?,
             events: self
                 .remove(
-                    "DELETE FROM events WHERE id IN (SELECT id FROM events e WHERE state <> 'waiting' \
+                    "DELETE FROM events WHERE id IN (SELECT id FROM events e WHERE state NOT IN ('waiting', 'asked') \
                      AND created_at <= now_ms() - $1 AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.event_id = e.id \
                      AND o.state IN ('waiting', 'doing')) LIMIT $2)",
                     retention.events_ms,

@@ -50,6 +50,8 @@ struct Overview {
 struct RepoRow {
     name: String,
     url: String,
+    /// Where it is now.
+    moved: Option<String>,
     read: String,
     changed: String,
     fault: String,
@@ -58,7 +60,8 @@ struct RepoRow {
 impl RepoRow {
     fn of(repo: Repo) -> Self {
         let (read, changed) = (moment(repo.read_at), moment(repo.changed_at));
-        Self { name: repo.name, url: repo.url, read, changed, fault: repo.fault.unwrap_or_default() }
+        let fault = repo.fault.unwrap_or_default();
+        Self { name: repo.name, url: repo.url, moved: repo.moved, read, changed, fault }
     }
 }
 

@@ -54,6 +54,8 @@ fn repo(first: bool) -> Repo {
         head: None,
         failures: 0,
         fault: None,
+        asked: None,
+        moved: None,
     }
 }
 
@@ -77,11 +79,9 @@ fn told(
     prefixes: &[String],
     first_seen: FirstSeen,
 ) -> Vec<(RefChange, Option<NewEvent>)> {
-    Told { repo, prefixes, first_seen, hint: None, between: &Between::new() }.changes(
-        known,
-        seen,
-        Timestamp::UNIX_EPOCH,
-    )
+    let (between, forced) = (Between::new(), Forced::new());
+    let told = Told { repo, prefixes, first_seen, hint: None, between: &between, forced: &forced };
+    told.changes(known, seen, Timestamp::UNIX_EPOCH)
 }
 
 fn read(ledger: &Ledger, refs: &Refs, first: bool) -> Vec<(RefChange, Option<NewEvent>)> {
@@ -263,9 +263,95 @@ fn deliveries_tell_of_pushes_that_a_later_one_has_covered() {
         first_seen: FirstSeen::Record,
         hint: None,
         between: &between,
+        forced: &Forced::new(),
     };
     let all = all.changes(&ledger.known(), &refs, Timestamp::UNIX_EPOCH);
     ledger.apply(all);
     assert_eq!(kinds(&ledger), ["push", "push", "push", "branch_created"]);
     assert_eq!(ledger.known()[0].sha, sha(4));
+}
+
+/// A repository whose last reading asked for these.
+fn asked(prefixes: &[&str]) -> Repo {
+    Repo { asked: Some(prefixes.iter().map(|prefix| (*prefix).to_owned()).collect()), ..repo(false) }
+}
+
+/// Names and whether they are told.
+fn names(told: &[(RefChange, Option<NewEvent>)]) -> Vec<(&str, bool)> {
+    told.iter().map(|(change, event)| (change.name.as_str(), event.is_some())).collect()
+}
+
+#[test]
+fn what_nobody_asked_for_before_is_recorded_and_what_comes_then_is_told() {
+    let mut ledger = Ledger::default();
+    ledger.apply(read(&ledger, &seen(&[("refs/heads/main", 1)]), true));
+    let wide: Vec<String> = ["refs/heads/main", "refs/heads/feat/", "refs/tags/v"].map(str::to_owned).into();
+    let there = [("refs/heads/main", 2), ("refs/heads/feat/a", 5), ("refs/tags/v1", 1), ("refs/tags/x", 1)];
+    let all = told(&asked(&["refs/heads/main"]), &ledger.known(), &seen(&there), &wide, FirstSeen::Record);
+    assert_eq!(
+        names(&all),
+        [("refs/heads/feat/a", false), ("refs/heads/main", true), ("refs/tags/v1", false)],
+        "a push to what was asked for is a push all the same"
+    );
+    ledger.apply(all);
+    let repo = asked(&["refs/heads/main", "refs/heads/feat/", "refs/tags/v"]);
+    let mut later = there.to_vec();
+    later.extend([("refs/heads/feat/b", 6), ("refs/tags/v2", 2)]);
+    let all = told(&repo, &ledger.known(), &seen(&later), &wide, FirstSeen::Record);
+    assert_eq!(names(&all), [("refs/heads/feat/b", true), ("refs/tags/v2", true)]);
+    ledger.apply(all);
+    // Nobody looked for a while: what went on meanwhile is known afterwards, and not told, gone ones included.
+    let all = told(
+        &asked(&["refs/heads/main"]),
+        &ledger.known(),
+        &seen(&[("refs/heads/main", 2), ("refs/heads/feat/a", 9), ("refs/tags/v1", 1), ("refs/tags/v2", 2)]),
+        &wide,
+        FirstSeen::Record,
+    );
+    assert_eq!(names(&all), [("refs/heads/feat/b", false), ("refs/heads/feat/a", false)]);
+    let repo_of_before = self::repo(false);
+    // Of a database from before, nobody knows what was asked for: it is as if it had been all.
+    let all = told(&repo_of_before, &[], &seen(&[("refs/tags/v1", 1)]), &wide, FirstSeen::Record);
+    assert_eq!(names(&all), [("refs/tags/v1", true)]);
+}
+
+#[test]
+fn what_a_webhook_just_told_of_is_told_whoever_asked_before() {
+    let (repo, wide) = (asked(&["refs/heads/"]), prefixes());
+    let hint = Hint {
+        reference: "refs/tags/v2".to_owned(),
+        after: Some(sha(2).parse().unwrap()),
+        payload: serde_json::json!({}),
+        ..Hint::default()
+    };
+    let (between, forced) = (Between::new(), Forced::new());
+    let told = Told {
+        repo: &repo,
+        prefixes: &wide,
+        first_seen: FirstSeen::Record,
+        hint: Some(&hint),
+        between: &between,
+        forced: &forced,
+    };
+    let all = told.changes(&[], &seen(&[("refs/tags/v1", 1), ("refs/tags/v2", 2)]), Timestamp::UNIX_EPOCH);
+    assert_eq!(names(&all), [("refs/tags/v1", false), ("refs/tags/v2", true)]);
+}
+
+#[test]
+fn a_move_that_threw_commits_away_is_told_as_one() {
+    let mut ledger = Ledger::default();
+    ledger.apply(read(&ledger, &seen(&[("refs/heads/a", 1), ("refs/heads/b", 1)]), true));
+    let forced = Forced::from([(sha(1), sha(2))]);
+    let told = Told {
+        repo: &repo(false),
+        prefixes: &prefixes(),
+        first_seen: FirstSeen::Record,
+        hint: None,
+        between: &Between::new(),
+        forced: &forced,
+    };
+    let refs = seen(&[("refs/heads/a", 2), ("refs/heads/b", 3), ("refs/heads/c", 2)]);
+    let all = told.changes(&ledger.known(), &refs, Timestamp::UNIX_EPOCH);
+    let said = |(_, event): &(RefChange, Option<NewEvent>)| event.as_ref().unwrap().payload["forced"] == true;
+    assert_eq!(all.iter().map(said).collect::<Vec<_>>(), [true, false, false]);
 }
