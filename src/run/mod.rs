@@ -22,6 +22,7 @@ mod given_away;
 mod grid;
 pub mod host;
 mod hosted;
+mod installed;
 pub mod layers;
 mod laying;
 pub mod pipeline;
