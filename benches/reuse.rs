@@ -1,5 +1,5 @@
 //! The second run of a pipeline of 20 tasks in which nothing changed, against `ploomber build` in a container that was
-//! kept with everything in it.
+//! kept with everything in it; and a run after one task was changed, on a machine that has the storage only.
 //!
 //! `cargo bench --bench reuse -- [ROUNDS]`. Each of our runs is of a new commit that changes a document; it starts a
 //! fresh container, fetches and checks every product, and publishes the whole. The other side is what people do to be
@@ -14,6 +14,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const TASKS: usize = 20;
+/// Of which so many are executed when the first of them changes: each needs the one before.
+const EXECUTED: usize = 5;
 const ENVIRONMENT: &str =
     "name: bench\nchannels: [conda-forge]\ndependencies:\n  - python=3.11\n  - pip\n  - pip: [ploomber]\n";
 
@@ -36,6 +38,7 @@ fn main() {
         theirs_took.push(time(|| kept.build()));
         full.push(time(|| ours(dir.path(), &["--no-reuse"])));
     }
+    let elsewhere = time(|| from_the_storage_only(dir.path()));
     let (ours_took, theirs_took, full) = (middle(ours_took), middle(theirs_took), middle(full));
     println!("| what | median of {rounds} |");
     println!("|---|---|");
@@ -43,6 +46,10 @@ fn main() {
     println!("| second run, all tasks taken over | {} |", seconds(ours_took));
     println!("| `ploomber build` in a kept container | {} |", seconds(theirs_took));
     println!("| second run, `--no-reuse` | {} |", seconds(full));
+    println!(
+        "| one task of {TASKS} changed, from a fresh machine with the storage only: {EXECUTED} executed | {} |",
+        seconds(elsewhere)
+    );
     println!("\nratio {:.2}, load {}", ours_took.as_secs_f64() / theirs_took.as_secs_f64(), load());
 }
 
@@ -84,8 +91,24 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
+/// Changes one task near the end and runs that where nothing is kept: no environment, no lock, no history.
+fn from_the_storage_only(dir: &Path) {
+    let (module, changed) = (dir.join("repo/tasks.py"), TASKS - EXECUTED);
+    let text = fs_err::read_to_string(&module).expect("the module");
+    fs_err::write(&module, text.replace(&format!("write_text('{changed}')"), "write_text('new')")).expect("a file");
+    commit(&dir.join("repo"));
+    let said = on(dir, Some(&dir.join("fresh")), &[]);
+    let rest = format!("{changed} of {TASKS} tasks taken over");
+    assert!(said.contains(&rest), "more or less was executed than that task and what needs it:\n{said}");
+}
+
 /// One run; it keeps its folders, so that the other side can use the first one's.
 fn ours(dir: &Path, more: &[&str]) -> String {
+    on(dir, None, more)
+}
+
+/// On this machine, or on one whose folders are below `fresh`.
+fn on(dir: &Path, fresh: Option<&Path>, more: &[&str]) -> String {
     let storage = format!("local:{}", dir.join("out").display());
     let mut command = Command::new(env!("CARGO_BIN_EXE_soopervisor"));
     command
@@ -93,7 +116,10 @@ fn ours(dir: &Path, more: &[&str]) -> String {
         .arg(dir.join("repo"))
         .args(["--storage", &storage, "--format", "plain", "--keep-work"])
         .args(more);
-    command.env("XDG_STATE_HOME", dir.join("state")).stdin(Stdio::null());
+    command.env("XDG_STATE_HOME", fresh.unwrap_or(dir).join("state")).stdin(Stdio::null());
+    if let Some(fresh) = fresh {
+        command.env("XDG_CACHE_HOME", fresh.join("cache"));
+    }
     let output = command.output().expect("soopervisor");
     assert!(output.status.success(), "a run failed:\n{}", text(&output));
     text(&output)

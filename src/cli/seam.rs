@@ -156,6 +156,15 @@ pub(super) fn environments(home: &Home) -> Result<Option<environment::Store>, Fa
     Ok(Some(store.keeping(run::host::keep(&host(home)?))))
 }
 
+/// Removes volumes of environments that are gone from the engine that answers here; returns how many went.
+pub(super) fn sweep_volumes(store: &environment::Store, home: &Home) -> Result<usize, Failure> {
+    let host = host(home)?;
+    block_on(async {
+        let engine = (host.connect)().await?;
+        Ok(store.sweep_volumes(engine.as_ref()).await.map_err(Stop::from)?)
+    })
+}
+
 /// What this machine keeps of environments.
 pub(super) fn keep(home: &Home) -> Result<environment::Keep, Failure> {
     Ok(run::host::keep(&host(home)?))

@@ -1,5 +1,6 @@
 //! One build: solve, link, install the `pip:` section, write down what came out. Leaves nothing behind when it fails.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rattler_conda_types::RepoDataRecord;
@@ -12,11 +13,14 @@ use super::config::PLOOMBER_PIN;
 use super::error::chain;
 use super::link::{self, Link};
 use super::lock::Distribution;
+use super::pip::Part;
 use super::solve::Conda;
 use super::store::{Request, Store, write_readable};
 use super::volume::Far;
 use super::{EnvironmentError, Lock, activate, bytecode, kept, lock, network, pip, space, uv};
 use crate::spec::amount::count;
+
+mod apart;
 
 /// A prefix that is complete and still on its bench.
 pub(super) struct Built {
@@ -24,6 +28,8 @@ pub(super) struct Built {
     pub(super) activation: String,
     pub(super) lock: Value,
     pub(super) ploomber: String,
+    /// Bytes that it takes in its volume, for a far engine that told them.
+    pub(super) volume_bytes: Option<u64>,
 }
 
 /// Where the packages of a build come from.
@@ -34,6 +40,9 @@ pub(super) enum Packages<'a> {
     /// Those of a lock, and no others.
     Of(&'a Lock),
 }
+
+/// The activation's text, the lock document and ploomber's version.
+type Described = (String, Value, String);
 
 type Progress<'a> = &'a mut (dyn FnMut(String) + Send);
 
@@ -107,19 +116,24 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// Wheels only on the shared bench first; with source builds on a private bench where that is needed.
+    /// Wheels only on the shared bench first; with source builds on a private bench where that is needed: of the lines
+    /// that have no wheel, or, where these cannot be told, of everything.
     async fn run(&self, progress: Progress<'_>) -> Result<Built, EnvironmentError> {
         let Request { inputs, config, .. } = *self.request;
         let curated = match self.lock {
             Some(lock) => lock.is_curated(config),
             None => inputs.sources.iter().all(|source| source.is_curated(config)),
         };
+        let lines = self.lines.as_ref().unwrap_or(&inputs.pip);
+        let built = self.lock.is_some_and(|lock| !lock.built().is_empty());
         if !curated {
             progress(
                 "pip: a channel of the repository's own choosing: building apart from the shared cache".to_owned(),
             );
-        } else if pip::needs_source(self.lines.as_ref().unwrap_or(&inputs.pip), &inputs.pip_options) {
-            progress("pip: a line has to be built from source: building apart from the shared cache".to_owned());
+            return self.attempt(false, progress).await;
+        }
+        if built || pip::needs_source(lines, &inputs.pip_options) {
+            progress("pip: a line has to be built from source, which is done apart from the shared cache".to_owned());
         } else {
             match self.attempt(true, progress).await {
                 Err(EnvironmentError::Pip { tail, .. }) if pip::wants_source(&tail) => progress(
@@ -128,6 +142,11 @@ impl Build<'_> {
                 ),
                 done => return done,
             }
+        }
+        if config.far.is_none()
+            && let Some(built) = Box::pin(self.apart(progress)).await?
+        {
+            return Ok(built);
         }
         self.attempt(false, progress).await
     }
@@ -139,7 +158,10 @@ impl Build<'_> {
             far.leave(&self.builder(), described.is_ok()).await;
         }
         match described {
-            Ok((activation, lock, ploomber)) => Ok(Built { bench, activation, lock, ploomber }),
+            Ok((activation, lock, ploomber)) => {
+                let volume_bytes = bench.far.as_ref().and_then(|_| Far::take_size(&bench));
+                Ok(Built { bench, activation, lock, ploomber, volume_bytes })
+            }
             Err(error) => {
                 bench.discard();
                 Err(error)
@@ -148,11 +170,7 @@ impl Build<'_> {
     }
 
     /// Fills the bench, here or in volumes, and describes what came out.
-    async fn make(
-        &self,
-        bench: &mut Bench,
-        progress: Progress<'_>,
-    ) -> Result<(String, Value, String), EnvironmentError> {
+    async fn make(&self, bench: &mut Bench, progress: Progress<'_>) -> Result<Described, EnvironmentError> {
         if self.request.config.far.is_some() {
             bench.far = Some(Far::make(&self.builder(), self.store, self.id, bench.shared).await?);
         }
@@ -171,30 +189,38 @@ impl Build<'_> {
 
     /// Links the conda packages and installs the rest; returns uv's lock.
     async fn fill(&self, bench: &Bench, progress: Progress<'_>) -> Result<String, EnvironmentError> {
-        let Request { inputs, config, .. } = *self.request;
         // What is sent away may share files with the cache: nothing runs beside them here.
-        let shared = bench.shared || bench.far.is_some();
+        self.link_all(bench, bench.shared || bench.far.is_some(), progress).await?;
+        pip::install(&self.builder(), bench, &self.what(Part::All), self.request.config, progress).await
+    }
+
+    /// What uv gets to do.
+    fn what(&self, part: Part) -> pip::What<'_> {
+        pip::What { inputs: self.request.inputs, locked: self.lines.as_deref(), uv: self.uv.as_deref(), part }
+    }
+
+    /// Links the conda packages, sends them where they are built elsewhere, and runs what they want to have run.
+    async fn link_all(&self, bench: &Bench, shared: bool, progress: Progress<'_>) -> Result<(), EnvironmentError> {
         let mut link = Link { host: &bench.prefix, guest: &bench.guest_prefix, shared };
         self.link(&link, progress).await?;
-        let mut scripts = link::post_link_scripts(&bench.prefix);
+        let mut scripts = link::post_link_scripts(&bench.prefix, &self.records);
         if !scripts.is_empty() && link.shared && bench.far.is_none() {
             // They write where they like: not into files that the cache shares with every other prefix.
             empty(&bench.prefix)?;
             link.shared = false;
             self.link(&link, progress).await?;
-            scripts = link::post_link_scripts(&bench.prefix);
+            scripts = link::post_link_scripts(&bench.prefix, &self.records);
         }
         let builder = self.builder();
         if let Some(far) = &bench.far {
             progress("sending the conda packages to the engine".to_owned());
             cancellable(self.cancel, far.send_prefix(&builder, bench)).await?;
         }
-        if !scripts.is_empty() {
-            progress(format!("conda: running {} post-link scripts in a container", scripts.len()));
-            pip::post_link(&builder, bench, &scripts, config, progress).await?;
+        if scripts.is_empty() {
+            return Ok(());
         }
-        let what = pip::What { inputs, locked: self.lines.as_deref(), uv: self.uv.as_deref() };
-        pip::install(&builder, bench, &what, config, progress).await
+        progress(format!("conda: running {} in a container", count(scripts.len() as u64, "post-link script")));
+        pip::post_link(&builder, bench, &scripts, self.request.config, progress).await
     }
 
     async fn link(&self, link: &Link<'_>, progress: Progress<'_>) -> Result<(), EnvironmentError> {
@@ -209,7 +235,7 @@ impl Build<'_> {
     }
 
     /// The activation text, the lock document and ploomber's version; writes the constraints into the prefix.
-    fn describe(&self, bench: &Bench, pip_lock: &str) -> Result<(String, Value, String), EnvironmentError> {
+    fn describe(&self, bench: &Bench, pip_lock: &str) -> Result<Described, EnvironmentError> {
         let failed = |error| EnvironmentError::io(&bench.prefix, "reading a new environment", error);
         let dists = lock::distributions(&bench.prefix).map_err(failed)?;
         let ploomber = ploomber(&dists, &self.records).ok_or(EnvironmentError::NoPloomber { pin: PLOOMBER_PIN })?;
@@ -219,7 +245,9 @@ impl Build<'_> {
         let variables = &self.request.inputs.variables;
         let activation = activate::text(&bench.prefix, &bench.guest_prefix, variables, self.conda.platform)
             .map_err(|error| EnvironmentError::Install { reason: chain(&error) })?;
-        Ok((activation, lock::document(&self.records, &dists, pip_lock), ploomber))
+        // A shared cache holds no source: there, nothing was built.
+        let built = if bench.shared { BTreeSet::new() } else { apart::from_source(&bench.root.join("uv")) };
+        Ok((activation, lock::document(&self.records, &dists, pip_lock, &built), ploomber))
     }
 }
 

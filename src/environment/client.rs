@@ -10,7 +10,7 @@ use reqwest_middleware::ClientBuilder;
 use url::Url;
 
 use super::credentials::{self, AsWritten};
-use super::mirror::FolderMirror;
+use super::mirror::{FolderMirror, NextMirror};
 use super::{Config, sources};
 
 /// A plain client: what index pages and the uv wheel are fetched with.
@@ -55,6 +55,8 @@ pub(super) fn channels(config: &Config, written: Vec<(String, Url)>) -> Result<L
         builder = builder.with(FolderMirror::new(folders));
     }
     if !remote.is_empty() {
+        let several = remote.iter().map(|(channel, mirrors)| (channel.clone(), mirrors.len()));
+        builder = builder.with(NextMirror::new(several.collect()));
         builder = builder.with(MirrorMiddleware::from_map(remote));
     }
     // Behind the mirrors, so that what is added belongs to the server that is really asked.

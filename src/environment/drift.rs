@@ -1,4 +1,4 @@
-//! What became of the packages when the same environment.yml was solved again.
+//! What became of the packages when the same environment.yml was solved again, and whether they are the same files.
 //!
 //! Pure: two lock documents in, their differences out.
 
@@ -81,6 +81,54 @@ pub fn differences(before: &Value, after: &Value) -> Vec<Change> {
     changes
 }
 
+/// As many packages as a reason names.
+const NAMED: usize = 3;
+
+/// Why what was made with one lock's packages does not stand for what the other's would make; `None` where every package
+/// is the same file in both. Stricter than [`differences`]: a version whose index has got more files since may have been
+/// installed from another one of them.
+pub fn told_apart(before: &Value, after: &Value) -> Option<String> {
+    let changes = differences(before, after);
+    if !changes.is_empty() {
+        let mut named: Vec<String> = changes.iter().take(NAMED).map(ToString::to_string).collect();
+        if changes.len() > NAMED {
+            named.push(format!("and {} more", changes.len() - NAMED));
+        }
+        return Some(format!("the packages of the environment are others: {}", named.join(", ")));
+    }
+    let rows = |document: &Value, kind: &str| document[kind].as_array().cloned().unwrap_or_default();
+    let other = ["conda", "pip"].into_iter().find_map(|kind| {
+        let old = rows(before, kind);
+        let same = |new: &Value| old.iter().any(|old| is_same_file(old, new));
+        rows(after, kind).into_iter().find(|new| !same(new))
+    });
+    other.map(|row| {
+        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        format!(
+            "`{} {}` was installed from another file of its release than it was then, or that cannot be told",
+            text("name"),
+            text("version")
+        )
+    })
+}
+
+/// Two rows of one package: the same in all that tells files apart. What was installed counts, where both know it, more
+/// than what could have been; unless it was built from source, which comes out a little different each time.
+fn is_same_file(old: &Value, new: &Value) -> bool {
+    let same = |key: &str| old[key] == new[key];
+    let built = |row: &Value| row["source"] == true || row["commit"].is_string();
+    let known = old["content"].is_string() && new["content"].is_string();
+    let hashes = |row: &Value| {
+        let mut list: Vec<String> =
+            row["hashes"].as_array().into_iter().flatten().filter_map(|hash| Some(hash.as_str()?.to_owned())).collect();
+        list.sort();
+        list
+    };
+    let installed = known && same("content");
+    let possible = (!known || built(old) && built(new)) && hashes(old) == hashes(new);
+    (installed || possible) && ["name", "version", "build", "url", "sha256", "commit"].into_iter().all(same)
+}
+
 fn packages(rows: &Value) -> BTreeMap<String, Package> {
     let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
     let rows = rows.as_array().into_iter().flatten();
@@ -135,6 +183,36 @@ mod tests {
         assert_eq!(told(&base, &one(conda("1", "b", "ff"))), ["numpy 1 (a) → 1 (b)"]);
         let swapped = told(&base, &one(conda("1", "a", "fedcba9876543210")));
         assert_eq!(swapped, ["numpy 1 (content 0123456789ab) → 1 (content fedcba987654)"]);
+    }
+
+    #[test]
+    fn more_files_of_a_version_are_no_other_package_where_the_installed_one_is_known() {
+        let pip = |hashes: &[&str], content: Option<&str>| {
+            let row = json!({"name": "a", "version": "1", "hashes": hashes});
+            let known =
+                content.map(|content| json!({"name": "a", "version": "1", "hashes": hashes, "content": content}));
+            json!({"pip": [known.unwrap_or(row)], "conda": [conda("1", "a", "ff")]})
+        };
+        let known = |hashes: &[&str]| pip(hashes, Some("c0"));
+        assert_eq!(told_apart(&known(&["x"]), &known(&["x", "y"])), None, "the same file was installed");
+        assert_eq!(told_apart(&pip(&["x", "y"], None), &pip(&["y", "x"], None)), None, "in another order");
+        let why = told_apart(&known(&["x"]), &pip(&["x"], Some("c1"))).unwrap();
+        assert!(why.contains("`a 1` was installed from another file"), "{why}");
+        let why = told_apart(&pip(&["x"], None), &known(&["x", "y"])).unwrap();
+        assert!(why.contains("or that cannot be told") && !why.contains("version"), "what was installed then? {why}");
+        let (mut once, mut again) = (known(&["x"]), pip(&["x"], Some("c1")));
+        once["pip"][0]["source"] = json!(true);
+        again["pip"][0]["source"] = json!(true);
+        assert_eq!(told_apart(&once, &again), None, "one source archive, built twice");
+        let mut newer = known(&["x"]);
+        newer["conda"] = json!([conda("2", "a", "fe")]);
+        assert_eq!(
+            told_apart(&known(&["x"]), &newer).as_deref(),
+            Some("the packages of the environment are others: numpy 1 → 2")
+        );
+        let mut moved = known(&["x"]);
+        moved["conda"][0]["url"] = json!("https://elsewhere/numpy-1-a.conda");
+        assert!(told_apart(&known(&["x"]), &moved).is_some());
     }
 
     #[test]

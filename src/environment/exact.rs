@@ -3,11 +3,12 @@
 //! A document may come from a manifest in somebody's storage, so all of it is checked before any of it is used: every
 //! package has a digest, comes from a channel that the project or this machine names, and is what its name says.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use futures::{StreamExt, TryStreamExt};
 use rattler_conda_types::package::{DistArchiveIdentifier, IndexJson, PackageFile};
-use rattler_conda_types::{PackageRecord, RepoDataRecord, Subdir};
+use rattler_conda_types::{Matches as _, PackageRecord, RepoDataRecord, Subdir};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -20,6 +21,7 @@ use super::network::without_credentials;
 use super::solve::Conda;
 use super::{Config, EnvironmentError, Inputs, sources};
 use crate::id::Digest;
+use crate::spec::pip::{name_of, normalise};
 
 /// Packages fetched at once.
 const LANES: usize = 16;
@@ -31,6 +33,8 @@ pub struct Lock {
     conda: Vec<Row>,
     /// Lines for uv, with hashes.
     pip: Vec<String>,
+    /// Distributions that were built from source.
+    built: BTreeSet<String>,
 }
 
 /// One conda package.
@@ -67,6 +71,8 @@ struct PipRow {
     hashes: Vec<String>,
     url: Option<String>,
     commit: Option<String>,
+    #[serde(default)]
+    source: bool,
 }
 
 impl Lock {
@@ -82,12 +88,18 @@ impl Lock {
         }
         let conda = read.conda.iter().map(conda_row).collect::<Result<Vec<_>, _>>().map_err(unusable)?;
         let pip = read.pip.iter().map(pip_line).collect::<Result<Vec<_>, _>>().map_err(unusable)?;
-        Ok(Self { document: document.clone(), conda, pip })
+        let built = read.pip.iter().filter(|row| row.source).map(|row| normalise(&row.name)).collect();
+        Ok(Self { document: document.clone(), conda, pip, built })
     }
 
     /// The document.
     pub fn document(&self) -> &Value {
         &self.document
+    }
+
+    /// Names of the distributions that were built from source.
+    pub(super) fn built(&self) -> &BTreeSet<String> {
+        &self.built
     }
 
     /// How many conda packages it names.
@@ -137,6 +149,25 @@ impl Lock {
                 row.record.name.as_normalized(),
                 without_credentials(row.url.as_str())
             ))),
+        }
+    }
+
+    /// [`Lock::check`], and refuses one that is not what environment.yml may come to: whoever can write to a storage must
+    /// not choose packages for a run that did not ask for them by `--frozen-as`.
+    pub(super) fn suits(&self, inputs: &Inputs, config: &Config) -> Result<(), EnvironmentError> {
+        self.check(inputs, config)?;
+        let has = |spec: &&rattler_conda_types::MatchSpec| self.conda.iter().any(|row| spec.matches(&row.record));
+        if let Some(spec) = inputs.specs.iter().find(|spec| !has(spec)) {
+            let spec = without_credentials(&spec.to_string());
+            return Err(unusable(format!("none of its packages is what `{spec}` asks for")));
+        }
+        let conda = self.conda.iter().map(|row| row.record.name.as_normalized().to_owned());
+        let names: Vec<String> = self.pip.iter().filter_map(|line| name_of(line)).chain(conda).collect();
+        // A bare address does not say what is in it, and a marker may mean nothing here.
+        let plain = inputs.pip.iter().filter(|line| !line.contains(['/', ';']));
+        match plain.filter_map(|line| name_of(line)).find(|name| !names.contains(name)) {
+            Some(name) => Err(unusable(format!("it has no distribution `{name}`"))),
+            None => Ok(()),
         }
     }
 }

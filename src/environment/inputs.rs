@@ -103,7 +103,8 @@ impl Inputs {
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, EnvironmentError> {
         let mut problems = Vec::new();
-        let mut notes = raw.pip.notes.clone();
+        // They repeat lines as written, and are stored and shown.
+        let mut notes: Vec<String> = raw.pip.notes.iter().map(|note| without_credentials(note)).collect();
         let mut specs = conda_specs(&raw.conda, &mut problems);
         let report = (&mut notes, &mut problems);
         let sources = sources::resolve(raw.channels.as_deref(), &mut specs, config, variable, report);

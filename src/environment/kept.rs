@@ -1,5 +1,6 @@
 //! The lock that is kept for each key: it outlives its prefix, so that an environment which was collected is built again
-//! as it was, without a solve, and one that is solved again can be compared with what it was.
+//! as it was, without a solve, and one that is solved again can be compared with what it was. A machine that never had it
+//! takes the lock that an earlier commit was published with.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -18,6 +19,15 @@ use crate::id::Digest;
 pub(super) struct Fresh {
     pub(super) built: Built,
     pub(super) changes: Vec<Change>,
+    /// Whether its packages were solved now.
+    pub(super) solved: bool,
+}
+
+/// What stood for a key before its lock was waited for.
+pub(super) struct Before {
+    /// The id, where that was solved.
+    solved: Option<String>,
+    lock: Option<Lock>,
 }
 
 impl Store {
@@ -28,7 +38,7 @@ impl Store {
         key: &Digest,
     ) -> Result<Option<Prepared>, EnvironmentError> {
         match request.wish {
-            Wish::AsKept => self.find_whole(key, request).await,
+            Wish::AsKept | Wish::Rather(_) => self.find_whole(key, request).await,
             Wish::Anew => Ok(None),
             Wish::Exactly(lock) => {
                 // Most often it is what environment.yml comes to anyway.
@@ -39,6 +49,32 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// What stands for a key now, where somebody is about to have it solved anew.
+    pub(super) fn before(&self, request: &Request<'_>, key: &Digest) -> Option<Before> {
+        matches!(request.wish, Wish::Anew)
+            .then(|| Before { solved: self.solved(key, request.config), lock: self.kept(key) })
+    }
+
+    /// As [`Store::ready`], once the key's lock is held: who held it may have solved anew meanwhile, and then nobody
+    /// needs to do it twice.
+    pub(super) async fn ready_by_now(
+        &self,
+        request: &Request<'_>,
+        key: &Digest,
+        before: Option<Before>,
+    ) -> Result<Option<Prepared>, EnvironmentError> {
+        let Some(before) = before else { return self.ready(request, key).await };
+        let now = self.solved(key, request.config);
+        if now.is_none() || now == before.solved {
+            return Ok(None);
+        }
+        let found = self.find_whole(key, request).await?;
+        Ok(found.map(|prepared| {
+            let changes = before.lock.map(|lock| differences(lock.document(), &prepared.lock)).unwrap_or_default();
+            Prepared { changes, ..prepared }
+        }))
     }
 
     /// Builds what is asked for: from the lock of a commit, from the kept one, or by solving.
@@ -53,13 +89,24 @@ impl Store {
             lock.check(request.inputs, request.config)?;
             progress("its packages are those of the lock; nothing is solved".to_owned());
             let built = Box::pin(build::build(self, request, Packages::Of(lock), id, progress, cancel)).await?;
-            return Ok(Fresh { built, changes: Vec::new() });
+            return Ok(Fresh { built, changes: Vec::new(), solved: false });
         }
         let kept = self.kept(key);
-        if let (Wish::AsKept, Some(lock)) = (request.wish, &kept) {
-            progress("its lock was kept: the same packages are taken again, and nothing is solved".to_owned());
-            match Box::pin(build::build(self, request, Packages::Of(lock), id, progress, cancel)).await {
-                Ok(built) => return Ok(Fresh { built, changes: Vec::new() }),
+        let known = match (request.wish, &kept) {
+            (Wish::AsKept | Wish::Rather(_), Some(lock)) => Some((lock, "its lock was kept")),
+            (Wish::Rather(lock), None) => Some((lock, "an earlier commit was published with its lock")),
+            _ => None,
+        };
+        if let Some((lock, why)) = known {
+            progress(format!("{why}: the same packages are taken again, and nothing is solved"));
+            // One that was kept here came from here; the other one from a storage, where it may be anybody's.
+            let suits = if kept.is_some() { Ok(()) } else { lock.suits(request.inputs, request.config) };
+            let built = match suits {
+                Ok(()) => Box::pin(build::build(self, request, Packages::Of(lock), id, progress, cancel)).await,
+                Err(error) => Err(error),
+            };
+            match built {
+                Ok(built) => return Ok(Fresh { built, changes: Vec::new(), solved: false }),
                 Err(error) if !is_about_packages(&error) => return Err(error),
                 Err(error) => {
                     let words = error.to_string();
@@ -69,8 +116,12 @@ impl Store {
             }
         }
         let built = Box::pin(build::build(self, request, Packages::OfChannels, id, progress, cancel)).await?;
-        let changes = kept.map(|lock| differences(lock.document(), &built.lock)).unwrap_or_default();
-        Ok(Fresh { built, changes })
+        let before = kept.as_ref().or(match request.wish {
+            Wish::Rather(lock) => Some(lock),
+            _ => None,
+        });
+        let changes = before.map(|lock| differences(lock.document(), &built.lock)).unwrap_or_default();
+        Ok(Fresh { built, changes, solved: true })
     }
 
     /// The lock of a key, where one is kept and makes sense.
@@ -97,7 +148,7 @@ impl Store {
         }
     }
 
-    fn kept_file(&self, key: &Digest) -> PathBuf {
+    pub(super) fn kept_file(&self, key: &Digest) -> PathBuf {
         self.root.join(FOLDER).join(format!("{key}.json"))
     }
 }

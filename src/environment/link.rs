@@ -2,13 +2,14 @@
 //!
 //! Link scripts are never run on the host; [`post_link_scripts`] only finds them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rattler::install::{Installer, LinkOptions, Reporter, Transaction};
-use rattler_conda_types::{PrefixRecord, RepoDataRecord};
+use rattler_conda_types::{PackageRecord, PrefixRecord, RepoDataRecord};
 
 use super::EnvironmentError;
 use super::solve::Conda;
@@ -62,13 +63,40 @@ pub(super) async fn link(
     }
 }
 
-/// Post-link scripts of the packages in a prefix, as names below `bin/`.
-pub(super) fn post_link_scripts(prefix: &Path) -> Vec<String> {
+/// What a package wants to have run once it is linked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Script {
+    /// Its name below `bin/`.
+    pub(super) file: String,
+    /// The package's name.
+    pub(super) package: String,
+    /// Empty where no record is of that package.
+    pub(super) version: String,
+    pub(super) build_number: String,
+}
+
+/// Post-link scripts of the packages in a prefix, what a package needs before itself.
+pub(super) fn post_link_scripts(prefix: &Path, records: &[RepoDataRecord]) -> Vec<Script> {
     let entries = std::fs::read_dir(prefix.join("bin")).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut scripts: Vec<String> =
-        names.filter(|name| name.starts_with('.') && name.ends_with("-post-link.sh")).collect();
-    scripts.sort();
+    let package = |name: &str| Some(name.strip_prefix('.')?.strip_suffix("-post-link.sh")?.to_owned());
+    let mut found: BTreeMap<String, String> = names.filter_map(|name| Some((package(&name)?, name))).collect();
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let mut scripts = Vec::new();
+    for record in PackageRecord::sort_topologically(records.iter().collect::<Vec<_>>()) {
+        let record = &record.package_record;
+        let Some(file) = found.remove(record.name.as_normalized()) else { continue };
+        scripts.push(Script {
+            file,
+            package: record.name.as_normalized().to_owned(),
+            version: record.version.to_string(),
+            build_number: record.build_number.to_string(),
+        });
+    }
+    let nobodys = |(package, file)| Script { file, package, version: String::new(), build_number: String::new() };
+    scripts.extend(found.into_iter().map(nobodys));
     scripts
 }
 
@@ -119,4 +147,36 @@ impl Reporter for Shared {
         0
     }
     fn on_pre_unlink_complete(&self, _: usize, _: bool) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(name: &str, depends: &[&str]) -> RepoDataRecord {
+        serde_json::from_value(json!({
+            "name": name, "version": "1.2", "build": "0", "build_number": 3, "depends": depends, "subdir": "noarch",
+            "fn": format!("{name}-1.2-0.conda"), "url": format!("https://h/noarch/{name}-1.2-0.conda"), "channel": "h",
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn scripts_come_in_the_order_in_which_packages_need_each_other() {
+        let prefix = tempfile::tempdir().unwrap();
+        std::fs::create_dir(prefix.path().join("bin")).unwrap();
+        assert_eq!(post_link_scripts(prefix.path(), &[]), []);
+        for name in ["a", "m", "z", "stray"] {
+            std::fs::write(prefix.path().join(format!("bin/.{name}-post-link.sh")), "").unwrap();
+        }
+        std::fs::write(prefix.path().join("bin/.a-pre-unlink.sh"), "").unwrap();
+        let records = [record("a", &["m"]), record("m", &["z >=1"]), record("z", &[]), record("plain", &[])];
+        let scripts = post_link_scripts(prefix.path(), &records);
+        let order: Vec<(&str, &str, &str)> =
+            scripts.iter().map(|s| (s.package.as_str(), s.version.as_str(), s.build_number.as_str())).collect();
+        assert_eq!(order, [("z", "1.2", "3"), ("m", "1.2", "3"), ("a", "1.2", "3"), ("stray", "", "")]);
+        assert_eq!(scripts[0].file, ".z-post-link.sh");
+    }
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::census::{Census, Kind};
 use super::lease::Vacant;
-use super::{EnvironmentError, Prepared, Store, bytecode};
+use super::{EnvironmentError, Prepared, Store, Unreadable, bytecode};
 
 /// One environment.
 #[derive(Debug, Clone)]
@@ -18,7 +18,9 @@ pub struct Listed {
     pub projects: Vec<String>,
     /// When a run last asked for it.
     pub last_used: SystemTime,
-    /// Bytes, shared ones included.
+    /// Whether it is in a volume of an engine; `path` holds a description of it then.
+    pub in_volume: bool,
+    /// Bytes, shared ones and those in a volume included.
     pub bytes: u64,
     /// Bytes that would be free without it.
     pub own_bytes: u64,
@@ -35,10 +37,14 @@ pub struct Listed {
 pub struct Listing {
     /// Last used first.
     pub environments: Vec<Listed>,
-    /// Bytes of everything, each counted once.
+    /// Bytes of everything, each counted once; volumes included.
     pub total_bytes: u64,
+    /// Bytes among them that are in volumes of engines.
+    pub volume_bytes: u64,
     /// Bytes of cached packages, wheels and bytecode that no environment uses.
     pub unused_cache_bytes: u64,
+    /// Key files that say nothing.
+    pub unreadable: Vec<Unreadable>,
 }
 
 impl Store {
@@ -48,18 +54,21 @@ impl Store {
     /// When the store cannot be read.
     pub fn list(&self) -> Result<Listing, EnvironmentError> {
         let mut census = self.census()?;
-        let busy = bytecode::in_use(&self.root);
+        let (busy, volumes) = (bytecode::in_use(&self.root), self.in_volumes()?);
         let mut environments = Vec::new();
-        for (key, document) in self.documents()? {
+        let (documents, unreadable) = self.documents()?;
+        for (key, document) in documents {
             let id = document["id"].as_str().unwrap_or_default();
             let part = census.parts.iter().find(|part| part.kind == Kind::Environment && part.name == id);
+            let there = volumes.get(id).copied();
             let count = |list: &str| document["lock"][list].as_array().map_or(0, Vec::len);
             environments.push(Listed {
                 path: self.prefix(id),
                 projects: self.projects(&key),
                 last_used: used(&self.keys().join(format!("{key}.json"))).unwrap_or(SystemTime::UNIX_EPOCH),
-                bytes: part.map_or(0, |part| census.size(part)),
-                own_bytes: part.map_or(0, |part| census.own(part)),
+                in_volume: there.is_some(),
+                bytes: part.map_or(0, |part| census.size(part)) + there.unwrap_or(0),
+                own_bytes: part.map_or(0, |part| census.own(part)) + there.unwrap_or(0),
                 python: document["lock"]["python"].as_str().map(str::to_owned),
                 packages: count("conda") + count("pip"),
                 in_use: busy.iter().any(|busy| busy == id) || !Vacant::is(&self.lease_file(id)),
@@ -67,10 +76,11 @@ impl Store {
             });
         }
         environments.sort_by_key(|listed| std::cmp::Reverse(listed.last_used));
-        let total_bytes = census.total();
+        let volume_bytes = volumes.values().sum();
+        let total_bytes = census.total() + volume_bytes;
         let unused: Vec<usize> = (0..census.parts.len()).filter(|at| census.is_unused(*at)).collect();
         let unused_cache_bytes = unused.into_iter().map(|at| census.remove(at)).sum();
-        Ok(Listing { environments, total_bytes, unused_cache_bytes })
+        Ok(Listing { environments, total_bytes, volume_bytes, unused_cache_bytes, unreadable })
     }
 
     /// Notes that a project uses an environment. No run fails for it.

@@ -1,11 +1,12 @@
 //! What is in a prefix, exactly: conda records, Python distributions, and the lock document that is kept with a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rattler_conda_types::RepoDataRecord;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::network::{shown, without_credentials};
 use crate::spec::pip::{name_of, normalise};
@@ -20,6 +21,8 @@ pub(super) struct Distribution {
     pub(super) installer: String,
     /// The commit it was built from, where it came from a version control system.
     pub(super) commit: Option<String>,
+    /// Digest of what was unpacked, where its record says that.
+    pub(super) content: Option<String>,
 }
 
 /// Python distributions of a prefix, sorted; read from the file system, nothing is imported.
@@ -40,6 +43,7 @@ pub(super) fn distributions(prefix: &Path) -> io::Result<Vec<Distribution>> {
                 version: version.to_owned(),
                 installer: installer.trim().to_owned(),
                 commit: commit(&entry.path()),
+                content: content(&entry.path()),
             });
         }
     }
@@ -53,6 +57,22 @@ fn commit(info: &Path) -> Option<String> {
     let text = std::fs::read(info.join("direct_url.json")).ok()?;
     let origin: Value = serde_json::from_slice(&text).ok()?;
     origin["vcs_info"]["commit_id"].as_str().map(str::to_owned)
+}
+
+/// Of the lines of RECORD that the wheel itself brought: what an installer adds differs from one prefix to the next. Two
+/// wheels with the same files are the same to whoever imports them.
+fn content(info: &Path) -> Option<String> {
+    let record = std::fs::read_to_string(info.join("RECORD")).ok()?;
+    let own = |line: &&str| {
+        let path = line.trim_start_matches('"').split([',', '"']).next().unwrap_or_default();
+        let added = ["INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json", "RECORD"];
+        let by_installer = path.split_once(".dist-info/").is_some_and(|(_, name)| added.contains(&name));
+        let elsewhere = path.starts_with("../") || path.starts_with('/') || path.ends_with(".pyc");
+        !by_installer && !elsewhere && !path.is_empty()
+    };
+    let mut lines: Vec<&str> = record.lines().filter(own).collect();
+    lines.sort_unstable();
+    (!lines.is_empty()).then(|| format!("sha256:{}", hex::encode(Sha256::digest(lines.join("\n")))))
 }
 
 fn site_packages(prefix: &Path) -> io::Result<Vec<PathBuf>> {
@@ -74,8 +94,13 @@ fn site_packages(prefix: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// The lock document.
-pub(super) fn document(records: &[RepoDataRecord], dists: &[Distribution], pip_lock: &str) -> Value {
+/// The lock document; `built` holds what was built from source.
+pub(super) fn document(
+    records: &[RepoDataRecord],
+    dists: &[Distribution],
+    pip_lock: &str,
+    built: &BTreeSet<String>,
+) -> Value {
     let mut conda: Vec<&RepoDataRecord> = records.iter().collect();
     conda.sort_by(|a, b| a.package_record.name.cmp(&b.package_record.name));
     let python = conda.iter().find(|record| record.package_record.name.as_normalized() == "python");
@@ -87,11 +112,16 @@ pub(super) fn document(records: &[RepoDataRecord], dists: &[Distribution], pip_l
         .map(|dist| {
             let (source, hashes) = lines.remove(&dist.name).unwrap_or_default();
             let mut row = json!({ "name": dist.name, "version": dist.version, "hashes": hashes });
+            if built.contains(&dist.name) {
+                row["source"] = Value::Bool(true);
+            }
             if let (Some(source), Some(row)) = (source, row.as_object_mut()) {
                 row.insert("url".to_owned(), Value::String(source));
             }
-            if let (Some(commit), Some(row)) = (&dist.commit, row.as_object_mut()) {
-                row.insert("commit".to_owned(), Value::String(commit.clone()));
+            for (name, value) in [("commit", &dist.commit), ("content", &dist.content)] {
+                if let (Some(value), Some(row)) = (value, row.as_object_mut()) {
+                    row.insert(name.to_owned(), Value::String(value.clone()));
+                }
             }
             row
         })
@@ -132,6 +162,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_wheel_brought_has_one_digest_wherever_it_is_installed() {
+        let digest = |text: &str| {
+            let info = tempfile::tempdir().unwrap();
+            std::fs::write(info.path().join("RECORD"), text).unwrap();
+            content(info.path())
+        };
+        let wheel = "a/__init__.py,sha256=x,1\na-1.dist-info/METADATA,sha256=y,2\n";
+        let base = digest(&format!("{wheel}a-1.dist-info/RECORD,,\n"));
+        let installed = "../../../bin/a,sha256=other,3\na-1.dist-info/INSTALLER,sha256=z,2\na-1.dist-info/RECORD,,\n\
+                         a/__pycache__/__init__.cpython-311.pyc,,\na-1.dist-info/REQUESTED,sha256=,0\n";
+        assert_eq!(digest(&format!("{installed}{wheel}")), base);
+        assert!(base.is_some() && digest("a/__init__.py,sha256=w,1\n") != base);
+        assert_eq!(digest(""), None);
+    }
+
+    #[test]
     fn reads_hashes_and_direct_references_of_a_lock() {
         let text = "click==8.1.7 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n\
                     ploomber @ git+https://user:pw@github.com/p/p@0123 ; python_version < '4'\n# end\n";
@@ -155,7 +201,9 @@ mod tests {
         let names: Vec<(&str, &str, &str)> =
             found.iter().map(|d| (d.name.as_str(), d.version.as_str(), d.installer.as_str())).collect();
         assert_eq!(names, [("ploomber", "0.23.3", "uv"), ("scikit-learn", "1.4", "conda")]);
-        let lock = document(&[], &found, "ploomber @ git+https://h/p.git@0123abcd\n");
+        let built = BTreeSet::from(["ploomber".to_owned()]);
+        let lock = document(&[], &found, "ploomber @ git+https://h/p.git@0123abcd\n", &built);
+        assert_eq!(lock["pip"][0]["source"], true);
         assert_eq!(lock["pip"][0]["commit"], "0123abcd", "what was built, not what was asked for: {lock}");
         assert_eq!(lock["pip"][0]["url"], "git+https://h/p.git@0123abcd");
     }

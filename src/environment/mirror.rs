@@ -1,7 +1,8 @@
 //! A mirror that is a folder: requests below a channel's canonical URL are answered from files.
 //!
 //! Answering here, instead of replacing the channel's URL, keeps the canonical name in records, locks and
-//! `channel::package` specs. Nothing outside of the folder is ever read.
+//! `channel::package` specs. Nothing outside of the folder is ever read. Where a channel has several mirrors in the
+//! network, a request that one of them fails goes to the next one.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -54,6 +55,43 @@ impl Middleware for FolderMirror {
             Some(file) => answer(&request, &file).await.map_err(Error::middleware),
             None => next.run(request, extensions).await,
         }
+    }
+}
+
+/// Channels with several mirrors, and how many: stands in front of what chooses among them, which takes the one that has
+/// failed least.
+pub(super) struct NextMirror {
+    channels: Vec<(Url, usize)>,
+}
+
+impl NextMirror {
+    pub(super) fn new(channels: Vec<(Url, usize)>) -> Self {
+        Self { channels }
+    }
+
+    fn mirrors(&self, url: &Url) -> usize {
+        let found = self.channels.iter().filter(|(channel, _)| url.as_str().starts_with(channel.as_str()));
+        found.map(|(_, mirrors)| *mirrors).max().unwrap_or(1)
+    }
+}
+
+#[async_trait]
+impl Middleware for NextMirror {
+    async fn handle(
+        &self,
+        request: Request,
+        extensions: &mut http::Extensions,
+        next: Next<'_>,
+    ) -> reqwest_middleware::Result<Response> {
+        for _ in 1..self.mirrors(request.url()) {
+            let Some(copy) = request.try_clone() else { break };
+            match next.clone().run(copy, extensions).await {
+                Ok(answer) if !answer.status().is_server_error() => return Ok(answer),
+                Ok(answer) => tracing::debug!(status = %answer.status(), "a mirror failed; the next one is asked"),
+                Err(error) => tracing::debug!(%error, "a mirror failed; the next one is asked"),
+            }
+        }
+        next.run(request, extensions).await
     }
 }
 

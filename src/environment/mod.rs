@@ -50,7 +50,7 @@ mod why;
 pub use bytecode::Chore;
 pub use config::{Config, PLOOMBER_PIN, platform_of};
 pub use credentials::{Credential, Login};
-pub use drift::{Change, differences};
+pub use drift::{Change, differences, told_apart};
 pub use error::{EnvironmentError, Problem};
 pub use exact::Lock;
 pub use inputs::{Inputs, RawEnvironment};
@@ -61,6 +61,7 @@ pub use seal::{Arrival, arrive, seal, unseal};
 pub use sources::{Place, expand, places};
 pub use space::Full;
 pub use store::{Request, Store, Wish};
+pub use sweep::Unreadable;
 pub use wheel::{Project, Wheel};
 pub use why::{Difference, Verdict, rows};
 
@@ -77,7 +78,8 @@ pub struct Prepared {
     pub guest_prefix: String,
     /// A bash file on the host that activates it; mounted at `script::guest::ACTIVATE`.
     pub activation: PathBuf,
-    /// Exact packages, as JSON: `{"schema":1,"python":"3.11.7","conda":[{name,version,build,url,sha256}],"pip":[{name,version,hashes}]}`.
+    /// Exact packages, as JSON: `{"schema":1,"python":"3.11.7","conda":[{name,version,build,url,sha256}],"pip":[{name,version,hashes,content,…}]}`;
+    /// `hashes` are of all files of a release, `content` is of what was installed.
     pub lock: serde_json::Value,
     /// Whether nothing had to be built.
     pub reused: bool,

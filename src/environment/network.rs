@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::Config;
+use super::{Config, Inputs};
 use crate::engine::{GuestPath, HostPath, Mount};
 use crate::secret::Secret;
 
@@ -33,6 +33,41 @@ pub struct Network {
     pub mask: Vec<Secret>,
     /// The CA bundle.
     pub mounts: Vec<Mount>,
+}
+
+impl Network {
+    /// Lays what the `pip:` section says of indexes over what this machine is set to, as variables of pip's own: a run that
+    /// installs the project asks where its environment was asked for. An address that holds a password, or what a
+    /// variable stands for, becomes a secret.
+    pub fn follow(&mut self, inputs: &Inputs) {
+        for option in &inputs.pip_options {
+            let Some((option, value)) = option.split_once(' ') else { continue };
+            // pip takes one index, and any number of the others.
+            let (name, adds) = match option {
+                "--index-url" => ("PIP_INDEX_URL", false),
+                "--extra-index-url" => ("PIP_EXTRA_INDEX_URL", true),
+                "--find-links" => ("PIP_FIND_LINKS", true),
+                "--trusted-host" => ("PIP_TRUSTED_HOST", true),
+                _ => continue,
+            };
+            let text = |secret: &Secret| String::from_utf8_lossy(secret.expose()).into_owned();
+            let filled = inputs.pip_variables.iter().fold(value.trim().to_owned(), |value, secret| {
+                value.replace(&format!("${{{}}}", secret.name()), &text(secret))
+            });
+            let is_secret = filled != value.trim();
+            let at = self.secret_env.iter().position(|secret| secret.name() == name);
+            let hidden = at.map(|at| self.secret_env.remove(at));
+            let before = self.env.remove(name).or_else(|| hidden.as_ref().map(text)).filter(|_| adds);
+            let value = before.map_or_else(|| filled.clone(), |before| format!("{before} {filled}"));
+            let found = passwords(&value);
+            if is_secret || hidden.is_some() && adds || !found.is_empty() {
+                self.mask.extend(found.into_iter().map(|word| Secret::new(name, word.into_bytes())));
+                self.secret_env.push(Secret::new(name, value.into_bytes()));
+            } else {
+                self.env.insert(name.to_owned(), value);
+            }
+        }
+    }
 }
 
 /// Network set-up of the host, for a builder or a run.
@@ -207,6 +242,42 @@ mod tests {
         assert_eq!(names, ["PIP_TRUSTED_HOST", "UV_INSECURE_HOST"]);
         let masked: Vec<&[u8]> = network.mask.iter().map(Secret::expose).collect();
         assert_eq!(masked, [b"swordfish".as_slice(), b"hunter2"]);
+    }
+
+    #[test]
+    fn indexes_of_the_pip_section_reach_an_install_inside_a_run_and_their_passwords_do_not_show() {
+        let mut config = Config::new("/nowhere".into());
+        let values = [
+            ("PIP_INDEX_URL", "https://pypi.example.com/simple"),
+            ("PIP_EXTRA_INDEX_URL", "https://mirror.example.com/simple"),
+        ];
+        config.host_env = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let lines = [
+            "--index-url https://${TOKEN}@own.example.com/simple",
+            "--extra-index-url https://other.example.com/simple",
+            "-f https://wheels.example.com/${TOKEN}/",
+            "--trusted-host own.example.com",
+            "--pre",
+            "shop",
+        ];
+        let raw = crate::environment::RawEnvironment {
+            pip: crate::spec::pip::split(&lines, "", &mut |_| Err("none".to_owned())).unwrap(),
+            ..Default::default()
+        };
+        let variable = |name: &str| (name == "TOKEN").then(|| "s3cret-token".to_owned());
+        let inputs = Inputs::new(&raw, &config, &variable).unwrap();
+        let mut network = network_env(&config);
+        network.follow(&inputs);
+        assert_eq!(
+            network.env["PIP_EXTRA_INDEX_URL"],
+            "https://mirror.example.com/simple https://other.example.com/simple"
+        );
+        assert_eq!(network.env["PIP_TRUSTED_HOST"], "own.example.com");
+        assert!(!format!("{:?}", network.env).contains("s3cret") && !network.env.contains_key("PIP_INDEX_URL"));
+        let secret = |name: &str| network.secret_env.iter().find(|secret| secret.name() == name).unwrap().expose();
+        assert_eq!(secret("PIP_INDEX_URL"), b"https://s3cret-token@own.example.com/simple");
+        assert_eq!(secret("PIP_FIND_LINKS"), b"https://wheels.example.com/s3cret-token/");
+        assert!(network.mask.iter().any(|secret| secret.expose() == b"s3cret-token"));
     }
 
     #[test]

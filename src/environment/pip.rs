@@ -12,6 +12,7 @@ use std::path::Path;
 
 use super::bench::{Bench, GUEST_ROOT};
 use super::builder::{Builder, Finished, Job};
+use super::link::Script;
 use super::volume::Far;
 use super::{Config, EnvironmentError, Inputs, lock, network, volume};
 use crate::engine::{Carried, GuestPath, HostPath, Mount};
@@ -30,6 +31,18 @@ pub(super) struct What<'a> {
     pub(super) locked: Option<&'a [String]>,
     /// The uv program; it may be missing where there is nothing to install.
     pub(super) uv: Option<&'a Path>,
+    pub(super) part: Part,
+}
+
+/// How much of it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Versions are worked out, where they are not known, and installed.
+    All,
+    /// Versions are worked out.
+    Resolve,
+    /// Files are copied out of the cache: foreign code will run beside them later.
+    Copies,
 }
 
 /// Whether any line can only be built from source: a version control system, a source archive, `--no-binary`.
@@ -123,17 +136,12 @@ fn named(lock: &str, variables: &[Secret]) -> String {
 pub(super) async fn post_link(
     builder: &Builder<'_>,
     bench: &Bench,
-    scripts: &[String],
+    scripts: &[Script],
     config: &Config,
     progress: &mut (dyn FnMut(String) + Send),
 ) -> Result<(), EnvironmentError> {
     let prefix = &bench.guest_prefix;
-    let mut script = format!("export PREFIX={prefix} PATH=\"{prefix}/bin:$PATH\" HOME=/tmp\numask 022\ncd /tmp\n");
-    for name in scripts {
-        let package = name.trim_start_matches('.').trim_end_matches("-post-link.sh");
-        let file = quoted(&format!("{prefix}/bin/{name}"));
-        let _ = writeln!(script, "PKG_NAME={} bash {file} || {{ echo {file} failed; exit 43; }}", quoted(package));
-    }
+    let script = post_link_text(prefix, scripts);
     let network = network::network_env(config);
     let mut mounts = network.mounts;
     let mut carried = Carried::default();
@@ -149,6 +157,27 @@ pub(super) async fn post_link(
         return Ok(());
     }
     Err(EnvironmentError::Builder { step: "the post-link scripts of conda packages", tail: finished.tail })
+}
+
+/// What conda gives such a script: whose it is, and where. Messages for people are said, and are no part of the prefix.
+fn post_link_text(prefix: &str, scripts: &[Script]) -> String {
+    let mut text = format!(
+        "export PREFIX={prefix} CONDA_PREFIX={prefix} ROOT_PREFIX={prefix} PATH=\"{prefix}/bin:$PATH\" HOME=/tmp\n\
+         umask 022\ncd /tmp\n"
+    );
+    for Script { file, package, version, build_number } in scripts {
+        let file = quoted(&format!("{prefix}/bin/{file}"));
+        let failed = quoted(&format!("the post-link script of {package} {version} failed"));
+        let _ = writeln!(
+            text,
+            "PKG_NAME={} PKG_VERSION={} PKG_BUILDNUM={} bash {file} || {{ echo {failed}; exit 43; }}\n\
+             [ ! -s {prefix}/.messages.txt ] || cat {prefix}/.messages.txt\nrm -f {prefix}/.messages.txt",
+            quoted(package),
+            quoted(version),
+            quoted(build_number)
+        );
+    }
+    text
 }
 
 pub(super) fn mount(host: &Path, guest: &str, writable: bool) -> Mount {
@@ -190,7 +219,8 @@ fn script(bench: &Bench, what: &What<'_>) -> String {
     );
     let wanted = what.locked.unwrap_or(&what.inputs.pip);
     if what.uv.is_some() && !wanted.is_empty() {
-        let near = || (format!("{GUEST_ROOT}/uv"), "hardlink");
+        let link = if what.part == Part::Copies { "copy" } else { "hardlink" };
+        let near = || (format!("{GUEST_ROOT}/uv"), link);
         let (cache, link) = bench.far.as_ref().map_or_else(near, Far::uv_cache);
         let _ = writeln!(
             script,
@@ -227,11 +257,14 @@ fn uv_steps(bench: &Bench, what: &What<'_>) -> String {
     let online = format!("{GUEST_UV} pip install {flags} --break-system-packages --no-deps{options} -r lock.txt");
     // What is in the cache needs no index, which may be away, may have changed, and would be asked about each package.
     let install = format!(
-        "{{ {online} --offline >offline.log 2>&1 && cat offline.log; }} || {online} || exit {INSTALL_FAILED}\n"
+        "{{ {online} --offline >offline.log 2>&1 && cat offline.log && echo 'pip: nothing had to be fetched'; }} \
+         || {online} || exit {INSTALL_FAILED}\n"
     );
     if what.locked.is_some() {
-        return format!("echo 'pip: installing from the lock'\n{install}");
+        let what = if what.part == Part::Copies { "what has a wheel" } else { "from the lock" };
+        return format!("echo 'pip: installing {what}'\n{install}");
     }
+    let install = if what.part == Part::Resolve { String::new() } else { format!("echo 'pip: installing'\n{install}") };
     let asked = match inputs.pip.len() {
         1 => "1 requirement".to_owned(),
         count => format!("{count} requirements"),
@@ -240,7 +273,7 @@ fn uv_steps(bench: &Bench, what: &What<'_>) -> String {
         "echo 'pip: resolving {asked} and what they need'\n\
          {GUEST_UV} pip compile {flags} --generate-hashes --no-header --no-annotate{limits} -o lock.txt \
          request.in >/dev/null || exit {RESOLVE_FAILED}\n\
-         echo 'pip: installing'\n{install}"
+         {install}"
     )
 }
 
@@ -256,6 +289,10 @@ fn outcome(finished: &Finished, config: &Config) -> Result<(), EnvironmentError>
         137 | 143 => {
             Err(EnvironmentError::Builder { step: "the `pip:` section: the builder was killed from outside", tail })
         }
+        RESOLVE_FAILED | INSTALL_FAILED if is_foreign_libc(&tail) => {
+            let tail = format!("{tail}\n  {FOREIGN_LIBC}");
+            Err(EnvironmentError::Builder { step: "starting the environment's Python", tail })
+        }
         RESOLVE_FAILED | INSTALL_FAILED if is_network(&tail) => {
             Err(EnvironmentError::Builder { step: "fetching packages for the `pip:` section", tail })
         }
@@ -264,6 +301,21 @@ fn outcome(finished: &Finished, config: &Config) -> Result<(), EnvironmentError>
         _ => Err(EnvironmentError::Builder { step: "installing the `pip:` section", tail }),
     }
 }
+
+/// Whether the environment's own Python did not start: its libc is not the image's.
+fn is_foreign_libc(tail: &str) -> bool {
+    let too_old = |line: &str| line.contains("version `GLIBC_") && line.contains("not found");
+    // Without the loader that a program names, the kernel says that the program is not there.
+    let says_absent = |text: &str| text.contains("No such file or directory") || text.contains(": not found");
+    let absent = |line: &str| line.contains("/bin/python: ") && says_absent(line);
+    let uv = ["Failed to inspect Python interpreter", "Querying Python at", "Failed to query Python interpreter"];
+    let unseen = uv.iter().any(|words| tail.contains(words)) && says_absent(tail);
+    unseen || tail.lines().any(|line| too_old(line) || absent(line))
+}
+
+const FOREIGN_LIBC: &str = "the environment's Python does not start in this image: its C library is older than the one that \
+    the packages were made for, or musl's. Take an image with a newer glibc (`--image debian:stable-slim`), or have \
+    packages for an older one solved: `CONDA_OVERRIDE_GLIBC=2.17`";
 
 /// Whether uv failed for want of a wheel: then source builds may help, and otherwise they cannot.
 pub(super) fn wants_source(tail: &str) -> bool {
@@ -275,6 +327,12 @@ pub(super) fn wants_source(tail: &str) -> bool {
 /// What to do where a source build wanted a tool that images of this kind do not have.
 fn missing_tool(tail: &str) -> Option<&'static str> {
     let lower = tail.to_lowercase();
+    if lower.contains("git executable not found") || lower.contains("git: not found") {
+        return Some(
+            "a line that begins with `git+` is fetched by git, which the image does not have: use an image with git, \
+             `--image IMAGE`, or name an archive instead, `https://…/archive/COMMIT.zip`",
+        );
+    }
     let says = |words: &[&str]| words.iter().any(|words| lower.contains(words));
     let absent = says(&["no such file or directory", "not found", "failed", "unable to", "can't find", "cannot find"]);
     let compiler = says(&["gcc", "g++", "'cc'", "`cc`", "c++'", "clang", "gfortran"]) && absent
@@ -308,7 +366,44 @@ pub(super) fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Held, missing_tool};
+    use super::{Held, Script, is_foreign_libc, missing_tool, post_link_text};
+
+    #[test]
+    fn a_python_that_does_not_start_is_told_from_other_failures() {
+        for tail in [
+            "error: Querying Python at `/opt/sv/e/a-1/bin/python` failed with exit status exit status: 1\n\
+             /opt/sv/e/a-1/bin/python: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found",
+            "error: Failed to inspect Python interpreter from provided path at `/opt/sv/e/a-1/bin/python`\n  \
+             Caused by: No such file or directory (os error 2)",
+            "bash: /opt/sv/e/a-1/bin/python: No such file or directory",
+        ] {
+            assert!(is_foreign_libc(tail), "{tail}");
+        }
+        for tail in [
+            "error: command 'gcc' failed: No such file or directory",
+            "Because nosuch was not found in the package registry, your requirements are unsatisfiable.",
+            "error: Git executable not found. Ensure that Git is installed and available.",
+        ] {
+            assert!(!is_foreign_libc(tail), "{tail}");
+        }
+        let git = missing_tool("error: Git executable not found. Ensure that Git is installed and available.");
+        assert!(git.is_some_and(|hint| hint.contains("git+") && hint.contains("--image")));
+    }
+
+    #[test]
+    fn a_post_link_script_is_told_whose_it_is() {
+        let part = |text: &str| text.to_owned();
+        let script = Script {
+            file: part(".posts-post-link.sh"),
+            package: part("posts"),
+            version: part("1.2"),
+            build_number: part("3"),
+        };
+        let text = post_link_text("/opt/sv/e/a-1", &[script]);
+        assert!(text.contains("CONDA_PREFIX=/opt/sv/e/a-1 "), "{text}");
+        let line = "PKG_NAME='posts' PKG_VERSION='1.2' PKG_BUILDNUM='3' bash '/opt/sv/e/a-1/bin/.posts-post-link.sh'";
+        assert!(text.contains(line) && text.contains("'the post-link script of posts 1.2 failed'"), "{text}");
+    }
 
     #[test]
     fn what_a_failing_uv_says_is_held_back_and_packages_are_not_listed() {

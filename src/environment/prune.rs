@@ -3,12 +3,13 @@
 //! Never touches what is in use: a lease that a run holds, an errand at work, a folder that a live container is shown.
 //! Caches are left alone while anything is built.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::census::{Census, Kind};
 use super::lease::Vacant;
-use super::sweep::idle;
+use super::sweep::{Unreadable, idle};
 use super::{EnvironmentError, Store, bytecode, trash};
 
 /// What is kept without being asked.
@@ -72,9 +73,13 @@ pub struct Pruned {
     pub leftovers: usize,
     /// Keys of those that stay only because somebody uses them.
     pub in_use: Vec<String>,
+    /// Key files that say nothing: what they may name stays.
+    pub unreadable: Vec<Unreadable>,
     /// Whether the caches were left alone because something is being built.
     pub building: bool,
-    /// Bytes of what is left, each counted once.
+    /// Environments among them that are in volumes of an engine: [`Store::sweep_volumes`] removes those there.
+    pub volumes: usize,
+    /// Bytes of what is left, each counted once; volumes included.
     pub left: u64,
 }
 
@@ -102,6 +107,8 @@ struct Pruning<'a> {
     /// Nobody builds while this is held.
     caches: Option<Vacant>,
     census: Census,
+    /// Bytes in volumes of an engine, by the environment's id.
+    volumes: BTreeMap<String, u64>,
     done: Pruned,
 }
 
@@ -111,7 +118,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read, or something in it cannot be removed.
     pub fn prune(&self, wish: Room, shown: &[PathBuf]) -> Result<Pruned, EnvironmentError> {
-        let leftovers = if wish.dry_run { 0 } else { self.sweep()?.len() };
+        let leftovers = if wish.dry_run { 0 } else { self.swept() };
         let mut pruning = Pruning {
             store: self,
             wish,
@@ -119,13 +126,26 @@ impl Store {
             busy: bytecode::in_use(&self.root),
             caches: Vacant::of(&self.caches_file()),
             census: self.census()?,
+            volumes: self.in_volumes()?,
             done: Pruned { leftovers, ..Pruned::default() },
         };
         pruning.run()?;
-        let Pruning { mut done, census, caches, .. } = pruning;
-        done.left = census.total();
+        let left = pruning.total();
+        let Pruning { mut done, caches, .. } = pruning;
+        done.left = left;
         done.building = caches.is_none();
         Ok(done)
+    }
+
+    /// How many leftovers of dead builds went; none where a key file cannot be read, which is told by itself.
+    fn swept(&self) -> usize {
+        match self.sweep() {
+            Ok(removed) => removed.len(),
+            Err(error) => {
+                tracing::warn!(error = %super::error::chain(&error), "leftovers of builds were not removed");
+                0
+            }
+        }
     }
 }
 
@@ -150,13 +170,20 @@ impl Pruning<'_> {
     }
 
     fn is_over(&self) -> bool {
-        self.wish.keep_bytes.is_some_and(|bytes| self.census.total() > bytes)
+        self.wish.keep_bytes.is_some_and(|bytes| self.total() > bytes)
+    }
+
+    /// Bytes of what is left, here and in volumes.
+    fn total(&self) -> u64 {
+        self.census.total() + self.volumes.values().sum::<u64>()
     }
 
     /// Every environment, the least recently used first.
-    fn candidates(&self) -> Result<Vec<Candidate>, EnvironmentError> {
+    fn candidates(&mut self) -> Result<Vec<Candidate>, EnvironmentError> {
         let mut found = Vec::new();
-        for (path, id) in self.store.published()? {
+        let (published, unreadable) = self.store.published()?;
+        self.done.unreadable = unreadable;
+        for (path, id) in published {
             let key = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             found.push(Candidate { key, id, idle: idle(&path).unwrap_or_default() });
         }
@@ -174,7 +201,9 @@ impl Pruning<'_> {
             return Ok(());
         };
         let part = self.census.parts.iter().position(|part| part.kind == Kind::Environment && part.name == id);
-        let bytes = part.map_or(0, |at| self.census.remove(at));
+        let there = self.volumes.remove(&id);
+        self.done.volumes += usize::from(there.is_some());
+        let bytes = part.map_or(0, |at| self.census.remove(at)) + there.unwrap_or(0);
         if !self.wish.dry_run {
             self.store.drop_environment(&key, &id, vacant)?;
         }

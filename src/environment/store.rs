@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kept::Fresh;
 use super::lease::Lease;
+use super::network::without_credentials;
 use super::{Config, EnvironmentError, Inputs, Keep, Lock, Prepared, Room, space, trash};
 use crate::engine::Engine;
 use crate::id::{Digest, RunId};
@@ -51,6 +52,8 @@ pub enum Wish<'a> {
     /// Those of the environment that is there, else of the lock that was kept, else what is solved.
     #[default]
     AsKept,
+    /// As [`Wish::AsKept`], but before anything is solved, those of a lock that an earlier commit ran with.
+    Rather(&'a Lock),
     /// What is solved now; it takes the place of what was there, for later runs.
     Anew,
     /// Those of a lock, or none.
@@ -60,7 +63,7 @@ pub enum Wish<'a> {
 impl Request<'_> {
     fn key(&self) -> Digest {
         match self.wish {
-            Wish::AsKept | Wish::Anew => self.inputs.key(self.config),
+            Wish::AsKept | Wish::Rather(_) | Wish::Anew => self.inputs.key(self.config),
             Wish::Exactly(lock) => lock.key(self.inputs, self.config),
         }
     }
@@ -77,9 +80,25 @@ struct Entry {
     notes: Vec<String>,
     inputs: Value,
     lock: Value,
+    /// Whether its packages were solved for it, not taken from a lock.
+    #[serde(default)]
+    solved: bool,
     /// Of a far engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     volume: Option<String>,
+    /// Bytes that it takes there, where they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    volume_bytes: Option<u64>,
+}
+
+impl Entry {
+    /// Takes credentials out of the notes: earlier versions wrote lines there as they stood in the file. Returns whether
+    /// there were any.
+    fn cleanse(&mut self) -> bool {
+        let clean: Vec<String> = self.notes.iter().map(|note| without_credentials(note)).collect();
+        let before = std::mem::replace(&mut self.notes, clean);
+        before != self.notes
+    }
 }
 
 impl Store {
@@ -104,11 +123,14 @@ impl Store {
     pub fn find(&self, key: &Digest, config: &Config) -> Option<Prepared> {
         let file = self.key_file(key, config);
         let text = std::fs::read(&file).ok()?;
-        let entry: Entry = serde_json::from_slice(&text).ok()?;
+        let mut entry: Entry = serde_json::from_slice(&text).ok()?;
         let lease = Lease::take(&self.lease_file(&entry.id))?;
         // Only what is still published once the lease is held is safe to use.
         if std::fs::read(&file).ok()? != text {
             return None;
+        }
+        if entry.cleanse() {
+            self.rewrite(key, (&file, &text), &entry);
         }
         let prepared = Prepared {
             key: *key,
@@ -131,6 +153,30 @@ impl Store {
         })
     }
 
+    /// Writes a key file again that held credentials. Not while anybody builds the key: what that publishes stays.
+    fn rewrite(&self, key: &Digest, (file, text): (&Path, &[u8]), entry: &Entry) {
+        let lock = File::options().create(true).truncate(false).write(true).open(self.lock_file(&short(key)));
+        let held = lock.ok().filter(|lock| lock.try_lock().is_ok());
+        if held.is_some()
+            && std::fs::read(file).is_ok_and(|now| now == text)
+            && let Err(error) = write_key(file, entry)
+        {
+            tracing::warn!(file = %file.display(), %error, "credentials were not removed from a key file");
+        }
+    }
+
+    /// Whether this machine has the environment, or knows its packages. A guess: two looks at whether a file is there.
+    pub fn knows(&self, inputs: &Inputs, config: &Config) -> bool {
+        let key = inputs.key(config);
+        self.key_file(&key, config).is_file() || self.kept_file(&key).is_file()
+    }
+
+    /// The id of what stands for a key, where that was solved for it.
+    pub(super) fn solved(&self, key: &Digest, config: &Config) -> Option<String> {
+        let entry: Entry = serde_json::from_slice(&std::fs::read(self.key_file(key, config)).ok()?).ok()?;
+        entry.solved.then_some(entry.id)
+    }
+
     /// The environment: found, or built by this process, or by another one that this one waits for.
     pub async fn ensure(
         &self,
@@ -142,16 +188,20 @@ impl Store {
         if let Some(prepared) = self.ready(request, &key).await? {
             return Ok(prepared);
         }
+        let before = self.before(request, &key);
         let _lock = self.lock(&key, request.run, progress, cancel).await?;
-        if let Some(prepared) = self.ready(request, &key).await? {
+        if let Some(prepared) = self.ready_by_now(request, &key, before).await? {
             return Ok(prepared);
         }
         progress(format!("building the environment {}", short(&key)));
         self.make_room(progress).await;
         if request.config.far.is_some() {
-            self.sweep_volumes(request.engine, progress).await?;
+            self.make_room_there(request.engine, progress).await;
         }
-        self.clear_dead(&short(&key))?;
+        if let Err(error) = self.clear_dead(&short(&key)) {
+            // A key file that cannot be read: what it names is left alone, and no build waits for that.
+            tracing::warn!(error = %super::error::chain(&error), "what earlier builds of this key left was not removed");
+        }
         let caches = self.hold_caches(cancel).await?;
         let began = space::free(&self.root);
         let id = format!("{}-{}", short(&key), random_suffix());
@@ -258,7 +308,7 @@ impl Store {
         key: &Digest,
         id: &str,
         request: &Request<'_>,
-        Fresh { built, changes }: Fresh,
+        Fresh { built, changes, solved }: Fresh,
     ) -> Result<Prepared, EnvironmentError> {
         let prepared = Prepared {
             key: *key,
@@ -283,7 +333,9 @@ impl Store {
             notes: prepared.notes.clone(),
             inputs: request.inputs.material(request.config),
             lock: prepared.lock.clone(),
+            solved,
             volume: prepared.volume.clone(),
+            volume_bytes: built.volume_bytes,
         };
         let (file, root) = (self.key_file(key, request.config), self.root.clone());
         let (target, activation) = (prepared.host_prefix.clone(), prepared.activation.clone());

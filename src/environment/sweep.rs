@@ -2,7 +2,7 @@
 //!
 //! A prefix that a run uses is never touched: its lease says so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -16,6 +16,15 @@ use crate::spec::amount::count;
 /// Younger ones may belong to a build whose lock is on another machine of a shared disk.
 const MINIMUM_AGE: Duration = Duration::from_hours(24);
 
+/// A key file that says nothing: cut short by a crash, or another user's. What it may name is left alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The file.
+    pub path: PathBuf,
+    /// The system's words, or those of the JSON parser.
+    pub reason: String,
+}
+
 impl Store {
     /// Removes prefixes that no key file names and benches of dead builds, older than a day and with no lock held.
     /// Returns what was removed.
@@ -27,7 +36,7 @@ impl Store {
     /// nobody used them.
     pub fn retire(&self, unused: Duration) -> Result<Vec<(String, Duration)>, EnvironmentError> {
         let mut retired = Vec::new();
-        for (path, id) in self.published()? {
+        for (path, id) in self.published()?.0 {
             let Some(vacant) = Vacant::of(&self.lease_file(&id)) else { continue };
             // Asked after the lease: whoever used it in between has set the time anew.
             let Some(idle) = idle(&path).filter(|idle| *idle >= unused) else { continue };
@@ -138,41 +147,61 @@ impl Store {
 
     /// Ids that key files name. A key file that cannot be read stops the sweep: its prefix must not be lost.
     pub(super) fn known_ids(&self) -> Result<BTreeSet<String>, EnvironmentError> {
-        Ok(self.published()?.into_iter().map(|(_, id)| id).collect())
+        let (found, unreadable) = self.published()?;
+        match unreadable.into_iter().next() {
+            None => Ok(found.into_iter().map(|(_, id)| id).collect()),
+            Some(Unreadable { path, reason }) => {
+                let doing = "reading what environments exist";
+                Err(EnvironmentError::io(&path, doing, std::io::Error::other(reason)))
+            }
+        }
     }
 
-    /// Every key file, and the id that it names.
-    pub(super) fn published(&self) -> Result<Vec<(PathBuf, String)>, EnvironmentError> {
+    /// Bytes that each environment takes in an engine's volume, by the id; none for one on this machine.
+    pub(super) fn in_volumes(&self) -> Result<BTreeMap<String, u64>, EnvironmentError> {
+        let (files, _) = self.key_files()?;
+        let there = |(_, document): (PathBuf, Value)| {
+            let id = document["id"].as_str()?.to_owned();
+            document["volume"].as_str().map(|_| (id, document["volume_bytes"].as_u64().unwrap_or(0)))
+        };
+        Ok(files.into_iter().filter_map(there).collect())
+    }
+
+    /// Every key file, and the id that it names; and those that say nothing.
+    pub(super) fn published(&self) -> Result<(Vec<(PathBuf, String)>, Vec<Unreadable>), EnvironmentError> {
+        let (files, unreadable) = self.key_files()?;
         let named = |(path, document): (PathBuf, Value)| Some((path, document["id"].as_str()?.to_owned()));
-        Ok(self.key_files()?.into_iter().filter_map(named).collect())
+        Ok((files.into_iter().filter_map(named).collect(), unreadable))
     }
 
-    /// Every key, and what its file says.
-    pub(super) fn documents(&self) -> Result<Vec<(String, Value)>, EnvironmentError> {
+    /// Every key, and what its file says; and the files that say nothing.
+    pub(super) fn documents(&self) -> Result<(Vec<(String, Value)>, Vec<Unreadable>), EnvironmentError> {
         let key = |path: PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(self.key_files()?.into_iter().map(|(path, document)| (key(path), document)).collect())
+        let (files, unreadable) = self.key_files()?;
+        Ok((files.into_iter().map(|(path, document)| (key(path), document)).collect(), unreadable))
     }
 
-    fn key_files(&self) -> Result<Vec<(PathBuf, Value)>, EnvironmentError> {
+    fn key_files(&self) -> Result<(Vec<(PathBuf, Value)>, Vec<Unreadable>), EnvironmentError> {
         let keys = self.keys();
-        let mut found = Vec::new();
+        let (mut found, mut unreadable) = (Vec::new(), Vec::new());
         let failed = |path: &Path, error| EnvironmentError::io(path, "reading what environments exist", error);
         for entry in std::fs::read_dir(&keys).map_err(|error| failed(&keys, error))? {
             let path = entry.map_err(|error| failed(&keys, error))?.path();
             if path.extension().is_none_or(|end| end != "json") {
                 continue;
             }
-            let text = match std::fs::read(&path) {
-                Ok(text) => text,
+            let read = match std::fs::read(&path) {
                 // Another process was faster in removing it.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(failed(&path, error)),
+                read => read.and_then(|text| Ok(serde_json::from_slice::<Value>(&text)?)),
             };
-            let document =
-                serde_json::from_slice(&text).map_err(|error| failed(&path, std::io::Error::other(error)))?;
-            found.push((path, document));
+            match read {
+                Ok(document) if document["id"].is_string() => found.push((path, document)),
+                Ok(_) => unreadable.push(Unreadable { path, reason: "it names no environment".to_owned() }),
+                Err(error) => unreadable.push(Unreadable { path, reason: error.to_string() }),
+            }
         }
-        Ok(found)
+        Ok((found, unreadable))
     }
 
     /// Whether nobody builds the key that an id begins with.

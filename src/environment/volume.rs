@@ -10,7 +10,7 @@ use cap_std::fs::Dir;
 
 use super::bench::{Bench, GUEST_ROOT};
 use super::builder::Builder;
-use super::{EnvironmentError, Store, activate};
+use super::{EnvironmentError, Room, Store, activate};
 use crate::archive::Load;
 use crate::engine::volume::{Hold, VolumeSpec};
 use crate::engine::{Carried, Engine, EngineError, GuestPath, Mount, VolumeMount, Volumes};
@@ -155,6 +155,14 @@ impl Far {
         bench.scratch.join(SEEN)
     }
 
+    /// Bytes that the prefix takes, as its builder counted them. The file does not go on as a part of the description.
+    pub(super) fn take_size(bench: &Bench) -> Option<u64> {
+        let file = bench.scratch.join(SEEN).join(SIZE);
+        let text = std::fs::read_to_string(&file).ok()?;
+        let _ = std::fs::remove_file(file);
+        text.trim().parse::<u64>().ok()?.checked_mul(1024)
+    }
+
     /// Removes what is of no more use; all but the cache, unless the environment was built.
     pub(super) async fn leave(&self, builder: &Builder<'_>, built: bool) {
         let Ok(volumes) = of(builder.engine) else { return };
@@ -167,8 +175,12 @@ impl Far {
     }
 }
 
+/// Below the store's root: its name among others that use the same engine.
+const MARK: &str = "mark";
 /// Below the scratch folder: the description.
 const SEEN: &str = "seen";
+/// In the description: KiB that the prefix takes.
+const SIZE: &str = "size";
 
 /// Compiles what is in the prefix: errands link bytecode from a shelf of ours, which a volume shares no files with, and
 /// nobody can write it beside a read-only prefix later. `-I -S`: no code of an installed package starts here. Files for
@@ -181,7 +193,8 @@ pub(super) fn compile(prefix: &str) -> String {
     )
 }
 
-/// Writes the description: which distributions are there and where they came from, and how to activate it.
+/// Writes the description: which distributions are there and where they came from, how to activate it, and how large
+/// it is.
 pub(super) fn describe(prefix: &str, scratch: &str) -> String {
     format!(
         r#"seen={scratch}/{SEEN}
@@ -192,9 +205,10 @@ for lib in {prefix}/lib/python3.*; do
     [ -d "$info" ] || continue
     at="$seen/${{info#{prefix}/}}"
     mkdir -p "$at"
-    for file in INSTALLER direct_url.json; do [ ! -f "$info/$file" ] || cp "$info/$file" "$at/$file"; done
+    for file in INSTALLER RECORD direct_url.json; do [ ! -f "$info/$file" ] || cp "$info/$file" "$at/$file"; done
   done
 done
+du -sk {prefix} 2>/dev/null | cut -f1 >"$seen/{SIZE}" || true
 [ ! -f {prefix}/conda-meta/state ] || cp {prefix}/conda-meta/state "$seen/conda-meta/state"
 [ ! -d {prefix}/etc/conda ] || {{ mkdir -p "$seen/etc" && cp -R {prefix}/etc/conda "$seen/etc/conda"; }}
 "#
@@ -212,7 +226,7 @@ fn open_to_all(folder: &Path) -> std::io::Result<()> {
 impl Store {
     /// Names this store among others that use the same engine: eight digits, drawn once.
     fn mark(&self) -> Result<String, EnvironmentError> {
-        let file = self.root.join("mark");
+        let file = self.root.join(MARK);
         let failed = |error| EnvironmentError::io(&file, "naming the store", error);
         loop {
             match std::fs::read_to_string(&file) {
@@ -233,13 +247,32 @@ impl Store {
         }
     }
 
+    /// Before a build: makes room in an engine's volumes. A build never fails for it.
+    pub(super) async fn make_room_there(&self, engine: &dyn Engine, progress: &mut (dyn FnMut(String) + Send)) {
+        let store = self.clone();
+        let limits = Room { spare_caches: true, ..Room::limits(store.keep) };
+        let pruned = tokio::task::spawn_blocking(move || store.prune(limits, &[])).await;
+        if let Ok(Err(error)) = pruned {
+            tracing::warn!(error = %super::error::chain(&error), "the limits of the store were not looked at");
+        }
+        match self.sweep_volumes(engine).await {
+            Ok(0) => {}
+            Ok(removed) => progress(format!("removed {removed} volumes of environments that nobody needs")),
+            Err(error) => tracing::warn!(error = %super::error::chain(&error), "volumes were not looked at"),
+        }
+    }
+
+    /// Whether this store ever had an environment in an engine's volume.
+    pub fn has_volumes(&self) -> bool {
+        self.root.join(MARK).is_file()
+    }
+
     /// Removes volumes of environments that no key file names any more, or that a build left which died; and, with the
-    /// last environment, uv's cache.
-    pub(super) async fn sweep_volumes(
-        &self,
-        engine: &dyn Engine,
-        progress: &mut (dyn FnMut(String) + Send),
-    ) -> Result<(), EnvironmentError> {
+    /// last environment, uv's cache. Returns how many environments went.
+    ///
+    /// # Errors
+    /// When the engine has no volumes or does not answer, or a key file cannot be read.
+    pub async fn sweep_volumes(&self, engine: &dyn Engine) -> Result<usize, EnvironmentError> {
         let volumes = of(engine)?;
         let (known, mark) = (self.known_ids()?, self.mark()?);
         let (mut environments, mut removed) = (0, 0);
@@ -262,9 +295,6 @@ impl Store {
                 let _ = volumes.remove(&volume.name).await;
             }
         }
-        if removed > 0 {
-            progress(format!("removed {removed} volumes of environments that nobody needs"));
-        }
-        Ok(())
+        Ok(removed)
     }
 }

@@ -24,7 +24,7 @@ mod declared;
 mod setup_py;
 
 /// Raised whenever the same files would be built differently.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 /// Below the store's root.
 const FOLDER: &str = "wheels";
 /// A wheel that nobody used for so long is removed when another one is kept.

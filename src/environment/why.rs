@@ -40,7 +40,7 @@ impl Store {
     /// When the store cannot be read.
     pub fn judge(&self, inputs: &Inputs, config: &Config) -> Result<Verdict, EnvironmentError> {
         let (key, wanted) = (inputs.key(config).to_string(), inputs.material(config));
-        let existing = self.documents()?;
+        let (existing, _) = self.documents()?;
         let exists = existing.iter().any(|(found, _)| found.split('@').next() == Some(&key));
         let compared = existing.into_iter().filter(|_| !exists).map(|(key, document)| {
             let found = differences(&wanted, &document["inputs"]);
@@ -56,7 +56,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn inputs_of(&self, beginning: &str) -> Result<Vec<(String, Value)>, EnvironmentError> {
-        let fits = self.documents()?.into_iter().filter(|(key, _)| key.starts_with(beginning));
+        let fits = self.documents()?.0.into_iter().filter(|(key, _)| key.starts_with(beginning));
         Ok(fits.map(|(key, document)| (key, document["inputs"].clone())).collect())
     }
 }

@@ -23,6 +23,7 @@ mod grid;
 mod guess;
 pub mod host;
 mod hosted;
+mod installed;
 pub mod layers;
 mod laying;
 pub mod pipeline;

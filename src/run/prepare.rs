@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -15,7 +17,7 @@ use super::event::{Outcome, RunEvent, Step};
 use super::frozen;
 use super::host::{FALLBACK_IMAGE, Host, RUNNER_IMAGE};
 use super::layers::Layered;
-use super::laying::{Folders, LaidOut, Laying, laid_out};
+use super::laying::{Folders, Laid, LaidOut, Laying, laid_out};
 use super::stop::Stop;
 use super::takeover::{self, Search, Takeover};
 use super::telling::Telling;
@@ -147,9 +149,13 @@ pub(super) async fn prepare(
     let folders = folders(folder, owner, early).await?;
     let mut laying = tokio::spawn(laying(decided, host, (folder, folders), &engaged, (user, owner)).run());
     let uv = environment::uv_program(&config);
+    let place = Place { host, run, folder, storage, early };
+    let filling = Filling { decided, engaged: &engaged, wanted: &wanted, place: &place, owner, telling, cancel };
+    let ((know, known), (have, had)) = (oneshot::channel(), oneshot::channel());
     let both = tokio::try_join!(
         async {
-            let environment = ensure_environment(&store, &engaged, &wanted, wish, run, telling, cancel).await?;
+            let asked = (wish, known);
+            let environment = ensure_environment(&store, &engaged, &wanted, asked, run, telling, cancel).await?;
             if starts_early(decided, &environment) {
                 let image = &engaged.image.id;
                 let (plan, network, has_git) = (&decided.plan, wanted.network, decided.project.asks_git);
@@ -160,25 +166,19 @@ pub(super) async fn prepare(
             } else if environment.volume.is_some() || decided.checkout.is_worth_keeping() {
                 early.give_up();
             }
+            // Nobody listens where nothing is installed.
+            let _ = have.send(environment.clone());
             Ok::<_, Stop>(environment)
         },
-        async {
-            let search = Search { decided, storage, inputs: wanted.inputs, config: &config, image: &engaged.image.id };
-            let (laid, found) = tokio::try_join!(laid_out(&mut laying, telling), takeover::search(&search))?;
-            let taken = takeover::lay(found, &decided.plan, storage, &laid, owner, cancel).await?;
-            Ok((laid, taken))
-        },
+        filling.fill(&mut laying, know, had),
     );
     if both.is_err() && !laying.is_finished() {
         // It writes into the run's folder, which is about to be removed.
         let _ = laying.await;
     }
-    let (environment, (LaidOut { roots, baseline, layered }, mut takeover)) = both?;
+    let (environment, (LaidOut { roots, baseline, layered }, mut takeover, wheels)) = both?;
     takeover.confirm(&environment.lock, &roots)?;
     store.used_by(&environment, decided.plan.project.as_str());
-    let place = Place { host, run, folder, storage, early };
-    let snapshot = layered.as_ref().map_or_else(|| folder.work(), |layered| layered.lower.clone());
-    let wheels = wheels(decided, &engaged, &wanted, &environment, (&place, &snapshot), (telling, cancel)).await?;
     compile_later(host, &engaged, &environment, store, user, run);
     tell_swept(&mut engaged.sweeping, telling).await;
     let words = if environment.reused { "environment reused" } else { "environment built" };
@@ -196,6 +196,53 @@ pub(super) async fn prepare(
         takeover,
         layered,
     })
+}
+
+/// What fills the snapshot, beside the environment.
+struct Filling<'a> {
+    decided: &'a Decided,
+    engaged: &'a Engaged,
+    wanted: &'a Wanted<'a>,
+    place: &'a Place<'a>,
+    owner: Option<(u32, u32)>,
+    telling: &'a Telling,
+    cancel: &'a Cancel,
+}
+
+/// Wheels of the project's own packages, with the number of the line that each fulfils.
+type Wheels = Vec<(usize, PathBuf)>;
+
+impl Filling<'_> {
+    /// The commit's files, wheels of them, and what is taken over from an earlier commit. `know` gets the lock of that
+    /// one, for a machine that has none; `had` gives the environment, which only an install waits for.
+    async fn fill(
+        &self,
+        laying: &mut JoinHandle<Laid>,
+        know: oneshot::Sender<Option<Lock>>,
+        had: oneshot::Receiver<environment::Prepared>,
+    ) -> Result<(LaidOut, Takeover, Wheels), Stop> {
+        let Self { decided, engaged, wanted, place, owner, telling, cancel } = *self;
+        let Place { storage, folder, .. } = *place;
+        let (inputs, config, image) = (wanted.inputs, wanted.config, engaged.image.id.as_str());
+        let search = Search { decided, storage, inputs, config, image };
+        let found = async {
+            let found = takeover::search(&search).await?;
+            // Nobody listens where the environment is there.
+            let _ = know.send(found.lock());
+            Ok::<_, Stop>(found)
+        };
+        let (laid, found) = tokio::try_join!(laid_out(laying, telling), found)?;
+        // Of what the commit holds: nothing of an earlier one may lie there yet.
+        let wheels = if decided.plan.local_installs.is_empty() {
+            Wheels::new()
+        } else {
+            let environment = had.await.map_err(|_| EnvironmentError::Cancelled)?;
+            let snapshot = laid.layered.as_ref().map_or_else(|| folder.work(), |layered| layered.lower.clone());
+            wheels(decided, engaged, wanted, &environment, (place, &snapshot), (telling, cancel)).await?
+        };
+        let taken = takeover::lay(found, decided, &wheels, storage, &laid, owner, cancel).await?;
+        Ok((laid, taken, wheels))
+    }
 }
 
 /// Whether the container can be started while the snapshot is written: all that it is shown must be known by then.
@@ -314,7 +361,7 @@ async fn ensure_environment(
     store: &Store,
     engaged: &Engaged,
     &Wanted { inputs, config, file, .. }: &Wanted<'_>,
-    wish: Wish<'_>,
+    (wish, known): (Wish<'_>, oneshot::Receiver<Option<Lock>>),
     run: &RunId,
     telling: &Telling,
     cancel: &Cancel,
@@ -324,6 +371,10 @@ async fn ensure_environment(
         config.far = Some(far(engaged, &config)?);
         telling.progress(Step::Prepare, "the engine does not see this machine's files: they are copied to and from it");
     }
+    // Only a machine that knows nothing of this environment waits for what the storage tells of it.
+    let earlier = if matches!(wish, Wish::AsKept) && !store.knows(inputs, &config) { known.await.ok() } else { None };
+    let earlier = earlier.flatten();
+    let wish = earlier.as_ref().map_or(wish, Wish::Rather);
     let (engine, image) = (engaged.engine.as_ref(), &engaged.image.id);
     let request = environment::Request { inputs, config: &config, engine, image, run, wish };
     let token = CancellationToken::new();
@@ -352,8 +403,8 @@ async fn wheels(
     environment: &environment::Prepared,
     (place, snapshot): (&Place<'_>, &Path),
     (telling, cancel): (&Telling, &Cancel),
-) -> Result<Vec<(usize, PathBuf)>, Stop> {
-    let mut found = Vec::new();
+) -> Result<Wheels, Stop> {
+    let mut found = Wheels::new();
     if environment.volume.is_some() {
         // A wheel is built in folders that the engine sees, and is shown to the run from there.
         return Ok(found);

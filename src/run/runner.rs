@@ -228,7 +228,7 @@ impl Line<'_> {
         let mut config = super::host::environment_config(self.host)?;
         // Passwords of proxies, indexes and channels are this machine's: builders do not get them either.
         config.strangers = self.request.no_secrets;
-        let network = network_env(&config);
+        let mut network = network_env(&config);
         let mut secrets = SecretSet::resolve(&decided.secrets)?;
         let inputs = decided.inputs(&config, &secrets).inspect_err(|stop| {
             // They may quote what a secret was put into.
@@ -237,6 +237,9 @@ impl Line<'_> {
                 self.telling.tell(&RunEvent::Diagnosed(finding.clone()));
             }
         })?;
+        if !decided.plan.local_installs.is_empty() {
+            network.follow(&inputs);
+        }
         for secret in network.mask.iter().chain(&network.secret_env).chain(&inputs.secrets()) {
             secrets.hide(secret.name(), secret.expose());
         }

@@ -2,6 +2,7 @@
 //! confirmed, and judged after the run. Nothing here ever fails a run, except what could spoil its result.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use cap_std::ambient_authority;
@@ -13,11 +14,12 @@ use super::decide::Decided;
 use super::ending::Ending;
 use super::event::Outcome;
 use super::figures::count;
+use super::installed;
 use super::layers::Layered;
 use super::laying::LaidOut;
 use super::prepare::Prepared;
 use super::stop::Stop;
-use crate::environment::{Config, Inputs};
+use crate::environment::{Config, Inputs, Lock, told_apart};
 use crate::id::{CommitSha, Digest, ProjectName, RelPath};
 use crate::outputs::manifest::ReuseNote;
 use crate::outputs::{Bounds, Collection, Roots, Traces, Wanted, traces};
@@ -141,6 +143,16 @@ pub(super) struct Found {
     setting: BTreeMap<String, Digest>,
 }
 
+impl Found {
+    /// The lock that the ancestor ran with, which a machine that never had this environment had better take: other
+    /// versions would execute everything.
+    pub(super) fn lock(&self) -> Option<Lock> {
+        let environment = self.prospect.as_ref().ok()?.candidate.manifest.about.environment.as_ref()?;
+        let lock = Lock::parse(&environment.lock);
+        lock.inspect_err(|error| tracing::debug!(%error, "the lock of an earlier commit is passed over")).ok()
+    }
+}
+
 /// Looks for an ancestor and decides; reads Git and the storage, writes nothing.
 ///
 /// # Errors
@@ -221,13 +233,15 @@ fn compare(
     Ok(Prospect { candidate, offer, compared: Arc::new(compared), decision })
 }
 
-/// Lays the files of the tasks that were decided on into the snapshot.
+/// Lays the files of the tasks that were decided on into the snapshot, unless a line that no wheel of `wheels` fulfils
+/// would install them.
 ///
 /// # Errors
 /// When a file lies there that must not, and cannot be removed.
 pub(super) async fn lay(
     found: Found,
-    plan: &RunPlan,
+    decided: &Decided,
+    wheels: &[(usize, PathBuf)],
     storage: &Arc<dyn Storage>,
     LaidOut { roots, layered, .. }: &LaidOut,
     owner: Option<(u32, u32)>,
@@ -238,8 +252,14 @@ pub(super) async fn lay(
         Ok(prospect) => *prospect,
         Err(takeover) => return Ok(takeover),
     };
+    let plan = &decided.plan;
     let wanted: BTreeMap<&str, &[reuse::Piece]> =
         decision.reused().filter_map(|task| Some((task, offer.tasks.get(task)?.as_slice()))).collect();
+    let fulfilled: Vec<usize> = wheels.iter().map(|(number, _)| *number).collect();
+    let files = wanted.values().flat_map(|pieces| pieces.iter().map(|piece| &piece.to));
+    if let Some(because) = installed::spoilt(plan, &decided.checkout.tree(), &fulfilled, files) {
+        return Ok(Takeover::nothing(because, setting));
+    }
     let open = |layered: &Layered| Dir::open_ambient_dir(&layered.lower, ambient_authority());
     let beneath = layered.as_ref().map(open).transpose().map_err(|error| Stop::of(Ending::of_io(&error), &error))?;
     let (folder, beneath) = (&candidate.folder, beneath.as_ref());
@@ -285,11 +305,14 @@ impl Takeover {
     /// # Errors
     /// When a file stays that must not.
     pub(super) fn confirm(&mut self, lock: &serde_json::Value, roots: &Roots) -> Result<(), Stop> {
-        if self.from.is_none() || self.lock.as_ref() == Some(lock) {
+        if self.from.is_none() {
             return Ok(());
         }
+        let unknown = || "nothing is known of the packages that it ran with".to_owned();
+        let Some(because) = self.lock.as_ref().map_or_else(|| Some(unknown()), |then| told_apart(then, lock)) else {
+            return Ok(());
+        };
         reuse::remove(&mut self.restoration, roots, &|_| true).map_err(|error| spoilt(&error))?;
-        let because = "the packages of the environment are other versions".to_owned();
         self.planned.values_mut().for_each(|reason| *reason = Some(because.clone()));
         self.because = Some(because);
         Ok(())

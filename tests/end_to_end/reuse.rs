@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::support::User;
+use crate::support::{Said, User};
+
+#[path = "../environment/channel.rs"]
+mod channel;
 
 /// Four functions in a diamond, and a script that reads none of them.
 const PIPELINE: &str = "tasks:
@@ -180,4 +183,72 @@ fn a_full_run_and_one_that_takes_tasks_over_come_to_the_same() {
 fn digit(code: &str, task: &str) -> u32 {
     let at = code.find(&format!("'{task} ")).unwrap() + task.len() + 2;
     code[at..].chars().next().unwrap().to_digit(10).unwrap()
+}
+
+/// A channel with these versions of one package.
+fn publish(folder: &Path, versions: &[&str]) {
+    let files = [("share/extra", "x")];
+    let packages: Vec<_> = versions
+        .iter()
+        .map(|version| channel::Package { name: "extra", version, depends: &[], files: &files })
+        .collect();
+    channel::write(folder, &packages);
+}
+
+/// Containers that compile the environments below a cache.
+fn compilers(cache: &Path) -> Vec<String> {
+    let ids = std::fs::read_dir(cache.join("soopervisor/env/e")).into_iter().flatten().flatten();
+    let ids = ids.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let found = ids.filter(|id| !id.ends_with(".sh")).map(|id| {
+        let filter = format!("label=soopervisor.environment={id}");
+        docker(&["ps", "-aq", "--filter", &filter])
+    });
+    found.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+fn docker(arguments: &[&str]) -> String {
+    let output = std::process::Command::new("docker").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_fresh_machine_with_the_storage_only_executes_what_changed_whatever_the_channels_have_by_now() {
+    let environment = "channels: [conda-forge, bioconda]\ndependencies:\n  - python=3.11\n  - pip\n  - extra\n  \
+                       - pip: [ploomber]\n";
+    let user = User::with(&[("environment.yml", environment), ("pipeline.yaml", PIPELINE), ("tasks.py", TASKS)]);
+    let folder = tempfile::tempdir().unwrap();
+    let channel = folder.path().join("channel");
+    let machine = |name: &str| {
+        let mut command = user.run_command(&["-v"]);
+        command.env("XDG_CACHE_HOME", folder.path().join(name).join("cache"));
+        command.env("XDG_STATE_HOME", folder.path().join(name).join("state"));
+        command.env("SOOPERVISOR_CONDA_MIRRORS", format!("bioconda={}", channel.display()));
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command
+    };
+    publish(&channel, &["1"]);
+    let mut child = machine("first").spawn().unwrap();
+    // The first run is over before the bytecode of its environment is compiled: it never waits for that.
+    let cache = folder.path().join("first/cache");
+    let mut paused = Vec::new();
+    crate::support::eventually(300, "its compiler is at work", || {
+        paused = compilers(&cache);
+        !paused.is_empty() || child.try_wait().unwrap().is_some()
+    });
+    assert!(!paused.is_empty(), "{}", Said::from(child.wait_with_output().unwrap()).text);
+    docker(&["pause", &paused[0]]);
+    Said::from(child.wait_with_output().unwrap()).exits(0).says("building the environment");
+    assert_eq!(compilers(&cache), paused, "it is still at work");
+    docker(&["rm", "-f", &paused[0]]);
+
+    publish(&channel, &["1", "2"]);
+    user.write("tasks.py", &TASKS.replace("left 1", "left 2"));
+    let second = user.commit("left");
+    let said = Said::from(machine("second").output().unwrap()).exits(0);
+    said.says("nothing is solved").says("2 of 4 tasks taken over").hides("resolves differently");
+    assert_eq!(reused(&user, &second), ["load", "right"]);
+    let lock = &manifest(&user, &second)["environment"]["lock"];
+    let extra = lock["conda"].as_array().unwrap().iter().find(|row| row["name"] == "extra").unwrap();
+    assert_eq!(extra["version"], "1");
 }

@@ -77,3 +77,53 @@ fn a_setup_py_that_only_declares_is_kept_as_a_wheel_and_one_that_runs_code_is_no
     user.run(&["-v"]).exits(0).hides("building a wheel");
     assert_eq!(published(&second), published(&first));
 }
+
+/// A package in the repository's own folder, which names no packages: setuptools looks for them.
+const FLAT: &str = "[build-system]\nrequires = [\"setuptools>=61\"]\nbuild-backend = \"setuptools.build_meta\"\n\n[project]\nname = \"shop\"\n\
+                    version = \"0.1.0\"\n";
+
+#[test]
+fn products_of_an_earlier_commit_do_not_lie_beside_a_package_while_it_is_installed() {
+    let own = format!("# {:?}\n", std::time::SystemTime::now());
+    let user = User::with(&[
+        ("environment.yml", &environment(".")),
+        ("pyproject.toml", FLAT),
+        ("pipeline.yaml", PIPELINE),
+        ("shop/__init__.py", &own),
+        ("shop/tasks.py", TASKS),
+    ]);
+    user.run(&["-v"]).exits(0).says("building a wheel").hides("installed inside the run");
+    user.write("README.md", "words\n");
+    user.commit("words");
+    let said = user.run(&["-v"]).exits(0).says("building a wheel").hides("installed inside the run");
+    said.says("1 of 1 task taken over");
+
+    // Without a wheel, nothing is laid there that setuptools would take for a package.
+    user.write("environment.yml", &environment(".[none]"));
+    user.commit("as written");
+    user.run(&["-v"]).exits(0).says("differs in its script");
+    user.write("README.md", "more words\n");
+    user.commit("more words");
+    user.run(&["-v"]).exits(0).says("every task is executed").says("would take `output/`, where products lie");
+}
+
+#[test]
+fn a_product_inside_a_package_gets_into_no_wheel() {
+    let own = format!("# {:?}\n", std::time::SystemTime::now());
+    let project = format!(
+        "{FLAT}\n[tool.setuptools]\npackages = [\"shop\"]\n\n[tool.setuptools.package-data]\nshop = [\"*.txt\"]\n"
+    );
+    let user = User::with(&[
+        ("environment.yml", &environment(".")),
+        ("pyproject.toml", &project),
+        ("pipeline.yaml", &PIPELINE.replace("output/", "shop/")),
+        ("shop/__init__.py", &own),
+        ("shop/tasks.py", TASKS),
+    ]);
+    user.run(&[]).exits(0);
+    user.write("README.md", "words\n");
+    user.commit("words");
+    user.run(&["-v"]).exits(0).says("building a wheel").says("1 of 1 task taken over");
+    // The task lists the files of the installed package: with the product in it, there would be one more.
+    user.run(&["--no-reuse"]).exits(0).says("identical content was there");
+}

@@ -18,6 +18,9 @@ pub(crate) enum Play {
     Install,
     /// Fails to resolve with wheels only; works with source builds.
     NeedsSource,
+    /// As [`Play::NeedsSource`] for a line `builds`, and for no other. What runs while versions are worked out leaves a
+    /// file behind.
+    Mixed,
     /// Fails to resolve in any way.
     Unresolvable,
     /// Says that the disk is full.
@@ -131,10 +134,42 @@ impl Container {
             return std::fs::write(out.host.0.join("shop-0.1.0-py3-none-any.whl"), "a wheel");
         }
         let (root, id) = self.place(script);
-        let info = root.join("e").join(id).join("lib/python3.11/site-packages/ploomber-0.23.3.dist-info");
-        std::fs::create_dir_all(&info)?;
-        std::fs::write(info.join("INSTALLER"), "uv")?;
-        std::fs::write(root.join("build").join(id).join("lock.txt"), "ploomber==0.23.3 \\\n    --hash=sha256:ab\n")
+        let (prefix, lock) = (root.join("e").join(id), root.join("build").join(id).join("lock.txt"));
+        if script.contains("pip compile") {
+            let asked = std::fs::read_to_string(lock.with_file_name("request.in"))?;
+            let rows: String = asked.lines().filter(|line| !line.starts_with('-')).map(row).collect();
+            std::fs::write(&lock, &rows)?;
+            if rows.contains("builds==") {
+                std::fs::create_dir_all(root.join("uv/sdists-v9/pypi/builds/1"))?;
+                std::fs::write(prefix.join("planted"), "by a setup.py")?;
+            }
+        }
+        let rows = std::fs::read_to_string(lock)?.replace("\\\n", " ");
+        for row in rows.lines().filter(|_| script.contains("pip install")) {
+            let (name, version) = row.split_once("==").unwrap_or(("ploomber", "0.23.3"));
+            let version = version.split(' ').next().unwrap_or_default();
+            let info = prefix.join(format!("lib/python3.11/site-packages/{name}-{version}.dist-info"));
+            std::fs::create_dir_all(&info)?;
+            std::fs::write(info.join("INSTALLER"), "uv")?;
+        }
+        Ok(())
+    }
+
+    /// Whether a line that has no wheel is to be installed, or looked up.
+    fn lacks_a_wheel(&self, script: &str) -> bool {
+        let (root, id) = self.place(script);
+        let lock = std::fs::read_to_string(root.join("build").join(id).join("lock.txt")).unwrap_or_default();
+        script.contains("pip compile") || lock.contains("builds==")
+    }
+}
+
+/// What uv makes of a requirement.
+fn row(line: &str) -> String {
+    let name = line.split(['=', '<', '>', '~', '[', ' ', ';']).next().unwrap_or_default();
+    match name {
+        _ if line.contains("://") => format!("ploomber @ {line}\n"),
+        "ploomber" => "ploomber==0.23.3 \\\n    --hash=sha256:ab\n".to_owned(),
+        name => format!("{name}==1 \\\n    --hash=sha256:cd\n"),
     }
 }
 
@@ -157,10 +192,11 @@ impl Session for Container {
                 (137, "")
             }
             Play::NeedsSource if wheels_only => (41, "no usable wheels\n"),
+            Play::Mixed if wheels_only && self.lacks_a_wheel(&spec.script) => (41, "no usable wheels\n"),
             Play::Unresolvable => (41, "Because nosuch was not found\nhttps://me:pw@index.example.com said so\n"),
             Play::DiskFull => (42, "error: No space left on device (os error 28)\n"),
             Play::Fill => (42, "error: failed to write: No space left on device (os error 28)\n"),
-            Play::Install | Play::NeedsSource | Play::InstallAndFill => (0, "Installed 1 package\n"),
+            Play::Install | Play::NeedsSource | Play::Mixed | Play::InstallAndFill => (0, "Installed 1 package\n"),
         };
         if code == 0 {
             self.install(&spec.script).unwrap();

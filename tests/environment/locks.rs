@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use soopervisor::environment::{Lock, Prepared, Wish};
@@ -182,4 +183,70 @@ async fn a_lock_whose_packages_are_gone_or_are_others_builds_nothing() {
     let (result, _) = fixture.wish(&inputs, &Untouchable, Wish::Exactly(&gone)).await;
     let error = result.unwrap_err().to_string();
     assert!(error.contains("the lock cannot be fulfilled") && error.contains("pip-24.0"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_refreshes_at_once_solve_and_build_once() {
+    let fixture = Fixture::new();
+    fixture.publish_pip(&["24.0"]);
+    let inputs = fixture.inputs(&["python"], &["ploomber"]);
+    let old = fixture.ensure(&inputs, &Builder::new(Play::Install)).await.unwrap();
+    fixture.publish_pip(&["24.0", "25.1"]);
+    let engine = Builder::new(Play::Install);
+    let wish = || fixture.wish(&inputs, &engine, Wish::Anew);
+    let ((a, _), (b, _)) = tokio::join!(wish(), wish());
+    let (a, b) = (a.unwrap(), b.unwrap());
+    assert_eq!(a.host_prefix, b.host_prefix);
+    assert!(a.host_prefix != old.host_prefix && a.reused != b.reused);
+    assert_eq!(engine.started.load(Ordering::SeqCst), 1);
+    for one in [&a, &b] {
+        assert_eq!(one.changes.iter().map(ToString::to_string).collect::<Vec<_>>(), ["pip 24.0 → 25.1"], "both say it");
+    }
+    let (later, _) = fixture.wish(&inputs, &Builder::new(Play::Install), Wish::Anew).await;
+    assert!(!later.unwrap().reused, "what was solved before the wish does not fulfil it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_knows_nothing_takes_the_lock_of_an_earlier_commit_before_it_solves() {
+    let fixture = Fixture::new();
+    fixture.publish_pip(&["24.0"]);
+    let inputs = fixture.inputs(&["python"], &["ploomber"]);
+    let old = fixture.ensure(&inputs, &Builder::new(Play::Install)).await.unwrap().lock;
+    let lock = Lock::parse(&old).unwrap();
+    let fresh = || {
+        fs::remove_dir_all(&fixture.config.root).unwrap();
+        assert!(!fixture.store().knows(&inputs, &fixture.config));
+    };
+    fixture.publish_pip(&["24.0", "25.1"]);
+    fresh();
+    let (built, told) = fixture.wish(&inputs, &Builder::new(Play::Install), Wish::Rather(&lock)).await;
+    let built = built.unwrap();
+    assert_eq!((built.lock, built.changes.len(), built.key), (old.clone(), 0, inputs.key(&fixture.config)), "{told}");
+    assert!(told.contains("nothing is solved") && fixture.store().knows(&inputs, &fixture.config), "{told}");
+    let (again, _) = fixture.wish(&inputs, &Untouchable, Wish::Rather(&lock)).await;
+    assert!(again.unwrap().reused);
+
+    // Where its packages are gone, what is solved instead is told.
+    fresh();
+    fixture.publish_pip(&["25.1"]);
+    let (built, told) = fixture.wish(&inputs, &Builder::new(Play::Install), Wish::Rather(&lock)).await;
+    let changes = built.unwrap().changes;
+    assert_eq!(changes.iter().map(ToString::to_string).collect::<Vec<_>>(), ["pip 24.0 → 25.1"], "{told}");
+    assert!(told.contains("solved anew"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_out_of_a_storage_that_does_not_fit_environment_yml_is_not_taken() {
+    let fixture = Fixture::new();
+    fixture.publish_pip(&["24.0"]);
+    let other = fixture.inputs(&["python"], &["ploomber"]);
+    let lock = Lock::parse(&fixture.ensure(&other, &Builder::new(Play::Install)).await.unwrap().lock).unwrap();
+    for inputs in
+        [fixture.inputs(&["python", "pip>=24.1"], &["ploomber"]), fixture.inputs(&["python"], &["ploomber", "six"])]
+    {
+        fixture.publish_pip(&["24.0", "25.1"]);
+        let (built, told) = fixture.wish(&inputs, &Builder::new(Play::Install), Wish::Rather(&lock)).await;
+        assert!(told.contains("the lock cannot be fulfilled") && told.contains("asking the channels"), "{told}");
+        assert_eq!(pip(&built.unwrap()), "25.1");
+    }
 }

@@ -11,6 +11,7 @@ mod credentials;
 mod engines;
 mod flags;
 mod locks;
+mod mirrors;
 mod process;
 mod pruning;
 mod real;

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use soopervisor::engine::Engine;
-use soopervisor::environment::{Config, EnvironmentError, Inputs, Prepared, RawEnvironment, Request, Store, Wish};
+use soopervisor::environment::{
+    Config, EnvironmentError, Inputs, Prepared, RawEnvironment, Request, Room, Store, Wish,
+};
 use soopervisor::id::RunId;
 use soopervisor::spec::pip;
 use tokio_util::sync::CancellationToken;
@@ -270,10 +272,15 @@ async fn source_builds_never_see_the_shared_cache_or_the_package_cache() {
     let built = fixture.ensure(&inputs, &engine).await.unwrap();
     let writable = engine.writable.lock().unwrap().clone();
     let root = fixture.config.root.canonicalize().unwrap();
-    assert_eq!(writable.len(), 2);
-    assert_eq!(writable[0], [(root.join("bench/shared"), "/opt/sv".to_owned())]);
     let id = built.host_prefix.file_name().unwrap();
-    assert_eq!(writable[1], [(root.join("bench").join(id), "/opt/sv".to_owned())]);
+    let (shared, own) = (root.join("bench/shared"), root.join("bench").join(id));
+    // Wheels alone; versions; wheels of these; everything, since not even that was possible.
+    assert_eq!(writable, [&shared, &own, &shared, &own].map(|root| vec![(root.clone(), "/opt/sv".to_owned())]));
+    let scripts = engine.scripts.lock().unwrap().clone();
+    assert_eq!(
+        scripts.iter().map(|text| text.contains("--only-binary :all:")).collect::<Vec<_>>(),
+        [true, false, true, false]
+    );
     let links = |prefix: &Path| fs::metadata(prefix.join("etc/conda/activate.d/a.sh")).unwrap().nlink();
     assert_eq!(links(&built.host_prefix), 1, "files are copies: foreign code may write in place");
     let wheels = fixture.ensure(&fixture.inputs(&["activates"], &["ploomber"]), &Builder::new(Play::Install)).await;
@@ -282,8 +289,87 @@ async fn source_builds_never_see_the_shared_cache_or_the_package_cache() {
         let engine = Builder::new(Play::Install);
         fixture.ensure(&fixture.inputs(&["python"], &[line]), &engine).await.unwrap();
         let writable = engine.writable.lock().unwrap().clone();
-        assert!(writable.len() == 1 && !writable[0][0].0.ends_with("shared"), "{line}: {writable:?}");
+        assert!(writable.iter().all(|mounts| !mounts[0].0.ends_with("shared")), "{line}: {writable:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_a_wheel_comes_from_the_shared_cache_though_another_line_is_built_from_source() {
+    use std::os::unix::fs::MetadataExt;
+    let fixture = Fixture::new();
+    let inputs = fixture.inputs(&["python", "activates"], &["ploomber", "builds"]);
+    let engine = Builder::new(Play::Mixed);
+    let built = fixture.ensure(&inputs, &engine).await.unwrap();
+    let root = fixture.config.root.canonicalize().unwrap();
+    let (shared, own) = (root.join("bench/shared"), root.join("bench").join(built.host_prefix.file_name().unwrap()));
+    let benches = |engine: &Builder| -> Vec<PathBuf> {
+        engine.writable.lock().unwrap().iter().map(|mounts| mounts[0].0.clone()).collect()
+    };
+    assert_eq!(benches(&engine), [&shared, &own, &shared, &own].map(Clone::clone));
+    let scripts = engine.scripts.lock().unwrap().clone();
+    assert!(scripts[1].contains("pip compile") && !scripts[1].contains("pip install"), "{}", scripts[1]);
+    for words in ["--only-binary :all:", "UV_LINK_MODE=copy", "--offline"] {
+        assert!(scripts[2].contains(words) && !scripts[2].contains("pip compile"), "{}", scripts[2]);
+    }
+    assert!(scripts[3].contains("pip install") && !scripts[3].contains("--only-binary"), "{}", scripts[3]);
+    assert!(!built.host_prefix.join("planted").exists(), "what ran before the wheels came left nothing");
+    assert_eq!(fs::metadata(built.host_prefix.join("etc/conda/activate.d/a.sh")).unwrap().nlink(), 1);
+    let rows = built.lock["pip"].as_array().unwrap();
+    let row = |name: &str| rows.iter().find(|row| row["name"] == name).unwrap();
+    assert!(row("builds")["source"] == true && row("ploomber")["source"].is_null(), "{rows:?}");
+    assert_eq!(row("ploomber")["hashes"][0], "sha256:ab");
+    assert_eq!(fixture.leftovers().len(), 2, "{:?}", fixture.leftovers());
+
+    // Its lock says which line that was.
+    let lock = built.lock.clone();
+    drop(built);
+    fixture.store().retire(Duration::ZERO).unwrap();
+    let engine = Builder::new(Play::Mixed);
+    let again = fixture.ensure(&inputs, &engine).await.unwrap();
+    assert_eq!(again.lock, lock);
+    let own = root.join("bench").join(again.host_prefix.file_name().unwrap());
+    assert_eq!(benches(&engine), [shared, own]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_file_that_says_nothing_stops_no_build_and_nothing_is_swept_while_it_is_there() {
+    let fixture = Fixture::new();
+    let (ours, other) = (fixture.inputs(&["python"], &["ploomber"]), fixture.inputs(&["activates"], &["ploomber"]));
+    let first = fixture.ensure(&other, &Builder::new(Play::Install)).await.unwrap();
+    let (key, prefix) = (fixture.config.root.join(format!("keys/{}.json", first.key)), first.host_prefix.clone());
+    drop(first);
+    let whole = fs::read(&key).unwrap();
+    fs::write(&key, &whole[..whole.len() / 2]).unwrap();
+    let built = fixture.ensure(&ours, &Builder::new(Play::Install)).await.unwrap();
+    let store = fixture.store();
+    let listing = store.list().unwrap();
+    assert_eq!((listing.environments.len(), listing.unreadable.len()), (1, 1));
+    assert!(listing.unreadable[0].path.ends_with(key.file_name().unwrap()), "{:?}", listing.unreadable);
+    let old = std::time::SystemTime::now() - Duration::from_secs(100_000);
+    fs::File::open(&prefix).unwrap().set_modified(old).unwrap();
+    assert!(store.sweep().is_err() && prefix.exists(), "it may be what the file names");
+    drop(built);
+    let pruned = store.prune(Room { all: true, ..Room::default() }, &[]).unwrap();
+    assert_eq!((pruned.environments.len(), pruned.unreadable, prefix.exists()), (1, listing.unreadable, true));
+    // Its own key is built again.
+    let again = fixture.ensure(&other, &Builder::new(Play::Install)).await.unwrap();
+    assert!(!again.reused && again.host_prefix != prefix);
+    assert_eq!(store.list().unwrap().unreadable, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_that_an_earlier_version_wrote_into_notes_are_neither_shown_nor_kept() {
+    let fixture = Fixture::new();
+    let inputs = fixture.inputs(&["python"], &["ploomber"]);
+    let built = fixture.ensure(&inputs, &Builder::new(Play::Install)).await.unwrap();
+    let key = fixture.config.root.join(format!("keys/{}.json", built.key));
+    let mut entry: serde_json::Value = serde_json::from_slice(&fs::read(&key).unwrap()).unwrap();
+    entry["notes"] = serde_json::json!(["`-e git+https://s3cr3t@github.com/a/b` is installed without `-e`"]);
+    fs::write(&key, entry.to_string()).unwrap();
+    let found = fixture.ensure(&inputs, &Untouchable).await.unwrap();
+    assert_eq!(found.notes, ["`-e git+https://github.com/a/b` is installed without `-e`"]);
+    assert!(!fs::read_to_string(&key).unwrap().contains("s3cr3t"));
+    assert_eq!(fixture.ensure(&inputs, &Untouchable).await.unwrap().host_prefix, built.host_prefix);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -194,3 +194,39 @@ fn an_environment_whose_volume_was_removed_is_built_anew_and_one_that_nobody_use
     let there = says(&["volume", "ls", "-q"]);
     assert!(!there.contains(&old), "{there}");
 }
+
+#[test]
+fn what_is_pruned_is_free_there_as_well_and_volumes_are_counted() {
+    let far = Far::tiny();
+    let folder = tempfile::tempdir().unwrap();
+    let mirrors = quick_channel(&folder.path().join("channel"));
+    std::fs::write(folder.path().join("uv"), "never run").unwrap();
+    far.user.write("environment.yml", "channels: [conda-forge]\ndependencies: [python=3.11, pip, ploomber]\n");
+    far.user.commit("environment");
+    let with_home = |mut command: Command| {
+        command.env("SOOPERVISOR_HOME", folder.path().join("home"));
+        Said::from(command.output().unwrap())
+    };
+    let mut run = far.command(&["-v"]);
+    run.env("SOOPERVISOR_CONDA_MIRRORS", &mirrors).env("SOOPERVISOR_UV", folder.path().join("uv"));
+    with_home(run).exits(0).says("building the environment");
+    let prefixes = std::fs::read_dir(folder.path().join("home/cache/env/e")).unwrap();
+    let mut names = prefixes.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let volume = format!("soopervisor-env-{}", names.find(|name| !name.ends_with("activate.sh")).unwrap());
+    assert!(says(&["volume", "ls", "-q"]).contains(&volume));
+
+    let env = |words: &[&str]| {
+        let mut command = far.user.program(words);
+        command.env("DOCKER_HOST", &daemon().address).env_remove("DOCKER_CONTEXT").env_remove("DOCKER_TLS_VERIFY");
+        with_home(command).exits(0)
+    };
+    let listed: serde_json::Value = serde_json::from_str(&env(&["env", "list", "--json"]).text).unwrap();
+    let one = &listed["environments"][0];
+    assert!(one["in_volume"] == true && listed["volume_bytes"].as_u64().unwrap() > 0, "{listed}");
+    assert!(one["bytes"].as_u64().unwrap() >= listed["volume_bytes"].as_u64().unwrap(), "{listed}");
+    env(&["env", "list"]).says("of it in volumes of engines");
+    env(&["env", "prune", "--all", "--dry-run"]).hides("in the engine");
+    assert!(says(&["volume", "ls", "-q"]).contains(&volume));
+    env(&["env", "prune", "--all"]).says("removed 1 volume in the engine");
+    assert!(!says(&["volume", "ls", "-q"]).contains(&volume));
+}

@@ -16,12 +16,19 @@ use crate::report::bytes;
 use crate::store::{Home, Runs, Status};
 
 pub(super) fn execute(args: &args::EnvList, home: &Home) -> Result<Exit, Failure> {
-    let nothing = Listing { environments: Vec::new(), total_bytes: 0, unused_cache_bytes: 0 };
+    let nothing = Listing {
+        environments: Vec::new(),
+        total_bytes: 0,
+        volume_bytes: 0,
+        unused_cache_bytes: 0,
+        unreadable: Vec::new(),
+    };
     let listing = match seam::environments(home)? {
         Some(store) => store.list().map_err(crate::run::stop::Stop::from)?,
         None => nothing,
     };
     let users = users(home)?;
+    Console::note(&super::unreadable(&listing.unreadable));
     if args.json {
         Console::answer(&format!("{}\n", document(&listing, &users)));
     } else if listing.environments.is_empty() {
@@ -76,6 +83,7 @@ fn document(listing: &Listing, users: &[User]) -> Value {
             "last_used": Timestamp::try_from(listed.last_used).ok().map(|time| time.to_string()),
             "bytes": listed.bytes,
             "own_bytes": listed.own_bytes,
+            "in_volume": listed.in_volume,
             "python": listed.python,
             "packages": listed.packages,
             "in_use": listed.in_use,
@@ -83,8 +91,13 @@ fn document(listing: &Listing, users: &[User]) -> Value {
         })
     };
     let environments: Vec<Value> = listing.environments.iter().map(one).collect();
-    let (total, unused) = (listing.total_bytes, listing.unused_cache_bytes);
-    json!({"schema": 1, "environments": environments, "total_bytes": total, "unused_cache_bytes": unused})
+    json!({
+        "schema": 1,
+        "environments": environments,
+        "total_bytes": listing.total_bytes,
+        "volume_bytes": listing.volume_bytes,
+        "unused_cache_bytes": listing.unused_cache_bytes,
+    })
 }
 
 fn table(listing: &Listing, users: &[User], now: SystemTime) -> String {
@@ -110,10 +123,12 @@ fn table(listing: &Listing, users: &[User], now: SystemTime) -> String {
         0 => "nothing in the caches is unused".to_owned(),
         count => format!("{} in the caches are unused: soopervisor env prune", bytes(count)),
     };
-    let total = bytes(listing.total_bytes);
+    let total = match listing.volume_bytes {
+        0 => format!("{} on disk", bytes(listing.total_bytes)),
+        there => format!("{} on disk, {} of it in volumes of engines", bytes(listing.total_bytes), bytes(there)),
+    };
     // Writing to a string does not fail.
-    let _ =
-        writeln!(text, "\n{total} on disk, shared files counted once; OWN is what is free without that one; {unused}");
+    let _ = writeln!(text, "\n{total}, shared files counted once; OWN is what is free without that one; {unused}");
     text
 }
 
@@ -149,6 +164,7 @@ mod tests {
             projects: projects.iter().map(|name| (*name).to_owned()).collect(),
             last_used: SystemTime::UNIX_EPOCH + Duration::from_hours(24 * (100 - days)),
             bytes: 634_000_000,
+            in_volume: false,
             own_bytes: 12_300_000,
             python: Some("3.11.7".to_owned()),
             packages: 124,
@@ -159,7 +175,13 @@ mod tests {
     #[test]
     fn a_table_for_people_and_a_document_for_programs() {
         let environments = vec![listed('a', &["penguins"], 0), listed('b', &[], 3), listed('c', &["x", "y"], 40)];
-        let listing = Listing { environments, total_bytes: 900_000_000, unused_cache_bytes: 5_000_000 };
+        let listing = Listing {
+            environments,
+            total_bytes: 900_000_000,
+            volume_bytes: 0,
+            unused_cache_bytes: 5_000_000,
+            unreadable: Vec::new(),
+        };
         let user = |key: char, live| User {
             key: key.to_string().repeat(64),
             run: format!("20261121-093000-4f1c2d9a-aaa{key}"),
@@ -174,6 +196,8 @@ mod tests {
         assert_eq!(document["environments"][0]["projects"], json!(["penguins", "sales"]));
         assert_eq!(document["environments"][2]["last_used"], "1970-03-02T00:00:00Z");
         assert_eq!(document["total_bytes"], 900_000_000);
+        let far = table(&Listing { volume_bytes: 600_000_000, ..listing }, &users, now);
+        assert!(far.contains("900.0 MB on disk, 600.0 MB of it in volumes of engines, shared"), "{far}");
     }
 
     #[test]

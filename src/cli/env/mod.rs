@@ -4,6 +4,7 @@ use super::args::Env;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
+use crate::environment::Unreadable;
 use crate::store::Home;
 
 mod list;
@@ -17,6 +18,17 @@ pub(super) fn execute(args: &Env, console: Console) -> Result<Exit, Failure> {
         Env::Prune(args) => prune::execute(args, &home),
         Env::Why(args) => why::execute(args, &home, console),
     }
+}
+
+/// What is said of key files that say nothing: what they may name stays, and so does every leftover.
+fn unreadable(files: &[Unreadable]) -> String {
+    files.iter().fold(String::new(), |text, Unreadable { path, reason }| {
+        let path = path.display();
+        text + &format!(
+            "warning: {path} cannot be read and was passed over: {reason}\n  while it is there, leftovers of dead builds \
+             stay; remove it: rm '{path}'\n"
+        )
+    })
 }
 
 /// The part of a key that people see and type.

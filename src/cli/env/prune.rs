@@ -30,8 +30,33 @@ pub(super) fn execute(args: &args::EnvPrune, home: &Home) -> Result<Exit, Failur
         return Ok(Exit::Ok);
     }
     let pruned = store.prune(Room { dry_run: args.dry_run, ..wish }, &shown).map_err(Stop::from)?;
+    Console::note(&super::unreadable(&pruned.unreadable));
     Console::answer(&tell(&pruned, args.dry_run, args.all));
+    if store.has_volumes() && !args.dry_run {
+        Console::answer(&tell_volumes(seam::sweep_volumes(&store, home), pruned.volumes));
+    }
     Ok(Exit::Ok)
+}
+
+/// What became of volumes in the engine, of which so many should go.
+fn tell_volumes(removed: Result<usize, Failure>, wanted: usize) -> String {
+    let volumes = |number: usize| count(number as u64, "volume");
+    match removed {
+        Ok(removed) if removed < wanted => format!(
+            "removed {} in the engine; {} more are in use or in another engine, and go with the next build there, or with \
+             `DOCKER_HOST=… soopervisor env prune`\n",
+            volumes(removed),
+            wanted - removed
+        ),
+        Ok(0) => String::new(),
+        Ok(removed) => format!("removed {} in the engine\n", volumes(removed)),
+        Err(_) if wanted == 0 => String::new(),
+        Err(error) => format!(
+            "{} stay in the engine, which cannot be asked now ({}): `soopervisor env prune` removes them once it answers\n",
+            volumes(wanted),
+            error.what
+        ),
+    }
 }
 
 /// Asks, on a terminal, before the last environment goes; who calls this from a script has said what he wants.
@@ -86,7 +111,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::environment::Gone;
+    use crate::environment::{Gone, Unreadable};
 
     #[test]
     fn says_what_went_what_stayed_and_what_is_free() {
@@ -103,11 +128,21 @@ mod tests {
             in_use: vec!["c".repeat(64)],
             building: false,
             left: 1_200_000_000,
+            ..Pruned::default()
         };
         insta::assert_snapshot!("env_prune", tell(&pruned, false, false));
         assert!(tell(&pruned, true, true).contains("would remove aaaaaaaaaaaaaaaa, last used 40 days ago: 12.3 MB"));
         let nothing = tell(&Pruned { building: true, ..Pruned::default() }, false, false);
         assert!(nothing.contains("--all") && nothing.contains("being built"), "{nothing}");
+        assert_eq!(tell_volumes(Ok(2), 2), "removed 2 volumes in the engine\n");
+        let fewer = tell_volumes(Ok(1), 3);
+        assert!(fewer.contains("removed 1 volume in the engine; 2 more") && fewer.contains("env prune"), "{fewer}");
+        let away = tell_volumes(Err(Failure::new(Exit::EngineUnavailable, "no engine answers")), 1);
+        assert!(away.contains("1 volume") && away.contains("no engine answers"), "{away}");
+        assert_eq!(tell_volumes(Ok(0), 0), "");
+        let broken = Unreadable { path: "/store/keys/x.json".into(), reason: "EOF while parsing".to_owned() };
+        let broken = super::super::unreadable(&[broken]);
+        assert!(broken.contains("EOF while parsing") && broken.contains("rm '/store/keys/x.json'"), "{broken}");
         assert!(everything(&pruned, 3), "the third one is in use");
         assert!(!everything(&pruned, 4) && !everything(&Pruned::default(), 0));
     }

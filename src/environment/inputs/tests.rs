@@ -275,3 +275,16 @@ fn channels_of_a_condarc_lie_where_it_says() {
     assert_eq!(written[2].1.as_str(), "https://repo.example.com/t/TOK/main/");
     assert_eq!(inputs.specs[0].channel.as_ref().unwrap().base_url.as_str(), "https://conda.example.com/api/team/");
 }
+
+#[test]
+fn a_token_in_an_editable_checkout_stands_in_no_note() {
+    for line in [
+        "-e git+https://s3cr3t-token@github.com/a/ploomber.git@main#egg=ploomber",
+        "-e git+https://me:s3cr3t-token@github.com/a/ploomber.git",
+    ] {
+        let inputs = inputs(&raw(Some(&["conda-forge"]), &["python=3.10", "pip"], &[line]));
+        let notes = inputs.notes().join("\n");
+        assert!(notes.contains("git+https://github.com/a/ploomber.git"), "{notes}");
+        assert!(!notes.contains("s3cr3t"), "{notes}");
+    }
+}
