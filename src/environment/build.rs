@@ -15,7 +15,7 @@ use super::lock::Distribution;
 use super::solve::Conda;
 use super::store::{Request, Store, write_readable};
 use super::volume::Far;
-use super::{EnvironmentError, Lock, activate, bytecode, kept, lock, network, pip, space, uv};
+use super::{EnvironmentError, Lock, activate, bytecode, kept, lock, network, pip, space, strangers, uv};
 use crate::spec::amount::count;
 
 /// A prefix that is complete and still on its bench.
@@ -114,14 +114,21 @@ impl Build<'_> {
             Some(lock) => lock.is_curated(config),
             None => inputs.sources.iter().all(|source| source.is_curated(config)),
         };
+        let source = pip::needs_source(self.lines.as_ref().unwrap_or(&inputs.pip), &inputs.pip_options);
+        if source && config.wheels_only {
+            return Err(strangers::no_builds("install", "a line would have to be built from source".to_owned()));
+        }
         if !curated {
             progress(
                 "pip: a channel of the repository's own choosing: building apart from the shared cache".to_owned(),
             );
-        } else if pip::needs_source(self.lines.as_ref().unwrap_or(&inputs.pip), &inputs.pip_options) {
+        } else if source {
             progress("pip: a line has to be built from source: building apart from the shared cache".to_owned());
         } else {
             match self.attempt(true, progress).await {
+                Err(EnvironmentError::Pip { tail, step, .. }) if pip::wants_source(&tail) && config.wheels_only => {
+                    return Err(strangers::no_builds(step, tail));
+                }
                 Err(EnvironmentError::Pip { tail, .. }) if pip::wants_source(&tail) => progress(
                     "pip: not possible with wheels alone; trying again with source builds, apart from the shared cache"
                         .to_owned(),
@@ -193,7 +200,8 @@ impl Build<'_> {
             progress(format!("conda: running {} post-link scripts in a container", scripts.len()));
             pip::post_link(&builder, bench, &scripts, config, progress).await?;
         }
-        let what = pip::What { inputs, locked: self.lines.as_deref(), uv: self.uv.as_deref() };
+        let (locked, wheels_only) = (self.lines.as_deref(), config.wheels_only);
+        let what = pip::What { inputs, locked, uv: self.uv.as_deref(), wheels_only };
         pip::install(&builder, bench, &what, config, progress).await
     }
 
