@@ -62,7 +62,11 @@ program=$kept/soopervisor
 if ! printf '%s  %s\n' "$sum" "$program" | sha256sum --check --status 2>/dev/null; then
     mkdir -p "$kept"
     url=${SOOPERVISOR_RELEASES:-${GITHUB_SERVER_URL:-https://github.com}/${GITHUB_ACTION_REPOSITORY:-OWNER/soopervisor-action}/releases/download}
-    curl --fail --silent --show-error --location --retry 3 --output "$kept/new" "$url/$version/$name" || fail "$url/$version/$name cannot be fetched"
+    trust=()
+    [ -z "${SOOPERVISOR_CA_BUNDLE:-}" ] || trust=(--cacert "$SOOPERVISOR_CA_BUNDLE")
+    # curl takes proxies from HTTPS_PROXY and its like, as the program does.
+    curl --fail --silent --show-error --location --retry 3 ${trust[@]+"${trust[@]}"} --output "$kept/new" "$url/$version/$name" ||
+        fail "$url/$version/$name cannot be fetched: where the network is closed, SOOPERVISOR_RELEASES names another address and binary-path a program on the runner"
     printf '%s  %s\n' "$sum" "$kept/new" | sha256sum --check --status || fail "$name is not what install/checksums.txt says"
     chmod +x "$kept/new"
     mv -f "$kept/new" "$program"

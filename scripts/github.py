@@ -164,8 +164,9 @@ def described(document):
             if "requestBody" in operation:
                 kept["request"] = content(document, operation["requestBody"], example=False).get("schema", {})
             for status, response in operation["responses"].items():
-                if status[0] in "23":
-                    kept["responses"][status] = content(document, response, example=True)
+                # Of a refusal the shape is enough.
+                if status[0] in "234":
+                    kept["responses"][status] = content(document, response, example=status[0] != "4")
             paths.setdefault(path, {})[method] = kept
     kept = [operation for methods in paths.values() for operation in methods.values()]
     asked = [operation.get("request", {}) for operation in kept]

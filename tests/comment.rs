@@ -243,6 +243,15 @@ fn a_fork_says_what_it_did_not_get() {
 }
 
 #[test]
+fn a_base_that_is_not_the_very_one_is_named() {
+    let mut report = succeeded();
+    report.compared = Some("3 commits before the base `abc1234`; @everyone".to_owned());
+    let drawn = render(&report, Limit::COMMENT);
+    let said = "compared with `81aa02c3de` (`main`), 3 commits before the base `abc1234`; &#64;&#8203;everyone ·";
+    assert!(drawn.contains(said), "{drawn}");
+}
+
+#[test]
 fn what_is_too_long_gives_up_pictures_then_identical_files_then_rows_then_lines() {
     let mut report = failed();
     report.comparison = succeeded().comparison;
@@ -258,7 +267,8 @@ fn what_is_too_long_gives_up_pictures_then_identical_files_then_rows_then_lines(
     let path = |at: usize| format!("data/{at}-{}.bin", "f".repeat(180)).parse().expect("a path");
     comparison.identical = (0..100).map(path).collect();
     let smaller = render(&report, Limit::COMMENT);
-    assert!(!smaller.contains("[![") && smaller.contains("`p3.png`") && smaller.contains("data/99"));
+    let shown = smaller.matches("[![").count();
+    assert!(shown < 12 && smaller.contains("`p3.png`") && smaller.contains("data/99"), "{shown} are shown");
     let mut steps = Vec::new();
     for bytes in (20_000..60_000).rev().step_by(500) {
         let drawn = render(&report, Limit::bytes(bytes));
@@ -269,7 +279,7 @@ fn what_is_too_long_gives_up_pictures_then_identical_files_then_rows_then_lines(
             steps.push(now);
         }
     }
-    // Pictures' names go before identical files, and both before lines of the log.
+    // Who has fewer pictures has their names. Pictures' names go before identical files, and both before lines of the log.
     assert_eq!(steps.first(), Some(&(true, true, true, true)));
     assert!(steps.windows(2).all(|pair| pair[0].0 >= pair[1].0 && pair[0].1 >= pair[1].1), "{steps:?}");
     assert!(steps.iter().all(|step| step.0 <= step.1 && step.1 <= step.2), "{steps:?}");

@@ -1,28 +1,31 @@
 //! `soopervisor action`: the entry of the GitHub Action. Reads what the runner says, runs what is decided, tells it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Cli, Verb};
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::{run, seam};
+use super::{run, seam, signals};
 use crate::comment::escape::prose;
-use crate::comment::{Limit, Report, render};
+use crate::comment::{Limit, render};
 use crate::gha::{
     self, Carried, Decision, Errand, Files, GhaError, Order, Outputs, Poster, Progress, Reason, State, Told, Trust,
 };
 use crate::plan::Mode;
 use crate::report::{self, Reporter};
+use crate::run::cancel::Cancel;
 use crate::run::card::Card;
 use crate::run::event::{RunEvent, Step};
 use crate::run::request::RunRequest;
 use crate::secret::{SecretSet, SecretSpec};
 use crate::store::Home;
+
+mod look;
 
 /// The runner asks with SIGINT, after 7.5 s with SIGTERM, and kills 2.5 s later: a pipeline that does not listen is
 /// killed in time for its container to be cleared away and the end to be told.
@@ -30,6 +33,23 @@ const PATIENCE: Duration = Duration::from_secs(4);
 
 /// How a start of the Action ended of which the runner's files tell.
 type Ended = Result<Exit, Failure>;
+
+/// One start of the Action.
+struct Job<'a> {
+    errand: Errand,
+    files: &'a Files,
+    home: Home,
+    console: Console,
+    /// What the runner's signals asked for, from the beginning of the job to its end.
+    cancel: Cancel,
+}
+
+impl Job<'_> {
+    /// Does what takes long, unless the runner cancels the job meanwhile.
+    fn unless_cancelled<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        signals::unless(&self.cancel, "stopped before it began", work)
+    }
+}
 
 pub(super) fn execute(console: Console) -> Result<Exit, Failure> {
     let files = Files::read(&variable);
@@ -60,23 +80,25 @@ fn unbegun(failure: &Failure, files: &Files) {
 
 /// Reads, decides, and does it. The error is of what comes before the runner's files are written.
 fn begin(files: &Files, console: Console) -> Result<Ended, Failure> {
+    let cancel = signals::hear(Some(PATIENCE))?;
     let home = Home::from_env()?;
     let errand = Errand::read(&variable, seam::reach(&home)?)?;
     Console::answer(&gha::masks(&hidden(&errand)));
-    let decision = seam::block_on(async { Ok(errand.decide().await?) })?;
+    let job = Job { errand, files, home, console, cancel };
+    let decision = job.unless_cancelled(async { Ok(job.errand.decide().await?) })?;
     match decision {
-        Decision::Run(order) => in_turn(&errand, &order, false, files, &home, console),
-        Decision::Done(order) => match standing(&errand, &order, &home) {
-            Ok(Some(standing)) => already(&errand, order, standing, files),
+        Decision::Run(order) => in_turn(&job, &order, false),
+        Decision::Done(order) => match standing(&job, &order) {
+            Ok(Some(standing)) => already(&job, order, standing),
             // Should something be wrong, the run says it better.
-            Ok(None) => in_turn(&errand, &order, true, files, &home, console),
+            Ok(None) => in_turn(&job, &order, true),
             Err(failure) if failure.exit == Exit::Cancelled => Err(failure),
             Err(failure) => {
                 warn(&[format!("whether its outputs are still there cannot be told: {}", failure.what)]);
-                in_turn(&errand, &order, true, files, &home, console)
+                in_turn(&job, &order, true)
             }
         },
-        other => answer(&errand, &other, files),
+        other => answer(&job, &other),
     }
 }
 
@@ -94,6 +116,10 @@ fn hidden(errand: &Errand) -> Vec<crate::secret::Secret> {
     }
     for (name, value) in std::env::vars() {
         let ours = ["SOOPERVISOR_", "AWS_", "AZURE_", "GOOGLE_"].iter().any(|prefix| name.starts_with(prefix));
+        // Of proxies and package indexes.
+        for password in gha::passwords(&value) {
+            set.hide(name.clone(), password.as_bytes());
+        }
         if ours && TELLING.iter().any(|word| name.contains(word)) {
             set.hide(name, value.as_bytes());
         }
@@ -102,29 +128,29 @@ fn hidden(errand: &Errand) -> Vec<crate::secret::Secret> {
 }
 
 /// Nothing is run.
-fn answer(errand: &Errand, decision: &Decision, files: &Files) -> Result<Ended, Failure> {
-    let answer = seam::block_on(async { Ok(errand.answer(decision).await) })?;
+fn answer(job: &Job<'_>, decision: &Decision) -> Result<Ended, Failure> {
+    let answer = job.unless_cancelled(async { Ok(job.errand.answer(decision).await) })?;
     let target = matches!(decision, Decision::Refuse(Reason::Target));
     Console::answer(&command(if target { "error" } else { "notice" }, &answer.text));
     warn(&answer.faults);
-    write(files, &Outputs { status: answer.status.to_owned(), ..Outputs::default() }, None);
+    write(job.files, &Outputs { status: answer.status.to_owned(), ..Outputs::default() }, None);
     // A refusal is an answer; a workflow that can only ever be refused is set up wrongly.
     Ok(Ok(if target { Exit::Usage } else { Exit::Ok }))
 }
 
 /// What was published for the very same command, if all of it is still as it was.
-fn standing(errand: &Errand, order: &Order, home: &Home) -> Result<Option<seam::Standing>, Failure> {
+fn standing(job: &Job<'_>, order: &Order) -> Result<Option<seam::Standing>, Failure> {
     let asked = variables()?;
-    unless_cancelled(async {
-        let request = errand.request(order, asked).await?;
-        seam::standing(request, home.clone()).await
+    job.unless_cancelled(async {
+        let request = job.errand.request(order, asked).await?;
+        seam::standing(request, job.home.clone()).await
     })
 }
 
 /// Nothing is run: later steps get what an earlier run left.
-fn already(errand: &Errand, order: Order, standing: seam::Standing, files: &Files) -> Result<Ended, Failure> {
+fn already(job: &Job<'_>, order: Order, standing: seam::Standing) -> Result<Ended, Failure> {
     let (commit, mode) = (order.commit.to_string(), mode_of(order.mode));
-    let answer = seam::block_on(async { Ok(errand.answer(&Decision::Done(order)).await) })?;
+    let answer = job.unless_cancelled(async { Ok(job.errand.answer(&Decision::Done(order)).await) })?;
     Console::answer(&command("notice", &format!("{}: {}", answer.text, standing.place)));
     warn(&answer.faults);
     let outputs = Outputs {
@@ -135,7 +161,7 @@ fn already(errand: &Errand, order: Order, standing: seam::Standing, files: &File
         artifact_url: standing.place,
         status: answer.status.to_owned(),
     };
-    write(files, &outputs, Some(&format!("{}.\n", answer.text)));
+    write(job.files, &outputs, Some(&format!("{}.\n", answer.text)));
     Ok(Ok(Exit::Ok))
 }
 
@@ -144,39 +170,33 @@ fn mode_of(mode: Mode) -> String {
 }
 
 /// Runs it, unless another command of its kind came first. `again` where it was run before.
-fn in_turn(
-    errand: &Errand,
-    order: &Order,
-    again: bool,
-    files: &Files,
-    home: &Home,
-    console: Console,
-) -> Result<Ended, Failure> {
-    let claim = unless_cancelled(async { Ok(errand.claim(order.mode, again).await) })?;
+fn in_turn(job: &Job<'_>, order: &Order, again: bool) -> Result<Ended, Failure> {
+    let claim = job.unless_cancelled(async { Ok(job.errand.claim(order.mode, again).await) })?;
     warn(&claim.faults);
     match claim.lost {
-        Some(reason) => answer(errand, &Decision::Refuse(reason), files),
-        None => carry_out(errand, order, files, home, console),
+        Some(reason) => answer(job, &Decision::Refuse(reason)),
+        None => carry_out(job, order),
     }
 }
 
-fn carry_out(errand: &Errand, order: &Order, files: &Files, home: &Home, console: Console) -> Result<Ended, Failure> {
-    let progress = errand.progress(order)?;
-    let poster = errand.post(order).map(|post| Poster::start(post, progress.told().clone())).transpose();
+fn carry_out(job: &Job<'_>, order: &Order) -> Result<Ended, Failure> {
+    let progress = job.errand.progress(order)?;
+    let post = job.errand.post(order);
+    let poster = post.map(|post| Poster::start(post, progress.told().clone(), job.cancel.clone())).transpose();
     // Nobody is told, and the run goes on.
     let poster = poster.unwrap_or_else(|error| {
         warn(&[format!("nobody is told how it goes: {error}")]);
         None
     });
     let progress = Arc::new(Mutex::new(progress));
-    let ended = execute_order(errand, order, home, console, &progress, poster.as_ref());
+    let ended = execute_order(job, order, &progress, poster.as_ref());
     let mut last = lock(&progress).clone();
     match &ended {
-        Ok(exit) => {
-            if *exit == Exit::Ok {
-                look(errand, order, home, last.report());
+        Ok(ran) => {
+            if ran.exit == Exit::Ok {
+                warn(&look::look(job, order, &ran.folder, last.report()));
             }
-            last.end(State::of_exit(exit.code()), None);
+            last.end(State::of_exit(ran.exit.code()), None);
         }
         Err(failure) => {
             if failure.exit != Exit::Cancelled {
@@ -187,12 +207,22 @@ fn carry_out(errand: &Errand, order: &Order, files: &Files, home: &Home, console
     }
     let faults = poster.map(|poster| poster.finish(last.told().clone())).unwrap_or_default();
     warn(&faults);
-    write(files, &outputs(last.told()), Some(&render(&last.told().report, Limit::SUMMARY)));
-    if let (Ok(Exit::Ok), Some(carried)) = (&ended, carried(errand, order, home)) {
-        // A job that fails saves no cache.
-        warn(&carried.send().err().map(|error| error.to_string()).into_iter().collect::<Vec<_>>());
+    write(job.files, &outputs(last.told()), Some(&render(&last.told().report, Limit::SUMMARY)));
+    let ended = ended.map(|ran| ran.exit);
+    // A job that fails saves no cache.
+    if let (Ok(Exit::Ok), Some(carried)) = (&ended, carried(job, order)) {
+        let sent =
+            signals::unless(&job.cancel, "the job was cancelled: its environments are not for the cache", async {
+                Ok(apart(move || carried.send()).await?)
+            });
+        warn(&sent.err().map(|failure| in_words(&failure)).into_iter().collect::<Vec<_>>());
     }
     Ok(ended)
+}
+
+/// Does what blocks where whoever asks us to stop does not wait for it.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T, GhaError> + Send + 'static) -> Result<T, GhaError> {
+    tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?
 }
 
 /// Why there was no run, where a run would say why it failed.
@@ -214,79 +244,44 @@ fn card(failure: &Failure) -> Card {
 }
 
 /// What a workflow's cache brings and takes; a fork's code has nothing of it.
-fn carried(errand: &Errand, order: &Order, home: &Home) -> Option<Carried> {
-    Carried::of(&errand.context, home.environments(), order.trust)
+fn carried(job: &Job<'_>, order: &Order) -> Option<Carried> {
+    Carried::of(&job.errand.context, job.home.environments(), order.trust)
 }
 
-/// The pictures among the outputs, and what the pull request changes in them; where that cannot be told, why.
-fn look(errand: &Errand, order: &Order, home: &Home, report: &mut Report) {
-    let Some(run) = report.run.clone() else { return };
-    if order.trust == Trust::Fork {
-        let home = Home::at(&errand.fork_home());
-        report.previews = seam::pictures(&home, &run).unwrap_or_default();
-        report.no_base = Some("a fork's outputs are in a place of their own and are not compared".to_owned());
-        return;
-    }
-    if let Some(base) = &order.base {
-        match seam::compare_with_base(home, &run, &base.commit) {
-            Ok((comparison, previews)) => {
-                report.comparison = Some(comparison);
-                report.previews = previews;
-                return;
-            }
-            Err(failure) => {
-                let what = format!("the base commit {} has no such run here: {}", base.commit.short(), failure.what);
-                report.no_base = Some(what);
-            }
-        }
-    }
-    // A storage that cannot be read any more is told by what else asks it.
-    report.previews = seam::pictures(home, &run).unwrap_or_default();
+/// A run that came to its end.
+struct Ran {
+    exit: Exit,
+    /// What was run: a folder of a work tree that holds the commit and what is above it.
+    folder: PathBuf,
 }
 
 fn execute_order(
-    errand: &Errand,
+    job: &Job<'_>,
     order: &Order,
-    home: &Home,
-    console: Console,
     progress: &Arc<Mutex<Progress>>,
     poster: Option<&Poster>,
-) -> Result<Exit, Failure> {
-    let request = prepared(errand, order)?;
+) -> Result<Ran, Failure> {
+    let request = prepared(job, order)?;
     if !request.path.is_dir() {
-        let path = errand.inputs.path.to_string();
+        let path = job.errand.inputs.path.to_string();
         return Err(Failure::new(Exit::Usage, format!("`{}` has no folder `{path}`", order.commit))
             .help("the input `path` names the folder of the repository that holds pipeline.yaml"));
     }
-    let brought = carried(errand, order, home).map(|carried| carried.arrive()).transpose()?.flatten();
-    warn(&brought.map(str::to_owned).into_iter().collect::<Vec<_>>());
-    let inner = report::open(report::Format::GitHub, console.stdout(), &run::token()?);
+    if let Some(carried) = carried(job, order) {
+        let brought = job.unless_cancelled(async { Ok(apart(move || carried.arrive()).await?) })?;
+        warn(&brought.map(str::to_owned).into_iter().collect::<Vec<_>>());
+    }
+    let inner = report::open(report::Format::GitHub, job.console.stdout(), &run::token()?);
     let telling = Telling { inner, progress: Arc::clone(progress), sender: poster.map(Poster::sender) };
-    let keep = (order.trust == Trust::Fork).then(|| errand.fork_home());
-    seam::run_within(&request, home, keep.as_deref(), Box::new(telling), PATIENCE)
+    let keep = (order.trust == Trust::Fork).then(|| job.errand.fork_home());
+    let exit = seam::run_within(&request, &job.home, keep.as_deref(), Box::new(telling), &job.cancel)?;
+    Ok(Ran { exit, folder: request.path })
 }
 
 /// The request, unless the runner cancels the job before it is there.
-fn prepared(errand: &Errand, order: &Order) -> Result<RunRequest, Failure> {
+fn prepared(job: &Job<'_>, order: &Order) -> Result<RunRequest, Failure> {
     let asked = variables()?;
-    unless_cancelled(async { Ok(errand.request(order, asked).await?) })
-}
-
-/// Does what comes before a run, unless the runner cancels the job meanwhile.
-fn unless_cancelled<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::of(Exit::Internal, &error))?;
-    let done = runtime.block_on(async {
-        let heard = |kind| signal(kind).map_err(|error| Failure::of(Exit::Internal, &error));
-        let (mut interrupt, mut terminate) = (heard(SignalKind::interrupt())?, heard(SignalKind::terminate())?);
-        tokio::select! {
-            done = work => done,
-            _ = interrupt.recv() => Err(Failure::new(Exit::Cancelled, "stopped before it began")),
-            _ = terminate.recv() => Err(Failure::new(Exit::Cancelled, "stopped before it began")),
-        }
-    });
-    // A git that still fetches must not hold up the exit.
-    runtime.shutdown_background();
-    done
+    job.unless_cancelled(async { Ok(job.errand.request(order, asked).await?) })
 }
 
 /// What `SOOPERVISOR_…` variables ask for, as for `soopervisor run`.

@@ -38,6 +38,7 @@ mod seam;
 #[cfg(feature = "server")]
 mod serve;
 mod setup;
+mod signals;
 mod stored;
 #[cfg(feature = "server")]
 mod token;

@@ -5,7 +5,6 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::args::Files;
 use super::exit::Exit;
@@ -15,6 +14,7 @@ use crate::engine::{Engine, EngineInfo};
 use crate::id::RunId;
 use crate::plan::RunPlan;
 use crate::report::Reporter;
+use crate::run::cancel::Cancel;
 use crate::run::host::{Host, RUNNER_IMAGE};
 use crate::run::request::RunRequest;
 use crate::run::stop::Stop;
@@ -23,11 +23,11 @@ use crate::spec::{self, Config};
 use crate::store::Home;
 use crate::{environment, repo, run, storage};
 
+mod left;
 mod stored;
 
-pub(super) use stored::{
-    Pruning, Wanted, compare, compare_with_base, download, location, pictures, storage_health, verify,
-};
+pub(super) use left::Left;
+pub(super) use stored::{Pruning, Wanted, compare, download, location, storage_health, verify};
 
 /// A decision, and what was found on the way to it.
 pub(super) struct Decided<T> {
@@ -57,23 +57,22 @@ pub(super) struct EngineFacts {
 
 /// Runs the request to its end; events go to `reporter`, which is finished afterwards.
 pub(super) fn run(request: &RunRequest, home: &Home, reporter: Box<dyn Reporter>) -> Result<Exit, Failure> {
-    super::drive::run(request, &host(home)?, reporter, None)
+    super::drive::run(request, &host(home)?, reporter, &super::signals::hear(None)?)
 }
 
-/// As [`run`], for a runner that waits `patience` after its first signal; what is kept for later runs is kept in `keep`,
-/// where that is given.
+/// As [`run`], for somebody who hears signals already; what is kept for later runs is kept in `keep`, where that is given.
 pub(super) fn run_within(
     request: &RunRequest,
     home: &Home,
     keep: Option<&Path>,
     reporter: Box<dyn Reporter>,
-    patience: Duration,
+    cancel: &Cancel,
 ) -> Result<Exit, Failure> {
     let mut host = host(home)?;
     if let Some(keep) = keep {
         host.home = Home::at(keep);
     }
-    super::drive::run(request, &host, reporter, Some(patience))
+    super::drive::run(request, &host, reporter, cancel)
 }
 
 /// What a run would do. Secrets are looked at, as a run does before anything else.

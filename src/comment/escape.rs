@@ -114,11 +114,14 @@ fn printed(line: &str, longest: usize) -> String {
     crate::compare::shown(&last, longest)
 }
 
+/// Signed addresses that hold a session's token are long.
+const LONGEST_ADDRESS: usize = 4000;
+
 /// The address of a link or picture, fit to stand in round brackets; `None` for what is no web address, or has a
 /// password in it, or is too long.
 pub fn address(address: &str) -> Option<String> {
     let url = url::Url::parse(address).ok()?;
-    let plain = matches!(url.scheme(), "https" | "http") && url.has_host() && address.len() <= 2000;
+    let plain = matches!(url.scheme(), "https" | "http") && url.has_host() && address.len() <= LONGEST_ADDRESS;
     if !plain || !url.username().is_empty() || url.password().is_some() {
         return None;
     }
@@ -192,6 +195,6 @@ mod tests {
         for bad in ["javascript:alert(1)", "data:text/html,x", "/path", "https://ann:pw@h/", "https://ann@h/", "x"] {
             assert_eq!(address(bad), None, "{bad}");
         }
-        assert_eq!(address(&format!("https://h/{}", "a".repeat(2000))), None);
+        assert_eq!(address(&format!("https://h/{}", "a".repeat(LONGEST_ADDRESS))), None);
     }
 }

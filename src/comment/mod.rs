@@ -7,7 +7,7 @@
 //!
 //! # When it is too long
 //! GitHub refuses comments over 65,536 characters. A [`Limit`] counts bytes, of which a text has at least as many as
-//! characters or UTF-16 units. Until it fits, the text gives up, in this order: pictures (then names, then a number
+//! characters or UTF-16 units. Until it fits, the text gives up, in this order: pictures (then most of them, then names, then a number
 //! instead), the names of identical files, rows of tables (`and 12 more`), lines of the log, and last the length of single
 //! names and sentences. The marker, how the run ended and the links always stay.
 

@@ -24,6 +24,9 @@ impl Limit {
     }
 }
 
+/// Pictures that are shown, of many.
+pub(super) const SHOWN: usize = 12;
+
 /// How pictures are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Pictures {
@@ -39,6 +42,8 @@ pub(super) enum Pictures {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
     pub(super) pictures: Pictures,
+    /// How many of them are shown at the most; a few others are named.
+    pub(super) shown: usize,
     /// Whether identical files are named.
     pub(super) identical: bool,
     /// Rows of each table.
@@ -67,9 +72,14 @@ pub fn render(report: &Report, limit: Limit) -> String {
 /// From everything to the least, one thing after the other.
 fn shapes(limit: Limit) -> Vec<Shape> {
     let rows = if limit.0 > 200_000 { 1000 } else { 100 };
-    let mut shape = Shape { pictures: Pictures::Shown, identical: true, rows, lines: 40, longest: 300 };
+    let mut shape = Shape { pictures: Pictures::Shown, shown: SHOWN, identical: true, rows, lines: 40, longest: 300 };
     let mut shapes = vec![shape];
     let mut push = |shape: Shape| shapes.push(shape);
+    // Addresses that a storage lends are long.
+    for shown in [SHOWN / 2, SHOWN / 4] {
+        shape.shown = shown;
+        push(shape);
+    }
     shape.pictures = Pictures::Named;
     push(shape);
     shape.pictures = Pictures::Counted;

@@ -51,6 +51,8 @@ pub struct Report {
     pub previews: Vec<Preview>,
     /// What changed since the base commit.
     pub comparison: Option<Comparison>,
+    /// What is special about the run that this one is compared with: that it is of a commit before the base.
+    pub compared: Option<String>,
     /// In place of a comparison: why there is none.
     pub no_base: Option<String>,
     /// Why it failed.
@@ -185,6 +187,7 @@ impl Report {
             links: Vec::new(),
             previews: Vec::new(),
             comparison: None,
+            compared: None,
             no_base: None,
             card: None,
         }

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::escape::{address, block, code, prose, text};
 use super::files::{self, Rows};
-use super::render::{Pictures, Shape};
+use super::render::{Pictures, SHOWN, Shape};
 use super::report::{Finding, Preview, Report, Status, StepRow, TaskRow};
 use crate::compare::mode;
 use crate::run::card::Card;
@@ -13,8 +13,6 @@ use crate::run::figures::{bytes, count, duration};
 
 /// Links that are shown.
 const LINKS: usize = 6;
-/// Pictures that are shown, of many.
-const SHOWN: usize = 12;
 
 /// What `templates/comment/report.md` draws.
 #[derive(Template)]
@@ -118,7 +116,13 @@ fn facts(report: &Report, shape: Shape) -> Vec<String> {
         let before = &comparison.before;
         let branch = before.branch.as_ref().map(|branch| format!(" ({})", code(branch, shape.longest)));
         let same = if comparison.is_same() { "the same outputs as" } else { "compared with" };
-        facts.push(format!("{same} {}{}", code(before.commit.short(), 10), branch.unwrap_or_default()));
+        let special = report.compared.as_ref().map(|words| format!(", {}", prose(words, shape.longest)));
+        facts.push(format!(
+            "{same} {}{}{}",
+            code(before.commit.short(), 10),
+            branch.unwrap_or_default(),
+            special.unwrap_or_default()
+        ));
     } else if let Some(why) = &report.no_base {
         facts.push(format!("not compared: {}", prose(why, shape.longest)));
     }
@@ -180,8 +184,11 @@ fn previews(all: &[Preview], shape: Shape) -> (Vec<String>, usize) {
             (rows.rows, rows.more)
         }
         Pictures::Shown => {
-            let rows = Rows::of(all, SHOWN, |preview| preview_shown(preview, shape));
-            (rows.rows, rows.more)
+            let (seen, others) = all.split_at(all.len().min(shape.shown));
+            let mut rows: Vec<String> = seen.iter().map(|preview| preview_shown(preview, shape)).collect();
+            let named = Rows::of(others, SHOWN - shape.shown, |preview| preview_name(preview, shape));
+            rows.extend(named.rows);
+            (rows, named.more)
         }
     }
 }

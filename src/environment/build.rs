@@ -17,7 +17,7 @@ use super::pip::Part;
 use super::solve::Conda;
 use super::store::{Request, Store, write_readable};
 use super::volume::Far;
-use super::{EnvironmentError, Lock, activate, bytecode, kept, lock, network, pip, space, uv};
+use super::{EnvironmentError, Lock, activate, bytecode, kept, lock, network, pip, space, strangers, uv};
 use crate::spec::amount::count;
 
 mod apart;
@@ -126,16 +126,23 @@ impl Build<'_> {
         };
         let lines = self.lines.as_ref().unwrap_or(&inputs.pip);
         let built = self.lock.is_some_and(|lock| !lock.built().is_empty());
+        let source = built || pip::needs_source(lines, &inputs.pip_options);
+        if source && config.wheels_only {
+            return Err(strangers::no_builds("install", "a line would have to be built from source".to_owned()));
+        }
         if !curated {
             progress(
                 "pip: a channel of the repository's own choosing: building apart from the shared cache".to_owned(),
             );
             return self.attempt(false, progress).await;
         }
-        if built || pip::needs_source(lines, &inputs.pip_options) {
+        if source {
             progress("pip: a line has to be built from source, which is done apart from the shared cache".to_owned());
         } else {
             match self.attempt(true, progress).await {
+                Err(EnvironmentError::Pip { tail, step, .. }) if pip::wants_source(&tail) && config.wheels_only => {
+                    return Err(strangers::no_builds(step, tail));
+                }
                 Err(EnvironmentError::Pip { tail, .. }) if pip::wants_source(&tail) => progress(
                     "pip: not possible with wheels alone; trying again with source builds, apart from the shared cache"
                         .to_owned(),
@@ -196,7 +203,9 @@ impl Build<'_> {
 
     /// What uv gets to do.
     fn what(&self, part: Part) -> pip::What<'_> {
-        pip::What { inputs: self.request.inputs, locked: self.lines.as_deref(), uv: self.uv.as_deref(), part }
+        let Request { inputs, config, .. } = *self.request;
+        let (locked, uv) = (self.lines.as_deref(), self.uv.as_deref());
+        pip::What { inputs, locked, uv, part, wheels_only: config.wheels_only }
     }
 
     /// Links the conda packages, sends them where they are built elsewhere, and runs what they want to have run.

@@ -83,6 +83,8 @@ pub struct Config {
     /// Whether what is built is strangers' code, which runs in builders as it likes: they get no password of this machine,
     /// and what its files name is asked without any login.
     pub strangers: bool,
+    /// Whether packages of the `pip:` section are installed from wheels only: nothing of theirs is executed then.
+    pub wheels_only: bool,
     /// Settings of the host that cannot be followed, for the user.
     pub notes: Vec<String>,
 }
@@ -119,6 +121,7 @@ impl Config {
             uv: None,
             far: None,
             strangers: false,
+            wheels_only: false,
             notes: Vec::new(),
         }
     }

@@ -39,6 +39,7 @@ mod solve;
 mod sources;
 mod space;
 mod store;
+mod strangers;
 mod sweep;
 mod trash;
 mod uv;

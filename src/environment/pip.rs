@@ -31,7 +31,10 @@ pub(super) struct What<'a> {
     pub(super) locked: Option<&'a [String]>,
     /// The uv program; it may be missing where there is nothing to install.
     pub(super) uv: Option<&'a Path>,
+    /// How much of it.
     pub(super) part: Part,
+    /// Whether nothing is built, even where nobody else would be harmed.
+    pub(super) wheels_only: bool,
 }
 
 /// How much of it is done.
@@ -151,7 +154,8 @@ pub(super) async fn post_link(
         bench.hand_over(config.container_user)?;
         mounts.push(mount(&bench.prefix, prefix, true));
     }
-    let job = Job { mounts, carried, env: network.env, secrets: network.secret_env, script, network: true };
+    let job =
+        Job { mounts, carried, env: network.env, secrets: network.secret_env, script, network: !config.strangers };
     let finished = builder.run(job, progress).await?;
     if finished.exit.code == 0 {
         return Ok(());
@@ -239,7 +243,7 @@ fn script(bench: &Bench, what: &What<'_>) -> String {
 fn uv_steps(bench: &Bench, what: &What<'_>) -> String {
     let inputs = what.inputs;
     let mut flags = format!("--python {}/bin/python --no-config", bench.guest_prefix);
-    if bench.shared {
+    if bench.shared || what.wheels_only {
         flags.push_str(" --only-binary :all:");
     }
     for option in inputs.pip_options.iter().filter(|line| is_flag(line)) {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use rattler_conda_types::{Channel, ChannelConfig, ChannelUrl, MatchSpec};
 use url::Url;
 
-use super::Config;
 use super::error::Problem;
 use super::network::{passwords, without_credentials};
+use super::{Config, strangers};
 
 /// One channel of an environment.
 #[derive(Clone)]
@@ -63,6 +63,7 @@ pub(super) fn resolve(
                     notes.push(format!("channel `defaults` was read as {defaults}"));
                     names.extend(standing());
                 }
+                _ if !strangers::may_name(&meant, config) => problems.push(strangers::refused(name)),
                 _ => names.push((without_credentials(name), meant)),
             },
         }
@@ -91,6 +92,10 @@ pub(super) fn resolve(
 /// Resolves the channel that a `channel::package` names.
 fn of_spec(spec: &mut MatchSpec, sources: &mut Vec<Source>, config: &Config, problems: &mut Vec<Problem>) {
     let Some(channel) = spec.channel.take() else { return };
+    if !strangers::may_name(channel.base_url.as_str(), config) {
+        problems.push(strangers::refused(channel.base_url.as_str()));
+        return;
+    }
     // The parser resolves names against its own alias; ours may be another.
     let name = channel.name.clone().unwrap_or_else(|| channel.base_url.as_str().to_owned());
     let known = sources.iter().find(|s| s.canonical == canonical(channel.base_url.url()));

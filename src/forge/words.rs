@@ -396,6 +396,8 @@ pub struct WorkflowRun {
     pub ended: Option<bool>,
     /// How often it was tried, this time included, where the forge tells.
     pub attempt: Option<u64>,
+    /// Pull requests of the repository itself whose head it is of, where the forge tells.
+    pub pulls: Vec<u64>,
 }
 
 /// What a run of a workflow left.

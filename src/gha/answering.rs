@@ -6,8 +6,9 @@ use super::errand::Errand;
 use super::event::Event;
 use super::progress::State;
 use super::{GhaError, face};
-use crate::forge::Reaction;
+use crate::forge::{Forge, Reaction};
 use crate::plan::Mode;
+use crate::web::Fault;
 
 /// What `/soopervisor help` is answered with.
 pub const HELP: &str = "\
@@ -111,8 +112,13 @@ impl Errand {
         runs.dedup();
         let (mut stopped, mut failed) = (Vec::new(), Vec::new());
         for run in runs {
-            match forge.cancel_run(&self.context.repo, run).await {
-                Ok(()) => stopped.push(run),
+            match self.stop(&**forge, number, run).await {
+                Ok(true) => stopped.push(run),
+                Ok(false) => {
+                    faults.push(format!(
+                        "the comment names the workflow's run {run}, which is none of this pull request's"
+                    ));
+                }
                 Err(fault) => failed.push(fault),
             }
         }
@@ -123,6 +129,18 @@ impl Errand {
         }
         faults.extend(failed.into_iter().map(|fault| format!("a run was not cancelled: {fault}")));
         Ok(stopped)
+    }
+
+    /// Asks a run to stop, if it is one of this workflow, or of a workflow for this pull request: whoever may push may write
+    /// into our comment, too. `false` where it is left alone.
+    async fn stop(&self, forge: &dyn Forge, number: u64, run: u64) -> Result<bool, Fault> {
+        if let Some(own) = &self.context.workflow {
+            let about = forge.workflow_run(&self.context.repo, run).await?;
+            if about.path != *own && !about.pulls.contains(&number) {
+                return Ok(false);
+            }
+        }
+        forge.cancel_run(&self.context.repo, run).await.map(|()| true)
     }
 
     async fn react(&self, reaction: Reaction, faults: &mut Vec<String>) {

@@ -1,6 +1,6 @@
 //! Environments that a workflow's cache carries from one runner to the next: looked at once they came, sealed before they go.
 //!
-//! Only on runners that GitHub makes for one job: elsewhere others may use them, and they stay where they are anyway. Code
+//! Only on runners that are made for one job, as GitHub's are and others that the workflow says it of: elsewhere others may use them, and they stay where they are anyway. Code
 //! of forks has none of them. What somebody vouched for may use them; what such a run leaves is no good for others.
 
 use std::path::PathBuf;

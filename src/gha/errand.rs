@@ -2,21 +2,21 @@
 //!
 //! Speaks with GitHub and git; runs nothing itself. Where nothing is run, `answering` says so.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::decide::{Base, Decision, Order, Trust, decide};
 use super::event::Event;
 use super::facts::{Call, Us, gather};
 use super::inputs::{Context, Inputs};
-use super::place::{Fetch, commit_here, fetch};
+use super::place::{Fetch, commit_here, fetch, line};
 use super::post::Post;
 use super::progress::Progress;
 use super::{Facts, GhaError};
 use crate::comment::{Link, Marker, Report, Status};
 use crate::forge::Forge;
 use crate::forge::github::GitHub;
-use crate::id::{ProjectName, RelPath};
+use crate::id::{CommitSha, ProjectName, RelPath};
 use crate::run::request::RunRequest;
 use crate::web::{Fault, Reach};
 
@@ -42,8 +42,9 @@ impl Errand {
     /// # Errors
     /// When something is missing or cannot be.
     pub fn read(variable: &dyn Fn(&str) -> Option<String>, reach: Reach) -> Result<Self, GhaError> {
-        let context = Context::read(variable)?;
+        let mut context = Context::read(variable)?;
         let inputs = Inputs::read(variable, &context.repo)?;
+        context.hosted = inputs.ephemeral.unwrap_or(context.hosted);
         let path = context.event_path.display().to_string();
         let payload = fs_err::read(&context.event_path)?;
         let event = Event::read(&context.event, &payload, &path)?;
@@ -144,6 +145,7 @@ impl Errand {
             checks: self.inputs.checks,
             trigger,
             spacing: Post::SPACING,
+            fork: order.trust == Trust::Fork,
         })
     }
 
@@ -169,6 +171,7 @@ impl Errand {
         if order.trust == Trust::Fork {
             request.secrets = Vec::new();
             request.no_secrets = true;
+            request.wheels_only = !self.inputs.fork_builds;
             request.no_reuse = true;
             request.network = Some(self.inputs.fork_network);
             request.project = Some(self.forks_project(request.project.as_ref())?);
@@ -203,19 +206,33 @@ impl Errand {
         }
         let folder = tempfile::Builder::new().prefix("soopervisor-").tempdir_in(&self.context.temp)?.keep();
         let folder = folder.join(self.context.repo.name());
-        let wanted = Fetch {
-            server: self.context.server.clone(),
-            repo: self.context.repo.clone(),
-            commit: order.commit.clone(),
-            token: self.inputs.git_token.clone(),
-            ca_bundle: self.reach.ca_bundle.clone(),
-            strangers: order.trust == Trust::Fork,
-        };
+        let wanted = self.fetching(&order.commit, order.trust == Trust::Fork);
         let to = folder.clone();
         // Who asks us to stop does not wait for git.
         let fetched = tokio::task::spawn_blocking(move || fetch(&wanted, &to)).await;
         fetched.map_err(std::io::Error::other)??;
         Ok(folder)
+    }
+
+    fn fetching(&self, commit: &CommitSha, strangers: bool) -> Fetch {
+        Fetch {
+            server: self.context.server.clone(),
+            repo: self.context.repo.clone(),
+            commit: commit.clone(),
+            token: self.inputs.git_token.clone(),
+            reach: self.reach.clone(),
+            strangers,
+        }
+    }
+
+    /// The base commit and those before it, in the order in which they stand in its branch; `folder` is where the run was.
+    ///
+    /// # Errors
+    /// When its history cannot be had.
+    pub async fn ancestry(&self, base: &Base, folder: &Path) -> Result<Vec<CommitSha>, GhaError> {
+        let (wanted, at) = (self.fetching(&base.commit, false), folder.to_owned());
+        let listed = tokio::task::spawn_blocking(move || line(&wanted, &at)).await;
+        Ok(listed.map_err(std::io::Error::other)??)
     }
 
     /// Where strangers' code keeps nothing that anybody else uses.

@@ -126,7 +126,7 @@ pub async fn gather(
     let heads = heads(forge, repo, &facts.pull).await?;
     let of = |commit: &CommitSha| heads.iter().filter(|head| head.0 == *commit).map(|head| head.1).max();
     let head = &facts.pull.head.commit;
-    facts.pushed = of(head);
+    facts.pushed = since(&heads, head);
     if let Some(named) = named.as_ref().filter(|named| *named != head) {
         facts.named_belongs = of(named).is_some() || is_below(forge, repo, named, head, &facts.pull).await?;
     }
@@ -183,6 +183,13 @@ async fn heads(forge: &dyn Forge, repo: &RepoId, pull: &PullRequest) -> Result<V
     }
 }
 
+/// When what is the head now became it. Where the last change that is told led to another commit, a later one is not told
+/// yet: the head may have been there before, been replaced, and come back since, and nobody can say when.
+fn since(heads: &[(CommitSha, Timestamp)], head: &CommitSha) -> Option<Timestamp> {
+    let last = heads.iter().map(|head| head.1).max()?;
+    heads.iter().any(|(commit, at)| commit == head && *at == last).then_some(last)
+}
+
 /// Whether a commit is one of those that are offered: below the head, and not below the base already.
 async fn is_below(
     forge: &dyn Forge,
@@ -204,6 +211,25 @@ async fn is_below(
 mod tests {
     use super::super::body::{Asked, Trace};
     use super::*;
+
+    #[test]
+    fn a_head_that_came_back_has_no_time_while_its_coming_back_is_not_told() {
+        let commit = |digit: &str| digit.repeat(40).parse::<CommitSha>().unwrap();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let (head, other) = (commit("a"), commit("b"));
+        for (told, time) in [
+            (vec![], None),
+            (vec![(head.clone(), 10)], Some(10)),
+            (vec![(other.clone(), 20), (head.clone(), 10)], None),
+            (vec![(head.clone(), 30), (other.clone(), 20), (head.clone(), 10)], Some(30)),
+            (vec![(head.clone(), 10), (other.clone(), 5)], Some(10)),
+            // One clock's second.
+            (vec![(other.clone(), 10), (head.clone(), 10)], Some(10)),
+        ] {
+            let heads: Vec<_> = told.into_iter().map(|(commit, second)| (commit, at(second))).collect();
+            assert_eq!(since(&heads, &head), time.map(at), "{heads:?}");
+        }
+    }
 
     #[test]
     fn what_was_run_is_what_this_very_comment_asked_for_in_this_mode_and_what_succeeded() {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::GhaError;
+use super::{GhaError, Previews};
 use crate::forge::RepoId;
 use crate::forge::github::{App, Login};
 use crate::id::{CommitSha, ProjectName, RelPath};
@@ -55,6 +55,12 @@ pub struct Inputs {
     pub comment: bool,
     /// The network of a fork's pipeline.
     pub fork_network: Network,
+    /// Whether code of a fork's packages may run while its environment is built.
+    pub fork_builds: bool,
+    /// Whether the runner ends with its job, where the workflow says so.
+    pub ephemeral: Option<bool>,
+    /// Where readers of the pull request see pictures.
+    pub previews: Previews,
 }
 
 /// Where the runner put things.
@@ -84,7 +90,9 @@ pub struct Context {
     pub attempt: u64,
     /// Where its log is.
     pub run_url: Option<String>,
-    /// Whether GitHub made the runner for this one job.
+    /// The workflow's file: `.github/workflows/soopervisor-comment.yml`; where an older runner does not say, `None`.
+    pub workflow: Option<String>,
+    /// Whether the runner was made for this one job, as GitHub's are.
     pub hosted: bool,
 }
 
@@ -115,6 +123,11 @@ impl Context {
         let server = set(variable, "GITHUB_SERVER_URL").unwrap_or_else(|| "https://github.com".to_owned());
         let server = server.trim_end_matches('/').to_owned();
         let api = set(variable, "GITHUB_API_URL").unwrap_or_else(|| api_of(&server));
+        // `octo-org/churn/.github/workflows/soopervisor.yml@refs/heads/main`
+        let workflow = set(variable, "GITHUB_WORKFLOW_REF").and_then(|text| {
+            let (path, _) = text.split_once('@')?;
+            Some(path.splitn(3, '/').nth(2)?.to_owned())
+        });
         let run = set(variable, "GITHUB_RUN_ID").and_then(|text| text.parse().ok());
         Ok(Self {
             run_url: run.map(|run: u64| format!("{server}/{repo}/actions/runs/{run}")),
@@ -129,6 +142,7 @@ impl Context {
             api,
             run,
             attempt: set(variable, "GITHUB_RUN_ATTEMPT").and_then(|text| text.parse().ok()).unwrap_or(1),
+            workflow,
             hosted: set(variable, "RUNNER_ENVIRONMENT").is_some_and(|kind| kind == "github-hosted"),
         })
     }
@@ -168,6 +182,13 @@ impl Inputs {
             Some("bridge") => Network::Bridge,
             Some(_) => return Err(wrong("fork-network", "write `none` or `bridge`".to_owned())),
         };
+        let switch = |name: &'static str| match input(variable, name).as_deref() {
+            None | Some("auto") => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(wrong(name, "write `true` or `false`".to_owned())),
+        };
+        let previews = Previews::read(input(variable, "preview-url"), input(variable, "preview-days").as_deref());
         let project = input(variable, "project").map(|name| name.parse()).transpose();
         let secrets = input(variable, "secrets").unwrap_or_default();
         let login = login(variable, repo)?;
@@ -188,6 +209,9 @@ impl Inputs {
                 .collect(),
             comment,
             fork_network,
+            fork_builds: switch("fork-builds")?.unwrap_or(false),
+            ephemeral: switch("ephemeral-runner")?,
+            previews: previews.map_err(|(name, why)| wrong(name, why))?,
         })
     }
 
@@ -253,6 +277,10 @@ mod tests {
             ("INPUT_PROJECT", "a/b"),
             ("INPUT_FORK_NETWORK", "host"),
             ("INPUT_APP_ID", "4"),
+            ("INPUT_PREVIEW_URL", "example.org"),
+            ("INPUT_PREVIEW_DAYS", "8"),
+            ("INPUT_FORK_BUILDS", "yes"),
+            ("INPUT_EPHEMERAL_RUNNER", "1"),
         ] {
             assert!(matches!(inputs(&[(name, value)]), Err(GhaError::Input { .. })), "{name}");
         }

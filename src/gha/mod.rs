@@ -20,6 +20,7 @@ mod inputs;
 mod mask;
 mod place;
 mod post;
+mod previews;
 mod progress;
 
 pub use answering::{Answer, HELP};
@@ -33,9 +34,10 @@ pub use event::{CommentEvent, Event, PullEvent, PushEvent};
 pub use facts::{Call, Facts, Running, Us, gather};
 pub use files::{Files, Outputs};
 pub use inputs::{Context, Inputs, SampleInput};
-pub use mask::masks;
-pub use place::{Fetch, PlaceError, commit_here, fetch};
+pub use mask::{masks, passwords};
+pub use place::{ANCESTORS, Fetch, PlaceError, commit_here, fetch, line};
 pub use post::{Post, Poster};
+pub use previews::Previews;
 pub use progress::{Progress, State, Told};
 
 use thiserror::Error;

@@ -5,7 +5,7 @@
 //! set up, git-lfs most often; strangers do not choose the server that it asks.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use base64::Engine as _;
@@ -13,9 +13,13 @@ use thiserror::Error;
 
 use crate::id::CommitSha;
 use crate::secret::Secret;
+use crate::web::Reach;
 
 /// Enough ancestors to find what ran before; a whole history may be large.
 const DEPTH: &str = "--depth=200";
+
+/// Commits before the base of a pull request among which a run is looked for that it can be compared with.
+pub const ANCESTORS: usize = 100;
 
 /// Why a commit is not here.
 #[derive(Debug, Error)]
@@ -55,8 +59,8 @@ pub struct Fetch {
     pub commit: CommitSha,
     /// Who asks; a public repository needs nobody.
     pub token: Option<Secret>,
-    /// Certificates to trust in place of the system's.
-    pub ca_bundle: Option<PathBuf>,
+    /// Certificates to trust in place of the system's, and proxies.
+    pub reach: Reach,
     /// Whether anybody may have written what is in it.
     pub strangers: bool,
 }
@@ -69,14 +73,7 @@ pub fn fetch(fetch: &Fetch, folder: &Path) -> Result<(), PlaceError> {
     fs_err::create_dir_all(folder)?;
     let url = format!("{}/{}", fetch.server, fetch.repo);
     let commit = fetch.commit.as_str();
-    let run = |doing, args: &[&str]| -> Result<Output, PlaceError> {
-        let output = git(folder, fetch).args(args).output()?;
-        if output.status.success() {
-            return Ok(output);
-        }
-        let words = String::from_utf8_lossy(&output.stderr).lines().rev().take(3).collect::<Vec<_>>().join("; ");
-        Err(PlaceError::Git { doing, commit: fetch.commit.clone(), words })
-    };
+    let run = |doing, args: &[&str]| fetch.run(folder, doing, args);
     run("prepare a folder for", &["init", "-q", "."])?;
     run("name the server of", &["remote", "add", "origin", &url])?;
     run("fetch", &["fetch", "-q", "--no-tags", "--no-recurse-submodules", DEPTH, "origin", commit])?;
@@ -84,6 +81,34 @@ pub fn fetch(fetch: &Fetch, folder: &Path) -> Result<(), PlaceError> {
     let here = run("look at", &["rev-parse", "HEAD"])?;
     let here = String::from_utf8_lossy(&here.stdout).trim().to_owned();
     if here == commit { Ok(()) } else { Err(PlaceError::Other { wanted: fetch.commit.clone(), got: here }) }
+}
+
+/// A commit and those before it, each the first parent of the one in front of it; 100 of them at the most. `folder` is one
+/// that [`fetch`] made, or lies in it: what it lacks of that history is fetched, without the files.
+///
+/// # Errors
+/// When git fails.
+pub fn line(fetch: &Fetch, folder: &Path) -> Result<Vec<CommitSha>, PlaceError> {
+    let most = (ANCESTORS + 1).to_string();
+    let commit = fetch.commit.as_str();
+    let depth = format!("--depth={most}");
+    let wanted = ["fetch", "-q", "--no-tags", "--no-recurse-submodules", "--filter=tree:0", &depth, "origin", commit];
+    fetch.run(folder, "fetch what is before", &wanted)?;
+    let listed = ["rev-list", "--first-parent", "--max-count", &most, commit, "--"];
+    let listed = fetch.run(folder, "list what is before", &listed)?;
+    Ok(String::from_utf8_lossy(&listed.stdout).lines().filter_map(|line| line.trim().parse().ok()).collect())
+}
+
+impl Fetch {
+    /// What git printed.
+    fn run(&self, folder: &Path, doing: &'static str, args: &[&str]) -> Result<Output, PlaceError> {
+        let output = git(folder, self).args(args).output()?;
+        if output.status.success() {
+            return Ok(output);
+        }
+        let words = String::from_utf8_lossy(&output.stderr).lines().rev().take(3).collect::<Vec<_>>().join("; ");
+        Err(PlaceError::Git { doing, commit: self.commit.clone(), words })
+    }
 }
 
 /// The commit that is checked out in a folder; `None` where there is none.
@@ -136,8 +161,12 @@ fn git(folder: &Path, fetch: &Fetch) -> Command {
         // Stronger than what .lfsconfig says.
         settings.push(("lfs.url".to_owned(), format!("{}/{}.git/info/lfs", fetch.server, fetch.repo).into()));
     }
-    if let Some(bundle) = &fetch.ca_bundle {
+    if let Some(bundle) = &fetch.reach.ca_bundle {
         settings.push(("http.sslCAInfo".to_owned(), bundle.clone().into_os_string()));
+    }
+    // Also what no variable names, but this machine's settings; curl knows the small spelling of all of them.
+    for (name, proxy) in &fetch.reach.proxies {
+        command.env(name, proxy).env(name.to_ascii_lowercase(), proxy);
     }
     command.env("GIT_CONFIG_COUNT", settings.len().to_string());
     for (place, (key, value)) in settings.into_iter().enumerate() {
@@ -159,7 +188,7 @@ mod tests {
                 repo: "octo-org/churn".parse().unwrap(),
                 commit: "a".repeat(40).parse().unwrap(),
                 token: Some(Secret::new("t", b"x".to_vec())),
-                ca_bundle: Some("/etc/ca.pem".into()),
+                reach: Reach { ca_bundle: Some("/etc/ca.pem".into()), ..Reach::default() },
                 strangers,
             };
             git(dir.path(), &fetch).args(["init", "-q"]).status().unwrap();

@@ -15,6 +15,7 @@ use super::progress::{State, Told as Report};
 use crate::comment::{Limit, Marker, render};
 use crate::forge::{CheckConclusion, CheckRun, CheckState, CommitStatus, Forge, Me, RepoId, StatusState};
 use crate::plan::Mode;
+use crate::run::cancel::{Cancel, Urgency};
 use crate::run::event::Outcome;
 use crate::web::Fault;
 
@@ -52,6 +53,8 @@ pub struct Post {
     pub trigger: Option<(u64, u64)>,
     /// How far apart edits are at least.
     pub spacing: Duration,
+    /// Whether it is a fork's: the token that its jobs get may say nothing, whatever the workflow wants.
+    pub fork: bool,
 }
 
 impl Post {
@@ -70,6 +73,8 @@ struct Told {
     comment: Option<Found>,
     /// Nobody looked since whether that still stands.
     unsure: bool,
+    /// There is no time to wait for what is known well enough.
+    hasty: bool,
     check: Option<u64>,
     no_checks: bool,
     text: String,
@@ -86,16 +91,16 @@ pub struct Poster {
 }
 
 impl Poster {
-    /// Begins with the first report.
+    /// Begins with the first report. Once `cancel` says that the job is to stop, the end is told in haste.
     ///
     /// # Errors
     /// When no thread can be had.
-    pub fn start(post: Post, first: Report) -> std::io::Result<Self> {
+    pub fn start(post: Post, first: Report, cancel: Cancel) -> std::io::Result<Self> {
         let (sender, receiver) = watch::channel(first);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new()
             .name("poster".to_owned())
-            .spawn(move || runtime.block_on(post.run(receiver)))?;
+            .spawn(move || runtime.block_on(post.run(receiver, cancel)))?;
         Ok(Self { sender, thread })
     }
 
@@ -115,7 +120,7 @@ impl Poster {
 
 impl Post {
     /// Tells what comes until the sender is gone, then the last of it.
-    async fn run(self, mut reports: watch::Receiver<Report>) -> Vec<String> {
+    async fn run(self, mut reports: watch::Receiver<Report>, cancel: Cancel) -> Vec<String> {
         let mut told = Told::default();
         // One that looks for the end has seen what the other has yet to tell.
         let mut ends = reports.clone();
@@ -123,11 +128,7 @@ impl Post {
             let report = reports.borrow_and_update().clone();
             let last = report.state != State::Running;
             if last {
-                let hasty = told.unreachable || report.state == State::Cancelled;
-                let patience = if hasty { HASTE } else { PATIENCE };
-                if tokio::time::timeout(patience, self.tell(&report, &mut told)).await.is_err() {
-                    told.faults.push(format!("GitHub was not told the end within {patience:?}"));
-                }
+                self.tell_the_end(&report, &mut told, cancel).await;
                 return told.faults;
             }
             let (begun, blind) = (Instant::now(), told.status.is_none());
@@ -136,7 +137,7 @@ impl Post {
             tokio::select! {
                 () = self.tell(&report, &mut told) => {}
                 () = is_late(reports.clone()), if blind => late = true,
-                Ok(_) = ends.wait_for(|report| report.state == State::Cancelled) => continue,
+                () = has_no_time(ends.clone(), cancel.clone()) => continue,
             }
             told.unreachable |= late && told.status.is_none();
             tokio::select! {
@@ -159,12 +160,26 @@ impl Post {
         }
     }
 
+    /// Tells the last report, as long as there is time for it.
+    async fn tell_the_end(&self, report: &Report, told: &mut Told, cancel: Cancel) {
+        told.hasty = report.state == State::Cancelled || cancel.requested().is_some();
+        let patience = if told.unreachable || told.hasty { HASTE } else { PATIENCE };
+        let late = tokio::select! {
+            () = self.tell(report, told) => None,
+            patience = is_too_late(patience, cancel) => Some(patience),
+        };
+        if let Some(patience) = late {
+            told.faults.push(format!("GitHub was not told the end within {patience:?}"));
+        }
+    }
+
     /// The cheapest and most important first.
     async fn tell(&self, report: &Report, told: &mut Told) {
         if told.status != Some(report.state) {
             let status = self.status(report);
             match self.forge.set_status(&self.repo, &report.report.commit, &status).await {
                 Ok(()) => (told.status, told.unreachable) = (Some(report.state), false),
+                Err(Fault::Forbidden(_)) if self.fork => told.status = Some(report.state),
                 Err(fault) => {
                     complain(told, "the commit's status was not set", &fault);
                     told.unreachable = fault.is_unconnected();
@@ -179,6 +194,9 @@ impl Post {
             if self.pull.is_some() {
                 match self.comment(report, told).await {
                     Ok(()) => (told.text, told.state) = (text.clone(), Some(report.state)),
+                    Err(Fault::Forbidden(_)) if self.fork => {
+                        (told.text, told.state) = (text.clone(), Some(report.state));
+                    }
                     Err(fault) => complain(told, "the comment was not written", &fault),
                 }
             }
@@ -254,6 +272,31 @@ async fn is_late(mut reports: watch::Receiver<Report>) {
         std::future::pending::<()>().await;
     }
     tokio::time::sleep(BLIND).await;
+}
+
+/// Ends once the run is over and nothing that is on its way may be waited for: who was asked to stop has no time.
+async fn has_no_time(mut ends: watch::Receiver<Report>, mut cancel: Cancel) {
+    let ended = ends.wait_for(|report| report.state != State::Running).await.map(|report| report.state);
+    match ended {
+        Ok(State::Cancelled) => {}
+        Ok(_) => {
+            cancel.reached(Urgency::Ask).await;
+        }
+        // Nobody tells of an end any more: whoever listens notices it, too.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Ends after that time, or sooner where the job is to stop meanwhile; says after which.
+async fn is_too_late(patience: Duration, mut cancel: Cancel) -> Duration {
+    let hasty = async {
+        cancel.reached(Urgency::Ask).await;
+        tokio::time::sleep(HASTE).await;
+    };
+    tokio::select! {
+        () = tokio::time::sleep(patience) => patience,
+        () = hasty => HASTE,
+    }
 }
 
 fn complain(told: &mut Told, what: &str, fault: &Fault) {

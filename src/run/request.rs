@@ -26,6 +26,8 @@ pub struct RunRequest {
     pub settings: Option<String>,
     /// Hand no secret to the pipeline, whatever the project and this machine's settings name.
     pub no_secrets: bool,
+    /// Install packages from wheels only: no code of anybody's is executed while the environment is built.
+    pub wheels_only: bool,
     /// This machine is a server, and not its user's own: the commit's settings name no variable or file of it as a secret,
     /// no storage and no project.
     pub hosted: bool,

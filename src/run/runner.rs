@@ -228,6 +228,7 @@ impl Line<'_> {
         let mut config = super::host::environment_config(self.host)?;
         // Passwords of proxies, indexes and channels are this machine's: builders do not get them either.
         config.strangers = self.request.no_secrets;
+        config.wheels_only = self.request.wheels_only;
         let mut network = network_env(&config);
         let mut secrets = SecretSet::resolve(&decided.secrets)?;
         let inputs = decided.inputs(&config, &secrets).inspect_err(|stop| {

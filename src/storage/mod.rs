@@ -88,6 +88,26 @@ pub trait Storage: fmt::Debug + Send + Sync {
         offset: u64,
     ) -> Result<Reader, StorageError>;
 
+    /// The name of one file of the folder's manifest below the place of the storage: `project/commit/plots/roc.png`.
+    fn name_of(&self, project: &ProjectName, folder: &Folder, entry: &Entry) -> String;
+
+    /// An address at which whoever has it reads the file for so long; `None` where the storage gives none. It is a
+    /// credential: it is for those who asked for it, and for no log.
+    async fn signed_address(
+        &self,
+        _project: &ProjectName,
+        _folder: &Folder,
+        _entry: &Entry,
+        _lasts: std::time::Duration,
+    ) -> Result<Option<String>, StorageError> {
+        Ok(None)
+    }
+
+    /// Where those who may see the storage look at a folder with a browser; `None` where that is not known.
+    async fn web_address(&self, _project: &ProjectName, _folder: &Folder) -> Result<Option<String>, StorageError> {
+        Ok(None)
+    }
+
     /// Everything that really lies in a folder, whatever its manifest says.
     async fn list(&self, project: &ProjectName, folder: &Folder) -> Result<Vec<Listed>, StorageError>;
 

@@ -156,10 +156,19 @@ fn store(
     kind: super::stores::Kind,
     location: &Location,
     access: &Access,
+    page: Option<String>,
 ) -> Result<Shared, Fault> {
     let operator = opendal::Operator::new(builder).map_err(|error| Fault::Setting(error.message().to_owned()))?;
     let client = web::client_for_files(&access.reach)?;
-    Ok(Arc::new(super::stores::ObjectStore::new(operator, kind, client, location.to_string())))
+    Ok(Arc::new(super::stores::ObjectStore::new(operator, kind, client, location.to_string()).seen_at(page)))
+}
+
+/// Below a place in a bucket, as vendors' pages name it: nothing of it has to be escaped but what is not ASCII.
+#[cfg(any(feature = "s3", feature = "gcs"))]
+fn below(prefix: &str) -> String {
+    let escaped: String = url::form_urlencoded::byte_serialize(prefix.as_bytes()).collect();
+    let plain = escaped.replace("%2F", "/").replace('+', "%20");
+    if plain.is_empty() { "{}/".to_owned() } else { format!("{plain}/{{}}/") }
 }
 
 #[cfg(feature = "s3")]
@@ -169,11 +178,15 @@ fn s3(location: &Location, access: &Access, remote: &str, bucket: &str, prefix: 
         let set = |key: &str| access.remotes.text(remote, key);
         let vendor = |names: [&str; 2]| names.into_iter().find_map(|name| access.remotes.lookup(name));
         let region = set("region").or_else(|| vendor(["AWS_REGION", "AWS_DEFAULT_REGION"]));
-        let mut builder = opendal::services::S3::default()
-            .bucket(bucket)
-            .root(&format!("/{prefix}"))
-            .region(region.as_deref().unwrap_or("us-east-1"));
-        match set("endpoint").or_else(|| vendor(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])) {
+        let region = region.as_deref().unwrap_or("us-east-1");
+        let mut builder = opendal::services::S3::default().bucket(bucket).root(&format!("/{prefix}")).region(region);
+        let endpoint = set("endpoint").or_else(|| vendor(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]));
+        // Others have no page there.
+        let page = endpoint.is_none().then(|| {
+            let below = below(prefix);
+            format!("https://{region}.console.aws.amazon.com/s3/buckets/{bucket}?region={region}&prefix={below}")
+        });
+        match endpoint {
             Some(endpoint) => builder = builder.endpoint(&endpoint),
             // A dot would make a host of two parts, for which no certificate is good.
             None if !bucket.contains('.') => builder = builder.enable_virtual_host_style(),
@@ -188,7 +201,7 @@ fn s3(location: &Location, access: &Access, remote: &str, bucket: &str, prefix: 
         if let Some(token) = secret(access, remote, "session-token")? {
             builder = builder.session_token(&token);
         }
-        store(builder, super::stores::Kind::S3, location, access)
+        store(builder, super::stores::Kind::S3, location, access, page)
     };
     Ok(open())
 }
@@ -204,7 +217,10 @@ fn gcs(location: &Location, access: &Access, remote: &str, bucket: &str, prefix:
     use base64::Engine as _;
     let open = || {
         let mut builder = opendal::services::Gcs::default().bucket(bucket).root(&format!("/{prefix}"));
-        if let Some(endpoint) = access.remotes.text(remote, "endpoint") {
+        let endpoint = access.remotes.text(remote, "endpoint");
+        let page = || format!("https://console.cloud.google.com/storage/browser/{bucket}/{}", below(prefix));
+        let page = endpoint.is_none().then(page);
+        if let Some(endpoint) = endpoint {
             builder = builder.endpoint(&endpoint);
         }
         if let Some(credentials) = secret(access, remote, "credentials")? {
@@ -213,7 +229,7 @@ fn gcs(location: &Location, access: &Access, remote: &str, bucket: &str, prefix:
         } else if let Some(token) = secret(access, remote, "token")? {
             builder = builder.token(token).disable_vm_metadata().disable_config_load();
         }
-        store(builder, super::stores::Kind::Gcs, location, access)
+        store(builder, super::stores::Kind::Gcs, location, access, page)
     };
     Ok(open())
 }
@@ -248,7 +264,7 @@ fn azblob(location: &Location, access: &Access, remote: &str, container: &str, p
         if let Some(token) = secret(access, remote, "sas-token")? {
             builder = builder.sas_token(token.trim_start_matches('?'));
         }
-        store(builder, super::stores::Kind::Azblob, location, access)
+        store(builder, super::stores::Kind::Azblob, location, access, None)
     };
     Ok(open())
 }
@@ -306,4 +322,17 @@ fn sftp(location: &Location, access: &Access) -> Opened {
 #[cfg(not(feature = "sftp"))]
 fn sftp(_: &Location, _: &Access) -> Opened {
     Err(StorageError::NotBuilt("sftp".to_owned()))
+}
+
+#[cfg(all(test, any(feature = "s3", feature = "gcs")))]
+mod tests {
+    use super::below;
+
+    #[test]
+    fn a_place_in_a_bucket_is_named_as_a_vendors_page_takes_it() {
+        for (prefix, page) in [("", "{}/"), ("team", "team/{}/"), ("ml/été {}&x", "ml/%C3%A9t%C3%A9%20%7B%7D%26x/{}/")]
+        {
+            assert_eq!(below(prefix), page);
+        }
+    }
 }

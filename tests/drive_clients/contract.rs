@@ -249,3 +249,21 @@ async fn who_comes_second_is_told_and_can_go_on_with_another_name() {
     taken(bench.service.create("p/a", &mut source, &()).await);
     ours(bench.send("p/a~2", b"ours").await, b"ours", bench.kind());
 }
+
+#[tokio::test]
+async fn people_look_at_a_folder_on_the_drives_own_page() {
+    for drive in BOTH {
+        let bench = Bench::new(drive).await;
+        if drive == Drive::Box {
+            assert_eq!(bench.service.web_address("p/a b").await, Ok(None), "nothing is there");
+        }
+        ours(bench.send("p/a b/1.txt", b"x").await, b"x", bench.kind());
+        let page = bench.other().web_address("p/a b").await.unwrap().unwrap();
+        if drive == Drive::Box {
+            let id = page.strip_prefix("https://app.box.com/folder/").unwrap();
+            assert!(!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()), "{page}");
+        } else {
+            assert!(page.starts_with("https://www.dropbox.com/home/") && page.ends_with("/p/a%20b"), "{page}");
+        }
+    }
+}

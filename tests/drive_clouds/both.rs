@@ -188,3 +188,20 @@ async fn room_is_told_and_a_full_account_takes_nothing() {
         made(&*service, "p/small", b"x").await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_look_at_a_folder_on_the_drives_own_page() {
+    for drive in BOTH {
+        let fake = Fake::start().await;
+        let service = open(&fake, drive, "reports");
+        assert_eq!(service.web_address("p/c").await, Ok(None), "nothing is there");
+        made(&*service, "p/c/1.txt", b"x").await;
+        let page = open(&fake, drive, "reports").web_address("p/c").await.unwrap().unwrap();
+        if drive == Drive::OneDrive {
+            assert_eq!(page, "https://example.invalid/item", "as it told");
+        } else {
+            let id = page.strip_prefix("https://drive.google.com/drive/folders/").unwrap();
+            assert!(!id.is_empty() && !id.contains('/'), "{page}");
+        }
+    }
+}

@@ -47,6 +47,24 @@ impl Described {
         self.judge(&format!("{method} {path} {status}"), &answers["schema"], body)
     }
 
+    /// What is wrong with a refusal at a place of this path; nothing where none is described.
+    pub fn judge_refusal(&self, parts: &[&str], method: &str, status: u16, body: &Value) -> Result<(), String> {
+        let fits = |path: &str| {
+            let known: Vec<&str> = path.trim_matches('/').split('/').collect();
+            known.len() == parts.len()
+                && known.iter().zip(parts).all(|(known, part)| known == part || known.starts_with('{'))
+        };
+        let paths = self.document["paths"].as_object().unwrap();
+        let operations = paths.iter().filter(|(path, _)| fits(path)).map(|(path, methods)| (path, &methods[method]));
+        for (path, operation) in operations {
+            let schema = &operation["responses"][status.to_string()]["schema"];
+            if !schema.is_null() {
+                return self.judge(&format!("{method} {path} {status}"), schema, body);
+            }
+        }
+        Ok(())
+    }
+
     /// What is wrong with a request's body.
     pub fn judge_request(&self, path: &str, method: &str, body: &Value) -> Result<(), String> {
         self.judge(&format!("{method} {path}, asked"), &self.operation(path, method)["request"], body)

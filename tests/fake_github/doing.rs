@@ -30,13 +30,14 @@ pub async fn answer(shared: &Shared, ask: &Ask) -> Reply {
     };
     let deed = Deed { shared, ask, repo };
     if let Some(reply) = deed.account(&method, &parts) {
+        deed.judge_refusal(&method, &parts, &reply);
         return reply;
     }
     if deed.repo.is_empty() || !shared.bare(&deed.repo).is_dir() || !deed.sees() {
         return Reply::refusal(404, "Not Found");
     }
     let rest = &parts[3..];
-    match (method.as_str(), rest) {
+    let reply = match (method.as_str(), rest) {
         ("get", []) => deed.repository(),
         ("get", ["pulls", number]) => deed.pull(number).await,
         ("get", ["commits", sha, "check-runs"]) => deed.checks(sha),
@@ -65,7 +66,9 @@ pub async fn answer(shared: &Shared, ask: &Ask) -> Reply {
         }
         ("post", ["actions", "runs", run, "cancel"]) => deed.cancel(run.parse().unwrap_or(0)),
         _ => Reply::refusal(404, "Not Found"),
-    }
+    };
+    deed.judge_refusal(&method, &parts, &reply);
+    reply
 }
 
 fn decoded(part: &str) -> String {
@@ -94,6 +97,17 @@ impl Deed<'_> {
             self.shared.complain(format!("our answer: {wrong}"));
         }
         if body.is_null() { Reply::empty(status) } else { Reply::json(status, body) }
+    }
+
+    /// A refusal has the shape that is described for it, where one is.
+    fn judge_refusal(&self, method: &str, parts: &[&str], reply: &Reply) {
+        if !(400..500).contains(&reply.status) {
+            return;
+        }
+        let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+        if let Err(wrong) = self.shared.described.judge_refusal(parts, method, reply.status, &body) {
+            self.shared.complain(format!("our refusal: {wrong}"));
+        }
     }
 
     fn example(&self, path: &str, method: &str, status: u16) -> Value {
@@ -149,6 +163,8 @@ impl Deed<'_> {
                 Some(Account::App(_)) => Reply::refusal(403, "Resource not accessible by integration"),
                 None => Reply::refusal(401, "Requires authentication"),
             }),
+            // No description of GitHub's covers it; what `gh` asks at every login.
+            ("post", ["graphql"] | ["api", "graphql"]) => Some(self.viewer()),
             ("get", ["app"]) => Some(match self.app() {
                 Err(refusal) => refusal,
                 Ok(slug) => {
@@ -171,6 +187,14 @@ impl Deed<'_> {
             }),
             _ => None,
         }
+    }
+
+    /// Whose the token is, and nothing else of GraphQL.
+    fn viewer(&self) -> Reply {
+        let Some(account) = &self.ask.account else { return Reply::refusal(401, "Requires authentication") };
+        assert_eq!(self.ask.json()["query"], "query { viewer { login databaseId } }");
+        let user = self.user(account);
+        Reply::json(200, &json!({"data": {"viewer": {"login": user["login"], "databaseId": user["id"]}}}))
     }
 
     /// The App whose statement was shown, by GitHub's rules for them.
@@ -537,7 +561,7 @@ impl Deed<'_> {
             None => ("workflow_dispatch", "Build".to_owned(), file),
         };
         let (repo, path_of) = (self.repo.clone(), format!(".github/workflows/{file}"));
-        state.workflow_runs.push(WorkflowRun { id, repo, event, path: path_of, title, conclusion: None });
+        state.workflow_runs.push(WorkflowRun { id, repo, event, path: path_of, title, conclusion: None, pull: None });
         state.dispatches.push((self.ask.path.clone(), body));
         drop(state);
         let status = if details { status } else { 204 };
@@ -548,6 +572,14 @@ impl Deed<'_> {
         self.says(path, "post", status, &shape)
     }
 
+    /// A pull request, as runs of workflows name it.
+    fn numbered(&self, number: u64) -> Value {
+        let repo = json!({"id": 1_296_269, "url": format!("{}/repos/{}", self.ask.base, self.repo), "name": "churn"});
+        let end = |branch: &str| json!({"ref": branch, "sha": "0".repeat(40), "repo": repo});
+        let url = format!("{}/repos/{}/pulls/{number}", self.ask.base, self.repo);
+        json!({"id": number, "number": number, "url": url, "head": end("topic"), "base": end("main")})
+    }
+
     fn shape_run(&self, run: &WorkflowRun) -> Value {
         let mut shape = self.example(&format!("{REPO}/actions/runs"), "get", 200)["workflow_runs"][0].clone();
         let status = if run.conclusion.is_some() { "completed" } else { "in_progress" };
@@ -556,6 +588,7 @@ impl Deed<'_> {
             json!({
                 "id": run.id, "event": run.event, "path": run.path, "display_title": run.title, "status": status,
                 "workflow_id": run.path.rsplit('/').next().and_then(|file| file.parse::<u64>().ok()).unwrap_or(161_335),
+                "pull_requests": run.pull.iter().map(|number| self.numbered(*number)).collect::<Vec<_>>(),
                 "conclusion": run.conclusion, "html_url": format!("{}/{}/actions/runs/{}", self.ask.base, self.repo, run.id),
             }),
         );
@@ -604,12 +637,8 @@ impl Deed<'_> {
         let state = self.shared.state();
         let found = state.workflow_runs.iter().find(|run| run.id == id && run.repo == self.repo).cloned();
         let told = (state.over.contains(&id) || state.going.contains(&id)).then(|| WorkflowRun {
-            id,
-            repo: self.repo.clone(),
-            event: "issue_comment",
-            path: ".github/workflows/soopervisor-comment.yml".to_owned(),
-            title: "soopervisor".to_owned(),
             conclusion: state.over.contains(&id).then_some("failure"),
+            ..WorkflowRun::going(id, &self.repo, "soopervisor-comment.yml")
         });
         let found = found.or(told);
         drop(state);
@@ -669,7 +698,7 @@ impl Deed<'_> {
 
 fn too_long() -> Reply {
     let body = json!({
-        "message": "Validation Failed", "errors": [{"resource": "IssueComment", "code": "unprocessable", "field": "data", "message": "Body is too long (maximum is 65536 characters)"}],
+        "message": "Validation Failed", "documentation_url": "https://docs.github.com/rest", "errors": [{"resource": "IssueComment", "code": "unprocessable", "field": "data", "message": "Body is too long (maximum is 65536 characters)"}],
     });
     Reply::json(422, &body)
 }

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use described::{Described, fixture, judge_webhook};
 pub use schema::Schema;
-pub use state::{Account, Artifact, Fault, Pull, State, Trouble, git};
+pub use state::{Account, Activity, Artifact, Fault, Pull, State, Trouble, WorkflowRun, git};
 pub use turns::Turns;
 
 pub struct Shared {

@@ -73,6 +73,16 @@ pub struct WorkflowRun {
     pub title: String,
     /// How it ended.
     pub conclusion: Option<&'static str>,
+    /// The pull request whose head it is of.
+    pub pull: Option<u64>,
+}
+
+impl WorkflowRun {
+    /// One of that file that goes on.
+    pub fn going(id: u64, repo: &str, file: &str) -> Self {
+        let (repo, path, title) = (repo.to_owned(), format!(".github/workflows/{file}"), "soopervisor".to_owned());
+        Self { id, repo, event: "issue_comment", path, title, conclusion: None, pull: None }
+    }
 }
 
 /// What a run of a workflow left.

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 use soopervisor::gha::{Carried, Context, Trust};
 
-use crate::payloads::{comment_on_pull, pull, push_to_branch};
+use crate::payloads::{comment_on_pull, pull, push_to_branch, sample};
 use crate::runner::{Done, Job};
 use crate::scene::{ENVIRONMENT, FORK, REPO, Scene};
 
@@ -196,6 +196,7 @@ fn no_workflow_saves_what_a_forks_run_or_a_comments_leaves() {
     // What happens, the workflow that answers, whether it may save.
     let cases = [
         ("push", push_to_branch(REPO, "main", &zero, &some), "soopervisor.yml", true),
+        ("workflow_dispatch", sample("workflow_dispatch"), "soopervisor.yml", true),
         ("pull_request", pull(REPO, REPO, 7, "opened", &some, &zero), "soopervisor.yml", true),
         ("pull_request", pull(REPO, REPO, 7, "synchronize", &some, &zero), "soopervisor.yml", true),
         ("pull_request", pull(REPO, FORK, 7, "opened", &some, &zero), "soopervisor-forks.yml", false),
@@ -259,7 +260,10 @@ fn of_all_that_is_run_only_code_of_the_repository_leaves_an_environment_to_other
             let elsewhere = soopervisor::environment::arrive(&root).unwrap();
             assert_eq!(elsewhere != soopervisor::environment::Arrival::Removed, leaves, "{trust:?}: {elsewhere:?}");
         }
-        let (stays, place) = runner("self-hosted");
+        let (mut stays, place) = runner("self-hosted");
         assert!(Carried::of(&stays, place.path().to_owned(), trust).is_none(), "others may use it meanwhile");
+        // One of one's own that ends with its job, as the workflow says.
+        stays.hosted = true;
+        assert_eq!(Carried::of(&stays, place.path().to_owned(), trust).is_some(), uses, "{trust:?}");
     }
 }

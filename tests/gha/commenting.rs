@@ -1,11 +1,11 @@
 //! Comments for which nothing is run, and what forks get. No container is started here.
 
-use soopervisor::gha::{Asked, Decision, Errand, State, Trace, Traces, Trust};
+use soopervisor::gha::{Asked, Decision, Errand, Poster, Reason, State, Told, Trace, Traces, Trust};
 use soopervisor::plan::{Mode, Network};
 use soopervisor::run::request::{EnvAsk, RunRequest};
 use soopervisor::web::Reach;
 
-use crate::fake_github::git;
+use crate::fake_github::{Activity, Fault, WorkflowRun, git};
 use crate::payloads::pull;
 use crate::runner::Job;
 use crate::scene::{FORK, REPO, SETTINGS, Scene, TOKEN, ago};
@@ -38,12 +38,47 @@ async fn a_head_that_was_pushed_after_the_comment_is_refused_and_both_are_told()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_was_replaced_and_came_back_is_not_run_while_github_does_not_say_when() {
+    let scene = Scene::of_a_colleague().await;
+    let old = scene.head.clone();
+    git(scene.author.path(), &["commit", "-q", "--allow-empty", "-m", "what the maintainer looked at"]);
+    let looked_at = scene.fake.push(scene.author.path(), REPO, "topic", ago(1800));
+    let decided = async || {
+        let id = scene.comment("ann", "/soopervisor run");
+        let event = scene.commented(id, "ann", "/soopervisor run");
+        errand(&scene.job().event("issue_comment", &event)).decide().await.unwrap()
+    };
+    assert!(matches!(decided().await, Decision::Run(order) if order.commit.as_str() == looked_at));
+    git(scene.author.path(), &["reset", "-q", "--hard", &old]);
+    scene.fake.push(scene.author.path(), REPO, "topic", ago(-5));
+    assert!(matches!(decided().await, Decision::Refuse(Reason::PushedSince { .. })));
+    // Its newest entry comes late.
+    scene.fake.state().activity.pop();
+    let late = decided().await;
+    assert!(matches!(&late, Decision::Refuse(Reason::NoTime { head }) if head.as_str() == old), "{late:?}");
+    // The branch was deleted, and made anew a moment ago.
+    let (zero, reference) = ("0".repeat(40), "refs/heads/topic".to_owned());
+    let (repo, kind) = (REPO.to_owned(), "branch_deletion");
+    let gone = Activity { repo, reference, before: looked_at, after: zero, at: ago(60), kind };
+    scene.fake.state().activity.push(gone);
+    assert!(matches!(decided().await, Decision::Refuse(Reason::NoTime { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cancel_stops_the_workflow_that_our_comment_speaks_for_and_help_helps() {
     let scene = Scene::of_a_colleague().await;
+    scene.fake.state().going.extend([4141, 4142]);
+    // The samples of a pull request are another workflow's; a workflow that delivers is none of ours.
+    for (id, file, pull) in [(4143, "soopervisor.yml", Some(7)), (4144, "deliver.yml", None), (4145, "x.yml", Some(8))]
+    {
+        let run = WorkflowRun { pull, ..WorkflowRun::going(id, REPO, file) };
+        scene.fake.state().workflow_runs.push(run);
+    }
     let say = async |login: &str, text: &str| {
         let id = scene.comment(login, text);
         let event = scene.commented(id, login, text);
-        (scene.job().event("issue_comment", &event).run().await, id)
+        let workflow = format!("{REPO}/.github/workflows/soopervisor-comment.yml@refs/heads/main");
+        (scene.job().event("issue_comment", &event).env("GITHUB_WORKFLOW_REF", &workflow).run().await, id)
     };
     let (done, id) = say("ann", "/soopervisor cancel").await;
     assert_eq!((done.code, scene.reactions(id)), (0, vec!["confused".to_owned()]), "there is nothing to cancel");
@@ -67,6 +102,16 @@ async fn cancel_stops_the_workflow_that_our_comment_speaks_for_and_help_helps() 
     scene.fake.state().comment(REPO, 7, crate::fake_github::Account::App("github-actions".to_owned()), &both, ago(40));
     say("ann", "/soopervisor cancel").await;
     assert_eq!(scene.fake.state().cancelled, [4141, 4142, 4143]);
+    // Somebody who may push wrote others into our comment.
+    for foreign in [4144, 4145] {
+        let said = soopervisor::gha::marked(&marker, &Traces::default().with(of(foreign, Mode::Full)), "is running");
+        let us = crate::fake_github::Account::App("github-actions".to_owned());
+        scene.fake.state().comment(REPO, 7, us, &said, ago(30));
+        let (done, id) = say("ann", "/soopervisor cancel").await;
+        assert_eq!((done.outputs["status"].as_str(), scene.reactions(id)), ("answered", vec!["confused".to_owned()]));
+        assert!(done.log.annotations.iter().any(|(_, _, text)| text.contains("none of this pull request's")));
+    }
+    assert_eq!(scene.fake.state().cancelled.len(), 3);
     say("ann", "/soopervisor help").await;
     assert!(scene.ours().last().unwrap()[0].contains("/soopervisor run sample"));
     let (done, id) = say("ann", "thanks!").await;
@@ -138,6 +183,25 @@ async fn code_of_a_fork_gets_no_secret_no_cache_no_network_and_a_place_of_its_ow
         (&["DB_PASSWORD".to_owned()][..], false, None)
     );
     assert_eq!(request.settings.as_deref(), Some(SETTINGS));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forks_job_that_may_say_nothing_complains_of_nothing_and_anybody_elses_does() {
+    for (head_repo, complains) in [(FORK, false), (REPO, true)] {
+        let scene = Scene::open(head_repo, "def first(product): pass\n").await;
+        for line in ["/statuses/", "/check-runs", "/comments"] {
+            scene.fake.trouble(line, 100, Fault::Status(403));
+        }
+        let event = pull(REPO, head_repo, 7, "opened", &scene.head, &scene.base);
+        let errand = errand(&scene.job().event("pull_request", &event));
+        let Decision::Run(order) = errand.decide().await.unwrap() else { panic!("a pull request was opened") };
+        let told = errand.progress(&order).unwrap().told().clone();
+        let never = soopervisor::run::cancel::pair().1;
+        let poster = Poster::start(errand.post(&order).unwrap(), told.clone(), never).unwrap();
+        let last = Told { state: State::Succeeded, report: told.report };
+        let faults = tokio::task::spawn_blocking(move || poster.finish(last)).await.unwrap();
+        assert_eq!(faults.is_empty(), !complains, "{head_repo}: {faults:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,6 +69,29 @@ fn workflows_pin_what_they_use_give_little_away_and_never_put_a_strangers_text_i
 }
 
 #[test]
+fn our_own_workflow_pins_what_it_uses_too() {
+    let workflow: Value = serde_yaml::from_str(&read(".github/workflows/ci.yml")).unwrap();
+    let steps = workflow["jobs"]["ci"]["steps"].as_array().unwrap();
+    let uses: Vec<&str> = steps.iter().filter_map(|step| step["uses"].as_str()).collect();
+    assert!(uses.len() >= 2, "{uses:?}");
+    for used in uses {
+        let commit = used.split_once('@').unwrap().1;
+        assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{used}");
+    }
+}
+
+#[test]
+fn a_commit_of_the_main_branch_is_not_ended_by_the_next_and_one_of_a_pull_request_is() {
+    let workflow: Value = serde_yaml::from_str(&read("examples/workflows/soopervisor.yml")).unwrap();
+    let concurrency = &workflow["jobs"]["sample"]["concurrency"];
+    // Of two that wait in one group GitHub ends the older, whatever `cancel-in-progress` says.
+    let group = concurrency["group"].as_str().unwrap();
+    assert!(group.contains("github.event_name == 'pull_request' && github.ref || github.sha"), "{group}");
+    assert_eq!(concurrency["cancel-in-progress"], "${{ github.event_name == 'pull_request' }}");
+    assert!(workflow["on"].as_object().unwrap().contains_key("workflow_dispatch"), "the base can be run in full");
+}
+
+#[test]
 fn what_runs_code_of_pull_requests_with_secrets_saves_no_cache_and_forks_have_neither() {
     let comment = read("examples/workflows/soopervisor-comment.yml");
     assert!(

@@ -173,7 +173,7 @@ fn job(scene: &Scene, shop: &Shop, machine: &Path) -> Job {
     let config = std::fs::read_to_string(own.join("soopervisor/config.yaml")).unwrap_or_default();
     assert!(!config.contains("secrets:"), "tests need a config.yaml without secrets");
     std::fs::write(settings.join("config.yaml"), format!("{config}secrets: [MACHINE_SECRET]\n")).unwrap();
-    let mut job = scene.job().input("secrets", "DB_PASSWORD");
+    let mut job = scene.job().input("secrets", "DB_PASSWORD").input("fork-builds", "true");
     for (name, value) in HELD {
         job = job.env(name, value);
     }
@@ -251,4 +251,23 @@ async fn a_forks_code_sees_no_secret_in_its_builder_nor_its_run_and_leaves_nothi
     // The index with the password was never asked, by name or with it; the package was.
     let asked = shop.asked.lock().unwrap();
     assert!(asked.iter().all(|head| head.contains("/evil-1.0.tar.gz") && !head.contains("uthorization")), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_code_of_a_fork_runs_while_its_environment_is_built_and_it_chooses_no_channel_of_this_network() {
+    let shop = Shop::open();
+    let built = of_a_fork(&shop).await;
+    let channel = format!("channels: [conda-forge, \"http://{}:{}/channel\"]", shop.gateway, shop.port);
+    let environment = ENVIRONMENT.replace("channels:\n  - conda-forge", &channel);
+    let near = Scene::open_with(FORK, &[("environment.yml", &environment)]).await;
+    for (scene, words) in [(&built, "from wheels only"), (&near, "is on this machine or in its network")] {
+        let machine = tempfile::tempdir().unwrap();
+        let event = pull(REPO, FORK, 7, "opened", &scene.head, &scene.base);
+        let job = job(scene, &shop, machine.path()).input("fork-builds", "false").event("pull_request", &event);
+        let done = job.run().await;
+        assert_eq!((done.code, done.outputs["status"].as_str()), (3, "failed"), "{words}: {}", done.log.text());
+        assert!(done.log.text().contains(words), "{words}: {}", done.log.text());
+        assert!(!scene.artifacts().exists(), "nothing is published");
+    }
+    assert_eq!(*shop.asked.lock().unwrap(), [""; 0], "nothing of it was even fetched");
 }

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256};
 
+use crate::scene::Scene;
+
 /// A copy of the installer with one release in its table, and a folder that is the release page.
 struct Place {
     dir: tempfile::TempDir,
@@ -201,6 +203,33 @@ fn each_architecture_gets_its_own_program_from_the_release_page() {
 }
 
 #[test]
+fn certificates_of_a_companys_own_are_trusted_where_the_release_is_fetched_from() {
+    let place = Place::with(PROGRAM, PROGRAM);
+    let at = place.dir.path();
+    let bin = at.join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let curl = "#!/bin/sh\nprintf '%s\\n' \"$@\" >\"$SAID\"\nexit 22\n";
+    std::fs::write(bin.join("curl"), curl).unwrap();
+    std::fs::set_permissions(bin.join("curl"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let said = at.join("said");
+    for bundle in ["", "/etc/company's ca.pem"] {
+        let env = [
+            ("INPUT_VERSION", "v9"),
+            ("PATH", path.as_str()),
+            ("SAID", said.to_str().unwrap()),
+            ("SOOPERVISOR_CA_BUNDLE", bundle),
+        ];
+        let (ended, _) = place.run(&env);
+        assert!(!ended.status.success(), "nothing was fetched");
+        let arguments = std::fs::read_to_string(&said).unwrap();
+        let arguments: Vec<&str> = arguments.lines().collect();
+        let given = arguments.windows(2).find(|two| two[0] == "--cacert").map(|two| two[1]);
+        assert_eq!(given, (!bundle.is_empty()).then_some(bundle), "{arguments:?}");
+    }
+}
+
+#[test]
 fn without_a_release_it_is_said_what_else_there_is() {
     let place = Place::with(PROGRAM, PROGRAM);
     let said = |env: &[(&str, &str)]| {
@@ -245,4 +274,87 @@ fn the_table_that_is_shipped_names_programs_of_both_architectures_or_none() {
         let other = if name.contains("x86_64") { ("x86_64", "aarch64") } else { ("aarch64", "x86_64") };
         assert!(names.contains(&name.replace(other.0, other.1).as_str()), "{name} has no twin");
     }
+}
+
+/// The repository as far as the action is made from it, with these lines in the table.
+fn repository(at: &Path, lines: &str) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["scripts", "install"] {
+        std::fs::create_dir_all(at.join(folder)).unwrap();
+    }
+    for file in ["scripts/action.sh", "action.yml", "install/install.sh", "LICENSE"] {
+        std::fs::copy(from.join(file), at.join(file)).unwrap();
+    }
+    std::fs::write(at.join("install/checksums.txt"), format!("# x\n{lines}")).unwrap();
+}
+
+/// Makes the action's own repository; what was said, and whether it was made.
+fn packed(repository: &Path, version: &str, to: &Path) -> (bool, String) {
+    let script = repository.join("scripts/action.sh");
+    let ended = Command::new("bash").arg(script).arg(version).arg(to).output().unwrap();
+    (ended.status.success(), String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned())
+}
+
+fn lines_of(version: &str, program: &[u8]) -> String {
+    let line = |arch| format!("{}  soopervisor-{version}-{arch}-unknown-linux-musl\n", digest(program));
+    ["x86_64", "aarch64"].map(line).concat()
+}
+
+#[test]
+fn the_actions_own_repository_is_made_for_a_release_of_both_architectures_and_over_nothing_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (of, to) = (dir.path().join("repository"), dir.path().join("action"));
+    let lines = lines_of("v9", PROGRAM);
+    repository(&of, lines.lines().next().unwrap());
+    for (version, words) in [
+        ("v9", "has no line for soopervisor-v9-aarch64"),
+        ("v10", "v10-x86_64"),
+        ("../x", "is no version"),
+        ("source", "is no version"),
+    ] {
+        let (made, said) = packed(&of, version, &to);
+        assert!(!made && said.contains(words) && !to.exists(), "{version}: {said}");
+    }
+    repository(&of, &lines);
+    std::fs::create_dir(&to).unwrap();
+    std::fs::write(to.join("thesis.txt"), "x").unwrap();
+    let (made, said) = packed(&of, "v9", &to);
+    assert!(!made && said.contains("no copy of the action"), "{said}");
+    std::fs::remove_file(to.join("thesis.txt")).unwrap();
+    // Again, over what it made itself and somebody committed.
+    for _ in 0..2 {
+        let (made, said) = packed(&of, "v9", &to);
+        assert!(made, "{said}");
+        std::fs::create_dir_all(to.join(".git")).unwrap();
+    }
+    let mut names: Vec<_> = std::fs::read_dir(&to).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, [".git", "LICENSE", "README.md", "action.yml", "install"], "no workflows are among it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_actions_own_repository_fetches_its_release_and_answers_by_itself() {
+    let scene = Scene::of_a_colleague().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (of, to, releases) = (dir.path().join("repository"), dir.path().join("action"), dir.path().join("releases"));
+    // What is released is the program, or what starts it.
+    let program = format!("#!/bin/sh\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_soopervisor")).into_bytes();
+    repository(&of, &lines_of("v9", &program));
+    assert!(packed(&of, "v9", &to).0);
+    std::fs::create_dir_all(releases.join("v9")).unwrap();
+    for arch in ["x86_64", "aarch64"] {
+        let name = format!("v9/soopervisor-v9-{arch}-unknown-linux-musl");
+        std::fs::write(releases.join(name), &program).unwrap();
+    }
+    std::fs::remove_dir_all(&of).unwrap();
+    let id = scene.comment("ann", "/soopervisor help");
+    let event = scene.commented(id, "ann", "/soopervisor help");
+    let mut job = scene.job().event("issue_comment", &event);
+    job.inputs.remove("binary-path");
+    job.action = to;
+    let tools = dir.path().join("tools").display().to_string();
+    let from = format!("file://{}", releases.display());
+    let done = job.env("RUNNER_TOOL_CACHE", &tools).env("SOOPERVISOR_RELEASES", &from).run().await;
+    assert_eq!((done.code, done.outputs["status"].as_str()), (0, "answered"), "{}", done.log.text());
+    assert_eq!(scene.reactions(id), ["+1"]);
 }

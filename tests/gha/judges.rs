@@ -4,7 +4,8 @@ use std::process::Command;
 
 use crate::fake_github::judges::{content, judges, node, python_tool};
 
-const WORKFLOWS: [&str; 3] = [
+const WORKFLOWS: [&str; 4] = [
+    ".github/workflows/ci.yml",
     "examples/workflows/soopervisor.yml",
     "examples/workflows/soopervisor-comment.yml",
     "examples/workflows/soopervisor-forks.yml",
@@ -27,7 +28,7 @@ fn they_are_what_githubs_schemas_describe() {
     content(python_tool("check-jsonschema").args(["--builtin-schema", "vendor.github-actions", "action.yml"]));
     content(python_tool("check-jsonschema").args(["--builtin-schema", "vendor.github-workflows"]).args(WORKFLOWS));
     let wrong =
-        python_tool("check-jsonschema").args(["--builtin-schema", "vendor.github-actions", WORKFLOWS[0]]).output();
+        python_tool("check-jsonschema").args(["--builtin-schema", "vendor.github-actions", WORKFLOWS[1]]).output();
     assert!(!wrong.unwrap().status.success(), "a workflow is no action");
 }
 

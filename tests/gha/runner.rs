@@ -17,6 +17,8 @@ pub(crate) struct Job {
     /// `env:` of the step, and what the runner sets.
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) workspace: PathBuf,
+    /// Where the action is.
+    pub(crate) action: PathBuf,
 }
 
 /// What came of it.
@@ -107,7 +109,7 @@ impl Job {
         ];
         let env = set.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let inputs = BTreeMap::from([("binary-path".to_owned(), env!("CARGO_BIN_EXE_soopervisor").to_owned())]);
-        Self { dir, inputs, env, workspace: workspace.to_owned() }
+        Self { dir, inputs, env, workspace: workspace.to_owned(), action: env!("CARGO_MANIFEST_DIR").into() }
     }
 
     pub(crate) fn input(mut self, name: &str, value: &str) -> Self {
@@ -137,8 +139,7 @@ impl Job {
     }
 
     fn steps(&self, cancel: &dyn Fn(&str) -> bool) -> Done {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let text = std::fs::read_to_string(root.join("action.yml")).unwrap();
+        let text = std::fs::read_to_string(self.action.join("action.yml")).unwrap();
         let action: Value = serde_yaml::from_str(&text).unwrap();
         assert_eq!(action["runs"]["using"], "composite");
         self.inputs.keys().for_each(|name| assert!(action["inputs"].get(name).is_some(), "no input `{name}`"));
@@ -227,7 +228,7 @@ impl Job {
         for (name, value) in step["env"].as_object().into_iter().flatten() {
             command.env(name, self.evaluate(value.as_str().unwrap(), action, context));
         }
-        command.env("GITHUB_ACTION_PATH", env!("CARGO_MANIFEST_DIR"));
+        command.env("GITHUB_ACTION_PATH", &self.action);
         command.env("GITHUB_OUTPUT", &files.output).env("GITHUB_STEP_SUMMARY", &files.summary);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         watch(child, log, cancel)

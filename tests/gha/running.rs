@@ -5,10 +5,10 @@ use serde_json::json;
 use soopervisor::gha::{State, Trace, Traces};
 use soopervisor::plan::Mode;
 
-use crate::fake_github::Account;
-use crate::payloads::{pull, push_to_branch};
+use crate::fake_github::{Account, Fault, Trouble, git};
+use crate::payloads::{pull, push_to_branch, sample};
 use crate::runner::Done;
-use crate::scene::{REPO, Scene, TOKEN, ago};
+use crate::scene::{PIPELINE, REPO, Scene, TASKS, TOKEN, ago};
 
 fn published(done: &Done) -> std::path::PathBuf {
     std::path::PathBuf::from(&done.outputs["artifact-url"])
@@ -65,7 +65,7 @@ async fn a_push_runs_a_sample_of_what_was_checked_out_and_hands_on_where_it_is()
 async fn a_maintainers_comment_runs_everything_by_the_settings_of_the_base_and_one_comment_tells_it() {
     let scene = Scene::of_a_colleague().await;
     // Somebody ran the base commit before, so that there is something to compare with.
-    let done = scene.job().event("workflow_dispatch", &crate::payloads::sample("workflow_dispatch")).run().await;
+    let done = scene.job().event("workflow_dispatch", &sample("workflow_dispatch")).run().await;
     assert_eq!((done.code, done.outputs["mode"].as_str()), (0, "full"), "{}", done.log.text());
     let id = scene.comment("ann", "/soopervisor run");
     let event = scene.commented(id, "ann", "/soopervisor run");
@@ -167,6 +167,65 @@ async fn a_cancelled_job_leaves_no_container_and_says_that_it_was_cancelled_with
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_cancelled_while_its_outputs_are_compared_tells_what_its_run_came_to() {
+    let scene = Scene::of_a_colleague().await;
+    let event = pull(REPO, REPO, 7, "synchronize", &scene.head, &scene.base);
+    let shared = std::sync::Arc::clone(&scene.fake.shared);
+    let job = scene.job().event("pull_request", &event);
+    let done = job.run_until(move |line| {
+        if line.contains("writing the first") {
+            // What is asked for after the run, the base's history, is not answered any more.
+            let fault = Fault::Slow(std::time::Duration::from_mins(2));
+            shared.state().troubles.push(Trouble { line: "upload-pack".to_owned(), times: 100, fault });
+        }
+        line.contains(" succeeded")
+    });
+    let done = done.await;
+    assert_eq!((done.code, done.outputs["status"].as_str()), (0, "succeeded"), "{}", done.log.text());
+    assert!(published(&done).join("manifest.json").is_file());
+    assert_eq!(scene.statuses().last().unwrap().2, "success");
+    for told in [scene.ours()[0].last().unwrap(), &done.summary] {
+        assert!(told.contains("succeeded") && told.contains("not compared: the job was cancelled while"), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_compared_with_what_lies_nearest_before_the_base_and_plots_are_shown_where_they_are_served() {
+    let pipeline = format!("{PIPELINE}  - source: tasks.plot\n    product: output/roc.png\n");
+    let tasks = format!("{TASKS}\ndef plot(product):\n    Path(product).write_bytes(b'\\x89PNG of the plot')\n");
+    let scene = Scene::open_with(REPO, &[("pipeline.yaml", &pipeline), ("tasks.py", &tasks)]).await;
+    let old = scene.base.clone();
+    let done = scene.job().event("workflow_dispatch", &sample("workflow_dispatch")).run().await;
+    assert_eq!((done.code, done.outputs["commit"].as_str()), (0, old.as_str()), "{}", done.log.text());
+    // The main branch went on, and nobody ran that.
+    for title in ["second", "third"] {
+        git(scene.workspace.path(), &["commit", "-q", "--allow-empty", "-m", title]);
+    }
+    let base = scene.fake.push(scene.workspace.path(), REPO, "main", ago(60));
+    let served = "https://files.example.org/runs";
+    let id = scene.comment("ann", "/soopervisor run");
+    let event = scene.commented(id, "ann", "/soopervisor run");
+    let done = scene.job().event("issue_comment", &event).input("preview-url", served).run().await;
+    assert_eq!(done.code, 0, "{}", done.log.text());
+    let told = scene.ours()[0].last().unwrap().clone();
+    let (short, before) = (&base[..10], format!("compared with `{}`", &old[..10]));
+    assert!(told.contains(&before) && told.contains(&format!("2 commits before the base `{short}`")), "{told}");
+    let at = format!("{served}/of-the-base-branch/{}", scene.head);
+    assert!(told.contains(&format!("[outputs]({at}/)")), "{told}");
+    assert!(told.contains(&format!("[![output/roc.png, after]({at}/output/roc.png)]({at}/output/roc.png)")), "{told}");
+    // Of a sample there is none: all data is better than nothing, and is said to be.
+    let event = pull(REPO, REPO, 7, "synchronize", &scene.head, &base);
+    let done = scene.job().event("pull_request", &event).run().await;
+    assert_eq!(done.code, 0, "{}", done.log.text());
+    let told = scene.ours()[0].last().unwrap().clone();
+    assert!(
+        told.contains(&before) && told.contains("that was a run of all data, and this one is of a sample"),
+        "{told}"
+    );
+    assert!(!told.contains("[![") && told.contains("`output/roc.png`"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_finding_is_an_annotation_at_its_line_and_a_deaf_github_changes_nothing() {
     let scene = Scene::of_a_colleague().await;
     std::fs::write(
@@ -174,14 +233,13 @@ async fn a_finding_is_an_annotation_at_its_line_and_a_deaf_github_changes_nothin
         "tasks:\n  - source: tasks.first\n    produkt: output/first.txt\n",
     )
     .unwrap();
-    let git = |args: &[&str]| crate::fake_github::git(scene.author.path(), args);
-    git(&["add", "."]);
-    git(&["commit", "-q", "-m", "broken"]);
+    git(scene.author.path(), &["add", "."]);
+    git(scene.author.path(), &["commit", "-q", "-m", "broken"]);
     let head = scene.fake.push(scene.author.path(), REPO, "topic", ago(100));
     // Every report is refused; what the run comes to is the same.
-    scene.fake.trouble("/statuses/", 100, crate::fake_github::Fault::Status(422));
-    scene.fake.trouble("/issues/7/comments", 100, crate::fake_github::Fault::Status(422));
-    scene.fake.trouble("/check-runs", 100, crate::fake_github::Fault::Status(422));
+    scene.fake.trouble("/statuses/", 100, Fault::Status(422));
+    scene.fake.trouble("/issues/7/comments", 100, Fault::Status(422));
+    scene.fake.trouble("/check-runs", 100, Fault::Status(422));
     let event = pull(REPO, REPO, 7, "opened", &head, &scene.base);
     let done = scene.job().event("pull_request", &event).run().await;
     assert_eq!((done.code, done.outputs["status"].as_str()), (3, "failed"), "{}", done.log.text());

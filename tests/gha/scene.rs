@@ -16,8 +16,8 @@ pub(crate) const TOKEN: &str = "ghs_token_of_the_job";
 pub(crate) const ENVIRONMENT: &str = "name: tiny\nchannels:\n  - conda-forge\ndependencies:\n  - python=3.11\n  - pip\n  - pip:\n      - ploomber\n      - sqlalchemy\n      - pandas\n";
 /// What the base branch sets.
 pub(crate) const SETTINGS: &str = "project: of-the-base-branch\nenv: {WHOSE_SETTINGS: of the base branch}\n";
-const PIPELINE: &str = "tasks:\n  - source: tasks.first\n    params:\n      sample: '{{sample}}'\n    product: output/first.txt\n  - source: tasks.second\n    product: output/second.txt\n";
-const TASKS: &str = "import os\nfrom pathlib import Path\n\ndef first(product, sample):\n    print('writing the first', flush=True)\n    print('::error::this is not a command')\n    print('the password is', os.environ.get('DB_PASSWORD', 'not here'))\n    Path(product).write_text(f'sample={sample}\\n')\n\ndef second(product, upstream):\n    Path(product).write_text(Path(upstream['first']).read_text() + 'two\\n')\n";
+pub(crate) const PIPELINE: &str = "tasks:\n  - source: tasks.first\n    params:\n      sample: '{{sample}}'\n    product: output/first.txt\n  - source: tasks.second\n    product: output/second.txt\n";
+pub(crate) const TASKS: &str = "import os\nfrom pathlib import Path\n\ndef first(product, sample):\n    print('writing the first', flush=True)\n    print('::error::this is not a command')\n    print('the password is', os.environ.get('DB_PASSWORD', 'not here'))\n    Path(product).write_text(f'sample={sample}\\n')\n\ndef second(product, upstream):\n    Path(product).write_text(Path(upstream['first']).read_text() + 'two\\n')\n";
 
 pub(crate) struct Scene {
     pub(crate) fake: FakeGitHub,

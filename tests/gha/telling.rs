@@ -6,33 +6,33 @@ use soopervisor::comment::Marker;
 use soopervisor::forge::{Author, Comment, Me};
 use soopervisor::gha::{Asked, Decision, Errand, Poster, State, Told, Trace, Traces, find_marker, marked};
 use soopervisor::plan::Mode;
-use soopervisor::web::Reach;
+use soopervisor::run::cancel;
 
-use crate::fake_github::Account;
+use crate::commenting::errand_of;
+use crate::fake_github::{Account, Fault};
 use crate::runner::Job;
-use crate::scene::{Scene, TOKEN};
+use crate::scene::{REPO, Scene, TOKEN};
 
 fn errand(job: &Job) -> Errand {
-    let variables = job.env.clone();
-    let find = move |name: &str| match name {
-        "INPUT_GITHUB_TOKEN" => Some(TOKEN.to_owned()),
-        name => variables.get(name).cloned(),
-    };
-    Errand::read(&find, Reach::default()).unwrap()
+    errand_of(job, TOKEN)
 }
 
 /// Asked for by a comment of its own; what it says of itself is behind it.
 async fn telling(scene: &Scene, run: u64, text: &str, spacing: Duration) -> (Poster, Told, Asked) {
+    telling_as(scene, TOKEN, run, text, spacing).await
+}
+
+async fn telling_as(scene: &Scene, token: &str, run: u64, text: &str, spacing: Duration) -> (Poster, Told, Asked) {
     let id = scene.comment("ann", text);
     let event = scene.commented(id, "ann", text);
     let job = scene.job().event("issue_comment", &event).env("GITHUB_RUN_ID", &run.to_string());
-    let errand = errand(&job);
+    let errand = errand_of(&job, token);
     let Decision::Run(order) = errand.decide().await.unwrap() else { panic!("{text} is to be run") };
     let mut post = errand.post(&order).unwrap();
     post.spacing = spacing;
     let told = errand.progress(&order).unwrap().told().clone();
     let asked = Asked { comment: id, commit: order.commit.clone() };
-    (Poster::start(post, told.clone()).unwrap(), told, asked)
+    (Poster::start(post, told.clone(), cancel::pair().1).unwrap(), told, asked)
 }
 
 fn marker() -> Marker {
@@ -143,4 +143,75 @@ async fn what_another_run_wrote_over_is_told_again_though_nothing_happens_meanwh
     assert_eq!(size(), before, "once is enough");
     let faults = tokio::task::spawn_blocking(move || full.finish(ended(&told, State::Succeeded))).await.unwrap();
     assert_eq!(faults, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_the_token_is_of_two_runs_write_one_comment_and_a_command_finds_it() {
+    let soon = Duration::from_millis(50);
+    for (token, account, graphql) in [
+        ("ghs_token_of_an_app", Account::App("my-app".to_owned()), true),
+        ("0123456789abcdef0123456789abcdef01234567", Account::User("bea".to_owned()), true),
+        // A server that knows no GraphQL, and an old token of a person's there.
+        ("0123456789abcdef0123456789abcdef01234567", Account::User("bea".to_owned()), false),
+    ] {
+        let scene = Scene::of_a_colleague().await;
+        scene.fake.state().tokens.insert(token.to_owned(), account.clone());
+        if !graphql {
+            scene.fake.trouble("/graphql", 1000, Fault::Status(404));
+        }
+        scene.fake.state().going.push(51);
+        let written = || {
+            let state = scene.fake.state();
+            let of_account = state.comments.iter().filter(|one| one.author == account);
+            of_account.map(|one| one.body.clone()).collect::<Vec<_>>()
+        };
+        let (first, told, _) = telling_as(&scene, token, 51, "/soopervisor run", soon).await;
+        let begun = Instant::now();
+        while written().is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "nothing is written");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // It is found while it runs: a second one of its kind is refused, and it is asked to stop.
+        let say = async |text: &str| {
+            let id = scene.comment("ann", text);
+            let event = scene.commented(id, "ann", text);
+            let errand = errand_of(&scene.job().event("issue_comment", &event), token);
+            (errand.decide().await.unwrap(), errand)
+        };
+        let (second, _) = say("/soopervisor run").await;
+        assert!(matches!(&second, Decision::Refuse(why) if why.to_string().contains("goes on")), "{second:?}");
+        let (cancel, errand) = say("/soopervisor cancel").await;
+        assert_eq!(errand.answer(&cancel).await.status, "cancelled");
+        assert_eq!(scene.fake.state().cancelled, [51]);
+        let done = tokio::task::spawn_blocking(move || first.finish(ended(&told, State::Succeeded))).await.unwrap();
+        assert_eq!(done, [""; 0]);
+        scene.fake.state().over.push(51);
+        let (next, told, _) = telling_as(&scene, token, 52, "/soopervisor run", soon).await;
+        let done = tokio::task::spawn_blocking(move || next.finish(ended(&told, State::Succeeded))).await.unwrap();
+        assert_eq!(done, [""; 0]);
+        let written = written();
+        assert!(written.len() == 1 && written[0].contains("run=52 mode=full state=succeeded"), "{written:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_cancelled_after_its_run_tells_that_it_succeeded_before_the_runner_kills_it() {
+    let scene = Scene::of_a_colleague().await;
+    let (canceller, cancel) = cancel::pair();
+    let id = scene.comment("ann", "/soopervisor run");
+    let event = scene.commented(id, "ann", "/soopervisor run");
+    let errand = errand(&scene.job().event("issue_comment", &event));
+    let Decision::Run(order) = errand.decide().await.unwrap() else { panic!("it is to be run") };
+    let told = errand.progress(&order).unwrap().told().clone();
+    // GitHub takes its time with everything but the status.
+    scene.fake.trouble(&format!("/repos/{REPO}/issues"), 1000, Fault::Slow(Duration::from_secs(60)));
+    let poster = Poster::start(errand.post(&order).unwrap(), told.clone(), cancel).unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let begun = Instant::now();
+    let finishing = tokio::task::spawn_blocking(move || poster.finish(ended(&told, State::Succeeded)));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    canceller.request(cancel::CancelReason::Signal);
+    let faults = finishing.await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}: {faults:?}", begun.elapsed());
+    assert_eq!(scene.statuses().last().unwrap().2, "success", "{faults:?}");
 }

@@ -8,9 +8,8 @@ use super::{block_on, current_dir, host};
 use crate::cli::args;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::comment::Preview;
-use crate::compare::{Comparison, Limits, PictureKind, Stored};
-use crate::id::{CommitSha, ProjectName, RelPath, Revision, RunId};
+use crate::compare::{Comparison, Limits, Stored};
+use crate::id::{ProjectName, RelPath};
 use crate::outputs::manifest::Manifest;
 use crate::outputs::pattern::Pattern;
 use crate::run::stop::Stop;
@@ -130,45 +129,6 @@ pub(in crate::cli) fn compare(args: &args::Diff) -> Result<Comparison, Failure> 
     })
 }
 
-/// Compares what a run of this machine published with the base commit's run of the same kind, and names its pictures.
-pub(in crate::cli) fn compare_with_base(
-    home: &Home,
-    run: &RunId,
-    base: &CommitSha,
-) -> Result<(Comparison, Vec<Preview>), Failure> {
-    let record = crate::store::Runs::of(home).get(run.as_str())?.record?;
-    let storage = opened(&record.storage)?;
-    let base = Revision { commit: base.clone(), dirty_tree: None, ..record.revision.clone() };
-    block_on(async {
-        let before = resolve(&*storage, &record.project, &base.folder()).await?;
-        let after = resolve(&*storage, &record.project, &record.revision.folder()).await?;
-        let old = storage.manifest(&record.project, &before).await.map_err(Stop::from)?;
-        let new = storage.manifest(&record.project, &after).await.map_err(Stop::from)?;
-        let files = Stored { storage: &*storage, project: &record.project, before: &before, after: &after };
-        let comparison = Comparison::of(&old, &new, &files, Limits::default()).await.map_err(Stop::from)?;
-        Ok((comparison, previews(&new)))
-    })
-}
-
-/// The pictures that a run of this machine published.
-pub(in crate::cli) fn pictures(home: &Home, run: &RunId) -> Result<Vec<Preview>, Failure> {
-    let record = crate::store::Runs::of(home).get(run.as_str())?.record?;
-    let storage = opened(&record.storage)?;
-    block_on(async {
-        let folder = resolve(&*storage, &record.project, &record.revision.folder()).await?;
-        Ok(previews(&storage.manifest(&record.project, &folder).await.map_err(Stop::from)?))
-    })
-}
-
-fn previews(manifest: &Manifest) -> Vec<Preview> {
-    let pictures = manifest.files.iter().filter(|entry| PictureKind::of(&entry.path).is_some());
-    let preview = |entry: &crate::outputs::manifest::Entry| {
-        let (name, size) = (entry.path.to_string(), entry.size);
-        Preview { name, size, before: None, after: None }
-    };
-    pictures.map(preview).collect()
-}
-
 impl Wanted {
     /// The storage, and the project: as asked for, or the one of the repository here.
     fn open(&self) -> Result<(Arc<dyn storage::Storage>, ProjectName), Failure> {
@@ -177,7 +137,7 @@ impl Wanted {
 }
 
 /// The storage as written on the command line.
-fn opened(written: &str) -> Result<Arc<dyn storage::Storage>, Failure> {
+pub(super) fn opened(written: &str) -> Result<Arc<dyn storage::Storage>, Failure> {
     let host = host(&Home::from_env()?)?;
     Ok(location(written)?.open(&host.access()?).map_err(Stop::from)?)
 }

@@ -166,7 +166,8 @@ impl From<Run> for WorkflowRun {
             _ => None,
         };
         let title = if run.display_title.is_empty() { run.title } else { run.display_title };
-        Self { id: run.id, path, workflow: None, title, url: run.html_url, ended, attempt: None }
+        let (url, pulls) = (run.html_url, Vec::new());
+        Self { id: run.id, path, workflow: None, title, url, ended, attempt: None, pulls }
     }
 }
 

@@ -57,6 +57,10 @@ impl Forge for GitHub {
     async fn heads(&self, _: &RepoId, pull: &PullRequest) -> Result<Vec<(CommitSha, Timestamp)>, Fault> {
         let Some(repo) = &pull.head.repo else { return Ok(Vec::new()) };
         let pushes = self.pushes(repo, &format!("refs/heads/{}", pull.head.branch)).await?;
+        // The branch is gone, and is there: what came since is not told yet.
+        if pushes.first().is_some_and(|last| last.after.is_none()) {
+            return Ok(Vec::new());
+        }
         Ok(pushes.into_iter().filter_map(|push| Some((push.after?, push.at))).collect())
     }
 
@@ -93,7 +97,9 @@ impl Forge for GitHub {
     }
 
     async fn add_comment(&self, id: &RepoId, number: u64, body: &str) -> Result<Comment, Fault> {
-        hub::add_comment(&self.rest, &repo(id), number, body).await
+        let written = hub::add_comment(&self.rest, &repo(id), number, body).await?;
+        self.learn(&written.author);
+        Ok(written)
     }
 
     async fn edit_comment(&self, id: &RepoId, _: u64, comment: u64, body: &str) -> Result<Comment, Fault> {
@@ -105,7 +111,10 @@ impl Forge for GitHub {
     }
 
     async fn put_reaction(&self, id: &RepoId, _: u64, comment: u64, reaction: Reaction) -> Result<Reacted, Fault> {
-        Ok(hub::put_reaction(&self.rest, &repo(id), comment, reaction).await?.json::<wire::Faced>()?.into())
+        let put: Reacted =
+            hub::put_reaction(&self.rest, &repo(id), comment, reaction).await?.json::<wire::Faced>()?.into();
+        self.learn(&put.author);
+        Ok(put)
     }
 
     async fn reactions(&self, id: &RepoId, _: u64, comment: u64) -> Result<Vec<Reacted>, Fault> {

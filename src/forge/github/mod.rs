@@ -3,14 +3,14 @@
 //! The token goes to the API's own host and nowhere else: pages are followed below the same base only.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::RequestBuilder;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::rest::{Fixed, Rest};
-use super::{Me, RepoId};
+use super::{Author, Me, RepoId};
 use crate::secret::Secret;
 use crate::web::{Answer, Fault, Judge, Reach, Web};
 
@@ -24,12 +24,16 @@ pub use app::{App, Installation};
 pub const PUBLIC_API: &str = "https://api.github.com";
 /// The account that `GITHUB_TOKEN` of a workflow writes as.
 const ACTIONS: &str = "github-actions";
+/// What accounts of Apps are called by.
+const BOT: &str = "[bot]";
+
 /// How we log in.
 #[derive(Debug, Clone)]
 pub enum Login {
     /// A personal token.
     Token(Secret),
-    /// `GITHUB_TOKEN` of a workflow: an App's token without the App.
+    /// A token that a workflow was given: `GITHUB_TOKEN`, or that of another App's installation, which looks the same; of an
+    /// older server also a person's.
     Workflow(Secret),
     /// An App of one's own.
     App(App),
@@ -42,6 +46,8 @@ pub struct GitHub {
     /// The App itself, not one of its installations.
     app: Option<Web>,
     workflow: bool,
+    /// Whose a workflow's token is, once GitHub has said so.
+    told: Arc<OnceLock<Me>>,
 }
 
 impl fmt::Debug for GitHub {
@@ -66,7 +72,7 @@ impl GitHub {
                 Arc::new(Installation::new(own, api.clone(), app_itself))
             }
         })?;
-        Ok(Self { rest, app, workflow })
+        Ok(Self { rest, app, workflow, told: Arc::default() })
     }
 
     async fn who(&self) -> Result<Me, Fault> {
@@ -75,10 +81,61 @@ impl GitHub {
             let answer = app.send(|client| dressed(client.get(&url))).await?;
             return Ok(Me::App(answer.json::<wire::App>()?.slug));
         }
-        if self.workflow {
-            return Ok(Me::App(ACTIONS.to_owned()));
+        if !self.workflow {
+            return Ok(Me::User(self.rest.get_json::<wire::User>("/user").await?.into()));
         }
-        Ok(Me::User(self.rest.get_json::<wire::User>("/user").await?.into()))
+        if let Some(me) = self.told.get() {
+            return Ok(me.clone());
+        }
+        let me = match self.viewer().await? {
+            Some(me) => me,
+            None => match self.rest.get_json::<wire::User>("/user").await {
+                Ok(user) => me_of(user.into()),
+                // An App's, most often the one of the workflows; what is written next tells.
+                Err(Fault::NotFound | Fault::Forbidden(_)) => return Ok(Me::App(ACTIONS.to_owned())),
+                Err(fault) => return Err(fault),
+            },
+        };
+        Ok(self.told.get_or_init(|| me).clone())
+    }
+
+    /// Whose the token is, which of all that GitHub answers to one of an App's only GraphQL tells, without anything being
+    /// written; `None` where a server has none of it, or keeps it to itself.
+    async fn viewer(&self) -> Result<Option<Me>, Fault> {
+        let url = self.graphql();
+        let query = json!({"query": "query { viewer { login databaseId } }"});
+        let told = match self.rest.reading.send(|client| dressed(client.post(&url)).json(&query)).await {
+            Ok(answer) => answer.value(),
+            Err(Fault::NotFound | Fault::Forbidden(_) | Fault::Refused { .. }) => return Ok(None),
+            Err(fault) => return Err(fault),
+        };
+        if told["errors"][0]["type"] == "RATE_LIMITED" {
+            return Err(Fault::Throttled(None));
+        }
+        let viewer = &told["data"]["viewer"];
+        let (login, id) = (viewer["login"].as_str(), viewer["databaseId"].as_u64());
+        Ok(login.zip(id).map(|(login, id)| me_of(Author { id, login: login.to_owned(), bot: login.ends_with(BOT) })))
+    }
+
+    /// Beside the API: `https://HOST/api/graphql` on a server of one's own.
+    fn graphql(&self) -> String {
+        let base = self.rest.at("");
+        format!("{}/graphql", base.strip_suffix("/v3").unwrap_or(&base))
+    }
+
+    /// What we wrote has our name under it.
+    fn learn(&self, author: &Author) {
+        if self.workflow && !author.login.is_empty() {
+            self.told.get_or_init(|| me_of(author.clone()));
+        }
+    }
+}
+
+/// Who somebody is to whom an answer is of their own.
+fn me_of(author: Author) -> Me {
+    match author.login.strip_suffix(BOT).filter(|_| author.bot) {
+        Some(slug) => Me::App(slug.to_owned()),
+        None => Me::User(author),
     }
 }
 

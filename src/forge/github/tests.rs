@@ -62,6 +62,17 @@ fn limits_are_told_from_refusals() {
 }
 
 #[test]
+fn graphql_is_beside_the_api() {
+    for (api, graphql) in [
+        ("https://api.github.com", "https://api.github.com/graphql"),
+        ("https://ghe.example.org/api/v3", "https://ghe.example.org/api/graphql"),
+        ("https://api.octo.ghe.com", "https://api.octo.ghe.com/graphql"),
+    ] {
+        assert_eq!(github(api).graphql(), graphql);
+    }
+}
+
+#[test]
 fn parts_of_paths_are_escaped() {
     assert_eq!(parts("feature/ü x?#"), "feature/%C3%BC%20x%3F%23");
     assert_eq!(part("refs/heads/a"), "refs%2Fheads%2Fa");

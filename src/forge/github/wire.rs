@@ -264,6 +264,13 @@ pub(in crate::forge) struct WorkflowRun {
     html_url: String,
     status: Option<String>,
     conclusion: Option<String>,
+    #[serde(default)]
+    pull_requests: Option<Vec<NumberedPull>>,
+}
+
+#[derive(Deserialize)]
+struct NumberedPull {
+    number: u64,
 }
 
 impl From<WorkflowRun> for super::super::WorkflowRun {
@@ -273,7 +280,8 @@ impl From<WorkflowRun> for super::super::WorkflowRun {
         let path = run.path.split('@').next().unwrap_or_default().to_owned();
         let ended = over.then(|| run.conclusion.as_deref() == Some("success"));
         let (workflow, attempt, title) = (run.workflow_id, run.run_attempt, run.display_title);
-        Self { id: run.id, path, workflow, title, url: run.html_url, ended, attempt }
+        let pulls = run.pull_requests.unwrap_or_default().into_iter().map(|pull| pull.number).collect();
+        Self { id: run.id, path, workflow, title, url: run.html_url, ended, attempt, pulls }
     }
 }
 

@@ -190,7 +190,7 @@ impl From<Pipeline> for WorkflowRun {
         };
         let title = pipeline.name.unwrap_or_default();
         let (path, url) = (String::new(), pipeline.web_url);
-        Self { id: pipeline.id, path, workflow: None, title, url, ended, attempt: None }
+        Self { id: pipeline.id, path, workflow: None, title, url, ended, attempt: None, pulls: Vec::new() }
     }
 }
 

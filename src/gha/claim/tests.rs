@@ -146,7 +146,8 @@ impl Forge for Small {
         // Runs below a hundred are over.
         let ended = (id < 100).then_some(false);
         let url = format!("https://runs/{id}");
-        Ok(WorkflowRun { id, path: String::new(), workflow: None, title: String::new(), url, ended, attempt: None })
+        let (path, title, pulls) = (String::new(), String::new(), Vec::new());
+        Ok(WorkflowRun { id, path, workflow: None, title, url, ended, attempt: None, pulls })
     }
 
     async fn repository(&self, _: &RepoId) -> Said<Repository> {

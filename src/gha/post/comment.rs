@@ -10,7 +10,7 @@ use crate::web::Fault;
 impl Post {
     pub(super) async fn comment(&self, report: &Report, told: &mut Told) -> Result<(), Fault> {
         let (Some(number), Some(marker)) = (self.pull, &self.marker) else { return Ok(()) };
-        let found = self.as_it_stands(report.state, number, marker, told).await?;
+        let found = self.as_it_stands(number, marker, told).await?;
         let id = found.as_ref().map(|found| found.id);
         let before = found.map(|found| found.traces).unwrap_or_default();
         let (state, failed_before) = (report.state, before.owe_a_success());
@@ -38,15 +38,8 @@ impl Post {
     }
 
     /// Our comment. A run of the other mode may have written to it since, or taken its place.
-    async fn as_it_stands(
-        &self,
-        state: State,
-        number: u64,
-        marker: &Marker,
-        told: &mut Told,
-    ) -> Result<Option<Found>, Fault> {
-        if state == State::Cancelled && told.comment.is_some() {
-            // There is no time to wait for what is known well enough.
+    async fn as_it_stands(&self, number: u64, marker: &Marker, told: &mut Told) -> Result<Option<Found>, Fault> {
+        if told.hasty && told.comment.is_some() {
             let looked = tokio::time::timeout(HASTE / 2, self.look(number, marker, told)).await;
             return Ok(looked.ok().and_then(Result::ok).flatten().or_else(|| told.comment.clone()));
         }

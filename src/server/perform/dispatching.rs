@@ -228,6 +228,7 @@ mod tests {
             url: String::new(),
             ended: None,
             attempt: None,
+            pulls: Vec::new(),
         };
         assert!(is_of(&run(Some(161_335)), "161335") && !is_of(&run(Some(7)), "161335"));
         assert!(is_of(&run(None), "161335"), "a forge that numbers none");

@@ -120,6 +120,22 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// When it could not be removed.
     async fn remove(&self, key: &str) -> Result<(), Fault>;
 
+    /// An address at which whoever has it reads `key` for so long; `None` where the service gives none.
+    ///
+    /// # Errors
+    /// When it gives some, and none was to be had.
+    async fn signed_address(&self, _key: &str, _lasts: std::time::Duration) -> Result<Option<String>, Fault> {
+        Ok(None)
+    }
+
+    /// Where those who may see it look at a folder with a browser; `None` where that is not known.
+    ///
+    /// # Errors
+    /// When the service cannot tell.
+    async fn web_address(&self, _folder: &str) -> Result<Option<String>, Fault> {
+        Ok(None)
+    }
+
     /// Whether a copy may be told to be as old as what it was copied from.
     fn copies_look_old(&self) -> bool {
         false

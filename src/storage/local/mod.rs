@@ -162,6 +162,10 @@ impl Storage for Local {
         Ok(Box::pin(tokio::fs::File::from_std(file)))
     }
 
+    fn name_of(&self, project: &ProjectName, folder: &Folder, entry: &Entry) -> String {
+        format!("{project}/{folder}/{}", String::from_utf8_lossy(entry.path.as_bytes()))
+    }
+
     async fn list(&self, project: &ProjectName, folder: &Folder) -> Result<Vec<Listed>, StorageError> {
         let path = self.folder_path(project, folder);
         blocking(&self.root, move || read::list(&path)).await

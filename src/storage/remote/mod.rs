@@ -216,6 +216,28 @@ impl Storage for Remote {
         }
     }
 
+    fn name_of(&self, project: &ProjectName, folder: &Folder, entry: &Entry) -> String {
+        object(project, folder, entry)
+    }
+
+    async fn signed_address(
+        &self,
+        project: &ProjectName,
+        folder: &Folder,
+        entry: &Entry,
+        lasts: std::time::Duration,
+    ) -> Result<Option<String>, StorageError> {
+        let key = object(project, folder, entry);
+        let signed = self.service.signed_address(&key, lasts).await;
+        signed.map_err(|fault| self.fault("sign an address of", &key, fault))
+    }
+
+    async fn web_address(&self, project: &ProjectName, folder: &Folder) -> Result<Option<String>, StorageError> {
+        let prefix = key::object_folder(project, folder);
+        let whole = prefix.trim_end_matches('/');
+        self.service.web_address(whole).await.map_err(|fault| self.fault("look for", whole, fault))
+    }
+
     async fn list(&self, project: &ProjectName, folder: &Folder) -> Result<Vec<Listed>, StorageError> {
         let manifest = self.manifest(project, folder).await?;
         let own: std::collections::HashMap<&str, &RelPath> =

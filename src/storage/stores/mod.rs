@@ -56,6 +56,8 @@ pub struct ObjectStore {
     /// Where keys are files: bytes are written beside them, and linked.
     folder: Option<PathBuf>,
     room: Arc<Semaphore>,
+    /// Its page for people, with `{}` where a folder goes.
+    page: Option<String>,
     /// An entity tag was the checksum of what was sent, so that they are checksums here (S3).
     tags_are_checksums: Arc<AtomicBool>,
 }
@@ -75,9 +77,16 @@ impl ObjectStore {
             kind,
             place,
             folder: None,
+            page: None,
             room: Arc::new(Semaphore::new(ROOM as usize)),
             tags_are_checksums: Arc::default(),
         }
+    }
+
+    /// With the address of a page on which people look at a folder, which stands there as `{}`.
+    #[must_use]
+    pub fn seen_at(self, page: Option<String>) -> Self {
+        Self { page, ..self }
     }
 
     /// A store in this process' memory.
@@ -303,6 +312,18 @@ impl Backend for ObjectStore {
         }
     }
 
+    async fn signed_address(&self, key: &str, lasts: Duration) -> Result<Option<String>, Fault> {
+        if !self.operator.info().capability().presign_read {
+            return Ok(None);
+        }
+        let signed = self.operator.presign_read(key, lasts).await.map_err(|error| fault(&error))?;
+        Ok(Some(signed.uri().to_string()))
+    }
+
+    async fn web_address(&self, folder: &str) -> Result<Option<String>, Fault> {
+        Ok(self.page.as_ref().map(|page| page.replace("{}", folder)))
+    }
+
     async fn remove(&self, key: &str) -> Result<(), Fault> {
         match self.operator.delete(key).await {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(fault(&error)),
@@ -324,5 +345,34 @@ impl Backend for ObjectStore {
         paths.sort_by_key(|path| (std::cmp::Reverse(depth(path)), is_marks(path)));
         self.operator.delete_iter(paths).await.map_err(|error| fault(&error))?;
         Ok(Removed { freed: true })
+    }
+}
+
+#[cfg(all(test, feature = "s3"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_lent_ends_by_itself_is_made_without_a_network_and_tells_no_key() {
+        let builder = opendal::services::S3::default()
+            .bucket("runs")
+            .root("/team")
+            .region("eu-west-1")
+            .endpoint("http://127.0.0.1:9")
+            .access_key_id("AKIDEXAMPLE")
+            .secret_access_key("secret-of-the-bucket");
+        let (operator, client) = (Operator::new(builder).unwrap(), reqwest::Client::new());
+        let store = ObjectStore::new(operator, Kind::S3, client, "s3://runs/team".to_owned());
+        assert_eq!(store.web_address("churn/abc").await, Ok(None));
+        let store = store.seen_at(Some("https://console.example/runs?prefix=team/{}/".to_owned()));
+        let page = store.web_address("churn/abc").await.unwrap();
+        assert_eq!(page.as_deref(), Some("https://console.example/runs?prefix=team/churn/abc/"));
+        let day = Duration::from_hours(24);
+        let lent = store.signed_address("churn/abc/plots/roc curve.png", day).await.unwrap().unwrap();
+        assert!(lent.starts_with("http://127.0.0.1:9/runs/team/churn/abc/plots/roc%20curve.png?"), "{lent}");
+        assert!(lent.contains("X-Amz-Expires=86400") && lent.contains("X-Amz-Signature="), "{lent}");
+        assert!(!lent.contains("secret-of"), "{lent}");
+        let memory = ObjectStore::memory().unwrap();
+        assert_eq!(memory.signed_address("churn/abc/a.png", day).await, Ok(None));
     }
 }

@@ -5,6 +5,7 @@
 mod api;
 mod folders;
 mod judge;
+mod page;
 mod session;
 mod upload;
 
@@ -227,6 +228,10 @@ impl Backend for BoxDrive {
             Some(_) => Err(Fault::refused(409, "it is a folder, not a file")),
             None => Ok(()),
         }
+    }
+
+    async fn web_address(&self, folder: &str) -> Result<Option<String>, Fault> {
+        self.page(folder).await
     }
 
     async fn remove_folder(&self, folder: &str) -> Result<Removed, Fault> {

@@ -7,6 +7,7 @@ mod api;
 mod batch;
 mod judge;
 mod listing;
+mod page;
 mod upload;
 
 use std::collections::HashSet;
@@ -220,6 +221,10 @@ impl Backend for Dropbox {
             Some(_) => self.api.delete(&self.path(key)).await,
             None => Ok(()),
         }
+    }
+
+    async fn web_address(&self, folder: &str) -> Result<Option<String>, Fault> {
+        Ok(Some(self.page(folder)))
     }
 
     async fn remove_folder(&self, folder: &str) -> Result<Removed, Fault> {

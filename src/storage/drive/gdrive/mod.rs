@@ -13,6 +13,7 @@ mod find;
 mod folder;
 mod judge;
 mod known;
+mod page;
 mod query;
 mod session;
 mod upload;
@@ -266,6 +267,10 @@ impl Backend for GoogleDrive {
             Some(id) => self.remove_file(made.key, id).await,
             None => self.remove_files(made.key).await,
         }
+    }
+
+    async fn web_address(&self, folder: &str) -> Result<Option<String>, Fault> {
+        self.page(folder).await
     }
 
     async fn remove_folder(&self, folder: &str) -> Result<Removed, Fault> {

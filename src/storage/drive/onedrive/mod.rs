@@ -10,6 +10,7 @@ mod copy;
 mod folder;
 mod item;
 mod judge;
+mod page;
 mod session;
 mod upload;
 
@@ -159,6 +160,10 @@ impl Backend for OneDrive {
             Some(item) => self.erase(&item.id).await,
             None => Ok(()),
         }
+    }
+
+    async fn web_address(&self, folder: &str) -> Result<Option<String>, Fault> {
+        self.page(folder).await
     }
 
     async fn remove_folder(&self, folder: &str) -> Result<Removed, Fault> {
