@@ -434,7 +434,6 @@ async fn is_well_and_empty_at_first(bench: Bench) {
 macro_rules! suite {
     ($($test:ident),* $(,)?) => {
         suite!(@ local: $($test)*);
-        suite!(@ memory: $($test)*);
         suite!(@ on_s3: $($test)*);
         suite!(@ on_webdav: $($test)*);
         suite!(@ on_sftp: $($test)*);
@@ -472,6 +471,21 @@ suite!(
     publishers_and_pruners_at_once_lose_nothing,
     a_publish_that_fails_or_is_stopped_leaves_no_mark,
     is_well_and_empty_at_first,
+);
+
+// It tells no times, by which what broke off is judged.
+suite!(@ memory:
+    publishes_a_nasty_tree_and_gives_it_back
+    the_same_commit_again_follows_on_conflict
+    verify_finds_every_kind_of_damage
+    download_verifies_and_never_overwrites_silently
+    download_goes_on_where_it_broke_off
+    a_commit_is_found_by_sha_latest_and_branch
+    an_ambiguous_sha_lists_what_fits
+    of_publishers_at_once_one_wins_and_the_others_say_so
+    what_an_earlier_folder_has_is_published_whole_and_each_copy_is_its_own
+    what_is_unpublished_is_gone_whole_and_nothing_else_is
+    is_well_and_empty_at_first
 );
 
 suite!(@ on_box_of_files:
