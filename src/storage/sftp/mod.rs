@@ -249,10 +249,7 @@ impl Backend for Sftp {
             let taken = from == 0 || sent > from + 4 * FLIGHT as u64;
             let goes_on = fault.is_passing() && taken && sessions.recall(key).as_ref() == Some(&name);
             let anew = from > 0
-                && matches!(
-                    fault,
-                    Fault::Refused { .. } | Fault::Forbidden(_) | Fault::NotFound | Fault::Damaged(_)
-                );
+                && matches!(fault, Fault::Refused { .. } | Fault::Forbidden(_) | Fault::NotFound | Fault::Damaged(_));
             let last = tries == TRIES || !(fault.is_passing() || anew);
             if !goes_on {
                 self.unlink(&part).await.or(Err(fault.clone()))?;
