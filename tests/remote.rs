@@ -216,6 +216,35 @@ async fn names_that_some_services_take_for_one_are_all_published_and_come_back()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_one_batch_becomes_visible_others_are_sent() {
+    let (run, shelf) = (filled(620), shelf::drive());
+    // The first batch is ready when all but a few are sent: whoever waits for it before going on waits for ever.
+    shelf.holds_until.store(615, Ordering::SeqCst);
+    let remote = remote(&shelf, None);
+    let publishing = remote.publish(run.publication("r", OnConflict::Fail), Arc::new(()));
+    let published = tokio::time::timeout(Duration::from_mins(2), publishing).await.expect("the lanes go on");
+    published.expect("published");
+    let settled = shelf.settled.lock().expect("settled").clone();
+    assert_eq!((settled[0], settled.iter().sum::<usize>()), (500, 621), "{settled:?}");
+    assert!(is_sound(&remote).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_becomes_visible_before_much_of_it_waits() {
+    let (run, shelf) = (Run::new(), shelf::drive());
+    for at in 0..20 {
+        run.product(format!("f{at:02}.bin"), vec![7; 100_000]);
+    }
+    let few = Bounds { unseen: 450_000, ..Bounds::default() };
+    let remote = remote(&shelf, None).bounded(few);
+    remote.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect("published");
+    let settled = shelf.settled.lock().expect("settled").clone();
+    // Five are enough for a batch; some more may have come while one was under way.
+    assert!(settled.len() >= 2 && settled[0] == 5 && settled.iter().sum::<usize>() == 20, "{settled:?}");
+    assert!(is_sound(&remote).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_account_is_told_before_anything_is_sent() {
     let shelf = Arc::new(Shelf { free: Some(1000), ..Shelf::new() });
     let error = remote(&shelf, None).publish(filled(1).publication("r", OnConflict::Fail), Arc::new(())).await;

@@ -8,11 +8,13 @@ use tokio::time::Instant;
 use super::issuer::{Issuer, code, plain};
 use super::{Grant, Provider};
 use crate::secret::Secret;
-use crate::web::Fault;
+use crate::web::{Fault, number_if_any};
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// Seconds between questions where the vendor names none, and what "slow down" adds.
 const INTERVAL: u64 = 5;
+/// Seconds that a code waits where the vendor does not say.
+const LASTS: u64 = 900;
 
 /// A code that waits for its person.
 #[derive(Debug, Clone)]
@@ -27,13 +29,16 @@ pub struct Device {
     interval: Duration,
 }
 
+/// The standard's names and, of the address, Google's, which may come both; numbers may be written as text.
 #[derive(Deserialize)]
 struct Begun {
     device_code: String,
     user_code: String,
-    #[serde(alias = "verification_url")]
-    verification_uri: String,
-    expires_in: u64,
+    verification_uri: Option<String>,
+    verification_url: Option<String>,
+    #[serde(default, deserialize_with = "number_if_any")]
+    expires_in: Option<u64>,
+    #[serde(default, deserialize_with = "number_if_any")]
     interval: Option<u64>,
 }
 
@@ -46,12 +51,13 @@ impl Issuer {
         let mut fields = vec![("client_id", plain(&self.app.id))];
         fields.extend(self.scope.as_deref().map(|scope| ("scope", plain(scope))));
         let answer = self.ask(&self.provider.device_path(&self.tenant), &fields).await?;
-        let begun: Begun = serde_json::from_slice(&answer.body)
-            .map_err(|_| Fault::Form(format!("{} gave no code to type", self.provider.title())))?;
+        let none = || Fault::Form(format!("{} gave no code to type", self.provider.title()));
+        let begun: Begun = serde_json::from_slice(&answer.body).map_err(|_| none())?;
+        let url = begun.verification_uri.or(begun.verification_url).filter(|url| !url.is_empty());
         Ok(Device {
-            url: shown(&begun.verification_uri),
+            url: shown(&url.ok_or_else(none)?),
             user_code: shown(&begun.user_code),
-            lasts: Duration::from_secs(begun.expires_in.min(3600)),
+            lasts: Duration::from_secs(begun.expires_in.unwrap_or(LASTS).min(3600)),
             code: Secret::new("device code", begun.device_code.into_bytes()),
             interval: Duration::from_secs(begun.interval.unwrap_or(INTERVAL).clamp(1, 60)),
         })

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{App, Endpoints, Entry, Provider, variable};
 use crate::secret::Secret;
-use crate::web::{Answer, Fault, Judge, Pace, Pacer, Web};
+use crate::web::{Answer, Fault, Judge, Pace, Pacer, Web, number_if_any};
 
 /// What an endpoint granted.
 #[derive(Debug, Clone)]
@@ -27,12 +27,15 @@ pub struct Grant {
     pub account_id: Option<String>,
 }
 
+/// Numbers may be written as text.
 #[derive(Deserialize)]
 struct Granted {
     access_token: String,
-    expires_in: Option<i64>,
+    #[serde(default, deserialize_with = "number_if_any")]
+    expires_in: Option<u64>,
     refresh_token: Option<String>,
-    refresh_token_expires_in: Option<i64>,
+    #[serde(default, deserialize_with = "number_if_any")]
+    refresh_token_expires_in: Option<u64>,
     scope: Option<String>,
     account_id: Option<String>,
 }
@@ -131,11 +134,12 @@ impl Issuer {
         let granted: Granted = serde_json::from_slice(&answer.body)
             .map_err(|_| Fault::Form(format!("{} granted something that is no token", self.provider.title())))?;
         let secret = |text: String| Secret::new(format!("token of {}", self.remote), text.into_bytes());
+        let seconds = |told: Option<u64>| told.and_then(|told| i64::try_from(told).ok()).filter(|told| *told > 0);
         Ok(Grant {
             access: secret(granted.access_token),
-            expires_in: granted.expires_in.filter(|seconds| *seconds > 0),
+            expires_in: seconds(granted.expires_in),
             refresh: granted.refresh_token.filter(|text| !text.is_empty()).map(secret),
-            refresh_expires_in: granted.refresh_token_expires_in.filter(|seconds| *seconds > 0),
+            refresh_expires_in: seconds(granted.refresh_token_expires_in),
             scope: granted.scope.filter(|text| !text.is_empty()),
             account_id: granted.account_id,
         })

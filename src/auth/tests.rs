@@ -58,6 +58,24 @@ async fn slow_down_makes_the_pauses_longer_and_a_code_that_ended_says_so() {
 }
 
 #[tokio::test]
+async fn answers_may_name_the_page_twice_and_write_numbers_as_text() {
+    let both = json!({"device_code": "d", "user_code": "U", "verification_uri": "https://a", "verification_url":
+        "https://b", "expires_in": "900", "interval": "1"});
+    let old = json!({"device_code": "d", "user_code": "U", "verification_url": "https://b"});
+    let granted = json!({"access_token": "a", "refresh_token": "r", "expires_in": "3600",
+        "refresh_token_expires_in": 60.0});
+    let (url, _) = serve(vec![(200, both), (200, granted), (200, old), (200, json!({"device_code": "d"}))]);
+    let google = issuer(Provider::GoogleDrive, &url);
+    let device = google.begin_device().await.unwrap();
+    assert_eq!((&*device.url, device.lasts), ("https://a", Duration::from_secs(900)));
+    let grant = google.wait_for_device(&device).await.unwrap();
+    assert_eq!((grant.expires_in, grant.refresh_expires_in), (Some(3600), Some(60)));
+    let device = google.begin_device().await.unwrap();
+    assert_eq!((&*device.url, device.lasts), ("https://b", Duration::from_secs(900)));
+    assert!(matches!(google.begin_device().await, Err(Fault::Form(_))));
+}
+
+#[tokio::test]
 async fn a_refusal_that_repeats_what_was_sent_does_not_tell_it() {
     let why = "the token once-only-token of s3cr3t-value is no good";
     let (url, _) = serve(vec![(400, json!({"error": "invalid_grant", "error_description": why}))]);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::issuer::Refusals;
 use super::{Endpoints, Provider};
 use crate::secret::Secret;
-use crate::web::{Bearer, Fault, Pace, Pacer, Web};
+use crate::web::{Bearer, Fault, Pace, Pacer, Web, number};
 
 /// An account as its vendor tells of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -119,11 +119,4 @@ fn named(name: &Value, address: &Value) -> String {
 fn text(value: &Value) -> Option<String> {
     let text: String = value.as_str()?.chars().filter(|c| !c.is_control()).take(200).collect();
     Some(text).filter(|text| !text.is_empty())
-}
-
-/// Numbers, which Google writes as texts and Box may write as fractions.
-fn number(value: &Value) -> Option<u64> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes, not below zero")]
-    let whole = |number: f64| (number >= 0.0).then_some(number as u64);
-    value.as_u64().or_else(|| value.as_f64().and_then(whole)).or_else(|| value.as_str()?.parse().ok())
 }

@@ -161,10 +161,10 @@ impl Follow {
 /// `, 3.1 MB/s, 2 m 10 s left`: from the average so far; nothing while that says little.
 fn pace(done: Done, elapsed: std::time::Duration) -> String {
     let seconds = elapsed.as_secs();
-    if seconds < 2 || done.bytes == 0 {
+    let rate = done.bytes.checked_div(seconds).unwrap_or_default();
+    if seconds < 2 || rate == 0 {
         return String::new();
     }
-    let rate = done.bytes / seconds;
     let left = done.bytes_total.saturating_sub(done.bytes).checked_div(rate).unwrap_or_default();
     let left = figures::duration(std::time::Duration::from_secs(left));
     format!(", {}/s, {left} left", figures::bytes(rate))
@@ -196,5 +196,27 @@ impl Progress for Follow {
 
     fn cancelled(&self) -> bool {
         self.cancel.requested().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn rate_and_time_that_is_left_are_the_averages_so_far() {
+        let told = |bytes, bytes_total, millis| {
+            pace(Done { bytes, bytes_total, ..Done::default() }, Duration::from_millis(millis))
+        };
+        assert_eq!(told(31_000_000, 434_000_000, 10_000), ", 3.1 MB/s, 2 m 10 s left");
+        assert_eq!(told(434_000_000, 434_000_000, 10_999), ", 43.4 MB/s, 0 ms left");
+        // What little says nothing is not told, and nothing is divided by.
+        assert_eq!(told(31_000_000, 434_000_000, 1_999), "");
+        assert_eq!(told(0, 434_000_000, 10_000), "");
+        assert_eq!(told(3, 434_000_000, 10_000), "", "hardly anything is not soon done");
+        assert_eq!(told(500, 100, 10_000), ", 50 B/s, 0 ms left", "more than all was counted");
+        assert_eq!(told(u64::MAX / 2, u64::MAX, 60_000).matches(" left").count(), 1);
     }
 }

@@ -164,6 +164,21 @@ pub enum StorageError {
         /// As asked.
         wanted: String,
     },
+    /// A publish of that commit was begun and not finished.
+    #[error(
+        "`{folder}` is incomplete in {place}: a publish of it was begun and has no manifest yet ({}, {})",
+        count(u64::try_from(*.files).unwrap_or(u64::MAX), "file"), show_size(*.bytes)
+    )]
+    Incomplete {
+        /// The folder.
+        folder: Folder,
+        /// Files that are there.
+        files: usize,
+        /// Bytes of them.
+        bytes: u64,
+        /// Where.
+        place: String,
+    },
     /// Several fit.
     #[error("`{wanted}` fits {} published folders: {}", .candidates.len(), list(.candidates))]
     Ambiguous {
@@ -318,6 +333,11 @@ impl StorageError {
                 "wait for the other publish, or remove `{place}` if there is none, or use `--on-conflict new-run`"
             ),
             Self::NoProject { known, .. } if !known.is_empty() => format!("there are: {}", list(known)),
+            Self::Incomplete { folder, place, .. } => format!(
+                "resume with `git checkout {}` and `soopervisor run . --storage {}`: what was sent is not sent twice",
+                folder.revision.commit,
+                shell(Path::new(place))
+            ),
             Self::Ambiguous { .. } => "write more of the commit, or the whole folder name".to_owned(),
             Self::WouldOverwrite { .. } => "download to an empty folder with `--to DIR`, or `--force`".to_owned(),
             // Nothing can be verified without it.

@@ -101,6 +101,7 @@ fn drive(
         endpoints: Endpoints::of(provider, remote, |name| access.remotes.resolved(remote, name))?,
         root: root.to_owned(),
         place: location.to_string(),
+        shared: Some(access.state.join("paces")),
     };
     let service: Shared = match provider {
         Provider::Box => Arc::new(BoxDrive::open(setup)),

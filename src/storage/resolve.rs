@@ -13,6 +13,9 @@ use crate::id::ProjectName;
 pub async fn resolve(storage: &dyn Storage, project: &ProjectName, wanted: &str) -> Result<Folder, StorageError> {
     let folders = storage.folders(project).await?;
     if folders.is_empty() {
+        if let Some(incomplete) = incomplete(storage, project, wanted).await {
+            return Err(incomplete);
+        }
         return Err(no_project(project, storage, storage.projects().await?));
     }
     if let Some(folder) = folders.iter().find(|folder| folder.to_string() == wanted) {
@@ -20,8 +23,35 @@ pub async fn resolve(storage: &dyn Storage, project: &ProjectName, wanted: &str)
     }
     match by_sha(&folders, wanted)? {
         Some(folder) => Ok(folder),
-        None => by_manifest(storage, project, folders, wanted).await,
+        None => match by_manifest(storage, project, folders, wanted).await {
+            Err(none @ StorageError::NoCommit { .. }) => {
+                Err(incomplete(storage, project, wanted).await.unwrap_or(none))
+            }
+            found => found,
+        },
     }
+}
+
+/// That a publish of what was asked for was begun and not finished, if it was.
+async fn incomplete(storage: &dyn Storage, project: &ProjectName, wanted: &str) -> Option<StorageError> {
+    let commit = is_sha(wanted).then(|| wanted.to_ascii_lowercase());
+    if commit.is_none() && wanted.parse::<Folder>().is_err() {
+        return None;
+    }
+    // Who cannot say so had nothing to say either.
+    let unfinished = storage.unfinished(project).await.ok()?;
+    let is_it = |folder: &Folder| {
+        let starts = |commit: &String| folder.revision.commit.as_str().starts_with(commit.as_str());
+        folder.to_string() == wanted || commit.as_ref().is_some_and(starts)
+    };
+    // What a prune takes away is nobody's to go on with.
+    let left = unfinished.into_iter().find(|left| left.files > 0 && !left.begun && is_it(&left.folder))?;
+    Some(StorageError::Incomplete { folder: left.folder, files: left.files, bytes: left.bytes, place: storage.place() })
+}
+
+/// Whether it can be the beginning of a commit's name.
+fn is_sha(wanted: &str) -> bool {
+    wanted.len() >= 4 && wanted.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whether there is a project of this name.
@@ -39,8 +69,7 @@ fn no_project(project: &ProjectName, storage: &dyn Storage, mut known: Vec<Proje
 }
 
 fn by_sha(folders: &[Folder], wanted: &str) -> Result<Option<Folder>, StorageError> {
-    let hex = wanted.len() >= 4 && wanted.bytes().all(|b| b.is_ascii_hexdigit());
-    if !hex {
+    if !is_sha(wanted) {
         return Ok(None);
     }
     let wanted_lower = wanted.to_ascii_lowercase();

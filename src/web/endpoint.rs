@@ -19,13 +19,28 @@ impl Endpoint {
 
     /// Whether an address that a server handed out may be asked: `https`, or `http` on this machine.
     pub fn is_safe(url: &Url) -> bool {
-        let loopback = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        url.scheme() == "https" && url.host().is_some() || url.scheme() == "http" && loopback
+        url.scheme() == "https" && url.host().is_some() || url.scheme() == "http" && is_loopback(url)
+    }
+
+    /// Whether an address leads to this very server, whatever its path: the names of this machine are one.
+    pub fn is_of(&self, url: &Url) -> bool {
+        let Ok(here) = Url::parse(&self.0) else { return false };
+        let same = here.host() == url.host() || is_loopback(&here) && is_loopback(url);
+        same && here.scheme() == url.scheme() && here.port_or_known_default() == url.port_or_known_default()
+    }
+
+    /// Whether it is on this machine.
+    pub fn is_here(&self) -> bool {
+        Url::parse(&self.0).is_ok_and(|url| is_loopback(&url))
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

@@ -4,15 +4,21 @@
 //! a server hands out may be credentials themselves, so no address and no header is ever part of a fault.
 
 mod client;
+mod detour;
 mod endpoint;
 mod fault;
+mod number;
 mod pace;
 mod send;
+mod shared;
 #[cfg(test)]
 mod tests;
 
 pub use client::{Reach, client, client_for_files};
+pub use detour::Detours;
 pub use endpoint::Endpoint;
 pub use fault::Fault;
+pub use number::{number, number_if_any};
 pub use pace::{Pace, Pacer};
 pub use send::{Answer, Bearer, Judge, Web, chunk};
+pub use shared::open as open_shared;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::client::STILL;
-use super::{Endpoint, Fault, Pacer};
+use super::{Detours, Endpoint, Fault, Pacer};
 use crate::secret::Secret;
 
 /// Tries of a request whose way broke or whose service failed.
@@ -104,6 +104,8 @@ impl Answer {
             429 => Fault::Throttled(self.retry_after()),
             503 if self.retry_after().is_some() => Fault::Throttled(self.retry_after()),
             507 => Fault::Full,
+            // What a server does not know it will not know in a moment either.
+            501 => Fault::refused(501, words),
             408 | 500..=599 => Fault::Broken(format!("the service answered {}", self.status)),
             status => Fault::refused(status, words),
         }
@@ -125,6 +127,7 @@ pub struct Web {
     bearer: Option<Arc<dyn Bearer>>,
     pacer: Arc<Pacer>,
     judge: Arc<dyn Judge>,
+    detours: Arc<Detours>,
     /// How long an answer may take once all is sent.
     still: Duration,
 }
@@ -132,7 +135,19 @@ pub struct Web {
 impl Web {
     /// Requests through `client` at the pace of `pacer`, with tokens of `bearer`.
     pub fn new(client: Client, bearer: Option<Arc<dyn Bearer>>, pacer: Arc<Pacer>, judge: Arc<dyn Judge>) -> Self {
-        Self { client, bearer, pacer, judge, still: STILL }
+        Self { client, bearer, pacer, judge, detours: Arc::default(), still: STILL }
+    }
+
+    /// The same service, of which addresses are asked elsewhere.
+    #[must_use]
+    pub fn with_detours(self, detours: Detours) -> Self {
+        Self { detours: Arc::new(detours), ..self }
+    }
+
+    /// Where an address is asked that the service handed out.
+    pub fn led(&self, url: &str) -> String {
+        let led = Url::parse(url).ok().and_then(|url| self.detours.of(&url));
+        led.map_or_else(|| url.to_owned(), String::from)
     }
 
     /// The same account at another pace, for requests that are counted apart.
@@ -273,6 +288,9 @@ impl Web {
     /// take its time: that an answer takes long is told from the time that sending takes.
     async fn answered(&self, request: RequestBuilder) -> Result<Response, (Fault, bool)> {
         let mut request = request.build().map_err(|error| (Fault::network(error), true))?;
+        if let Some(there) = self.detours.of(request.url()) {
+            *request.url_mut() = there;
+        }
         tell_of_nothing(&mut request);
         let within = self.still + Duration::from_secs(length(&request) / SLOWEST);
         match tokio::time::timeout(within, self.client.execute(request)).await {

@@ -164,6 +164,57 @@ fn one_account_has_one_bucket() {
     assert!(!Arc::ptr_eq(&first, &Pacer::shared("box you", pace)));
 }
 
+#[tokio::test]
+async fn one_account_has_one_bucket_for_all_processes_that_name_one_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let pace = Pace { start: 40.0, least: 5.0, most: 40.0, burst: 4.0 };
+    // Each as another process would have it.
+    let process = || Pacer::filed(pace, open_shared(folder.path(), "box me").unwrap());
+    let (one, other) = (process(), process());
+    let turns = async |pacer: &Pacer| {
+        for _ in 0..8 {
+            pacer.turn().await;
+        }
+    };
+    let begun = std::time::Instant::now();
+    tokio::join!(turns(&one), turns(&other));
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(290), "sixteen at forty a second, of which four at once: {took:?}");
+    one.throttled(Some(Duration::from_millis(300)));
+    other.throttled(None);
+    assert!((other.rate() - 20.0).abs() < 0.01, "a burst of answers counts once, whoever got them");
+    let begun = std::time::Instant::now();
+    other.turn().await;
+    assert!(begun.elapsed() >= Duration::from_millis(290), "closed for one is closed for all");
+    (0..200).for_each(|_| other.went_well());
+    assert!((other.rate() - 40.0).abs() < 0.01 && (one.rate() - 40.0).abs() < 0.01);
+    // Another account has another one; what makes no sense, or is of another clock, is as if it was not there.
+    let stranger = Pacer::filed(pace, open_shared(folder.path(), "box you").unwrap());
+    stranger.throttled(None);
+    assert!((one.rate() - 40.0).abs() < 0.01);
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let later = r#"{"rate": 1, "tokens": -9, "filled": 1e12, "closed_until": 1e12, "slowed": 0}"#;
+    for spoilt in
+        ["", "{", "null", later, r#"{"rate": 1e999, "tokens": 0, "filled": 0, "closed_until": 0, "slowed": 0}"#]
+    {
+        files.iter().for_each(|file| std::fs::write(file, spoilt).unwrap());
+        let begun = std::time::Instant::now();
+        process().turn().await;
+        assert!(begun.elapsed() < Duration::from_secs(5), "{spoilt}");
+    }
+}
+
+#[test]
+fn who_holds_a_bucket_for_long_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pacer = Pacer::filed(Pace::steady(40.0, 4.0), open_shared(folder.path(), "box me").unwrap());
+    let other = open_shared(folder.path(), "box me").unwrap();
+    other.lock().unwrap();
+    let begun = std::time::Instant::now();
+    assert!((pacer.rate() - 40.0).abs() < 0.01);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
 /// A server that takes a request slowly, or takes it and says nothing.
 fn slow(take: Duration, answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

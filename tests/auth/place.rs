@@ -83,9 +83,14 @@ impl Place {
 
     /// A login as an earlier process kept it.
     pub(crate) fn keep(&self, drive: Drive, pair: &Pair, expires_at: i64) {
+        self.keep_until(drive, pair, expires_at, None);
+    }
+
+    /// The same; the refresh token ends too.
+    pub(crate) fn keep_until(&self, drive: Drive, pair: &Pair, expires_at: i64, refresh_expires_at: Option<i64>) {
         let entry = json!({
             "provider": drive.prefix(), "client_id": "id", "client_secret": SECRET, "access": pair.access,
-            "refresh": pair.refresh, "expires_at": expires_at,
+            "refresh": pair.refresh, "expires_at": expires_at, "refresh_expires_at": refresh_expires_at,
         });
         let text = json!({"schema": 1, "remotes": {drive.prefix(): entry}}).to_string();
         std::fs::create_dir_all(self.folder()).unwrap();

@@ -73,6 +73,33 @@ async fn killed_between_renewing_and_using_the_new_pair_is_there_for_the_next() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_that_ends_soon_is_told_of_by_status_and_by_the_doctor_and_one_that_lasts_is_not() {
+    const DAY: i64 = 24 * 60 * 60;
+    let (place, now) = (Place::new().await, jiff::Timestamp::now().as_second());
+    for (left, told) in [(3 * DAY + 60, Some("ends in 3 days")), (-DAY, Some("has ended")), (15 * DAY, None)] {
+        let pair = place.fake.tokens(Drive::Box);
+        place.keep_until(Drive::Box, &pair, i64::MAX, Some(now + left));
+        for words in [&["auth", "status", "box"][..], &["doctor", "--storage", "box"]] {
+            let said = place.run(words);
+            let all = said.out + &said.err;
+            let line = all.lines().find(|line| line.contains("the login of `box`"));
+            assert_eq!(line.is_some(), told.is_some(), "{words:?}, {left} s: {all}");
+            let right = line.zip(told).is_none_or(|(line, told)| {
+                line.contains(told) && line.contains("unless it is used") && line.contains("soopervisor auth login box")
+            });
+            assert!(right, "{words:?}: {line:?}");
+        }
+    }
+    // A token that works once, in a variable, dies with the machine's files.
+    let token = place.fake.tokens(Drive::Box).refresh;
+    std::fs::remove_file(place.tokens()).unwrap();
+    let output = place.command(&["auth", "status", "box"]).env("SOOPERVISOR_BOX_REFRESH_TOKEN", &token).output();
+    let said = finished(output.unwrap());
+    place.search(&said);
+    assert!((said.out + &said.err).contains("takes each refresh token once"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_gives_up_waiting_does_not_lose_the_pair() {
     let place = Place::new().await;
     place.keep(Drive::Box, &place.fake.tokens(Drive::Box), 0);

@@ -16,7 +16,7 @@ use crate::front::rclone::Rclone;
 /// One drive and the fake behind it.
 pub(crate) struct OnDrive {
     pub(crate) fake: Fake,
-    drive: Drive,
+    pub(crate) drive: Drive,
 }
 
 impl OnDrive {

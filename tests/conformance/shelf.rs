@@ -37,6 +37,12 @@ pub(crate) struct Shelf {
     pub(crate) timeless: AtomicBool,
     /// Bytes of large files that arrived before it broke, by session.
     pub(crate) halves: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// Files that were sent whole.
+    pub(crate) whole: AtomicU64,
+    /// Files that have to be sent whole before a batch becomes visible.
+    pub(crate) holds_until: AtomicU64,
+    /// How many files each batch had.
+    pub(crate) settled: Mutex<Vec<usize>>,
 }
 
 const PART: u64 = 1024 * 1024;
@@ -113,6 +119,7 @@ impl Backend for Shelf {
         self.request()?;
         let bytes: Bytes = self.halves.lock().expect("halves").remove(&session).unwrap_or_default().into();
         sessions.forget(key);
+        self.whole.fetch_add(1, Ordering::SeqCst);
         if self.batches {
             self.sent.lock().expect("sent").insert(session.clone(), bytes.clone());
             let checksum = Hasher::of(self.hash.unwrap_or(HashKind::Dropbox), &bytes);
@@ -126,6 +133,10 @@ impl Backend for Shelf {
     }
 
     async fn settle(&self, pending: Vec<Pending>) -> Vec<Result<Created, Fault>> {
+        self.settled.lock().expect("settled").push(pending.len());
+        while self.whole.load(Ordering::SeqCst) < self.holds_until.load(Ordering::SeqCst) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
         let one = |pending: Pending| {
             self.request()?;
             let bytes = self.sent.lock().expect("sent").remove(&pending.session);

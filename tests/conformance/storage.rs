@@ -1,27 +1,23 @@
 //! One suite over every storage: what `Storage` promises, whatever is behind it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fixture_run::{Run, SHA, folder, project};
-use soopervisor::id::RelPath;
 use soopervisor::outputs::manifest::{Entry, Manifest};
 use soopervisor::plan::OnConflict;
 use soopervisor::storage::download::{Request, download};
-use soopervisor::storage::local::Local;
 use soopervisor::storage::remote::Remote;
 use soopervisor::storage::resolve::resolve;
 use soopervisor::storage::verify::verify;
-use soopervisor::storage::{
-    Done, Folder, How, Progress, PublishOutcome, Published, Same, SameFile, Storage, StorageError, key,
-};
+use soopervisor::storage::{Done, How, Progress, PublishOutcome, Same, SameFile, Storage, StorageError};
 
+use bench::{Bench, path};
 use drives::OnDrive;
 use fake::{Drive, Fault, When};
-use shelf::Shelf;
-use soopervisor::storage::backend::Shared;
 
+mod bench;
 mod drives;
 #[path = "../drives/fake/mod.rs"]
 mod fake;
@@ -29,161 +25,18 @@ mod fake;
 mod fixture_run;
 #[path = "../drives/front/mod.rs"]
 mod front;
+mod paced;
+mod served;
+#[path = "../stores/servers.rs"]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+mod servers;
 mod shelf;
 mod sweeping;
 
-/// A storage, and a way to damage what it holds.
-struct Bench {
-    run: Run,
-    storage: Arc<dyn Storage>,
-    /// What the storage stands on; a folder of this machine stands on nothing.
-    service: Option<Shared>,
-    drive: Option<OnDrive>,
-}
-
-fn path(text: &str) -> RelPath {
-    text.parse().expect("a path")
-}
-
-impl Bench {
-    #[expect(clippy::unused_async, reason = "one form for all benches")]
-    async fn local() -> Self {
-        let run = Run::new();
-        Self { storage: Arc::new(Local::new(run.store()).durable(false)), service: None, drive: None, run }
-    }
-
-    fn remote(shelf: Arc<Shelf>) -> Self {
-        let storage = Arc::new(Remote::new(Arc::clone(&shelf) as Arc<_>, None));
-        Self { run: Run::new(), storage, service: Some(shelf), drive: None }
-    }
-
-    /// A drive, opened as the program opens it, against the fake that its vendor's own clients accept.
-    async fn on(drive: Drive) -> Self {
-        let (drive, run) = (OnDrive::open(drive).await, Run::new());
-        let storage = drive.storage(&run.path("state"));
-        Self { storage, service: Some(drive.service(&run.path("state"))), drive: Some(drive), run }
-    }
-
-    /// Tells no checksums and copies nothing.
-    #[expect(clippy::unused_async, reason = "one form for all benches")]
-    async fn plain() -> Self {
-        Self::remote(shelf::plain())
-    }
-
-    /// Tells checksums, copies, and makes files visible in batches.
-    #[expect(clippy::unused_async, reason = "one form for all benches")]
-    async fn batching() -> Self {
-        Self::remote(shelf::drive())
-    }
-
-    async fn on_box() -> Self {
-        Self::on(Drive::Box).await
-    }
-
-    async fn on_dropbox() -> Self {
-        Self::on(Drive::Dropbox).await
-    }
-
-    async fn on_onedrive() -> Self {
-        Self::on(Drive::OneDrive).await
-    }
-
-    async fn on_gdrive() -> Self {
-        Self::on(Drive::GDrive).await
-    }
-
-    /// Opens what the storage stands on as another process would.
-    fn opener(&self) -> Option<impl Fn() -> Shared + Sync> {
-        let (service, state) = (self.service.clone()?, self.run.path("state"));
-        let drive = self.drive.as_ref();
-        Some(move || drive.map_or_else(|| Arc::clone(&service), |drive| drive.service(&state)))
-    }
-
-    /// Publishes another commit, of which `files` are said to be what the first one has.
-    async fn publish_same(&self, other: &str, files: &[&str]) -> Result<Published, StorageError> {
-        let manifest = self.storage.manifest(&project(), &folder()).await?;
-        let known = |name: &&str| {
-            let entry = manifest.entry(&path(name)).expect("an entry");
-            let sha256 = entry.sha256.expect("a digest");
-            (path(name), SameFile { path: path(name), sha256, meaning: entry.meaning })
-        };
-        let mut publication = self.run.publication("later", OnConflict::Fail);
-        publication.about.revision = other.parse().expect("a revision");
-        publication.about.commit = publication.about.revision.commit.clone();
-        publication.same = Some(Same { folder: folder(), files: files.iter().map(known).collect() });
-        self.storage.publish(publication, Arc::new(())).await
-    }
-
-    async fn bytes(&self, folder: &Folder, file: &str) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let manifest = self.storage.manifest(&project(), folder).await.expect("a manifest");
-        let entry = manifest.entry(&path(file)).expect("an entry");
-        let mut reader = self.storage.open(&project(), folder, entry, 0).await.expect("a file");
-        tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut bytes).await.expect("its bytes");
-        bytes
-    }
-
-    async fn publish(&self, id: &str, on_conflict: OnConflict) -> Result<Published, StorageError> {
-        self.storage.publish(self.run.publication(id, on_conflict), Arc::new(())).await
-    }
-
-    async fn overwrite(&self, file: &str, bytes: &'static str) {
-        match &self.service {
-            None => fs_err::write(self.place(file), bytes).expect("written"),
-            Some(service) => {
-                let key = key::object(&project(), &folder(), &path(file));
-                service.remove(&key).await.expect("removed");
-                assert!(service.put(&key, bytes.into()).await.expect("written"));
-            }
-        }
-    }
-
-    async fn remove(&self, file: &str) {
-        match &self.service {
-            None => fs_err::remove_file(self.place(file)).expect("removed"),
-            Some(service) => {
-                service.remove(&key::object(&project(), &folder(), &path(file))).await.expect("removed");
-            }
-        }
-    }
-
-    fn place(&self, file: &str) -> PathBuf {
-        self.run.store().join("demo").join(SHA).join(file)
-    }
-
-    fn nasty(&self) {
-        for (name, bytes) in [
-            (&b"plain.csv"[..], &b"a,b\n1,2\n"[..]),
-            (b"zero", b""),
-            (b"deep/er/file", b"1"),
-            (b" lead", b"2"),
-            (b"trail ", b"3"),
-            (b"dot.", b"4"),
-            ("été ?*.txt".as_bytes(), b"5"),
-            (b"new\nline", b"6"),
-            (b"\xff\xfe", b"7"),
-            (b"per%20cent", b"8"),
-            (b"back\\slash", b"9"),
-            (b"manifest.json", b"of the pipeline"),
-            (b".x.metadata", b"{\"timestamp\": 1.5, \"params\": {}}"),
-        ] {
-            self.run.product(name, bytes);
-        }
-        self.run.product("big.bin", vec![42; 20 << 20]);
-        fs_err::create_dir(self.run.path("work/empty")).expect("a folder");
-        std::os::unix::fs::symlink("deep/er", self.run.path("work/link")).expect("a link");
-    }
-
-    async fn fetch(
-        &self,
-        to: &Path,
-        globs: &[&str],
-        force: bool,
-    ) -> Result<soopervisor::storage::download::Report, StorageError> {
-        let globs: Vec<String> = globs.iter().map(|glob| (*glob).to_owned()).collect();
-        let request = Request { project: &project(), folder: &folder(), globs: &globs, to, force };
-        download(&*self.storage, &request, &()).await
-    }
+/// What servers need done before they start.
+fn run(program: &str, arguments: &[&str]) {
+    let output = std::process::Command::new(program).args(arguments).output().expect("it starts");
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 async fn publishes_a_nasty_tree_and_gives_it_back(bench: Bench) {
@@ -194,10 +47,10 @@ async fn publishes_a_nasty_tree_and_gives_it_back(bench: Bench) {
     assert_eq!(bench.storage.folders(&project()).await.expect("folders"), [folder()]);
     let report = verify(&*bench.storage, &project(), &folder(), &()).await.expect("a report");
     assert!(report.is_sound(), "{report:?}");
-    assert_eq!(report.ok, 16);
+    assert_eq!(report.ok, 24);
     let to = tempfile::tempdir().expect("a folder");
     let fetched = bench.fetch(to.path(), &[], false).await.expect("fetched");
-    assert_eq!((fetched.written, fetched.skipped), (16, 0));
+    assert_eq!((fetched.written, fetched.skipped), (24, 0));
     // `_/manifest.json` is the pipeline's own, moved out of the way.
     let diff = std::process::Command::new("diff")
         .args(["-r", "--no-dereference", "-x", "manifest.json", "-x", "_"])
@@ -209,7 +62,7 @@ async fn publishes_a_nasty_tree_and_gives_it_back(bench: Bench) {
     let times = |path: &Path| fs_err::metadata(path).expect("a file").modified().expect("a time");
     assert_eq!(times(&to.path().join("plain.csv")), times(&bench.run.path("work/plain.csv")));
     let again = bench.fetch(to.path(), &[], false).await.expect("nothing to do");
-    assert_eq!((again.written, again.skipped, again.bytes), (0, 16, 0));
+    assert_eq!((again.written, again.skipped, again.bytes), (0, 24, 0));
 }
 
 async fn the_same_commit_again_follows_on_conflict(bench: Bench) {
@@ -360,6 +213,34 @@ async fn a_commit_is_found_by_sha_latest_and_branch(bench: Bench) {
     }
 }
 
+async fn what_was_begun_and_not_finished_is_told_from_what_is_not_there(bench: Bench) {
+    let Some(service) = bench.service.clone() else {
+        assert!(bench.storage.unfinished(&project()).await.expect("unfinished").is_empty());
+        return;
+    };
+    service.make_folders(&["demo".to_owned(), format!("demo/{SHA}")]).await.expect("folders");
+    assert!(service.put(&format!("demo/{SHA}/a.csv"), "a.csv".into()).await.expect("put"));
+    // First alone in its project, then beside a commit that is whole.
+    for alone in [true, false] {
+        for wanted in [SHA, &SHA[..8], &SHA[..8].to_uppercase()] {
+            let error = resolve(&*bench.storage, &project(), wanted).await.expect_err("incomplete");
+            assert!(matches!(&error, StorageError::Incomplete { files: 1, bytes: 5, .. }), "{wanted}: {error:?}");
+            let help = error.help().expect("help");
+            assert!(error.to_string().contains(SHA) && help.contains(&format!("git checkout {SHA}")), "{error} {help}");
+        }
+        let none = resolve(&*bench.storage, &project(), "ffffffff").await.expect_err("none");
+        let known = !matches!(&none, StorageError::NoProject { .. });
+        assert!(known != alone && (alone || matches!(&none, StorageError::NoCommit { .. })), "{none:?}");
+        if alone {
+            let mut other = bench.run.publication("other", OnConflict::Fail);
+            other.about.revision = SHA.replacen("0123", "0199", 1).parse().expect("a revision");
+            other.about.commit = other.about.revision.commit.clone();
+            bench.storage.publish(other, Arc::new(())).await.expect("published");
+        }
+    }
+    assert!(resolve(&*bench.storage, &project(), "latest").await.is_ok(), "it hides nothing");
+}
+
 async fn an_ambiguous_sha_lists_what_fits(bench: Bench) {
     bench.run.product("a", "1");
     let other = SHA.replacen("0123456789", "01234567ff", 1);
@@ -399,6 +280,45 @@ async fn many_at_once_never_mix(bench: Bench) {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
+/// Other bytes of the same length from each; all of the winner's files are its own.
+async fn of_publishers_at_once_one_wins_and_the_others_say_so(bench: Bench) {
+    let open = bench.opener();
+    let publisher = |at: usize| {
+        let run = Run::new();
+        for name in 0..6 {
+            run.product(format!("data/{name}.txt"), format!("of {at}"));
+        }
+        let storage: Arc<dyn Storage> = match &open {
+            Some(open) => Arc::new(Remote::new(open(), Some(run.path("state")))),
+            None => Arc::clone(&bench.storage),
+        };
+        (run, storage)
+    };
+    let publishers: Vec<(Run, Arc<dyn Storage>)> = (0..4).map(publisher).collect();
+    let publish = |at: usize| {
+        let (run, storage) = &publishers[at];
+        storage.publish(run.publication(&format!("run-{at}"), OnConflict::Fail), Arc::new(()))
+    };
+    let ended = if bench.in_turn() {
+        vec![publish(0).await, publish(1).await, publish(2).await, publish(3).await]
+    } else {
+        futures::future::join_all((0..4).map(publish)).await
+    };
+    let won: Vec<usize> = (0..4).filter(|at| ended[*at].is_ok()).collect();
+    assert_eq!(won.len(), 1, "one wins: {ended:?}");
+    for result in &ended {
+        match result {
+            Ok(published) => assert_eq!(published.outcome, PublishOutcome::Created),
+            Err(error) => assert!(matches!(error, StorageError::Conflict { .. }), "the others say so: {error:?}"),
+        }
+    }
+    let manifest = bench.storage.manifest(&project(), &folder()).await.expect("a manifest");
+    assert_eq!(manifest.about.run.to_string(), format!("run-{}", won[0]));
+    let report = verify(&*bench.storage, &project(), &folder(), &()).await.expect("a report");
+    assert!(report.is_sound(), "all of its files are its own, and no others are left: {report:?}");
+    assert_eq!(bench.bytes(&folder(), "data/3.txt").await, format!("of {}", won[0]).into_bytes());
+}
+
 async fn what_an_earlier_folder_has_is_published_whole_and_each_copy_is_its_own(bench: Bench) {
     let big: Vec<u8> = (0..3_u32 << 20).map(|at| (at % 253) as u8).collect();
     bench.run.product("sub/big.bin", &big);
@@ -435,6 +355,10 @@ async fn what_is_unpublished_is_gone_whole_and_nothing_else_is(bench: Bench) {
     let kept = bench.storage.publish(other, Arc::new(())).await.expect("published").folder;
     bench.storage.unpublish(&project(), &folder()).await.expect("gone");
     assert_eq!(bench.storage.folders(&project()).await.expect("folders"), std::slice::from_ref(&kept));
+    if let Some(drive) = &bench.drive {
+        let left: Vec<String> = drive.fake.names(drive.drive).into_iter().filter(|name| name.contains(SHA)).collect();
+        assert_eq!(left, [""; 0], "nothing of it is there");
+    }
     assert!(verify(&*bench.storage, &project(), &kept, &()).await.expect("a report").is_sound());
     let again = bench.publish("again", OnConflict::Fail).await.expect("published");
     assert_eq!(again.outcome, PublishOutcome::Created);
@@ -454,7 +378,7 @@ async fn publishers_and_pruners_at_once_lose_nothing(bench: Bench) {
         assert!(bench.storage.unfinished(&project()).await.expect("unfinished").is_empty());
         return;
     };
-    sweeping::publishers_and_pruners_at_once_lose_nothing(&open, 12).await;
+    sweeping::publishers_and_pruners_at_once_lose_nothing(&open, bench.races()).await;
 }
 
 /// One that is killed leaves its mark, which goes when it is old.
@@ -510,6 +434,9 @@ async fn is_well_and_empty_at_first(bench: Bench) {
 macro_rules! suite {
     ($($test:ident),* $(,)?) => {
         suite!(@ local: $($test)*);
+        suite!(@ on_s3: $($test)*);
+        suite!(@ on_webdav: $($test)*);
+        suite!(@ on_sftp: $($test)*);
         suite!(@ plain: $($test)*);
         suite!(@ batching: $($test)*);
         suite!(@ on_box: $($test)*);
@@ -535,13 +462,40 @@ suite!(
     download_goes_on_where_it_broke_off,
     download_does_not_write_through_links_of_the_target,
     a_commit_is_found_by_sha_latest_and_branch,
+    what_was_begun_and_not_finished_is_told_from_what_is_not_there,
     an_ambiguous_sha_lists_what_fits,
+    of_publishers_at_once_one_wins_and_the_others_say_so,
     what_an_earlier_folder_has_is_published_whole_and_each_copy_is_its_own,
     what_is_unpublished_is_gone_whole_and_nothing_else_is,
     what_broke_off_is_swept_when_it_is_old,
     publishers_and_pruners_at_once_lose_nothing,
     a_publish_that_fails_or_is_stopped_leaves_no_mark,
     is_well_and_empty_at_first,
+);
+
+// It tells no times, by which what broke off is judged.
+suite!(@ memory:
+    publishes_a_nasty_tree_and_gives_it_back
+    the_same_commit_again_follows_on_conflict
+    verify_finds_every_kind_of_damage
+    download_verifies_and_never_overwrites_silently
+    download_goes_on_where_it_broke_off
+    a_commit_is_found_by_sha_latest_and_branch
+    an_ambiguous_sha_lists_what_fits
+    of_publishers_at_once_one_wins_and_the_others_say_so
+    what_an_earlier_folder_has_is_published_whole_and_each_copy_is_its_own
+    what_is_unpublished_is_gone_whole_and_nothing_else_is
+    is_well_and_empty_at_first
+);
+
+suite!(@ on_box_of_files:
+    publishes_a_nasty_tree_and_gives_it_back
+    the_same_commit_again_follows_on_conflict
+    verify_finds_every_kind_of_damage
+    download_verifies_and_never_overwrites_silently
+    a_commit_is_found_by_sha_latest_and_branch
+    what_is_unpublished_is_gone_whole_and_nothing_else_is
+    what_broke_off_is_swept_when_it_is_old
 );
 
 #[tokio::test(flavor = "multi_thread")]
@@ -590,6 +544,74 @@ async fn a_sparse_file_of_five_gibibytes_arrives_whole_on_each_drive() {
         assert_eq!(held.sha256, entry.sha256.expect("a digest").to_string());
         println!("{drive:?}: {:?}", begun.elapsed());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_account_is_told_before_anything_is_made_there() {
+    for drive in Drive::ALL {
+        let bench = Bench::on(drive).await;
+        let fake = &bench.drive.as_ref().expect("a drive").fake;
+        bench.run.product("data/a.bin", vec![7; 300_000]);
+        bench.run.product("b.csv", "0123456789");
+        let before = fake.folders(drive);
+        fake.set_quota(drive, 200_000);
+        match bench.publish("r", OnConflict::Fail).await {
+            Err(StorageError::Full { needed, free, .. }) => {
+                assert_eq!((needed, free), (300_010, 200_000), "{drive:?}");
+            }
+            other => panic!("{drive:?}: {other:?}"),
+        }
+        fake.set_quota(drive, 1 << 40);
+        if drive == Drive::Box {
+            // What one file may have is the plan's to say.
+            fake.set_max_file(drive, 100_000);
+            let large = bench.publish("r", OnConflict::Fail).await;
+            let told = matches!(&large, Err(StorageError::FileTooLarge { path: at }) if *at == path("data/a.bin"));
+            assert!(told, "{large:?}");
+            fake.set_max_file(drive, 1 << 40);
+        }
+        assert!(fake.names(drive).is_empty() && fake.folders(drive) == before, "{drive:?}: {:?}", fake.names(drive));
+        assert_eq!(fake.open_sessions(drive), 0, "{drive:?}");
+        bench.publish("r", OnConflict::Fail).await.expect("published");
+    }
+}
+
+/// Files that wait to become visible are in nobody's listing: that they were sent is remembered.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_to_dropbox_and_was_not_visible_yet_is_not_sent_again() {
+    const FILES: u64 = 40;
+    const SIZE: usize = 2_000_000;
+    let bench = Bench::on(Drive::Dropbox).await;
+    let drive = bench.drive.as_ref().expect("a drive");
+    for at in 0..FILES {
+        let bytes: Vec<u8> = (0..SIZE as u64).map(|n| (n * (at + 3) % 251).to_le_bytes()[0]).collect();
+        bench.run.product(format!("f{at:02}.bin"), bytes);
+    }
+    let total = FILES * SIZE as u64;
+    let held_up = Fault::Slow(std::time::Duration::from_mins(10));
+    drive.fake.fault(Drive::Dropbox, When::path("finish_batch_v2").times(100), held_up);
+    let (storage, publication) = (Arc::clone(&bench.storage), bench.run.publication("r", OnConflict::Fail));
+    let dying = tokio::spawn(async move { storage.publish(publication, Arc::new(())).await.map(drop) });
+    let sent = async {
+        while drive.fake.count(Drive::Dropbox, "POST", "finish_batch_v2") == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_mins(3), sent).await.expect("everything was sent");
+    dying.abort();
+    assert!(dying.await.is_err());
+    assert!(!drive.fake.names(Drive::Dropbox).iter().any(|name| name.ends_with(".bin")), "nothing of it can be seen");
+    drive.fake.calm();
+    // One of them is another by now, of the same length.
+    bench.run.product("f07.bin", vec![7; SIZE]);
+    let again = drive.storage(&bench.run.path("state"));
+    let published = again.publish(bench.run.publication("r", OnConflict::Fail), Arc::new(())).await;
+    assert_eq!(published.expect("published").outcome, PublishOutcome::Created);
+    let received = drive.fake.received(Drive::Dropbox);
+    assert!(received < total + SIZE as u64 + 1_000_000, "{received} bytes for {total}");
+    let report = verify(&*again, &project(), &folder(), &()).await.expect("a report");
+    assert!(report.is_sound() && report.ok == FILES, "{report:?}");
+    assert_eq!(bench.bytes(&folder(), "f07.bin").await, vec![7; SIZE]);
 }
 
 /// An independent reader finds, by the vendor's own hash, what was published, and nothing else.

@@ -106,6 +106,7 @@ pub(crate) fn open(fake: &Arc<Fake>, drive: Drive, base: &str) -> Arc<dyn Backen
         endpoints: endpoints.unwrap(),
         root: ROOT.to_owned(),
         place: format!("{provider}:{ROOT}"),
+        shared: None,
     };
     match drive {
         Drive::Box => Arc::new(BoxDrive::open(setup)),

@@ -115,6 +115,42 @@ async fn of_two_manifests_one_is_put_and_pointers_are_replaced() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn addresses_of_the_vendors_own_hosts_are_asked_where_the_vendor_was_put() {
+    let bench = Bench::new(Drive::Box).await;
+    bench.fake.hand_out_vendors_addresses(Drive::Box);
+    let content = bytes(21_000_000, 8);
+    ours(bench.send("p/large", &content).await, &content, bench.kind());
+    assert!(bench.read("p/large", 5).await.unwrap() == content[5..], "through an address on a third host");
+}
+
+#[tokio::test]
+async fn folders_are_found_where_only_files_are_looked_at_before_an_upload() {
+    let bench = Bench::new(Drive::Box).await;
+    bench.fake.preflight_sees_files_only();
+    bench.send("p/deep/a", b"x").await.unwrap();
+    let other = Bench { fake: bench.fake.clone(), drive: Drive::Box, service: bench.other() };
+    assert_eq!(other.keys("p").await, ["p/deep/a"]);
+    assert_eq!(other.read("p/deep/a", 0).await.unwrap(), b"x");
+    assert!(other.service.stat("p/deep").await.unwrap().unwrap().folder);
+    assert!(other.service.remove_folder("p/deep").await.unwrap().freed);
+    assert!(bench.fake.files(Drive::Box).is_empty(), "what is said to be removed is removed");
+}
+
+#[tokio::test]
+async fn an_empty_file_of_dropbox_needs_no_session() {
+    let bench = Bench::new(Drive::Dropbox).await;
+    ours(bench.send("p/empty", b"").await, b"", bench.kind());
+    assert_eq!(bench.fake.count(Drive::Dropbox, "", "upload_session"), 0, "{:?}", bench.fake.counts());
+    let meta = taken(bench.send("p/empty", b"").await);
+    assert_eq!((meta.size, bench.fake.files(Drive::Dropbox).len()), (0, 1));
+    bench.send("p/full", b"x").await.unwrap();
+    taken(bench.send("p/full", b"").await);
+    assert_eq!(bench.held("p/full").unwrap(), b"x");
+    let fault = bench.send("p/full/below", b"").await.unwrap_err();
+    assert!(fault.to_string().contains("a folder"), "{fault}");
+}
+
 #[tokio::test]
 async fn reading_begins_where_it_is_asked_to() {
     for drive in BOTH {

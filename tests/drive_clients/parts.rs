@@ -88,6 +88,11 @@ async fn a_commit_whose_answer_is_lost_is_found_out() {
         assert_eq!(bench.fake.count(Drive::Box, "PUT", "upload_sessions/"), 8, "nothing was sent twice");
     }
     arrives(Drive::Box, Some((When::path("upload_sessions").method("POST"), Script::ErrorAfter))).await;
+    for status in [400, 409, 412] {
+        let not_yet = Script::Code(status, "parts_mismatch");
+        let bench = arrives(Drive::Box, Some((When::path("/commit").times(2), not_yet))).await;
+        assert_eq!(bench.fake.count(Drive::Box, "PUT", "upload_sessions/"), 8, "{status}: nothing was sent twice");
+    }
     arrives(Drive::Dropbox, Some((When::path("finish_batch_v2"), Script::ErrorAfter))).await;
     arrives(Drive::Dropbox, Some((When::path("upload_session/start"), Script::NoAnswer))).await;
 }

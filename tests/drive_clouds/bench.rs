@@ -75,6 +75,7 @@ pub(crate) fn open(fake: &Fake, drive: Drive, root: &str) -> Opened {
         endpoints: Endpoints::of(provider, "x", |_| Some(base.clone())).unwrap(),
         root: root.to_owned(),
         place: format!("{}:{root}", drive.prefix()),
+        shared: None,
     };
     let service: Arc<dyn Backend> = match drive {
         Drive::OneDrive => Arc::new(OneDrive::open(setup)),

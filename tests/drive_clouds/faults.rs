@@ -13,7 +13,8 @@ use crate::fake::{Drive, Fake, Fault, When};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_half_sent_file_is_gone_on_with_by_another_process() {
     let bytes = Arc::new(noise(60_000_000, 5));
-    for (drive, fragments) in [(Drive::OneDrive, 6), (Drive::GDrive, 4)] {
+    // OneDrive's grow while they are quick, and begin small again. Google is asked with PUT too.
+    for (drive, in_all) in [(Drive::OneDrive, 3 + 2), (Drive::GDrive, 4 + 1 + 1)] {
         let fake = Fake::start().await;
         let memory = Arc::new(Memory::default());
         fake.fault(drive, When::path(fragment(drive)).method("PUT").nth(3), Fault::Slow(Duration::from_mins(1)));
@@ -32,9 +33,7 @@ async fn a_half_sent_file_is_gone_on_with_by_another_process() {
         let created = create_with(&*second, "p/large", &bytes, &*memory).await.unwrap();
         assert!(matches!(created, Created::Ours(_)), "{created:?}");
         assert!(fake.read(drive, "p/large").unwrap() == *bytes);
-        // Google is asked with PUT too.
-        let asked = usize::from(drive == Drive::GDrive);
-        assert_eq!(uploads(&fake, drive), fragments + 1 + asked, "{drive:?}: what had arrived was not sent again");
+        assert_eq!(uploads(&fake, drive), in_all, "{drive:?}: what had arrived was not sent again");
         assert_eq!(memory.sent.load(Ordering::SeqCst), 60_000_000);
         assert!(memory.kept.lock().unwrap().is_empty());
     }

@@ -168,6 +168,23 @@ async fn of_folders_that_two_made_at_once_the_empty_one_goes_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_create_that_the_service_does_twice_makes_one() {
+    let fake = Fake::start().await;
+    fake.fault(DRIVE, When::path("/files").method("POST").times(1000), Fault::Twice);
+    let service = open(&fake, DRIVE, "root");
+    service.make_folders(&["p/a".to_owned()]).await.unwrap();
+    made(&*service, "p/a/small", b"x").await;
+    made(&*service, "p/a/empty", b"").await;
+    made(&*service, "p/a/large", &noise(6 * MIB, 1)).await;
+    assert!(service.put("p/manifest.json", bytes::Bytes::from_static(b"{}")).await.unwrap());
+    service.replace("p/latest.json", bytes::Bytes::from_static(b"{}")).await.unwrap();
+    let files: Vec<String> = fake.files(DRIVE).into_keys().collect();
+    let names = ["p/a/empty", "p/a/large", "p/a/small", "p/latest.json", "p/manifest.json"];
+    assert_eq!(files, names.map(|name| format!("root/{name}")), "a second one would be `name#2`");
+    assert_eq!((folders_named(&fake, "p").await, folders_named(&fake, "a").await), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_place_may_be_named_by_its_id() {
     let fake = Fake::start().await;
     let shared = folder(&fake, "root", "shared").await;

@@ -17,6 +17,9 @@ mod servers;
 #[path = "../end_to_end/support.rs"]
 #[expect(dead_code, reason = "written for another program, which uses all of it")]
 mod support;
+mod verbs;
+#[path = "../stores/way.rs"]
+mod way;
 mod whole;
 
 /// What servers need done before they start.

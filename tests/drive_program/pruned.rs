@@ -43,14 +43,19 @@ impl Place {
 }
 
 async fn publish(place: &Place, commit: usize) {
+    publish_as(place, &sha(commit), i64::try_from(commit).unwrap()).await;
+}
+
+/// Publishes files of that commit, which ended so many days after the first one.
+pub(crate) async fn publish_as(place: &Place, commit: &str, day: i64) {
     let run = Run::new();
     for name in ["a.csv", "data/b.csv", "data/deep/c.csv"] {
         run.product(name, format!("{name} of {commit}"));
     }
-    let mut publication = run.publication(&format!("run-{commit}"), OnConflict::Fail);
-    publication.about.revision = sha(commit).parse().unwrap();
-    publication.about.commit = sha(commit).parse().unwrap();
-    publication.about.ended = jiff::Timestamp::from_second(i64::try_from(commit).unwrap() * 86_400).unwrap();
+    let mut publication = run.publication(&format!("run-{day}"), OnConflict::Fail);
+    publication.about.revision = commit.parse().unwrap();
+    publication.about.commit = commit.parse().unwrap();
+    publication.about.ended = jiff::Timestamp::from_second(day * 86_400).unwrap();
     place.open(&run.path("state")).publish(publication, Arc::new(())).await.unwrap();
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::fake::{Drive, Fake};
 use crate::servers::{self, Server, folder_of_servers, free_port};
 use crate::support::User;
+use crate::way::Way;
 use crate::{Place, run};
 
 /// Large enough that a service copies it rather than having it sent again.
@@ -111,6 +112,17 @@ async fn google_drive_has_two_commits_and_then_one() {
     on_drive(Drive::GDrive).await;
 }
 
+/// [`live`] on a server that copies by itself: of the second commit the large file is not sent.
+fn live_copying(place: &Place, way: &Way) {
+    let before = std::cell::Cell::new(0);
+    let copied = || {
+        let sent = way.all() - before.get();
+        assert!(sent < LARGE as u64 / 2, "the large file was copied by the server, and {sent} bytes sent");
+    };
+    live(place, || before.set(way.all()), copied);
+    assert!(before.get() >= LARGE as u64, "the first time it was sent");
+}
+
 fn set(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
@@ -120,15 +132,15 @@ async fn s3_has_two_commits_and_then_one() {
     let port = free_port();
     let program = folder_of_servers().join("venv/bin/moto_server");
     let _server = Server::start("moto", &program, &["-p", &port.to_string()], port);
-    let endpoint = format!("http://127.0.0.1:{port}");
-    let made = reqwest::Client::new().put(format!("{endpoint}/results")).send().await.unwrap();
+    let made = reqwest::Client::new().put(format!("http://127.0.0.1:{port}/results")).send().await.unwrap();
     assert!(made.status().is_success());
+    let way = Way::to(port, u64::MAX).await;
     let set = set(&[
-        ("SOOPERVISOR_S3_ENDPOINT", &endpoint),
+        ("SOOPERVISOR_S3_ENDPOINT", &format!("http://127.0.0.1:{}", way.port)),
         ("AWS_ACCESS_KEY_ID", "testing"),
         ("AWS_SECRET_ACCESS_KEY", "testing-secret"),
     ]);
-    live(&Place { storage: "s3://results/some place".to_owned(), set }, || (), || ());
+    live_copying(&Place { storage: "s3://results/some place".to_owned(), set }, &way);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,7 +151,8 @@ async fn webdav_has_two_commits_and_then_one() {
         ["serve", "webdav", root, "--addr", &address, "--user", "me", "--pass", "let-me-in", "--config", "/dev/null"];
     let _server = Server::start("rclone", Path::new("rclone"), &words, port);
     let set = set(&[("SOOPERVISOR_WEBDAV_USER", "me"), ("SOOPERVISOR_WEBDAV_PASSWORD", "let-me-in")]);
-    live(&Place { storage: format!("webdav://{address}/some place"), set }, || (), || ());
+    let way = Way::to(port, u64::MAX).await;
+    live_copying(&Place { storage: format!("webdav://127.0.0.1:{}/some place", way.port), set }, &way);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,11 +7,13 @@ mod careless;
 #[path = "../fixture_run/mod.rs"]
 mod fixture_run;
 mod gcs_conditions;
+mod going_on;
 mod races;
 mod servers;
 mod suite;
 #[path = "../conformance/sweeping.rs"]
 mod sweeping;
+mod way;
 
 use servers::{Server, folder_of_servers, free_port};
 use soopervisor::storage::backend::{Fault, Shared};

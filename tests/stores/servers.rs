@@ -28,9 +28,23 @@ impl Server {
     pub(crate) fn start(name: &str, program: &Path, arguments: &[&str], port: u16) -> Self {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().unwrap_or_else(|error| {
-            panic!("{name} is missing ({error}): `scripts/test.sh` installs it (scripts/servers.sh)")
-        });
+        let child = command.spawn().unwrap_or_else(|error| missing(name, &error));
+        Self::answering(name, child, port)
+    }
+
+    /// One for all tests of this process, with which it ends: what is static is dropped by nobody.
+    #[allow(clippy::allow_attributes, dead_code, reason = "each test program uses a part of it")]
+    pub(crate) fn for_all(name: &str, program: &Path, arguments: &[&str], port: u16) -> Self {
+        if !program.exists() {
+            missing(name, &"no such file");
+        }
+        let mut command = Command::new("sh");
+        command.args(["-c", "\"$0\" \"$@\" </dev/null & child=$!; cat >/dev/null; kill \"$child\""]);
+        command.arg(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self::answering(name, command.spawn().unwrap(), port)
+    }
+
+    fn answering(name: &str, child: Child, port: u16) -> Self {
         let mut server = Self(child);
         let begun = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -42,6 +56,10 @@ impl Server {
         }
         server
     }
+}
+
+fn missing(name: &str, error: &dyn std::fmt::Display) -> ! {
+    panic!("{name} is missing ({error}): `scripts/test.sh` installs it (scripts/servers.sh)")
 }
 
 impl Drop for Server {

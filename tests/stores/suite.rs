@@ -196,7 +196,8 @@ async fn a_folder_goes_and_its_neighbours_stay(service: &Shared) {
 }
 
 /// What was remembered of one file.
-struct Remembered(Mutex<Option<String>>);
+#[derive(Default)]
+pub(crate) struct Remembered(pub(crate) Mutex<Option<String>>);
 
 impl Sessions for Remembered {
     fn recall(&self, _: &str) -> Option<String> {

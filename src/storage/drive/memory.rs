@@ -26,9 +26,18 @@ impl Memory {
     /// Waits for room for `bytes`, which is given back on drop. Who holds some and waits for more must let what it holds
     /// go on without it.
     pub(super) async fn room(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Fault> {
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.all);
+        let units = self.units_of(bytes);
         let held = Arc::clone(&self.units).acquire_many_owned(units).await;
         held.map_err(|_| Fault::Broken("sending has ended".to_owned()))
+    }
+
+    /// Room for `bytes`, if there is some now.
+    pub(super) fn room_now(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.units).try_acquire_many_owned(self.units_of(bytes)).ok()
+    }
+
+    fn units_of(&self, bytes: u64) -> u32 {
+        u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.all)
     }
 }
 
@@ -44,7 +53,9 @@ mod tests {
         assert!(tokio::time::timeout(soon, memory.room(2 * UNIT)).await.is_err());
         let little = memory.room(0).await.unwrap();
         assert!(tokio::time::timeout(soon, memory.room(u64::MAX)).await.is_err());
+        assert!(memory.room_now(UNIT).is_none());
         drop((most, little));
+        assert!(memory.room_now(10 * UNIT).is_some());
         drop(memory.room(u64::MAX).await.unwrap());
     }
 }

@@ -13,6 +13,7 @@ mod onedrive;
 mod patience;
 mod pieces;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::auth::Endpoints;
@@ -38,6 +39,9 @@ pub struct Setup {
     pub root: String,
     /// For people: `box:reports`.
     pub place: String,
+    /// A folder of the user's own by which processes that use one account share its pace; `None` where only this process
+    /// counts.
+    pub shared: Option<PathBuf>,
 }
 
 /// The latest of the times that a vendor tells of one thing, of which some may be missing.

@@ -36,6 +36,16 @@ impl<'a> Pieces<'a> {
         Self { source, sessions, most, held: Bytes::new(), from, counted: 0 }
     }
 
+    /// From here on pieces of `most` bytes.
+    pub(super) fn cut_at(&mut self, most: u64) {
+        self.most = most;
+    }
+
+    /// Bytes of a piece.
+    pub(super) fn most(&self) -> u64 {
+        self.most
+    }
+
     /// Bytes of the whole file.
     pub(super) fn size(&self) -> u64 {
         self.source.size()

@@ -29,7 +29,7 @@ const DAY: Duration = Duration::from_hours(24);
 /// Who was stopped, or failed, waits no longer than this for its marks to go.
 const LEAVING: Duration = Duration::from_secs(3);
 
-/// How long what takes. The program uses the defaults.
+/// How long what takes, and how much waits. The program uses the defaults.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// What nobody wrote to for so long is of nobody any more: services keep half-sent files for a week.
@@ -42,6 +42,8 @@ pub struct Bounds {
     pub fresh: Duration,
     /// Between two looks at what another one does.
     pub pause: Duration,
+    /// Bytes that are sent and not visible yet, where files become visible in batches, before a batch is begun.
+    pub unseen: u64,
 }
 
 impl Default for Bounds {
@@ -52,6 +54,7 @@ impl Default for Bounds {
             dead: Duration::from_mins(15),
             fresh: DAY,
             pause: Duration::from_millis(1500),
+            unseen: 256 * 1024 * 1024,
         }
     }
 }

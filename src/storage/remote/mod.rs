@@ -32,6 +32,7 @@ use crate::outputs::OutputKind;
 use crate::outputs::manifest::{Entry, Manifest, ManifestError};
 
 mod journal;
+mod lanes;
 mod marks;
 mod pointer;
 mod publish;

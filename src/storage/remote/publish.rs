@@ -5,27 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
 
 use super::journal::Journal;
+use super::lanes::send_all;
 use super::marks::{Hold, Marks, Standing};
-use super::send::{Sender, Sent};
+use super::send::Sender;
 use super::tally::{Tally, unless_cancelled};
 use super::{Remote, pointer};
 use crate::outputs::manifest::{Entry, Manifest, ManifestError};
 use crate::outputs::{Output, OutputKind};
 use crate::plan::OnConflict;
-use crate::storage::backend::{Created, Fault, Made, Meta, Pending};
+use crate::storage::backend::{Made, Meta};
 use crate::storage::{
     Differences, Folder, Progress, Publication, PublishOutcome, Published, StorageError, describe, key,
 };
 
 /// How long a server may take between looking whether a key is free and giving it.
 const SETTLING: Duration = Duration::from_millis(1500);
-/// Files that are made visible by one request.
-const BATCH: usize = 500;
-/// Files from this size on go first: the longest way decides when all are there.
-const LARGE: u64 = 8 * 1024 * 1024;
 
 pub(super) async fn publish(
     remote: &Remote,
@@ -250,89 +246,10 @@ async fn room(remote: &Remote, outputs: &[Output], there: u64) -> Result<(), Sto
     }
 }
 
-fn names(remote: &Remote, publication: &Publication, folder: &Folder) -> Vec<String> {
+pub(super) fn names(remote: &Remote, publication: &Publication, folder: &Folder) -> Vec<String> {
     let prefix = key::object_folder(&publication.about.project, folder).chars().count();
     let longest = remote.service.traits().longest_key.saturating_sub(prefix).max(60);
     key::stored_names(publication.collection.outputs.iter().map(|output| &output.path), longest)
-}
-
-/// Sends every output, and makes those visible that wait for it.
-async fn send_all(sender: &Sender<'_>) -> Result<Vec<Sent>, StorageError> {
-    let outputs = &sender.publication.collection.outputs;
-    let names = names(sender.remote, sender.publication, sender.folder);
-    let lanes = sender.remote.service.traits().lanes.max(1);
-    let order = order(outputs);
-    let mut on_their_way = futures::stream::iter(order)
-        .map(|at| {
-            let (output, name) = (&outputs[at], &names[at]);
-            async move { (at, sender.send(output, name).await) }
-        })
-        .buffer_unordered(lanes);
-    let mut done: Vec<Option<Sent>> = outputs.iter().map(|_| None).collect();
-    let mut waiting: Vec<usize> = Vec::new();
-    while let Some((at, sent)) = on_their_way.next().await {
-        let sent = sent?;
-        if sent.pending.is_some() {
-            waiting.push(at);
-        }
-        done[at] = Some(sent);
-        if waiting.len() >= BATCH {
-            settle(sender, std::mem::take(&mut waiting), &mut done).await?;
-        }
-    }
-    settle(sender, waiting, &mut done).await?;
-    Ok(done.into_iter().flatten().collect())
-}
-
-/// Large files first and small ones among them: the former keep the line busy, the latter the service.
-fn order(outputs: &[Output]) -> Vec<usize> {
-    let (mut large, small): (Vec<usize>, Vec<usize>) = (0..outputs.len()).partition(|at| outputs[*at].size >= LARGE);
-    large.sort_by_key(|at| std::cmp::Reverse(outputs[*at].size));
-    let mut order = Vec::with_capacity(outputs.len());
-    let mut small = small.into_iter();
-    for one in large {
-        order.push(one);
-        order.extend(small.by_ref().take(4));
-    }
-    order.extend(small);
-    order
-}
-
-/// Makes visible what was sent; what turns out to be taken is compared, or gets another name.
-async fn settle(sender: &Sender<'_>, mut waiting: Vec<usize>, done: &mut [Option<Sent>]) -> Result<(), StorageError> {
-    let outputs = &sender.publication.collection.outputs;
-    while !waiting.is_empty() {
-        let pending: Vec<Pending> =
-            waiting.iter().filter_map(|at| done[*at].as_mut().and_then(|sent| sent.pending.take())).collect();
-        let settled = sender.remote.service.settle(pending.clone()).await;
-        if settled.len() != waiting.len() || pending.len() != waiting.len() {
-            let fault = Fault::Form("not every file was answered for".to_owned());
-            return Err(sender.remote.fault("publish", "", fault));
-        }
-        let mut again = Vec::new();
-        for ((at, created), pending) in std::mem::take(&mut waiting).into_iter().zip(settled).zip(pending) {
-            let (output, Some(sent)) = (&outputs[at], &mut done[at]) else { continue };
-            match created.map_err(|fault| sender.wrong(output, &sent.name, fault))? {
-                Created::Ours(_) => sender.counted(output),
-                Created::Pending(pending) => sent.pending = Some(pending),
-                Created::Taken(meta) => {
-                    let name = sent.name.clone();
-                    match sender.make_way(output, &name, sent, &pending.checksum, meta).await? {
-                        None => {
-                            sent.made = false;
-                            sender.counted(output);
-                        }
-                        Some(other) => *sent = other,
-                    }
-                }
-            }
-            if sent.pending.is_some() {
-                again.push(at);
-            }
-        }
-        waiting = again;
-    }
-    Ok(())
 }
 
 /// Why there is no manifest, as far as we know.

@@ -26,6 +26,7 @@ mod session;
 mod tree;
 mod write;
 
+use part::FLIGHT;
 pub use session::Host;
 use session::{Session, fault};
 
@@ -105,16 +106,34 @@ impl Sftp {
         }
     }
 
-    /// Removes what an earlier try of this machine left of a large file, and remembers what this one would leave.
-    async fn remember(&self, key: &str, part: &str, size: u64, sessions: &dyn Sessions) {
-        if size < WORTH_ASKING {
-            return;
+    /// The part of a large file that an earlier try of this machine left, where the file begins as it does: then it is
+    /// read as far. Else a new name, which is remembered, and what was left goes.
+    async fn part_of(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<String, Fault> {
+        if source.size() < WORTH_ASKING {
+            return Ok(beside(key));
         }
+        if let Some(left) = sessions.recall(key).filter(|left| is_beside(key, left)) {
+            if self.goes_on(&left, source).await? {
+                tracing::debug!(from = source.at(), "an earlier try is gone on with");
+                return Ok(left);
+            }
+            source.rewind()?;
+            self.drop_left(key, sessions).await;
+        }
+        let part = beside(key);
+        sessions.remember(key, &part);
+        Ok(part)
+    }
+
+    /// Removes what an earlier try of this machine left of a large file.
+    async fn drop_left(&self, key: &str, sessions: &dyn Sessions) {
         if let Some(left) = sessions.recall(key).filter(|left| is_beside(key, left)) {
             let removed = self.unlink(&self.path(&left)).await;
             tracing::debug!(removed = removed.is_ok(), "an earlier try broke off");
+            if removed.is_ok() {
+                sessions.forget(key);
+            }
         }
-        sessions.remember(key, part);
     }
 
     async fn forget(&self, broken: &Arc<Session>) {
@@ -214,28 +233,36 @@ impl Backend for Sftp {
         if source.size() >= WORTH_ASKING
             && let Some(meta) = self.stat(key).await?
         {
+            self.drop_left(key, sessions).await;
             return Ok(Created::Taken(Some(meta)));
         }
-        let part = beside(key);
-        self.remember(key, &part, source.size(), sessions).await;
-        let (folder, part) = (folder_of(key), self.path(&part));
+        let name = self.part_of(key, source, sessions).await?;
+        let (folder, part) = (folder_of(key), self.path(&name));
         let mut tries = 1;
         loop {
-            let mut sent = 0;
-            match self.send(&part, folder, source, sessions, &mut sent).await {
-                Ok(()) => break,
-                Err(fault) => {
-                    sessions.unsent(sent);
-                    let removed = self.unlink(&part).await;
-                    if tries == TRIES || !fault.is_passing() || removed.is_err() {
-                        if removed.is_ok() {
-                            sessions.forget(key);
-                        }
-                        return Err(fault);
-                    }
-                    tries += 1;
-                    source.rewind()?;
+            let (from, mut sent) = (source.at(), 0);
+            let Err(fault) = self.send(&part, folder, source, sessions, &mut sent).await else { break };
+            sessions.unsent(sent);
+            source.rewind()?;
+            // What is remembered stays: the next try goes on with it, here or in another process. A server that takes
+            // nothing behind what is there gets all of it anew.
+            let taken = from == 0 || sent > from + 4 * FLIGHT as u64;
+            let goes_on = fault.is_passing() && taken && sessions.recall(key).as_ref() == Some(&name);
+            let anew = from > 0
+                && matches!(fault, Fault::Refused { .. } | Fault::Forbidden(_) | Fault::NotFound | Fault::Damaged(_));
+            let last = tries == TRIES || !(fault.is_passing() || anew);
+            if !goes_on {
+                self.unlink(&part).await.or(Err(fault.clone()))?;
+                if last {
+                    sessions.forget(key);
                 }
+            }
+            if last {
+                return Err(fault);
+            }
+            tries += 1;
+            if goes_on && !self.goes_on(&name, source).await.unwrap_or(false) {
+                source.rewind()?;
             }
         }
         let landed = self.land(&part, &self.path(key)).await?;

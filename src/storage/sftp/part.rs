@@ -12,11 +12,11 @@ use openssh_sftp_client::file::File;
 use tokio::io::AsyncSeekExt as _;
 
 /// Bytes of one file that are on their way at once: as many as a channel of SSH takes.
-const FLIGHT: usize = 2 * 1024 * 1024;
+pub(super) const FLIGHT: usize = 2 * 1024 * 1024;
 /// What is handed over at once, more or less.
 const CHUNK: usize = 1024 * 1024;
 
-/// A new file that is written from its first byte on.
+/// A file that is written from some byte on to its end.
 pub(super) struct Part {
     file: File,
     /// Where the next bytes go.
@@ -31,6 +31,14 @@ pub(super) struct Part {
 impl Part {
     pub(super) fn new(file: File) -> Self {
         Self { file, at: 0, step: 0, flight: FuturesUnordered::new(), held: 0 }
+    }
+
+    /// What comes before `at` is there.
+    pub(super) async fn going_on(mut file: File, at: u64) -> Result<Self, Error> {
+        if at > 0 {
+            file.seek(std::io::SeekFrom::Start(at)).await?;
+        }
+        Ok(Self { at, ..Self::new(file) })
     }
 
     /// How much is best handed over at once: whole requests.
@@ -50,7 +58,7 @@ impl Part {
             let taken = self.file.write_zero_copy(&[bytes.clone()]).await?;
             bytes.advance(taken);
             self.step = taken.max(1);
-            self.at = taken as u64;
+            self.at += taken as u64;
         }
         while !bytes.is_empty() {
             let piece = bytes.split_to(self.step.min(bytes.len()));

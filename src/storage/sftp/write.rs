@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use openssh_sftp_client::Error;
 use openssh_sftp_client::error::SftpErrorKind;
 use openssh_sftp_client::file::File;
 
-use super::part::Part;
+use super::part::{FLIGHT, Part};
 use super::session::Session;
 use super::{Sftp, folder_of, is_broken, told};
 use crate::storage::backend::claim::exclusively;
@@ -18,20 +19,21 @@ use crate::storage::key::beside;
 const NO_ROOM: u64 = 1024 * 1024;
 
 impl Sftp {
-    /// A new file, in a folder that is made if need be.
-    async fn new_file(&self, path: &str, folder: &str) -> Result<(Arc<Session>, File), Fault> {
+    /// A new file, in a folder that is made if need be; or with `anew` false the one that is there.
+    async fn file(&self, path: &str, folder: &str, anew: bool) -> Result<(Arc<Session>, File), Fault> {
         let open = || {
             self.ask(|session| {
                 let path = path.to_owned();
                 async move {
                     // Nobody else comes to this name, so that it may be asked for again where the answer was lost.
-                    let file = session.client.options().write(true).create(true).truncate(true).open(path).await?;
+                    let mut options = session.client.options();
+                    let file = options.write(true).create(anew).truncate(anew).open(path).await?;
                     Ok((session, file))
                 }
             })
         };
         match open().await {
-            Err(Error::SftpError(SftpErrorKind::NoSuchFile, _)) => {
+            Err(Error::SftpError(SftpErrorKind::NoSuchFile, _)) if anew => {
                 self.make(folder).await?;
                 open().await.map_err(told)
             }
@@ -88,7 +90,7 @@ impl Sftp {
     /// [`Self::links`] where there is no file yet.
     pub(super) async fn links_in(&self, folder: &str) -> Result<bool, Fault> {
         let part = self.path(&beside(&format!("{folder}/x")));
-        let (session, file) = self.new_file(&part, folder).await?;
+        let (session, file) = self.file(&part, folder, true).await?;
         file.close().await.map_err(told)?;
         let links = self.links(&session, &part).await;
         self.unlink(&part).await?;
@@ -142,7 +144,7 @@ impl Sftp {
 
     /// A small object, written to a part.
     async fn fill(&self, path: &str, folder: &str, bytes: Bytes) -> Result<(), Fault> {
-        let (session, file) = self.new_file(path, folder).await?;
+        let (session, file) = self.file(path, folder, true).await?;
         let mut part = Part::new(file);
         let written = part.write(bytes).await;
         let closed = part.close().await;
@@ -152,7 +154,28 @@ impl Sftp {
         }
     }
 
-    /// The whole file, written to a part.
+    /// Of what an earlier try left of a large file, whether its beginning is that of `source`, which is read as far. The
+    /// server tells no checksums, so it is read back. Its end is sent again in any case: writes that were on their way may
+    /// have left gaps, or arrive now.
+    pub(super) async fn goes_on(&self, left: &str, source: &mut Source) -> Result<bool, Fault> {
+        let there = self.look(&self.path(left)).await?.and_then(|metadata| metadata.len()).unwrap_or_default();
+        let sure = there.saturating_sub(FLIGHT as u64);
+        if sure == 0 || there > source.size() {
+            return Ok(false);
+        }
+        let mut stream = self.read(left, 0).await?;
+        while source.at() < sure {
+            let Some(theirs) = stream.next().await.transpose()? else { return Ok(false) };
+            let most = (theirs.len() as u64).min(sure - source.at());
+            let ours = source.next(most).await?.unwrap_or_default();
+            if !theirs.starts_with(&ours) || ours.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What of the file was not read yet, written to a part that holds what was.
     pub(super) async fn send(
         &self,
         path: &str,
@@ -161,8 +184,14 @@ impl Sftp {
         sessions: &dyn Sessions,
         sent: &mut u64,
     ) -> Result<(), Fault> {
-        let (session, file) = self.new_file(path, folder).await?;
-        let mut part = Part::new(file);
+        let from = source.at();
+        let (session, file) = self.file(path, folder, from == 0).await?;
+        let mut part = match Part::going_on(file, from).await {
+            Ok(part) => part,
+            Err(error) => return Err(self.not_written(&session, error).await),
+        };
+        sessions.sent(from);
+        *sent += from;
         let copied = self.copy_into(&mut part, &session, source, sessions, sent).await;
         // Also one that is not whole: what is removed must not be open.
         let closed = part.close().await;

@@ -72,7 +72,13 @@ pub struct Account {
     pub uploads_per_second: Option<usize>,
     /// A token at an upload URL is let pass (OneDrive).
     pub lenient: bool,
+    /// A name that a folder has counts as free when it is asked whether a file may be uploaded (Box).
+    pub preflight_sees_files_only: bool,
+    /// Addresses that are handed out are those of the vendor's hosts, however the request came.
+    pub vendors_addresses: bool,
     uploads: VecDeque<Instant>,
+    /// Uploads that were too many.
+    pub refused_uploads: usize,
     serial: u64,
 }
 
@@ -103,7 +109,10 @@ impl Account {
             busy: false,
             uploads_per_second: None,
             lenient: false,
+            preflight_sees_files_only: false,
+            vendors_addresses: false,
             uploads: VecDeque::new(),
+            refused_uploads: 0,
             serial: 1000,
         }
     }
@@ -180,6 +189,7 @@ impl Account {
             self.uploads.pop_front();
         }
         if self.uploads.len() >= limit {
+            self.refused_uploads += 1;
             return true;
         }
         self.uploads.push_back(now);

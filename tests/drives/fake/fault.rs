@@ -66,6 +66,8 @@ pub enum Fault {
     Slow(Duration),
     /// Any other status, with an empty object.
     Status(u16),
+    /// That status and that code, in the vendor's form; nothing is done.
+    Code(u16, &'static str),
 }
 
 impl Fault {

@@ -269,6 +269,16 @@ impl Fake {
         self.account(drive).sessions.values().filter(|session| !session.done).count()
     }
 
+    /// Box: whether a file may be uploaded is told by the files that are there, and folders are not looked at.
+    pub fn preflight_sees_files_only(&self) {
+        self.account(Drive::Box).preflight_sees_files_only = true;
+    }
+
+    /// Addresses that are handed out are those of the vendor's hosts.
+    pub fn hand_out_vendors_addresses(&self, drive: Drive) {
+        self.account(drive).vendors_addresses = true;
+    }
+
     /// Box: more than this many uploads within a second are answered with 429.
     pub fn limit_uploads(&self, drive: Drive, per_second: usize) {
         self.account(drive).uploads_per_second = Some(per_second);

@@ -51,6 +51,7 @@ async fn respond(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<
     let method = request.method().to_string();
     let line = request.uri().query().map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
     note(&shared, drive, &method, &path, &line);
+    let way = if shared.account(drive).vendors_addresses { Way::Host(String::new()) } else { way };
     let faults = shared.script.lock().unwrap().meet(drive, &method, &line);
     let (head, incoming) = request.into_parts();
     let query = url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
@@ -97,6 +98,7 @@ async fn with_faults(shared: &Arc<Shared>, ask: &mut Ask, faults: Vec<(Fault, u6
             Fault::ErrorBefore => return (Ok(trouble(ask.drive, 500)), None),
             Fault::NotFound => return (Ok(trouble(ask.drive, 404)), None),
             Fault::Status(status) => return (Ok(trouble(ask.drive, status)), None),
+            Fault::Code(status, code) => return (Ok(coded(ask.drive, status, code)), None),
             Fault::Expired => shared.account(ask.drive).tokens.expire(),
         }
     }
@@ -123,6 +125,15 @@ fn trouble(drive: Drive, status: u16) -> Reply {
             onedrive::error(status, if status == 404 { "itemNotFound" } else { "generalException" })
         }
         (Drive::GDrive, _) => gdrive::error(status, if status == 404 { "notFound" } else { "backendError" }, message),
+    }
+}
+
+fn coded(drive: Drive, status: u16, code: &str) -> Reply {
+    match drive {
+        Drive::Box => boxcom::error(status, code),
+        Drive::Dropbox => dropbox::tagged(status, &json!({".tag": code})),
+        Drive::OneDrive => onedrive::error(status, code),
+        Drive::GDrive => gdrive::error(status, code, "the script says so"),
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::judge::code;
 use crate::storage::backend::{Checksum, HashKind};
 use crate::storage::drive::latest;
-use crate::web::{Answer, Endpoint, Fault, Web};
+use crate::web::{Answer, Endpoint, Fault, Web, number_if_any};
 
 const FIELDS: &str = "id,type,name,size,sha1,created_at,modified_at";
 /// The longest page that Box gives.
@@ -27,6 +27,7 @@ pub(super) struct Item {
     pub(super) kind: String,
     #[serde(default)]
     pub(super) name: String,
+    #[serde(default, deserialize_with = "number_if_any")]
     pub(super) size: Option<u64>,
     pub(super) sha1: Option<String>,
     pub(super) created_at: Option<String>,
@@ -68,9 +69,21 @@ pub(super) enum Made {
 
 /// A page of a listing.
 #[derive(Debug, Deserialize)]
-pub(super) struct Page {
-    pub(super) entries: Vec<Item>,
+struct Page {
+    entries: Vec<Item>,
     next_marker: Option<String>,
+    /// Told of pages that are counted; those with markers have none.
+    #[serde(default, deserialize_with = "number_if_any")]
+    total_count: Option<u64>,
+}
+
+/// Where a listing goes on.
+#[derive(Debug, PartialEq, Eq)]
+enum At {
+    First,
+    Marker(String),
+    /// For who does not go by markers: behind so many entries.
+    Entry(u64),
 }
 
 /// Box for one account.
@@ -113,22 +126,31 @@ fn made(answer: &Answer, tries: &AtomicU32) -> Result<Made, Fault> {
 }
 
 impl Api {
-    async fn make(&self, url: &str, body: &Value) -> Result<Made, Fault> {
+    async fn make(&self, url: &str, parent: &str, name: &str) -> Result<Made, Fault> {
         let tries = AtomicU32::new(0);
+        let body = json!({"name": name, "parent": {"id": parent}});
         let answer = self.calls.send_for(is_conflict, |client| {
             tries.fetch_add(1, Ordering::Relaxed);
-            client.post(url).query(&[("fields", FIELDS)]).json(body)
+            client.post(url).query(&[("fields", FIELDS)]).json(&body)
         });
-        made(&answer.await?, &tries)
+        match answer.await {
+            Err(Fault::Exists) => self.there(parent, name, &tries).await,
+            answer => made(&answer?, &tries),
+        }
+    }
+
+    /// What has a name that was refused without a word about what has it.
+    async fn there(&self, parent: &str, name: &str, tries: &AtomicU32) -> Result<Made, Fault> {
+        let item = self.find_listed(parent, name).await?.ok_or(Fault::Exists)?;
+        Ok(Made::There { item, unsure: tries.load(Ordering::Relaxed) > 1 })
     }
 
     pub(super) async fn make_folder(&self, parent: &str, name: &str) -> Result<Made, Fault> {
-        self.make(&self.base.at("/2.0/folders"), &json!({"name": name, "parent": {"id": parent}})).await
+        self.make(&self.base.at("/2.0/folders"), parent, name).await
     }
 
     pub(super) async fn copy(&self, file: &str, parent: &str, name: &str) -> Result<Made, Fault> {
-        let url = self.base.at(&format!("/2.0/files/{file}/copy"));
-        self.make(&url, &json!({"name": name, "parent": {"id": parent}})).await
+        self.make(&self.base.at(&format!("/2.0/files/{file}/copy")), parent, name).await
     }
 
     /// The whole of a small file, or with `version_of` over that file.
@@ -153,7 +175,10 @@ impl Api {
             // The header's name is history: Box wants SHA-1.
             client.post(&url).query(&[("fields", FIELDS)]).header("content-md5", sha1.hex()).multipart(form)
         });
-        made(&answer.await?, &tries)
+        match (answer.await, attributes["parent"]["id"].as_str(), attributes["name"].as_str()) {
+            (Err(Fault::Exists), Some(parent), Some(name)) => self.there(parent, name, &tries).await,
+            (answer, ..) => made(&answer?, &tries),
+        }
     }
 
     pub(super) async fn file(&self, id: &str) -> Result<Item, Fault> {
@@ -163,57 +188,62 @@ impl Api {
     }
 
     /// What has this name in a folder. Asking whether it could be uploaded takes one request, however large the folder
-    /// is; where we may not upload, the folder is listed.
+    /// is. That is said of files only: where it says that the name is free, or nothing, the folder is listed.
     pub(super) async fn find(&self, parent: &str, name: &str) -> Result<Option<Item>, Fault> {
         let url = self.base.at("/2.0/files/content");
         let body = json!({"name": name, "parent": {"id": parent}});
         let asked =
             self.calls.send_for(is_conflict, |client| client.request(reqwest::Method::OPTIONS, &url).json(&body));
         match asked.await {
-            Ok(answer) => Ok(conflict(&answer)),
-            Err(Fault::NotFound) => Ok(None),
-            Err(Fault::Full | Fault::Forbidden(_) | Fault::TooLarge(_) | Fault::Refused { .. }) => {
-                self.find_listed(parent, name).await
-            }
-            Err(fault) => Err(fault),
+            Ok(answer) => match conflict(&answer) {
+                Some(item) => Ok(Some(item)),
+                None => self.find_listed(parent, name).await,
+            },
+            Err(fault @ (Fault::Login(_) | Fault::Throttled(_) | Fault::Broken(_))) => Err(fault),
+            Err(_) => self.find_listed(parent, name).await,
         }
     }
 
     async fn find_listed(&self, parent: &str, name: &str) -> Result<Option<Item>, Fault> {
-        let mut marker = None;
+        let (mut at, mut seen) = (At::First, 0);
         loop {
-            let mut page = match self.page(parent, marker.as_deref()).await {
+            let page = match self.page(parent, &at).await {
                 Err(Fault::NotFound) => return Ok(None),
                 page => page?,
             };
-            marker = page.next();
+            let next = page.next(&at, &mut seen);
             if let Some(found) = page.entries.into_iter().find(|item| fold(&item.name) == fold(name)) {
                 return Ok(Some(found));
             }
-            if marker.is_none() {
-                return Ok(None);
+            match next {
+                Some(next) => at = next,
+                None => return Ok(None),
             }
         }
     }
 
-    async fn page(&self, folder: &str, marker: Option<&str>) -> Result<Page, Fault> {
+    async fn page(&self, folder: &str, at: &At) -> Result<Page, Fault> {
         let url = self.base.at(&format!("/2.0/folders/{folder}/items"));
-        let mut query = vec![("usemarker", "true"), ("limit", PAGE), ("fields", FIELDS)];
-        query.extend(marker.map(|marker| ("marker", marker)));
+        let mut query = vec![("limit", PAGE.to_owned()), ("fields", FIELDS.to_owned())];
+        match at {
+            At::Entry(seen) => query.push(("offset", seen.to_string())),
+            At::First => query.push(("usemarker", "true".to_owned())),
+            At::Marker(marker) => query.extend([("usemarker", "true".to_owned()), ("marker", marker.clone())]),
+        }
         self.calls.send(|client| client.get(&url).query(&query)).await?.json()
     }
 
     /// All that is in a folder.
     pub(super) async fn items(&self, folder: &str) -> Result<Vec<Item>, Fault> {
-        let (mut all, mut marker) = (Vec::new(), None);
+        let (mut all, mut at, mut seen) = (Vec::new(), At::First, 0);
         loop {
-            let mut page = self.page(folder, marker.as_deref()).await?;
-            let next = page.next();
+            let mut page = self.page(folder, &at).await?;
+            let next = page.next(&at, &mut seen);
             all.append(&mut page.entries);
-            if next.is_none() || next == marker {
-                return Ok(all);
+            match next {
+                Some(next) => at = next,
+                None => return Ok(all),
             }
-            marker = next;
         }
     }
 
@@ -231,8 +261,12 @@ impl Api {
 }
 
 impl Page {
-    fn next(&mut self) -> Option<String> {
-        self.next_marker.take().filter(|marker| !marker.is_empty())
+    /// Where it goes on behind this page, which was asked for at `at`, when so many entries were seen before.
+    fn next(&self, at: &At, seen: &mut u64) -> Option<At> {
+        *seen += self.entries.len() as u64;
+        let marker = self.next_marker.clone().filter(|marker| !marker.is_empty()).map(At::Marker);
+        let more = !self.entries.is_empty() && self.total_count.is_some_and(|total| total > *seen);
+        marker.or_else(|| more.then_some(At::Entry(*seen))).filter(|next| next != at)
     }
 }
 
@@ -249,6 +283,26 @@ mod tests {
     fn refusal(conflicts: &Value) -> Answer {
         let body = json!({"type": "error", "status": 409, "code": "item_name_in_use", "context_info": {"conflicts": conflicts}});
         Answer { status: 409, headers: reqwest::header::HeaderMap::new(), body: body.to_string().into() }
+    }
+
+    #[test]
+    fn a_listing_goes_on_by_marker_or_by_number_and_comes_to_an_end() {
+        let page = |more: &Value| -> Page {
+            let mut page = json!({"entries": [{"type": "file", "id": "1"}, {"type": "file", "id": "2"}]});
+            page.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::from_value(page).unwrap()
+        };
+        let next = |more: &Value, at: &At, mut seen: u64| page(more).next(at, &mut seen);
+        let marked = json!({"next_marker": "m", "total_count": 9});
+        assert_eq!(next(&marked, &At::First, 0), Some(At::Marker("m".to_owned())));
+        assert_eq!(next(&marked, &At::Marker("m".to_owned()), 2), None, "in a circle");
+        for last in [json!({}), json!({"next_marker": null}), json!({"next_marker": "", "total_count": 4})] {
+            assert_eq!(next(&last, &At::Marker("m".to_owned()), 2), None, "{last}");
+        }
+        let counted = json!({"total_count": 5, "offset": 0, "limit": 2});
+        assert_eq!(next(&counted, &At::First, 0), Some(At::Entry(2)));
+        assert_eq!(next(&counted, &At::Entry(2), 2), Some(At::Entry(4)));
+        assert_eq!(next(&counted, &At::Entry(4), 4), None);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use serde_json::{Number, json};
+use tokio::sync::Semaphore;
 
 use super::Setup;
 use super::download::download;
@@ -43,18 +44,22 @@ pub struct BoxDrive {
     api: Api,
     folders: Folders,
     memory: Memory,
+    /// Parts of large files that may be on their way.
+    parts: Arc<Semaphore>,
     place: String,
 }
 
 impl BoxDrive {
     /// Opens without asking anything yet.
     pub fn open(setup: Setup) -> Self {
-        let Setup { client, bearer, account, endpoints, root, place } = setup;
-        let pacer = |kind: &str, pace| Pacer::shared(&format!("box:{kind}:{account}"), pace);
+        let Setup { client, bearer, account, endpoints, root, place, shared } = setup;
+        let pacer = |kind: &str, pace| Pacer::shared_in(shared.as_deref(), &format!("box:{kind}:{account}"), pace);
         let calls = Web::new(client, Some(bearer), pacer("calls", CALLS), Arc::new(BoxJudge));
+        let calls = calls.with_detours(endpoints.detours());
         let uploads = calls.at_pace(pacer("uploads", UPLOADS));
         let api = Api { calls, uploads, base: endpoints.api, upload: endpoints.upload };
-        Self { api, folders: Folders::below(&root), memory: Memory::new(MEMORY), place }
+        let parts = Arc::new(Semaphore::new(session::PARTS));
+        Self { api, folders: Folders::below(&root), memory: Memory::new(MEMORY), parts, place }
     }
 
     /// The item under a key.

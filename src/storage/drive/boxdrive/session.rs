@@ -2,6 +2,7 @@
 //! a commit that may take a while. A session that was remembered goes on where it stopped.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,8 +19,8 @@ use super::upload::Target;
 use crate::storage::backend::{Checksum, Created, HashKind, Hasher, Sessions, Source};
 use crate::web::{Answer, Endpoint, Fault, Web};
 
-/// Parts of one file that are on their way at once.
-const PARTS: usize = 4;
+/// Parts that are on their way at once, of all files together.
+pub(super) const PARTS: usize = 4;
 /// How long Box may take to put a file together.
 const ASSEMBLY: Duration = Duration::from_mins(30);
 
@@ -47,6 +48,7 @@ struct Part {
     id: String,
     offset: u64,
     size: u64,
+    #[serde(default)]
     sha1: String,
 }
 
@@ -177,6 +179,8 @@ impl BoxDrive {
                 sending.joined(&mut tasks).await?;
             }
             let offset = source.at();
+            let turn = Arc::clone(&self.parts).acquire_owned().await;
+            let turn = turn.map_err(|_| Fault::Broken("sending has ended".to_owned()))?;
             let room = self.memory.room(part_size.min(size - offset)).await?;
             let Some(bytes) = source.next(part_size).await? else { break };
             let sha1 = Hasher::of(HashKind::Sha1, &bytes);
@@ -187,7 +191,7 @@ impl BoxDrive {
             let (web, url) = (self.api.calls.clone(), sending.session.ends.upload_part.clone());
             tasks.spawn(async move {
                 let sent = send_part(&web, &url, offset, size, &bytes, &sha1).await;
-                drop((room, bytes));
+                drop((turn, room, bytes));
                 sent
             });
         }
@@ -219,8 +223,10 @@ impl BoxDrive {
             if let Some(item) = conflict(&answer) {
                 return self.judged(target, Made::There { item, unsure: false }, &sha1, size).await;
             }
-            if answer.status != 202 && answer.status != 400 {
-                return self.judged(target, Made::New(item(&answer)?), &sha1, size).await;
+            if answer.status != 202 && code(&answer) != "parts_mismatch" {
+                // An answer that does not tell of the file is as good as one that was lost.
+                let Ok(item) = item(&answer) else { return self.committed(target, &sha1, size).await };
+                return self.judged(target, Made::New(item), &sha1, size).await;
             }
             // Still at it, or the last part is not yet known everywhere.
             let wait = answer.retry_after().unwrap_or(Duration::from_secs(1));
@@ -302,5 +308,10 @@ async fn send_part(
     if answer.status == 409 {
         return Ok((length, None));
     }
-    Ok((length, Some(answer.json::<Sent>()?.part)))
+    let mut part = answer.json::<Sent>()?.part;
+    if part.sha1.is_empty() {
+        // It was judged by the digest that came with it.
+        part.sha1 = sha1.hex();
+    }
+    Ok((length, Some(part)))
 }

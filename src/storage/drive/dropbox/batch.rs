@@ -1,8 +1,6 @@
 //! What is done to many files at once: sessions become files, folders that are too large for one call are removed. An
 //! account takes one batch at a time; a second would be refused.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -22,23 +20,6 @@ const ROUNDS: u32 = 12;
 /// How long one batch may take.
 const PATIENCE: Duration = Duration::from_mins(30);
 
-/// Held while a batch is under way.
-pub(super) type Turn = Arc<tokio::sync::Mutex<()>>;
-
-static TURNS: LazyLock<Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>> = LazyLock::new(Mutex::default);
-
-/// The lock of an account, shared by all of this process.
-pub(super) fn turn(account: &str) -> Turn {
-    let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
-    turns.retain(|_, turn| turn.strong_count() > 0);
-    if let Some(turn) = turns.get(account).and_then(Weak::upgrade) {
-        return turn;
-    }
-    let turn = Turn::default();
-    turns.insert(account.to_owned(), Arc::downgrade(&turn));
-    turn
-}
-
 /// What one entry of a batch came to.
 enum Ended {
     Well(Result<Created, Fault>),
@@ -51,7 +32,7 @@ impl Dropbox {
     pub(super) async fn finish(&self, pending: &[Pending]) -> Vec<Result<Created, Fault>> {
         let mut all = Vec::with_capacity(pending.len());
         for some in pending.chunks(MOST) {
-            let _turn = self.turn.lock().await;
+            let _turn = self.turn.take().await;
             all.extend(self.finish_some(some).await);
         }
         all
@@ -154,9 +135,7 @@ impl Dropbox {
                 self.note_taken(&pending.key);
                 Ok(Created::Taken(Some(listing::meta(&pending.key, &entry))))
             }
-            None if fault == Fault::Exists => {
-                Err(Fault::refused(409, &format!("a file stands where a folder of `{}` has to be", pending.key)))
-            }
+            None if fault == Fault::Exists => Err(super::no_folder(&pending.key)),
             None => Err(Fault::Broken(format!("Dropbox has lost `{}` before it was made visible", pending.key))),
         }
     }
@@ -177,7 +156,7 @@ impl Dropbox {
         let files = files.iter().filter(|meta| !meta.folder && !is_marks(&meta.key));
         let paths: Vec<Value> = files.map(|meta| json!({"path": self.path(&meta.key)})).collect();
         for some in paths.chunks(MOST) {
-            let _turn = self.turn.lock().await;
+            let _turn = self.turn.take().await;
             let argument = json!({"entries": some});
             let results = self.batch("files/delete_batch", "files/delete_batch/check", &argument).await?;
             let failed = results.iter().filter(|result| result[".tag"] == "failure");

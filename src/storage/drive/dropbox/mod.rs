@@ -8,6 +8,7 @@ mod batch;
 mod judge;
 mod listing;
 mod page;
+mod turn;
 mod upload;
 
 use std::collections::HashSet;
@@ -29,6 +30,7 @@ use crate::storage::backend::{
 use crate::web::{Answer, Fault, Pace, Pacer, Web};
 use api::{ARG, Api, Entry, ascii, is};
 use judge::DropboxJudge;
+use turn::Turn;
 
 /// Dropbox names no limit; it says when it is too much.
 const PACE: Pace = Pace { start: 100.0, least: 0.5, most: 100.0, burst: 100.0 };
@@ -44,7 +46,7 @@ pub struct Dropbox {
     /// `/folder/…` below which everything lies; empty for the top.
     root: String,
     memory: Memory,
-    turn: batch::Turn,
+    turn: Turn,
     /// Keys that turned out to be taken when files were made visible; creating finds it out no earlier.
     taken: Mutex<HashSet<String>>,
     place: String,
@@ -53,13 +55,14 @@ pub struct Dropbox {
 impl Dropbox {
     /// Opens without asking anything yet.
     pub fn open(setup: Setup) -> Self {
-        let Setup { client, bearer, account, endpoints, root, place } = setup;
-        let pacer = Pacer::shared(&format!("dropbox:{account}"), PACE);
-        let web = Web::new(client, Some(bearer), pacer, Arc::new(DropboxJudge));
+        let Setup { client, bearer, account, endpoints, root, place, shared } = setup;
+        let pacer = Pacer::shared_in(shared.as_deref(), &format!("dropbox:{account}"), PACE);
+        let web = Web::new(client, Some(bearer), pacer, Arc::new(DropboxJudge)).with_detours(endpoints.detours());
         let api = Api { web, base: endpoints.api, content: endpoints.upload };
         let parts = root.split('/').filter(|part| !part.is_empty());
         let root = parts.fold(String::new(), |path, part| path + "/" + part);
-        Self { api, root, memory: Memory::new(MEMORY), turn: batch::turn(&account), taken: Mutex::default(), place }
+        let turn = Turn::of(&account, shared.as_deref());
+        Self { api, root, memory: Memory::new(MEMORY), turn, taken: Mutex::default(), place }
     }
 
     /// The path of a key; empty for the top of the account.
@@ -98,6 +101,10 @@ impl Dropbox {
         let there = self.api.look(&self.path(key)).await?;
         Ok(there.and_then(|entry| entry.checksum()) == Some(sum))
     }
+}
+
+fn no_folder(key: &str) -> Fault {
+    Fault::refused(409, &format!("a file stands where a folder of `{key}` has to be"))
 }
 
 fn same(entry: &Entry, sum: &Checksum) -> Result<(), Fault> {

@@ -7,11 +7,14 @@ use serde_json::json;
 
 use super::Dropbox;
 use super::api::is;
-use crate::storage::backend::{Created, HashKind, Hasher, Pending, Sessions, Source};
+use crate::storage::backend::{Backend as _, Created, HashKind, Hasher, Pending, Receipt, Sessions, Source};
 use crate::web::Fault;
 
 /// Up to here in one request; 150 MiB would be allowed.
 pub(super) const SMALL: u64 = 48 * 1024 * 1024;
+/// From here on the session of a file that goes in one request is remembered, too: should we die before it is a file, the
+/// bytes are there.
+const WORTH_REMEMBERING: u64 = 1024 * 1024;
 /// A multiple of 4 MiB, as Dropbox advises.
 const CHUNK: u64 = 16 * 1024 * 1024;
 /// Answers about an offset that do not move a file on.
@@ -22,10 +25,13 @@ struct Started {
     session_id: String,
 }
 
-/// What is remembered of a large file.
+/// What is remembered of a file.
 #[derive(Serialize, Deserialize)]
 struct Remembered {
     session: String,
+    /// Of the whole, where it was known: another file of the same length may be on its way by now.
+    #[serde(default)]
+    sum: Option<String>,
 }
 
 /// What became of bytes that were sent.
@@ -47,15 +53,18 @@ impl Dropbox {
         source: &mut Source,
         sessions: &dyn Sessions,
     ) -> Result<Created, Fault> {
-        if source.size() <= SMALL {
-            return self.whole(key, source, sessions).await;
+        if source.size() == 0 {
+            return self.empty(key, source).await;
         }
         let mut remembered = sessions.recall(key).and_then(|text| serde_json::from_str::<Remembered>(&text).ok());
         for _ in 0..2 {
             let mut counted = Counted { sessions, bytes: 0 };
-            let (session, sent) = if let Some(Remembered { session }) = remembered.take() {
+            let (session, sent) = if let Some(Remembered { session, sum }) = remembered.take() {
                 let sent = self.go_on(&session, source, &mut counted).await;
-                (session, sent)
+                let same = sum.is_none_or(|sum| source.checksum().is_some_and(|ours| ours.hex() == sum));
+                (session, sent.and(if same { Ok(()) } else { Err(Fault::NotFound) }))
+            } else if source.size() <= SMALL {
+                return self.whole(key, source, sessions).await;
             } else {
                 let session = self.start(key, sessions).await?;
                 let sent = self.chunks(&session, source, &mut counted).await;
@@ -75,6 +84,16 @@ impl Dropbox {
         Err(Fault::Broken("Dropbox has lost two sessions of one file".to_owned()))
     }
 
+    /// An empty file needs no session, and not everything that has sessions takes empty ones.
+    async fn empty(&self, key: &str, source: &mut Source) -> Result<Created, Fault> {
+        source.drain().await?;
+        if self.write(key, &Bytes::new(), "add").await? {
+            return Ok(Created::Ours(Receipt { checksum: source.checksum(), id: None }));
+        }
+        let there = self.stat(key).await?.ok_or_else(|| super::no_folder(key))?;
+        Ok(Created::Taken(Some(there)))
+    }
+
     /// One request that may be repeated: a session more is nothing that can be seen.
     async fn whole(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
         let size = source.size();
@@ -82,10 +101,14 @@ impl Dropbox {
         let bytes = source.next(size).await?.unwrap_or_default();
         source.drain().await?;
         let sum = source.checksum().map(|sum| sum.hex());
-        let argument = json!({"close": true, "content_hash": sum});
+        let argument = json!({"close": true, "content_hash": &sum});
         let started = self.api.send("files/upload_session/start", &argument, &bytes, &[], || ()).await?;
+        let session = started.json::<Started>()?.session_id;
+        if size >= WORTH_REMEMBERING {
+            remember(key, &session, sum, sessions)?;
+        }
         sessions.sent(size);
-        pending(key, started.json::<Started>()?.session_id, source)
+        pending(key, session, source)
     }
 
     /// A session without bytes, remembered before any are sent.
@@ -93,8 +116,7 @@ impl Dropbox {
         let argument = json!({"close": false});
         let started = self.api.send("files/upload_session/start", &argument, &Bytes::new(), &[], || ()).await?;
         let session = started.json::<Started>()?.session_id;
-        let text = serde_json::to_string(&Remembered { session: session.clone() });
-        sessions.remember(key, &text.map_err(|error| Fault::Form(error.to_string()))?);
+        remember(key, &session, None, sessions)?;
         Ok(session)
     }
 
@@ -181,6 +203,12 @@ impl Counted<'_> {
         self.bytes += bytes;
         self.sessions.sent(bytes);
     }
+}
+
+fn remember(key: &str, session: &str, sum: Option<String>, sessions: &dyn Sessions) -> Result<(), Fault> {
+    let text = serde_json::to_string(&Remembered { session: session.to_owned(), sum });
+    sessions.remember(key, &text.map_err(|error| Fault::Form(error.to_string()))?);
+    Ok(())
 }
 
 fn pending(key: &str, session: String, source: &Source) -> Result<Created, Fault> {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::query::FOLDER;
 use crate::storage::backend::{Checksum, HashKind, Meta};
 use crate::storage::drive::latest;
+use crate::web::number_if_any;
 
 /// A file or folder.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,7 +17,8 @@ pub(super) struct File {
     #[serde(default)]
     mime_type: String,
     /// A number, written as text.
-    size: Option<String>,
+    #[serde(default, deserialize_with = "number_if_any")]
+    size: Option<u64>,
     md5_checksum: Option<String>,
     #[serde(default)]
     pub(super) created_time: String,
@@ -44,7 +46,7 @@ impl File {
     }
 
     pub(super) fn size(&self) -> u64 {
-        self.size.as_deref().and_then(|size| size.parse().ok()).unwrap_or(0)
+        self.size.unwrap_or(0)
     }
 
     pub(super) fn checksum(&self) -> Option<Checksum> {

@@ -89,8 +89,8 @@ impl GoogleDrive {
         let made = made.ok_or_else(|| Fault::Broken("a folder vanished while another was made in it".to_owned()))?;
         let mut known = self.known();
         known.learn(path, [Folder::of(&made)]);
-        known.is_new(path, &id);
-        Ok(id)
+        known.is_new(path, &made.id);
+        Ok(made.id.clone())
     }
 
     /// Takes away folders at and below `folder` that this process made, that nothing of `stands` lies in, and that are

@@ -25,7 +25,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::Setup;
 use super::download::download;
@@ -33,7 +32,7 @@ use super::escape::{join, parts};
 use crate::storage::backend::{
     Backend, Created, Fault, HashKind, Made, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits,
 };
-use crate::web::{Pace, Pacer, Web};
+use crate::web::{Pace, Pacer, Web, number};
 use file::File;
 use find::Listing;
 use known::Known;
@@ -76,8 +75,11 @@ impl GoogleDrive {
     /// Opens the folder that `setup` names: a path below My Drive, or `id:FOLDER` and a path below that folder, which may
     /// lie in a shared drive. Asks nothing yet.
     pub fn open(setup: Setup) -> Self {
-        let pacer = |what: &str, pace| Pacer::shared(&format!("gdrive {what} {}", setup.account), pace);
+        let pacer = |what: &str, pace| {
+            Pacer::shared_in(setup.shared.as_deref(), &format!("gdrive {what} {}", setup.account), pace)
+        };
         let reads = Web::new(setup.client, Some(setup.bearer), pacer("reads", READS), Arc::new(judge::Words));
+        let reads = reads.with_detours(setup.endpoints.detours());
         let writes = reads.at_pace(pacer("writes", WRITES));
         let mut names: Vec<&str> = parts(&setup.root).collect();
         let top = names.first().and_then(|first| first.strip_prefix(BY_ID)).map(str::to_owned);
@@ -176,7 +178,6 @@ impl Backend for GoogleDrive {
     async fn space(&self) -> Result<Space, Fault> {
         let url = self.address.about();
         let about = self.reads.send(|client| client.get(&url)).await?.value();
-        let number = |value: &Value| value.as_str().and_then(|text| text.parse::<u64>().ok());
         let quota = &about["storageQuota"];
         let free = number(&quota["limit"]).map(|limit| limit.saturating_sub(number(&quota["usage"]).unwrap_or(0)));
         let largest = number(&about["maxUploadSize"]).unwrap_or(LARGEST);

@@ -80,7 +80,11 @@ fn quoted(text: &str) -> String {
 /// What lies in any of these folders.
 pub(super) fn inside(parents: &[String]) -> String {
     let parents: Vec<String> = parents.iter().map(|id| format!("{} in parents", quoted(id))).collect();
-    format!("({}) and trashed = false", parents.join(" or "))
+    match &*parents {
+        // Not everything that speaks this language knows parentheses.
+        [one] => format!("{one} and trashed = false"),
+        many => format!("({}) and trashed = false", many.join(" or ")),
+    }
 }
 
 /// What has that name in any of these folders.
@@ -113,7 +117,7 @@ mod tests {
         let url = address.search(&named(&["1".to_owned()], "a&b=c#d"), Some("p&q"));
         let url = url::Url::parse(&url).unwrap();
         let value = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
-        assert_eq!(value("q").unwrap(), "('1' in parents) and trashed = false and name = 'a&b=c#d'");
+        assert_eq!(value("q").unwrap(), "'1' in parents and trashed = false and name = 'a&b=c#d'");
         assert_eq!(
             (value("pageToken").unwrap().as_str(), value("supportsAllDrives").unwrap().as_str()),
             ("p&q", "true")

@@ -159,7 +159,8 @@ impl GoogleDrive {
 fn told(answer: Result<Answer, Fault>) -> Result<At, Fault> {
     match answer {
         Ok(answer) if answer.status == 308 => arrived(answer.header("range")).map(At::Wanted),
-        Ok(answer) => answer.json().map(At::Done),
+        // It is done, and the answer does not tell of the file: that is asked for by its id.
+        Ok(answer) => Ok(answer.json().map_or(At::Gone, At::Done)),
         // Its id is taken: the session did what it was for. Or, as no token was sent, its address is good no longer.
         Err(Fault::NotFound | Fault::Exists | Fault::Login(_)) => Ok(At::Gone),
         Err(fault) => Err(fault),
@@ -195,6 +196,15 @@ mod tests {
             assert!(matches!(told(Err(fault)), Ok(At::Gone)));
         }
         assert!(matches!(told(Err(Fault::Full)), Err(Fault::Full)));
+    }
+
+    #[test]
+    fn an_end_that_does_not_tell_of_the_file_is_looked_after_by_the_files_id() {
+        for body in ["", "{}", "null", "\"done\"", "<html>"] {
+            let headers = reqwest::header::HeaderMap::new();
+            let answer = Answer { status: 200, headers, body: body.to_owned().into() };
+            assert!(matches!(told(Ok(answer)), Ok(At::Gone)), "{body}");
+        }
     }
 
     #[test]

@@ -83,7 +83,11 @@ impl GoogleDrive {
         let url = self.address.contents("multipart");
         let post = self.writes.send(|client| client.post(&url).header(CONTENT_TYPE, &kind).body(body.clone()));
         let file = match post.await {
-            Ok(answer) => answer.json()?,
+            // An answer that does not tell of the file is as good as one that was lost.
+            Ok(answer) => match answer.json() {
+                Ok(file) => file,
+                Err(_) => self.own(&id).await?,
+            },
             Err(Fault::Exists) => self.own(&id).await?,
             Err(fault) => return Err(fault),
         };

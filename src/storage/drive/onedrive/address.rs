@@ -1,5 +1,7 @@
 //! Where an item is asked for: by its path below the root or the application's own folder, or by its id. Pure.
 
+use url::Url;
+
 use crate::storage::drive::escape::{escape, join, parts};
 use crate::web::Endpoint;
 
@@ -66,7 +68,7 @@ impl Address {
 
     /// Whether an address that the service handed out is its own, so that it may be told the token.
     pub(super) fn is_own(&self, url: &str) -> bool {
-        url.starts_with(&self.api.at("/"))
+        Url::parse(url).is_ok_and(|url| self.api.is_of(&url))
     }
 }
 
@@ -96,8 +98,23 @@ mod tests {
     #[test]
     fn a_listing_that_leads_elsewhere_is_not_told_the_token() {
         assert!(address("").is_own("https://graph.microsoft.com/v1.0/x?$skiptoken=1"));
-        for other in ["https://graph.microsoft.com.example.com/v1.0", "https://example.com/", "/v1.0"] {
+        assert!(address("").is_own("https://graph.microsoft.com:443/beta/x"), "the same server by another path");
+        for other in [
+            "https://graph.microsoft.com.example.com/v1.0",
+            "https://graph.microsoft.com@example.com/v1.0",
+            "https://graph.microsoft.com:8443/v1.0",
+            "http://graph.microsoft.com/v1.0",
+            "https://example.com/",
+            "/v1.0",
+        ] {
             assert!(!address("").is_own(other), "{other}");
+        }
+        let here = Address::new("http://127.0.0.1:8080/onedrive".parse().unwrap(), "");
+        for own in ["http://127.0.0.1:8080/onedrive/v1.0", "http://localhost:8080/v1.0", "http://[::1]:8080/x"] {
+            assert!(here.is_own(own), "{own}");
+        }
+        for other in ["http://127.0.0.1:8081/v1.0", "https://127.0.0.1:8080/", "http://example.com:8080/"] {
+            assert!(!here.is_own(other), "{other}");
         }
     }
 }

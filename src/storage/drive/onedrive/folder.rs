@@ -85,7 +85,7 @@ impl OneDrive {
                 Err(fault) => return Err(fault),
             };
             items.extend(page.value);
-            next = page.next;
+            next = page.next.map(|next| self.web.led(&next));
             if next.as_ref().is_some_and(|next| !self.address.is_own(next)) {
                 return Err(Fault::Form("a listing goes on at another host".to_owned()));
             }

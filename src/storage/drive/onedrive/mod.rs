@@ -24,6 +24,7 @@ use tokio::sync::Mutex;
 
 use super::Setup;
 use super::download::download;
+use super::memory::Memory;
 use super::pieces::from_memory;
 use crate::spec::amount::show_size;
 use crate::storage::backend::{
@@ -50,16 +51,20 @@ pub struct OneDrive {
     place: String,
     /// Paths below the top that are folders for sure. Who makes one holds this.
     folders: Mutex<HashSet<String>>,
+    /// What fragments may grow by.
+    growth: Memory,
 }
 
 impl OneDrive {
     /// Opens the folder that `setup` names: below the root, or below the application's own folder when its first part is
     /// `approot`. Asks nothing yet.
     pub fn open(setup: Setup) -> Self {
-        let pacer = Pacer::shared(&format!("onedrive {}", setup.account), PACE);
+        let pacer = Pacer::shared_in(setup.shared.as_deref(), &format!("onedrive {}", setup.account), PACE);
         let web = Web::new(setup.client, Some(setup.bearer), pacer, Arc::new(judge::Words));
+        let web = web.with_detours(setup.endpoints.detours());
         let address = Address::new(setup.endpoints.api, &setup.root);
-        Self { bare: web.without_token(), web, address, place: setup.place, folders: Mutex::default() }
+        let growth = Memory::new(session::GROWTH);
+        Self { bare: web.without_token(), web, address, place: setup.place, folders: Mutex::default(), growth }
     }
 
     /// The item of a key.

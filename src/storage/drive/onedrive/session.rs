@@ -1,7 +1,11 @@
 //! Large files: fragments of one upload session, strictly one after the other, gone on with where they broke off.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use url::Url;
 
 use super::OneDrive;
@@ -12,8 +16,16 @@ use crate::storage::drive::patience::Patience;
 use crate::storage::drive::pieces::Pieces;
 use crate::web::{Answer, Endpoint};
 
-/// A multiple of 320 KiB, as the service demands.
+/// What the service demands multiples of.
+const UNIT: u64 = 320 * 1024;
+/// To begin with.
 const FRAGMENT: u64 = 10 * 1024 * 1024;
+/// What the service takes at once is less than 60 MiB.
+const MOST: u64 = 191 * UNIT;
+/// Who sends a fragment in this time sends larger ones: should one be lost, it is soon sent again.
+const QUICK: Duration = Duration::from_secs(10);
+/// Bytes that all files' fragments may have together beyond those to begin with.
+pub(super) const GROWTH: u64 = 80 * 1024 * 1024;
 /// Sessions of one file that are begun before it is given up.
 const SESSIONS: u32 = 3;
 /// A session that ends sooner is not gone on with.
@@ -145,6 +157,8 @@ impl OneDrive {
 
     async fn push(&self, url: &str, mut at: u64, pieces: &mut Pieces<'_>) -> Result<Pushed, Fault> {
         let size = pieces.size();
+        pieces.cut_at(FRAGMENT);
+        let mut grown = None;
         let (mut patience, mut unknown) = (Patience::new(), Patience::of(if at == 0 { 3 } else { 0 }));
         loop {
             let bytes = pieces.at(at).await?;
@@ -152,16 +166,19 @@ impl OneDrive {
                 return Ok(Pushed::Gone);
             }
             let range = format!("bytes {at}-{}/{size}", at + bytes.len() as u64 - 1);
+            let begun = Instant::now();
             let put = self.bare.send_once(|client| client.put(url).header("content-range", &range).body(bytes.clone()));
             let fault = match put.await {
                 Ok(answer) if answer.status != 202 => {
-                    let item = answer.json()?;
+                    // An answer that does not tell of the item is as good as one that was lost.
+                    let Ok(item) = answer.json() else { return Ok(Pushed::Gone) };
                     pieces.arrived(size);
                     return Ok(Pushed::Done(item));
                 }
                 Ok(answer) => {
                     let wanted = next(&answer, size)?;
                     if wanted > at {
+                        self.grow(pieces, &mut grown, begun.elapsed());
                         (patience, unknown) = (Patience::new(), Patience::of(0));
                     } else if !patience.again().await {
                         return Err(Fault::Broken("the service takes no more of the file".to_owned()));
@@ -176,6 +193,8 @@ impl OneDrive {
                 Err(Fault::NotFound | Fault::Login(_)) => return Ok(Pushed::Gone),
                 Err(fault) => fault,
             };
+            grown = None;
+            pieces.cut_at(FRAGMENT);
             let may_have_arrived = matches!(fault, Fault::Broken(_) | Fault::Refused { status: 416, .. });
             if !may_have_arrived || !patience.again().await {
                 return Err(fault);
@@ -188,6 +207,19 @@ impl OneDrive {
             }
             pieces.arrived(at);
         }
+    }
+}
+
+impl OneDrive {
+    /// Larger fragments after one that was quick, as long as there is room for them.
+    fn grow(&self, pieces: &mut Pieces<'_>, grown: &mut Option<OwnedSemaphorePermit>, took: Duration) {
+        let more = (pieces.most() * 2).min(MOST);
+        if took > QUICK || more == pieces.most() {
+            return;
+        }
+        drop(grown.take());
+        *grown = self.growth.room_now(more);
+        pieces.cut_at(if grown.is_some() { more } else { FRAGMENT });
     }
 }
 
@@ -231,7 +263,8 @@ mod tests {
 
     #[test]
     fn fragments_are_of_the_size_that_the_service_demands() {
-        assert!(FRAGMENT.is_multiple_of(320 * 1024));
+        assert!(FRAGMENT.is_multiple_of(UNIT) && MOST.is_multiple_of(UNIT) && (FRAGMENT * 4).is_multiple_of(UNIT));
+        assert!(MOST < 60 * 1024 * 1024 && MOST + UNIT >= 60 * 1024 * 1024);
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl OneDrive {
         source: &Source,
         mut item: Item,
     ) -> Result<Result<Receipt, (String, Fault)>, Fault> {
-        if item.checksum().is_none() {
+        if item.checksum().is_none() || item.size != source.size() {
             // It is computed a moment after the upload. What tells none later either is compared by its size.
             let later = self.item(key).await?;
             item = later.filter(|later| later.id == item.id).unwrap_or(item);
@@ -99,7 +99,11 @@ impl OneDrive {
         loop {
             let put = self.web.send_once(|client| client.put(&url).header(CONTENT_TYPE, OCTETS).body(bytes.clone()));
             let fault = match put.await {
-                Ok(answer) => return answer.json().map(Sent::Made),
+                Ok(answer) => match answer.json() {
+                    Ok(item) => return Ok(Sent::Made(item)),
+                    // As good as an answer that was lost.
+                    Err(fault) => Fault::Broken(fault.to_string()),
+                },
                 Err(fault @ (Fault::Exists | Fault::Broken(_))) => fault,
                 Err(fault) => return Err(fault),
             };

@@ -34,7 +34,11 @@ pub async fn preflight(shared: &Shared, ask: &mut Ask, id: Option<&str>) -> Answ
     let path = match id {
         None => {
             let parent = body["parent"]["id"].as_str().unwrap_or_default();
-            check_new(&account, ask, parent, body["name"].as_str().unwrap_or_default(), size)?;
+            let name = body["name"].as_str().unwrap_or_default();
+            let is_folder = account.tree.find(parent, name).is_some_and(|node| node.blob.is_none());
+            if !(is_folder && account.preflight_sees_files_only) {
+                check_new(&account, ask, parent, name, size)?;
+            }
             "/api/2.0/files/content".to_owned()
         }
         Some(id) => {

@@ -1,0 +1,62 @@
+//! A way to a server of this machine that counts what goes over it, and may end somewhere.
+
+#![allow(clippy::allow_attributes, dead_code, reason = "each test program uses a part of it")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The way, and how much each connection brought over it to the server.
+pub(crate) struct Way {
+    pub(crate) port: u16,
+    sent: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Way {
+    /// A way to that port; over its first connection go no more than `most` bytes, and then it is as if the line was dead.
+    pub(crate) async fn to(server: u16, most: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let sent = Arc::<Mutex<Vec<u64>>>::default();
+        let counts = Arc::clone(&sent);
+        tokio::spawn(async move {
+            while let Ok((ours, _)) = listener.accept().await {
+                let number = counts.lock().unwrap().len();
+                counts.lock().unwrap().push(0);
+                let most = if number == 0 { most } else { u64::MAX };
+                tokio::spawn(carry(ours, server, most, Arc::clone(&counts), number));
+            }
+        });
+        Self { port, sent }
+    }
+
+    /// Bytes that came over the connection of that number.
+    pub(crate) fn sent(&self, connection: usize) -> u64 {
+        self.sent.lock().unwrap().get(connection).copied().unwrap_or_default()
+    }
+
+    /// Bytes that came over all connections.
+    pub(crate) fn all(&self) -> u64 {
+        self.sent.lock().unwrap().iter().sum()
+    }
+}
+
+async fn carry(ours: TcpStream, server: u16, most: u64, counts: Arc<Mutex<Vec<u64>>>, number: usize) {
+    let (mut from, mut back) = ours.into_split();
+    let (mut answers, mut to) = TcpStream::connect(("127.0.0.1", server)).await.unwrap().into_split();
+    tokio::spawn(async move { tokio::io::copy(&mut answers, &mut back).await });
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let sent = counts.lock().unwrap()[number];
+        if sent >= most {
+            // Whoever waits for an answer waits for long.
+            tokio::time::sleep(Duration::from_mins(10)).await;
+        }
+        counts.lock().unwrap()[number] = sent + count as u64;
+        if to.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}
