@@ -55,6 +55,11 @@ pub struct Handler {
 }
 
 impl Handler {
+    /// Whether it is for events of this kind. The first push of a branch is a push, too.
+    pub fn is_for(&self, kind: Kind) -> bool {
+        self.on.contains(&kind) || (kind == Kind::BranchCreated && self.on.contains(&Kind::Push))
+    }
+
     /// What its steps and callbacks do, in the order in which they are written; one that is done twice comes twice.
     pub fn verbs(&self) -> Vec<Verb> {
         let steps = self.steps.iter().flat_map(Step::singles);
