@@ -30,6 +30,7 @@ OPERATIONS = {
     f"{REPO}/issues/{{index}}/labels/{{identifier}}": ["delete"],
     f"{REPO}/issues/{{index}}/timeline": ["get"],
     f"{REPO}/labels": ["get", "post"],
+    f"{REPO}/pulls": ["get"],
     f"{REPO}/pulls/{{index}}": ["get"],
     f"{REPO}/raw/{{filepath}}": ["get"],
     f"{REPO}/statuses/{{sha}}": ["post"],

@@ -34,6 +34,7 @@ OPERATIONS = {
     f"{REPO}/collaborators/{{username}}/permission": ["get"],
     f"{REPO}/commits/{{ref}}": ["get"],
     f"{REPO}/commits/{{ref}}/check-runs": ["get"],
+    f"{REPO}/commits/{{commit_sha}}/pulls": ["get"],
     f"{REPO}/compare/{{basehead}}": ["get"],
     f"{REPO}/contents/{{path}}": ["get"],
     f"{REPO}/dispatches": ["post"],

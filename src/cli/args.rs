@@ -458,8 +458,14 @@ pub struct HandlersTest {
     /// The server's file
     pub file: PathBuf,
     /// A recorded event
-    #[arg(long, value_name = "FILE.json")]
-    pub event: PathBuf,
+    #[arg(long, value_name = "FILE.json", required_unless_present = "event_id", conflicts_with = "event_id")]
+    pub event: Option<PathBuf>,
+    /// An event that the server has recorded, by its number in /api/events
+    #[arg(long, value_name = "NUMBER")]
+    pub event_id: Option<i64>,
+    /// The server's database, for `--event-id` [default: what the file says, else a file in the data folder]
+    #[arg(long, env = "SOOPERVISOR_DATABASE", hide_env_values = true, value_name = "ADDRESS")]
+    pub database: Option<String>,
     /// This handler only
     #[arg(long, value_name = "NAME")]
     pub handler: Option<String>,

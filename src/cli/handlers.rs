@@ -9,11 +9,15 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::validate::show_findings;
+use super::{seam, serve, trigger};
 use crate::diag::{has_errors, render};
 use crate::report::Style;
 use crate::server::event::Event;
 use crate::server::file::{self, File};
 use crate::server::handler::rehearse::{Rehearsal, Rehearsed, rehearse};
+use crate::server::ledger;
+use crate::server::perform::addressed;
+use crate::store::database::DatabaseError;
 
 /// A server's file has at most this many bytes, an event at most GitHub's payload.
 const LARGEST: u64 = 32 * 1024 * 1024;
@@ -57,12 +61,11 @@ fn test(args: &args::HandlersTest, console: Console) -> Result<Exit, Failure> {
     let (file, found) = file::parse(&args.file.to_string_lossy(), &read(&args.file)?);
     show_findings(&found, console);
     let Some(file) = file else { return Ok(Exit::InvalidSpec) };
-    let bytes = read(&args.event)?;
-    let event: Event = serde_json::from_slice(&bytes).map_err(|error| {
-        Failure::new(Exit::Usage, format!("`{}` is not a recorded event", args.event.display()))
-            .why(error.to_string())
-            .help("examples/server/events/push.json is one")
-    })?;
+    let event = match (&args.event, args.event_id) {
+        (_, Some(id)) => recorded(id, args.database.as_deref(), &file)?,
+        (Some(path), None) => written(path)?,
+        (None, None) => return Err(Failure::new(Exit::Usage, "there is no event").help("name one: --event FILE.json")),
+    };
     let rehearsed = chosen(&file, args.handler.as_deref(), &event)?;
     match args.format {
         PlainFormat::Json => {
@@ -77,6 +80,38 @@ fn test(args: &args::HandlersTest, console: Console) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// The event that stands in a file.
+fn written(path: &Path) -> Result<Event, Failure> {
+    serde_json::from_slice(&read(path)?).map_err(|error| {
+        Failure::new(Exit::Usage, format!("`{}` is not a recorded event", path.display()))
+            .why(error.to_string())
+            .help("examples/server/events/push.json is one")
+    })
+}
+
+/// The event that the server's database has under a number, as handlers see it.
+fn recorded(id: i64, asked: Option<&str>, file: &File) -> Result<Event, Failure> {
+    let of_file = match (asked, &file.server.database) {
+        (None, Some(reference)) => Some(serve::text_of(reference)?),
+        _ => None,
+    };
+    let address = match of_file {
+        Some(address) => address,
+        None => trigger::database(asked)?,
+    };
+    seam::block_on(async {
+        let database = trigger::open(&address).await?;
+        let found = ledger::recorded(&database, id).await;
+        database.close().await;
+        let found = found.map(|event| addressed(file, event));
+        found.map_err(|error| match error {
+            ledger::LedgerError::Database(DatabaseError::Missing { .. }) => Failure::of(Exit::Usage, &error)
+                .help("GET /api/events lists those that there are; they are kept for 90 days"),
+            _ => trigger::unwritten(&error),
+        })
+    })
 }
 
 /// What the server says of an event of a repository that it does not watch: nothing at all.

@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::{parse, seam, trigger};
 use crate::repo::project_of;
 use crate::run::Host;
-use crate::secret::Secret;
+use crate::secret::{Secret, resolve};
 use crate::server::file::{self, Commits, File, FirstSight, Poll, Reference};
 use crate::server::forges::Logins;
 use crate::server::glob::Glob;
@@ -150,7 +150,7 @@ fn of_words(args: &Serve, home: &Home) -> Result<Serving, Failure> {
         listen: ADDRESS,
         auth: Auth::Everybody,
         repos: repos.collect(),
-        secrets: secrets(),
+        secrets: secrets()?,
         file: None,
         source: None,
         poll: poll::Effort::default(),
@@ -193,7 +193,13 @@ fn of_file(path: &Path, home: &Home, logins: &Logins) -> Result<Serving, Failure
     work.limits.here = i64::try_from(file.server.workers).unwrap_or(i64::MAX);
     let lease_ms = file.server.lease.map(|lease| i64::try_from(lease.as_millis()).unwrap_or(i64::MAX).max(1_000));
     work.limits.lease_ms = lease_ms.unwrap_or(work.limits.lease_ms);
-    let policy = Policy { concurrency: file.server.concurrency, lease_ms };
+    let keep = file.server.keep;
+    let policy = Policy {
+        concurrency: file.server.concurrency,
+        lease_ms,
+        logs_ms: keep.logs.map(|logs| i64::try_from(logs.as_millis()).unwrap_or(i64::MAX)),
+        log_bytes: keep.log_size.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+    };
     let (usual, host) = (poll::Effort::default(), seam::host(home)?);
     Ok(Serving {
         program: program()?,
@@ -253,13 +259,18 @@ fn read(name: &str, reference: &Reference) -> Result<Secret, Failure> {
     Ok(Secret::new(name, value))
 }
 
-fn text_of(reference: &Reference) -> Result<String, Failure> {
+/// The address that a reference of the file stands for.
+pub(super) fn text_of(reference: &Reference) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(read("database", reference)?.expose()).trim().to_owned())
 }
 
 fn hook_secrets(file: &File, forge: &str) -> Result<Vec<Secret>, Failure> {
     let Some(hook) = file.webhooks.get(forge) else { return Ok(Vec::new()) };
-    hook.secrets.iter().map(|secret| read(forge, secret)).collect()
+    // What is empty signs nothing: anybody could.
+    let read = |reference: &Reference| {
+        resolve(&format!("webhooks.{forge}"), &*reference.source()).map_err(|error| Failure::of(Exit::Usage, &error))
+    };
+    hook.secrets.iter().map(read).collect()
 }
 
 /// Who reads a repository over HTTP: whoever has the token, else the App's installation.
@@ -348,17 +359,25 @@ fn name(url: &str) -> String {
     parts.join("/")
 }
 
-/// Webhook secrets, from variables; two while one is being replaced, separated by a space.
-fn secrets() -> HookSecrets {
-    let of = |variable: &str| {
-        let values = std::env::var(variable).unwrap_or_default();
-        values.split_whitespace().map(|value| Secret::new(variable, value.as_bytes().to_vec())).collect()
+/// Webhook secrets, from variables; two while one is being replaced, separated by a space. One that is set and empty is no
+/// secret: whoever set it would wait for deliveries that are all refused.
+fn secrets() -> Result<HookSecrets, Failure> {
+    let of = |variable: &str| -> Result<Vec<Secret>, Failure> {
+        let Some(values) = std::env::var_os(variable) else { return Ok(Vec::new()) };
+        let values = values.to_string_lossy();
+        let found: Vec<Secret> =
+            values.split_whitespace().map(|value| Secret::new(variable, value.as_bytes().to_vec())).collect();
+        if found.is_empty() {
+            let failure = Failure::new(Exit::Usage, format!("`{variable}` is set and empty"));
+            return Err(failure.help("set it to what webhooks are signed with, or do not set it"));
+        }
+        Ok(found)
     };
-    HookSecrets {
-        github: of("SOOPERVISOR_GITHUB_HOOK_SECRET"),
-        gitea: of("SOOPERVISOR_GITEA_HOOK_SECRET"),
-        gitlab: of("SOOPERVISOR_GITLAB_HOOK_SECRET"),
-    }
+    Ok(HookSecrets {
+        github: of("SOOPERVISOR_GITHUB_HOOK_SECRET")?,
+        gitea: of("SOOPERVISOR_GITEA_HOOK_SECRET")?,
+        gitlab: of("SOOPERVISOR_GITLAB_HOOK_SECRET")?,
+    })
 }
 
 /// This program, as long as it is where it was started from.

@@ -20,9 +20,9 @@ mod rest;
 mod words;
 
 pub use words::{
-    Artifact, Author, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Kind, KnownCheck, Me,
-    NewArtifacts, NewComments, NoRepo, Permission, PullHead, PullRequest, Push, Reacted, Reaction, RepoId, Repository,
-    StatusState, WorkflowRun,
+    Artifact, Author, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Kind, KnownCheck,
+    ListedPull, Me, NewArtifacts, NewComments, NoRepo, Permission, PullHead, PullRequest, Push, Reacted, Reaction,
+    RepoId, Repository, StatusState, WorkflowRun,
 };
 
 /// A service that hosts repositories, seen by one account.
@@ -53,6 +53,13 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`Fault::NotFound`] when there is none.
     async fn pull(&self, repo: &RepoId, number: u64) -> Result<PullRequest, Fault>;
+
+    /// Pull requests to this repository that a commit is part of, or all that are open where the forge cannot be asked by
+    /// commit.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`] when the commit is unknown.
+    async fn pulls_of(&self, repo: &RepoId, commit: &CommitSha) -> Result<Vec<ListedPull>, Fault>;
 
     /// The full id of a branch, a tag or an abbreviated commit.
     ///

@@ -193,6 +193,21 @@ impl PullRequest {
     }
 }
 
+/// A pull request as a list has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedPull {
+    /// Its number.
+    pub number: u64,
+    /// Whether it is neither merged nor closed.
+    pub open: bool,
+    /// The branch that is offered, without `refs/heads/`.
+    pub branch: String,
+    /// Its tip, where the forge tells.
+    pub head: Option<CommitSha>,
+    /// Whether what is offered comes from another repository, or from one that is gone.
+    pub fork: bool,
+}
+
 /// A change of a branch, by the forge's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Push {

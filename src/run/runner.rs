@@ -61,14 +61,19 @@ pub async fn run(request: &RunRequest, host: &Host, telling: Telling, cancel: &C
     // Nothing is left of a container that was started and got no script.
     early.discard().await;
     if !kept.has_run() {
-        let _ = shorten(runs, (host.clock)()).await;
+        let _ = shorten(runs, request, (host.clock)()).await;
     }
     finish::finish(result, clearing, kept, &line.facts(), &telling).await
 }
 
-/// Keeps history short in passing: a run never fails for it, and it is done while the pipeline has the word.
-fn shorten(runs: Runs, now: jiff::Timestamp) -> JoinHandle<()> {
+/// Keeps history short in passing: a run never fails for it, and it is done while the pipeline has the word. That of a
+/// server is the server's own to shorten, by what its file says.
+fn shorten(runs: Runs, request: &RunRequest, now: jiff::Timestamp) -> JoinHandle<()> {
+    let hosted = request.hosted;
     tokio::task::spawn_blocking(move || {
+        if hosted {
+            return;
+        }
         if let Err(error) = runs.prune(crate::store::Limits::default(), now) {
             tracing::warn!(%error, "old runs were not removed");
         }
@@ -174,7 +179,7 @@ impl Line<'_> {
         self.live.save(&kept.record)?;
         finish::keep_reproduction(self.live, &decided, &prepared, network)?;
         self.still_wanted()?;
-        let shortening = shorten(runs.clone(), (self.host.clock)());
+        let shortening = shorten(runs.clone(), self.request, (self.host.clock)());
         let (ran, clearing, syncing) = self.execute(&decided, &prepared, &guarded).await?;
         *left = Some(clearing);
         kept.ran(&ran);
@@ -353,6 +358,7 @@ pub(super) fn first_record(live: &LiveRun, checkout: &Checkout, request: &RunReq
         checkout.root.components().chain(checkout.pipeline_dir.as_path().components()).collect();
     record.path = folder.display().to_string();
     record.origin.clone_from(&checkout.origin);
+    record.hosted = request.hosted;
     record.storage = request.storage.clone().unwrap_or_default();
     record
 }

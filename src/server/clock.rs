@@ -14,6 +14,7 @@ use super::event::{self, Event, Kind, Source};
 use super::file::File;
 use super::handler::Handler;
 use super::ledger;
+use super::room;
 use crate::store::database::{Database, DatabaseError, Schedule};
 
 /// How often is looked what is due.
@@ -23,11 +24,11 @@ const EVERY: Duration = Duration::from_secs(5);
 pub(super) async fn run(database: Database, file: Arc<File>, told: Arc<Notify>, stop: CancellationToken) {
     let clock = Clock { database, file, told };
     if let Err(error) = clock.set().await {
-        tracing::warn!(%error, "schedules are not set");
+        tracing::warn!(error = room::words(&error), "schedules are not set");
     }
     while !stop.is_cancelled() {
         if let Err(error) = clock.strike().await {
-            tracing::warn!(%error, "schedules are not read");
+            tracing::warn!(error = room::words(&error), "schedules are not read");
         }
         tokio::select! {
             () = stop.cancelled() => {}

@@ -105,8 +105,11 @@ impl Forges {
             match site.kind {
                 Kind::GitHub => GitHub::open(&site.api, self.login(site)?, &self.reach)
                     .map(|client| Arc::new(client) as Arc<dyn Forge>),
-                Kind::GitLab => GitLab::open(&site.api, self.token(site)?, &self.reach)
-                    .map(|client| Arc::new(client) as Arc<dyn Forge>),
+                Kind::GitLab => {
+                    let trigger = self.trigger(site)?;
+                    GitLab::open(&site.api, self.token(site)?, &self.reach)
+                        .map(|client| Arc::new(client.triggering(trigger)) as Arc<dyn Forge>)
+                }
                 Kind::Gitea => Gitea::open(&site.api, self.token(site)?, &self.reach)
                     .map(|client| Arc::new(client) as Arc<dyn Forge>),
             };
@@ -116,6 +119,11 @@ impl Forges {
     fn token(&self, site: &Site<'_>) -> Result<Secret, EffectFault> {
         let token = site.credential.token.as_ref().ok_or_else(|| lacking(&Lack::Token(site.name.to_owned())))?;
         self.secrets.read(&format!("credentials.{}.token", site.name), token)
+    }
+
+    fn trigger(&self, site: &Site<'_>) -> Result<Option<Secret>, EffectFault> {
+        let read = |token| self.secrets.read(&format!("credentials.{}.trigger_token", site.name), token);
+        site.credential.trigger_token.as_ref().map(read).transpose()
     }
 
     fn login(&self, site: &Site<'_>) -> Result<Login, EffectFault> {

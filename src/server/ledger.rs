@@ -1,7 +1,31 @@
 //! Events as the database keeps them, and back: one place that knows both forms.
 
 use crate::server::event::{Event, FinishedRun, Kind, Source};
-use crate::store::database::{self, NewEvent, Repo};
+use crate::store::database::{self, Database, DatabaseError, NewEvent, Repo};
+
+/// Why an event is not had from the database.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The database says no, or has no event of this number.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// Its row holds no event.
+    #[error("event {0} cannot be read")]
+    Content(i64, #[source] serde_json::Error),
+    /// It is of a repository that was never watched.
+    #[error("event {0} is of no repository")]
+    Nowhere(i64),
+}
+
+/// The event that the database has under a number, with what is known of its repository now.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub async fn recorded(database: &Database, id: i64) -> Result<Event, LedgerError> {
+    let row = database.event(id).await?;
+    let repo = database.repo_of(row.new.repo.ok_or(LedgerError::Nowhere(id))?).await?;
+    event_of(&row, &repo.ok_or(LedgerError::Nowhere(id))?).map_err(|error| LedgerError::Content(id, error))
+}
 
 /// The row of an event. Its key is the event's own.
 ///

@@ -28,6 +28,7 @@ pub mod rounds;
 pub mod secrets;
 pub mod serve;
 pub mod standing;
+mod sweep;
 pub mod template;
 pub mod trigger;
 pub mod work;

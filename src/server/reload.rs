@@ -18,6 +18,7 @@ use super::handler::read::parse;
 use super::hook::Receiver;
 use super::hook::genuine::HookSecrets;
 use super::poll::Watch;
+use super::room;
 use super::serve::{RepoAsk, ServeError, watches};
 use super::standing::{Standing, Trouble};
 use crate::store::database::{Database, Policy};
@@ -196,7 +197,7 @@ impl Reload {
         let versions = match self.database.handlers().await {
             Ok(versions) => versions,
             Err(error) => {
-                tracing::warn!(%error, "handlers are not read");
+                tracing::warn!(error = room::words(&error), "handlers are not read");
                 // The next round begins with the file again.
                 now.mark = Mark::NONE;
                 return None;

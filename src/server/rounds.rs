@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::artifacts::Artifacts;
 use super::comments::Comments;
+use super::room;
 use crate::store::database::DatabaseError;
 
 /// How often a list is asked for when nothing else is said.
@@ -70,7 +71,7 @@ impl Rounds {
                 Some(ended) = works.join_next_with_id() => match ended {
                     Ok((work, rest)) => round.ended(work, rest),
                     Err(error) => {
-                        tracing::error!(%error, "a list is not read");
+                        tracing::error!(error = room::words(&error), "a list is not read");
                         round.ended(error.id(), Err(()));
                     }
                 },

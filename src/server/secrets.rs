@@ -85,8 +85,9 @@ impl Secrets {
         let masker = self.masker();
         match answer {
             Ok(result) => Ok(hidden(&masker, result)),
-            Err(EffectFault { message, result, called_off }) => {
-                Err(EffectFault { message: masker.text(&message), result: hidden(&masker, result), called_off })
+            Err(fault) => {
+                let (message, result) = (masker.text(&fault.message), hidden(&masker, fault.result));
+                Err(EffectFault { message, result, ..fault })
             }
         }
     }
@@ -119,7 +120,7 @@ impl Secrets {
             all.extend(target.chats.iter().map(|(service, at)| (format!("{TARGET}{name}.{service}"), at)));
         }
         for (name, login) in &file.credentials {
-            let parts = [&login.token, &login.private_key];
+            let parts = [&login.token, &login.private_key, &login.trigger_token];
             all.extend(parts.into_iter().flatten().map(|part| (format!("credentials.{name}"), part)));
         }
         let hooks = file.webhooks.iter().flat_map(|(name, hook)| hook.secrets.iter().map(move |at| (name, at)));

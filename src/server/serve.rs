@@ -33,12 +33,13 @@ use super::reload::{Reload, Source};
 use super::room;
 use super::rounds::Rounds;
 use super::standing::Standing;
+use super::sweep;
 use super::work::{self, Worker};
 use crate::run::Host;
 use crate::run::stop::Stop;
 use crate::secret::Secret;
-use crate::store::database::{Claim, Database, DatabaseError, NewRepo, Policy, Retention};
-use crate::store::{Home, StoreError};
+use crate::store::database::{Claim, Database, DatabaseError, NewRepo, Policy};
+use crate::store::{Home, Runs, StoreError};
 use crate::web::Reach;
 
 /// A repository as the configuration has it.
@@ -177,7 +178,7 @@ pub async fn serve(
         poller: poller.clone(),
         watches: watched.clone(),
         receiver: receiver.clone(),
-        metrics,
+        metrics: metrics.clone(),
         told: Arc::clone(&told),
         auth: serving.auth,
         set_up: Arc::new(Mutex::new(set_up.as_ref().map(|secret| token::hash(secret.expose())))),
@@ -202,6 +203,7 @@ pub async fn serve(
         queued,
         handled: Arc::default(),
         turns: Turns::default(),
+        metrics: metrics.clone(),
         stop: stop.clone(),
     };
     let staff = Box::new(move |file: Option<&Arc<File>>, retired: &CancellationToken| staff.begin(file, retired));
@@ -261,6 +263,7 @@ struct Lasting {
 impl Lasting {
     fn begin(self, parts: &Parts, stop: &CancellationToken) -> JoinSet<()> {
         let Self { reload, poller, watched, worker, adopted, database, asked } = self;
+        let history = Runs::of(&worker.host.home);
         let (mut works, reload) = (JoinSet::new(), Arc::new(reload));
         works.spawn(parts.clone().keep("settings", stop.clone(), move |stop| {
             let reload = Arc::clone(&reload);
@@ -275,7 +278,10 @@ impl Lasting {
             async move { poller.run(watched, stop).await }
         }));
         works.spawn(worker.keep_at_work(adopted, parts.clone(), stop.clone()));
-        works.spawn(parts.clone().keep("sweep", stop.clone(), move |stop| sweep(database.clone(), stop)));
+        works.spawn(parts.clone().keep("sweep", stop.clone(), move |stop| {
+            let (database, history) = (database.clone(), history.clone());
+            async move { sweep::run(&database, &history, stop).await }
+        }));
         works
     }
 }
@@ -297,6 +303,7 @@ struct Staffing {
     handled: Arc<Notify>,
     /// One set for all files: who is replaced goes on beside who replaces it.
     turns: Turns,
+    metrics: Metrics,
     stop: CancellationToken,
 }
 
@@ -354,7 +361,7 @@ impl Staffing {
         let (database, file, handled) = (self.database.clone(), Arc::clone(file), Arc::clone(&self.handled));
         let (queued, asked) = (Arc::clone(&self.queued), Arc::clone(&self.asked));
         let doing = Doing::new(database.clone(), Arc::clone(&file), forges.clone(), queued, asked);
-        let doing = doing.taking(self.turns.clone());
+        let doing = doing.taking(self.turns.clone()).counting(self.metrics.clone());
         let effects = match &self.yard {
             Some(yard) => Arc::new(doing.with_scripts(yard.clone())),
             None => Arc::new(doing),
@@ -453,17 +460,4 @@ pub(super) fn address(ask: &RepoAsk) -> Result<Address, ServeError> {
         return Err(ServeError::Password(ask.name.clone()));
     }
     Ok(Address::Http(url, ask.credential.clone()))
-}
-
-/// Removes what is old enough, once an hour.
-async fn sweep(database: Database, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(Duration::from_hours(1)) => {}
-        }
-        if let Err(error) = database.sweep(Retention::default()).await {
-            tracing::warn!(%error, "old rows were not removed");
-        }
-    }
 }

@@ -8,9 +8,14 @@ use super::live::{Folder, try_lock};
 use super::record::Status;
 use super::{Entry, Runs, StoreError, file};
 
-/// How much is kept.
+/// How much is kept of whose runs: those that people began on this machine, or those that a server had run. Neither pushes
+/// out the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// Whether they are for a server's runs; other runs are not looked at.
+    pub hosted: bool,
+    /// How long a run is kept after its end, and one that did not succeed twice as long; none for ever.
+    pub age: Option<SignedDuration>,
     /// Runs in which a script was started.
     pub runs: usize,
     /// Runs that stopped before: what a morning of typing errors leaves pushes out no result.
@@ -23,7 +28,34 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { runs: 50, unstarted: 20, log_bytes: 10 << 30, work_for: SignedDuration::from_hours(7 * 24) }
+        Self {
+            hosted: false,
+            age: None,
+            runs: 50,
+            unstarted: 20,
+            log_bytes: 10 << 30,
+            work_for: SignedDuration::from_hours(7 * 24),
+        }
+    }
+}
+
+impl Limits {
+    /// Those of a server, which keeps history by age and size and never by number.
+    pub fn of_server(age: SignedDuration, log_bytes: u64) -> Self {
+        Self { hosted: true, age: Some(age), runs: usize::MAX, unstarted: usize::MAX, log_bytes, ..Self::default() }
+    }
+
+    /// Whether they are for this run. What cannot be read is nobody's, and goes with people's own.
+    fn are_for(&self, entry: &Entry) -> bool {
+        entry.record.as_ref().is_ok_and(|record| record.hosted) == self.hosted
+    }
+
+    /// How long a run is still kept for its age; what failed is asked for longer than what went well.
+    fn left(&self, entry: &Entry, now: Timestamp) -> Option<SignedDuration> {
+        let (age, record) = (self.age?, entry.record.as_ref().ok()?);
+        let ended = record.ended_at.unwrap_or(record.started_at);
+        let kept = if record.status == Status::Succeeded { age } else { age.saturating_mul(2) };
+        Some(kept.saturating_sub(now.duration_since(ended)))
     }
 }
 
@@ -49,7 +81,11 @@ impl Runs {
     pub fn prune(&self, limits: Limits, now: Timestamp) -> Result<Pruned, StoreError> {
         let mut pruned = Pruned::default();
         let (mut log_bytes, mut started, mut unstarted) = (0_u64, 0, 0);
-        for (place, entry) in self.list()?.into_iter().enumerate() {
+        let mut entries: Vec<Entry> = self.list()?.into_iter().filter(|entry| limits.are_for(entry)).collect();
+        let newest = entries.first().map(|entry| entry.id.clone());
+        // Where there is too much, those go first whose time is over first.
+        entries.sort_by_cached_key(|entry| std::cmp::Reverse(limits.left(entry, now)));
+        for entry in entries {
             let (count, limit) =
                 if never_started(&entry) { (&mut unstarted, limits.unstarted) } else { (&mut started, limits.runs) };
             *count += 1;
@@ -57,7 +93,9 @@ impl Runs {
             let log = fs_err::metadata(entry.folder.log()).map_or(0, |meta| meta.len());
             log_bytes = log_bytes.saturating_add(log);
             // The newest run stays however long its log is: it is what the user asks about next.
-            let over = too_many || (place > 0 && log_bytes > limits.log_bytes);
+            let too_much = log_bytes > limits.log_bytes && newest.as_ref() != Some(&entry.id);
+            let too_old = limits.left(&entry, now).is_some_and(|left| left.is_negative());
+            let over = too_many || too_much || too_old;
             if over {
                 pruned.note(remove_run(&entry.folder), |pruned| &mut pruned.runs);
             } else if work_is_old(&entry, limits, now) {
@@ -171,6 +209,14 @@ mod tests {
         live
     }
 
+    /// A run that a server had run.
+    fn hosted(runs: &Runs, time: &str, status: Status, log: usize) {
+        let live = run(runs, time, status, log);
+        let mut record = record(live.id().as_str());
+        (record.started_at, record.status, record.hosted) = (at(time), status, true);
+        live.save(&record).unwrap();
+    }
+
     fn ids(runs: &Runs) -> Vec<String> {
         runs.list().unwrap().iter().map(|entry| entry.id.as_str()[..8].to_owned()).collect()
     }
@@ -203,6 +249,52 @@ mod tests {
         let limits = Limits { runs: 2, unstarted: 3, ..Limits::default() };
         assert_eq!(place.runs.prune(limits, at("2026-11-06T00:00:00Z")).unwrap().runs, 1);
         assert_eq!(ids(&place.runs), ["20261105", "20261104", "20261103", "20261101"]);
+    }
+
+    #[test]
+    fn a_server_keeps_by_age_what_went_well_and_twice_as_long_what_failed() {
+        let place = place();
+        let days =
+            [("01", Status::Succeeded), ("02", Status::Failed), ("03", Status::Cancelled), ("28", Status::Succeeded)];
+        for (day, status) in days {
+            hosted(&place.runs, &format!("2026-06-{day}T00:00:00Z"), status, 1);
+        }
+        let limits = Limits::of_server(SignedDuration::from_hours(90 * 24), 1 << 30);
+        let prune = |now| place.runs.prune(limits, at(now)).unwrap().runs;
+        assert_eq!((prune("2026-08-29T23:00:00Z"), prune("2026-08-30T01:00:00Z")), (0, 1), "ninety days");
+        assert_eq!(ids(&place.runs), ["20260628", "20260603", "20260602"]);
+        assert_eq!(prune("2026-11-29T12:00:00Z"), 2, "and twice ninety, for what failed");
+        assert_eq!(ids(&place.runs), ["20260603"]);
+    }
+
+    #[test]
+    fn where_a_servers_logs_are_too_long_those_go_first_whose_time_is_over_first() {
+        let place = place();
+        hosted(&place.runs, "2026-11-01T00:00:00Z", Status::Failed, 40);
+        hosted(&place.runs, "2026-11-02T00:00:00Z", Status::Succeeded, 40);
+        hosted(&place.runs, "2026-11-03T00:00:00Z", Status::Succeeded, 40);
+        let limits = Limits::of_server(SignedDuration::from_hours(90 * 24), 100);
+        place.runs.prune(limits, at("2026-11-04T00:00:00Z")).unwrap();
+        assert_eq!(ids(&place.runs), ["20261103", "20261101"]);
+        place.runs.prune(Limits { log_bytes: 1, ..limits }, at("2026-11-04T00:00:00Z")).unwrap();
+        assert_eq!(ids(&place.runs), ["20261103"], "the newest stays");
+    }
+
+    #[test]
+    fn a_servers_runs_and_peoples_own_push_out_none_of_each_other() {
+        let place = place();
+        for day in 1..=28 {
+            let failed = format!("2026-06-{day:02}T00:00:00Z");
+            hosted(&place.runs, &failed, Status::Failed, 1);
+            hosted(&place.runs, &failed.replace("T00", "T01"), Status::Succeeded, 1);
+            hosted(&place.runs, &failed.replace("T00", "T02"), Status::Succeeded, 1);
+        }
+        drop(run(&place.runs, "2026-06-01T00:00:00Z", Status::Succeeded, 1));
+        let now = at("2026-07-01T00:00:00Z");
+        assert_eq!(place.runs.prune(Limits::default(), now).unwrap().runs, 0);
+        assert_eq!(ids(&place.runs).len(), 85);
+        place.runs.prune(Limits::of_server(SignedDuration::from_hours(1), 1 << 30), now).unwrap();
+        assert_eq!(ids(&place.runs), ["20260601"], "the one that nobody's server ran");
     }
 
     #[test]

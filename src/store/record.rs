@@ -111,6 +111,9 @@ pub struct Record {
     pub origin: Option<String>,
     /// Sample or full.
     pub mode: Mode,
+    /// Whether a server had it run: its history is kept by other limits than that of people's own runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hosted: bool,
     /// The storage, credentials removed.
     pub storage: String,
     /// How it stands.
@@ -173,6 +176,7 @@ impl Record {
             path: String::new(),
             origin: None,
             mode,
+            hosted: false,
             storage: String::new(),
             status: Status::Running,
             exit_code: None,

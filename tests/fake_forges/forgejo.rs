@@ -87,6 +87,12 @@ fn inside(state: &mut State, ask: &Ask, repo: &str, rest: &[&str]) -> (&'static 
             ("/raw/{filepath}", found.map_or_else(missing, |text| Reply::text(&text)))
         }
         ("GET", ["compare", ends]) => ("/compare/{basehead}", compare(state, ends)),
+        ("GET", ["pulls"]) => {
+            let wanted = |open: bool| ask.query("state").unwrap_or("open") == if open { "open" } else { "closed" };
+            let numbers = state.merges.iter().filter(|(_, merge)| wanted(merge.open)).map(|(number, _)| *number);
+            let found = numbers.map(|number| pull(state, number).body).collect();
+            ("/pulls", page(ask, "limit", state, found))
+        }
         ("GET", ["pulls", number]) => ("/pulls/{index}", pull(state, number.parse().unwrap_or(0))),
         ("GET", ["activities", "feeds"]) => ("/activities/feeds", feed(state, repo)),
         ("POST", ["statuses", commit]) => ("/statuses/{sha}", status(state, ask, commit)),

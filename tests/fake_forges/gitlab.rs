@@ -7,6 +7,8 @@ use super::state::{Note, Started};
 use super::{Ask, Person, Reply, State, page};
 
 const PROJECT: u64 = 17;
+/// The project's trigger token.
+pub const TRIGGER: &str = "glptt-of-churn";
 
 fn missing(what: &str) -> Reply {
     Reply::json(404, json!({"message": format!("404 {what} Not Found")}))
@@ -64,6 +66,20 @@ fn inside(state: &mut State, ask: &Ask, rest: &[&str]) -> Reply {
             let found = state.resolve(revision).map(|id| json!({"id": id, "short_id": id[..8], "title": "t"}));
             found.map_or_else(|| missing("Commit"), |commit| Reply::json(200, commit))
         }
+        ("GET", ["repository", "commits", commit, "merge_requests"]) => {
+            if !state.line.iter().any(|known| known == commit) {
+                return missing("Commit");
+            }
+            let has = |head: &str| state.between(&state.main, head).iter().any(|known| known == commit);
+            let numbers = state.merges.iter().filter(|(_, merge)| has(&merge.head)).map(|(number, _)| *number);
+            let found = numbers.map(|number| {
+                let mut listed = described(state, number);
+                // Lists have less of each.
+                listed.as_object_mut().unwrap().remove("diff_refs");
+                listed
+            });
+            page(ask, "per_page", state, found.collect())
+        }
         ("GET", ["repository", "files", path, "raw"]) => {
             let found = state.file(ask.query("ref").unwrap_or("main"), path);
             found.map_or_else(|| missing("File"), |text| Reply::text(&text))
@@ -87,7 +103,7 @@ fn inside(state: &mut State, ask: &Ask, rest: &[&str]) -> Reply {
                 missing("Merge Request")
             }
         }
-        (_, ["pipeline" | "pipelines", ..]) => pipelines(state, ask, rest),
+        (_, ["pipeline" | "pipelines" | "trigger", ..]) => pipelines(state, ask, rest),
         _ => missing("Page"),
     }
 }
@@ -237,9 +253,15 @@ fn events(state: &State, ask: &Ask) -> Reply {
     page(ask, "per_page", state, found)
 }
 
+/// Who has a trigger's token names variables and their values, who has an account lists them.
+fn source(started: &Started) -> &'static str {
+    if started.what.is_object() { "trigger" } else { "api" }
+}
+
 fn pipelines(state: &mut State, ask: &Ask, rest: &[&str]) -> Reply {
     let told = |started: &Started| {
-        json!({"id": started.id, "iid": 1, "project_id": PROJECT, "status": started.status, "source": "api",
+        let source = source(started);
+        json!({"id": started.id, "iid": 1, "project_id": PROJECT, "status": started.status, "source": source,
             "ref": started.reference, "sha": "a".repeat(40), "web_url": "https://gitlab.example/p", "name": null})
     };
     match (ask.method.as_str(), rest) {
@@ -252,8 +274,21 @@ fn pipelines(state: &mut State, ask: &Ask, rest: &[&str]) -> Reply {
             state.started.push(Started { id, reference, what, status });
             Reply::json(201, told(state.started.last().unwrap()))
         }
+        ("POST", ["trigger", "pipeline"]) => {
+            if !ask.person.login.is_empty() {
+                state.complaints.push(format!("{} shows a token of its own besides a trigger's", ask.person.login));
+            }
+            if ask.body["token"] != TRIGGER {
+                return missing("Trigger");
+            }
+            let reference = ask.body["ref"].as_str().unwrap_or_default().to_owned();
+            let (id, what, status) = (state.number(), ask.body["variables"].clone(), "created".to_owned());
+            state.started.push(Started { id, reference, what, status });
+            Reply::json(201, told(state.started.last().unwrap()))
+        }
         ("GET", ["pipelines"]) => {
-            let found = state.started.iter().rev().map(told).collect();
+            let wanted = |started: &&Started| ask.query("source").is_none_or(|wanted| wanted == source(started));
+            let found = state.started.iter().rev().filter(wanted).map(told).collect();
             page(ask, "per_page", state, found)
         }
         ("GET", ["pipelines", id]) => {

@@ -25,6 +25,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
+pub use gitlab::TRIGGER;
 pub use state::{Person, State, sha};
 
 /// Whose API is spoken.
@@ -191,6 +192,9 @@ async fn respond(
     if let Some(status @ 400..) = fault {
         return Ok(write(&Reply::json(status, serde_json::json!({"message": "as the test asked"}))));
     }
+    // Whoever has a project's trigger token is nobody, and may start its pipelines.
+    let nobody = || Person { id: 0, login: String::new(), token: String::new(), level: None };
+    let person = person.or_else(|| path.ends_with("/trigger/pipeline").then(nobody));
     let Some(person) = person else {
         return Ok(write(&Reply::json(401, serde_json::json!({"message": "401 Unauthorized"}))));
     };

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use super::serve::{Ask, Reply};
-use super::state::{Account, Artifact, Comment, Face, WorkflowRun};
+use super::state::{Account, Artifact, Comment, Face, Pull, WorkflowRun};
 
 const REPO: &str = "/repos/{owner}/{repo}";
 
@@ -41,6 +41,7 @@ pub async fn answer(shared: &Shared, ask: &Ask) -> Reply {
         ("get", []) => deed.repository(),
         ("get", ["pulls", number]) => deed.pull(number).await,
         ("get", ["commits", sha, "check-runs"]) => deed.checks(sha),
+        ("get", ["commits", sha, "pulls"]) => deed.pulls_of(sha).await,
         ("get", ["commits", revision @ ..]) => deed.commit(&revision.join("/")).await,
         ("get", ["compare", ends @ ..]) => deed.compare(&ends.join("/")).await,
         ("get", ["contents", path @ ..]) => deed.contents(&path.join("/")).await,
@@ -253,7 +254,20 @@ impl Deed<'_> {
         let found = self.shared.state().pulls.get(&(self.repo.clone(), number.parse().unwrap_or(0))).cloned();
         let Some(pull) = found else { return Reply::refusal(404, "Not Found") };
         let mut body = self.example(&path, "get", 200);
-        patch(&mut body, json!({"number": pull.number, "state": if pull.open { "open" } else { "closed" }}));
+        let gone_head = self.shape_pull(&mut body, &pull).await;
+        let reply = self.says(&path, "get", 200, &body);
+        if !gone_head {
+            return reply;
+        }
+        // Not described, and what GitHub answers all the same.
+        body["head"]["repo"] = Value::Null;
+        Reply::json(200, &body)
+    }
+
+    /// Whether what is offered is gone.
+    async fn shape_pull(&self, body: &mut Value, pull: &Pull) -> bool {
+        let number = pull.number;
+        patch(body, json!({"number": number, "state": if pull.open { "open" } else { "closed" }}));
         // GitHub's own example is not what GitHub describes.
         body["requested_teams"] = json!([]);
         let mut gone_head = false;
@@ -270,13 +284,29 @@ impl Deed<'_> {
                 body[end]["repo"]["full_name"] = json!(repo);
             }
         }
-        let reply = self.says(&path, "get", 200, &body);
-        if !gone_head {
-            return reply;
+        gone_head
+    }
+
+    /// Those that offer a commit, or one that is made on it; of what is in the base already, whatever was merged with it.
+    async fn pulls_of(&self, sha: &str) -> Reply {
+        let path = format!("{REPO}/commits/{{commit_sha}}/pulls");
+        if self.shared.sha(&self.repo, sha).await.is_none() {
+            return Reply::refusal(422, &format!("No commit found for SHA: {sha}"));
         }
-        // Not described, and what GitHub answers all the same.
-        body["head"]["repo"] = Value::Null;
-        Reply::json(200, &body)
+        let pulls = self.shared.state().pulls.clone();
+        let mut found = Vec::new();
+        for pull in pulls.iter().filter(|((repo, _), _)| *repo == self.repo).map(|(_, pull)| pull) {
+            let (head, base) = (format!("refs/pull/{}/head", pull.number), format!("refs/heads/{}", pull.base_branch));
+            let is_in = async |tip: &str| {
+                self.shared.git(&self.repo, &["merge-base", "--is-ancestor", sha, tip]).await.is_some()
+            };
+            if is_in(&head).await && !is_in(&base).await {
+                let mut body = self.example(&path, "get", 200);
+                self.shape_pull(&mut body, pull).await;
+                found.push(body);
+            }
+        }
+        self.list(&path, &found, |page| page)
     }
 
     async fn commit(&self, revision: &str) -> Reply {

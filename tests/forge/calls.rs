@@ -25,6 +25,26 @@ async fn a_pull_request_is_read_with_both_ends_as_they_are_now() {
 }
 
 #[tokio::test]
+async fn what_offers_a_commit_is_listed_with_its_branch_until_it_is_in_the_base() {
+    let scene = Scene::open().await;
+    scene.fake.push(scene.work.path(), REPO, "on-top", at("2026-11-02T11:00:00Z"));
+    let (head_repo, base_branch) = (REPO.into(), "main".into());
+    let pull =
+        crate::fake_github::Pull { number: 9, head_repo, head_branch: "on-top".into(), base_branch, open: false };
+    scene.fake.open_pull(REPO, pull);
+    scene.fake.state().page = 1;
+    for forge in [scene.as_user("token-of-ann"), scene.as_workflow()] {
+        let listed = forge.pulls_of(&repo(), &scene.second.parse().unwrap()).await.unwrap();
+        let told: Vec<_> =
+            listed.iter().map(|pull| (pull.number, pull.open, pull.fork, pull.branch.as_str())).collect();
+        assert_eq!(told, [(7, true, false, "feature/ü"), (9, false, false, "on-top")]);
+        assert_eq!(listed[0].head.as_ref().unwrap().as_str(), scene.second);
+        assert!(forge.pulls_of(&repo(), &scene.first.parse().unwrap()).await.unwrap().is_empty());
+        assert_eq!(forge.pulls_of(&repo(), &"f".repeat(40).parse().unwrap()).await, Err(Fault::NotFound));
+    }
+}
+
+#[tokio::test]
 async fn a_fork_that_is_gone_is_a_fork() {
     let scene = Scene::open().await;
     scene.fake.repository("eve/churn");

@@ -13,7 +13,7 @@ use soopervisor::web::{Fault, Reach};
 
 use crate::at;
 use crate::fake_forges::judges::told_by;
-use crate::fake_forges::{Dialect, FLAT, FakeForge, GROUPED, sha};
+use crate::fake_forges::{Dialect, FLAT, FakeForge, GROUPED, TRIGGER, sha};
 
 fn client(fake: &FakeForge, token: &str) -> (Box<dyn Forge>, RepoId) {
     let secret = Secret::new("token", token.into());
@@ -57,6 +57,26 @@ async fn repositories_pull_requests_and_commits_are_told_alike() {
         let settings = forge.contents(&repo, "soopervisor.yaml", "main").await.unwrap();
         assert_eq!(settings.as_deref(), Some(&b"sample: true\n"[..]), "{dialect:?}");
         assert_eq!(forge.contents(&repo, "no such", "main").await, Ok(None), "{dialect:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_offers_a_commit_is_listed_with_its_branch() {
+    for dialect in BOTH {
+        let fake = FakeForge::start(dialect).await;
+        // Each list has more than one page.
+        fake.state().most_entries = 1;
+        let (forge, repo) = client(&fake, "token-of-robo");
+        let listed = forge.pulls_of(&repo, &commit('b')).await.unwrap();
+        let told: Vec<_> =
+            listed.iter().map(|pull| (pull.number, pull.open, pull.fork, pull.branch.as_str())).collect();
+        // The second is made on the first.
+        assert_eq!(told, [(7, true, false, "topic"), (8, true, true, "patch")], "{dialect:?}");
+        assert_eq!((&listed[0].head, &listed[1].head), (&Some(commit('b')), &Some(commit('c'))), "{dialect:?}");
+        fake.state().merges.get_mut(&7).unwrap().open = false;
+        let open = forge.pulls_of(&repo, &commit('c')).await.unwrap();
+        let open: Vec<_> = open.iter().filter(|pull| pull.open).map(|pull| pull.number).collect();
+        assert_eq!(open, [8], "{dialect:?}");
     }
 }
 
@@ -209,6 +229,21 @@ async fn a_pipeline_is_a_dispatched_event_and_a_workflow_is_started_by_its_file(
     assert_eq!(forge.workflow_run(&repo, run).await.unwrap().ended, None);
     fake.state().started[0].status = "success".to_owned();
     assert_eq!(forge.workflow_runs(&repo, "repository_dispatch").await.unwrap()[0].ended, Some(true));
+
+    // By a trigger token, whoever we are.
+    let secret = |text: &str| Secret::new("token", text.into());
+    let open = |trigger| {
+        let client = GitLab::open(&fake.api(), secret("token-of-robo"), &Reach::default()).unwrap();
+        client.triggering(Some(secret(trigger)))
+    };
+    let triggered = open(TRIGGER);
+    let run = triggered.dispatch_event(&repo, "build-it", Some("main"), &payload).await.unwrap().unwrap();
+    let started = fake.state().started.last().cloned().unwrap();
+    assert_eq!(started.what, json!({"SOOPERVISOR_EVENT": "build-it", "commit": sha('a'), "n": "3"}));
+    let runs = triggered.workflow_runs(&repo, "repository_dispatch").await.unwrap();
+    assert_eq!(runs.iter().map(|run| run.id).collect::<Vec<_>>(), [run], "those that an account started are others");
+    let revoked = open("glptt-of-before").dispatch_event(&repo, "build-it", Some("main"), &payload).await;
+    assert_eq!(revoked, Err(Fault::NotFound));
 
     let fake = FakeForge::start(Dialect::Forgejo).await;
     let (forge, repo) = client(&fake, "token-of-robo");

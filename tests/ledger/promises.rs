@@ -382,7 +382,7 @@ pub(crate) async fn limits_hold_for_all_workers_for_each_and_for_each_repository
     database.claim("b", limits).await.unwrap().unwrap();
     assert_eq!(database.claim("b", limits).await.unwrap(), None, "three of the repository");
     assert_eq!(database.policy().await.unwrap(), Policy::default());
-    let policy = Policy { concurrency: Some(2), lease_ms: Some(5_000) };
+    let policy = Policy { concurrency: Some(2), lease_ms: Some(5_000), logs_ms: Some(90), log_bytes: Some(1 << 40) };
     database.set_policy(policy).await.unwrap();
     assert_eq!(database.policy().await.unwrap(), policy);
     let ended = Ended { state: RunState::Failed, exit_code: 4, summary: "failed".into() };

@@ -50,19 +50,19 @@ impl Machine {
         self.home.path().join(below)
     }
 
-    fn start(&self) -> Running {
+    pub(crate) fn start(&self) -> Running {
         let mut command = self.program();
         command.args(["serve", "--poll", "1s", "--storage"]).arg(format!("local:{}", self.path("results").display()));
         command.arg("--repo").arg(self.forge.bare());
         Running::spawn(command)
     }
 
-    async fn database(&self) -> Database {
+    pub(crate) async fn database(&self) -> Database {
         let path = self.path("soopervisor/server.db");
         Database::open(&format!("sqlite:{}", path.display())).await.unwrap()
     }
 
-    async fn trigger(&self, database: &Database) {
+    pub(crate) async fn trigger(&self, database: &Database) {
         until("the first reading", || async { database.repo("acme/churn").await.is_ok_and(|it| it.read_at.is_some()) })
             .await;
         let said = self.program().args(["trigger", "acme/churn", "--mode", "full"]).output().unwrap();
@@ -126,7 +126,7 @@ async fn only(database: &Database) -> Option<Run> {
 }
 
 /// Ids of the containers of a run that are there in any state.
-fn containers(run: &Run) -> Vec<String> {
+pub(crate) fn containers(run: &Run) -> Vec<String> {
     let label = format!("label=soopervisor.run={}", run.local_run.as_deref().unwrap());
     let words = ["ps", "-a", "--no-trunc", "-q", "--filter", &label, "--filter", "label=soopervisor.purpose=run"];
     let output = Command::new("docker").args(words).output().unwrap();
@@ -134,7 +134,7 @@ fn containers(run: &Run) -> Vec<String> {
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
-async fn ended(database: &Database) -> Run {
+pub(crate) async fn ended(database: &Database) -> Run {
     until("the run ended", || async { only(database).await.is_some_and(|run| run.state.has_ended()) }).await;
     only(database).await.unwrap()
 }

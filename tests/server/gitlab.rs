@@ -22,7 +22,7 @@ use soopervisor::web::Reach;
 use tokio::sync::watch;
 
 use super::Place;
-use super::fake_forges::{Dialect, FakeForge, sha};
+use super::fake_forges::{Dialect, FakeForge, TRIGGER, sha};
 
 /// The repository's name in the server's file.
 pub(crate) const NAME: &str = "churn";
@@ -230,6 +230,22 @@ async fn a_pipeline_is_started_once_for_a_commit() {
     let started = scene.fake.state().started.clone();
     assert_eq!(started.len(), 1, "{started:?}");
     assert_eq!(started[0].what[0], json!({"key": "SOOPERVISOR_EVENT", "value": "build-it"}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_is_started_by_a_trigger_token_where_the_credential_has_one() {
+    let scene = Scene::open(Dialect::GitLab).await;
+    let trigger = scene.place.folder.path().join("trigger");
+    std::fs::write(&trigger, format!("{TRIGGER}\n")).unwrap();
+    let handlers = "  - name: build\n    on: pull_request\n    do:\n      - dispatch: {repo: acme/data/churn, event_type: build-it}\n";
+    let text =
+        scene.text(handlers).replace("{it: {", &format!("{{it: {{trigger_token: 'file:{}', ", trigger.display()));
+    let (file, found) = parse("server.yaml", text.as_bytes());
+    let (file, event) = (Arc::new(file.unwrap_or_else(|| panic!("{found:?}"))), Scene::offered());
+    let plan = Plan { handler: &file.handlers[0], event: &event };
+    let report = execute(&plan, &file.notify, &scene.doing(&file), &Memory::default()).await.unwrap();
+    assert_eq!(report.state, State::Succeeded, "{report:?}");
+    assert_eq!(scene.fake.state().started[0].what, json!({"SOOPERVISOR_EVENT": "build-it"}));
 }
 
 /// What is said of one step, and where.

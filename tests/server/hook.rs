@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::Place;
 use super::git::{Forge, Manner};
 
-const SECRET: &[u8] = b"It's a Secret to Everybody";
+pub(crate) const SECRET: &[u8] = b"It's a Secret to Everybody";
 
 pub(crate) fn sign(body: &[u8]) -> String {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET), body);

@@ -28,6 +28,7 @@ struct Api {
     client: reqwest::Client,
     events: Events,
     set_up: String,
+    metrics: Metrics,
     stop: CancellationToken,
 }
 
@@ -43,12 +44,13 @@ impl Api {
         let (database, told) = (place.database.clone(), Arc::<Notify>::default());
         let set_up = token::new().unwrap();
         let events = Events::new(database.clone(), Arc::new(ByHand), Arc::clone(&told), Arc::default());
+        let metrics = Metrics::default();
         let server = Server {
             database,
             poller: place.poller(),
             watches,
             receiver: super::hook::receiver(&place),
-            metrics: Metrics::default(),
+            metrics: metrics.clone(),
             told,
             auth,
             set_up: Arc::new(Mutex::new(Some(token::hash(set_up.expose())))),
@@ -61,7 +63,7 @@ impl Api {
         let stop = CancellationToken::new();
         tokio::spawn(serve(listener, server, stop.clone()));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { place, forge, base, client, events, set_up: text(&set_up), stop }
+        Self { place, forge, base, client, events, set_up: text(&set_up), metrics, stop }
     }
 
     async fn token(&self, scope: &str) -> String {
@@ -275,6 +277,10 @@ async fn answers_are_what_the_description_says() {
     let (status, page) = api.ask("get", "/metrics", Some(&admin), None).await;
     assert_eq!(status, 200);
     assert!(page.contains("soop_runs{state=\"failed\"} 1") && page.contains("soop_http_requests_total"), "{page}");
+    assert!(
+        page.contains("soop_worker_up{worker=\"w\"} 1\n") && page.contains("soop_outbox_oldest_seconds 0\n"),
+        "{page}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -402,6 +408,25 @@ async fn pages_show_what_strangers_wrote_as_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_page_says_that_a_host_is_left_alone_and_metrics_tell_who_works() {
+    let api = Api::start(Auth::Nobody).await;
+    let (_, page) = api.ask("get", "/", None, None).await;
+    assert!(!page.contains("left alone"), "{page}");
+    api.metrics.set("soop_poll_hosts_resting", &[], 1.0);
+    let (_, page) = api.ask("get", "/", None, None).await;
+    assert!(page.contains("Hosts that are left alone") && page.contains("1 host answered"), "{page}");
+    // A worker elsewhere counts for as long as it holds a run.
+    let id = api.run("").await;
+    let far = QueueLimits { lease_ms: 2_000, ..QueueLimits::default() };
+    let database = &api.place.database;
+    database.claim("far:/data#0af3", far).await.unwrap().unwrap();
+    let metrics = async || api.ask("get", "/metrics", None, None).await.1;
+    assert!(metrics().await.contains("soop_worker_up{worker=\"far:/data#0af3\"} 1\n"));
+    until("its claim is over", || async { !metrics().await.contains("far:/data") }).await;
+    assert_eq!(database.run(id).await.unwrap().state, RunState::Running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_asks_nobody_is_reached_from_this_machine_only() {
     let everywhere: SocketAddr = "0.0.0.0:0".parse().unwrap();
     assert!(matches!(bind(everywhere, Auth::Nobody).await, Err(ListenError::Public(_))));
@@ -442,6 +467,50 @@ async fn headers_alone(base: &str) -> String {
     let read = tokio::time::timeout(std::time::Duration::from_secs(20), read);
     read.await.expect("it is not waited for the body").unwrap();
     line.trim_end().to_owned()
+}
+
+/// What comes after these lines, where nothing else is sent.
+async fn promised(base: &str, head: &str) -> tokio::net::TcpStream {
+    use tokio::io::AsyncWriteExt;
+    let mut stream = tokio::net::TcpStream::connect(base.trim_start_matches("http://")).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_promise_much_and_send_nothing_hold_up_no_delivery_that_is_short() {
+    let api = Api::start(Auth::Everybody).await;
+    let head = "POST /hooks/github HTTP/1.1\r\nHost: h\r\nX-GitHub-Event: push\r\nX-GitHub-Delivery: d\r\nContent-Type: \
+                application/json\r\nX-Hub-Signature-256: sha256=00\r\nContent-Length: 27262976\r\n\r\n";
+    let mut holders = Vec::new();
+    for _ in 0..10 {
+        holders.push(promised(&api.base, head).await);
+    }
+    // They are listened to by now: the one that comes later finds their places taken.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    for (id, size) in [("short", 8 << 10), ("middling", 900 << 10)] {
+        let body = format!("{{\"zen\": \"{}\"}}", "x".repeat(size)).into_bytes();
+        let hook = api.client.post(format!("{}/hooks/github", api.base)).header("X-GitHub-Event", "ping");
+        let hook = hook.header("X-GitHub-Delivery", id).header("content-type", "application/json");
+        let begun = std::time::Instant::now();
+        let answer = hook.header("X-Hub-Signature-256", super::hook::sign(&body)).body(body).send().await.unwrap();
+        assert_eq!(answer.status(), 202, "{id}");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(4), "{id}: {:?}", begun.elapsed());
+    }
+    drop(holders);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    use tokio::io::AsyncReadExt;
+    let api = Api::start(Auth::Everybody).await;
+    let head = "POST /api/setup HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 100\r\nConnection: \
+                close\r\n\r\n{\"token\": ";
+    let mut stream = promised(&api.base, head).await;
+    let mut told = String::new();
+    let read = tokio::time::timeout(std::time::Duration::from_secs(60), stream.read_to_string(&mut told)).await;
+    read.expect("it is answered").unwrap();
+    assert!(told.starts_with("HTTP/1.1 408") && told.contains("did not come to its end"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ mod fake_github;
 mod apps;
 mod asked;
 mod commands;
+mod examples;
 mod forging;
 mod fuzzed;
 mod git;
@@ -20,14 +21,17 @@ mod hangup;
 mod hook;
 mod http;
 mod judged;
+mod killed;
 mod payloads;
 mod poll;
 mod polled;
 #[path = "../ledger/postgres.rs"]
 mod postgres;
 mod process;
+mod promised;
 mod scripts;
 mod settings;
+mod stopped;
 mod workers;
 
 use std::sync::Arc;

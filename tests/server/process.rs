@@ -283,7 +283,7 @@ async fn what_is_pushed_goes_through_the_handlers_of_the_file_also_after_a_kill(
     let (home, file) = (home.path(), home.path().join("server.yaml"));
     let text = format!(
         "repos:\n  - {{url: '{}', branches: [main, 'feat/*'], poll: 1s, storage: 'local:/nowhere'}}\nhandlers:\n  - name: \
-         sample\n    on: [push, branch_created]\n    when: event.branch.startswith(\"feat/\")\n    do:\n      - log: {{text: \
+         sample\n    on: push\n    when: event.branch.startswith(\"feat/\")\n    do:\n      - log: {{text: \
          'for {{{{ event.branch }}}}'}}\n      - run: {{mode: sample}}\n      - log: {{text: never}}\n    on_failure:\n      - log: \
          {{text: '{{{{ failure.step }}}}'}}\n",
         forge.url()
@@ -316,6 +316,12 @@ async fn what_is_pushed_goes_through_the_handlers_of_the_file_also_after_a_kill(
     assert_eq!(report["state"], "failed");
     let steps: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| step["index"].clone()).collect();
     assert_eq!(steps, ["0", "1", "on_failure.0"], "{report}");
+    // What it would do for an event that it has recorded can be seen before a handler is changed.
+    let test = |id: i64| ask(home, &["handlers", "test", file.to_str().unwrap(), "--event-id", &id.to_string()]);
+    let (code, said) = test(event.id);
+    assert!(code == 0 && said.contains("for feat/x") && said.contains("its criterion holds"), "{said}");
+    let (code, said) = test(9_999);
+    assert!(code == 2 && said.contains("there is no event `9999`"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

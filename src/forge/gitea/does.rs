@@ -11,8 +11,8 @@ use super::super::github::wire as github;
 use super::super::hub;
 use super::super::rest::{part, parts, words};
 use super::super::{
-    Comment, CommitStatus, Comparison, Forge, Me, Permission, PullRequest, Reaction, RepoId, Repository, WorkflowRun,
-    absent,
+    Comment, CommitStatus, Comparison, Forge, ListedPull, Me, Permission, PullRequest, Reaction, RepoId, Repository,
+    WorkflowRun, absent,
 };
 use super::{Gitea, repo, wire};
 use crate::id::CommitSha;
@@ -41,6 +41,13 @@ impl Forge for Gitea {
 
     async fn pull(&self, id: &RepoId, number: u64) -> Result<PullRequest, Fault> {
         self.rest.get_json::<github::Pull>(&format!("{}/pulls/{number}", repo(id))).await?.try_into()
+    }
+
+    /// By a commit, a server tells only of the pull request that it merged.
+    async fn pulls_of(&self, id: &RepoId, _: &CommitSha) -> Result<Vec<ListedPull>, Fault> {
+        let path = format!("{}/pulls?state=open&{PAGE}", repo(id));
+        let found = self.rest.counted_pages::<github::Pull>(&path).await?;
+        found.into_iter().map(github::Pull::listed).collect()
     }
 
     async fn commit(&self, id: &RepoId, revision: &str) -> Result<CommitSha, Fault> {

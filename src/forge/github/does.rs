@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::super::hub;
 use super::super::rest::{cut, next_of, part, parts, words};
 use super::super::{
-    Artifact, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Forge, KnownCheck, Me,
-    NewArtifacts, NewComments, Permission, PullRequest, Push, Reacted, Reaction, RepoId, Repository, WorkflowRun,
+    Artifact, CheckConclusion, CheckRun, CheckState, Comment, CommitStatus, Comparison, Forge, KnownCheck, ListedPull,
+    Me, NewArtifacts, NewComments, Permission, PullRequest, Push, Reacted, Reaction, RepoId, Repository, WorkflowRun,
 };
 use super::{GitHub, accepting, dressed, repo, wire};
 use crate::id::CommitSha;
@@ -38,6 +38,17 @@ impl Forge for GitHub {
 
     async fn pull(&self, id: &RepoId, number: u64) -> Result<PullRequest, Fault> {
         self.rest.get_json::<wire::Pull>(&format!("{}/pulls/{number}", repo(id))).await?.try_into()
+    }
+
+    async fn pulls_of(&self, id: &RepoId, commit: &CommitSha) -> Result<Vec<ListedPull>, Fault> {
+        let path = format!("{}/commits/{commit}/pulls?per_page=100", repo(id));
+        let take = |answer: &Answer| -> Result<Vec<ListedPull>, Fault> {
+            answer.json::<Vec<wire::Pull>>()?.into_iter().map(wire::Pull::listed).collect()
+        };
+        match self.rest.pages(&path, take).await {
+            Err(Fault::Refused { status: 422, .. }) => Err(Fault::NotFound),
+            found => found,
+        }
     }
 
     async fn commit(&self, id: &RepoId, revision: &str) -> Result<CommitSha, Fault> {

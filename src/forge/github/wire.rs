@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::super::{
-    Author, Comment, Comparison, KnownCheck, Permission, PullHead, PullRequest, Push, Reacted, RepoId, Repository, hub,
+    Author, Comment, Comparison, KnownCheck, ListedPull, Permission, PullHead, PullRequest, Push, Reacted, RepoId,
+    Repository, hub,
 };
 use crate::id::CommitSha;
 use crate::web::Fault;
@@ -92,6 +93,21 @@ struct End {
 #[derive(Deserialize)]
 struct Named {
     full_name: String,
+}
+
+impl Pull {
+    /// As lists have it.
+    pub(in crate::forge) fn listed(self) -> Result<ListedPull, Fault> {
+        let name = |end: &End| end.repo.as_ref().map(|repo| repo.full_name.clone());
+        let (from, to) = (name(&self.head), name(&self.base));
+        Ok(ListedPull {
+            number: self.number,
+            open: self.state == "open",
+            head: Some(sha(&self.head.sha)?),
+            branch: self.head.branch,
+            fork: from.is_none() || from != to,
+        })
+    }
 }
 
 impl TryFrom<End> for PullHead {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::super::rest::{cut, part};
 use super::super::{
-    Comment, CommitStatus, Comparison, Forge, Me, Permission, PullHead, PullRequest, Reaction, RepoId, Repository,
-    StatusState, WorkflowRun, absent,
+    Comment, CommitStatus, Comparison, Forge, ListedPull, Me, Permission, PullHead, PullRequest, Reaction, RepoId,
+    Repository, StatusState, WorkflowRun, absent,
 };
 use super::{GitLab, merge_request, project, wire};
 use crate::id::CommitSha;
@@ -59,6 +59,12 @@ impl Forge for GitLab {
             head: PullHead { repo: source, branch: found.source_branch, commit: head },
             base: PullHead { repo: Some(id.clone()), branch: found.target_branch, commit: wire::sha(&base)? },
         })
+    }
+
+    async fn pulls_of(&self, id: &RepoId, commit: &CommitSha) -> Result<Vec<ListedPull>, Fault> {
+        let path = format!("{}/repository/commits/{commit}/merge_requests?{PAGE}", project(id));
+        let found = self.rest.counted_pages::<wire::MergeRequest>(&path).await?;
+        Ok(found.into_iter().map(ListedPull::from).collect())
     }
 
     async fn commit(&self, id: &RepoId, revision: &str) -> Result<CommitSha, Fault> {
@@ -170,7 +176,7 @@ impl Forge for GitLab {
         Err(absent("workflows that are started by their file; `event_type` starts a pipeline"))
     }
 
-    /// Starts a pipeline: the kind of event and the payload's members are its variables.
+    /// Starts a pipeline, by a trigger token or as the account: the kind of event and the payload's members are its variables.
     async fn dispatch_event(
         &self,
         id: &RepoId,
@@ -184,17 +190,25 @@ impl Forge for GitLab {
         };
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let members = payload.as_object().into_iter().flatten();
-        let members = members.map(|(name, value)| json!({ "key": name, "value": text(value) }));
-        let event = json!({ "key": EVENT, "value": kind });
-        let variables: Vec<Value> = std::iter::once(event).chain(members).collect();
-        let body = json!({ "ref": reference, "variables": variables });
-        let answer = self.rest.change(Method::POST, &format!("{}/pipeline", project(id)), &body, true).await?;
+        let members = members.map(|(name, value)| (name.clone(), text(value)));
+        let variables = std::iter::once((EVENT.to_owned(), kind.to_owned())).chain(members);
+        let answer = if let Some(trigger) = &self.trigger {
+            let token = String::from_utf8_lossy(trigger.expose().trim_ascii()).into_owned();
+            let variables: BTreeMap<String, String> = variables.collect();
+            let body = json!({ "token": token, "ref": reference, "variables": variables });
+            self.rest.make_by_body(&format!("{}/trigger/pipeline", project(id)), &body).await?
+        } else {
+            let pair = |(name, value): (String, String)| json!({ "key": name, "value": value });
+            let body = json!({ "ref": reference, "variables": variables.map(pair).collect::<Vec<Value>>() });
+            self.rest.change(Method::POST, &format!("{}/pipeline", project(id)), &body, true).await?
+        };
         Ok(Some(answer.json::<wire::Pipeline>()?.id))
     }
 
-    /// Pipelines that were started through the API, whatever event they were started for.
+    /// Pipelines that were started in the way in which we do, whatever event they were started for.
     async fn workflow_runs(&self, id: &RepoId, _: &str) -> Result<Vec<WorkflowRun>, Fault> {
-        let path = format!("{}/pipelines?source=api&order_by=id&sort=desc&{PAGE}", project(id));
+        let source = if self.trigger.is_some() { "trigger" } else { "api" };
+        let path = format!("{}/pipelines?source={source}&order_by=id&sort=desc&{PAGE}", project(id));
         let mut found: Vec<wire::Pipeline> = self.rest.get_json(&path).await?;
         found.sort_by_key(|pipeline| std::cmp::Reverse(pipeline.id));
         Ok(found.into_iter().map(WorkflowRun::from).collect())

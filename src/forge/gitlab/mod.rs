@@ -26,6 +26,8 @@ pub const PUBLIC_API: &str = "https://gitlab.com/api/v4";
 #[derive(Clone)]
 pub struct GitLab {
     rest: Rest,
+    /// What starts pipelines of a project, in place of the account.
+    trigger: Option<Secret>,
 }
 
 impl fmt::Debug for GitLab {
@@ -41,7 +43,13 @@ impl GitLab {
     /// When the address is none, or the network is set up in a way that cannot be.
     pub fn open(api: &str, token: Secret, reach: &Reach) -> Result<Self, Fault> {
         let fixed = Arc::new(Fixed(token, "GitLab"));
-        Ok(Self { rest: Rest::open(api, Arc::new(Words), dressed, reach, |_, _| fixed)? })
+        Ok(Self { rest: Rest::open(api, Arc::new(Words), dressed, reach, |_, _| fixed)?, trigger: None })
+    }
+
+    /// The same, which starts pipelines by a project's trigger token where there is one: the account need not be allowed to.
+    #[must_use]
+    pub fn triggering(self, trigger: Option<Secret>) -> Self {
+        Self { trigger, ..self }
     }
 
     /// Where people read a note.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::super::{Author, Comment, Kind, Permission, RepoId, Repository, WorkflowRun};
+use super::super::{Author, Comment, Kind, ListedPull, Permission, RepoId, Repository, WorkflowRun};
 use crate::id::CommitSha;
 use crate::web::Fault;
 
@@ -72,6 +72,18 @@ pub(super) struct MergeRequest {
     pub(super) target_project_id: u64,
     #[serde(default)]
     pub(super) diff_refs: Option<DiffRefs>,
+}
+
+impl From<MergeRequest> for ListedPull {
+    fn from(listed: MergeRequest) -> Self {
+        Self {
+            number: listed.iid,
+            open: listed.state == "opened",
+            head: listed.sha.and_then(|sha| sha.parse().ok()),
+            branch: listed.source_branch,
+            fork: listed.source_project_id != Some(listed.target_project_id),
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -15,7 +15,7 @@ use super::super::progress::State;
 use super::*;
 use crate::comment::Marker;
 use crate::forge::{
-    Author, CommitStatus, Comparison, Permission, PullHead, PullRequest, Reaction, Repository, WorkflowRun,
+    Author, CommitStatus, Comparison, ListedPull, Permission, PullHead, PullRequest, Reaction, Repository, WorkflowRun,
 };
 use crate::id::CommitSha;
 
@@ -155,6 +155,10 @@ impl Forge for Small {
     }
 
     async fn now(&self, _: &RepoId) -> Said<Timestamp> {
+        Err(Fault::NotFound)
+    }
+
+    async fn pulls_of(&self, _: &RepoId, _: &CommitSha) -> Said<Vec<ListedPull>> {
         Err(Fault::NotFound)
     }
 

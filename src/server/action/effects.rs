@@ -27,6 +27,8 @@ pub struct EffectFault {
     pub result: Value,
     /// Somebody called it off: it was not done, and nothing failed.
     pub called_off: bool,
+    /// There was nothing that it could be done to: it was not done, nothing failed, and what follows is done.
+    pub needless: bool,
 }
 
 impl EffectFault {
@@ -37,12 +39,17 @@ impl EffectFault {
 
     /// A failure of which this is left.
     pub fn with(message: impl Into<String>, result: Value) -> Self {
-        Self { message: message.into(), result, called_off: false }
+        Self { message: message.into(), result, called_off: false, needless: false }
     }
 
     /// Not done, because somebody called it off.
     pub fn called_off(message: impl Into<String>, result: Value) -> Self {
         Self { called_off: true, ..Self::with(message, result) }
+    }
+
+    /// Not done, because there was nothing that it could be done to.
+    pub fn needless(message: impl Into<String>) -> Self {
+        Self { needless: true, ..Self::new(message) }
     }
 }
 

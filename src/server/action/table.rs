@@ -216,7 +216,7 @@ const fn field(name: &'static str, shape: Shape, about: &'static str) -> Field {
 
 const ENDING: Field =
     field("status", Shape::Text, "succeeded, failed or skipped; of a run also cancelled or superseded");
-const ERROR: Field = field("error", Shape::Text, "why it failed, or was called off");
+const ERROR: Field = field("error", Shape::Text, "why it failed, was called off, or had nothing to be done to");
 const URL: Field = field("url", Shape::Text, "where it can be looked at");
 
 const RUN_RESULT: Shape = Shape::Object(&[

@@ -45,7 +45,7 @@ macro_rules! words {
 words! {
     /// What sort of thing happened.
     Kind {
-        /// A branch that was there points somewhere else.
+        /// A branch that was there points somewhere else. Handlers `on: push` hear of new branches, too.
         Push = "push",
         /// A branch is new, or there again.
         BranchCreated = "branch_created",

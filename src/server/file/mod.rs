@@ -29,8 +29,8 @@ pub mod table;
 mod tests;
 
 pub use section::{
-    Commits, Credential, Dependents, FirstSight, HttpRules, MailServer, MailTls, Poll, Reference, Repo, Server, Target,
-    Webhook, folders_meet, of_forks,
+    Commits, Credential, Dependents, FirstSight, HttpRules, Keep, MailServer, MailTls, Poll, Reference, Repo, Server,
+    Target, Webhook, folders_meet, of_forks,
 };
 
 use read::{At, Reader};

@@ -43,6 +43,16 @@ impl fmt::Display for Reference {
     }
 }
 
+/// How long history is kept; none for as long as is usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Keep {
+    /// Logs of runs that went well; those of others twice as long.
+    pub logs: Option<Duration>,
+    /// Bytes of all logs together.
+    pub log_size: Option<u64>,
+}
+
 /// How the server itself runs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -59,6 +69,8 @@ pub struct Server {
     pub lease: Option<Duration>,
     /// Readings of repositories a second, of one host with one credential.
     pub poll_rate: Option<u32>,
+    /// How long history is kept.
+    pub keep: Keep,
     /// How it is reached from outside, without a slash at the end.
     pub public_url: Option<String>,
 }
@@ -66,7 +78,16 @@ pub struct Server {
 impl Default for Server {
     fn default() -> Self {
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-        Self { bind, database: None, workers: 2, concurrency: None, lease: None, poll_rate: None, public_url: None }
+        Self {
+            bind,
+            database: None,
+            workers: 2,
+            concurrency: None,
+            lease: None,
+            poll_rate: None,
+            keep: Keep::default(),
+            public_url: None,
+        }
     }
 }
 
@@ -76,6 +97,8 @@ impl Default for Server {
 pub struct Credential {
     /// A token.
     pub token: Option<Reference>,
+    /// What starts pipelines of a GitLab project.
+    pub trigger_token: Option<Reference>,
     /// The user that goes with it.
     pub user: Option<String>,
     /// A private key for SSH.

@@ -3,6 +3,15 @@
 use super::form::{Form, Table, may, must};
 use crate::server::action::table::CHATS;
 
+/// What is kept, and for how long.
+const KEEP: Table = Table {
+    what: "`keep`",
+    keys: &[
+        may("logs", Form::Duration, "logs of runs that went well; those of others twice as long [default: 90d]"),
+        may("log_size", Form::Size, "bytes of all logs together; where it is more, the oldest go first [default: 20G]"),
+    ],
+};
+
 const SERVER: Table = Table {
     what: "`server`",
     keys: &[
@@ -28,6 +37,7 @@ const SERVER: Table = Table {
             Form::Count(1, 10_000),
             "readings of repositories a second, of one host with one credential [default: 20]",
         ),
+        may("keep", Form::Object(&KEEP), "how long history is kept"),
         may("public_url", Form::Url(&["https", "http"]), "how the server is reached from outside, for links"),
     ],
 };
@@ -36,6 +46,11 @@ const CREDENTIAL: Table = Table {
     what: "a credential",
     keys: &[
         may("token", Form::Secret, "a token, for HTTPS and for the forge's API"),
+        may(
+            "trigger_token",
+            Form::Secret,
+            "a GitLab project's pipeline trigger token: `dispatch` starts pipelines with it in place of `token`",
+        ),
         may("user", Form::Name, "the user that goes with the token, where the server asks for one"),
         may("ssh_key", Form::Secret, "a private key, for SSH"),
         may("app_id", Form::Count(1, u64::MAX), "a GitHub App's id"),

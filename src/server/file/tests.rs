@@ -38,7 +38,7 @@ fn the_example_is_read_whole() {
     assert_eq!(file.notify["team"].mail, ["team@acme.example"]);
     assert_eq!(file.notify["team"].chats["slack"], Reference::Env("SLACK_WEBHOOK".to_owned()));
     assert_eq!(file.handlers.len(), 5);
-    assert_eq!(file.handlers[0].on, [Kind::Push, Kind::BranchCreated]);
+    assert_eq!(file.handlers[0].on, [Kind::Push]);
     assert_eq!(file.server.public_url.as_deref(), Some("https://ci.acme.example"));
 }
 

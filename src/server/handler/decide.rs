@@ -65,7 +65,7 @@ pub fn judge(handler: &Handler, event: &Event) -> Verdict {
     if !handler.enabled {
         return Verdict::Disabled;
     }
-    if !handler.on.contains(&event.kind) {
+    if !handler.hears(event.kind) {
         return Verdict::OtherKind;
     }
     if !handler.repos.is_empty() && !handler.repos.iter().any(|glob| glob.matches(&event.repo)) {

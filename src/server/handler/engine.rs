@@ -39,7 +39,7 @@ pub struct StepReport {
     pub verb: Verb,
     /// How it ended.
     pub state: State,
-    /// Why it failed, or was called off.
+    /// Why it failed, was called off, or had nothing to be done to.
     pub error: Option<String>,
 }
 
@@ -89,12 +89,13 @@ impl Stop {
     }
 }
 
-/// The callbacks for an ending, besides those that are always done. What was called off neither went well nor failed.
+/// The callbacks for an ending, besides those that are always done. What was called off, or had nothing to be done to,
+/// neither went well nor failed.
 fn after<'a>(state: State, well: &'a [Single], not: &'a [Single]) -> Option<(&'static str, &'a [Single])> {
     match state {
-        State::Succeeded | State::Skipped => Some(("on_success", well)),
+        State::Succeeded => Some(("on_success", well)),
         State::Failed => Some(("on_failure", not)),
-        State::Cancelled => None,
+        State::Cancelled | State::Skipped => None,
     }
 }
 
@@ -162,17 +163,15 @@ impl Walk<'_> {
     async fn whole(&self, single: &Single, index: String) -> Result<Done, JournalError> {
         let mut names = self.names.clone();
         let mut reports = Vec::new();
-        let mut outcome = match self.skipped(single, &index, &names).await? {
-            Some(outcome) => outcome,
-            None => match self.around(&single.before, &index, "before", &mut names, &mut reports).await? {
-                Some(Stop { state, why }) => Outcome { state, result: Value::Null, error: Some(why) },
-                None => self.one(single, &index, &names).await?,
-            },
-        };
-        reports.push(told(single, &index, &outcome));
-        if outcome.state == State::Skipped {
+        if let Some(outcome) = self.skipped(single, &index, &names).await? {
+            reports.push(told(single, &index, &outcome));
             return Ok(Done { outcome, reports });
         }
+        let mut outcome = match self.around(&single.before, &index, "before", &mut names, &mut reports).await? {
+            Some(Stop { state, why }) => Outcome { state, result: Value::Null, error: Some(why) },
+            None => self.one(single, &index, &names).await?,
+        };
+        reports.push(told(single, &index, &outcome));
         names.add(single, &outcome);
         let failed = outcome.error.clone().filter(|_| outcome.state == State::Failed);
         names.fail(failed.as_deref().map(|error| (single, error)));
@@ -219,7 +218,10 @@ impl Walk<'_> {
         let Some(when) = &single.when else { return Ok(None) };
         let key = self.key(index);
         match self.journal.recall(&key).await? {
-            Recall::Finished(outcome) => Ok(Some(outcome).filter(|outcome| outcome.state == State::Skipped)),
+            // One that had nothing to be done to says so, and was begun.
+            Recall::Finished(outcome) => {
+                Ok(Some(outcome).filter(|outcome| outcome.state == State::Skipped && outcome.error.is_none()))
+            }
             Recall::Begun => Ok(None),
             Recall::New if when.holds(names.value()) => Ok(None),
             Recall::New => {
@@ -323,6 +325,9 @@ impl Walk<'_> {
 fn settled(answer: Result<Value, EffectFault>) -> Outcome {
     match answer {
         Ok(result) => Outcome { state: State::Succeeded, result, error: None },
+        Err(fault) if fault.needless => {
+            Outcome { state: State::Skipped, result: fault.result, error: Some(fault.message) }
+        }
         Err(fault) if fault.called_off => {
             Outcome { state: State::Cancelled, result: fault.result, error: Some(fault.message) }
         }

@@ -33,7 +33,7 @@ pub enum State {
     Succeeded,
     /// It was tried.
     Failed,
-    /// It was not to be done.
+    /// It was not to be done, or there was nothing to do it to.
     Skipped,
     /// Somebody called it off: its run was cancelled, or another took its place.
     Cancelled,
@@ -64,7 +64,7 @@ pub struct Outcome {
     /// What later steps see of it.
     #[serde(default)]
     pub result: Value,
-    /// Why it failed, or was called off.
+    /// Why it failed, was called off, or had nothing to be done to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }

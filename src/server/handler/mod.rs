@@ -55,10 +55,15 @@ pub struct Handler {
 }
 
 impl Handler {
+    /// Whether it is for events of this kind. The first push of a branch is a push, too.
+    pub fn hears(&self, kind: Kind) -> bool {
+        self.on.contains(&kind) || (kind == Kind::BranchCreated && self.on.contains(&Kind::Push))
+    }
+
     /// Whether it is turned on, and for events of one of these kinds in this repository.
     pub fn is_for(&self, repo: &str, kinds: &[Kind]) -> bool {
         let fits = self.repos.is_empty() || self.repos.iter().any(|glob| glob.matches(repo));
-        self.enabled && fits && self.on.iter().any(|kind| kinds.contains(kind))
+        self.enabled && fits && kinds.iter().any(|kind| self.hears(*kind))
     }
 
     /// Whether a criterion or a template of it may look at this name of the event: it holds the name, or takes the event

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::diag::{Diagnostic, Span};
 use crate::server::action::dispatch::is_workflow;
 use crate::server::action::{Action, Argument, Verb};
-use crate::server::criterion::Scope;
+use crate::server::criterion::{Criterion, Scope};
 use crate::server::event::Kind;
 use crate::server::event::schema::{Field, Shape};
 use crate::server::file::File;
@@ -101,7 +101,24 @@ fn one(reader: &mut Reader<'_>, node: &Node, file: &File) -> Option<Handler> {
         let message = format!("a handler has at most {MAX_STEPS} steps, this one has {}", walk.count);
         reader.error("server/value", message, node.span, "split it into several handlers");
     }
-    Some(Handler { name, on, cron, zone, repos, when, enabled, steps, on_success, on_failure, always })
+    let handler = Handler { name, on, cron, zone, repos, when, enabled, steps, on_success, on_failure, always };
+    circle(reader, node, &handler);
+    Some(handler)
+}
+
+/// Runs that a handler begins end, too: one that hears of every end hears of theirs. It is stopped in time, which is seldom
+/// what was meant.
+fn circle(reader: &mut Reader<'_>, node: &Node, handler: &Handler) {
+    let begins = handler.verbs().iter().any(|verb| matches!(verb, Verb::Run | Verb::Trigger));
+    let chooses = |when: &Criterion| ["event.run.", "event.repo"].iter().any(|name| when.text().contains(name));
+    if !begins || !handler.on.contains(&Kind::RunFinished) || handler.when.as_ref().is_some_and(chooses) {
+        return;
+    }
+    let span = reader.get(node, "on").map_or(node.span, |(_, on)| on.span);
+    let message =
+        "the handler begins runs, and hears of their ends as well: it is done once more for each, then called off";
+    let help = "say for which ends it is: `when: event.run.mode == \"sample\"`";
+    reader.warning("server/circle", message, span, help);
 }
 
 /// Repositories that are named and not there.

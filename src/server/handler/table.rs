@@ -7,7 +7,11 @@ pub const HANDLER: Table = Table {
     what: "a handler",
     keys: &[
         must("name", Form::Text, "its name; no two are called alike"),
-        must("on", Form::Json, "the kinds of events that it is for: push, pull_request, schedule, …"),
+        must(
+            "on",
+            Form::Json,
+            "the kinds of events that it is for: push (the first of a branch, too), pull_request, schedule, …",
+        ),
         may("cron", Form::Cron, "when it strikes, for `on: schedule`: `30 2 * * mon-fri`"),
         may("zone", Form::Zone, "the time zone of `cron` [default: UTC]"),
         may("repos", Form::List(&Form::Glob), "the repositories that it is for [default: all]"),

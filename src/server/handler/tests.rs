@@ -28,6 +28,7 @@ impl Noting {
         assert!(!what.contains("a fault of our own"), "as wanted");
         match what {
             what if what.contains("fail") => Err(EffectFault::with("it broke", result)),
+            what if what.contains("nowhere") => Err(EffectFault::needless("there is no such place")),
             what if what.contains("called off") => Err(EffectFault::called_off("superseded by run 7", result)),
             _ => Ok(result),
         }
@@ -250,6 +251,70 @@ async fn what_is_called_off_ends_the_chain_and_neither_went_well_nor_failed() {
     .await;
     assert_eq!((report.state, report.error.as_deref()), (State::Failed, Some("it broke")));
     assert_eq!(done[2], "on_failure.0 log log_2");
+}
+
+#[tokio::test]
+async fn what_has_nothing_to_be_done_to_is_skipped_says_why_and_the_chain_goes_on() {
+    let (report, done) = run("    do:
+      - log: {text: nowhere}
+        when: event.branch == 'main'
+        on_success: [{log: {text: wrong}}]
+        on_failure: [{log: {text: wrong}}]
+        always: [{log: {text: 'inner {{ log.status }}, {{ failure.error }}'}}]
+      - log: {text: '{{ log.status }}: {{ log.error }}'}
+    on_success: [{log: {text: well}}]\n")
+    .await;
+    assert_eq!((report.state, report.steps[0].state), (State::Succeeded, State::Skipped));
+    assert_eq!(report.steps[0].error.as_deref(), Some("there is no such place"));
+    assert_eq!(
+        done,
+        [
+            "0 log nowhere",
+            "0/always.0 log inner skipped, ",
+            "1 log skipped: there is no such place",
+            "on_success.0 log well"
+        ]
+    );
+}
+
+#[test]
+fn a_handler_that_hears_of_the_ends_of_its_own_runs_is_told_so_when_it_is_read() {
+    let said = |handler: &str| {
+        let text =
+            format!("repos: {{url: 'https://h/a/b', storage: 'local:/x'}}\nhandlers:\n  - {{name: h, {handler}}}\n");
+        let (file, found) = parse("server.yaml", text.as_bytes());
+        assert!(file.is_some(), "it is a warning: {found:?}");
+        found.iter().map(|one| (one.code, one.line_column().unwrap())).collect::<Vec<_>>()
+    };
+    for (handler, column) in [
+        ("on: run_finished, do: {run: {}}", 19),
+        ("on: [push, run_finished], do: {log: {text: x}}, on_failure: {trigger: {}}", 19),
+        ("on: run_finished, when: event.branch == 'main', do: {run: {}}", 19),
+    ] {
+        assert_eq!(said(handler), [("server/circle", (3, column))], "{handler}");
+    }
+    for handler in [
+        "on: run_finished, do: {log: {text: x}}",
+        "on: push, do: {run: {}}",
+        "on: run_finished, when: event.run.mode == 'sample' and event.run.status == 'succeeded', do: {run: {mode: full}}",
+        "on: run_finished, when: event.repo == 'a/b', do: {trigger: {}}",
+    ] {
+        assert!(said(handler).is_empty(), "{handler}");
+    }
+}
+
+#[test]
+fn a_handler_for_pushes_hears_of_new_branches_and_one_for_new_branches_of_no_push() {
+    let text =
+        "handlers: [{name: p, on: push, do: {log: {text: x}}}, {name: n, on: branch_created, do: {log: {text: x}}}]";
+    let file = parse("server.yaml", text.as_bytes()).0.unwrap();
+    let done = |kind| {
+        let event = Event { kind, ..event() };
+        decide(&file.handlers, &event).into_iter().map(|plan| plan.handler.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(done(Kind::Push), ["p"]);
+    assert_eq!(done(Kind::BranchCreated), ["p", "n"]);
+    assert!(done(Kind::BranchDeleted).is_empty() && done(Kind::TagCreated).is_empty());
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use crate::server::event::Event;
 use crate::server::ledger;
 use crate::server::poll::fault::Class;
 use crate::server::poll::{PollError, Poller, Watch};
+use crate::server::room;
 use crate::store::database::{Database, DatabaseError, Delivery};
 
 /// Renewed while it is read; who died is not waited for long.
@@ -111,7 +112,7 @@ impl Dispatcher {
             match self.begin(&mut works).await {
                 Ok(true) => continue,
                 Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "deliveries are not read"),
+                Err(error) => tracing::warn!(error = room::words(&error), "deliveries are not read"),
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -168,7 +169,7 @@ impl Dispatcher {
             loop {
                 tokio::time::sleep(Duration::from_millis(LEASE_MS.unsigned_abs() / 4)).await;
                 if let Err(error) = self.database.renew_delivery(delivery.id, delivery.attempts, LEASE_MS).await {
-                    tracing::warn!(%error, "a delivery is not kept");
+                    tracing::warn!(error = room::words(&error), "a delivery is not kept");
                 }
             }
         };
@@ -291,9 +292,9 @@ impl Dispatcher {
 fn told_of(ended: Result<Result<(), DatabaseError>, tokio::task::JoinError>) {
     match ended {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "a delivery is not read"),
+        Ok(Err(error)) => tracing::warn!(error = room::words(&error), "a delivery is not read"),
         // It waits, and is read again.
-        Err(error) => tracing::error!(%error, "a delivery is not read"),
+        Err(error) => tracing::error!(error = room::words(&error), "a delivery is not read"),
     }
 }
 

@@ -114,8 +114,7 @@ impl Read<'_> {
 
     fn push(&self) -> Meaning {
         let Some(reference) = self.text("/ref") else { return Meaning::Nothing };
-        let last = ["/head_commit/message", "/commits/0/message"];
-        let message = last.iter().find_map(|place| self.text(place));
+        let message = self.text("/head_commit/message").or_else(|| self.message_of_tip());
         let actor = ["/sender/login", "/pusher/name", "/user_username"];
         Meaning::Moved(Box::new(Hint {
             reference,
@@ -127,6 +126,16 @@ impl Read<'_> {
             delivery: self.delivery.to_owned(),
             payload: self.payload.clone(),
         }))
+    }
+
+    /// The message of the commit that the ref points to now, in the list of those that came with it. Its order is each
+    /// forge's own; behind a tag of GitLab's, it is what is checked out.
+    fn message_of_tip(&self) -> Option<String> {
+        let tips = ["/after", "/checkout_sha"].map(|place| self.text(place));
+        let tips: Vec<&str> = tips.iter().flatten().map(String::as_str).collect();
+        let commits = self.payload.get("commits")?.as_array()?;
+        let is_tip = |commit: &&Value| commit.get("id").and_then(Value::as_str).is_some_and(|id| tips.contains(&id));
+        Some(commits.iter().find(is_tip)?.get("message")?.as_str()?.to_owned())
     }
 
     /// Every path that a commit of the push names; none when commits may be missing from the list.

@@ -20,6 +20,7 @@ pub use self::dispatch::Dispatcher;
 use self::envelope::{Envelope, EnvelopeError, Forge};
 use self::genuine::{HookSecrets, is_genuine};
 use crate::server::metrics::Metrics;
+use crate::server::room;
 use crate::store::database::{Database, NewDelivery, Receipt, apart};
 
 /// The largest body that is read: GitHub sends at most 25 MB.
@@ -59,7 +60,7 @@ impl Receiver {
         let began = Instant::now();
         let reply = self.keep(forge, header, body).await;
         self.metrics.add("soop_webhook_total", &[("forge", forge.word()), ("result", reply.word)], 1.0);
-        self.metrics.add("soop_webhook_ack_seconds_total", &[], began.elapsed().as_secs_f64());
+        self.metrics.observe("soop_webhook_ack_seconds", began.elapsed().as_secs_f64());
         reply
     }
 
@@ -115,7 +116,7 @@ impl Receiver {
             }
             Ok(Receipt::Known(_)) => reply(200, "known"),
             Err(error) => {
-                tracing::error!(%error, "a delivery was not kept");
+                tracing::error!(error = room::words(&error), "a delivery was not kept");
                 reply(503, "not-kept")
             }
         }

@@ -16,6 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::server::room;
+
 /// How long the system rests that has no file for a connection.
 const REST: Duration = Duration::from_secs(1);
 
@@ -73,7 +75,7 @@ async fn next(
             (Ok((stream, _)), place) => return Some((stream, place)),
             (Err(error), _) if is_theirs(&error) => {}
             (Err(error), _) => {
-                tracing::error!(%error, "connections are not taken");
+                tracing::error!(error = room::words(&error), "connections are not taken");
                 tokio::time::sleep(REST).await;
             }
         }

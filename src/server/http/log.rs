@@ -126,7 +126,7 @@ fn absent(runs: &FilePath, own: &str, run: &Run) -> Option<String> {
     // Other workers of our data folder have our name and one of their own.
     let ours = worker.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
     Some(if ours {
-        format!("the log of run {} is no longer kept: this machine keeps those of its newest runs", run.id)
+        format!("the log of run {} is no longer kept: `keep` in the server's file says how long logs are", run.id)
     } else {
         format!("the log of run {} is with the worker `{worker}`: `soopervisor logs {id}` shows it there", run.id)
     })

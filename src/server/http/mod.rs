@@ -7,6 +7,7 @@ mod admin;
 mod connections;
 mod door;
 mod gate;
+mod hooks;
 mod log;
 pub mod openapi;
 mod page;
@@ -23,24 +24,22 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::to_bytes;
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-};
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{delete, get, post, put};
+use futures::StreamExt as _;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::connections::Limits;
 use self::problem::Problem;
 use self::ready::Probe;
-use super::hook::envelope::Forge;
-use super::hook::{LARGEST, Receiver, Reply};
+use super::hook::Receiver;
 use super::metrics::Metrics;
 use super::poll::{Poller, Watch};
 use super::standing::Standing;
@@ -52,14 +51,8 @@ pub const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::I
 const PATIENCE: Duration = Duration::from_secs(5);
 /// No request of the API is longer.
 const LONGEST: usize = 256 << 10;
-/// Bytes of deliveries that are in memory at a time, in all, and how they are counted. Anybody may send one, and whether it is
-/// genuine is known only when all of it is there.
-const ROOM: usize = 256 << 20;
-const UNIT: usize = 64 << 10;
-static ROOM_LEFT: Semaphore = Semaphore::const_new(ROOM / UNIT);
-/// How long a delivery waits for room, and how long it may take to come; forges wait no longer themselves.
-const WAIT: Duration = Duration::from_secs(8);
-const COMING: Duration = Duration::from_secs(30);
+/// How long the body of a request may take to come.
+const COMING: Duration = Duration::from_secs(10);
 
 /// Who is asked for a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,7 +139,7 @@ pub async fn serve(listener: TcpListener, server: Server, stop: CancellationToke
 fn router(server: Server) -> Router {
     let probe = Probe::default();
     let ready = async move |State(server): State<Server>| ready::ready(&server, &probe).await;
-    let hooks = Router::new().route("/hooks/{forge}", post(hook));
+    let hooks = Router::new().route("/hooks/{forge}", post(hooks::hook));
     let api = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -166,7 +159,8 @@ fn router(server: Server) -> Router {
         .route("/api/handlers", get(admin::handlers))
         .route("/api/handlers/{name}", put(admin::put_handler).delete(admin::delete_handler))
         .route("/api/handlers/{name}/versions", get(admin::handler_versions))
-        .layer(DefaultBodyLimit::max(LONGEST));
+        .layer(DefaultBodyLimit::max(LONGEST))
+        .layer(axum::middleware::from_fn(timely));
     let all = hooks.merge(api).merge(page::router());
     let all = all.fallback(async || Problem::missing("there is nothing here"));
     let all = all.method_not_allowed_fallback(async || {
@@ -185,6 +179,22 @@ async fn count(State(server): State<Server>, request: Request, next: axum::middl
     response
 }
 
+/// Whoever sends less than it promised is not waited for: its body breaks off.
+async fn timely(request: Request, next: axum::middleware::Next) -> Response {
+    let by = tokio::time::Instant::now() + COMING;
+    let in_time = request.map(|body| {
+        let pieces = futures::stream::try_unfold(body.into_data_stream(), move |mut pieces| async move {
+            match tokio::time::timeout_at(by, pieces.next()).await {
+                Ok(Some(piece)) => Ok(Some((piece.map_err(std::io::Error::other)?, pieces))),
+                Ok(None) => Ok(None),
+                Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut)),
+            }
+        });
+        Body::from_stream(pieces)
+    });
+    next.run(in_time).await
+}
+
 /// What every answer says to browsers.
 async fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();
@@ -196,39 +206,19 @@ async fn harden(mut response: Response) -> Response {
     response
 }
 
-async fn hook(State(server): State<Server>, Path(forge): Path<String>, request: Request) -> Result<Response, Problem> {
-    let forge =
-        Forge::of_word(&forge).ok_or_else(|| Problem::missing("hooks are at /hooks/github, gitea and gitlab"))?;
-    let (head, body) = request.into_parts();
-    let headers = head.headers;
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let answer = |reply: Reply| {
-        let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, format!("{}\n", reply.word)).into_response()
-    };
-    if let Some(reply) = server.receiver.refuse(forge, header) {
-        return Ok(answer(reply));
-    }
-    let too_long = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the delivery is too long", "26 MiB are taken");
-    let told = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    let size = told.unwrap_or(LARGEST);
-    if size > LARGEST {
-        return Err(too_long());
-    }
-    let units = u32::try_from(size.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
-    let busy = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too much is delivered at once", "send it again");
-    let room = tokio::time::timeout(WAIT, ROOM_LEFT.acquire_many(units)).await;
-    let _room = room.map_err(|_| busy())?.map_err(|_| busy())?;
-    let late = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the delivery did not come to its end", "send it again");
-    let body = tokio::time::timeout(COMING, to_bytes(body, size)).await.map_err(late)?.map_err(|_| too_long())?;
-    Ok(answer(server.receiver.receive(forge, header, &body).await))
-}
-
 async fn metrics(_: gate::Looks, State(server): State<Server>) -> Result<String, Problem> {
     let (events, deliveries) = server.database.waiting().await?;
     let number = |count: i64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     server.metrics.set("soop_events_waiting", &[], number(events));
     server.metrics.set("soop_deliveries_waiting", &[], number(deliveries));
+    let waits = u64::try_from(server.database.oldest_action_ms().await?).unwrap_or_default();
+    server.metrics.set("soop_outbox_oldest_seconds", &[], Duration::from_millis(waits).as_secs_f64());
+    let down = server.standing.parts.down().contains(&"worker");
+    server.metrics.clear("soop_worker_up");
+    for worker in server.database.workers().await?.iter().filter(|worker| **worker != server.worker) {
+        server.metrics.set("soop_worker_up", &[("worker", worker.as_str())], 1.0);
+    }
+    server.metrics.set("soop_worker_up", &[("worker", server.worker.as_str())], if down { 0.0 } else { 1.0 });
     for (state, count) in server.database.count_runs().await? {
         server.metrics.set("soop_runs", &[("state", state.word())], number(count));
     }

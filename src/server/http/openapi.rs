@@ -22,8 +22,8 @@ pub fn document() -> Value {
         "info": {
             "title": "soopervisor",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Watches repositories and runs their pipelines. Times are milliseconds since 1970. A path that is asked \
-                            by another method answers 405 with a Problem; names of a query that are not listed are ignored.",
+            "description": "Watches repositories and runs their pipelines. Times are milliseconds since 1970. Names of a query that \
+                            are not listed are ignored.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
@@ -73,8 +73,10 @@ fn responses(route: &Route) -> Value {
     if route.body.is_some() || route.path.contains('{') || !route.query.is_empty() {
         problems.push(("400", "the request makes no sense"));
     }
+    problems.push(("405", "the path is asked by another method"));
     if route.body.is_some() {
         problems.extend([
+            ("408", "the body did not come to its end"),
             ("413", "the body is too long"),
             ("415", "the body is no JSON"),
             ("422", "the JSON is another one"),

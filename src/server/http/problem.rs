@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::token::Scope;
+use crate::server::room;
 use crate::store::database::DatabaseError;
 
 /// What is wrong.
@@ -62,7 +63,7 @@ impl From<DatabaseError> for Problem {
         if matches!(error, DatabaseError::Missing { .. }) {
             return Self::missing(error.to_string());
         }
-        tracing::error!(%error, source = ?std::error::Error::source(&error), "a request failed");
+        tracing::error!(error = room::words(&error), "a request failed");
         Self::internal()
     }
 }

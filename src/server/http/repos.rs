@@ -176,7 +176,19 @@ fn refused(error: TriggerError) -> Problem {
 /// A body that is none.
 #[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
 pub(super) fn body(rejection: JsonRejection) -> Problem {
+    if came_late(&rejection) {
+        let help = "send all of it within ten seconds";
+        return Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come to its end", help);
+    }
     Problem::new(rejection.status(), rejection.body_text(), "the body is JSON as /api/openapi.json says")
+}
+
+/// Whether the body broke off because it took too long.
+fn came_late(error: &(dyn std::error::Error + 'static)) -> bool {
+    let late = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
+    };
+    std::iter::successors(Some(error), |cause| cause.source()).any(late)
 }
 
 /// A query that is none.

@@ -14,6 +14,7 @@ use crate::server::action::arguments::{
 use crate::server::action::{Answer, Call, EffectFault, Effects};
 use crate::server::file::File;
 use crate::server::forges::Forges;
+use crate::server::metrics::Metrics;
 use crate::server::secrets::Secrets;
 use crate::store::database::{Database, DatabaseError};
 
@@ -29,6 +30,7 @@ pub struct Doing {
     pub(super) secrets: Secrets,
     pub(super) forges: Forges,
     pub(super) turns: Turns,
+    metrics: Metrics,
     /// Where scripts run; none where they do not.
     pub(super) yard: Option<Yard>,
     /// How many things are under way that may not be done twice.
@@ -46,7 +48,25 @@ impl Doing {
     pub fn new(database: Database, file: Arc<File>, forges: Forges, queued: Arc<Notify>, asked: Arc<Notify>) -> Self {
         let secrets = Secrets::of(Arc::clone(&file));
         let (under_way, waiting, turns) = (watch::Sender::new(0), watch::Sender::new(0), Turns::default());
-        Self { database, file, secrets, forges, turns, yard: None, under_way, waiting, queued, asked }
+        let metrics = Metrics::default();
+        Self { database, file, secrets, forges, turns, metrics, yard: None, under_way, waiting, queued, asked }
+    }
+
+    /// The same, which counts there what could not be told.
+    #[must_use]
+    pub fn counting(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// What a forge was told, rid of secrets; that it could not be told is counted.
+    fn reported(&self, kind: &'static str, answer: Answer) -> Answer {
+        if let Err(fault) = &answer
+            && !fault.called_off
+            && !fault.needless
+        {
+            self.metrics.add("soop_report_failures_total", &[("kind", kind)], 1.0);
+        }
+        self.secrets.hide(answer)
     }
 
     /// The same, which takes turns with everybody who has these: with those of an earlier file, too, who still end what
@@ -107,22 +127,22 @@ impl Effects for Doing {
 
     async fn comment(&self, call: &Call<'_>, wanted: Comment) -> Answer {
         let _waits = self.waits();
-        self.secrets.hide(self.write_comment(call, &wanted).await)
+        self.reported("comment", self.write_comment(call, &wanted).await)
     }
 
     async fn status(&self, call: &Call<'_>, wanted: Status) -> Answer {
         let _waits = self.waits();
-        self.secrets.hide(self.set_status(call, &wanted).await)
+        self.reported("status", self.set_status(call, &wanted).await)
     }
 
     async fn check(&self, call: &Call<'_>, wanted: Check) -> Answer {
         let _waits = self.waits();
-        self.secrets.hide(self.report_check(call, &wanted).await)
+        self.reported("check", self.report_check(call, &wanted).await)
     }
 
     async fn label(&self, call: &Call<'_>, wanted: Label) -> Answer {
         let _waits = self.waits();
-        self.secrets.hide(self.change_labels(call, &wanted).await)
+        self.reported("label", self.change_labels(call, &wanted).await)
     }
 
     async fn command(&self, call: &Call<'_>, wanted: Command) -> Answer {
@@ -132,7 +152,7 @@ impl Effects for Doing {
 
     async fn dispatch(&self, call: &Call<'_>, wanted: Dispatch) -> Answer {
         let _waits = self.waits();
-        self.secrets.hide(self.start_workflow(call, &wanted).await)
+        self.reported("dispatch", self.start_workflow(call, &wanted).await)
     }
 
     async fn http(&self, call: &Call<'_>, wanted: Http) -> Answer {

@@ -35,6 +35,7 @@ use super::file::File;
 use super::handler::{self, Journal, JournalError, Key, Outcome, Plan, Recall};
 use super::ledger;
 use super::queue::{ByHand, Decide};
+use super::room;
 use crate::store::database::{
     Database, DatabaseError, NewAction, OutboxAction, Repo, Resolution, Settlement, StepKnown,
 };
@@ -149,7 +150,7 @@ impl Performer {
                     continue;
                 }
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "actions are not done"),
+                Err(error) => tracing::warn!(error = room::words(&error), "actions are not done"),
             }
             tokio::select! {
                 () = retired.cancelled() => {}
@@ -174,7 +175,7 @@ impl Performer {
                 tokio::time::sleep(Duration::from_millis(LEASE_MS.unsigned_abs() / 4)).await;
                 match self.database.renew_action(id, epoch, LEASE_MS).await {
                     Err(DatabaseError::Fenced { .. }) => return,
-                    Err(error) => tracing::warn!(%error, "an action is not kept"),
+                    Err(error) => tracing::warn!(error = room::words(&error), "an action is not kept"),
                     Ok(()) => {}
                 }
             }
@@ -190,7 +191,7 @@ impl Performer {
             Resolution::Failed(why) => tracing::warn!(handler = action.new.handler, why, "a handler is given up"),
         }
         if let Err(error) = self.database.resolve_action(id, epoch, &resolution).await {
-            tracing::warn!(%error, "not written how an action ended");
+            tracing::warn!(error = room::words(&error), "not written how an action ended");
         }
     }
 
@@ -243,7 +244,7 @@ impl Performer {
 }
 
 /// With what only the server's file says: where the run that ended can be looked at.
-fn addressed(file: &File, mut event: Event) -> Event {
+pub fn addressed(file: &File, mut event: Event) -> Event {
     if let (Some(run), Some(base)) = (&mut event.run, &file.server.public_url) {
         run.url = Some(format!("{base}/runs/{}", run.id));
     }

@@ -39,7 +39,8 @@ impl Doing {
         let comment = call.event.comment.as_ref().ok_or_else(none)?;
         let Some(asked) = gha::Command::of(&comment.body) else { return Ok(json!({"command": null})) };
         let place = self.forges.place(&call.event.repo)?;
-        let heard = Heard { doing: self, call, comment, place, number: pull(call, None)? };
+        let number = pull(call).ok_or_else(|| EffectFault::new("the event is about no pull request"))?;
+        let heard = Heard { doing: self, call, comment, place, number };
         let may = matches!(comment.permission.as_deref(), Some("write" | "admin"));
         match asked {
             _ if comment.refused.is_some() => heard.refuse(comment.refused.as_deref().unwrap_or_default()).await,

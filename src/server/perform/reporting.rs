@@ -1,6 +1,6 @@
 //! What the forge is told: comments, statuses, checks, labels. Each is found again, so that telling it twice shows it once.
 
-use crate::forge::{CheckConclusion, CheckRun, CheckState, Comment as Written, CommitStatus, StatusState};
+use crate::forge::{CheckConclusion, CheckRun, CheckState, Comment as Written, CommitStatus, ListedPull, StatusState};
 use crate::id::CommitSha;
 use crate::server::action::arguments::{Check, Comment, Label, Status};
 use crate::server::action::{Answer, Call, EffectFault, digest};
@@ -18,10 +18,26 @@ const TRIES: usize = 3;
 const USUAL: &str = "soopervisor";
 
 impl Doing {
-    /// Writes our comment of a key, or brings it up to date.
+    /// Writes our comment of a key, or brings it up to date; on each pull request that is meant. What comes of it is the
+    /// first one.
     pub(super) async fn write_comment(&self, call: &Call<'_>, wanted: &Comment) -> Answer {
         let place = self.forges.place(&call.event.repo)?;
-        let number = pull(call, wanted.pull.as_deref())?;
+        let mut first = None;
+        for number in pulls(call, &place, wanted.pull.as_deref()).await? {
+            let written = self.write_on(call, wanted, &place, number).await?;
+            first.get_or_insert(written);
+        }
+        let written = first.ok_or_else(|| EffectFault::new("no pull request is meant"))?;
+        Ok(json!({"id": written.id.to_string(), "url": written.url}))
+    }
+
+    async fn write_on(
+        &self,
+        call: &Call<'_>,
+        wanted: &Comment,
+        place: &Place,
+        number: u64,
+    ) -> Result<Written, EffectFault> {
         let key = given(wanted.key.as_deref()).unwrap_or(&call.key.handler);
         // A new one each time is still one a step, also after an interruption.
         let about = if wanted.append { call.key.to_string() } else { format!("{} {number} {key}", place.repo) };
@@ -29,8 +45,7 @@ impl Doing {
         let text: String = wanted.body.chars().take(LONGEST).collect();
         let body = format!("{mark}\n{text}");
         let _turn = self.turns.of(&format!("comment {} {number} {mark}", place.repo)).await;
-        let written = put(&place, number, &mark, &body).await.map_err(|fault| place.said(&fault))?;
-        Ok(json!({"id": written.id.to_string(), "url": written.url}))
+        put(place, number, &mark, &body).await.map_err(|fault| place.said(&fault))
     }
 
     /// Sets a commit's status.
@@ -73,7 +88,6 @@ impl Doing {
     /// Adds labels, and takes labels away.
     pub(super) async fn change_labels(&self, call: &Call<'_>, wanted: &Label) -> Answer {
         let place = self.forges.place(&call.event.repo)?;
-        let number = pull(call, wanted.pull.as_deref())?;
         let lines = |labels: &[String]| -> Vec<String> {
             labels.iter().map(|label| one_line(label)).filter(|one| !one.is_empty()).collect()
         };
@@ -81,11 +95,13 @@ impl Doing {
         if add.is_empty() && remove.is_empty() {
             return Err(EffectFault::new("no label is left to add or to take away"));
         }
-        if !add.is_empty() {
-            place.forge.add_labels(&place.repo, number, &add).await.map_err(|fault| place.said(&fault))?;
-        }
-        if !remove.is_empty() {
-            place.forge.remove_labels(&place.repo, number, &remove).await.map_err(|fault| place.said(&fault))?;
+        for number in pulls(call, &place, wanted.pull.as_deref()).await? {
+            if !add.is_empty() {
+                place.forge.add_labels(&place.repo, number, &add).await.map_err(|fault| place.said(&fault))?;
+            }
+            if !remove.is_empty() {
+                place.forge.remove_labels(&place.repo, number, &remove).await.map_err(|fault| place.said(&fault))?;
+            }
         }
         Ok(Value::Null)
     }
@@ -132,16 +148,38 @@ async fn put_check(place: &Place, commit: &CommitSha, check: &CheckRun) -> Resul
     Err(last)
 }
 
-/// The pull request that is meant.
-pub(super) fn pull(call: &Call<'_>, asked: Option<&str>) -> Result<u64, EffectFault> {
-    let Some(asked) = given(asked) else {
-        let none = || EffectFault::new("the event is about no pull request; name one with `pull`");
-        return call.event.pull.as_ref().map(|pull| pull.number).filter(|number| *number > 0).ok_or_else(none);
+/// The pull request that an event is about.
+pub(super) fn pull(call: &Call<'_>) -> Option<u64> {
+    call.event.pull.as_ref().map(|pull| pull.number).filter(|number| *number > 0)
+}
+
+/// The pull requests that are meant: the one that is named, else the event's, else those that are open and offer what the event
+/// is about: its branch, or its commit. Without one nothing is to be done.
+async fn pulls(call: &Call<'_>, place: &Place, asked: Option<&str>) -> Result<Vec<u64>, EffectFault> {
+    let event = call.event;
+    if let Some(asked) = given(asked) {
+        let number = asked.trim_start_matches('#').parse();
+        let number = number.map_err(|_| EffectFault::new(format!("`{asked}` is no number of a pull request")))?;
+        return Ok(vec![number]);
+    }
+    if let Some(number) = pull(call) {
+        return Ok(vec![number]);
+    }
+    let nothing = || EffectFault::new("the event is about no pull request and no commit; name one with `pull`");
+    let commit = event.commit().ok_or_else(nothing)?;
+    let listed = place.forge.pulls_of(&place.repo, commit).await.map_err(|fault| place.said(&fault))?;
+    // One that is offered from a branch on top of this one has the commit, too.
+    let offers = |pull: &ListedPull| match event.branch() {
+        Some(branch) if !pull.fork && pull.branch == branch => true,
+        _ => pull.head.as_ref() == Some(commit),
     };
-    asked
-        .trim_start_matches('#')
-        .parse()
-        .map_err(|_| EffectFault::new(format!("`{asked}` is no number of a pull request")))
+    let found: Vec<u64> = listed.iter().filter(|pull| pull.open && offers(pull)).map(|pull| pull.number).collect();
+    if found.is_empty() {
+        let why = format!("no pull request that is open offers `{}`", event.branch().unwrap_or(commit.as_str()));
+        tracing::info!(handler = call.key.handler, event = call.key.event, why, "a step is skipped");
+        return Err(EffectFault::needless(why));
+    }
+    Ok(found)
 }
 
 /// The commit that is meant.

@@ -121,13 +121,13 @@ async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
 #[tokio::test(flavor = "multi_thread")]
 async fn handlers_that_wait_for_runs_keep_no_other_from_being_done() {
     let scene = Scene::open(
-        "  - {name: build, on: push, do: {run: {storage: 'local:/x'}}}\n  - {name: note, on: branch_created, do: {log: {text: x}}}\n",
+        "  - {name: build, on: push, do: {run: {storage: 'local:/x'}}}\n  - {name: note, on: branch_deleted, do: {log: {text: x}}}\n",
     )
     .await;
     for number in 0..MANY {
         scene.tell(Kind::Push, &format!("b{number}")).await;
     }
-    let note = scene.tell(Kind::BranchCreated, "last").await;
+    let note = scene.tell(Kind::BranchDeleted, "last").await;
     let (performer, stop) = (scene.performer(&scene.file), CancellationToken::new());
     let stopping = stop.clone();
     let working = tokio::spawn(async move { performer.run(stop.clone(), stop).await });
@@ -144,12 +144,12 @@ async fn handlers_that_wait_for_a_forge_keep_no_other_from_being_done() {
     // Whoever connects is never answered.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let api = format!("http://{}/api/v3", silent.local_addr().unwrap());
-    let handlers = "  - {name: tell, on: push, do: {status: {state: success}}}\n  - {name: note, on: branch_created, do: {log: {text: x}}}\n";
+    let handlers = "  - {name: tell, on: push, do: {status: {state: success}}}\n  - {name: note, on: branch_deleted, do: {log: {text: x}}}\n";
     let scene = Scene::open_at(&api, handlers).await;
     for number in 0..MANY {
         scene.tell(Kind::Push, &format!("b{number}")).await;
     }
-    let note = scene.tell(Kind::BranchCreated, "last").await;
+    let note = scene.tell(Kind::BranchDeleted, "last").await;
     let (performer, stop) = (scene.performer(&scene.file), CancellationToken::new());
     let stopping = stop.clone();
     let working = tokio::spawn(async move { performer.run(stop.clone(), stop).await });

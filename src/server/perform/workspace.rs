@@ -12,6 +12,7 @@ use crate::id::CommitSha;
 use crate::server::action::EffectFault;
 use crate::server::git::{self, Way};
 use crate::server::poll::Address;
+use crate::server::room;
 use crate::server::work::checkout::checkout;
 
 /// What is checked out.
@@ -171,7 +172,7 @@ pub(super) fn sweep(folder: &Path) {
     for below in ["work", "homes"] {
         let path = folder.join(below);
         if let Err(error) = archive::remove(&path) {
-            tracing::warn!(path = %path.display(), %error, "what a script left was not removed");
+            tracing::warn!(path = %path.display(), error = room::words(&error), "what a script left was not removed");
         }
     }
 }

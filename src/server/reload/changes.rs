@@ -26,6 +26,7 @@ pub(super) fn changes(old: &File, new: &File) -> String {
         ("notify", old.notify == new.notify),
         ("mail", old.mail == new.mail),
         ("http", old.http == new.http),
+        ("keep", old.server.keep == new.server.keep),
     ];
     let other: Vec<&str> = sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect();
     if !other.is_empty() {
@@ -79,14 +80,14 @@ mod tests {
              handlers: [{{name: first, {step}}}, {{name: second, {step}}}]\n"
         ));
         let new = file(&format!(
-            "server: {{bind: '127.0.0.1:1', workers: 3}}\nsecrets: {{A: env:B}}\n\
+            "server: {{bind: '127.0.0.1:1', workers: 3, keep: {{logs: 30d}}}}\nsecrets: {{A: env:B}}\n\
              repos: [{{url: 'https://h/a/two', poll: 90s}}, {{url: 'https://h/a/three'}}]\n\
              handlers: [{{name: second, {step}}}]\n"
         ));
         assert_eq!(
             changes(&old, &new),
             "repositories added: a/three; repositories removed: a/one; repositories changed: a/two; \
-             handlers removed: first; changed: secrets; counts at the next start: bind, workers"
+             handlers removed: first; changed: secrets, keep; counts at the next start: bind, workers"
         );
         assert_eq!(changes(&new, &new), "nothing in it changed");
         let moved = file("repos: [{url: 'https://h/a/two'}, {url: 'https://h/a/one'}]");

@@ -17,7 +17,10 @@ use crate::server::metrics::Metrics;
 use crate::server::parts::Parts;
 use crate::server::poll::Watch;
 use crate::server::poll::state::FirstSeen;
+use crate::server::room;
 use crate::server::serve::{RepoAsk, ServeError, address, lock, named, watch_of};
+use crate::server::sweep;
+use crate::store::Runs;
 use crate::store::database::{Database, DatabaseError};
 
 /// How often the list of repositories is read.
@@ -81,7 +84,11 @@ pub async fn work(
     let left = worker.take_over().await?;
     greet(Begun { adopted: left.adopted.len(), queued: left.queued });
     let at_work = tokio::spawn(worker.keep_at_work(left.adopted, Parts::default(), stop.clone()));
-    keep_up(&database, &watching, &working.known, &stop).await;
+    let history = Runs::of(&working.host.home);
+    tokio::join!(
+        keep_up(&database, &watching, &working.known, &stop),
+        sweep::run_here(&database, &history, stop.clone())
+    );
     let _ = at_work.await;
     database.close().await;
     Ok(())
@@ -100,7 +107,7 @@ async fn keep_up(
         }
         match watches(database, known).await {
             Ok(found) => drop(watching.send_replace(found)),
-            Err(error) => tracing::warn!(%error, "the list of repositories is not read"),
+            Err(error) => tracing::warn!(error = room::words(&error), "the list of repositories is not read"),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::run::event::{Outcome, RunEvent, Step};
 use crate::run::findings::in_short;
 use crate::run::stop::Stop;
 use crate::run::telling::{Listener, Telling};
+use crate::server::room;
 use crate::store::database::{Artifact, Artifacts, StepRow};
 
 /// How long a run goes on without a worker: a server that was killed is started again, a machine that is set up anew is
@@ -81,7 +82,7 @@ fn listener(handoff: Arc<Handoff>, canceller: Canceller, cancel: Cancel) -> List
     let (mut seq, mut found) = (0, Vec::new());
     let tell = move |told: &Told| {
         if let Err(error) = handoff.tell(told) {
-            tracing::warn!(%error, "the worker cannot be told");
+            tracing::warn!(error = room::words(&error), "the worker cannot be told");
         }
         Arc::clone(&handoff)
     };

@@ -17,6 +17,7 @@ use crate::plan::{Mode, Network};
 use crate::run::cancel::{self, Cancel, CancelReason, Canceller, Urgency};
 use crate::run::ending::Ending;
 use crate::run::request::RunRequest;
+use crate::server::room;
 use crate::store::database::{Claim, DatabaseError, Ended, Repo, RunState};
 
 /// How often a driver is listened to.
@@ -76,7 +77,7 @@ impl Worker {
             Start::Driver => self.follow(&claim, &cancel, &drained).await,
         };
         if let Err(error) = Checkout::at(&self.folder, &name(&claim)).close().await {
-            tracing::warn!(run, %error, "a work tree was not removed");
+            tracing::warn!(run, error = room::words(&error), "a work tree was not removed");
         }
         beating.cancel();
         let _ = beat.await;
@@ -100,15 +101,19 @@ impl Worker {
         }
         // Only now: who is killed before it is written reads it here again.
         if let Err(error) = self.handoff(&claim).remove() {
-            tracing::warn!(run, %error, "the folder of a run that ended was not removed");
+            tracing::warn!(run, error = room::words(&error), "the folder of a run that ended was not removed");
         }
     }
 
-    /// One line of the server's log for a run that begins, or is gone on with.
+    /// One line of the server's log for a run that begins, or is gone on with; how long it had waited.
     fn say(&self, claim: &Claim, start: Start) {
         let new = &claim.run.new;
         let repo = self.watches.borrow().iter().find(|watch| watch.repo == new.repo).map(|watch| watch.name.clone());
         let what = if start == Start::Checkout { "a run begins" } else { "a run is gone on with" };
+        if let (Start::Checkout, 1, Some(begun)) = (start, claim.epoch, claim.run.started_at) {
+            let waited = u64::try_from(begun - claim.run.created_at).unwrap_or_default();
+            self.metrics.observe("soop_queue_wait_seconds", Duration::from_millis(waited).as_secs_f64());
+        }
         tracing::info!(
             run = claim.run.id,
             repo,
@@ -128,7 +133,7 @@ impl Worker {
         if matches!(error, DatabaseError::Fenced { .. }) {
             self.metrics.add("soop_fenced_writes_total", &[], 1.0);
         }
-        tracing::warn!(run, %error, "not written");
+        tracing::warn!(run, error = room::words(error), "not written");
     }
 
     /// Keeps the claim; hears of cancelling, draining, and the claim's loss.
@@ -258,7 +263,7 @@ impl Worker {
                 let held = self.database.heartbeat(run, epoch, lease).await;
                 let wish = if held.is_ok() { Wish::Publish } else { Wish::Discard };
                 if let Err(error) = handoff.wish(wish) {
-                    tracing::warn!(run, %error, "its driver cannot be answered");
+                    tracing::warn!(run, error = room::words(&error), "its driver cannot be answered");
                 }
                 held.map(drop)
             }

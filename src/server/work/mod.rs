@@ -26,6 +26,7 @@ use self::handoff::{Handoff, Wish};
 use super::metrics::Metrics;
 use super::parts::Parts;
 use super::poll::Watch;
+use super::room;
 use crate::run::Host;
 use crate::store::database::{Claim, Database, DatabaseError, QueueLimits, Retry};
 
@@ -180,7 +181,7 @@ impl Worker {
                     continue;
                 }
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "no run can be claimed"),
+                Err(error) => tracing::warn!(error = room::words(&error), "no run can be claimed"),
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -218,7 +219,7 @@ impl Worker {
         loop {
             match self.take_over().await {
                 Ok(left) => return left.adopted,
-                Err(error) => tracing::warn!(%error, "runs are not taken over"),
+                Err(error) => tracing::warn!(error = room::words(&error), "runs are not taken over"),
             }
             tokio::select! {
                 () = stop.cancelled() => return Vec::new(),

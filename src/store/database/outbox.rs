@@ -142,6 +142,17 @@ impl Database {
         transaction.commit().await.map_err(fault())
     }
 
+    /// How long the action waits that waits longest, in milliseconds; 0 where none does.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn oldest_action_ms(&self) -> Result<i64, DatabaseError> {
+        let text =
+            self.sql("SELECT COALESCE(now_ms() - MIN(created_at), 0) AS age FROM outbox WHERE state = 'waiting'");
+        let row = sqlx::query(text).fetch_one(self.reader()).await;
+        row.map_err(DatabaseError::query("ask what waits to be done"))?.int("age")
+    }
+
     /// What the earlier actions of a handler brought for an event: position, state, result.
     ///
     /// # Errors

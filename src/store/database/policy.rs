@@ -11,6 +11,18 @@ pub struct Policy {
     pub concurrency: Option<i64>,
     /// How long a claim holds without a heartbeat, in milliseconds; none for the usual time.
     pub lease_ms: Option<i64>,
+    /// How long logs of runs that went well are kept, in milliseconds; none for the usual time.
+    pub logs_ms: Option<i64>,
+    /// Bytes that all logs of a machine may take; none for the usual number.
+    pub log_bytes: Option<i64>,
+}
+
+impl Policy {
+    /// Each by the name that its row has.
+    fn rows(self) -> [(&'static str, Option<i64>); 4] {
+        let Self { concurrency, lease_ms, logs_ms, log_bytes } = self;
+        [("concurrency", concurrency), ("lease_ms", lease_ms), ("logs_ms", logs_ms), ("log_bytes", log_bytes)]
+    }
 }
 
 impl Database {
@@ -22,7 +34,7 @@ impl Database {
         let fault = || DatabaseError::query("set what holds for all workers");
         let mut transaction = self.begin().await?;
         sqlx::query("DELETE FROM policy").execute(&mut *transaction).await.map_err(fault())?;
-        for (name, value) in [("concurrency", policy.concurrency), ("lease_ms", policy.lease_ms)] {
+        for (name, value) in policy.rows() {
             let Some(value) = value else { continue };
             let query = sqlx::query("INSERT INTO policy (name, value) VALUES ($1, $2)").bind(name).bind(value);
             query.execute(&mut *transaction).await.map_err(fault())?;
@@ -42,6 +54,8 @@ impl Database {
             match row.text("name")?.as_str() {
                 "concurrency" => policy.concurrency = value,
                 "lease_ms" => policy.lease_ms = value,
+                "logs_ms" => policy.logs_ms = value,
+                "log_bytes" => policy.log_bytes = value,
                 _ => {}
             }
         }

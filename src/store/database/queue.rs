@@ -290,6 +290,19 @@ impl Database {
         Ok(runs.into_iter().map(|run| Claim { epoch: run.epoch, run }).collect())
     }
 
+    /// The workers whose claims hold now.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn workers(&self) -> Result<Vec<String>, DatabaseError> {
+        let text = self.sql(
+            "SELECT DISTINCT worker FROM runs WHERE state = 'running' AND lease_until > now_ms() AND worker IS NOT NULL \
+             ORDER BY worker",
+        );
+        let rows = sqlx::query(text).fetch_all(self.reader()).await;
+        rows.map_err(DatabaseError::query("ask who works"))?.iter().map(|row| row.text("worker")).collect()
+    }
+
     /// Goes on with a claim of an earlier process of the same worker, which is known to be dead, also when the lease is
     /// over: the attempt stays the same. `false` when the run has gone elsewhere meanwhile.
     ///

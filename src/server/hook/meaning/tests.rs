@@ -41,6 +41,21 @@ fn a_push_is_a_hint_with_all_that_it_says() {
 }
 
 #[test]
+fn the_message_of_a_push_is_that_of_the_commit_that_the_ref_points_to() {
+    let first = json!({"id": "a".repeat(40), "message": "First"});
+    let tip = json!({"id": SHA, "message": "Tip\n\nwith more"});
+    let message = |event: &str, payload: Value| match read(Forge::GitLab, event, &payload) {
+        Meaning::Moved(hint) => hint.message,
+        other => panic!("{other:?}"),
+    };
+    let push = |commits: &[&Value]| json!({"ref": "refs/heads/main", "after": SHA, "commits": commits});
+    assert_eq!(message("Push Hook", push(&[&first, &tip])).as_deref(), Some("Tip"), "GitLab lists the oldest first");
+    assert_eq!(message("Push Hook", push(&[&first])), None, "it is not in the list");
+    let tag = json!({"ref": "refs/tags/v1", "after": "b".repeat(40), "checkout_sha": SHA, "commits": [first, tip]});
+    assert_eq!(message("Tag Push Hook", tag).as_deref(), Some("Tip"));
+}
+
+#[test]
 fn a_pull_request_says_whose_code_it_is() {
     let pull = |head: Value| {
         let repository = json!({"full_name": "acme/churn"});

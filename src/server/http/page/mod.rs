@@ -41,6 +41,8 @@ const CELL: usize = 120;
 #[template(path = "page/overview.html")]
 struct Overview {
     trouble: Vec<Trouble>,
+    /// `2 hosts`, where too much in a row failed on them.
+    resting: Option<String>,
     repos: Vec<RepoRow>,
     runs: Vec<Row>,
     older: Option<i64>,
@@ -195,7 +197,13 @@ async fn overview(
     let row = |run: Run| Row { repo: names.get(&run.new.repo).cloned().unwrap_or_default(), run };
     let repos = server.database.repos().await?.into_iter().map(RepoRow::of).collect();
     let trouble = server.standing.trouble();
-    drawn(&Overview { trouble, repos, runs: runs.into_iter().map(row).collect(), older })
+    let resting = resting(server.metrics.sum("soop_poll_hosts_resting"));
+    drawn(&Overview { trouble, resting, repos, runs: runs.into_iter().map(row).collect(), older })
+}
+
+/// Hosts that are left alone, in words.
+fn resting(hosts: f64) -> Option<String> {
+    (hosts >= 1.0).then(|| format!("{hosts} {}", if hosts < 2.0 { "host" } else { "hosts" }))
 }
 
 async fn run(
@@ -228,7 +236,13 @@ fn drawn(page: &impl Template) -> Result<Response, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::took;
+    use super::{resting, took};
+
+    #[test]
+    fn hosts_that_are_left_alone_are_counted() {
+        assert_eq!(resting(0.0), None);
+        assert_eq!((resting(1.0).as_deref(), resting(2.0).as_deref()), (Some("1 host"), Some("2 hosts")));
+    }
 
     #[test]
     fn times_are_shown_as_the_terminal_shows_them() {
