@@ -67,11 +67,11 @@ async fn answers_may_name_the_page_twice_and_write_numbers_as_text() {
     let (url, _) = serve(vec![(200, both), (200, granted), (200, old), (200, json!({"device_code": "d"}))]);
     let google = issuer(Provider::GoogleDrive, &url);
     let device = google.begin_device().await.unwrap();
-    assert_eq!((&*device.url, device.lasts), ("https://a", Duration::from_secs(900)));
+    assert_eq!((&*device.url, device.lasts), ("https://a", Duration::from_mins(15)));
     let grant = google.wait_for_device(&device).await.unwrap();
     assert_eq!((grant.expires_in, grant.refresh_expires_in), (Some(3600), Some(60)));
     let device = google.begin_device().await.unwrap();
-    assert_eq!((&*device.url, device.lasts), ("https://b", Duration::from_secs(900)));
+    assert_eq!((&*device.url, device.lasts), ("https://b", Duration::from_mins(15)));
     assert!(matches!(google.begin_device().await, Err(Fault::Form(_))));
 }
 

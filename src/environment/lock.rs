@@ -67,7 +67,8 @@ fn content(info: &Path) -> Option<String> {
         let path = line.trim_start_matches('"').split([',', '"']).next().unwrap_or_default();
         let added = ["INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json", "RECORD"];
         let by_installer = path.split_once(".dist-info/").is_some_and(|(_, name)| added.contains(&name));
-        let elsewhere = path.starts_with("../") || path.starts_with('/') || path.ends_with(".pyc");
+        let elsewhere = path.starts_with("../") || path.starts_with('/');
+        let elsewhere = elsewhere || Path::new(path).extension().is_some_and(|end| end == "pyc");
         !by_installer && !elsewhere && !path.is_empty()
     };
     let mut lines: Vec<&str> = record.lines().filter(own).collect();

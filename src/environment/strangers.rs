@@ -44,10 +44,10 @@ fn is_elsewhere(channel: &str) -> bool {
         return true;
     }
     let Ok(url) = Url::parse(channel) else { return true };
-    matches!(url.scheme(), "http" | "https") && is_public(url.host())
+    matches!(url.scheme(), "http" | "https") && is_public(url.host().as_ref())
 }
 
-fn is_public(host: Option<Host<&str>>) -> bool {
+fn is_public(host: Option<&Host<&str>>) -> bool {
     match host {
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.').to_ascii_lowercase();
@@ -62,7 +62,7 @@ fn is_public(host: Option<Host<&str>>) -> bool {
             !(special || address.is_private() || address.is_loopback() || address.is_link_local())
         }
         Some(Host::Ipv6(address)) => match address.to_ipv4_mapped() {
-            Some(inside) => is_public(Some(Host::Ipv4(inside))),
+            Some(inside) => is_public(Some(&Host::Ipv4(inside))),
             // What is given out to networks of the world begins with 2 or 3.
             None => address.segments()[0] & 0xe000 == 0x2000,
         },

@@ -16,6 +16,9 @@ use crate::spec::amount::count;
 /// Younger ones may belong to a build whose lock is on another machine of a shared disk.
 const MINIMUM_AGE: Duration = Duration::from_hours(24);
 
+/// What key files say, and those that say nothing.
+type Found<Key, Said> = (Vec<(Key, Said)>, Vec<Unreadable>);
+
 /// A key file that says nothing: cut short by a crash, or another user's. What it may name is left alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
@@ -168,20 +171,20 @@ impl Store {
     }
 
     /// Every key file, and the id that it names; and those that say nothing.
-    pub(super) fn published(&self) -> Result<(Vec<(PathBuf, String)>, Vec<Unreadable>), EnvironmentError> {
+    pub(super) fn published(&self) -> Result<Found<PathBuf, String>, EnvironmentError> {
         let (files, unreadable) = self.key_files()?;
         let named = |(path, document): (PathBuf, Value)| Some((path, document["id"].as_str()?.to_owned()));
         Ok((files.into_iter().filter_map(named).collect(), unreadable))
     }
 
     /// Every key, and what its file says; and the files that say nothing.
-    pub(super) fn documents(&self) -> Result<(Vec<(String, Value)>, Vec<Unreadable>), EnvironmentError> {
+    pub(super) fn documents(&self) -> Result<Found<String, Value>, EnvironmentError> {
         let key = |path: PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let (files, unreadable) = self.key_files()?;
         Ok((files.into_iter().map(|(path, document)| (key(path), document)).collect(), unreadable))
     }
 
-    fn key_files(&self) -> Result<(Vec<(PathBuf, Value)>, Vec<Unreadable>), EnvironmentError> {
+    fn key_files(&self) -> Result<Found<PathBuf, Value>, EnvironmentError> {
         let keys = self.keys();
         let (mut found, mut unreadable) = (Vec::new(), Vec::new());
         let failed = |path: &Path, error| EnvironmentError::io(path, "reading what environments exist", error);

@@ -275,7 +275,9 @@ pub(super) async fn finish(
     let worth_a_look = ending != Ending::Succeeded && kept.ran.is_some();
     let left = clear(clearing, !worth_a_look && !facts.request.keep_work, facts.live).await;
     if !left.is_empty() {
-        left.into_iter().for_each(|warning| telling.tell(&RunEvent::Diagnosed(warning)));
+        for warning in left {
+            telling.tell(&RunEvent::Diagnosed(warning));
+        }
         (kept.record.findings, kept.record.more_findings) = telling.findings();
         facts.live.save(&kept.record)?;
     }

@@ -197,7 +197,9 @@ async fn one_account_has_one_bucket_for_all_processes_that_name_one_folder() {
     for spoilt in
         ["", "{", "null", later, r#"{"rate": 1e999, "tokens": 0, "filled": 0, "closed_until": 0, "slowed": 0}"#]
     {
-        files.iter().for_each(|file| std::fs::write(file, spoilt).unwrap());
+        for file in &files {
+            std::fs::write(file, spoilt).unwrap();
+        }
         let begun = std::time::Instant::now();
         process().turn().await;
         assert!(begun.elapsed() < Duration::from_secs(5), "{spoilt}");

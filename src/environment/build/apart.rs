@@ -93,13 +93,12 @@ impl Build<'_> {
         progress: Progress<'_>,
     ) -> Result<Option<super::Described>, EnvironmentError> {
         let config = self.request.config;
-        let (text, source) = match (&self.lines, self.lock) {
-            (Some(lines), Some(lock)) => (lines.join("\n") + "\n", lock.built().clone()),
-            _ => {
-                self.link_all(own, false, progress).await?;
-                let text = pip::install(&self.builder(), own, &self.what(Part::Resolve), config, progress).await?;
-                (text, from_source(&own.root.join("uv")))
-            }
+        let (text, source) = if let (Some(lines), Some(lock)) = (&self.lines, self.lock) {
+            (lines.join("\n") + "\n", lock.built().clone())
+        } else {
+            self.link_all(own, false, progress).await?;
+            let text = pip::install(&self.builder(), own, &self.what(Part::Resolve), config, progress).await?;
+            (text, from_source(&own.root.join("uv")))
         };
         let rows = Rows::split(&text, &source);
         if rows.wheels.is_empty() {
