@@ -233,7 +233,9 @@ fn an_empty_home_has_no_environments_and_nothing_to_prune() {
     assert_eq!((code(&list), stdout(&list).as_str()), (0, ""));
     assert!(stderr(&list).contains("no environments"));
     let json: serde_json::Value = serde_json::from_str(&stdout(&place.run(&["env", "list", "--json"]))).unwrap();
-    let expected = serde_json::json!({"schema": 1, "environments": [], "total_bytes": 0, "unused_cache_bytes": 0});
+    let expected = serde_json::json!({
+        "schema": 1, "environments": [], "total_bytes": 0, "volume_bytes": 0, "unused_cache_bytes": 0
+    });
     assert_eq!(json, expected);
     let prune = place.run(&["env", "prune", "--all"]);
     assert!(code(&prune) == 0 && stdout(&prune).contains("nothing to remove"), "{}", stderr(&prune));

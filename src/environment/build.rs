@@ -1,6 +1,5 @@
 //! One build: solve, link, install the `pip:` section, write down what came out. Leaves nothing behind when it fails.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use rattler_conda_types::RepoDataRecord;
@@ -254,8 +253,11 @@ impl Build<'_> {
         let variables = &self.request.inputs.variables;
         let activation = activate::text(&bench.prefix, &bench.guest_prefix, variables, self.conda.platform)
             .map_err(|error| EnvironmentError::Install { reason: chain(&error) })?;
-        // A shared cache holds no source: there, nothing was built.
-        let built = if bench.shared { BTreeSet::new() } else { apart::from_source(&bench.root.join("uv")) };
+        // What was built once is built whenever its lock is installed. A shared cache holds no source: there, nothing was.
+        let mut built = self.lock.map(|lock| lock.built().clone()).unwrap_or_default();
+        if !bench.shared {
+            built.extend(apart::from_source(&bench.root.join("uv")));
+        }
         Ok((activation, lock::document(&self.records, &dists, pip_lock, &built), ploomber))
     }
 }

@@ -139,15 +139,17 @@ async fn an_account_that_fills_up_in_the_middle_keeps_what_was_sent_for_later() 
         let fake = Fake::start().await;
         let service = open(&fake, drive, "");
         let (bytes, memory) = (noise(36 * MIB, 6), Memory::default());
-        let last = if drive == Drive::OneDrive { 4 } else { 3 };
-        fake.fault(drive, When::path(fragment(drive)).method("PUT").nth(last), Fault::QuotaFull);
+        // However large OneDrive's grow, the second one is not the last. Google is asked with PUT too.
+        let refused = if drive == Drive::OneDrive { 2 } else { 3 };
+        fake.fault(drive, When::path(fragment(drive)).method("PUT").nth(refused), Fault::QuotaFull);
         let fault = create_with(&*service, "p/large", &bytes, &memory).await.unwrap_err();
         assert_eq!(fault, Told::Full, "{drive:?}");
         assert!(fake.files(drive).is_empty());
-        let before = uploads(&fake, drive);
+        let before = fake.received(drive);
         create_with(&*open(&fake, drive, ""), "p/large", &bytes, &memory).await.unwrap();
         assert!(fake.read(drive, "p/large").unwrap() == bytes);
-        assert!(uploads(&fake, drive) - before <= 2, "{drive:?}: only the rest was sent");
+        let again = fake.received(drive) - before;
+        assert!(again + 10 * MIB as u64 <= bytes.len() as u64, "{drive:?}: only the rest was sent, not {again} bytes");
     }
 }
 

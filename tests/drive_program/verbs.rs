@@ -71,6 +71,10 @@ fn spellings(fake: &Fake, drive: Drive) -> [Spelled; 3] {
 async fn every_verb_finds_it(drive: Drive) {
     let scene = Scene::new(drive).await;
     for (at, spelled) in spellings(&scene.fake, drive).iter().enumerate() {
+        // One drive is enough for the spellings: each verb is a process of its own.
+        if drive != Drive::Box && at != 1 {
+            continue;
+        }
         let short = &scene.commits[0][..9];
         for (wanted, is) in [("v1", 0), ("v2", 1), ("feature", 2), (short, 0), ("latest", 3), ("main", 3)] {
             scene.say(spelled, &["verify", wanted]).exits(0).says("as the manifest says").says(&scene.commits[is]);
@@ -88,7 +92,8 @@ async fn every_verb_finds_it(drive: Drive) {
     }
     let [long, ..] = &spellings(&scene.fake, drive);
     scene.say(long, &["prune", "--yes", "--keep-last", "1", "--keep-tags"]).exits(0).says("removed");
-    let names = scene.fake.names(scene.drive);
+    // What is in a trash does not count.
+    let names: Vec<String> = scene.fake.files(scene.drive).into_keys().collect();
     let left = |at: usize| names.iter().any(|name| name.contains(&scene.commits[at]));
     assert_eq!([0, 1, 2, 3].map(left), [true, true, false, true], "{drive:?}: {names:?}");
 }

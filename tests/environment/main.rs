@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are test code")]
 
+#[path = "../bridge/mod.rs"]
+mod bridge;
 mod bytecode;
 mod channel;
 mod corpus;

@@ -296,8 +296,7 @@ async fn a_line_of_git_is_installed_at_a_commit_which_its_lock_keeps() {
     real.config.mirrors.insert("bioconda".to_owned(), vec![extra.display().to_string()]);
     let remote = Remote::new(folder.path());
     let first = remote.release("1");
-    // The one address of this machine that containers reach.
-    let host = says("docker", None, &["network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}"]);
+    let host = crate::bridge::address();
     let (address, _) = crate::mirrors::serve(&host, Some(remote.served.clone()));
     for name in ["NO_PROXY", "no_proxy"] {
         let before = real.config.host_env.get(name).cloned().unwrap_or_default();

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "../bridge/mod.rs"]
+mod bridge;
 #[path = "../fake_github/mod.rs"]
 mod fake_github;
 
