@@ -25,7 +25,7 @@ done
 grep -q '^    default: source$' "$here/action.yml" || fail "action.yml has no version to set: its default is to be 'source'"
 if [ -e "$to" ] && [ -n "$(ls -A "$to" 2>/dev/null || echo file)" ]; then
     # A clone of the action's repository is written anew; anything else is somebody's.
-    [ -e "$to/.git" ] && [ -f "$to/action.yml" ] || fail "$to holds something that is no copy of the action: name another folder"
+    { [ -e "$to/.git" ] && [ -f "$to/action.yml" ]; } || fail "$to holds something that is no copy of the action: name another folder"
 fi
 
 mkdir -p "$to/install"

@@ -199,7 +199,7 @@ fn publish(folder: &Path, versions: &[&str]) {
 fn compilers(cache: &Path) -> Vec<String> {
     let ids = std::fs::read_dir(cache.join("soopervisor/env/e")).into_iter().flatten().flatten();
     let ids = ids.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let found = ids.filter(|id| !id.ends_with(".sh")).map(|id| {
+    let found = ids.filter(|id| !id.contains(".activate")).map(|id| {
         let filter = format!("label=soopervisor.environment={id}");
         docker(&["ps", "-aq", "--filter", &filter])
     });

@@ -204,7 +204,7 @@ async fn a_job_that_is_cancelled_after_its_run_tells_that_it_succeeded_before_th
     let Decision::Run(order) = errand.decide().await.unwrap() else { panic!("it is to be run") };
     let told = errand.progress(&order).unwrap().told().clone();
     // GitHub takes its time with everything but the status.
-    scene.fake.trouble(&format!("/repos/{REPO}/issues"), 1000, Fault::Slow(Duration::from_secs(60)));
+    scene.fake.trouble(&format!("/repos/{REPO}/issues"), 1000, Fault::Slow(Duration::from_mins(1)));
     let poster = Poster::start(errand.post(&order).unwrap(), told.clone(), cancel).unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
     let begun = Instant::now();

@@ -99,6 +99,19 @@ async fn end(database: &Database, state: RunState) {
     database.finish(claim.run.id, claim.epoch, &ended).await.unwrap();
 }
 
+/// Opens a pull request of a branch; and another one, which is made on it and has its commit, too.
+fn offer(scene: &Scene, number: u64, branch: &str) {
+    let open = |number, branch: &str| {
+        let (head_repo, head_branch, base_branch) = (REPO.into(), branch.to_owned(), "main".into());
+        scene.fake.open_pull(REPO, Pull { number, head_repo, head_branch, base_branch, open: true });
+    };
+    open(number, branch);
+    git(scene.work.path(), &["commit", "-q", "--allow-empty", "-m", "on top"]);
+    let on_top = format!("on-top-{number}");
+    scene.fake.push(scene.work.path(), REPO, &on_top, NOW.parse().unwrap());
+    open(number + 100, &on_top);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_file_that_stands_in_the_documentation_does_what_it_says() {
     let (scene, (port, mails)) = (Scene::open().await, mailbox());
@@ -114,21 +127,12 @@ async fn the_file_that_stands_in_the_documentation_does_what_it_says() {
     let performing = tokio::spawn(async move { performer.run(retired, stopping).await });
     let decide = Arc::new(ByFile(Arc::clone(&file)));
     let events = Events::new(database.clone(), decide, Arc::default(), Arc::default()).telling(handled);
-    let offer = |number, branch: &str| {
-        let (head_repo, head_branch, base_branch) = (REPO.into(), branch.to_owned(), "main".into());
-        scene.fake.open_pull(REPO, Pull { number, head_repo, head_branch, base_branch, open: true });
-    };
     // Somebody pushes; the run that this calls for ends so. What came of the handler, and which kind of event it was.
     let push = async |branch: &str, offered: Option<u64>, state: RunState| -> (String, Value) {
         git(scene.work.path(), &["commit", "-q", "--allow-empty", "-m", branch]);
         let sha = scene.fake.push(scene.work.path(), REPO, branch, NOW.parse().unwrap());
         if let Some(number) = offered {
-            offer(number, branch);
-            // Another one is made on it, and has its commit, too.
-            git(scene.work.path(), &["commit", "-q", "--allow-empty", "-m", "on top"]);
-            let on_top = format!("on-top-{number}");
-            scene.fake.push(scene.work.path(), REPO, &on_top, NOW.parse().unwrap());
-            offer(number + 100, &on_top);
+            offer(&scene, number, branch);
         }
         poller.read(&watch, None).await.unwrap();
         while events.next().await.unwrap() {}
