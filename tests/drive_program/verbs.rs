@@ -94,7 +94,7 @@ async fn every_verb_finds_it(drive: Drive) {
     scene.say(long, &["prune", "--yes", "--keep-last", "1", "--keep-tags"]).exits(0).says("removed");
     // What is in a trash does not count.
     let names: Vec<String> = scene.fake.files(scene.drive).into_keys().collect();
-    let left = |at: usize| names.iter().any(|name| name.starts_with(&format!("demo/{}/", scene.commits[at])));
+    let left = |at: usize| names.iter().any(|name| name.contains(&scene.commits[at]));
     assert_eq!([0, 1, 2, 3].map(left), [true, true, false, true], "{drive:?}: {names:?}");
 }
 

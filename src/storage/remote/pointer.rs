@@ -76,6 +76,15 @@ pub(super) async fn point(service: &dyn Backend, project: &ProjectName, folder: 
     }
 }
 
+/// Takes a folder that is not published any more out of the index. An entry that stays misleads nobody: readers go by
+/// manifests.
+pub(super) async fn forget(service: &dyn Backend, project: &ProjectName, folder: &Folder, ended: jiff::Timestamp) {
+    let index = key::index(project, folder, ended);
+    if let Err(fault) = service.remove(&index).await {
+        tracing::info!(%fault, key = index, "not removed");
+    }
+}
+
 /// The folder that `latest.json` names, if it says anything sensible.
 pub(super) async fn latest(service: &dyn Backend, project: &ProjectName) -> Option<Folder> {
     let bytes = read_small(service, &key::latest(project)).await.ok()?;
