@@ -423,3 +423,6 @@ fn outcome_word(outcome: Outcome) -> &'static str {
         Outcome::Cancelled => "cancelled",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -458,3 +458,6 @@ fn watch(mut cancel: Cancel, token: CancellationToken) -> AbortOnDropHandle<()> 
         token.cancel();
     }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,45 @@
+//! What stays behind at a run's end is said, and changes nothing else.
+
+use super::*;
+use crate::engine::EngineError;
+use crate::store::{Home, Runs};
+
+fn live(folder: &Path) -> LiveRun {
+    let home = Home::at(folder);
+    home.ensure().unwrap();
+    let commit = "4f1c2d9a00000000000000000000000000000000".parse().unwrap();
+    Runs::of(&home).create(Timestamp::now(), &commit).unwrap()
+}
+
+async fn left(clearing: Option<Clearing>, work: bool, live: &LiveRun) -> Vec<String> {
+    clear(clearing, work, live)
+        .await
+        .into_iter()
+        .map(|warning| format!("{}: {}", warning.code, warning.message))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_work_folder_goes_with_the_container() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = live(folder.path());
+    std::fs::create_dir(live.folder().work()).unwrap();
+    assert_eq!(left(Some(Clearing::over(Ok(()))), false, &live).await, [""; 0]);
+    assert!(live.folder().work().exists(), "kept for a look");
+    assert_eq!(left(Some(Clearing::over(Ok(()))), true, &live).await, [""; 0]);
+    assert!(!live.folder().work().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_and_a_work_folder_that_stay_are_both_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = live(folder.path());
+    // Nothing can be removed below what is no folder.
+    std::fs::remove_dir_all(live.folder().path()).unwrap();
+    std::fs::write(live.folder().path(), "").unwrap();
+    let gone = EngineError::Gone { reason: "it went away".to_owned() };
+    let said = left(Some(Clearing::over(Err(gone))), true, &live).await;
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].starts_with("run/not-cleared: ") && said[0].contains("it went away"), "{said:?}");
+    assert!(said[1].starts_with("run/work-left: "), "{said:?}");
+}
