@@ -88,7 +88,10 @@ fn file(request: &RunRequest, host: &Host) -> Option<PathBuf> {
     if request.hosted || request.no_secrets || other {
         return None;
     }
-    let asked = serde_json::to_vec(&(request, &host.current_dir)).ok()?;
+    // What becomes of the outputs is nothing to the container.
+    let (on_conflict, no_reuse, keep_work) = (None, false, false);
+    let alike = RunRequest { storage: None, on_conflict, no_reuse, keep_work, ..request.clone() };
+    let asked = serde_json::to_vec(&(alike, &host.current_dir)).ok()?;
     Some(host.home.cache().join("guesses").join(hex::encode(&Sha256::digest(asked)[..16])))
 }
 

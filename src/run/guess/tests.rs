@@ -50,6 +50,12 @@ fn the_next_run_of_the_same_request_gets_the_same_over_its_own_folders() {
     assert_eq!(recall(&asked, &machine.host, &first), None);
     remember(&asked, &machine.host, &first, &machine.spec(&first));
     assert_eq!(recall(&asked, &machine.host, &second), Some(machine.spec(&second)));
+    let elsewhere = RunRequest { storage: Some("local:/elsewhere".to_owned()), no_reuse: true, ..request("repo") };
+    assert_eq!(
+        recall(&elsewhere, &machine.host, &second),
+        Some(machine.spec(&second)),
+        "where outputs go is the same to it"
+    );
     assert_eq!(recall(&request("another"), &machine.host, &second), None);
 }
 
