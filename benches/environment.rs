@@ -17,7 +17,8 @@ mod stage;
 
 const PIPELINE: &str = "tasks:\n  - source: task.sh\n    product: output/x.txt\n";
 /// What a data scientist's list looks like.
-const LIST: [&str; 3] = ["pandas==2.2.3", "scikit-learn==1.5.2", "matplotlib==3.9.2"];
+/// Ploomber is in it: an environment without it gets it anyway, and pip has to do the same work.
+const LIST: [&str; 4] = ["ploomber==0.23.3", "pandas==2.2.3", "scikit-learn==1.5.2", "matplotlib==3.9.2"];
 const PLOOMBER: &str = "#!/bin/bash\nmkdir -p output\necho x > output/x.txt\n";
 
 /// A repository, and a home with a store of its own that uses this machine's settings.
@@ -122,6 +123,7 @@ impl Place {
         let without = "channels: [conda-forge]\ndependencies:\n  - python=3.11\n  - pip\n";
         self.repository("without", without, &pip);
         let theirs = self.run_in("without").executed;
+        self.forget_wheels();
         let mut with = format!("{without}  - pip:\n");
         for wanted in LIST {
             writeln!(with, "      - {wanted}").expect("a string takes everything");
@@ -134,6 +136,17 @@ impl Place {
             ours.as_secs_f64(),
             theirs.as_secs_f64()
         ));
+    }
+
+    /// What uv downloaded for the environment that pip ran in.
+    fn forget_wheels(&self) {
+        let root = self.home().join("cache/env");
+        let kept: Vec<PathBuf> =
+            [root.join("uv"), root.join("bench/shared/uv")].into_iter().filter(|at| at.exists()).collect();
+        assert!(!kept.is_empty(), "no wheels are kept below {}", root.display());
+        for at in kept {
+            fs_err::remove_dir_all(at).expect("they are gone");
+        }
     }
 
     fn home(&self) -> PathBuf {
