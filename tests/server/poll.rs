@@ -7,16 +7,22 @@ use base64::Engine as _;
 use soopervisor::secret::Secret;
 use soopervisor::server::file::{self, Commits, File};
 use soopervisor::server::poll::fault::Fault;
-use soopervisor::server::poll::reading::{Credential, Reader};
+use soopervisor::server::poll::reading::{Credential, Reader, Reading};
 use soopervisor::server::poll::{Address, PollError, Watch, spawned};
 use soopervisor::web::{Reach, client};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::git::{Forge, Manner};
 use super::{Place, until};
 
 fn reader() -> Reader {
     Reader::new(client(&Reach::default()).unwrap())
+}
+
+/// Nothing was read before it.
+async fn first(reader: &Reader, url: &Url, who: Option<&Credential>) -> Result<Reading, Fault> {
+    reader.read(None, url, who, &heads()).await.map(|reading| reading.expect("it is new"))
 }
 
 fn heads() -> Vec<String> {
@@ -29,12 +35,27 @@ async fn one_request_brings_heads_tags_and_the_default_branch_and_nothing_else()
     let tip = forge.git(&["rev-parse", "HEAD"]);
     forge.git(&["tag", "-a", "v1", "-m", "one"]);
     forge.git(&["push", "-q", "origin", "v1", "HEAD:refs/pull/7/head"]);
-    let reading = reader().read(&forge.url(), None, &heads()).await.unwrap();
+    let reading = first(&reader(), &forge.url(), None).await.unwrap();
     assert_eq!(reading.refs.head.as_deref(), Some("refs/heads/main"));
     let refs: Vec<_> = reading.refs.heads.into_iter().collect();
     // The tag is an object of its own; what counts is the commit behind it.
     assert_eq!(refs, [("refs/heads/main".to_owned(), tip.clone()), ("refs/tags/v1".to_owned(), tip)]);
     assert_eq!(forge.seen(), [("POST /acme/churn.git/git-upload-pack".to_owned(), None)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_was_read_before_is_not_read_again_and_any_other_is() {
+    let forge = Forge::start().await;
+    let reader = reader();
+    let again = async |last, prefixes: &[String]| reader.read(last, &forge.url(), None, prefixes).await.unwrap();
+    let trace = again(None, &heads()).await.unwrap().trace;
+    assert!(trace.is_some());
+    assert_eq!(again(trace, &heads()).await, None);
+    // The same answer to another question is another one.
+    assert!(again(trace, &[heads(), heads()].concat()).await.is_some());
+    forge.git(&["push", "-q", "origin", "HEAD:refs/heads/new"]);
+    let reading = again(trace, &heads()).await.unwrap();
+    assert!(reading.refs.heads.contains_key("refs/heads/new") && reading.trace != trace, "{reading:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +70,7 @@ async fn old_and_dumb_servers_are_read_by_a_second_way_that_is_remembered() {
         forge.behave(manner.clone());
         let reader = reader();
         for _ in 0..2 {
-            let reading = reader.read(&forge.url(), None, &heads()).await.unwrap();
+            let reading = first(&reader, &forge.url(), None).await.unwrap();
             assert_eq!(reading.refs.heads.len(), 2, "{manner:?}");
             assert_eq!(reading.refs.heads["refs/tags/v1"], tip);
         }
@@ -64,15 +85,15 @@ async fn a_private_repository_is_read_with_its_credential_which_stays_on_its_hos
     let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode("x-access-token:s3cret"));
     forge.behave(Manner { password: Some(basic.clone()), ..Manner::default() });
     let who = Credential { user: "x-access-token".into(), password: Secret::new("token", b"s3cret".to_vec()).into() };
-    assert!(!reader().read(&forge.url(), Some(&who), &heads()).await.unwrap().refs.heads.is_empty());
-    let denied = reader().read(&forge.url(), None, &heads()).await.unwrap_err();
+    assert!(!first(&reader(), &forge.url(), Some(&who)).await.unwrap().refs.heads.is_empty());
+    let denied = first(&reader(), &forge.url(), None).await.unwrap_err();
     assert_eq!(denied, Fault::Denied(401));
     // It moves to another host, which must not learn the token.
     let other = Forge::start().await;
     forge.seen();
     let target = other.url().origin().ascii_serialization();
     forge.behave(Manner { moved: Some(target.clone()), ..Manner::default() });
-    let reading = reader().read(&forge.url(), Some(&who), &heads()).await.unwrap();
+    let reading = first(&reader(), &forge.url(), Some(&who)).await.unwrap();
     assert_eq!(reading.moved, Some(format!("{target}/acme/churn.git")));
     assert!(forge.seen().iter().all(|(_, shown)| *shown == Some(basic.clone())));
     let shown = other.seen();
@@ -84,7 +105,7 @@ async fn faults_are_told_apart_and_hold_no_address() {
     let forge = Forge::start().await;
     let read = async |manner: Manner| {
         forge.behave(manner);
-        reader().read(&forge.url(), None, &heads()).await.unwrap_err()
+        first(&reader(), &forge.url(), None).await.unwrap_err()
     };
     let refuses = |status, after| Manner { refuses: Some((status, after)), ..Manner::default() };
     assert_eq!(read(refuses(404, None)).await, Fault::Denied(404));
@@ -95,8 +116,8 @@ async fn faults_are_told_apart_and_hold_no_address() {
     assert!(matches!(read(Manner { cut: Some(60), ..Manner::default() }).await, Fault::Server(_)));
     let own = forge.url().origin().ascii_serialization();
     assert!(matches!(read(Manner { moved: Some(own), ..Manner::default() }).await, Fault::Server(_)), "a circle");
-    let nobody: url::Url = "http://127.0.0.1:9/acme/churn.git".parse().unwrap();
-    let fault = reader().read(&nobody, None, &heads()).await.unwrap_err();
+    let nobody: Url = "http://127.0.0.1:9/acme/churn.git".parse().unwrap();
+    let fault = first(&reader(), &nobody, None).await.unwrap_err();
     assert!(matches!(fault, Fault::Network(_)));
     assert!(!fault.to_string().contains("churn"), "{fault}");
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::locked;
-use super::reading::Reading;
+use super::reading::{Reading, Trace};
 use crate::store::database::Repo;
 
 /// How long the database is not asked: another server may write to it too.
@@ -56,6 +56,8 @@ impl Times {
 #[derive(Debug, Clone, Copy)]
 struct Known {
     mark: Mark,
+    /// The answer that said it last.
+    trace: Option<Trace>,
     times: Times,
     /// When it was last compared with the database.
     at: Instant,
@@ -78,19 +80,33 @@ impl Memory {
         locked(&self.0).known.get(&repo).is_some_and(|known| now.saturating_duration_since(known.at) < LONGEST)
     }
 
-    /// Whether a reading says what the last one said; then it is noted.
-    pub(super) fn is_same(&self, repo: i64, mark: Mark) -> bool {
+    /// The answer of the last reading, where it is known.
+    pub(super) fn trace(&self, repo: i64) -> Option<Trace> {
+        locked(&self.0).known.get(&repo).and_then(|known| known.trace)
+    }
+
+    /// Notes a reading whose answer was the last one; not if it was forgotten meanwhile.
+    pub(super) fn is_as_before(&self, repo: i64) -> bool {
         let mut inner = locked(&self.0);
-        let same = inner.known.get(&repo).is_some_and(|known| known.mark == mark);
-        if same {
+        let known = inner.known.contains_key(&repo);
+        if known {
             inner.unwritten.push(repo);
         }
-        same
+        known
+    }
+
+    /// Whether a reading says what the last one said, in whatever order and words; then it is noted.
+    pub(super) fn is_same(&self, repo: i64, mark: Mark, trace: Option<Trace>) -> bool {
+        let mut inner = locked(&self.0);
+        let Some(known) = inner.known.get_mut(&repo).filter(|known| known.mark == mark) else { return false };
+        known.trace = trace;
+        inner.unwritten.push(repo);
+        true
     }
 
     /// This is in the database now.
-    pub(super) fn keep(&self, repo: i64, mark: Mark, times: Times) {
-        locked(&self.0).known.insert(repo, Known { mark, times, at: Instant::now() });
+    pub(super) fn keep(&self, repo: i64, mark: Mark, trace: Option<Trace>, times: Times) {
+        locked(&self.0).known.insert(repo, Known { mark, trace, times, at: Instant::now() });
     }
 
     /// The next reading is compared with the database.
@@ -119,7 +135,7 @@ mod tests {
         let prefixes = vec!["refs/heads/".to_owned()];
         let refs = |pairs: &[(&str, &str)], head: Option<&str>| {
             let heads = pairs.iter().map(|(name, id)| ((*name).to_owned(), (*id).to_owned())).collect();
-            Reading { refs: Refs { heads, head: head.map(str::to_owned) }, moved: None }
+            Reading { refs: Refs { heads, head: head.map(str::to_owned) }, moved: None, trace: None }
         };
         let moved = |reading: Reading| Reading { moved: Some("https://h.example/b".to_owned()), ..reading };
         let first = Mark::of(&refs(&[("refs/heads/a", "1"), ("refs/heads/b", "2")], Some("refs/heads/a")), &prefixes);
@@ -134,13 +150,13 @@ mod tests {
             assert_ne!(Mark::of(&other, prefixes), first, "{other:?}");
         }
         let memory = Memory::default();
-        assert!(!memory.knows(7, Instant::now()) && !memory.is_same(7, first));
-        memory.keep(7, first, Times { changed: None, hooked: Some(1) });
-        assert!(memory.knows(7, Instant::now()) && memory.is_same(7, first) && memory.is_same(7, first));
+        assert!(!memory.knows(7, Instant::now()) && !memory.is_same(7, first, None) && !memory.is_as_before(7));
+        memory.keep(7, first, None, Times { changed: None, hooked: Some(1) });
+        assert!(memory.knows(7, Instant::now()) && memory.is_same(7, first, None) && memory.is_as_before(7));
         assert!(!memory.knows(7, Instant::now() + LONGEST), "the database is asked in the end");
         assert_eq!(memory.unwritten(), [7, 7]);
         assert!(memory.unwritten().is_empty());
         memory.forget(7);
-        assert!(!memory.is_same(7, first));
+        assert!(!memory.is_same(7, first, None) && !memory.is_as_before(7));
     }
 }

@@ -27,7 +27,7 @@ use self::answer::Refs;
 use self::fault::Fault;
 use self::memory::{Mark, Memory, Times};
 use self::pace::Host;
-use self::reading::{Credential, Password, Reader, Reading};
+use self::reading::{Credential, Password, Reader, Reading, Trace};
 use self::state::{Between, FirstSeen, Forced};
 use crate::id::CommitSha;
 use crate::server::event::Kind;
@@ -239,19 +239,24 @@ impl Poller {
         // Most readings bring nothing new, and are told from the others without the database. What is new is asked for
         // once more, after what is known of it was read.
         if hint.is_none() && self.memory.knows(watch.repo, Instant::now()) {
-            match self.asked(watch).await {
-                Ok(reading) if self.memory.is_same(watch.repo, Mark::of(&reading, &watch.prefixes)) => {
-                    return Ok(Applied::default());
+            let is_same = match self.asked(self.memory.trace(watch.repo), watch).await {
+                Ok(None) => self.memory.is_as_before(watch.repo),
+                Ok(Some(reading)) => {
+                    self.memory.is_same(watch.repo, Mark::of(&reading, &watch.prefixes), reading.trace)
                 }
-                Ok(_) => {}
                 Err(fault) => return Err(self.failed(watch.repo, fault).await),
+            };
+            if is_same {
+                return Ok(Applied::default());
             }
         }
         let repo = self.database.repo(&watch.name).await?;
         // Known before asking: what another reading writes meanwhile makes ours late, and late is dropped.
         let known = self.database.refs(repo.id).await?;
-        let reading = match self.asked(watch).await {
-            Ok(reading) => reading,
+        let reading = match self.asked(None, watch).await {
+            Ok(Some(reading)) => reading,
+            // Nothing was named that it could be the same as.
+            Ok(None) => return Ok(Applied::default()),
             Err(fault) => return Err(self.failed(repo.id, fault).await),
         };
         let seen = &reading.refs;
@@ -267,9 +272,9 @@ impl Poller {
         let is_told = seen.head.is_none() || repo.head == seen.head;
         if told.is_empty() && asked.is_none() && repo.first_seen.is_some() && repo.failures == 0 && is_told {
             let mark = Mark::of(&reading, &watch.prefixes);
-            self.memory.keep(repo.id, mark, Times::of(&repo));
+            self.memory.keep(repo.id, mark, reading.trace, Times::of(&repo));
             // Noted with the others.
-            self.memory.is_same(repo.id, mark);
+            self.memory.is_as_before(repo.id);
             return Ok(Applied::default());
         }
         let applied = self.database.apply(repo.id, seen.head.as_deref(), asked, &told).await?;
@@ -404,9 +409,9 @@ impl Poller {
     }
 
     /// One reading, counted.
-    async fn asked(&self, watch: &Watch) -> Result<Reading, Fault> {
+    async fn asked(&self, last: Option<Trace>, watch: &Watch) -> Result<Option<Reading>, Fault> {
         let began = Instant::now();
-        let seen = self.ask(watch).await;
+        let seen = self.ask(last, watch).await;
         let host = watch.address.host();
         let word = seen.as_ref().map_or_else(Fault::word, |_| "ok");
         self.metrics.add("soop_poll_total", &[("host", &host), ("result", word)], 1.0);
@@ -414,12 +419,12 @@ impl Poller {
         seen
     }
 
-    async fn ask(&self, watch: &Watch) -> Result<Reading, Fault> {
+    async fn ask(&self, last: Option<Trace>, watch: &Watch) -> Result<Option<Reading>, Fault> {
         match &watch.address {
-            Address::Http(url, who) => self.reader.read(url, who.as_ref(), &watch.prefixes).await,
+            Address::Http(url, who) => self.reader.read(last, url, who.as_ref(), &watch.prefixes).await,
             Address::Git(..) => {
                 let refs = spawned::read(&watch.address, &watch.prefixes).await?;
-                Ok(Reading { refs, moved: None })
+                Ok(Some(Reading { refs, moved: None, trace: None }))
             }
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response};
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::answer::{Advertised, Refs, info_refs, ls_refs};
@@ -93,6 +94,19 @@ pub struct Reading {
     pub refs: Refs,
     /// Where the repository is now, when the host says that it moved for good.
     pub moved: Option<String>,
+    /// What the host answered, where it takes the single request.
+    pub trace: Option<Trace>,
+}
+
+/// A question and its answer, byte for byte, in so few bytes that they can be remembered of every repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trace([u8; 32]);
+
+impl Trace {
+    fn of(question: &[u8], answer: &[u8]) -> Self {
+        // A question ends as a message does, so that none is the beginning of another one.
+        Self(Sha256::new().chain_update(question).chain_update(answer).finalize().into())
+    }
 }
 
 /// Reads refs; clones share the connections and what is known of hosts.
@@ -109,16 +123,23 @@ impl Reader {
         Self { client, cautious: Arc::default() }
     }
 
-    /// Reads the refs below these prefixes.
+    /// Reads the refs below these prefixes; nothing when the answer is the `last` one, byte for byte: most are, and to
+    /// understand them costs more than to get them.
     ///
     /// # Errors
     /// A [`Fault`], which holds neither the address nor the credential.
-    pub async fn read(&self, url: &Url, who: Option<&Credential>, prefixes: &[String]) -> Result<Reading, Fault> {
+    pub async fn read(
+        &self,
+        last: Option<Trace>,
+        url: &Url,
+        who: Option<&Credential>,
+        prefixes: &[String],
+    ) -> Result<Option<Reading>, Fault> {
         let host = url.host_str().unwrap_or_default().to_owned();
         let cautious = self.cautious.lock().unwrap_or_else(PoisonError::into_inner).contains(&host);
         if !cautious {
-            match self.ask(url, who, prefixes).await {
-                Ok(refs) => return Ok(Reading { refs, moved: None }),
+            match self.ask(last, url, who, prefixes).await {
+                Ok(reading) => return Ok(reading),
                 // Asking in another way would not help, or is what the host asks us not to do.
                 Err(fault @ (Fault::Network(_) | Fault::Throttled(_) | Fault::Denied(401 | 403))) => return Err(fault),
                 Err(_) => {}
@@ -129,18 +150,39 @@ impl Reader {
         if reading.moved.is_none() {
             self.cautious.lock().unwrap_or_else(PoisonError::into_inner).insert(host);
         }
-        Ok(reading)
+        Ok(Some(reading))
     }
 
     /// The single request.
-    async fn ask(&self, url: &Url, who: Option<&Credential>, prefixes: &[String]) -> Result<Refs, Fault> {
-        let request = self.client.post(below(url, "git-upload-pack")?);
-        let request = request.header(CONTENT_TYPE, "application/x-git-upload-pack-request");
-        let request = request.header(ACCEPT, "application/x-git-upload-pack-result").body(question(prefixes));
-        let body = text_of(sent(request, who).await?).await?;
-        let mut refs = ls_refs(&body)?;
+    async fn ask(
+        &self,
+        last: Option<Trace>,
+        url: &Url,
+        who: Option<&Credential>,
+        prefixes: &[String],
+    ) -> Result<Option<Reading>, Fault> {
+        let (answer, trace) = self.answer(url, who, prefixes).await?;
+        if last == Some(trace) {
+            return Ok(None);
+        }
+        let mut refs = ls_refs(&answer)?;
         keep_asked(&mut refs, prefixes);
-        Ok(refs)
+        Ok(Some(Reading { refs, moved: None, trace: Some(trace) }))
+    }
+
+    async fn answer(
+        &self,
+        url: &Url,
+        who: Option<&Credential>,
+        prefixes: &[String],
+    ) -> Result<(Vec<u8>, Trace), Fault> {
+        let question = question(prefixes);
+        let request = self.client.post(below(url, "git-upload-pack")?).body(question.clone());
+        let request = request.header(CONTENT_TYPE, "application/x-git-upload-pack-request");
+        let request = request.header(ACCEPT, "application/x-git-upload-pack-result");
+        let answer = text_of(sent(request, who).await?).await?;
+        let trace = Trace::of(&question, &answer);
+        Ok((answer, trace))
     }
 
     async fn ask_first_what_it_speaks(
@@ -168,10 +210,10 @@ impl Reader {
             let body = text_of(response).await?;
             let mut refs = match info_refs(&body)? {
                 Advertised::Everything(refs) => refs,
-                Advertised::Version2 => self.ask(&url, who, prefixes).await?,
+                Advertised::Version2 => ls_refs(&self.answer(&url, who, prefixes).await?.0)?,
             };
             keep_asked(&mut refs, prefixes);
-            return Ok(Reading { refs, moved });
+            return Ok(Reading { refs, moved, trace: None });
         }
         Err(Fault::Server("too many redirects".to_owned()))
     }
