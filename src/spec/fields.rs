@@ -45,6 +45,17 @@ impl<'a> Fields<'a> {
 
     /// Whether it is a mapping (nothing at all counts as an empty one); names unknown keys.
     pub(super) fn mapping(&mut self, node: &Node, what: &str, known: &[&'static str]) -> bool {
+        self.mapping_besides(node, what, known, |_| false)
+    }
+
+    /// The same, with other keys allowed that have such a value.
+    pub(super) fn mapping_besides(
+        &mut self,
+        node: &Node,
+        what: &str,
+        known: &[&'static str],
+        besides: impl Fn(&Node) -> bool,
+    ) -> bool {
         if node.is_null() {
             return false;
         }
@@ -56,9 +67,9 @@ impl<'a> Fields<'a> {
             );
             return false;
         };
-        for (key, _) in pairs {
+        for (key, value) in pairs {
             let name = key.scalar_text().unwrap_or_default();
-            if !known.contains(&name.as_str()) {
+            if !known.contains(&name.as_str()) && !besides(value) {
                 self.error(
                     format!("{what} has no key `{name}`"),
                     key.span,

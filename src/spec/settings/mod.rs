@@ -1,4 +1,5 @@
-//! soopervisor.yaml: what a project says about its runs. The keys of soopervisor 0.2 and 0.3 are read too.
+//! soopervisor.yaml: what a project says about its runs. The keys of soopervisor 0.2 and 0.3 are read too, and the targets
+//! of later ones passed over.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -108,7 +109,7 @@ pub fn read(document: &Node, source: &Arc<SourceText>) -> (Settings, Vec<Diagnos
     let source = &without_values(document, source);
     let mut fields = Fields::new(source, "settings/value");
     let mut settings = Settings::default();
-    if fields.mapping(document, "soopervisor.yaml", &KEYS) {
+    if fields.mapping_besides(document, "soopervisor.yaml", &KEYS, is_target) {
         settings = Settings {
             project: fields.text(document, "project"),
             image: fields.text(document, "image"),
@@ -132,6 +133,7 @@ pub fn read(document: &Node, source: &Arc<SourceText>) -> (Settings, Vec<Diagnos
             settings.storage = fields.text(document, "storage");
         }
         legacy(&mut fields, document, &mut settings);
+        targets(&mut fields, document);
     }
     (settings, fields.problems)
 }
@@ -289,6 +291,22 @@ fn secret(fields: &mut Fields<'_>, item: &Node) -> Option<SecretReference> {
     None
 }
 
+/// From 0.4 on a file says, under names of its own choice, where a pipeline is exported to.
+fn is_target(value: &Node) -> bool {
+    value.as_map().is_some() && value.get("backend").is_some_and(|backend| backend.as_str().is_some())
+}
+
+fn targets(fields: &mut Fields<'_>, document: &Node) {
+    for (key, value) in document.as_map().unwrap_or_default() {
+        let name = key.scalar_text().unwrap_or_default();
+        if is_target(value) && !KEYS.contains(&name.as_str()) {
+            let message = format!("`{name}` is a target of `soopervisor export`, which does not count here");
+            let help = "every run is in a container of this machine, or of the engine that `DOCKER_HOST` names";
+            fields.warning("settings/legacy", message, key.span, help);
+        }
+    }
+}
+
 /// The keys of 0.2 and 0.3: used where they have a meaning, and always named with what replaces them.
 fn legacy(fields: &mut Fields<'_>, document: &Node, settings: &mut Settings) {
     const GONE: [(&str, &str); 5] = [
@@ -335,28 +353,31 @@ fn legacy_storage(fields: &mut Fields<'_>, document: &Node, settings: &mut Setti
         "settings/legacy",
         "this form of `storage` is the one of soopervisor 0.3",
         key.span,
-        "write `storage: local:DIR`",
+        "write `storage: local:DIR` or `storage: box:FOLDER`",
     );
     if !fields.mapping(storage, "`storage`", &["provider", "path", "credentials"]) {
         return;
     }
-    let provider = fields.text(storage, "provider");
+    let Some(provider) = fields.text(storage, "provider") else { return };
     let path = fields.text(storage, "path");
-    match (provider, path) {
-        (Some(provider), _) if provider.as_str() != "local" => {
-            let message = format!("there is no storage `{}`", provider.value);
-            fields.error(message, provider.span, "write `storage: local:DIR`");
-        }
-        // Revisions have their own folders now, so the old placeholders at the end have no meaning.
-        (Some(_), path) => {
-            let text = path.as_ref().map_or("runs", |path| path.as_str());
-            let folder = text.split("{{").next().unwrap_or_default().trim_end_matches('/');
-            let span = path.as_ref().map_or(key.span, |path| path.span);
-            settings.storage =
-                Some(Spanned::new(format!("local:{}", if folder.is_empty() { "." } else { folder }), span));
-        }
-        (None, _) => {}
+    if !["local", "box"].contains(&provider.as_str()) {
+        let message = format!("there is no storage `{}`", provider.value);
+        fields.error(message, provider.span, "write `storage: local:DIR` or `storage: box:FOLDER`");
+        return;
     }
+    if let Some((credentials, _)) = storage.entry("credentials").filter(|(_, value)| !value.is_null()) {
+        let message = "`credentials` are not read any more";
+        fields.warning("settings/legacy", message, credentials.span, "log in once: soopervisor auth login box");
+    }
+    // Revisions have their own folders now, so the old placeholders at the end have no meaning.
+    let text = path.as_ref().map_or("runs", |path| path.as_str());
+    let folder = text.split("{{").next().unwrap_or_default().trim_end_matches('/');
+    let place = match (provider.as_str(), folder) {
+        ("box", "") => "box".to_owned(),
+        (_, "") => "local:.".to_owned(),
+        (kind, folder) => format!("{kind}:{folder}"),
+    };
+    settings.storage = Some(Spanned::new(place, path.as_ref().map_or(provider.span, |path| path.span)));
 }
 
 #[cfg(test)]

@@ -67,7 +67,26 @@ fn reads_the_keys_of_0_3_with_their_meaning_and_a_warning_each() {
 }
 
 #[test]
-fn box_storage_of_0_3_is_refused() {
-    let found = said("storage: {provider: box, path: x}\n");
-    assert!(found.iter().any(|(severity, message)| *severity == Severity::Error && message.contains("`box`")));
+fn box_storage_of_0_3_is_the_drive_and_its_credentials_are_a_login_now() {
+    for (path, place) in [("'a b/{{git}}'", "box:a b"), ("'{{now}}'", "box"), ("null", "box:runs")] {
+        let text = format!("storage: {{provider: box, path: {path}, credentials: ~/box.txt}}\n");
+        let (settings, found) = read_text(&text);
+        assert_eq!(settings.storage.unwrap().as_str(), place);
+        assert!(found.iter().all(|d| d.severity == Severity::Warning), "{found:#?}");
+        assert!(found.iter().any(|d| d.help.as_deref().unwrap_or_default().contains("auth login box")), "{found:#?}");
+    }
+    let found = said("storage: {provider: ftp, path: x}\n");
+    assert!(found.iter().any(|(severity, message)| *severity == Severity::Error && message.contains("`ftp`")));
+}
+
+#[test]
+fn targets_of_later_soopervisors_are_passed_over_with_a_warning_each_and_slips_are_none() {
+    let text = "project: demo\naws:\n  backend: aws-batch\n  job_queue: q\nkube: {backend: argo-workflows, \
+                mounted_volumes: [{name: nfs}], code_pod: {args: [x]}}\nlimts: {memory: 1G}\n";
+    let (settings, found) = read_text(text);
+    assert_eq!(settings.project.unwrap().as_str(), "demo");
+    let (warnings, errors): (Vec<_>, Vec<_>) = found.iter().partition(|d| d.severity == Severity::Warning);
+    let named = |name: &str| warnings.iter().any(|d| d.message.contains(name) && d.code == "settings/legacy");
+    assert!(warnings.len() == 2 && named("`aws`") && named("`kube`"), "{found:#?}");
+    assert!(errors.len() == 1 && errors[0].message.contains("`limts`"), "{found:#?}");
 }
