@@ -569,3 +569,44 @@ fn colour_follows_what_was_asked() {
     let always = stderr(&place.run(&["nowhere", "--color", "always"]));
     assert!(!plain.contains('\u{1b}') && always.contains('\u{1b}'));
 }
+
+#[test]
+fn a_fault_of_this_machine_is_exit_code_1_with_the_way_out() {
+    let place = Place::new();
+    let folder = repository(&place);
+    fs_err::write(place.path().join("occupied"), "a file, not a folder").unwrap();
+    let folder = folder.to_str().unwrap();
+    for words in [&["runs"][..], &["show"], &["env", "list"], &["run", folder, "--storage", "local:artifacts"]] {
+        let home = place.path().join("occupied");
+        let output = place.command(words).env("SOOPERVISOR_HOME", home).output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(code(&output), 1, "{words:?}: {said}");
+        assert!(said.contains("occupied") && said.contains("Not a directory") && said.contains("help: "), "{said}");
+    }
+}
+
+#[test]
+fn hostile_files_end_in_a_finding_within_bounded_memory() {
+    let place = Place::new();
+    let folder = repository(&place);
+    let many = |count: usize, line: fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let bomb = many(9, |at| format!("l{}: &l{} [{}]\n", at + 1, at + 1, vec![format!("*l{at}"); 9].join(",")));
+    for (what, text) in [
+        ("a bomb of aliases", format!("l0: &l0 [x]\n{bomb}tasks: *l9\n")),
+        ("anchors", many(500_000, |at| format!("- &a{at} [x]\n"))),
+        ("tasks", many(250_000, |at| format!("- {{source: {at:06}.py, product: o/{at:06}}}\n"))),
+        ("keys", many(700_000, |at| format!("k{at}: {at}\n"))),
+        ("one text", format!("tasks: \"{}\"\n", "x".repeat(9_000_000))),
+        ("quotes", "'".repeat(9_000_000)),
+        ("depth", "[".repeat(10_000)),
+    ] {
+        fs_err::write(folder.join("pipeline.yaml"), text).unwrap();
+        // Half a GiB of addresses, stacks of threads and the program itself among them.
+        let mut command = Command::new("bash");
+        command.args(["-c", "ulimit -v 524288 && exec \"$0\" validate penguins", env!("CARGO_BIN_EXE_soopervisor")]);
+        let output = command.current_dir(place.path()).stdin(Stdio::null()).output().unwrap();
+        let said = stdout(&output) + &stderr(&output);
+        assert_eq!(code(&output), 3, "{what}: {said}");
+        assert!(said.contains("pipeline.yaml") && said.len() < 10_000, "{what}: {said}");
+    }
+}

@@ -1,6 +1,11 @@
 //! Whatever ends a run, nothing is left behind and nothing is half published.
 
-use std::path::PathBuf;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::publishing::{PIPELINE, TASKS};
 use crate::support::{Said, User, eventually, signal};
@@ -93,4 +98,61 @@ fn a_live_run_is_left_alone_by_another_that_starts() {
     follower.text.clear();
     signal(&child, "TERM");
     Said::from(child.wait_with_output().unwrap()).exits(130);
+}
+
+/// Stands between the program and its engine, and hangs up on both when it is told to.
+fn relay(at: &Path) -> Arc<AtomicBool> {
+    let engine = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
+    let engine = engine.strip_prefix("unix://").expect("these tests need a local engine").to_owned();
+    let listener = UnixListener::bind(at).unwrap();
+    let gone = Arc::new(AtomicBool::new(false));
+    let hung_up = Arc::clone(&gone);
+    std::thread::spawn(move || {
+        for ours in listener.incoming() {
+            let Ok(ours) = ours else { return };
+            let Some(theirs) = UnixStream::connect(&engine).ok().filter(|_| !hung_up.load(Ordering::SeqCst)) else {
+                continue;
+            };
+            for (from, to) in [(&ours, &theirs), (&theirs, &ours)] {
+                let (from, to, hung_up) = (from.try_clone().unwrap(), to.try_clone().unwrap(), Arc::clone(&hung_up));
+                std::thread::spawn(move || carry(from, to, &hung_up));
+            }
+        }
+    });
+    gone
+}
+
+fn carry(mut from: UnixStream, mut to: UnixStream, gone: &AtomicBool) {
+    from.set_read_timeout(Some(std::time::Duration::from_millis(50))).unwrap();
+    let mut buffer = vec![0; 64 << 10];
+    while !gone.load(Ordering::SeqCst) {
+        match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) if to.write_all(&buffer[..length]).is_err() => break,
+            Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => break,
+            _ => {}
+        }
+    }
+    // What one side has said to its end, the other one may still answer.
+    let how = if gone.load(Ordering::SeqCst) { Shutdown::Both } else { Shutdown::Write };
+    let _ = to.shutdown(how);
+}
+
+#[test]
+fn an_engine_that_goes_away_is_exit_code_5_and_its_container_is_swept_when_it_is_back() {
+    let user = user();
+    let socket = user.repo().with_file_name("relay.sock");
+    let gone = relay(&socket);
+    let mut command = user.run_command(&[]);
+    command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let child = command.spawn().unwrap();
+    wait_until_it_runs(&user);
+    gone.store(true, Ordering::SeqCst);
+    Said::from(child.wait_with_output().unwrap()).exits(5).says("went away");
+    assert_eq!(user.published_folders(), Vec::<PathBuf>::new());
+    user.write("tasks.py", TASKS);
+    user.commit("quick");
+    user.run(&[]).exits(0);
+    eventually(20, "what the engine still ran is swept", || user.containers().is_empty());
 }

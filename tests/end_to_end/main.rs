@@ -6,6 +6,7 @@
 
 mod afterwards;
 mod cancelling;
+mod examples;
 mod failing;
 mod publishing;
 mod reuse;

@@ -45,6 +45,18 @@ async fn a_fork_bomb_meets_the_process_limit() {
 }
 
 #[tokio::test]
+async fn processors_are_limited_to_what_was_said() {
+    let mut half = spec();
+    half.cpus = Some(0.5);
+    let groups = "for file in /sys/fs/cgroup/cpu.max /sys/fs/cgroup/cpu/cpu.cfs_{quota,period}_us; do \
+                  [ ! -e \"$file\" ] || tr '\\n' ' ' <\"$file\"; done";
+    let (exit, heard) = run(&docker().await, half, script(groups)).await;
+    let numbers: Vec<f64> = heard.stdout().split_whitespace().map(|word| word.parse().unwrap()).collect();
+    assert_eq!((exit.unwrap().code, numbers.len()), (0, 2), "{} {}", heard.stdout(), heard.stderr());
+    assert!((numbers[0] / numbers[1] - 0.5).abs() < 0.001, "{numbers:?}");
+}
+
+#[tokio::test]
 async fn mounts_keep_strange_names_and_read_only_refuses() {
     let docker = docker().await;
     let folder = open_folder();
