@@ -119,6 +119,11 @@ impl Memory {
         locked(&self.0).known.get(&repo).map(|known| known.times)
     }
 
+    /// How many readings the database has still to be told of.
+    pub(super) fn unwritten_count(&self) -> usize {
+        locked(&self.0).unwritten.len()
+    }
+
     /// What the database has still to be told: those that were read and are as they were.
     pub(super) fn unwritten(&self) -> Vec<i64> {
         std::mem::take(&mut locked(&self.0).unwritten)
@@ -154,6 +159,7 @@ mod tests {
         memory.keep(7, first, None, Times { changed: None, hooked: Some(1) });
         assert!(memory.knows(7, Instant::now()) && memory.is_same(7, first, None) && memory.is_as_before(7));
         assert!(!memory.knows(7, Instant::now() + LONGEST), "the database is asked in the end");
+        assert_eq!(memory.unwritten_count(), 2);
         assert_eq!(memory.unwritten(), [7, 7]);
         assert!(memory.unwritten().is_empty());
         memory.forget(7);

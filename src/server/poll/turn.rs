@@ -17,8 +17,12 @@ use super::pace::{Habit, Host, jittered, phase, rest};
 use super::{PollError, Poller, Watch, locked};
 use crate::store::database::Applied;
 
-/// How often the database is told of readings that brought nothing new.
+/// How often the database is told of readings that brought nothing new, where they are few.
 const NOTING: Duration = Duration::from_secs(5);
+/// Of more than so many at once it is told every [`SELDOM_NOTED`]th time: their rows lie all over its file, and many of a
+/// page at once cost hardly more than one.
+const FEW: usize = 100;
+const SELDOM_NOTED: u32 = 6;
 /// Readings that are due within so long begin together: a machine that sleeps between them pays most for waking up.
 const TOGETHER: Duration = Duration::from_millis(100);
 /// Repositories that are read this seldom are read once within a minute of the start.
@@ -105,6 +109,31 @@ impl Round {
     }
 }
 
+/// When the database is told.
+struct Noting {
+    clock: tokio::time::Interval,
+    put_off: u32,
+    tasks: JoinSet<()>,
+}
+
+impl Noting {
+    fn new() -> Self {
+        let mut clock = tokio::time::interval(NOTING);
+        clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        Self { clock, put_off: 0, tasks: JoinSet::new() }
+    }
+
+    fn note(&mut self, poller: &Poller) {
+        self.put_off += 1;
+        if self.put_off == SELDOM_NOTED || poller.memory.unwritten_count() <= FEW {
+            self.put_off = 0;
+            let poller = poller.clone();
+            self.tasks.spawn(async move { poller.note().await });
+        }
+        while self.tasks.try_join_next().is_some() {}
+    }
+}
+
 impl Poller {
     /// Reads every repository of the list at its time until it is told to stop; readings that are under way are ended
     /// first.
@@ -112,9 +141,7 @@ impl Poller {
         let mut woken = self.woken.lock().await;
         let mut round = Round::default();
         let mut readings: JoinSet<(i64, Duration)> = JoinSet::new();
-        let mut notes: JoinSet<()> = JoinSet::new();
-        let mut noting = tokio::time::interval(NOTING);
-        noting.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut noting = Noting::new();
         round.seat(&watches.borrow_and_update().clone(), Instant::now());
         let mut gate = Instant::now();
         loop {
@@ -147,11 +174,7 @@ impl Poller {
                 () = stop.cancelled() => break,
                 () = until_next => {}
                 Some(ended) = readings.join_next() => if let Ok((repo, wait)) = ended { self.ended(&mut round, repo, wait) },
-                _ = noting.tick() => {
-                    let poller = self.clone();
-                    notes.spawn(async move { poller.note().await });
-                    while notes.try_join_next().is_some() {}
-                }
+                _ = noting.clock.tick() => noting.note(self),
                 Some(repo) = woken.recv() => {
                     gate = Instant::now();
                     round.wake(repo, gate);
@@ -163,7 +186,7 @@ impl Poller {
             }
         }
         while readings.join_next().await.is_some() {}
-        while notes.join_next().await.is_some() {}
+        while noting.tasks.join_next().await.is_some() {}
         self.note().await;
     }
 
