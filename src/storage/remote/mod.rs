@@ -256,8 +256,11 @@ impl Storage for Remote {
 
     async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Removed, StorageError> {
         let manifest = key::object_manifest(project, folder);
-        // It knows what the index calls it. One that cannot be read goes all the same.
-        let ended = self.manifest(project, folder).await.map(|manifest| manifest.about.ended);
+        // Only the manifest knows what the index calls it, so that this comes first: who is killed in between is followed
+        // by somebody who still finds the folder. A manifest that cannot be read goes all the same.
+        if let Ok(found) = self.manifest(project, folder).await {
+            pointer::forget(&*self.service, project, folder, found.about.ended).await;
+        }
         let mark = self.announce(project, folder).await;
         if let Err(fault) = self.service.remove(&manifest).await {
             if let Some(mark) = mark {
@@ -265,9 +268,6 @@ impl Storage for Remote {
                 tracing::debug!(removed = removed.is_ok(), "the mark is not needed");
             }
             return Err(self.fault("remove", &manifest, fault));
-        }
-        if let Ok(ended) = ended {
-            pointer::forget(&*self.service, project, folder, ended).await;
         }
         let prefix = key::object_folder(project, folder);
         let whole = prefix.trim_end_matches('/');

@@ -76,8 +76,8 @@ pub(super) async fn point(service: &dyn Backend, project: &ProjectName, folder: 
     }
 }
 
-/// Takes a folder that is not published any more out of the index. An entry that stays misleads nobody: readers go by
-/// manifests.
+/// Takes a folder that is about to go out of the index. Nobody is misled by an entry that stays, or that is missing:
+/// readers go by manifests.
 pub(super) async fn forget(service: &dyn Backend, project: &ProjectName, folder: &Folder, ended: jiff::Timestamp) {
     let index = key::index(project, folder, ended);
     if let Err(fault) = service.remove(&index).await {
