@@ -14,7 +14,7 @@ use super::link::{self, Link};
 use super::lock::Distribution;
 use super::pip::Part;
 use super::solve::Conda;
-use super::store::{Request, Store, write_readable};
+use super::store::{Request, Store, Wish, write_readable};
 use super::volume::Far;
 use super::{EnvironmentError, Lock, activate, bytecode, kept, lock, network, pip, space, strangers, uv};
 use crate::spec::amount::count;
@@ -67,7 +67,7 @@ pub(super) async fn build(
         Err(_) if !wanted => None,
         Err(error) => return Err(error),
     };
-    let conda = Conda::new(request.inputs, request.config)?;
+    let conda = Conda::new(request.inputs, request.config, matches!(request.wish, Wish::Anew))?;
     let records = if let Some(lock) = lock {
         progress(format!("conda: taking the {} of the lock", count(lock.packages() as u64, "package")));
         cancellable(cancel, Box::pin(conda.fetch(lock, &request.config.root))).await?
@@ -202,9 +202,10 @@ impl Build<'_> {
 
     /// What uv gets to do.
     fn what(&self, part: Part) -> pip::What<'_> {
-        let Request { inputs, config, .. } = *self.request;
+        let Request { inputs, config, wish, .. } = *self.request;
         let (locked, uv) = (self.lines.as_deref(), self.uv.as_deref());
-        pip::What { inputs, locked, uv, part, wheels_only: config.wheels_only }
+        let (anew, no_index) = (matches!(wish, Wish::Anew), config.asks_no_index());
+        pip::What { inputs, locked, uv, part, wheels_only: config.wheels_only, anew, no_index }
     }
 
     /// Links the conda packages, sends them where they are built elsewhere, and runs what they want to have run.

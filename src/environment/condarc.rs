@@ -15,6 +15,8 @@ pub(super) struct Settings {
     pub(super) channel_alias: Option<String>,
     /// What `defaults` means.
     pub(super) default_channels: Vec<String>,
+    /// What is taken where a file of a repository names no channel.
+    pub(super) channels: Vec<String>,
     /// Names, and the server that each lies on.
     pub(super) custom_channels: BTreeMap<String, String>,
     pub(super) verify: Verify,
@@ -49,14 +51,28 @@ pub(super) fn settings(env: &dyn Fn(&str) -> Option<String>) -> Settings {
 
 /// Where conda looks, the farthest first.
 fn files(env: &dyn Fn(&str) -> Option<String>) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = vec!["/etc/conda/.condarc".into(), "/etc/conda/condarc".into()];
     let folder = |name: &str| env(name).filter(|folder| Path::new(folder).is_absolute()).map(PathBuf::from);
+    // Without the variable, the installation is known by its program: `ROOT/bin/conda`.
+    let by_program = || Some(folder("CONDA_EXE")?.parent()?.parent()?.to_owned());
     let home = folder("HOME");
-    let own = folder("XDG_CONFIG_HOME").or_else(|| home.as_ref().map(|home| home.join(".config")));
-    files.extend(own.map(|folder| folder.join("conda/.condarc")));
-    if let Some(home) = home {
-        files.extend([home.join(".conda/.condarc"), home.join(".condarc")]);
-    }
+    let mut files = Vec::new();
+    let mut all_of = |folder: PathBuf| {
+        files.extend([folder.join(".condarc"), folder.join("condarc")]);
+        let entries = std::fs::read_dir(folder.join("condarc.d")).into_iter().flatten().flatten();
+        let mut parts: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        parts.retain(|path| path.extension().is_some_and(|kind| kind == "yml" || kind == "yaml"));
+        parts.sort();
+        files.extend(parts);
+    };
+    all_of("/etc/conda".into());
+    all_of("/var/lib/conda".into());
+    let own =
+        [folder("XDG_CONFIG_HOME").map(|own| own.join("conda")), home.as_ref().map(|home| home.join(".config/conda"))];
+    let near = own.into_iter().chain([home.as_ref().map(|home| home.join(".conda"))]).flatten();
+    folder("CONDA_ROOT").or_else(by_program).into_iter().chain(near).for_each(&mut all_of);
+    let prefix = folder("CONDA_PREFIX").map(|prefix| prefix.join(".condarc"));
+    files.extend(home.map(|home| home.join(".condarc")));
+    files.extend(prefix);
     files.extend(env("CONDARC").filter(|path| !path.is_empty()).map(PathBuf::from));
     files
 }
@@ -81,6 +97,13 @@ impl Settings {
         if let Some(channels) = node.get("default_channels") {
             let items = channels.as_seq().unwrap_or(std::slice::from_ref(channels));
             self.default_channels = items.iter().filter_map(text).collect();
+        }
+        if let Some(channels) = node.get("channels") {
+            // conda puts the lists one behind the other, the nearest one first.
+            let items = channels.as_seq().unwrap_or(std::slice::from_ref(channels));
+            let farther = std::mem::take(&mut self.channels);
+            self.channels = items.iter().filter_map(text).collect();
+            self.channels.extend(farther);
         }
         for (channel, server) in node.get("custom_channels").and_then(Node::as_map).into_iter().flatten() {
             if let (Some(channel), Some(server)) = (channel.scalar_text(), text(server)) {
@@ -137,6 +160,35 @@ mod tests {
     }
 
     #[test]
+    fn every_place_that_conda_reads_is_read_and_lists_of_channels_lie_behind_each_other() {
+        let home = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = home.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("root/condarc", "channels: [root]\n");
+        write("root/bin/conda", "");
+        write("own/conda/condarc.d/20-b.yml", "channels: [second]\n");
+        write("own/conda/condarc.d/10-a.yaml", "channels: [first, defaults]\n");
+        write("own/conda/condarc.d/notes.txt", "channels: [none]\n");
+        write(".conda/condarc", "channels: [of-user]\n");
+        write("prefix/.condarc", "channels: nearest\n");
+        let env = |name: &str| {
+            let below = |folder: &str| Some(home.path().join(folder).display().to_string());
+            match name {
+                "HOME" => below(""),
+                "XDG_CONFIG_HOME" => below("own"),
+                "CONDA_EXE" => below("root/bin/conda"),
+                "CONDA_PREFIX" => below("prefix"),
+                _ => None,
+            }
+        };
+        let found = settings(&env);
+        assert_eq!(found.channels, ["nearest", "of-user", "second", "first", "defaults", "root"], "{:?}", found.notes);
+    }
+
+    #[test]
     fn conda_s_words_for_certificates_are_understood() {
         for (text, verify) in [
             ("ssl_verify: false", Verify::Never),
@@ -166,7 +218,15 @@ mod tests {
             _ => None,
         };
         let found = files(&env);
-        let own = ["/home/me/.config/conda/.condarc", "/home/me/.conda/.condarc", "/home/me/.condarc", "/srv/condarc"];
-        assert_eq!(found[2..], own.map(PathBuf::from));
+        let own = [
+            "/home/me/.config/conda/.condarc",
+            "/home/me/.config/conda/condarc",
+            "/home/me/.conda/.condarc",
+            "/home/me/.conda/condarc",
+            "/home/me/.condarc",
+            "/srv/condarc",
+        ];
+        assert_eq!(found[found.len() - own.len()..], own.map(PathBuf::from));
+        assert_eq!(found[0], PathBuf::from("/etc/conda/.condarc"));
     }
 }

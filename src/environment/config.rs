@@ -52,8 +52,10 @@ pub struct Config {
     pub root: PathBuf,
     /// Canonical channel (URL, or name below the alias) → mirrors: `https://…`, `file:///…` or an absolute path.
     pub mirrors: BTreeMap<String, Vec<String>>,
-    /// What `defaults`, and a file without channels, mean.
+    /// What `defaults` means, and a file without channels unless `no_channels` says otherwise.
     pub default_channels: Vec<String>,
+    /// What `.condarc` has for files without channels; `defaults` may be among them.
+    pub no_channels: Vec<String>,
     /// The server that plain channel names belong to.
     pub channel_alias: String,
     /// Channel names that lie on another server than the alias: name → the server's address.
@@ -107,6 +109,7 @@ impl Config {
             root,
             mirrors: BTreeMap::new(),
             default_channels: vec!["conda-forge".to_owned()],
+            no_channels: Vec::new(),
             channel_alias: CHANNEL_ALIAS.to_owned(),
             custom_channels: BTreeMap::new(),
             virtual_packages: BTreeMap::new(),
@@ -124,6 +127,12 @@ impl Config {
             wheels_only: false,
             notes: Vec::new(),
         }
+    }
+
+    /// Whether pip is told to ask no index, only the places of `find-links`.
+    pub(super) fn asks_no_index(&self) -> bool {
+        let said = self.host_env.get("PIP_NO_INDEX").map(|value| value.trim().to_lowercase());
+        said.is_some_and(|word| ["1", "true", "yes", "on", "y", "t"].contains(&word.as_str()))
     }
 
     /// What the host itself is set to. `env` looks up a variable; `SOOPERVISOR_CONDA_MIRRORS` is
@@ -167,6 +176,7 @@ impl Config {
         if !conda.default_channels.is_empty() {
             self.default_channels = conda.default_channels;
         }
+        self.no_channels = conda.channels;
         self.custom_channels = conda.custom_channels;
         self.notes.extend(conda.notes);
         match conda.verify {
@@ -194,6 +204,7 @@ impl Config {
             ("extra-index-url", "PIP_EXTRA_INDEX_URL"),
             ("trusted-host", "PIP_TRUSTED_HOST"),
             ("timeout", "PIP_DEFAULT_TIMEOUT"),
+            ("no-index", "PIP_NO_INDEX"),
         ] {
             if let Some(value) = of_pip(name) {
                 self.host_env.entry(variable.to_owned()).or_insert(value);

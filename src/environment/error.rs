@@ -108,6 +108,14 @@ pub enum EnvironmentError {
         /// The disk, and what was needed.
         full: Box<Full>,
     },
+    /// The disk of an engine on another machine is full.
+    #[error("no space left on the engine's disk while {doing}:\n{tail}")]
+    EngineFull {
+        /// What was being done.
+        doing: &'static str,
+        /// Last lines of output.
+        tail: String,
+    },
     /// The store could not be read or written.
     #[error("the environment store at {path} cannot be used while {doing}")]
     Store {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::drift::differences;
+use super::drift::{Change, differences};
 use super::error::chain;
 use super::inputs::LAYOUT;
 use super::network::without_credentials;
@@ -111,6 +111,11 @@ impl Lock {
     pub(super) fn lines(&self, inputs: &Inputs) -> Vec<String> {
         let known: Vec<(String, String)> = inputs.pip.iter().filter_map(|line| address(line)).collect();
         self.pip.iter().map(|line| with_credentials(line, &known)).collect()
+    }
+
+    /// Every package that is another in an environment with this lock document.
+    pub fn differences(&self, document: &Value) -> Vec<Change> {
+        differences(&self.document, document)
     }
 
     /// Whether an environment with this lock document has the same packages.

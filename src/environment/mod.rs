@@ -29,6 +29,7 @@ mod link;
 mod listing;
 mod lock;
 mod mirror;
+mod mishap;
 mod network;
 mod pip;
 mod pip_conf;

@@ -13,6 +13,7 @@ use std::path::Path;
 use super::bench::{Bench, GUEST_ROOT};
 use super::builder::{Builder, Finished, Job};
 use super::link::Script;
+use super::mishap::mishap;
 use super::volume::Far;
 use super::{Config, EnvironmentError, Inputs, lock, network, volume};
 use crate::engine::{Carried, GuestPath, HostPath, Mount};
@@ -35,6 +36,10 @@ pub(super) struct What<'a> {
     pub(super) part: Part,
     /// Whether nothing is built, even where nobody else would be harmed.
     pub(super) wheels_only: bool,
+    /// Whether what indexes said before does not count.
+    pub(super) anew: bool,
+    /// Whether only the places of `find-links` are asked.
+    pub(super) no_index: bool,
 }
 
 /// How much of it is done.
@@ -89,7 +94,7 @@ pub(super) async fn install(
     let mut held = Held::default();
     let finished = builder.run(job, &mut |line| held.take(line, &mut *progress)).await?;
     // The error says them.
-    outcome(&finished, config)?;
+    outcome(&finished, near(bench, config))?;
     for line in held.lines {
         progress(line);
     }
@@ -160,7 +165,14 @@ pub(super) async fn post_link(
     if finished.exit.code == 0 {
         return Ok(());
     }
-    Err(EnvironmentError::Builder { step: "the post-link scripts of conda packages", tail: finished.tail })
+    let step = "the post-link scripts of conda packages";
+    let mishap = mishap(&finished, near(bench, config), step);
+    Err(mishap.unwrap_or(EnvironmentError::Builder { step, tail: finished.tail }))
+}
+
+/// The folder of this machine that a builder writes to; none for an engine that has its own.
+fn near<'a>(bench: &Bench, config: &'a Config) -> Option<&'a Path> {
+    bench.far.is_none().then_some(config.root.as_path())
 }
 
 /// What conda gives such a script: whose it is, and where. Messages for people are said, and are no part of the prefix.
@@ -254,6 +266,9 @@ fn uv_steps(bench: &Bench, what: &What<'_>) -> String {
             None => flags.push_str(" --prerelease allow"),
         }
     }
+    if what.no_index {
+        flags.push_str(" --no-index");
+    }
     // pip looks at all indexes; uv would stop at the first one that knows a name.
     flags.push_str(" --index-strategy unsafe-best-match");
     let limits = if inputs.pip_constraints.is_empty() { "" } else { " -c limits.in" };
@@ -269,30 +284,26 @@ fn uv_steps(bench: &Bench, what: &What<'_>) -> String {
         return format!("echo 'pip: installing {what}'\n{install}");
     }
     let install = if what.part == Part::Resolve { String::new() } else { format!("echo 'pip: installing'\n{install}") };
+    let refresh = if what.anew { " --refresh" } else { "" };
     let asked = match inputs.pip.len() {
         1 => "1 requirement".to_owned(),
         count => format!("{count} requirements"),
     };
     format!(
         "echo 'pip: resolving {asked} and what they need'\n\
-         {GUEST_UV} pip compile {flags} --generate-hashes --no-header --no-annotate{limits} -o lock.txt \
+         {GUEST_UV} pip compile {flags}{refresh} --generate-hashes --no-header --no-annotate{limits} -o lock.txt \
          request.in >/dev/null || exit {RESOLVE_FAILED}\n\
          {install}"
     )
 }
 
-fn outcome(finished: &Finished, config: &Config) -> Result<(), EnvironmentError> {
+fn outcome(finished: &Finished, store: Option<&Path>) -> Result<(), EnvironmentError> {
+    if let Some(mishap) = mishap(finished, store, "installing the `pip:` section") {
+        return Err(mishap);
+    }
     let tail = finished.tail.clone();
-    let full = ["No space left on device", "os error 28", "Disk quota exceeded"].iter().any(|w| tail.contains(w));
     match finished.exit.code {
         0 => Ok(()),
-        _ if full => Err(EnvironmentError::no_space(&config.root, "installing the `pip:` section")),
-        _ if finished.exit.oom_killed => {
-            Err(EnvironmentError::Builder { step: "installing the `pip:` section: out of memory", tail })
-        }
-        137 | 143 => {
-            Err(EnvironmentError::Builder { step: "the `pip:` section: the builder was killed from outside", tail })
-        }
         RESOLVE_FAILED | INSTALL_FAILED if is_foreign_libc(&tail) => {
             let tail = format!("{tail}\n  {FOREIGN_LIBC}");
             Err(EnvironmentError::Builder { step: "starting the environment's Python", tail })

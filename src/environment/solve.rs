@@ -10,7 +10,8 @@ use std::time::Duration;
 use rattler::package_cache::PackageCache;
 use rattler_conda_types::{Channel, MatchSpec, PackageName, ParseMatchSpecOptions, RepoDataRecord, Subdir, Version};
 use rattler_networking::LazyClient;
-use rattler_repodata_gateway::Gateway;
+use rattler_repodata_gateway::fetch::CacheAction;
+use rattler_repodata_gateway::{ChannelConfig, Gateway, SourceConfig};
 use rattler_solve::{ChannelPriority, SolveError, SolverImpl, SolverTask, resolvo};
 
 use super::error::{ANY_FILE, chain};
@@ -53,7 +54,10 @@ pub(super) struct Conda {
 }
 
 impl Conda {
-    pub(super) fn new(inputs: &Inputs, config: &Config) -> Result<Self, EnvironmentError> {
+    /// `anew`: what channels said before does not count, however long they said that it would.
+    pub(super) fn new(inputs: &Inputs, config: &Config, anew: bool) -> Result<Self, EnvironmentError> {
+        let cache_action = if anew { CacheAction::NoCache } else { CacheAction::default() };
+        let asked = SourceConfig { cache_action, ..SourceConfig::default() };
         let written = super::sources::written(&inputs.sources);
         let client = super::client::channels(config, written).map_err(|reason| EnvironmentError::Install { reason })?;
         let packages = PackageCache::new(config.root.join("pkgs"));
@@ -61,6 +65,7 @@ impl Conda {
             .with_cache_dir(config.root.join("repodata"))
             .with_package_cache(packages.clone())
             .with_client(client.clone())
+            .with_channel_config(ChannelConfig { default: asked, ..ChannelConfig::default() })
             .with_max_concurrent_requests(50)
             .finish();
         let platform = config.platform.parse().map_err(|_| EnvironmentError::Install {

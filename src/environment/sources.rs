@@ -34,7 +34,8 @@ impl Source {
 
 /// Channels whose packages somebody reviews who is not the author of the repository.
 pub(super) fn curated(config: &Config) -> Vec<String> {
-    let named = config.default_channels.iter().map(String::as_str).chain(["conda-forge", "bioconda"]);
+    let set = config.default_channels.iter().chain(&config.no_channels);
+    let named = set.map(String::as_str).chain(["conda-forge", "bioconda"]);
     named.filter_map(|name| absolute(name, config)).map(|url| canonical(&url)).collect()
 }
 
@@ -69,8 +70,9 @@ pub(super) fn resolve(
         }
     }
     if names.is_empty() {
-        notes.push(format!("environment.yml names no channel to use: {defaults} was taken"));
-        names.extend(standing());
+        names = unnamed(config, standing().collect());
+        let taken = names.iter().map(|(shown, _)| shown.as_str()).collect::<Vec<_>>().join(", ");
+        notes.push(format!("environment.yml names no channel to use: {taken} was taken"));
     }
     let mut sources: Vec<Source> = Vec::new();
     for (written, name) in names {
@@ -87,6 +89,18 @@ pub(super) fn resolve(
         of_spec(spec, &mut sources, config, problems);
     }
     sources
+}
+
+/// The channels of a file that names none, for people and as meant: what conda is set to, else what `defaults` means.
+fn unnamed(config: &Config, standing: Vec<(String, String)>) -> Vec<(String, String)> {
+    let set = config.no_channels.iter().filter(|name| *name != "nodefaults");
+    let names: Vec<(String, String)> = set
+        .flat_map(|name| match name.as_str() {
+            "defaults" => standing.clone(),
+            name => vec![(without_credentials(name), name.to_owned())],
+        })
+        .collect();
+    if names.is_empty() { standing } else { names }
 }
 
 /// Resolves the channel that a `channel::package` names.
@@ -147,7 +161,7 @@ pub(super) fn written(sources: &[Source]) -> Vec<(String, Url)> {
 
 /// Credentials in the addresses that this machine is set to.
 pub(super) fn secrets(config: &Config) -> Vec<String> {
-    let addresses = config.mirrors.values().flatten().chain(&config.default_channels);
+    let addresses = config.mirrors.values().flatten().chain(&config.default_channels).chain(&config.no_channels);
     let addresses = addresses.chain(config.custom_channels.values()).chain([&config.channel_alias]);
     addresses.filter_map(|address| Url::parse(address).ok()).flat_map(|url| secrets_of(&url)).collect()
 }

@@ -17,7 +17,7 @@ const WHEELS_ONLY: &str = "code of a fork is installed from wheels only, so that
 /// Whether files of the repository may name this channel: what this machine is set to, anybody may.
 pub(super) fn may_name(channel: &str, config: &Config) -> bool {
     let same = |known: &String| known.trim_end_matches('/') == channel.trim_end_matches('/');
-    let set = config.default_channels.iter().chain(config.mirrors.keys()).any(same);
+    let set = config.default_channels.iter().chain(&config.no_channels).chain(config.mirrors.keys()).any(same);
     !config.strangers || set || is_elsewhere(channel)
 }
 

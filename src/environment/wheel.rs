@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::builder::{Builder, Job};
+use super::mishap::mishap;
 use super::pip::{mount, quoted};
 use super::store::{Request, Store};
 use super::{EnvironmentError, Prepared};
@@ -201,6 +202,9 @@ async fn build(
     let (carried, env) = (Carried::default(), BTreeMap::new());
     let job = Job { mounts, carried, env, secrets: Vec::new(), script, network: false };
     let finished = builder.run(job, &mut |line| tracing::debug!(line, "building a wheel")).await?;
+    if let Some(mishap) = mishap(&finished, Some(&config.root), "building a wheel of the project") {
+        return Err(mishap);
+    }
     let last = || finished.tail.lines().last().unwrap_or("it cannot be built apart").to_owned();
     Ok(match finished.exit.code {
         0 => only_wheel(out),

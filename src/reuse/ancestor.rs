@@ -70,6 +70,29 @@ pub async fn candidates(
     first.map_or(Ok(None), Err)
 }
 
+/// The lock of the nearest of `commits` (which come nearest first) that was published with this environment.yml, whatever
+/// else is another there; `None` where none is found soon.
+pub async fn packages(
+    storage: &dyn Storage,
+    project: &ProjectName,
+    revision: &Revision,
+    commits: &[CommitSha],
+    environment: &Digest,
+) -> Option<serde_json::Value> {
+    let whole = Revision { dirty_tree: None, ..revision.clone() };
+    let folders = commits.iter().map(|commit| Folder::of(&Revision { commit: commit.clone(), ..whole.clone() }));
+    let published = futures::stream::iter(folders)
+        .map(|folder| async move { storage.manifest(project, &folder).await.ok() })
+        .buffered(LANES)
+        .filter_map(std::future::ready)
+        .take(LOOKED_AT);
+    let same = published.filter_map(|manifest| {
+        let note = manifest.about.environment.filter(|note| note.key == *environment);
+        std::future::ready(note.map(|note| note.lock))
+    });
+    std::pin::pin!(same).next().await
+}
+
 /// Why nothing of a published run can be taken over, whatever the commits hold.
 pub fn misfit(manifest: &Manifest, now: &Now) -> Option<String> {
     let Some(note) = manifest.about.reuse.as_ref().filter(|note| note.layout == LAYOUT) else {

@@ -47,7 +47,7 @@ mod restore;
 mod tests;
 mod words;
 
-pub use ancestor::{Candidate, Now, candidates, misfit};
+pub use ancestor::{Candidate, Now, candidates, misfit, packages};
 pub use decide::{Case, Decision, Side, decide};
 pub use kept::{Fate, Laid, kept};
 pub use offer::{Offer, Piece, offers};

@@ -222,7 +222,8 @@ pub(super) fn tasks_in_words(tasks: &[TaskSeen]) -> String {
     if reused == 0 { words } else { format!("{words}, {reused} up to date") }
 }
 
-/// Leaves the command that repeats the script in the run's folder.
+/// Leaves the command that repeats the script in the run's folder, and the packages that it ran with: a run that fails
+/// has no manifest that would hold them.
 pub(super) fn keep_reproduction(
     live: &LiveRun,
     decided: &Decided,
@@ -234,7 +235,8 @@ pub(super) fn keep_reproduction(
     let write = || -> std::io::Result<()> {
         use std::io::Write;
         let mut options = std::fs::OpenOptions::new();
-        options.create(true).truncate(true).write(true).mode(0o700).open(&path)?.write_all(text.as_bytes())
+        options.create(true).truncate(true).write(true).mode(0o700).open(&path)?.write_all(text.as_bytes())?;
+        std::fs::write(live.folder().packages(), serde_json::to_vec(&prepared.environment.lock)?)
     };
     write().map_err(|error| Stop::of(Ending::of_io(&error), &error))
 }

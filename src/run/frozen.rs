@@ -10,7 +10,7 @@ use crate::plan::{Packages, RunPlan};
 use crate::storage::{Storage, resolve};
 
 /// As many packages as one message names.
-const SHOWN: usize = 40;
+const SHOWN: usize = 200;
 
 /// The lock that a run was told to take its packages from.
 ///
@@ -72,8 +72,8 @@ mod tests {
             told.message
         );
         assert!(told.message.contains("six 1 → nothing"));
-        let many: Vec<Change> = (0..50).map(|n| change(&format!("p{n}"), Some("1"), Some("2"))).collect();
+        let many: Vec<Change> = (0..210).map(|n| change(&format!("p{n}"), Some("1"), Some("2"))).collect();
         let told = drift(&many).unwrap().message;
-        assert!(told.contains("p39 1 → 2") && told.ends_with("and 10 more"), "{told}");
+        assert!(told.contains("p199 1 → 2") && told.ends_with("and 10 more"), "{told}");
     }
 }

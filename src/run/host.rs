@@ -124,6 +124,7 @@ pub fn environment_config(host: &Host) -> Result<Config, Stop> {
     }
     if !user.default_channels.is_empty() {
         config.default_channels = texts(&user.default_channels)?;
+        config.no_channels.clear();
     }
     if let Some(alias) = &user.channel_alias {
         config.channel_alias = filled(alias.as_str())?;

@@ -150,7 +150,9 @@ pub(super) async fn prepare(
     let mut laying = tokio::spawn(laying(decided, host, (folder, folders), &engaged, (user, owner)).run());
     let uv = environment::uv_program(&config);
     let place = Place { host, run, folder, storage, early };
-    let filling = Filling { decided, engaged: &engaged, wanted: &wanted, place: &place, owner, telling, cancel };
+    let unknown = !store.knows(wanted.inputs, &config);
+    let filling =
+        Filling { decided, engaged: &engaged, wanted: &wanted, place: &place, owner, telling, cancel, unknown };
     let ((know, known), (have, had)) = (oneshot::channel(), oneshot::channel());
     let both = tokio::try_join!(
         async {
@@ -207,6 +209,8 @@ struct Filling<'a> {
     owner: Option<(u32, u32)>,
     telling: &'a Telling,
     cancel: &'a Cancel,
+    /// Whether this machine knows nothing of the environment's packages.
+    unknown: bool,
 }
 
 /// Wheels of the project's own packages, with the number of the line that each fulfils.
@@ -221,10 +225,10 @@ impl Filling<'_> {
         know: oneshot::Sender<Option<Lock>>,
         had: oneshot::Receiver<environment::Prepared>,
     ) -> Result<(LaidOut, Takeover, Wheels), Stop> {
-        let Self { decided, engaged, wanted, place, owner, telling, cancel } = *self;
+        let Self { decided, engaged, wanted, place, owner, telling, cancel, .. } = *self;
         let Place { storage, folder, .. } = *place;
         let (inputs, config, image) = (wanted.inputs, wanted.config, engaged.image.id.as_str());
-        let search = Search { decided, storage, inputs, config, image };
+        let search = Search { decided, storage, inputs, config, image, unknown: self.unknown };
         let found = async {
             let found = takeover::search(&search).await?;
             // Nobody listens where the environment is there.
@@ -372,15 +376,18 @@ async fn ensure_environment(
         telling.progress(Step::Prepare, "the engine does not see this machine's files: they are copied to and from it");
     }
     // Only a machine that knows nothing of this environment waits for what the storage tells of it.
-    let earlier = if matches!(wish, Wish::AsKept) && !store.knows(inputs, &config) { known.await.ok() } else { None };
-    let earlier = earlier.flatten();
-    let wish = earlier.as_ref().map_or(wish, Wish::Rather);
+    let asks = !matches!(wish, Wish::Exactly(_)) && !store.knows(inputs, &config);
+    let earlier = if asks { known.await.ok().flatten() } else { None };
+    let wish = earlier.as_ref().filter(|_| matches!(wish, Wish::AsKept)).map_or(wish, Wish::Rather);
     let (engine, image) = (engaged.engine.as_ref(), &engaged.image.id);
     let request = environment::Request { inputs, config: &config, engine, image, run, wish };
     let token = CancellationToken::new();
     let _watch = watch(cancel.clone(), token.clone());
     let prepared = store.ensure(&request, &mut |line| telling.progress(Step::Prepare, line), &token).await;
-    let prepared = prepared.map_err(|error| error.about(file))?;
+    let mut prepared = prepared.map_err(|error| error.about(file))?;
+    if let (Wish::Anew, Some(earlier)) = (wish, &earlier) {
+        prepared.changes = earlier.differences(&prepared.lock);
+    }
     for note in &prepared.notes {
         telling.progress(Step::Prepare, note.clone());
     }

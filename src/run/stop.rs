@@ -138,9 +138,17 @@ impl From<EngineError> for Stop {
             return Self::of(Ending::InvalidSpec, &error)
                 .help("ask for fewer with `--cpus`, or leave it out".to_owned());
         }
+        if let EngineError::Refused { reason, .. } = &error
+            && reason.contains("no space left on device")
+        {
+            return Self::of(Ending::DiskFull, &error).help(ENGINE_FULL.to_owned());
+        }
         Self::of(Ending::EngineUnavailable, &error).help("`soopervisor doctor` looks closer".to_owned())
     }
 }
+
+const ENGINE_FULL: &str = "`docker system df` shows what takes the room on the engine's disk, `docker system prune` removes \
+                           what is not used";
 
 impl From<EnvironmentError> for Stop {
     fn from(error: EnvironmentError) -> Self {
@@ -152,6 +160,7 @@ impl From<EnvironmentError> for Stop {
                  SOOPERVISOR_HOME=DIR keeps environments on another disk"
                     .to_owned(),
             ),
+            EnvironmentError::EngineFull { .. } => Self::of(Ending::DiskFull, &error).help(ENGINE_FULL.to_owned()),
             EnvironmentError::Pip { ref tail, .. } => {
                 let looks = diagnose(tail.lines()).filter(|looks| looks.kind == Kind::MissingCompiler);
                 Self::of(Ending::InvalidSpec, &error).help(looks.map(|looks| looks.hint))

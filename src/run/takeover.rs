@@ -108,6 +108,8 @@ pub(super) struct Search<'a> {
     pub(super) config: &'a Config,
     /// The image's id.
     pub(super) image: &'a str,
+    /// Whether this machine knows nothing of the environment's packages.
+    pub(super) unknown: bool,
 }
 
 /// An ancestor that fits, compared.
@@ -140,15 +142,20 @@ impl Compared {
 /// What was found before there is a snapshot.
 pub(super) struct Found {
     prospect: Result<Box<Prospect>, Takeover>,
+    /// The packages of a commit that had the same environment.yml, where no tasks are taken over.
+    known: Option<serde_json::Value>,
     setting: BTreeMap<String, Digest>,
 }
 
 impl Found {
-    /// The lock that the ancestor ran with, which a machine that never had this environment had better take: other
-    /// versions would execute everything.
+    /// The lock that an earlier commit ran with, which a machine that never had this environment had better take: other
+    /// versions would execute everything, and might come to something else.
     pub(super) fn lock(&self) -> Option<Lock> {
-        let environment = self.prospect.as_ref().ok()?.candidate.manifest.about.environment.as_ref()?;
-        let lock = Lock::parse(&environment.lock);
+        let document = match &self.prospect {
+            Ok(prospect) => &prospect.candidate.manifest.about.environment.as_ref()?.lock,
+            Err(_) => self.known.as_ref()?,
+        };
+        let lock = Lock::parse(document);
         lock.inspect_err(|error| tracing::debug!(%error, "the lock of an earlier commit is passed over")).ok()
     }
 }
@@ -165,7 +172,18 @@ pub(super) async fn search(search: &Search<'_>) -> Result<Found, Stop> {
         None => prospect(search, &setting).await,
     };
     let prospect = prospect.map_err(|because| Takeover::nothing(because, setting.clone()));
-    Ok(Found { prospect: prospect.map(Box::new), setting })
+    let known = if prospect.is_err() && search.unknown { packages(search).await } else { None };
+    Ok(Found { prospect: prospect.map(Box::new), known, setting })
+}
+
+/// The packages of the nearest published commit with the same environment.yml, this one among them.
+async fn packages(search: &Search<'_>) -> Option<serde_json::Value> {
+    let Search { decided, storage, inputs, config, .. } = *search;
+    let (plan, checkout) = (&decided.plan, Arc::clone(&decided.checkout));
+    let history = tokio::task::spawn_blocking(move || checkout.ancestors(LOOKED_BACK)).await.ok()?;
+    let earlier = history.map(|history| history.commits).unwrap_or_default();
+    let commits: Vec<_> = std::iter::once(plan.revision.commit.clone()).chain(earlier).collect();
+    reuse::packages(storage.as_ref(), &plan.project, &plan.revision, &commits, &inputs.key(config)).await
 }
 
 /// Why nothing is looked for; empty where nobody has to be told.
@@ -185,7 +203,7 @@ fn barred(plan: &RunPlan, asks_git: bool) -> Option<String> {
 
 /// An `Err` says why there is none; empty where nobody has to be told.
 async fn prospect(search: &Search<'_>, setting: &BTreeMap<String, Digest>) -> Result<Prospect, String> {
-    let Search { decided, storage, inputs, config, image } = *search;
+    let Search { decided, storage, inputs, config, image, .. } = *search;
     let plan = Arc::clone(&decided.plan);
     let checkout = Arc::clone(&decided.checkout);
     let lost = |error: tokio::task::JoinError| error.to_string();
@@ -247,7 +265,7 @@ pub(super) async fn lay(
     owner: Option<(u32, u32)>,
     cancel: &Cancel,
 ) -> Result<Takeover, Stop> {
-    let Found { prospect, setting } = found;
+    let Found { prospect, setting, .. } = found;
     let Prospect { candidate, mut offer, compared, mut decision } = match prospect {
         Ok(prospect) => *prospect,
         Err(takeover) => return Ok(takeover),

@@ -29,6 +29,11 @@ impl Folder {
         self.0.join("script.sh")
     }
 
+    /// The exact packages that it ran with, in the form in which a manifest has them.
+    pub fn packages(&self) -> PathBuf {
+        self.0.join("environment.json")
+    }
+
     /// The masked output.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")

@@ -152,37 +152,100 @@ fn a_file_that_no_task_declares_keeps_parts_from_being_taken() {
     assert_eq!(reused(&user, &third).len(), 4);
 }
 
-/// Seeded edits; each commit is run with and without taking tasks over, and must come to the same.
-#[test]
-fn a_full_run_and_one_that_takes_tasks_over_come_to_the_same() {
-    let user = user();
-    user.run(&[]).exits(0);
-    let mut code = TASKS.to_owned();
-    let mut seed = 20_260_801_u64;
-    for round in 0..4 {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let task = ["load", "left", "right", "both"][(seed >> 33) as usize % 4];
-        match (seed >> 40) % 4 {
-            0 => user.write("README.md", &format!("round {round}\n")),
-            1 => user.write("pipeline.yaml", &format!("# round {round}\n{PIPELINE}")),
-            _ => {
-                code = code.replace(
-                    &format!("'{task} {}", digit(&code, task)),
-                    &format!("'{task} {}", digit(&code, task) + 1),
-                );
-                user.write("tasks.py", &code);
-            }
+/// What random edits change, and how the repository looks after them.
+#[derive(Debug, Clone, Default)]
+struct Edited {
+    /// A number in the code of each task.
+    code: BTreeMap<&'static str, u64>,
+    /// In env.yaml, handed to one task; in a module that one task imports; in a text that none reads.
+    level: u64,
+    helper: u64,
+    words: u64,
+    /// A comment in the specs, and a task more.
+    comment: u64,
+    more: bool,
+}
+
+const FUNCTIONS: [&str; 5] = ["load", "left", "right", "both", "scaled"];
+
+impl Edited {
+    /// One edit; what it was, for the failure.
+    fn edit(&mut self, dice: u64) -> String {
+        let at = usize::try_from(dice >> 40).unwrap();
+        match (dice >> 33) % 9 {
+            0 => self.words += 1,
+            1 => self.comment += 1,
+            2 => self.level += 1,
+            3 => self.helper += 1,
+            4 => self.more = !self.more,
+            5 => *self.code.entry("shell").or_default() += 1,
+            _ => *self.code.entry(FUNCTIONS[at % FUNCTIONS.len()]).or_default() += 1,
         }
-        let sha = user.commit("round");
-        user.run(&[]).exits(0);
-        user.run(&["--no-reuse"]).exits(0).says("identical content was there");
-        assert!(!reused(&user, &sha).is_empty() || task == "load", "round {round}");
+        format!("{self:?}")
+    }
+
+    fn write(&self, user: &User) {
+        let mut code =
+            TASKS.replace("def read", "import helpers\n\ndef read").replace("'left 1", "helpers.WORD + 'left 1");
+        code += "\ndef scaled(product, upstream, level):\n    \
+                 Path(str(product)).write_text(read(upstream['right']) * level + 'scaled 1\\n')\n";
+        code += "\ndef more(product, upstream):\n    Path(str(product)).write_text(read(upstream['scaled']))\n";
+        for name in FUNCTIONS {
+            code = code.replace(&format!("{name} 1"), &format!("{name} {}", self.number(name)));
+        }
+        let task = |name: &str| format!("  - source: tasks.{name}\n    product: output/{name}.txt\n");
+        let mut pipeline = format!("# {}\n{PIPELINE}", self.comment) + &task("scaled");
+        pipeline += "    params: {level: '{{level}}'}\n  - source: shell.sh\n    product: output/shell.txt\n";
+        if self.more {
+            pipeline += &task("more");
+        }
+        let shell = format!(
+            "cat {{{{upstream['left']}}}} > {{{{product}}}}\necho {} >> {{{{product}}}}\n",
+            self.number("shell")
+        );
+        for (path, text) in [
+            ("tasks.py", code),
+            ("pipeline.yaml", pipeline),
+            ("shell.sh", shell),
+            ("env.yaml", format!("level: {}\n", self.level + 1)),
+            ("helpers.py", format!("WORD = 'word {}, '\n", self.helper)),
+            ("README.md", format!("{}\n", self.words)),
+        ] {
+            user.write(path, &text);
+        }
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        self.code.get(name).copied().unwrap_or_default()
     }
 }
 
-fn digit(code: &str, task: &str) -> u32 {
-    let at = code.find(&format!("'{task} ")).unwrap() + task.len() + 2;
-    code[at..].chars().next().unwrap().to_digit(10).unwrap()
+/// A number that was set for the test, which a failure names.
+fn set(name: &str, usual: u64) -> u64 {
+    std::env::var(name).map_or(usual, |text| text.parse().unwrap())
+}
+
+/// Random edits, others each time; each commit is run with and without taking tasks over, and must come to the same.
+#[test]
+fn a_full_run_and_one_that_takes_tasks_over_come_to_the_same() {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let seed = set("SOOPERVISOR_TEST_SEED", u64::from(now.subsec_nanos()));
+    let (user, mut edited, mut dice, mut taken) = (user(), Edited::default(), seed, 0);
+    edited.write(&user);
+    user.commit("random edits begin");
+    user.run(&[]).exits(0);
+    for round in 0..set("SOOPERVISOR_TEST_ROUNDS", 6) {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let what = edited.edit(dice);
+        edited.write(&user);
+        let sha = user.commit("round");
+        user.run(&[]).exits(0);
+        taken += reused(&user, &sha).len();
+        let full = user.run(&["--no-reuse"]);
+        let same = full.code == 0 && full.text.contains("identical content was there");
+        assert!(same, "SOOPERVISOR_TEST_SEED={seed}, round {round}, {what}: {}", full.text);
+    }
+    assert!(taken > 0, "SOOPERVISOR_TEST_SEED={seed}: nothing was ever taken over");
 }
 
 /// A channel with these versions of one package.
@@ -219,15 +282,15 @@ fn a_fresh_machine_with_the_storage_only_executes_what_changed_whatever_the_chan
     let user = User::with(&[("environment.yml", environment), ("pipeline.yaml", PIPELINE), ("tasks.py", TASKS)]);
     let folder = tempfile::tempdir().unwrap();
     let channel = folder.path().join("channel");
-    let machine = |name: &str| {
-        let mut command = user.run_command(&["-v"]);
+    let machine = |name: &str, more: &[&str]| {
+        let mut command = user.run_command(&[&["-v"], more].concat());
         command.env("XDG_CACHE_HOME", folder.path().join(name).join("cache"));
         command.env("XDG_STATE_HOME", folder.path().join(name).join("state"));
         command.env("SOOPERVISOR_CONDA_MIRRORS", format!("bioconda={}", channel.display()));
         command
     };
     publish(&channel, &["1"]);
-    Said::from(machine("first").output().unwrap()).exits(0).says("building the environment");
+    Said::from(machine("first", &[]).output().unwrap()).exits(0).says("building the environment");
     // Bytecode for an environment that nobody uses again.
     for compiler in compilers(&folder.path().join("first/cache")) {
         docker(&["rm", "-f", &compiler]);
@@ -236,10 +299,16 @@ fn a_fresh_machine_with_the_storage_only_executes_what_changed_whatever_the_chan
     publish(&channel, &["1", "2"]);
     user.write("tasks.py", &TASKS.replace("left 1", "left 2"));
     let second = user.commit("left");
-    let said = Said::from(machine("second").output().unwrap()).exits(0);
+    let said = Said::from(machine("second", &[]).output().unwrap()).exits(0);
     said.says("nothing is solved").says("2 of 4 tasks taken over").hides("resolves differently");
     assert_eq!(reused(&user, &second), ["load", "right"]);
     let lock = &manifest(&user, &second)["environment"]["lock"];
     let extra = lock["conda"].as_array().unwrap().iter().find(|row| row["name"] == "extra").unwrap();
     assert_eq!(extra["version"], "1");
+
+    // Also where no task is taken over; and who solves anew is told what became of it.
+    let said = Said::from(machine("third", &["--no-reuse", "--env", "X=1"]).output().unwrap()).exits(0);
+    said.says("nothing is solved").hides("taken over").hides("resolves differently");
+    let said = Said::from(machine("fourth", &["--no-reuse", "--refresh"]).output().unwrap()).exits(0);
+    said.says("resolves differently").says("extra 1 → 2").hides("no package is known");
 }
