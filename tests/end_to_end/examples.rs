@@ -11,7 +11,7 @@ fn runs_whole_and_as_a_sample(example: &str, product: &str) {
     assert_eq!(folders.len(), 2, "{folders:?}");
     for folder in folders {
         let size = std::fs::metadata(folder.join(product)).map_or(0, |file| file.len());
-        assert!(size > 0, "{product} is not in {folder:?}");
+        assert!(size > 0, "{product} is not in {}", folder.display());
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         let verify = ["verify", &name, "--project", "demo", "--storage", "local:artifacts"];
         user.say(&verify).exits(0).says("as the manifest says");
