@@ -52,7 +52,7 @@ async fn an_app_has_one_token_for_many_requests_and_writes_in_its_own_name() {
     forge.edit_comment(&repo(), 7, comment.id, "again").await.unwrap();
     assert_eq!(scene.fake.asked("access_tokens").len(), 1);
     let me = forge.me().await.unwrap();
-    assert_eq!(me, Me::App("soop-app".to_owned()));
+    assert_eq!(me, Me::App("soop-app".to_owned(), None));
     assert!(me.wrote(&comment.author));
 }
 

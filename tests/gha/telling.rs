@@ -62,7 +62,7 @@ async fn says(scene: &Scene, what: &str, wanted: impl Fn(&Traces) -> bool) -> Tr
                 url: String::new(),
             })
             .collect();
-        let me = Me::App("github-actions".to_owned());
+        let me = Me::App("github-actions".to_owned(), None);
         let traces = find_marker(&comments, &me, &marker()).map(|found| found.traces).unwrap_or_default();
         if wanted(&traces) {
             return traces;

@@ -79,7 +79,7 @@ impl GitHub {
         if let Some(app) = &self.app {
             let url = self.rest.at("/app");
             let answer = app.send(|client| dressed(client.get(&url))).await?;
-            return Ok(Me::App(answer.json::<wire::App>()?.slug));
+            return Ok(Me::App(answer.json::<wire::App>()?.slug, None));
         }
         if !self.workflow {
             return Ok(Me::User(self.rest.get_json::<wire::User>("/user").await?.into()));
@@ -92,7 +92,7 @@ impl GitHub {
             None => match self.rest.get_json::<wire::User>("/user").await {
                 Ok(user) => me_of(user.into()),
                 // An App's, most often the one of the workflows; what is written next tells.
-                Err(Fault::NotFound | Fault::Forbidden(_)) => return Ok(Me::App(ACTIONS.to_owned())),
+                Err(Fault::NotFound | Fault::Forbidden(_)) => return Ok(Me::App(ACTIONS.to_owned(), None)),
                 Err(fault) => return Err(fault),
             },
         };
@@ -134,7 +134,7 @@ impl GitHub {
 /// Who somebody is to whom an answer is of their own.
 fn me_of(author: Author) -> Me {
     match author.login.strip_suffix(BOT).filter(|_| author.bot) {
-        Some(slug) => Me::App(slug.to_owned()),
+        Some(slug) => Me::App(slug.to_owned(), Some(author.id)),
         None => Me::User(author),
     }
 }
