@@ -8,6 +8,8 @@ use crate::fake_github::{Account, FakeGitHub, Pull, git};
 use crate::runner::Job;
 
 pub(crate) const REPO: &str = "octo-org/churn";
+/// Its number, which stays when it is renamed.
+pub(crate) const REPO_ID: u64 = 1_296_269;
 pub(crate) const FORK: &str = "eve/churn";
 /// The job's own token.
 pub(crate) const TOKEN: &str = "ghs_token_of_the_job";
