@@ -22,7 +22,7 @@ use crate::run::cancel::Cancel;
 use crate::run::card::Card;
 use crate::run::event::{RunEvent, Step};
 use crate::run::request::RunRequest;
-use crate::secret::{SecretSet, SecretSpec};
+use crate::secret::{Secret, SecretSet, SecretSpec};
 use crate::store::Home;
 
 mod look;
@@ -102,8 +102,8 @@ fn begin(files: &Files, console: Console) -> Result<Ended, Failure> {
     }
 }
 
-/// Every secret that is known before anything runs: nothing that holds one may be printed earlier.
-fn hidden(errand: &Errand) -> Vec<crate::secret::Secret> {
+/// Every secret that is known before anything is asked: nothing that holds one may be printed earlier.
+fn hidden(errand: &Errand) -> Vec<Secret> {
     const TELLING: [&str; 7] = ["TOKEN", "SECRET", "PASSWORD", "PASSPHRASE", "KEY", "CREDENTIAL", "JWT"];
     let mut set = SecretSet::default();
     for secret in errand.inputs.hidden() {
@@ -271,11 +271,29 @@ fn execute_order(
         let brought = job.unless_cancelled(async { Ok(apart(move || carried.arrive()).await?) })?;
         warn(&brought.map(str::to_owned).into_iter().collect::<Vec<_>>());
     }
+    hide_more(job, &request)?;
     let inner = report::open(report::Format::GitHub, job.console.stdout(), &run::token()?);
     let telling = Telling { inner, progress: Arc::clone(progress), sender: poster.map(Poster::sender) };
     let keep = (order.trust == Trust::Fork).then(|| job.errand.fork_home());
     let exit = seam::run_within(&request, &job.home, keep.as_deref(), Box::new(telling), &job.cancel)?;
     Ok(Ran { exit, folder: request.path })
+}
+
+/// Tells the runner of secrets that only the request, or GitHub, brought: before the run, as between two of its lines
+/// the runner may be hearing no commands.
+fn hide_more(job: &Job<'_>, request: &RunRequest) -> Result<(), Failure> {
+    let secrets = job.unless_cancelled(async {
+        let mut secrets: Vec<Secret> = job.errand.minted().await.into_iter().collect();
+        if !request.no_secrets {
+            let (request, home) = (request.clone(), job.home.clone());
+            let named = tokio::task::spawn_blocking(move || seam::secrets(&request, &home)).await;
+            // What is wrong with the project is said by the run.
+            secrets.extend(named.map_err(|error| Failure::of(Exit::Internal, &error))?.unwrap_or_default());
+        }
+        Ok(secrets)
+    })?;
+    Console::answer(&gha::masks(&secrets));
+    Ok(())
 }
 
 /// The request, unless the runner cancels the job before it is there.

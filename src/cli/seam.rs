@@ -18,7 +18,7 @@ use crate::run::cancel::Cancel;
 use crate::run::host::{Host, RUNNER_IMAGE};
 use crate::run::request::RunRequest;
 use crate::run::stop::Stop;
-use crate::secret::SecretSet;
+use crate::secret::{Secret, SecretSet};
 use crate::spec::{self, Config};
 use crate::store::Home;
 use crate::{environment, repo, run, storage};
@@ -82,6 +82,12 @@ pub(super) fn plan(request: &RunRequest, home: &Home) -> Result<Decided<RunPlan>
     findings.extend(run::decide::judge_secrets(&decided.secrets));
     let value = (!has_errors(&findings)).then(|| RunPlan::clone(&decided.plan));
     Ok(Decided { findings, value })
+}
+
+/// The secrets that a run of the request gets, whichever file names them. Of one that cannot be had the run tells.
+pub(super) fn secrets(request: &RunRequest, home: &Home) -> Result<Vec<Secret>, Failure> {
+    let named = decide(request, home, |decided| decided.secrets)?.value.unwrap_or_default();
+    Ok(named.iter().filter_map(|spec| spec.resolve().ok()).collect())
 }
 
 /// The script of a run.

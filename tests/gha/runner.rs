@@ -60,7 +60,10 @@ impl Log {
             let text = unfolded(text);
             match name {
                 "stop-commands" => self.stopped = Some(text),
-                "add-mask" => self.masks.push(text),
+                "add-mask" => {
+                    assert!(self.groups.is_empty(), "a mask is told when the run has begun to speak");
+                    self.masks.push(text);
+                }
                 "group" => self.groups.push(text),
                 "endgroup" => {}
                 "error" | "warning" | "notice" => {

@@ -45,6 +45,7 @@ pub struct GitHub {
     rest: Rest,
     /// The App itself, not one of its installations.
     app: Option<Web>,
+    installation: Option<Arc<Installation>>,
     workflow: bool,
     /// Whose a workflow's token is, once GitHub has said so.
     told: Arc<OnceLock<Me>>,
@@ -63,16 +64,18 @@ impl GitHub {
     /// When the address is none, or the network is set up in a way that cannot be.
     pub fn open(api: &str, login: Login, reach: &Reach) -> Result<Self, Fault> {
         let workflow = matches!(login, Login::Workflow(_));
-        let mut app = None;
+        let (mut app, mut installation) = (None, None);
         let rest = Rest::open(api, Arc::new(Words), dressed, reach, |api, plain| match login {
             Login::Token(token) | Login::Workflow(token) => Arc::new(Fixed(token, "GitHub")),
             Login::App(own) => {
                 let app_itself = plain.with_bearer(Arc::new(own.clone()));
                 app = Some(app_itself.clone());
-                Arc::new(Installation::new(own, api.clone(), app_itself))
+                let bearer = Arc::new(Installation::new(own, api.clone(), app_itself));
+                installation = Some(Arc::clone(&bearer));
+                bearer
             }
         })?;
-        Ok(Self { rest, app, workflow, told: Arc::default() })
+        Ok(Self { rest, app, installation, workflow, told: Arc::default() })
     }
 
     async fn who(&self) -> Result<Me, Fault> {
