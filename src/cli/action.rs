@@ -1,6 +1,5 @@
 //! `soopervisor action`: the entry of the GitHub Action. Reads what the runner says, runs what is decided, tells it.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -194,7 +193,7 @@ fn carry_out(job: &Job<'_>, order: &Order) -> Result<Ended, Failure> {
     match &ended {
         Ok(ran) => {
             if ran.exit == Exit::Ok {
-                warn(&look::look(job, order, &ran.folder, last.report()));
+                warn(&look::look(job, order, &ran.request, last.report()));
             }
             last.end(State::of_exit(ran.exit.code()), None);
         }
@@ -251,8 +250,8 @@ fn carried(job: &Job<'_>, order: &Order) -> Option<Carried> {
 /// A run that came to its end.
 struct Ran {
     exit: Exit,
-    /// What was run: a folder of a work tree that holds the commit and what is above it.
-    folder: PathBuf,
+    /// What was run; its path is a folder of a work tree that holds the commit and what is above it.
+    request: RunRequest,
 }
 
 fn execute_order(
@@ -276,7 +275,7 @@ fn execute_order(
     let telling = Telling { inner, progress: Arc::clone(progress), sender: poster.map(Poster::sender) };
     let keep = (order.trust == Trust::Fork).then(|| job.errand.fork_home());
     let exit = seam::run_within(&request, &job.home, keep.as_deref(), Box::new(telling), &job.cancel)?;
-    Ok(Ran { exit, folder: request.path })
+    Ok(Ran { exit, request })
 }
 
 /// Tells the runner of secrets that only the request, or GitHub, brought: before the run, as between two of its lines

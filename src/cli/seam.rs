@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use crate::diag::{Diagnostic, Severity, SourceText, has_errors};
 use crate::engine::{Engine, EngineInfo};
-use crate::id::RunId;
+use crate::id::{ProjectName, RunId};
 use crate::plan::RunPlan;
 use crate::report::Reporter;
 use crate::run::cancel::Cancel;
@@ -88,6 +88,12 @@ pub(super) fn plan(request: &RunRequest, home: &Home) -> Result<Decided<RunPlan>
 pub(super) fn secrets(request: &RunRequest, home: &Home) -> Result<Vec<Secret>, Failure> {
     let named = decide(request, home, |decided| decided.secrets)?.value.unwrap_or_default();
     Ok(named.iter().filter_map(|spec| spec.resolve().ok()).collect())
+}
+
+/// The project that a run of the request publishes to.
+pub(super) fn project(request: &RunRequest, home: &Home) -> Result<ProjectName, Failure> {
+    let decided = decide(request, home, |decided| decided.plan.project.clone())?;
+    decided.value.ok_or_else(|| Failure::new(Exit::InvalidSpec, "the project cannot run"))
 }
 
 /// The script of a run.
