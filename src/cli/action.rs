@@ -13,7 +13,8 @@ use super::{run, seam, signals};
 use crate::comment::escape::prose;
 use crate::comment::{Limit, render};
 use crate::gha::{
-    self, Carried, Decision, Errand, Files, GhaError, Order, Outputs, Poster, Progress, Reason, State, Told, Trust,
+    self, Answer, Carried, Decision, Errand, Files, GhaError, Order, Outputs, Poster, Progress, Reason, State, Told,
+    Trust,
 };
 use crate::plan::Mode;
 use crate::report::{self, Reporter};
@@ -132,9 +133,21 @@ fn answer(job: &Job<'_>, decision: &Decision) -> Result<Ended, Failure> {
     let target = matches!(decision, Decision::Refuse(Reason::Target));
     Console::answer(&command(if target { "error" } else { "notice" }, &answer.text));
     warn(&answer.faults);
-    write(job.files, &Outputs { status: answer.status.to_owned(), ..Outputs::default() }, None);
+    let summary = nothing_ran(decision, &answer, target);
+    write(job.files, &Outputs { status: answer.status.to_owned(), ..Outputs::default() }, Some(&summary));
     // A refusal is an answer; a workflow that can only ever be refused is set up wrongly.
     Ok(Ok(if target { Exit::Usage } else { Exit::Ok }))
+}
+
+/// What the job's page says where nothing is run.
+fn nothing_ran(decision: &Decision, answer: &Answer, failed: bool) -> String {
+    let words = match decision {
+        // These are Markdown, as comments show them.
+        Decision::Refuse(_) | Decision::Ignore(_) => format!("Nothing was run: {}", answer.text),
+        // An error among them may quote anything.
+        _ => prose(&answer.text, 1_000),
+    };
+    format!("### {}soopervisor: {}\n\n{words}.\n", if failed { "❌ " } else { "" }, answer.status)
 }
 
 /// What was published for the very same command, if all of it is still as it was.

@@ -116,6 +116,12 @@ async fn cancel_stops_the_workflow_that_our_comment_speaks_for_and_help_helps() 
     assert!(scene.ours().last().unwrap()[0].contains("/soopervisor run sample"));
     let (done, id) = say("ann", "thanks!").await;
     assert_eq!((done.outputs["status"].as_str(), scene.reactions(id).len()), ("ignored", 0));
+    assert_eq!(done.summary.trim_end(), "### soopervisor: ignored\n\nNothing was run: the comment holds no command.");
+    let (done, _) = say("eve", "/soopervisor run").await;
+    let refused = "### soopervisor: refused\n\nNothing was run: eve may not push to this repository.";
+    assert_eq!(done.summary.trim_end(), refused);
+    let (done, _) = say("ann", "/soopervisor help").await;
+    assert_eq!(done.summary.trim_end(), "### soopervisor: answered\n\nhelp was given.");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,6 +131,8 @@ async fn an_event_that_hands_secrets_to_strangers_fails_the_job() {
     let done = scene.job().event("pull_request_target", &event).run().await;
     assert_eq!(done.code, 2, "{}", done.log.text());
     assert!(done.log.annotations.iter().any(|(kind, _, text)| kind == "error" && text.contains("on: pull_request")));
+    let summary = &done.summary;
+    assert!(summary.contains("### ❌ soopervisor: refused") && summary.contains("on: pull_request"), "{summary}");
 }
 
 fn errand(job: &Job) -> Errand {
@@ -308,6 +316,7 @@ async fn a_second_command_while_a_run_goes_on_is_answered_with_its_address() {
     assert_eq!((done.code, done.outputs["status"].as_str()), (0, "refused"), "{}", done.log.text());
     let said = scene.ours().last().unwrap()[0].clone();
     assert!(said.contains(&format!("/{REPO}/actions/runs/4141) goes on")), "{said}");
+    assert!(done.summary.contains("/actions/runs/4141) goes on"), "as a link: {}", done.summary);
     let decided = async |text| errand(&say(text)).decide().await.unwrap();
     assert!(matches!(decided("/soopervisor run sample").await, Decision::Run(_)));
     // The job was killed before it could say so.
