@@ -114,7 +114,9 @@ impl Scene {
     /// The main branch goes on by a commit that changes these files.
     pub(crate) fn main_goes_on(&mut self, files: &[(&str, &str)]) {
         let at = self.workspace.path();
-        files.iter().for_each(|(name, text)| write(at, name, text));
+        for (name, text) in files {
+            write(at, name, text);
+        }
         git(at, &["commit", "-q", "-a", "--allow-empty", "-m", "more"]);
         self.base = self.fake.push(at, REPO, "main", ago(60));
     }
