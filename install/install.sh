@@ -11,6 +11,18 @@ fail() {
     exit 1
 }
 
+# A cancelled job signals this process alone, and bash hears of it between two commands: what takes long is started
+# beside it, in a group of its own, which ends with it.
+trap '[ -z "${!:-}" ] || kill -s TERM -- "-$!" 2>/dev/null; exit 130' INT TERM
+
+# attended COMMAND…: its exit code, unless the job is cancelled.
+attended() {
+    set -m
+    "$@" &
+    set +m
+    wait "$!"
+}
+
 # say PROGRAM: hands it to the next step.
 say() {
     "$1" --version || fail "$1 does not run here"
@@ -39,7 +51,8 @@ if [ "$version" = source ]; then
     command -v cargo >/dev/null || fail 'version: source needs Rust on the runner (https://rustup.rs)'
     target=${RUNNER_TOOL_CACHE:-${RUNNER_TEMP:-/tmp}}/soopervisor-build
     # From there, not from the workspace: cargo and rustup take settings, and programs, from the folder they are started in.
-    (cd "$here/.." && cargo build --release --locked --target-dir "$target")
+    cd "$here/.."
+    attended cargo build --release --locked --target-dir "$target"
     say "$target/release/soopervisor"
     exit
 fi
@@ -47,8 +60,8 @@ fi
 case $version in
     *[!A-Za-z0-9._-]*) fail "version: $version is none" ;;
 esac
-name=soopervisor-$version-$arch-unknown-linux-musl
-sum=$(awk -v name="$name" '$2 == name { print $1 }' "$here/checksums.txt")
+release=soopervisor-$version-$arch-unknown-linux-musl
+sum=$(awk -v name="$release" '$2 == name { print $1 }' "$here/checksums.txt")
 if [ -z "$sum" ] && ! grep -qv '^#' "$here/checksums.txt"; then
     fail "version: this copy of the action knows no release; leave version out to build the program from source, or name a program on the runner with binary-path"
 fi
@@ -61,14 +74,30 @@ program=$kept/soopervisor
 # A runner of one's own keeps it; what is kept is checked as well.
 if ! printf '%s  %s\n' "$sum" "$program" | sha256sum --check --status 2>/dev/null; then
     mkdir -p "$kept"
-    url=${SOOPERVISOR_RELEASES:-${GITHUB_SERVER_URL:-https://github.com}/${GITHUB_ACTION_REPOSITORY:-OWNER/soopervisor-action}/releases/download}
+    # The runner leaves its own variable empty in steps of an action, so action.yml hands on what it knows.
+    from=${ACTION_REPOSITORY:-${GITHUB_ACTION_REPOSITORY:-OWNER/soopervisor-action}}
+    url=${SOOPERVISOR_RELEASES:-${GITHUB_SERVER_URL:-https://github.com}/$from/releases/download}
+    ways="SOOPERVISOR_RELEASES names another address and binary-path a program on the runner"
     trust=()
-    [ -z "${SOOPERVISOR_CA_BUNDLE:-}" ] || trust=(--cacert "$SOOPERVISOR_CA_BUNDLE")
+    # Those that the program takes certificates from, the first that is set.
+    for name in SOOPERVISOR_CA_BUNDLE SSL_CERT_FILE PIP_CERT REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO; do
+        [ -n "${!name:-}" ] || continue
+        [ ! -f "${!name}" ] || trust=(--cacert "${!name}")
+        break
+    done
+    # Two jobs of one runner may be here at once.
+    new=$(mktemp "$kept/new.XXXXXX")
+    trap 'rm -f "$new"' EXIT
     # curl takes proxies from HTTPS_PROXY and its like, as the program does.
-    curl --fail --silent --show-error --location --retry 3 ${trust[@]+"${trust[@]}"} --output "$kept/new" "$url/$version/$name" ||
-        fail "$url/$version/$name cannot be fetched: where the network is closed, SOOPERVISOR_RELEASES names another address and binary-path a program on the runner"
-    printf '%s  %s\n' "$sum" "$kept/new" | sha256sum --check --status || fail "$name is not what install/checksums.txt says"
-    chmod +x "$kept/new"
-    mv -f "$kept/new" "$program"
+    attended curl --fail --silent --show-error --location --retry 3 ${trust[@]+"${trust[@]}"} --output "$new" "$url/$version/$release" ||
+        fail "$url/$version/$release cannot be fetched: where the network is closed, $ways"
+    if ! printf '%s  %s\n' "$sum" "$new" | sha256sum --check --status; then
+        case $(head -c 200 "$new" | LC_ALL=C tr -cd '[:graph:]') in
+            '<'*) fail "$url/$version/$release is answered with a page, as by a server that wants a login first: $ways" ;;
+        esac
+        fail "$release is not what install/checksums.txt says"
+    fi
+    chmod 755 "$new"
+    mv -f "$new" "$program"
 fi
 say "$program"

@@ -255,7 +255,7 @@ fn a_service_in_the_network_gives_the_same_and_is_asked_for_no_more_than_is_comp
         let manifest = |folder| block(storage.manifest(&project, folder)).unwrap();
         let (old, new) = (manifest(&before), manifest(&after));
         let asked = shelf.requests.load(Ordering::SeqCst);
-        let files = Stored { storage, project: &project, before: &before, after: &after };
+        let files = Stored { storage, former: &project, project: &project, before: &before, after: &after };
         let comparison = block(Comparison::of(&old, &new, &files, Limits::default())).unwrap();
         (comparison, shelf.requests.load(Ordering::SeqCst) - asked)
     };

@@ -1,6 +1,5 @@
 //! `soopervisor action`: the entry of the GitHub Action. Reads what the runner says, runs what is decided, tells it.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +13,8 @@ use super::{run, seam, signals};
 use crate::comment::escape::prose;
 use crate::comment::{Limit, render};
 use crate::gha::{
-    self, Carried, Decision, Errand, Files, GhaError, Order, Outputs, Poster, Progress, Reason, State, Told, Trust,
+    self, Answer, Carried, Decision, Errand, Files, GhaError, Order, Outputs, Poster, Progress, Reason, State, Told,
+    Trust,
 };
 use crate::plan::Mode;
 use crate::report::{self, Reporter};
@@ -22,7 +22,7 @@ use crate::run::cancel::Cancel;
 use crate::run::card::Card;
 use crate::run::event::{RunEvent, Step};
 use crate::run::request::RunRequest;
-use crate::secret::{SecretSet, SecretSpec};
+use crate::secret::{Secret, SecretSet, SecretSpec};
 use crate::store::Home;
 
 mod look;
@@ -102,8 +102,8 @@ fn begin(files: &Files, console: Console) -> Result<Ended, Failure> {
     }
 }
 
-/// Every secret that is known before anything runs: nothing that holds one may be printed earlier.
-fn hidden(errand: &Errand) -> Vec<crate::secret::Secret> {
+/// Every secret that is known before anything is asked: nothing that holds one may be printed earlier.
+fn hidden(errand: &Errand) -> Vec<Secret> {
     const TELLING: [&str; 7] = ["TOKEN", "SECRET", "PASSWORD", "PASSPHRASE", "KEY", "CREDENTIAL", "JWT"];
     let mut set = SecretSet::default();
     for secret in errand.inputs.hidden() {
@@ -133,9 +133,21 @@ fn answer(job: &Job<'_>, decision: &Decision) -> Result<Ended, Failure> {
     let target = matches!(decision, Decision::Refuse(Reason::Target));
     Console::answer(&command(if target { "error" } else { "notice" }, &answer.text));
     warn(&answer.faults);
-    write(job.files, &Outputs { status: answer.status.to_owned(), ..Outputs::default() }, None);
+    let summary = nothing_ran(decision, &answer, target);
+    write(job.files, &Outputs { status: answer.status.to_owned(), ..Outputs::default() }, Some(&summary));
     // A refusal is an answer; a workflow that can only ever be refused is set up wrongly.
     Ok(Ok(if target { Exit::Usage } else { Exit::Ok }))
+}
+
+/// What the job's page says where nothing is run.
+fn nothing_ran(decision: &Decision, answer: &Answer, failed: bool) -> String {
+    let words = match decision {
+        // These are Markdown, as comments show them.
+        Decision::Refuse(_) | Decision::Ignore(_) => format!("Nothing was run: {}", answer.text),
+        // An error among them may quote anything.
+        _ => prose(&answer.text, 1_000),
+    };
+    format!("### {}soopervisor: {}\n\n{words}.\n", if failed { "❌ " } else { "" }, answer.status)
 }
 
 /// What was published for the very same command, if all of it is still as it was.
@@ -194,7 +206,7 @@ fn carry_out(job: &Job<'_>, order: &Order) -> Result<Ended, Failure> {
     match &ended {
         Ok(ran) => {
             if ran.exit == Exit::Ok {
-                warn(&look::look(job, order, &ran.folder, last.report()));
+                warn(&look::look(job, order, &ran.request, last.report()));
             }
             last.end(State::of_exit(ran.exit.code()), None);
         }
@@ -251,8 +263,8 @@ fn carried(job: &Job<'_>, order: &Order) -> Option<Carried> {
 /// A run that came to its end.
 struct Ran {
     exit: Exit,
-    /// What was run: a folder of a work tree that holds the commit and what is above it.
-    folder: PathBuf,
+    /// What was run; its path is a folder of a work tree that holds the commit and what is above it.
+    request: RunRequest,
 }
 
 fn execute_order(
@@ -271,11 +283,29 @@ fn execute_order(
         let brought = job.unless_cancelled(async { Ok(apart(move || carried.arrive()).await?) })?;
         warn(&brought.map(str::to_owned).into_iter().collect::<Vec<_>>());
     }
+    hide_more(job, &request)?;
     let inner = report::open(report::Format::GitHub, job.console.stdout(), &run::token()?);
     let telling = Telling { inner, progress: Arc::clone(progress), sender: poster.map(Poster::sender) };
     let keep = (order.trust == Trust::Fork).then(|| job.errand.fork_home());
     let exit = seam::run_within(&request, &job.home, keep.as_deref(), Box::new(telling), &job.cancel)?;
-    Ok(Ran { exit, folder: request.path })
+    Ok(Ran { exit, request })
+}
+
+/// Tells the runner of secrets that only the request, or GitHub, brought: before the run, as between two of its lines
+/// the runner may be hearing no commands.
+fn hide_more(job: &Job<'_>, request: &RunRequest) -> Result<(), Failure> {
+    let secrets = job.unless_cancelled(async {
+        let mut secrets: Vec<Secret> = job.errand.minted().await.into_iter().collect();
+        if !request.no_secrets {
+            let (request, home) = (request.clone(), job.home.clone());
+            let named = tokio::task::spawn_blocking(move || seam::secrets(&request, &home)).await;
+            // What is wrong with the project is said by the run.
+            secrets.extend(named.map_err(|error| Failure::of(Exit::Internal, &error))?.unwrap_or_default());
+        }
+        Ok(secrets)
+    })?;
+    Console::answer(&gha::masks(&secrets));
+    Ok(())
 }
 
 /// The request, unless the runner cancels the job before it is there.

@@ -183,7 +183,8 @@ fn tell(failure: &Failure, verb: &Verb, console: Console) -> Exit {
     };
     if json {
         Console::answer(&format!("{}\n", failure.json()));
-    } else {
+    } else if !matches!(verb, Verb::Action) {
+        // The Action said it as a command; the runner would obey a line of it that looks like another one.
         Console::note(&failure.human(console.stderr().color));
     }
     failure.exit

@@ -11,14 +11,14 @@ use super::exit::Exit;
 use super::failure::Failure;
 use crate::diag::{Diagnostic, Severity, SourceText, has_errors};
 use crate::engine::{Engine, EngineInfo};
-use crate::id::RunId;
+use crate::id::{ProjectName, RunId};
 use crate::plan::RunPlan;
 use crate::report::Reporter;
 use crate::run::cancel::Cancel;
 use crate::run::host::{Host, RUNNER_IMAGE};
 use crate::run::request::RunRequest;
 use crate::run::stop::Stop;
-use crate::secret::SecretSet;
+use crate::secret::{Secret, SecretSet};
 use crate::spec::{self, Config};
 use crate::store::Home;
 use crate::{environment, repo, run, storage};
@@ -82,6 +82,18 @@ pub(super) fn plan(request: &RunRequest, home: &Home) -> Result<Decided<RunPlan>
     findings.extend(run::decide::judge_secrets(&decided.secrets));
     let value = (!has_errors(&findings)).then(|| RunPlan::clone(&decided.plan));
     Ok(Decided { findings, value })
+}
+
+/// The secrets that a run of the request gets, whichever file names them. Of one that cannot be had the run tells.
+pub(super) fn secrets(request: &RunRequest, home: &Home) -> Result<Vec<Secret>, Failure> {
+    let named = decide(request, home, |decided| decided.secrets)?.value.unwrap_or_default();
+    Ok(named.iter().filter_map(|spec| spec.resolve().ok()).collect())
+}
+
+/// The project that a run of the request publishes to.
+pub(super) fn project(request: &RunRequest, home: &Home) -> Result<ProjectName, Failure> {
+    let decided = decide(request, home, |decided| decided.plan.project.clone())?;
+    decided.value.ok_or_else(|| Failure::new(Exit::InvalidSpec, "the project cannot run"))
 }
 
 /// The script of a run.

@@ -55,7 +55,7 @@ const AHEAD: usize = 3;
 pub struct Comparison {
     /// The version of this form.
     pub schema: u32,
-    /// The project of both.
+    /// The project of what is compared with the base; most often of both.
     pub project: ProjectName,
     /// The base.
     pub before: Origin,

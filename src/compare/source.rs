@@ -42,12 +42,14 @@ pub enum Read {
     Damaged(&'static str),
 }
 
-/// Files of two published folders of a project.
+/// Files of two published folders.
 #[derive(Debug, Clone, Copy)]
 pub struct Stored<'a> {
     /// Where they are.
     pub storage: &'a dyn Storage,
-    /// The project.
+    /// The project of the base.
+    pub former: &'a ProjectName,
+    /// The project of what is compared with it: most often the same.
     pub project: &'a ProjectName,
     /// The base.
     pub before: &'a Folder,
@@ -56,10 +58,10 @@ pub struct Stored<'a> {
 }
 
 impl Stored<'_> {
-    fn of(&self, when: When) -> &Folder {
+    fn of(&self, when: When) -> (&ProjectName, &Folder) {
         match when {
-            When::Before => self.before,
-            When::After => self.after,
+            When::Before => (self.former, self.before),
+            When::After => (self.project, self.after),
         }
     }
 }
@@ -67,12 +69,12 @@ impl Stored<'_> {
 #[async_trait]
 impl Files for Stored<'_> {
     fn folder(&self, when: When) -> Option<&Folder> {
-        Some(self.of(when))
+        Some(self.of(when).1)
     }
 
     async fn read(&self, when: When, entry: &Entry) -> Result<Read, StorageError> {
-        let folder = self.of(when);
-        let reader = match self.storage.open(self.project, folder, entry, 0).await {
+        let (project, folder) = self.of(when);
+        let reader = match self.storage.open(project, folder, entry, 0).await {
             Ok(reader) => reader,
             Err(StorageError::Missing { .. }) => return Ok(Read::Damaged("it is not there")),
             Err(StorageError::Replaced { .. }) => return Ok(Read::Damaged("something else stands in its place")),

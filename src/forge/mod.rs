@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::id::CommitSha;
+use crate::secret::Secret;
 use crate::web::Fault;
 
 pub mod gitea;
@@ -35,6 +36,14 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// # Errors
     /// When the service does not answer, or not with a name.
     async fn me(&self) -> Result<Me, Fault>;
+
+    /// What requests show, where that is not what we were opened with: the token of the hour, of an App.
+    ///
+    /// # Errors
+    /// When there is no token.
+    async fn minted(&self) -> Result<Option<Secret>, Fault> {
+        Ok(None)
+    }
 
     /// What is known about a repository.
     ///

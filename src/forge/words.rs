@@ -143,21 +143,23 @@ pub struct Author {
 pub enum Me {
     /// An account.
     User(Author),
-    /// An App by its short name; it writes as `NAME[bot]`, which no person can be called.
-    App(String),
+    /// An App by its short name, and the number of the account that it writes as, where that is known. The account is
+    /// called `NAME[bot]`, which no person can be.
+    App(String, Option<u64>),
 }
 
 impl Me {
     /// Whether we are the App of this short name.
     pub fn is_app(&self, slug: &str) -> bool {
-        matches!(self, Self::App(own) if own == slug)
+        matches!(self, Self::App(own, _) if own == slug)
     }
 
     /// Whether we wrote it.
     pub fn wrote(&self, author: &Author) -> bool {
         match self {
             Self::User(me) => me.id == author.id,
-            Self::App(slug) => author.bot && author.login.strip_suffix("[bot]") == Some(slug),
+            Self::App(_, Some(account)) => author.bot && author.id == *account,
+            Self::App(slug, None) => author.bot && author.login.strip_suffix("[bot]") == Some(slug),
         }
     }
 }
@@ -475,13 +477,17 @@ mod tests {
     #[test]
     fn what_an_app_wrote_is_told_from_what_a_person_with_its_name_wrote() {
         let author = |id, login: &str, bot| Author { id, login: login.to_owned(), bot };
-        let me = Me::App("github-actions".to_owned());
+        let me = Me::App("github-actions".to_owned(), None);
         assert!(me.wrote(&author(1, "github-actions[bot]", true)));
         for other in
             [author(1, "github-actions", false), author(1, "github-actions[bot]", false), author(1, "x[bot]", true)]
         {
             assert!(!me.wrote(&other), "{other:?}");
         }
+        // An App that was renamed is still the same, and one that has its old name now is another.
+        let me = Me::App("github-actions".to_owned(), Some(41));
+        assert!(me.wrote(&author(41, "renamed[bot]", true)));
+        assert!(!me.wrote(&author(42, "github-actions[bot]", true)) && !me.wrote(&author(41, "ann", false)));
         let me = Me::User(author(7, "ann", false));
         assert!(me.wrote(&author(7, "renamed", false)) && !me.wrote(&author(8, "ann", false)));
     }

@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn our_comment_is_found_by_its_author_and_a_planted_one_is_not() {
-        let me = Me::App("github-actions".to_owned());
+        let me = Me::App("github-actions".to_owned(), None);
         let marker = |pr, key: &str| Marker { repo: 5, pr, key: key.to_owned() };
         let said = traces(&[trace(State::Running, true)]);
         let text = marked(&marker(7, "ml/churn"), &said, "hello");
@@ -287,7 +287,7 @@ mod tests {
         let full = trace(State::Running, false);
         let sample = |run, state| Trace { run, mode: Mode::Sample, state, failed_before: false, asked: None };
         let marker = Marker { repo: 5, pr: 7, key: ".".to_owned() };
-        let me = Me::App("github-actions".to_owned());
+        let me = Me::App("github-actions".to_owned(), None);
         let mut text = marked(&marker, &traces(std::slice::from_ref(&full)), "an older version's comment");
         for (run, state) in [(1, State::Running), (1, State::Failed), (2, State::Running), (2, State::Succeeded)] {
             let before = find_marker(&[comment(3, true, &text)], &me, &marker).unwrap().traces;

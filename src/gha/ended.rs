@@ -127,7 +127,7 @@ mod tests {
         let now = jiff::Timestamp::UNIX_EPOCH;
         let body = marked(&marker, traces, "hello");
         let comment = Comment { id: 3, number: 7, author, body, created: now, updated: now, url: String::new() };
-        find_marker(&[comment], &Me::App("github-actions".to_owned()), &marker).unwrap().traces
+        find_marker(&[comment], &Me::App("github-actions".to_owned(), None), &marker).unwrap().traces
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::decide::{Base, Decision, Order, Trust, decide};
 use super::event::Event;
@@ -18,10 +19,14 @@ use crate::forge::Forge;
 use crate::forge::github::GitHub;
 use crate::id::{CommitSha, ProjectName, RelPath};
 use crate::run::request::RunRequest;
+use crate::secret::Secret;
 use crate::web::{Fault, Reach};
 
 /// A project of strangers' code has this behind its name, so that nobody takes its outputs for the project's own.
 const FORKS: &str = "-forks";
+
+/// A run does not wait longer to learn what else is secret.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What happened, and who can be asked about it.
 #[derive(Debug)]
@@ -83,6 +88,12 @@ impl Errand {
             name: "github-token",
             why: "pull requests are looked up with it; `${{ github.token }}` will do".to_owned(),
         })
+    }
+
+    /// A secret that GitHub gave us and nobody here was told of. Where there is none, what else is asked of GitHub says why.
+    pub async fn minted(&self) -> Option<Secret> {
+        let asked = self.forge.as_ref()?.minted();
+        tokio::time::timeout(PATIENCE, asked).await.ok()?.ok().flatten()
     }
 
     /// Tells projects of one repository apart.

@@ -47,7 +47,7 @@ impl Described {
         self.judge(&format!("{method} {path} {status}"), &answers["schema"], body)
     }
 
-    /// What is wrong with a refusal at a place of this path; nothing where none is described.
+    /// What is wrong with a refusal at a place of this path; where none is described, with one of GitHub's usual ones.
     pub fn judge_refusal(&self, parts: &[&str], method: &str, status: u16, body: &Value) -> Result<(), String> {
         let fits = |path: &str| {
             let known: Vec<&str> = path.trim_matches('/').split('/').collect();
@@ -62,7 +62,14 @@ impl Described {
                 return self.judge(&format!("{method} {path} {status}"), schema, body);
             }
         }
-        Ok(())
+        self.judge_error(body)
+    }
+
+    /// What is wrong with a refusal as GitHub has them anywhere.
+    pub fn judge_error(&self, body: &Value) -> Result<(), String> {
+        let usual = &self.document["components"]["schemas"]["basic-error"];
+        assert!(usual.is_object(), "GitHub's errors are not described: run scripts/github.py");
+        self.judge("an error", usual, body)
     }
 
     /// What is wrong with a request's body.

@@ -100,7 +100,7 @@ impl Deed<'_> {
         if body.is_null() { Reply::empty(status) } else { Reply::json(status, body) }
     }
 
-    /// A refusal has the shape that is described for it, where one is.
+    /// A refusal has the shape that is described for it, or that of any error.
     fn judge_refusal(&self, method: &str, parts: &[&str], reply: &Reply) {
         if !(400..500).contains(&reply.status) {
             return;

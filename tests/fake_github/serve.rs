@@ -78,6 +78,15 @@ impl Reply {
     }
 }
 
+/// A refusal that no request was looked at for, if it is one that GitHub could give.
+fn refused(shared: &Shared, reply: Reply) -> Reply {
+    let body = serde_json::from_slice(&reply.body).unwrap_or_default();
+    if let Err(wrong) = shared.described.judge_error(&body) {
+        shared.complain(format!("our refusal: {wrong}"));
+    }
+    reply
+}
+
 pub async fn api(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
@@ -125,10 +134,13 @@ async fn reply(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<Re
     match &fault {
         Some(Fault::Slow(time)) => tokio::time::sleep(*time).await,
         Some(Fault::Cut) => return Err(io::Error::other("cut, as the test asked")),
-        Some(Fault::Status(status)) => return Ok(write(&Reply::refusal(*status, "as the test asked"))),
+        Some(Fault::Status(status)) => {
+            return Ok(write(&refused(&shared, Reply::refusal(*status, "as the test asked"))));
+        }
         Some(Fault::Secondary(after)) => {
             let words = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
-            return Ok(write(&Reply::refusal(403, words).with("retry-after", &after.to_string())));
+            let reply = refused(&shared, Reply::refusal(403, words));
+            return Ok(write(&reply.with("retry-after", &after.to_string())));
         }
         Some(Fault::Deaf) | None => {}
     }
@@ -136,7 +148,8 @@ async fn reply(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<Re
     if over_git::is_git(&full) {
         return Ok(write(&over_git::answer(&shared, &ask).await));
     }
-    let reply = if known { doing::answer(&shared, &ask).await } else { Reply::refusal(401, "Bad credentials") };
+    let stranger = || refused(&shared, Reply::refusal(401, "Bad credentials"));
+    let reply = if known { doing::answer(&shared, &ask).await } else { stranger() };
     if matches!(fault, Some(Fault::Deaf)) {
         return Err(io::Error::other("done and cut, as the test asked"));
     }

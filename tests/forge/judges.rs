@@ -12,8 +12,8 @@ use soopervisor::web::Reach;
 
 use crate::at;
 use crate::fake_github::judges::{judges, node, python_tool};
+use crate::fake_github::key;
 use crate::fake_github::{FakeGitHub, Pull, Schema, fixture, git};
-use crate::logins::key;
 
 /// Each example of GitHub's, and the same with one member left out or of another kind.
 fn pairs(document: &Value) -> Vec<(Value, Value)> {

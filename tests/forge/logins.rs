@@ -1,26 +1,12 @@
 //! Tokens, and Apps with their hourly ones, on hosts that are not github.com.
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
-use aws_lc_rs::rsa::{KeyPair, KeySize};
-use base64::Engine;
 use soopervisor::forge::github::{App, GitHub, Login};
 use soopervisor::forge::{Forge, Me};
 use soopervisor::secret::Secret;
 use soopervisor::web::{Fault, Reach};
 
-use crate::fake_github::Account;
+use crate::fake_github::{Account, key};
 use crate::{REPO, Scene, at, repo};
-
-/// A fresh key in PEM, and what verifies it.
-pub(crate) fn key() -> (String, Vec<u8>) {
-    let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
-    let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
-    let text = base64::engine::general_purpose::STANDARD.encode(der.as_ref());
-    let lines: Vec<&str> = (0..text.len()).step_by(64).map(|at| &text[at..text.len().min(at + 64)]).collect();
-    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
-    let public: PublicKeyX509Der<'_> = aws_lc_rs::signature::KeyPair::public_key(&pair).as_der().unwrap();
-    (pem, public.as_ref().to_vec())
-}
 
 fn app(scene: &Scene, id: &str) -> GitHub {
     let (pem, public) = key();
@@ -52,7 +38,7 @@ async fn an_app_has_one_token_for_many_requests_and_writes_in_its_own_name() {
     forge.edit_comment(&repo(), 7, comment.id, "again").await.unwrap();
     assert_eq!(scene.fake.asked("access_tokens").len(), 1);
     let me = forge.me().await.unwrap();
-    assert_eq!(me, Me::App("soop-app".to_owned()));
+    assert_eq!(me, Me::App("soop-app".to_owned(), None));
     assert!(me.wrote(&comment.author));
 }
 

@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use soopervisor::forge::Forge;
 use soopervisor::forge::github::{GitHub, Login};
+use soopervisor::gha::{Fetch, fetch};
 use soopervisor::secret::Secret;
 use soopervisor::web::Reach;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
-use crate::{Scene, repo};
+use crate::{REPO, Scene, repo};
 
 fn login() -> Login {
     Login::Token(Secret::new("token", b"token-of-ann".to_vec()))
@@ -97,6 +98,74 @@ async fn pipe(from: &mut (impl AsyncReadExt + Unpin), to: &mut (impl AsyncWriteE
             return;
         }
     }
+}
+
+/// A proxy that lets through what it is asked for by CONNECT with a password: where it is, and what it was asked.
+async fn tunnel() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (at, asked) = (listener.local_addr().unwrap().to_string(), Arc::<Mutex<Vec<String>>>::default());
+    let noted = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let noted = Arc::clone(&noted);
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let head = String::from_utf8(head).unwrap();
+                let to = head.strip_prefix("CONNECT ").unwrap().split(' ').next().unwrap().to_owned();
+                let known = head.to_lowercase().contains("\r\nproxy-authorization: basic bwu6c2vzyw1l\r\n");
+                noted.lock().unwrap().push(head);
+                if !known {
+                    let refusal = b"HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                    return stream.write_all(refusal).await.unwrap();
+                }
+                let there = tokio::net::TcpStream::connect(to).await.unwrap();
+                stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
+                let ((mut read, mut write), (mut from, mut into)) = (tokio::io::split(stream), tokio::io::split(there));
+                tokio::spawn(async move { pipe(&mut read, &mut into).await });
+                pipe(&mut from, &mut write).await;
+            });
+        }
+    });
+    (at, asked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn git_brings_a_commit_through_a_proxy_from_a_server_whose_certificate_a_company_signed() {
+    let scene = Scene::open().await;
+    scene.fake.state().private.push(REPO.to_owned());
+    let dir = tempfile::tempdir().unwrap();
+    let port = front(scene.fake.server().replace("http://", ""), dir.path()).await;
+    let (proxy, asked) = tunnel().await;
+    let bring = async |bundle: Option<&str>, to: &str| {
+        // Whatever this machine excepts from its proxies.
+        let proxies = [("HTTPS_PROXY", format!("http://me:sesame@{proxy}")), ("NO_PROXY", String::new())];
+        let wanted = Fetch {
+            server: format!("https://localhost:{port}"),
+            repo: repo(),
+            commit: scene.second.parse().unwrap(),
+            token: Some(Secret::new("token", b"token-of-ann".to_vec())),
+            reach: Reach {
+                ca_bundle: bundle.map(|name| dir.path().join(name)),
+                proxies: proxies.map(|(name, value)| (name.to_owned(), value)).into(),
+            },
+            strangers: false,
+        };
+        let to = dir.path().join(to);
+        tokio::task::spawn_blocking(move || fetch(&wanted, &to)).await.unwrap()
+    };
+    bring(Some("ca.pem"), "here").await.unwrap();
+    assert!(dir.path().join("here/soopervisor.yaml").is_file());
+    let heads = std::mem::take(&mut *asked.lock().unwrap());
+    assert!(!heads.is_empty(), "it was not asked by way of the proxy");
+    for head in heads {
+        assert!(head.starts_with(&format!("CONNECT localhost:{port} ")), "{head}");
+        assert!(!head.to_lowercase().contains("\r\nauthorization"), "the token is for the server only: {head}");
+    }
+    let refused = bring(None, "elsewhere").await.unwrap_err().to_string();
+    assert!(refused.contains("certificate"), "{refused}");
 }
 
 #[tokio::test]

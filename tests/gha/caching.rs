@@ -1,5 +1,7 @@
 //! The workflow's cache between two runners: packed and unpacked as `actions/cache` does it.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -79,10 +81,25 @@ impl Runners {
 
     /// A download that breaks off: tar complains, the step goes on, and what was unpacked stays.
     fn restore_half(&self) {
-        let length = std::fs::metadata(self.archived()).unwrap().len();
-        std::fs::File::options().write(true).open(self.archived()).unwrap().set_len(length / 2).unwrap();
-        assert!(!self.tar(&["-xf", self.archived().to_str().unwrap(), "-P"]));
+        let archive = std::fs::File::options().write(true).open(self.archived()).unwrap();
+        let mut length = archive.metadata().unwrap().len() / 2;
+        archive.set_len(length).unwrap();
+        // Where it breaks off between two files, tar takes what is there for all of it.
+        while self.tar(&["-xf", self.archived().to_str().unwrap(), "-P"]) {
+            length -= 512;
+            archive.set_len(length).unwrap();
+        }
         assert!(self.folder().exists());
+    }
+
+    /// Of each package that came from a channel, the file that describes it, and when and where it was written.
+    fn packages(&self) -> BTreeMap<String, (u64, i64)> {
+        let folders = std::fs::read_dir(self.folder().join("pkgs")).unwrap().map(|entry| entry.unwrap().path());
+        let about = |folder: PathBuf| {
+            let about = std::fs::metadata(folder.join("info/index.json")).ok()?;
+            Some((folder.file_name()?.to_str()?.to_owned(), (about.ino(), about.ctime())))
+        };
+        folders.filter_map(about).collect()
     }
 
     async fn run(&self, scene: &Scene) -> Done {
@@ -124,16 +141,57 @@ async fn a_saved_cache_builds_nothing_on_the_next_runner_and_a_broken_one_is_rep
     assert!(!built(&repaired) && !warned(&repaired), "{}", repaired.log.text());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_cache_is_built_upon_and_what_did_not_change_is_fetched_from_nowhere() {
+    // Of its own: compilers of the same environment are ended with the other tests' runners.
+    let small = ENVIRONMENT.replace("      - pandas\n", "");
+    let mut scene = Scene::with_environment(&small).await;
+    let runners = Runners::new();
+    let first = runners.run(&scene).await;
+    assert!(first.code == 0 && first.log.text().contains("environment built"), "{}", first.log.text());
+    runners.save();
+    // The key is another one now: the step finds the newest cache whose key begins alike.
+    scene.main_goes_on(&[("environment.yml", &small.replace("  - pip\n", "  - pip\n  - tzdata\n"))]);
+    runners.next(Runners::restore);
+    let brought = runners.packages();
+    let second = runners.run(&scene).await;
+    let (text, said) = (second.log.text(), &second.log.annotations);
+    assert!(second.code == 0 && text.contains("environment built"), "{text}");
+    assert!(!said.iter().any(|(_, _, words)| words.contains("were not whole")), "{said:?}");
+    let now = runners.packages();
+    assert!(brought.len() > 1 && now.keys().any(|name| name.starts_with("tzdata-")), "{brought:?} {now:?}");
+    for (name, written) in &brought {
+        assert_eq!(now.get(name), Some(written), "{name} was fetched again");
+    }
+}
+
 #[test]
 fn the_workflows_name_the_folder_that_the_program_uses_and_keys_that_fit_each_other() {
     let cache = documented();
     assert_eq!(cache["path"], "~/.cache/soopervisor/env");
     let key = cache["key"].as_str().unwrap();
     // Another machine, another environment, or another version of the action: another key.
-    for part in
-        ["runner.os", "runner.arch", "**/environment.yml", "**/requirements*.txt", ".github/workflows/soopervisor"]
-    {
+    for part in ["runner.os", "runner.arch", ".github/workflows/soopervisor"] {
         assert!(key.contains(part), "{part} is not in {key}");
+    }
+    let (_, globs) = key.split_once("hashFiles(").unwrap();
+    let globs: Vec<&str> = globs.split('\'').skip(1).step_by(2).collect();
+    let hashed = |path: &str| globs.iter().any(|glob| fits(glob, path));
+    for path in [
+        "environment.yml",
+        "ml/environment.yaml",
+        "environment-gpu.yml",
+        "requirements.txt",
+        "ml/dev-requirements.txt",
+        "requirements-dev.txt",
+        "soopervisor.yaml",
+        "ml/soopervisor.yaml",
+        ".github/workflows/soopervisor-comment.yml",
+    ] {
+        assert!(hashed(path), "{path} is not in {key}");
+    }
+    for path in ["pipeline.yaml", "tasks.py", "environment.py", "notes.txt", ".github/workflows/ci.yml"] {
+        assert!(!hashed(path), "{path} is in {key}: every change of it would build anew");
     }
     let begins = cache["restore-keys"].as_str().unwrap();
     assert!(key.starts_with(begins) && begins.ends_with('-'), "{begins}");
@@ -142,6 +200,22 @@ fn the_workflows_name_the_folder_that_the_program_uses_and_keys_that_fit_each_ot
     );
     let comment = comment.unwrap();
     assert!(comment.contains(key) && comment.contains(begins), "the other workflow finds what this one saves");
+}
+
+/// Whether a pattern of `hashFiles` is one of this file, as far as the workflows use them.
+fn fits(glob: &str, path: &str) -> bool {
+    let (glob, path) = match glob.strip_prefix("**/") {
+        Some(glob) => (glob, path.rsplit('/').next().unwrap()),
+        None => (glob, path),
+    };
+    let parts: Vec<&str> = glob.split('*').collect();
+    let [first, between @ .., last] = &parts[..] else { return glob == path };
+    let Some(mut rest) = path.strip_prefix(first).and_then(|rest| rest.strip_suffix(last)) else { return false };
+    between.iter().all(|part| {
+        let found = rest.split_once(part);
+        rest = found.map_or("", |(_, after)| after);
+        found.is_some()
+    })
 }
 
 /// Every documented workflow, by the event that starts it.

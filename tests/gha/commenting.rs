@@ -8,7 +8,7 @@ use soopervisor::web::Reach;
 use crate::fake_github::{Activity, Fault, WorkflowRun, git};
 use crate::payloads::pull;
 use crate::runner::Job;
-use crate::scene::{FORK, REPO, SETTINGS, Scene, TOKEN, ago};
+use crate::scene::{FORK, REPO, REPO_ID, SETTINGS, Scene, TOKEN, ago};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_gets_a_thumb_and_no_words() {
@@ -82,7 +82,7 @@ async fn cancel_stops_the_workflow_that_our_comment_speaks_for_and_help_helps() 
     };
     let (done, id) = say("ann", "/soopervisor cancel").await;
     assert_eq!((done.code, scene.reactions(id)), (0, vec!["confused".to_owned()]), "there is nothing to cancel");
-    let marker = soopervisor::comment::Marker { repo: 0, pr: 7, key: ".".to_owned() };
+    let marker = soopervisor::comment::Marker { repo: REPO_ID, pr: 7, key: ".".to_owned() };
     let of = |run, mode| Trace { run, mode, state: State::Running, failed_before: false, asked: None };
     let planted = Traces::default().with(of(666, Mode::Full));
     scene.comment("eve", &soopervisor::gha::marked(&marker, &planted, "is running"));
@@ -116,6 +116,12 @@ async fn cancel_stops_the_workflow_that_our_comment_speaks_for_and_help_helps() 
     assert!(scene.ours().last().unwrap()[0].contains("/soopervisor run sample"));
     let (done, id) = say("ann", "thanks!").await;
     assert_eq!((done.outputs["status"].as_str(), scene.reactions(id).len()), ("ignored", 0));
+    assert_eq!(done.summary.trim_end(), "### soopervisor: ignored\n\nNothing was run: the comment holds no command.");
+    let (done, _) = say("eve", "/soopervisor run").await;
+    let refused = "### soopervisor: refused\n\nNothing was run: eve may not push to this repository.";
+    assert_eq!(done.summary.trim_end(), refused);
+    let (done, _) = say("ann", "/soopervisor help").await;
+    assert_eq!(done.summary.trim_end(), "### soopervisor: answered\n\nhelp was given.");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,6 +131,8 @@ async fn an_event_that_hands_secrets_to_strangers_fails_the_job() {
     let done = scene.job().event("pull_request_target", &event).run().await;
     assert_eq!(done.code, 2, "{}", done.log.text());
     assert!(done.log.annotations.iter().any(|(kind, _, text)| kind == "error" && text.contains("on: pull_request")));
+    let summary = &done.summary;
+    assert!(summary.contains("### ❌ soopervisor: refused") && summary.contains("on: pull_request"), "{summary}");
 }
 
 fn errand(job: &Job) -> Errand {
@@ -293,7 +301,7 @@ async fn ten_runs_within_an_hour_are_enough_for_one_person_on_all_pull_requests_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_command_while_a_run_goes_on_is_answered_with_its_address() {
     let scene = Scene::of_a_colleague().await;
-    let marker = soopervisor::comment::Marker { repo: 0, pr: 7, key: ".".to_owned() };
+    let marker = soopervisor::comment::Marker { repo: REPO_ID, pr: 7, key: ".".to_owned() };
     let running = Trace { run: 4141, mode: Mode::Full, state: State::Running, failed_before: false, asked: None };
     let ours = soopervisor::gha::marked(&marker, &Traces::default().with(running), "is running");
     let us = crate::fake_github::Account::App("github-actions".to_owned());
@@ -308,6 +316,7 @@ async fn a_second_command_while_a_run_goes_on_is_answered_with_its_address() {
     assert_eq!((done.code, done.outputs["status"].as_str()), (0, "refused"), "{}", done.log.text());
     let said = scene.ours().last().unwrap()[0].clone();
     assert!(said.contains(&format!("/{REPO}/actions/runs/4141) goes on")), "{said}");
+    assert!(done.summary.contains("/actions/runs/4141) goes on"), "as a link: {}", done.summary);
     let decided = async |text| errand(&say(text)).decide().await.unwrap();
     assert!(matches!(decided("/soopervisor run sample").await, Decision::Run(_)));
     // The job was killed before it could say so.
@@ -318,7 +327,7 @@ async fn a_second_command_while_a_run_goes_on_is_answered_with_its_address() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sample_between_them_does_not_hide_a_full_run_that_goes_on_from_a_second_one() {
     let scene = Scene::of_a_colleague().await;
-    let marker = soopervisor::comment::Marker { repo: 0, pr: 7, key: ".".to_owned() };
+    let marker = soopervisor::comment::Marker { repo: REPO_ID, pr: 7, key: ".".to_owned() };
     let of = |run, mode, state| Trace { run, mode, state, failed_before: false, asked: None };
     scene.fake.state().going.extend([4141, 4142]);
     let us = || crate::fake_github::Account::App("github-actions".to_owned());
@@ -345,7 +354,7 @@ async fn a_sample_between_them_does_not_hide_a_full_run_that_goes_on_from_a_seco
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_was_done_is_done_again_only_where_a_person_wants_the_job_repeated() {
     let scene = Scene::of_a_colleague().await;
-    let marker = soopervisor::comment::Marker { repo: 0, pr: 7, key: ".".to_owned() };
+    let marker = soopervisor::comment::Marker { repo: REPO_ID, pr: 7, key: ".".to_owned() };
     let id = scene.comment("ann", "/soopervisor run");
     let asked = Some(Asked { comment: id, commit: scene.head.parse().unwrap() });
     let done = Trace { run: 4141, mode: Mode::Full, state: State::Succeeded, failed_before: false, asked };
@@ -367,7 +376,7 @@ async fn a_command_that_was_done_is_done_again_only_where_a_person_wants_the_job
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_is_delivered_once_more_is_known_however_many_came_after_it() {
     let scene = Scene::of_a_colleague().await;
-    let marker = soopervisor::comment::Marker { repo: 0, pr: 7, key: ".".to_owned() };
+    let marker = soopervisor::comment::Marker { repo: REPO_ID, pr: 7, key: ".".to_owned() };
     let commands: Vec<u64> = (0..4).map(|_| scene.comment("ann", "/soopervisor run")).collect();
     let never = scene.comment("ann", "/soopervisor run");
     let mut traces = Traces::default();

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::payloads::pull;
 use crate::runner::{Done, Job};
-use crate::scene::{ENVIRONMENT, FORK, REPO, Scene, TOKEN};
+use crate::scene::{ENVIRONMENT, FORK, REPO, Scene, TOKEN, machine_with};
 
 /// Everything that a job of the base repository may hold, by the variable that has it.
 const HELD: [(&str, &str); 7] = [
@@ -162,14 +162,7 @@ fn of_a_fork(shop: &Shop) -> impl Future<Output = Scene> {
 
 /// A job with everything to steal, and with caches of its own machine.
 fn job(scene: &Scene, shop: &Shop, machine: &Path) -> Job {
-    let settings = machine.join("config/soopervisor");
-    std::fs::create_dir_all(&settings).unwrap();
-    // How this machine gets packages, whatever it is.
-    let own = std::env::var_os("XDG_CONFIG_HOME").map(std::path::PathBuf::from);
-    let own = own.unwrap_or_else(|| std::path::PathBuf::from(std::env::var_os("HOME").unwrap()).join(".config"));
-    let config = std::fs::read_to_string(own.join("soopervisor/config.yaml")).unwrap_or_default();
-    assert!(!config.contains("secrets:"), "tests need a config.yaml without secrets");
-    std::fs::write(settings.join("config.yaml"), format!("{config}secrets: [MACHINE_SECRET]\n")).unwrap();
+    machine_with(&machine.join("config"), "secrets: [MACHINE_SECRET]\n");
     let mut job = scene.job().input("secrets", "DB_PASSWORD").input("fork-builds", "true");
     for (name, value) in HELD {
         job = job.env(name, value);
@@ -267,4 +260,28 @@ async fn no_code_of_a_fork_runs_while_its_environment_is_built_and_it_chooses_no
         assert!(!scene.artifacts().exists(), "nothing is published");
     }
     assert_eq!(*shop.asked.lock().unwrap(), [""; 0], "nothing of it was even fetched");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_maintainer_asks_for_of_a_fork_is_compared_with_the_projects_own_outputs_and_a_forks_own_job_is_not() {
+    let scene = Scene::open_with(FORK, &[("tasks.py", &crate::scene::TASKS.replace("two", "deux"))]).await;
+    let main = crate::payloads::sample("workflow_dispatch");
+    let done = scene.job().event("workflow_dispatch", &main).run().await;
+    assert!(done.outputs["artifact-url"].ends_with(&format!("of-the-base-branch/{}", scene.base)), "{:?}", done.log);
+    let machine = tempfile::tempdir().unwrap();
+    let temp = machine.path().to_str().unwrap();
+    let job = || scene.job().input("fork-builds", "true").env("RUNNER_TEMP", temp);
+    let id = scene.comment("ann", "/soopervisor run");
+    let event = scene.commented(id, "ann", "/soopervisor run");
+    let served = "https://files.example.org";
+    let done = job().input("preview-url", served).event("issue_comment", &event).run().await;
+    assert_eq!(done.code, 0, "{}", done.log.text());
+    assert!(done.outputs["artifact-url"].ends_with(&format!("churn-forks/{}", scene.head)), "{:?}", done.outputs);
+    let told = scene.ours()[0].last().unwrap().clone();
+    assert!(told.contains(&format!("compared with `{}`", &scene.base[..10])), "{told}");
+    assert!(told.contains("| changed | `output/second.txt`") && !told.contains("| added |"), "{told}");
+    let event = pull(REPO, FORK, 7, "synchronize", &scene.head, &scene.base);
+    let done = job().event("pull_request", &event).run().await;
+    assert_eq!(done.code, 0, "{}", done.log.text());
+    assert!(done.summary.contains("not compared: a fork's own job reaches nothing"), "{}", done.summary);
 }

@@ -60,6 +60,8 @@ fn digest(bytes: &[u8]) -> String {
 
 /// A release page on this machine: paths it has, and those it was asked for.
 struct Page {
+    /// The host's.
+    server: String,
     address: String,
     asked: Arc<Mutex<Vec<String>>>,
 }
@@ -67,7 +69,8 @@ struct Page {
 impl Page {
     fn of(files: &[(String, Vec<u8>)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}/OWNER/soopervisor-action/releases/download", listener.local_addr().unwrap());
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let address = format!("{server}/OWNER/soopervisor-action/releases/download");
         let (asked, files): (Arc<Mutex<Vec<String>>>, _) = (Arc::default(), files.to_vec());
         let noted = Arc::clone(&asked);
         std::thread::spawn(move || {
@@ -84,8 +87,17 @@ impl Page {
                 let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
             }
         });
-        Self { address, asked }
+        Self { server, address, asked }
     }
+}
+
+/// A program of this name that is found before all others; the variable says so.
+fn first_found(at: &Path, name: &str, text: &str) -> String {
+    let bin = at.join("bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    std::fs::write(bin.join(name), text).unwrap();
+    std::fs::set_permissions(bin.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
 }
 
 const PROGRAM: &[u8] = b"#!/bin/sh\necho soopervisor 9\n";
@@ -131,12 +143,9 @@ fn building_from_source_takes_no_settings_from_the_workspace() {
     std::fs::write(at.join("Cargo.toml"), "").unwrap();
     // A cargo that says where it was started, and builds.
     let cargo = "#!/bin/sh\npwd >\"$WHERE\"\nfor last; do :; done\nmkdir -p \"$last/release\"\ncp \"$PROGRAM\" \"$last/release/soopervisor\"\n";
-    for (name, text) in [("bin/cargo", cargo.as_bytes()), ("program", PROGRAM)] {
-        std::fs::create_dir_all(at.join("bin")).unwrap();
-        std::fs::write(at.join(name), text).unwrap();
-        std::fs::set_permissions(at.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let path = format!("{}:{}", at.join("bin").display(), std::env::var("PATH").unwrap());
+    std::fs::write(at.join("program"), PROGRAM).unwrap();
+    std::fs::set_permissions(at.join("program"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = first_found(at, "cargo", cargo);
     let (place_of, program) = (at.join("where").display().to_string(), at.join("program").display().to_string());
     let env = [
         ("INPUT_VERSION", "source"),
@@ -206,26 +215,55 @@ fn each_architecture_gets_its_own_program_from_the_release_page() {
 fn certificates_of_a_companys_own_are_trusted_where_the_release_is_fetched_from() {
     let place = Place::with(PROGRAM, PROGRAM);
     let at = place.dir.path();
-    let bin = at.join("bin");
-    std::fs::create_dir(&bin).unwrap();
-    let curl = "#!/bin/sh\nprintf '%s\\n' \"$@\" >\"$SAID\"\nexit 22\n";
-    std::fs::write(bin.join("curl"), curl).unwrap();
-    std::fs::set_permissions(bin.join("curl"), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let said = at.join("said");
-    for bundle in ["", "/etc/company's ca.pem"] {
-        let env = [
-            ("INPUT_VERSION", "v9"),
-            ("PATH", path.as_str()),
-            ("SAID", said.to_str().unwrap()),
-            ("SOOPERVISOR_CA_BUNDLE", bundle),
-        ];
+    let path = first_found(at, "curl", "#!/bin/sh\nprintf '%s\\n' \"$@\" >\"$SAID\"\nexit 22\n");
+    let (said, bundle) = (at.join("said"), at.join("company's ca.pem"));
+    std::fs::write(&bundle, "a certificate").unwrap();
+    let bundle = bundle.to_str().unwrap();
+    let given = |set: &[(&str, &str)]| {
+        // What the machine of the test has set is none of it.
+        let mut env: Vec<(&str, &str)> = bundles().into_iter().map(|name| (name, "")).collect();
+        env.extend([("INPUT_VERSION", "v9"), ("PATH", path.as_str()), ("SAID", said.to_str().unwrap())]);
+        env.extend(set);
         let (ended, _) = place.run(&env);
         assert!(!ended.status.success(), "nothing was fetched");
         let arguments = std::fs::read_to_string(&said).unwrap();
         let arguments: Vec<&str> = arguments.lines().collect();
-        let given = arguments.windows(2).find(|two| two[0] == "--cacert").map(|two| two[1]);
-        assert_eq!(given, (!bundle.is_empty()).then_some(bundle), "{arguments:?}");
+        arguments.windows(2).find(|two| two[0] == "--cacert").map(|two| two[1].to_owned())
+    };
+    assert_eq!(given(&[]), None);
+    let names = bundles();
+    for (place, name) in names.iter().enumerate() {
+        assert_eq!(given(&[(name, bundle)]).as_deref(), Some(bundle), "{name}");
+        let earlier = names[..place].first().map(|first| (*first, "/no/such/file"));
+        assert!(earlier.is_none_or(|earlier| given(&[earlier, (name, bundle)]).is_none()), "{name} is not the first");
+    }
+}
+
+/// Variables that the program takes certificates from.
+fn bundles() -> Vec<&'static str> {
+    let text = include_str!("../../src/environment/config.rs");
+    let (_, list) = text.split_once("const BUNDLES: &[&str] =").unwrap();
+    let (list, _) = list.split_once(';').unwrap();
+    let names: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+    assert!(names.len() > 3 && names[0] == "SOOPERVISOR_CA_BUNDLE", "{names:?}");
+    names
+}
+
+#[test]
+fn a_server_that_wants_a_login_first_is_told_from_a_file_that_is_not_whole() {
+    let page = b"\n<!DOCTYPE html>\n<title>Sign in to your account</title>\n";
+    for (sent, login) in
+        [(&page[..], true), (&PROGRAM[..PROGRAM.len() - 3], false), (b"\x7fELF\0<html>", false), (b"", false)]
+    {
+        let place = Place::with(sent, PROGRAM);
+        let (ended, output) = place.run(&[("INPUT_VERSION", "v9")]);
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        assert!(!ended.status.success() && output.is_empty(), "{said}");
+        assert_eq!(said.contains("wants a login first"), login, "{said}");
+        assert_eq!(said.contains("SOOPERVISOR_RELEASES") && said.contains("binary-path"), login, "{said}");
+        assert_ne!(said.contains("is not what install/checksums.txt says"), login, "{said}");
+        let left = std::fs::read_dir(place.dir.path().join("tools/soopervisor/v9/x86_64")).unwrap().count();
+        assert_eq!(left, 0, "nothing of it is kept");
     }
 }
 
@@ -336,17 +374,13 @@ fn the_actions_own_repository_is_made_for_a_release_of_both_architectures_and_ov
 async fn the_actions_own_repository_fetches_its_release_and_answers_by_itself() {
     let scene = Scene::of_a_colleague().await;
     let dir = tempfile::tempdir().unwrap();
-    let (of, to, releases) = (dir.path().join("repository"), dir.path().join("action"), dir.path().join("releases"));
-    // What is released is the program, or what starts it.
-    let program = format!("#!/bin/sh\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_soopervisor")).into_bytes();
-    repository(&of, &lines_of("v9", &program));
-    assert!(packed(&of, "v9", &to).0);
+    let releases = dir.path().join("releases");
+    let (to, program) = released(dir.path());
     std::fs::create_dir_all(releases.join("v9")).unwrap();
     for arch in ["x86_64", "aarch64"] {
         let name = format!("v9/soopervisor-v9-{arch}-unknown-linux-musl");
         std::fs::write(releases.join(name), &program).unwrap();
     }
-    std::fs::remove_dir_all(&of).unwrap();
     let id = scene.comment("ann", "/soopervisor help");
     let event = scene.commented(id, "ann", "/soopervisor help");
     let mut job = scene.job().event("issue_comment", &event);
@@ -357,4 +391,72 @@ async fn the_actions_own_repository_fetches_its_release_and_answers_by_itself() 
     let done = job.env("RUNNER_TOOL_CACHE", &tools).env("SOOPERVISOR_RELEASES", &from).run().await;
     assert_eq!((done.code, done.outputs["status"].as_str()), (0, "answered"), "{}", done.log.text());
     assert_eq!(scene.reactions(id), ["+1"]);
+}
+
+/// The action's own repository with one release of the program.
+fn released(dir: &Path) -> (std::path::PathBuf, Vec<u8>) {
+    let (of, to) = (dir.join("repository"), dir.join("action"));
+    // What is released is the program, or what starts it.
+    let program = format!("#!/bin/sh\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_soopervisor")).into_bytes();
+    repository(&of, &lines_of("v9", &program));
+    assert!(packed(&of, "v9", &to).0);
+    std::fs::remove_dir_all(&of).unwrap();
+    (to, program)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_is_fetched_from_the_repository_that_the_workflow_names_the_action_by() {
+    let scene = Scene::of_a_colleague().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (action, program) = released(dir.path());
+    let name = |arch: &str| format!("v9/soopervisor-v9-{arch}-unknown-linux-musl");
+    let page = Page::of(&["x86_64", "aarch64"].map(|arch| (name(arch), program.clone())));
+    let id = scene.comment("ann", "/soopervisor help");
+    let event = scene.commented(id, "ann", "/soopervisor help");
+    let mut job = scene.job().event("issue_comment", &event);
+    job.inputs.remove("binary-path");
+    job.action = action;
+    let tools = dir.path().join("tools").display().to_string();
+    let job = job.env("RUNNER_TOOL_CACHE", &tools).env("no_proxy", "127.0.0.1");
+    let done = job.env("GITHUB_SERVER_URL", &page.server).env("REPOSITORY_OF_THE_ACTION", "octo/soop").run().await;
+    assert_eq!((done.code, done.outputs["status"].as_str()), (0, "answered"), "{}", done.log.text());
+    let arch = if cfg!(target_arch = "aarch64") { "aarch64" } else { "x86_64" };
+    assert_eq!(*page.asked.lock().unwrap(), [format!("/octo/soop/releases/download/{}", name(arch))]);
+}
+
+/// Whether a process is at work; one that nobody has asked how it ended is not.
+fn works(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_cancelled_while_the_program_is_built_ends_the_build_and_all_it_started() {
+    let scene = Scene::of_a_colleague().await;
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    repository(at, "");
+    std::fs::write(at.join("Cargo.toml"), "").unwrap();
+    let path =
+        first_found(at, "cargo", "#!/bin/sh\nsleep 300 &\necho $! >\"$WHERE\"\necho a compiler is at work\nwait\n");
+    let id = scene.comment("ann", "/soopervisor help");
+    let event = scene.commented(id, "ann", "/soopervisor help");
+    let mut job = scene.job().event("issue_comment", &event).input("version", "source");
+    job.inputs.remove("binary-path");
+    job.action = at.to_owned();
+    let pid = at.join("pid");
+    let tools = at.join("tools").display().to_string();
+    let job = job.env("PATH", &path).env("WHERE", pid.to_str().unwrap()).env("RUNNER_TOOL_CACHE", &tools);
+    let begun = std::time::Instant::now();
+    let done = job.run_until(|line| line.contains("a compiler is at work")).await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(7), "SIGINT is enough: {:?}", begun.elapsed());
+    assert_eq!((done.code, done.outputs["status"].as_str()), (130, ""), "{}", done.log.text());
+    assert!(scene.reactions(id).is_empty(), "the next step did not begin");
+    let compiler = std::fs::read_to_string(pid).unwrap();
+    for _ in 0..50 {
+        if works(compiler.trim()) {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+    assert!(!works(compiler.trim()), "what cargo started goes on");
 }

@@ -12,6 +12,7 @@ mod caching;
 mod commenting;
 mod describing;
 mod forking;
+mod hiding;
 mod installing;
 mod judges;
 mod matrix;

@@ -70,6 +70,15 @@ pub(crate) fn push_to_branch(repo: &str, branch: &str, before: &str, after: &str
     payload
 }
 
+/// A branch that somebody deleted.
+pub(crate) fn branch_deleted(repo: &str, branch: &str, before: &str) -> Value {
+    let mut payload = push_to_branch(repo, branch, before, &"0".repeat(40));
+    payload["deleted"] = json!(true);
+    payload["head_commit"] = Value::Null;
+    payload["commits"] = json!([]);
+    payload
+}
+
 /// A pull request that was opened, or got new commits.
 pub(crate) fn pull(repo: &str, head_repo: &str, number: u64, action: &str, head: &str, base: &str) -> Value {
     let mut payload = sample(if action == "synchronize" { "pull_request-synchronize" } else { "pull_request-opened" });
@@ -123,11 +132,18 @@ fn what_we_wrote_ourselves_is_as_github_describes_it() {
     let push = push_to_branch("octo-org/churn", "main", &digits("a"), &digits("b"));
     let opened = pull("octo-org/churn", "eve/churn", 7, "opened", &digits("c"), &digits("b"));
     let synchronize = pull("octo-org/churn", "octo-org/churn", 7, "synchronize", &digits("c"), &digits("b"));
+    let forks = pull("octo-org/churn", "eve/churn", 7, "synchronize", &digits("d"), &digits("b"));
+    let mut forced = push.clone();
+    forced["forced"] = json!(true);
+    let gone = branch_deleted("octo-org/churn", "topic", &digits("b"));
     for (name, mut payload) in [
         ("issue-comment-created", comment.clone()),
         ("push", push.clone()),
         ("pull-request-opened", opened.clone()),
         ("pull-request-synchronize", synchronize.clone()),
+        ("push", forced.clone()),
+        ("push", gone.clone()),
+        ("pull-request-synchronize", forks.clone()),
     ] {
         renew(&mut payload["repository"]);
         for repository in ["/pull_request/head/repo", "/pull_request/base/repo"] {
@@ -143,8 +159,14 @@ fn what_we_wrote_ourselves_is_as_github_describes_it() {
     assert_eq!((read_comment.author.as_str(), read_comment.body.as_str()), ("ann", "/soopervisor run"));
     let Event::Push(push) = read("push", &push) else { panic!("no push") };
     assert_eq!(push.after.unwrap().as_str(), digits("b"));
+    let Event::Push(forced) = read("push", &forced) else { panic!("no push") };
+    assert_eq!(forced.after.unwrap().as_str(), digits("b"), "a branch that was set back has a tip as well");
+    let Event::Push(gone) = read("push", &gone) else { panic!("no push") };
+    assert_eq!((gone.reference.as_str(), gone.after), ("refs/heads/topic", None));
     let Event::Pull(pull) = read("pull_request", &opened) else { panic!("no pull request") };
     assert_eq!((pull.number, pull.head_repo.unwrap().to_string()), (7, "eve/churn".to_owned()));
+    let Event::Pull(pull) = read("pull_request", &forks) else { panic!("no pull request") };
+    assert_eq!((pull.head.as_str(), pull.head_repo.unwrap().to_string()), (&*digits("d"), "eve/churn".to_owned()));
 }
 
 #[test]

@@ -57,15 +57,18 @@ impl Log {
             }
         } else if let Some((head, text)) = command {
             let (name, properties) = head.split_once(' ').unwrap_or((head, ""));
-            let text = text.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%");
+            let text = unfolded(text);
             match name {
                 "stop-commands" => self.stopped = Some(text),
-                "add-mask" => self.masks.push(text),
+                "add-mask" => {
+                    assert!(self.groups.is_empty(), "a mask is told when the run has begun to speak");
+                    self.masks.push(text);
+                }
                 "group" => self.groups.push(text),
                 "endgroup" => {}
                 "error" | "warning" | "notice" => {
-                    let text = self.masked(&text);
-                    self.annotations.push((name.to_owned(), properties.to_owned(), text));
+                    let (text, properties) = (self.masked(&text), unescaped(properties));
+                    self.annotations.push((name.to_owned(), properties, text));
                 }
                 other => panic!("the runner knows no command `{other}`: {line}"),
             }
@@ -80,10 +83,22 @@ impl Log {
     }
 }
 
+/// The text of a command.
+fn unfolded(text: &str) -> String {
+    text.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%")
+}
+
+/// The properties of a command.
+fn unescaped(properties: &str) -> String {
+    unfolded(&properties.replace("%3A", ":").replace("%2C", ","))
+}
+
 /// The files of one step.
 struct Files {
     output: PathBuf,
     summary: PathBuf,
+    /// Those that change what later steps and the job's end see, by variable.
+    others: [(&'static str, PathBuf); 3],
 }
 
 impl Job {
@@ -96,6 +111,9 @@ impl Job {
             ("CI", "true"),
             ("GITHUB_ACTIONS", "true"),
             ("GITHUB_REPOSITORY", repo),
+            ("GITHUB_REPOSITORY_ID", &crate::scene::REPO_ID.to_string()),
+            // In steps of an action the runner leaves it empty, whatever it says in expressions.
+            ("GITHUB_ACTION_REPOSITORY", ""),
             ("GITHUB_SHA", sha),
             ("GITHUB_SERVER_URL", server),
             ("GITHUB_API_URL", api),
@@ -133,7 +151,7 @@ impl Job {
         self.run_until(|_| false).await
     }
 
-    /// As [`Self::run`]; the job is cancelled as soon as `cancel` likes what the last step has printed.
+    /// As [`Self::run`]; the job is cancelled as soon as `cancel` likes what a step has printed.
     pub(crate) async fn run_until(self, cancel: impl Fn(&str) -> bool + Send + 'static) -> Done {
         tokio::task::spawn_blocking(move || self.steps(&cancel)).await.unwrap()
     }
@@ -149,9 +167,8 @@ impl Job {
         let steps = action["runs"]["steps"].as_array().unwrap();
         let mut code = 0;
         for (place, step) in steps.iter().enumerate() {
-            let last = place + 1 == steps.len();
             let files = self.files(place);
-            code = self.step(step, &action, &context, &files, &mut log, &|text| last && cancel(text));
+            code = self.step(step, &action, &context, &files, &mut log, cancel);
             let id = step["id"].as_str().unwrap();
             for (name, value) in read_outputs(&files.output) {
                 context.insert(format!("steps.{id}.outputs.{name}"), value);
@@ -159,6 +176,9 @@ impl Job {
             let shown = std::fs::read_to_string(&files.summary).unwrap();
             assert!(shown.len() < 1 << 20, "the runner drops a summary of {} bytes", shown.len());
             summary += &shown;
+            for (name, path) in &files.others {
+                assert_eq!(std::fs::read_to_string(path).unwrap(), "", "what is in {name} reaches steps of others");
+            }
             if code != 0 {
                 break;
             }
@@ -175,10 +195,11 @@ impl Job {
             std::fs::write(&path, "").unwrap();
             path
         };
-        Files { output: make("output"), summary: make("summary") }
+        let others = [("GITHUB_ENV", make("env")), ("GITHUB_PATH", make("path")), ("GITHUB_STATE", make("state-file"))];
+        Files { output: make("output"), summary: make("summary"), others }
     }
 
-    /// `${{ inputs.x }}`, `${{ steps.x.outputs.y }}`, `${{ github.token }}` and nothing else.
+    /// `${{ inputs.x }}`, `${{ steps.x.outputs.y }}`, `${{ github.token }}`, `${{ github.action_repository }}` and nothing else.
     fn evaluate(&self, text: &str, action: &Value, context: &BTreeMap<String, String>) -> String {
         let mut rest = text;
         let mut result = String::new();
@@ -195,6 +216,9 @@ impl Job {
                     },
                 },
                 Some(("github", "token")) => self.env.get("TOKEN_OF_THE_JOB").cloned().unwrap_or_default(),
+                Some(("github", "action_repository")) => {
+                    self.env.get("REPOSITORY_OF_THE_ACTION").cloned().unwrap_or_default()
+                }
                 Some(("steps", _)) => context.get(expression).cloned().unwrap_or_default(),
                 _ => panic!("the expression `{expression}` is not understood"),
             };
@@ -224,11 +248,12 @@ impl Job {
                 command.env_remove(name);
             }
         }
-        command.envs(&self.env).env_remove("TOKEN_OF_THE_JOB");
+        command.envs(&self.env).env_remove("TOKEN_OF_THE_JOB").env_remove("REPOSITORY_OF_THE_ACTION");
         for (name, value) in step["env"].as_object().into_iter().flatten() {
             command.env(name, self.evaluate(value.as_str().unwrap(), action, context));
         }
         command.env("GITHUB_ACTION_PATH", &self.action);
+        command.envs(files.others.iter().map(|(name, path)| (name, path)));
         command.env("GITHUB_OUTPUT", &files.output).env("GITHUB_STEP_SUMMARY", &files.summary);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         watch(child, log, cancel)
@@ -326,12 +351,13 @@ fn the_harness_masks_stops_and_annotates_as_the_runner_does() {
         "::error::evil",
         "::add-mask::nothing",
         "::t0::",
-        "::error file=a.yaml,line=3::bad hunter2%0Amore",
+        "::error file=a%2Cb%3A%25.yaml,line=3::bad hunter2%0Amore%3A",
         "::group::x",
     ] {
         log.line(line);
     }
     assert_eq!(log.shown, ["the word is ***", "::error::evil", "::add-mask::nothing"]);
-    assert_eq!(log.annotations, [("error".to_owned(), "file=a.yaml,line=3".to_owned(), "bad ***\nmore".to_owned())]);
+    let (place, text) = ("file=a,b:%.yaml,line=3".to_owned(), "bad ***\nmore%3A".to_owned());
+    assert_eq!(log.annotations, [("error".to_owned(), place, text)]);
     assert_eq!((log.groups.len(), log.masks.len()), (1, 1));
 }

@@ -8,7 +8,7 @@ use soopervisor::plan::Mode;
 use crate::fake_github::{Account, Fault, Trouble, git};
 use crate::payloads::{pull, push_to_branch, sample};
 use crate::runner::Done;
-use crate::scene::{PIPELINE, REPO, Scene, TASKS, TOKEN, ago};
+use crate::scene::{PIPELINE, REPO, REPO_ID, Scene, TASKS, TOKEN, ago};
 
 fn published(done: &Done) -> std::path::PathBuf {
     std::path::PathBuf::from(&done.outputs["artifact-url"])
@@ -102,7 +102,7 @@ async fn a_maintainers_comment_runs_everything_by_the_settings_of_the_base_and_o
 #[tokio::test(flavor = "multi_thread")]
 async fn a_success_after_a_failure_is_a_new_comment_and_the_old_one_leads_there() {
     let scene = Scene::of_a_colleague().await;
-    let marker = soopervisor::comment::Marker { repo: 0, pr: 7, key: ".".to_owned() };
+    let marker = soopervisor::comment::Marker { repo: REPO_ID, pr: 7, key: ".".to_owned() };
     let failed = Trace { run: 4141, mode: Mode::Sample, state: State::Failed, failed_before: false, asked: None };
     let old = soopervisor::gha::marked(&marker, &Traces::default().with(failed), "failed");
     scene.fake.state().comment(REPO, 7, Account::App("github-actions".to_owned()), &old, ago(50));

@@ -8,6 +8,8 @@ use crate::fake_github::{Account, FakeGitHub, Pull, git};
 use crate::runner::Job;
 
 pub(crate) const REPO: &str = "octo-org/churn";
+/// Its number, which stays when it is renamed.
+pub(crate) const REPO_ID: u64 = 1_296_269;
 pub(crate) const FORK: &str = "eve/churn";
 /// The job's own token.
 pub(crate) const TOKEN: &str = "ghs_token_of_the_job";
@@ -35,6 +37,16 @@ pub(crate) struct Scene {
 
 pub(crate) fn ago(seconds: i64) -> Timestamp {
     Timestamp::from_second(Timestamp::now().as_second() - seconds).unwrap()
+}
+
+/// Settings of a machine in this folder: how this one gets packages, whatever that is, and more.
+pub(crate) fn machine_with(config: &Path, more: &str) {
+    let own = std::env::var_os("XDG_CONFIG_HOME").map(std::path::PathBuf::from);
+    let own = own.unwrap_or_else(|| std::path::PathBuf::from(std::env::var_os("HOME").unwrap()).join(".config"));
+    let text = std::fs::read_to_string(own.join("soopervisor/config.yaml")).unwrap_or_default();
+    assert!(!text.contains("secrets:"), "tests need a config.yaml without secrets");
+    std::fs::create_dir_all(config.join("soopervisor")).unwrap();
+    write(&config.join("soopervisor"), "config.yaml", &format!("{text}{more}"));
 }
 
 fn write(folder: &Path, name: &str, text: &str) {
@@ -99,6 +111,16 @@ impl Scene {
         Self { fake, workspace, storage: tempfile::tempdir().unwrap(), author, base, head }
     }
 
+    /// The main branch goes on by a commit that changes these files.
+    pub(crate) fn main_goes_on(&mut self, files: &[(&str, &str)]) {
+        let at = self.workspace.path();
+        for (name, text) in files {
+            write(at, name, text);
+        }
+        git(at, &["commit", "-q", "-a", "--allow-empty", "-m", "more"]);
+        self.base = self.fake.push(at, REPO, "main", ago(60));
+    }
+
     pub(crate) async fn of_a_colleague() -> Self {
         Self::open(REPO, &TASKS.replace("two", "deux")).await
     }
@@ -137,7 +159,12 @@ impl Scene {
 
     /// The comments that the Action wrote, with all the texts they had.
     pub(crate) fn ours(&self) -> Vec<Vec<String>> {
-        let ours = Account::App("github-actions".to_owned());
+        self.ours_of("github-actions")
+    }
+
+    /// As [`Self::ours`], where it speaks as this App.
+    pub(crate) fn ours_of(&self, app: &str) -> Vec<Vec<String>> {
+        let ours = Account::App(app.to_owned());
         self.fake
             .state()
             .comments

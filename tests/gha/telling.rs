@@ -11,7 +11,7 @@ use soopervisor::run::cancel;
 use crate::commenting::errand_of;
 use crate::fake_github::{Account, Fault};
 use crate::runner::Job;
-use crate::scene::{REPO, Scene, TOKEN};
+use crate::scene::{REPO, REPO_ID, Scene, TOKEN};
 
 fn errand(job: &Job) -> Errand {
     errand_of(job, TOKEN)
@@ -36,7 +36,7 @@ async fn telling_as(scene: &Scene, token: &str, run: u64, text: &str, spacing: D
 }
 
 fn marker() -> Marker {
-    Marker { repo: 0, pr: 7, key: ".".to_owned() }
+    Marker { repo: REPO_ID, pr: 7, key: ".".to_owned() }
 }
 
 /// What our comment says, once it says `wanted`.
@@ -62,7 +62,7 @@ async fn says(scene: &Scene, what: &str, wanted: impl Fn(&Traces) -> bool) -> Tr
                 url: String::new(),
             })
             .collect();
-        let me = Me::App("github-actions".to_owned());
+        let me = Me::App("github-actions".to_owned(), None);
         let traces = find_marker(&comments, &me, &marker()).map(|found| found.traces).unwrap_or_default();
         if wanted(&traces) {
             return traces;

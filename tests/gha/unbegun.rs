@@ -34,6 +34,17 @@ async fn what_keeps_a_job_from_beginning_is_an_annotation_a_summary_and_an_outpu
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_error_quotes_gives_the_runner_no_commands() {
+    let scene = Scene::of_a_colleague().await;
+    let event = push_to_branch(REPO, "main", &"0".repeat(40), &scene.base);
+    let nowhere = "/no\n::add-mask::annotations\n::stop-commands::for-ever\n";
+    let done = scene.job().event("push", &event).env("GITHUB_EVENT_PATH", nowhere).run().await;
+    tells(&done, "add-mask::annotations");
+    let log = done.log.text();
+    assert!(!done.log.masks.iter().any(|mask| mask == "annotations") && !log.contains("for-ever"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_github_that_cannot_be_reached_is_not_waited_for_again_and_again() {
     let scene = Scene::of_a_colleague().await;
     // Nobody listens there, and the commit is not what was checked out.

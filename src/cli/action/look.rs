@@ -1,27 +1,27 @@
 //! What is told of a run that succeeded, besides the run: where its outputs are, its pictures, and what the pull request
 //! changes in them. A job that is cancelled meanwhile has succeeded all the same; what was not told is said.
 
-use std::path::Path;
 use std::time::Duration;
 
-use super::Job;
+use super::{Job, variables};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::{seam, signals};
 use crate::comment::{Link, Report};
-use crate::gha::{ANCESTORS, Base, Order, Trust};
-use crate::id::RunId;
+use crate::gha::{ANCESTORS, Base, Event, Order, Trust};
+use crate::id::{ProjectName, RunId};
+use crate::run::request::RunRequest;
 use crate::store::Home;
 
 /// Longer, nobody waits to be told that a run succeeded.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Adds to the report what can be had of it. What went wrong on the way and is not said there is handed back.
-pub(super) fn look(job: &Job<'_>, order: &Order, folder: &Path, report: &mut Report) -> Vec<String> {
+pub(super) fn look(job: &Job<'_>, order: &Order, request: &RunRequest, report: &mut Report) -> Vec<String> {
     let Some(run) = report.run.clone() else { return Vec::new() };
     let mut faults = Vec::new();
     let looked = signals::unless(&job.cancel, "the job was cancelled while its outputs were compared", async {
-        let looking = looked(job, order, folder, &run, report, &mut faults);
+        let looking = looked(job, order, request, &run, report, &mut faults);
         let late = |_| Failure::new(Exit::StorageFailed, format!("that took longer than {PATIENCE:?}"));
         tokio::time::timeout(PATIENCE, looking).await.map_err(late)?
     });
@@ -36,7 +36,7 @@ pub(super) fn look(job: &Job<'_>, order: &Order, folder: &Path, report: &mut Rep
 async fn looked(
     job: &Job<'_>,
     order: &Order,
-    folder: &Path,
+    request: &RunRequest,
     run: &RunId,
     report: &mut Report,
     faults: &mut Vec<String>,
@@ -56,20 +56,33 @@ async fn looked(
     report.previews = pictures;
     faults.extend(fault);
     match (&order.base, order.trust) {
-        (_, Trust::Fork) => {
-            report.no_base = Some("a fork's outputs are in a place of their own and are not compared".to_owned());
+        // Somebody who may push asked, in a workflow that has the project's storage.
+        (Some(base), Trust::Fork) if matches!(job.errand.event, Event::Comment(_)) => {
+            let left = left.against(ours(job, request).await?).await?;
+            compare(job, base, request, &left, report).await?;
         }
-        (Some(base), _) => compare(job, base, folder, &left, report).await?,
+        (_, Trust::Fork) => {
+            report.no_base = Some("a fork's own job reaches nothing that was published of the project".to_owned());
+        }
+        (Some(base), _) => compare(job, base, request, &left, report).await?,
         (None, _) => {}
     }
     Ok(())
+}
+
+/// The project that this run would be of, were it no fork's.
+async fn ours(job: &Job<'_>, request: &RunRequest) -> Result<ProjectName, Failure> {
+    let project = job.errand.inputs.project.clone().or(variables()?.project);
+    let (request, home) = (RunRequest { project, ..request.clone() }, job.home.clone());
+    let project = tokio::task::spawn_blocking(move || seam::project(&request, &home)).await;
+    project.map_err(|error| Failure::of(Exit::Internal, &error))?
 }
 
 /// With the base commit's outputs, or with those nearest to it in its history.
 async fn compare(
     job: &Job<'_>,
     base: &Base,
-    folder: &Path,
+    request: &RunRequest,
     left: &seam::Left,
     report: &mut Report,
 ) -> Result<(), Failure> {
@@ -77,7 +90,7 @@ async fn compare(
     let nearest = match left.nearest(std::slice::from_ref(&base.commit)) {
         Some(exact) if exact.is_alike => Ok(exact),
         // The history is fetched only where something in it may be nearer.
-        other => match (job.errand.ancestry(base, folder).await, other) {
+        other => match (job.errand.ancestry(base, &request.path).await, other) {
             (Ok(line), _) => left.nearest(&line).ok_or_else(|| {
                 format!("the storage has no run of the base commit {short}, nor of any of the {ANCESTORS} before it")
             }),

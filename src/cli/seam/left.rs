@@ -24,7 +24,9 @@ pub(in crate::cli) struct Left {
     storage: Arc<dyn Storage>,
     project: ProjectName,
     folder: Folder,
-    /// All that is published of the project.
+    /// The project that it is compared with: its own, unless somebody says otherwise.
+    former: ProjectName,
+    /// All that is published of that.
     folders: Vec<Folder>,
 }
 
@@ -70,7 +72,13 @@ impl Left {
         let beside = of.beside(run);
         // With `--on-conflict new-run` it may be beside another one.
         let folder = if folders.contains(&beside) { beside } else { of };
-        Ok(Self { storage, project: record.project, folder, folders })
+        Ok(Self { storage, former: record.project.clone(), project: record.project, folder, folders })
+    }
+
+    /// The same, to be compared with runs of another project in the same storage.
+    pub(in crate::cli) async fn against(self, former: ProjectName) -> Result<Self, Failure> {
+        let folders = self.storage.folders(&former).await.map_err(Stop::from)?;
+        Ok(Self { former, folders, ..self })
     }
 
     /// Where people look at it with a browser, if that is known.
@@ -95,7 +103,11 @@ impl Left {
         };
         let mut pictures = Vec::new();
         for (place, entry) in pictures_of(&manifest).enumerate() {
-            let after = if place < SHOWN { self.address_of(&self.folder, entry, previews).await } else { Ok(None) };
+            let after = if place < SHOWN {
+                self.address_of(&self.project, &self.folder, entry, previews).await
+            } else {
+                Ok(None)
+            };
             match after {
                 Ok(after) => pictures.push(preview(entry, None, after)),
                 Err(failure) => {
@@ -113,34 +125,45 @@ impl Left {
         base: &Folder,
         previews: &Previews,
     ) -> Result<(Comparison, Vec<Preview>), Failure> {
-        let manifest = async |folder: &Folder| -> Result<Manifest, Failure> {
-            Ok(self.storage.manifest(&self.project, folder).await.map_err(Stop::from)?)
+        let manifest = async |project: &ProjectName, folder: &Folder| -> Result<Manifest, Failure> {
+            Ok(self.storage.manifest(project, folder).await.map_err(Stop::from)?)
         };
-        let (old, new) = (manifest(base).await?, manifest(&self.folder).await?);
-        let files = Stored { storage: &*self.storage, project: &self.project, before: base, after: &self.folder };
+        let (old, new) = (manifest(&self.former, base).await?, manifest(&self.project, &self.folder).await?);
+        let (former, project) = (&self.former, &self.project);
+        let files = Stored { storage: &*self.storage, former, project, before: base, after: &self.folder };
         let comparison = Comparison::of(&old, &new, &files, Limits::default()).await.map_err(Stop::from)?;
         let mut pictures = Vec::new();
         for (place, entry) in pictures_of(&new).enumerate() {
             let earlier = old.files.iter().find(|old| old.path == entry.path).filter(|_| place < SHOWN);
             // Why there is no address was said.
             let before = match earlier {
-                Some(earlier) => self.address_of(base, earlier, previews).await.unwrap_or_default(),
+                Some(earlier) => self.address_of(&self.former, base, earlier, previews).await.unwrap_or_default(),
                 None => None,
             };
-            let after = if place < SHOWN { self.address_of(&self.folder, entry, previews).await } else { Ok(None) };
+            let after = if place < SHOWN {
+                self.address_of(&self.project, &self.folder, entry, previews).await
+            } else {
+                Ok(None)
+            };
             pictures.push(preview(entry, before, after.unwrap_or_default()));
         }
         Ok((comparison, pictures))
     }
 
     /// Where everybody who reads the report sees a file, if somebody wants that.
-    async fn address_of(&self, folder: &Folder, entry: &Entry, previews: &Previews) -> Result<Option<String>, Failure> {
-        let name = self.storage.name_of(&self.project, folder, entry);
+    async fn address_of(
+        &self,
+        project: &ProjectName,
+        folder: &Folder,
+        entry: &Entry,
+        previews: &Previews,
+    ) -> Result<Option<String>, Failure> {
+        let name = self.storage.name_of(project, folder, entry);
         if let Some(address) = previews.file(&name) {
             return Ok(Some(address));
         }
         let Some(lasts) = previews.lasts else { return Ok(None) };
-        let signed = self.storage.signed_address(&self.project, folder, entry, lasts).await;
+        let signed = self.storage.signed_address(project, folder, entry, lasts).await;
         Ok(signed.map_err(Stop::from)?)
     }
 }

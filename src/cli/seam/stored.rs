@@ -124,7 +124,7 @@ pub(in crate::cli) fn compare(args: &args::Diff) -> Result<Comparison, Failure> 
         if !globs.is_empty() && old.files.is_empty() && new.files.is_empty() {
             return Err(Stop::from(storage::StorageError::nothing_matches(&args.globs)).into());
         }
-        let files = Stored { storage: &*storage, project: &project, before: &before, after: &after };
+        let files = Stored { storage: &*storage, former: &project, project: &project, before: &before, after: &after };
         Ok(Comparison::of(&old, &new, &files, limits).await.map_err(Stop::from)?)
     })
 }

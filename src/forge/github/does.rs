@@ -15,7 +15,8 @@ use super::super::{
 };
 use super::{GitHub, accepting, dressed, repo, wire};
 use crate::id::CommitSha;
-use crate::web::{Answer, Fault};
+use crate::secret::Secret;
+use crate::web::{Answer, Bearer as _, Fault};
 
 /// A description may have so many characters.
 const DESCRIPTION: usize = 140;
@@ -26,6 +27,13 @@ const SUMMARY: usize = 65_535;
 impl Forge for GitHub {
     async fn me(&self) -> Result<Me, Fault> {
         self.who().await
+    }
+
+    async fn minted(&self) -> Result<Option<Secret>, Fault> {
+        match &self.installation {
+            Some(installation) => installation.token().await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn repository(&self, id: &RepoId) -> Result<Repository, Fault> {

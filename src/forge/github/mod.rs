@@ -45,6 +45,7 @@ pub struct GitHub {
     rest: Rest,
     /// The App itself, not one of its installations.
     app: Option<Web>,
+    installation: Option<Arc<Installation>>,
     workflow: bool,
     /// Whose a workflow's token is, once GitHub has said so.
     told: Arc<OnceLock<Me>>,
@@ -63,23 +64,25 @@ impl GitHub {
     /// When the address is none, or the network is set up in a way that cannot be.
     pub fn open(api: &str, login: Login, reach: &Reach) -> Result<Self, Fault> {
         let workflow = matches!(login, Login::Workflow(_));
-        let mut app = None;
+        let (mut app, mut installation) = (None, None);
         let rest = Rest::open(api, Arc::new(Words), dressed, reach, |api, plain| match login {
             Login::Token(token) | Login::Workflow(token) => Arc::new(Fixed(token, "GitHub")),
             Login::App(own) => {
                 let app_itself = plain.with_bearer(Arc::new(own.clone()));
                 app = Some(app_itself.clone());
-                Arc::new(Installation::new(own, api.clone(), app_itself))
+                let bearer = Arc::new(Installation::new(own, api.clone(), app_itself));
+                installation = Some(Arc::clone(&bearer));
+                bearer
             }
         })?;
-        Ok(Self { rest, app, workflow, told: Arc::default() })
+        Ok(Self { rest, app, installation, workflow, told: Arc::default() })
     }
 
     async fn who(&self) -> Result<Me, Fault> {
         if let Some(app) = &self.app {
             let url = self.rest.at("/app");
             let answer = app.send(|client| dressed(client.get(&url))).await?;
-            return Ok(Me::App(answer.json::<wire::App>()?.slug));
+            return Ok(Me::App(answer.json::<wire::App>()?.slug, None));
         }
         if !self.workflow {
             return Ok(Me::User(self.rest.get_json::<wire::User>("/user").await?.into()));
@@ -92,7 +95,7 @@ impl GitHub {
             None => match self.rest.get_json::<wire::User>("/user").await {
                 Ok(user) => me_of(user.into()),
                 // An App's, most often the one of the workflows; what is written next tells.
-                Err(Fault::NotFound | Fault::Forbidden(_)) => return Ok(Me::App(ACTIONS.to_owned())),
+                Err(Fault::NotFound | Fault::Forbidden(_)) => return Ok(Me::App(ACTIONS.to_owned(), None)),
                 Err(fault) => return Err(fault),
             },
         };
@@ -134,7 +137,7 @@ impl GitHub {
 /// Who somebody is to whom an answer is of their own.
 fn me_of(author: Author) -> Me {
     match author.login.strip_suffix(BOT).filter(|_| author.bot) {
-        Some(slug) => Me::App(slug.to_owned()),
+        Some(slug) => Me::App(slug.to_owned(), Some(author.id)),
         None => Me::User(author),
     }
 }

@@ -67,7 +67,7 @@ impl Small {
 
     /// Our comment says that a run was begun for a command, or how it ended.
     fn tell(&self, run: u64, comment: u64, mode: Mode, state: State) {
-        let me = Me::App("github-actions".to_owned());
+        let me = Me::App("github-actions".to_owned(), None);
         let found = find_marker(&self.inside().comments, &me, &us(0).marker);
         let asked = Some(Asked { comment, commit: sha('a') });
         let trace = Trace { run, mode, state, failed_before: false, asked };
@@ -98,7 +98,7 @@ type Said<T> = Result<T, Fault>;
 #[async_trait]
 impl Forge for Small {
     async fn me(&self) -> Said<Me> {
-        Ok(Me::App("github-actions".to_owned()))
+        Ok(Me::App("github-actions".to_owned(), None))
     }
 
     async fn permission(&self, _: &RepoId, login: &str) -> Said<Permission> {
