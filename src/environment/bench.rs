@@ -16,8 +16,10 @@ pub(super) const GUEST_ROOT: &str = "/opt/sv";
 pub(super) struct Bench {
     /// Mounted at [`GUEST_ROOT`] while building.
     pub(super) root: PathBuf,
-    /// The prefix while it is built.
+    /// The prefix while it is built; of one that is built elsewhere, its description in the end.
     pub(super) prefix: PathBuf,
+    /// Where the conda packages are linked.
+    linked: PathBuf,
     /// Requirement files, home and temporary files of the builder.
     pub(super) scratch: PathBuf,
     pub(super) guest_prefix: String,
@@ -34,6 +36,7 @@ impl Bench {
         let root = store.join("bench").join(if shared { "shared" } else { id });
         let bench = Self {
             prefix: root.join("e").join(id),
+            linked: root.join("e").join(id),
             scratch: root.join("build").join(id),
             guest_prefix: format!("{GUEST_ROOT}/e/{id}"),
             guest_scratch: format!("{GUEST_ROOT}/build/{id}"),
@@ -71,7 +74,8 @@ impl Bench {
 
     /// Removes what was built here; the shared cache stays.
     pub(super) fn discard(&self) {
-        for tree in [&self.prefix, &self.scratch].into_iter().chain((!self.shared).then_some(&self.root)) {
+        for tree in [&self.linked, &self.prefix, &self.scratch].into_iter().chain((!self.shared).then_some(&self.root))
+        {
             if let Err(error) = trash::discard(tree) {
                 tracing::debug!(%error, "a folder of a builder is left for the sweep");
             }

@@ -22,14 +22,16 @@ pub(super) enum Kind {
     Wheel,
     /// Compiled files of one package.
     Bytecode,
-    /// All the rest, kept: programs, indexes, what is being built.
+    /// What channels were last seen to hold.
+    Index,
+    /// All the rest, kept: programs, indexes of wheels, what is being built.
     Rest,
 }
 
 impl Kind {
     /// Whether it only saves work: it may go when no environment uses it.
     pub(super) fn is_cache(self) -> bool {
-        matches!(self, Self::Package | Self::Wheel | Self::Bytecode)
+        matches!(self, Self::Package | Self::Wheel | Self::Bytecode | Self::Index)
     }
 }
 
@@ -91,6 +93,9 @@ impl Census {
                     census.extend(census.parts.len() - 1, beside)?;
                 }
             }
+        }
+        if store.join("repodata").is_dir() {
+            census.add(Kind::Index, "repodata".to_owned(), store.join("repodata"))?;
         }
         census.add_rest(store)?;
         Ok(census)

@@ -78,7 +78,9 @@ impl Store {
         environments.sort_by_key(|listed| std::cmp::Reverse(listed.last_used));
         let volume_bytes = volumes.values().sum();
         let total_bytes = census.total() + volume_bytes;
-        let unused: Vec<usize> = (0..census.parts.len()).filter(|at| census.is_unused(*at)).collect();
+        let unused: Vec<usize> = (0..census.parts.len())
+            .filter(|at| census.is_unused(*at) && census.parts[*at].kind != Kind::Index)
+            .collect();
         let unused_cache_bytes = unused.into_iter().map(|at| census.remove(at)).sum();
         Ok(Listing { environments, total_bytes, volume_bytes, unused_cache_bytes, unreadable })
     }

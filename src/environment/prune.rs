@@ -217,7 +217,9 @@ impl Pruning<'_> {
             return Ok(());
         }
         for at in 0..self.census.parts.len() {
-            if !self.census.is_unused(at) {
+            // The next solve asks for it again, so that it goes for want of room only.
+            let index = self.census.parts[at].kind == Kind::Index;
+            if !self.census.is_unused(at) || (index && !self.wish.all && !self.is_over()) {
                 continue;
             }
             self.done.cache_bytes += self.census.remove(at);

@@ -113,6 +113,24 @@ async fn a_size_is_kept_by_the_least_recently_used_and_what_is_in_use_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_channels_said_goes_for_want_of_room_before_any_environment_does() {
+    let fixture = Fixture::new();
+    let one = build(&fixture, &["python"]).await;
+    let prefix = one.host_prefix.clone();
+    drop(one);
+    let index = fixture.config.root.join("repodata");
+    fs::create_dir_all(&index).unwrap();
+    fs::write(index.join("large.json"), vec![1; 4 << 20]).unwrap();
+    let store = fixture.store();
+    store.prune(Room::default(), &[]).unwrap();
+    assert!(index.join("large.json").exists(), "there is room");
+    let total = store.list().unwrap().total_bytes;
+    let done = store.prune(Room { keep_bytes: Some(total - (1 << 20)), ..Room::default() }, &[]).unwrap();
+    assert!(!index.exists() && prefix.exists() && done.environments.is_empty(), "{done:?}");
+    assert!(done.cache_bytes >= 4 << 20, "{done:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn caches_stay_while_something_is_built_and_builds_wait_for_no_prune() {
     let fixture = Fixture::new();
     let first = build(&fixture, &["python"]).await;

@@ -7,6 +7,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in what it calls too")]
 
+mod builds;
 mod daemon;
 mod kit;
 #[path = "../engine/promises.rs"]

@@ -13,29 +13,29 @@ mod channel;
 mod support;
 
 use channel::Package;
-use support::{Said, User, eventually, signal};
+pub(crate) use support::{Said, User, eventually, signal};
 
 const PIPELINE: &str = "tasks:\n  - source: tasks.first\n    product: output/first.txt\n  - source: tasks.second\n    product: products/second.txt\n";
 const TASKS: &str = "import os\nfrom pathlib import Path\n\ndef first(product):\n    print('writing the first')\n    Path(product).write_text('one\\n')\n    os.remove('unwanted.txt')\n\ndef second(product, upstream):\n    Path('/output/extra.txt').write_text('extra\\n')\n    Path(product).write_text(Path(upstream['first']).read_text() + 'two\\n')\n";
 
 /// The user of such a daemon. The environments of these tests are built on it, once for all of them.
-struct Far {
-    user: User,
+pub(crate) struct Far {
+    pub(crate) user: User,
     proxy: &'static str,
 }
 
 impl Far {
-    fn with(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn with(files: &[(&str, &str)]) -> Self {
         static PROXY: std::sync::OnceLock<String> = std::sync::OnceLock::new();
         let proxy = PROXY.get_or_init(|| proxy::serve(&daemon().gateway));
         Self { user: User::with(files), proxy }
     }
 
-    fn tiny() -> Self {
+    pub(crate) fn tiny() -> Self {
         Self::with(&[("pipeline.yaml", PIPELINE), ("tasks.py", TASKS), ("unwanted.txt", "x\n")])
     }
 
-    fn command(&self, more: &[&str]) -> Command {
+    pub(crate) fn command(&self, more: &[&str]) -> Command {
         let mut command = self.user.run_command(more);
         command.env("DOCKER_HOST", &daemon().address).env_remove("DOCKER_CONTEXT").env_remove("DOCKER_TLS_VERIFY");
         // The first daemon's environments must not be found: this cache belongs to these tests.
@@ -142,7 +142,7 @@ fn ctrl_c_and_kill_nine_leave_nothing_there() {
 }
 
 /// Packages that are shell scripts, so that only volumes take time.
-fn quick_channel(folder: &Path) -> String {
+pub(crate) fn quick_channel(folder: &Path) -> String {
     let python =
         [("bin/python", "#!/bin/sh\n"), ("lib/python3.11/os.py", ""), ("etc/conda/activate.d/a.sh", "export ON=1\n")];
     let ploomber = "#!/bin/sh\n[ \"$ON\" = 1 ] || exit 8\ncat \"$SOOPERVISOR_CONSTRAINTS\" >/dev/null || exit 9\n\
@@ -154,6 +154,12 @@ fn quick_channel(folder: &Path) -> String {
             package("python", "3.11.7", &[], &python),
             package("pip", "24.0", &["python"], &[("bin/pip", "#!/bin/sh\n")]),
             package("ploomber", "0.23.3", &["python"], &[("bin/ploomber", ploomber)]),
+            package(
+                "slow",
+                "1",
+                &["python"],
+                &[("bin/.slow-post-link.sh", "echo linked >\"$PREFIX/slow\"\nsleep 5\n")],
+            ),
         ],
     );
     format!("conda-forge={}", folder.display())
