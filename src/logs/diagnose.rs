@@ -12,6 +12,8 @@ pub enum Kind {
     OutOfMemory,
     /// The disk is full.
     DiskFull,
+    /// Programs of the environment do not start in this image: its C library is another one.
+    ForeignLibc,
     /// A Python module is not in the environment.
     MissingModule,
     /// Something has to be compiled, and there is no compiler.
@@ -155,8 +157,20 @@ fn package_hint(module: &str) -> String {
     }
 }
 
+/// Whether a program wants a newer glibc than there is, or one at all: without the loader that it names, the kernel says
+/// that the program itself is not there.
+fn is_foreign_libc(line: &str) -> bool {
+    let absent = ["cannot execute: required file not found", "bad interpreter: No such file or directory"];
+    let too_old = line.contains("version `GLIBC_") && line.contains("not found");
+    // Below the folder that environments are shown in; elsewhere it may be any program that the image lacks.
+    too_old || (line.contains("/opt/sv/e/") && absent.iter().any(|words| line.contains(words)))
+}
+
 fn kind(line: &str) -> Option<Kind> {
     let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
+    if is_foreign_libc(line) {
+        return Some(Kind::ForeignLibc);
+    }
     if COMPILER.iter().any(|words| line.contains(words)) {
         return Some(Kind::MissingCompiler);
     }
@@ -257,6 +271,10 @@ fn hint(kind: Kind, message: &str) -> String {
         }
         Kind::DiskFull => {
             "free some disk space (`docker system prune`; `soopervisor doctor` shows what there is), then run again"
+                .to_owned()
+        }
+        Kind::ForeignLibc => {
+            "the image's C library is older than the one that the environment was made for, or musl's: take an `--image` with a newer glibc, such as debian:stable-slim, or have packages for an older one solved: CONDA_OVERRIDE_GLIBC=2.17"
                 .to_owned()
         }
         Kind::MissingModule => match message.split("No module named '").nth(1).and_then(|rest| rest.split('\'').next())
@@ -416,6 +434,25 @@ mod tests {
             let found = diagnose([format!("{class}: not found").as_str()]).unwrap();
             assert!(found.hint.contains("`--secret NAME`"), "{}", found.hint);
         }
+    }
+
+    #[test]
+    fn an_image_with_another_c_library_is_told() {
+        for line in [
+            "/opt/sv/e/x/bin/python: /lib/x86_64-linux-gnu/libm.so.6: version `GLIBC_2.38' not found (required by x)",
+            "/tmp/script: line 9: /opt/sv/e/x/bin/ploomber: cannot execute: required file not found",
+            "bash: /opt/sv/e/x/bin/ploomber: /opt/sv/e/x/bin/python: bad interpreter: No such file or directory",
+        ] {
+            let found = diagnose([line, "ModuleNotFoundError: No module named 'x'"]).unwrap();
+            assert_eq!(found.kind, Kind::ForeignLibc, "{line}");
+            assert!(found.hint.contains("glibc") && found.hint.contains("--image"), "{}", found.hint);
+        }
+        let own = diagnose([
+            "./run.sh: /usr/bin/perl: bad interpreter: No such file or directory",
+            "ModuleNotFoundError: No module named 'x'",
+        ])
+        .unwrap();
+        assert_eq!(own.kind, Kind::MissingModule);
     }
 
     #[test]
