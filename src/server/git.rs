@@ -3,8 +3,9 @@
 //!
 //! Credentials reach git by its environment, never by an argument or a file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -37,6 +38,14 @@ const OPTIONS: [&str; 17] = [
 /// Variables that say nothing of what git shall do: every other `GIT_*` could send it elsewhere.
 const KEPT: [&str; 2] = ["GIT_EXEC_PATH", "GIT_SSL_CAINFO"];
 
+/// The certificates that this server trusts, where it is set to others than git's own.
+static BUNDLE: OnceLock<PathBuf> = OnceLock::new();
+
+/// From now on git trusts this bundle, as the server's own client does; the first one that is set stays.
+pub(super) fn trust(bundle: &Path) {
+    BUNDLE.get_or_init(|| bundle.to_owned());
+}
+
 /// What a call may reach.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Way<'a> {
@@ -62,6 +71,9 @@ pub(super) fn git(folder: &Path, way: Way<'_>) -> Command {
     }
     git.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C").env("GIT_NO_LAZY_FETCH", "1");
     git.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_ATTR_NOSYSTEM", "1");
+    if let Some(bundle) = BUNDLE.get() {
+        git.env("GIT_SSL_CAINFO", bundle);
+    }
     if !matches!(way, Way::Watched(_)) {
         git.env("GIT_CONFIG_GLOBAL", "/dev/null");
     }
@@ -179,6 +191,15 @@ mod tests {
                 words.iter().filter_map(|word| word.strip_prefix("protocol.")?.strip_suffix(".allow=always")).collect();
             assert_eq!(found, allowed, "{way:?}");
         }
+    }
+
+    #[test]
+    fn git_trusts_the_bundle_of_the_server() {
+        // Here no other test names one.
+        trust(Path::new("/srv/company.pem"));
+        trust(Path::new("/srv/another.pem"));
+        let found = variable(&git(Path::new("/"), Way::Named("https", None)), "GIT_SSL_CAINFO");
+        assert_eq!(found.as_deref(), Some("/srv/company.pem"));
     }
 
     #[test]

@@ -242,7 +242,11 @@ async fn open(serving: &Serving) -> Result<Database, DatabaseError> {
 }
 
 fn reader(host: &Host) -> Result<Reader, ServeError> {
-    let client = crate::web::client(&reach(host)?).map_err(|fault| {
+    let reach = reach(host)?;
+    if let Some(bundle) = &reach.ca_bundle {
+        super::git::trust(bundle);
+    }
+    let client = crate::web::client(&reach).map_err(|fault| {
         let source = std::io::Error::other(fault.to_string());
         ServeError::Io { action: "reach the network", source }
     })?;
