@@ -1,4 +1,5 @@
-//! Secrets in files that are about to be published: a warning with the file's and the secret's name, never more.
+//! Secrets in files that are about to be published, and in their names: a warning with the file's and the secret's name,
+//! never more.
 //!
 //! An executed notebook holds what its cells printed, and Ploomber's metadata holds parameters. Nothing is refused or
 //! changed. Text is read whole, anything else as far as its beginning, and all together only so much that no run waits.
@@ -29,26 +30,44 @@ const TEXTS: [&str; 15] = [
     "csv", "htm", "html", "ini", "ipynb", "json", "jsonl", "log", "md", "metadata", "sql", "toml", "tsv", "txt", "yaml",
 ];
 
-/// Warns of every file in which a secret of the run stands.
+/// Warns of every file in which a secret of the run stands, or in whose name.
 pub(super) async fn warn(masker: &Masker, roots: &Arc<Roots>, found: &Collection, telling: &Telling) {
     if masker.is_idle() {
         return;
+    }
+    let named = named(masker, found);
+    for (path, names) in named.iter().take(SHOWN) {
+        // What is told is masked.
+        let message = format!("the name of the output `{path}` holds {}, and is published as it is", listed(names));
+        let help = "keep values of secrets out of names of files: the storage, the manifest and every list shows them";
+        telling.tell(&RunEvent::Diagnosed(Diagnostic::warning("outputs/secret", message).help(help)));
     }
     let files: Vec<Output> = found.outputs.iter().filter(|output| output.kind == OutputKind::File).cloned().collect();
     let (masker, roots) = (masker.clone(), Arc::clone(roots));
     // What cannot be read is the publishing's to tell.
     let held = tokio::task::spawn_blocking(move || search(&masker, &roots, files)).await.unwrap_or_default();
     for (path, names) in held.iter().take(SHOWN) {
-        let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let warning =
-            Diagnostic::warning("outputs/secret", format!("`{path}` holds {names}, and is published as it is"))
-                .help("keep values of secrets out of parameters and of what cells print, or `exclude` the file");
+        let message = format!("`{path}` holds {}, and is published as it is", listed(names));
+        let warning = Diagnostic::warning("outputs/secret", message)
+            .help("keep values of secrets out of parameters and of what cells print, or `exclude` the file");
         telling.tell(&RunEvent::Diagnosed(warning));
     }
-    if let Some(more) = held.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+    let more = named.len().saturating_sub(SHOWN) + held.len().saturating_sub(SHOWN);
+    if more > 0 {
         let message = format!("{more} more outputs hold secrets");
         telling.tell(&RunEvent::Diagnosed(Diagnostic::warning("outputs/secret", message)));
     }
+}
+
+fn listed(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Outputs of any kind, and the names of secrets in theirs.
+fn named(masker: &Masker, found: &Collection) -> Vec<(RelPath, Vec<String>)> {
+    let of = |output: &Output| masker.names_in(output.path.to_string().as_bytes()).unwrap_or_default();
+    let all = found.outputs.iter().map(|output| (output.path.clone(), of(output)));
+    all.filter(|(_, names)| !names.is_empty()).collect()
 }
 
 /// Files and the names of secrets in them.

@@ -47,6 +47,9 @@ pub struct TaskSeen {
 #[derive(Debug)]
 pub struct Syncing(Option<JoinHandle<std::io::Result<()>>>);
 
+/// How long a disk takes for a log before somebody wonders.
+const UNTOLD: Duration = Duration::from_secs(1);
+
 impl Syncing {
     fn begin(log: Option<Written>) -> Self {
         Self(log.map(|log| tokio::task::spawn_blocking(move || log.sync())))
@@ -54,8 +57,16 @@ impl Syncing {
 
     /// Waits until the log would outlive a power cut, and tells why it would not.
     pub async fn done(self, telling: &Telling) {
-        let Some(syncing) = self.0 else { return };
-        if let Ok(Err(error)) = syncing.await {
+        let Some(mut syncing) = self.0 else { return };
+        let quickly = tokio::time::timeout(UNTOLD, &mut syncing).await;
+        let synced = if let Ok(synced) = quickly {
+            synced
+        } else {
+            telling
+                .warn(telling.current().unwrap_or(Step::Execute), "the disk is busy: waiting until the log is on it");
+            syncing.await
+        };
+        if let Ok(Err(error)) = synced {
             telling.progress(Step::Execute, format!("the log on disk is not whole: {error}"));
         }
     }
