@@ -610,3 +610,15 @@ fn hostile_files_end_in_a_finding_within_bounded_memory() {
         assert!(said.contains("pipeline.yaml") && said.len() < 10_000, "{what}: {said}");
     }
 }
+
+#[test]
+fn who_types_a_verb_of_earlier_soopervisors_is_told_what_there_is_now() {
+    let place = Place::new();
+    for words in [&["build"][..], &["export", "train"], &["add", "train", "--backend", "airflow"]] {
+        let output = place.run(words);
+        let said = stderr(&output);
+        assert_eq!(code(&output), 2, "{said}");
+        let verb = format!("`{}` is a verb of earlier Soopervisors", words[0]);
+        assert!(said.contains(&verb) && said.contains("soopervisor PATH --storage WHERE"), "{said}");
+    }
+}

@@ -23,6 +23,24 @@ pub(super) fn variable(error: &Error, command: &Command, words: &[OsString]) -> 
     ))
 }
 
+/// Verbs of earlier Soopervisors, which exported pipelines or ran them without a word.
+const EARLIER: [&str; 7] = ["add", "build", "export", "export-airflow", "submit", "test", "upload"];
+/// What there is in their place.
+pub(super) const NOW: &str = "soopervisor PATH --storage WHERE runs the pipeline in PATH and publishes what it made";
+
+/// Whether a word that is no verb was one once.
+pub(super) fn is_earlier(word: &str) -> bool {
+    EARLIER.contains(&word)
+}
+
+/// A line for who types a verb of earlier Soopervisors with what came behind it.
+pub(super) fn earlier(words: &[OsString]) -> Option<String> {
+    // Behind the program's own name, and the verb that a bare PATH stands for.
+    let first = words.iter().skip(1).find(|word| *word != "run")?;
+    let verb = first.to_str().filter(|word| is_earlier(word))?;
+    Some(format!("\nnote: `{verb}` is a verb of earlier Soopervisors; {NOW}\n"))
+}
+
 /// The options of a command and of all its verbs.
 pub(super) fn options(command: &Command) -> Box<dyn Iterator<Item = &Arg> + '_> {
     Box::new(command.get_arguments().chain(command.get_subcommands().flat_map(options)))

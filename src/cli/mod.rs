@@ -155,7 +155,7 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
 fn refuse(error: &clap::Error, words: &[OsString]) -> ExitCode {
     // A closed pipe is no reason to fail.
     let _ = error.print();
-    if let Some(note) = blame::variable(error, &command(), words) {
+    for note in [blame::variable(error, &command(), words), blame::earlier(words)].into_iter().flatten() {
         Console::note(&note);
     }
     match error.kind() {

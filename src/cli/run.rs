@@ -6,7 +6,7 @@ use super::args::{self, Format};
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::{dry_run, parse, seam};
+use super::{blame, dry_run, parse, seam};
 use crate::report::{self, Style};
 use crate::store::Home;
 
@@ -52,6 +52,9 @@ fn check_path(pipeline: &args::Pipeline) -> Result<(), Failure> {
             .help(format!("soopervisor {folder}")));
     }
     let failure = Failure::new(Exit::Usage, format!("there is no folder `{shown}`"));
+    if path.to_str().is_some_and(blame::is_earlier) {
+        return Err(failure.why(format!("`{shown}` is a verb of earlier Soopervisors")).help(blame::NOW));
+    }
     Err(match path.to_str().and_then(similar_verb) {
         Some(verb) => failure.help(format!("did you mean the verb `{verb}`? soopervisor {verb} --help")),
         None => failure.help("soopervisor PATH, where PATH is the folder that holds pipeline.yaml"),

@@ -16,6 +16,9 @@ pub(super) const NAME: &str = "storage";
 /// Services that do not answer are asked again for minutes; nobody waits that long for a check.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Hardly room for one run's outputs.
+const LITTLE: u64 = 100_000_000;
+
 /// What is said of a storage as it is written; `offline` asks no service.
 pub(super) fn check(written: Option<&str>, offline: bool) -> Check {
     let Some(written) = written else {
@@ -35,7 +38,7 @@ pub(super) fn check(written: Option<&str>, offline: bool) -> Check {
 fn local(folder: &Path) -> Check {
     let nearest = nearest(folder);
     match tempfile::tempfile_in(&nearest) {
-        Ok(_) => Check::ok(NAME, format!("{} can be written", folder.display())),
+        Ok(_) => writable(folder, rustix::fs::statvfs(&nearest).ok().map(|disk| disk.f_bavail * disk.f_frsize)),
         Err(error) => {
             let mend = format!(
                 "name a folder that you may write to: `--storage local:DIR`; `ls -ld {}` says whose this one is",
@@ -43,6 +46,19 @@ fn local(folder: &Path) -> Check {
             );
             Check::fail(NAME, Exit::StorageFailed, format!("{}: {error}", nearest.display()), mend)
         }
+    }
+}
+
+/// An empty file can be made on a full disk, too.
+fn writable(folder: &Path, free: Option<u64>) -> Check {
+    let mend = "free some space there, or name a folder on another disk: `--storage local:DIR`";
+    match free {
+        Some(0) => Check::fail(NAME, Exit::StorageFailed, format!("{} is on a full disk", folder.display()), mend),
+        Some(free) => {
+            let found = format!("{} can be written, {} free", folder.display(), bytes(free));
+            if free < LITTLE { Check::warn(NAME, found, mend) } else { Check::ok(NAME, found) }
+        }
+        None => Check::ok(NAME, format!("{} can be written", folder.display())),
     }
 }
 
@@ -75,6 +91,15 @@ mod tests {
         assert_eq!(check(None, false).level, Level::Skipped);
         let unknown = check(Some("bocks://x"), true);
         assert!(unknown.level == Level::Fail && unknown.mend.is_some(), "{unknown:?}");
+    }
+
+    #[test]
+    fn a_folder_on_a_full_disk_is_no_storage() {
+        let of = |free| writable(Path::new("/srv/results"), free);
+        assert_eq!(of(Some(0)).level, Level::Fail);
+        let little = of(Some(5_000_000));
+        assert!(little.level == Level::Warn && little.found.contains("5.0 MB free"), "{little:?}");
+        assert_eq!((of(Some(2_000_000_000)).level, of(None).level), (Level::Ok, Level::Ok));
     }
 
     #[test]
