@@ -189,7 +189,7 @@ impl Edited {
             TASKS.replace("def read", "import helpers\n\ndef read").replace("'left 1", "helpers.WORD + 'left 1");
         code += "\ndef scaled(product, upstream, level):\n    \
                  Path(str(product)).write_text(read(upstream['right']) * level + 'scaled 1\\n')\n";
-        code += "\ndef more(product, upstream):\n    Path(str(product)).write_text(read(upstream['scaled']))\n";
+        code += "\ndef twice(product, upstream):\n    Path(str(product)).write_text(read(upstream['scaled']))\n";
         for name in FUNCTIONS {
             code = code.replace(&format!("{name} 1"), &format!("{name} {}", self.number(name)));
         }
@@ -197,7 +197,7 @@ impl Edited {
         let mut pipeline = format!("# {}\n{PIPELINE}", self.comment) + &task("scaled");
         pipeline += "    params: {level: '{{level}}'}\n  - source: shell.sh\n    product: output/shell.txt\n";
         if self.more {
-            pipeline += &task("more");
+            pipeline += &task("twice");
         }
         let shell = format!(
             "cat {{{{upstream['left']}}}} > {{{{product}}}}\necho {} >> {{{{product}}}}\n",

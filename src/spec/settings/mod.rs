@@ -301,7 +301,7 @@ fn targets(fields: &mut Fields<'_>, document: &Node) {
         let name = key.scalar_text().unwrap_or_default();
         if is_target(value) && !KEYS.contains(&name.as_str()) {
             let message = format!("`{name}` is a target of `soopervisor export`, which does not count here");
-            let help = "every run is in a container of this machine, or of the engine that `DOCKER_HOST` names";
+            let help = "nothing in it is read: remove it once nobody exports the pipeline with it any more";
             fields.warning("settings/legacy", message, key.span, help);
         }
     }
@@ -349,16 +349,14 @@ fn legacy(fields: &mut Fields<'_>, document: &Node, settings: &mut Settings) {
 
 fn legacy_storage(fields: &mut Fields<'_>, document: &Node, settings: &mut Settings) {
     let Some((key, storage)) = document.entry("storage") else { return };
-    fields.warning(
-        "settings/legacy",
-        "this form of `storage` is the one of soopervisor 0.3",
-        key.span,
-        "write `storage: local:DIR` or `storage: box:FOLDER`",
-    );
     if !fields.mapping(storage, "`storage`", &["provider", "path", "credentials"]) {
         return;
     }
-    let Some(provider) = fields.text(storage, "provider") else { return };
+    let form = "this form of `storage` is the one of soopervisor 0.3";
+    let Some(provider) = fields.text(storage, "provider") else {
+        fields.warning("settings/legacy", form, key.span, "remove it: it names no storage");
+        return;
+    };
     let path = fields.text(storage, "path");
     if !["local", "box"].contains(&provider.as_str()) {
         let message = format!("there is no storage `{}`", provider.value);
@@ -377,6 +375,7 @@ fn legacy_storage(fields: &mut Fields<'_>, document: &Node, settings: &mut Setti
         (_, "") => "local:.".to_owned(),
         (kind, folder) => format!("{kind}:{folder}"),
     };
+    fields.warning("settings/legacy", form, key.span, format!("it is taken for `storage: {place}`: write that"));
     settings.storage = Some(Spanned::new(place, path.as_ref().map_or(provider.span, |path| path.span)));
 }
 
