@@ -306,6 +306,8 @@ fn runs_are_listed_shown_and_their_logs_printed() {
     dead_run(&place, "20261121-093000-4f1c2d9a-aaaa", "succeeded");
     dead_run(&place, "20261121-093001-4f1c2d9a-bbbb", "running");
     insta::assert_snapshot!("runs", stdout(&place.run(&["runs"])));
+    let newest = place.run(&["runs", "-n", "1"]);
+    assert_eq!((stdout(&newest).lines().count(), &*stderr(&newest)), (2, "1 older run: soopervisor runs -n 2\n"));
     let show = stdout(&place.run(&["show"]));
     assert!(show.contains("20261121-093001") && show.contains("interrupted"), "{show}");
     let json: serde_json::Value =

@@ -16,6 +16,7 @@ use crate::store::{Entry, Finding, Folder, Home, Part, Record, Runs, Status};
 
 pub(super) fn runs(args: &args::Runs) -> Result<Exit, Failure> {
     let mut entries = Runs::of(&Home::from_env()?).list()?;
+    let all = entries.len();
     entries.truncate(args.limit);
     if args.json {
         let runs: Vec<Value> = entries.iter().map(as_json).collect();
@@ -24,6 +25,11 @@ pub(super) fn runs(args: &args::Runs) -> Result<Exit, Failure> {
         Console::note("no runs on this machine yet; soopervisor PATH --storage local:DIR starts one\n");
     } else {
         Console::answer(&table(&entries));
+        // Beside the answer: programs count its lines.
+        if all > entries.len() {
+            let older = count((all - entries.len()) as u64, "older run");
+            Console::note(&format!("{older}: soopervisor runs -n {all}\n"));
+        }
     }
     Ok(Exit::Ok)
 }
