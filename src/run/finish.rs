@@ -3,6 +3,7 @@
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -275,12 +276,16 @@ pub(super) async fn finish(
     tokio::task::block_in_place(|| facts.live.save(&kept.record))?;
     // What a script left is kept for a look when it failed; a snapshot that nothing ran in is of no use to anybody.
     let worth_a_look = ending != Ending::Succeeded && kept.ran.is_some();
-    let left = clear(clearing, !worth_a_look && !facts.request.keep_work, facts.live).await;
-    if !left.is_empty() {
+    let closed = Instant::now();
+    let left = clear(clearing, !worth_a_look && !facts.request.keep_work, facts.live, telling).await;
+    if !left.is_empty() || closed.elapsed() > UNTOLD {
         for warning in left {
             telling.tell(&RunEvent::Diagnosed(warning));
         }
         (kept.record.findings, kept.record.more_findings) = telling.findings();
+        // It took that long for whoever waited.
+        kept.record.ended_at = Some((facts.host.clock)());
+        kept.record.steps = telling.times_so_far().into_iter().map(part_of_step).collect();
         facts.live.save(&kept.record)?;
     }
     if ending == Ending::Succeeded {
@@ -290,10 +295,22 @@ pub(super) async fn finish(
     Ok(Finished { run: kept.record.id, ending, published, stop })
 }
 
+/// How long an engine takes for a container before somebody wonders.
+const UNTOLD: Duration = Duration::from_secs(1);
+
 /// Waits until the container is gone, and takes the work folder away. What stays behind does not change how a run ended.
-async fn clear(clearing: Option<Clearing>, work: bool, live: &LiveRun) -> Vec<Diagnostic> {
+async fn clear(clearing: Option<Clearing>, work: bool, live: &LiveRun, telling: &Telling) -> Vec<Diagnostic> {
     let mut left = Vec::new();
-    if let Some(Err(error)) = async { Some(clearing?.gone().await) }.await {
+    let gone = async {
+        let mut gone = std::pin::pin!(clearing?.gone());
+        if let Ok(gone) = tokio::time::timeout(UNTOLD, &mut gone).await {
+            return Some(gone);
+        }
+        let step = telling.current().unwrap_or(Step::Report);
+        telling.warn(step, "the engine is slow to take the container away: waiting until it is gone");
+        Some(gone.await)
+    };
+    if let Some(Err(error)) = gone.await {
         let message = format!("the container could not be removed: {error}");
         let help = "the next run removes it; `soopervisor doctor` tells how the engine is";
         left.push(Diagnostic::warning("run/not-cleared", message).help(help));

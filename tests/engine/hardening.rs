@@ -50,7 +50,12 @@ async fn processors_are_limited_to_what_was_said() {
     half.cpus = Some(0.5);
     let groups = "for file in /sys/fs/cgroup/cpu.max /sys/fs/cgroup/cpu/cpu.cfs_{quota,period}_us; do \
                   [ ! -e \"$file\" ] || tr '\\n' ' ' <\"$file\"; done";
-    let (exit, heard) = run(&docker().await, half, script(groups)).await;
+    let docker = docker().await;
+    let (exit, heard) = run(&docker, half, script(groups)).await;
+    if docker.info().await.unwrap().rootless {
+        // Groups of processes are handed to an engine without root on few machines: elsewhere it runs without the limit.
+        return assert_eq!(exit.unwrap().code, 0, "{}", heard.stderr());
+    }
     let numbers: Vec<f64> = heard.stdout().split_whitespace().map(|word| word.parse().unwrap()).collect();
     assert_eq!((exit.unwrap().code, numbers.len()), (0, 2), "{} {}", heard.stdout(), heard.stderr());
     assert!((numbers[0] / numbers[1] - 0.5).abs() < 0.001, "{numbers:?}");

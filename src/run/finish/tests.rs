@@ -12,7 +12,7 @@ fn live(folder: &Path) -> LiveRun {
 }
 
 async fn left(clearing: Option<Clearing>, work: bool, live: &LiveRun) -> Vec<String> {
-    clear(clearing, work, live)
+    clear(clearing, work, live, &Telling::new(Box::new(|_: &RunEvent| {})))
         .await
         .into_iter()
         .map(|warning| format!("{}: {}", warning.code, warning.message))
