@@ -24,7 +24,7 @@ pub(super) fn variable(error: &Error, command: &Command, words: &[OsString]) -> 
 }
 
 /// Verbs of earlier Soopervisors, which exported pipelines or ran them without a word.
-const EARLIER: [&str; 7] = ["add", "build", "export", "export-airflow", "submit", "test", "upload"];
+const EARLIER: [&str; 5] = ["add", "build", "export", "export-airflow", "upload"];
 /// What there is in their place.
 pub(super) const NOW: &str = "soopervisor PATH --storage WHERE runs the pipeline in PATH and publishes what it made";
 
@@ -37,7 +37,8 @@ pub(super) fn is_earlier(word: &str) -> bool {
 pub(super) fn earlier(words: &[OsString]) -> Option<String> {
     // Behind the program's own name, and the verb that a bare PATH stands for.
     let first = words.iter().skip(1).find(|word| *word != "run")?;
-    let verb = first.to_str().filter(|word| is_earlier(word))?;
+    // Who has a folder of that name means it.
+    let verb = first.to_str().filter(|word| is_earlier(word) && !std::path::Path::new(word).exists())?;
     Some(format!("\nnote: `{verb}` is a verb of earlier Soopervisors; {NOW}\n"))
 }
 
