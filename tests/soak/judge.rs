@@ -197,13 +197,17 @@ pub(crate) struct Size {
     /// Bytes that the kernel counts, with SQLite's.
     memory: u64,
     files: usize,
+    /// Bytes of the database without its log.
     disk: u64,
+    /// Bytes of SQLite's log, which are as many as were written since nobody read, and no more than a few MiB.
+    log: u64,
 }
 
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (heap, memory, disk) = (self.heap >> 10, self.memory >> 20, self.disk >> 10);
-        write!(f, "{heap} KiB of heap, {memory} MiB of memory, {} open files, {disk} KiB of database", self.files)
+        let (heap, memory, disk, log) = (self.heap >> 10, self.memory >> 20, self.disk >> 10, self.log >> 10);
+        let files = self.files;
+        write!(f, "{heap} KiB of heap, {memory} MiB of memory, {files} open files, {disk}+{log} KiB of database")
     }
 }
 
@@ -213,14 +217,9 @@ impl Size {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         let memory = line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10;
         let files = std::fs::read_dir("/proc/self/fd").unwrap().count();
-        let state = std::fs::read_dir(home.join("state")).unwrap().map(Result::unwrap);
-        let disk = state.filter(|entry| entry.file_name().to_string_lossy().starts_with("server.db"));
-        Self {
-            heap: crate::HEAP.current_usage(),
-            memory,
-            files,
-            disk: disk.map(|entry| entry.metadata().unwrap().len()).sum(),
-        }
+        let length = |name| std::fs::metadata(home.join("state").join(name)).unwrap().len();
+        let (disk, log) = (length("server.db"), length("server.db-wal"));
+        Self { heap: crate::HEAP.current_usage(), memory, files, disk, log }
     }
 
     /// But for what the allocator and pools of connections keep, and the runs, which are never swept.
@@ -229,5 +228,6 @@ impl Size {
         assert!(self.memory <= first.memory + (96 << 20), "{self}, after {first}");
         assert!(self.files <= first.files + 16, "{self}, after {first}");
         assert!(self.disk <= first.disk * 3 / 2 + (1 << 20), "{self}, after {first}");
+        assert!(self.log <= 16 << 20, "{self}, after {first}");
     }
 }

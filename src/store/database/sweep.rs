@@ -115,7 +115,9 @@ impl Database {
                        WHERE begun_at <= now_ms() - $1 LIMIT $2)";
         self.remove(journal, retention.events_ms).await?;
         if self.dialect() == Dialect::Sqlite {
-            let vacuum = sqlx::raw_sql("PRAGMA incremental_vacuum");
+            // The second shortens the file and its log, which otherwise keep the size that they once had. Where somebody reads,
+            // it does what it can, and the next sweep does the rest.
+            let vacuum = sqlx::raw_sql("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)");
             vacuum.execute(self.writer()).await.map_err(DatabaseError::query("give room back"))?;
         }
         Ok(swept)
