@@ -499,6 +499,19 @@ fn a_project_is_checked_and_its_script_printed_where_one_stands() {
 }
 
 #[test]
+fn files_outside_of_a_repository_are_checked_and_what_a_run_lacks_is_told() {
+    let place = Place::new();
+    let folder = repository(&place);
+    fs_err::remove_dir_all(folder.join(".git")).unwrap();
+    let output = place.command(&["validate"]).current_dir(&folder).output().unwrap();
+    assert_eq!((code(&output), stdout(&output).as_str()), (0, "everything is fine\n"), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("is not in a Git repository") && said.contains("`git init && git add -A"), "{said}");
+    let json = place.command(&["validate", "--format", "json"]).current_dir(&folder).output().unwrap();
+    assert_eq!(stderr(&json), "");
+}
+
+#[test]
 fn an_invalid_project_ends_with_three() {
     let place = Place::new();
     let folder = repository(&place);

@@ -397,12 +397,12 @@ fn the_storage_of_earlier_runs_is_neither_noted_nor_part_of_a_dirty_run() {
 fn looking_needs_no_commit_and_no_repository() {
     let fixture = Fixture::empty();
     fixture.write("p/pipeline.yaml", "x");
-    let (folder, inside) = repo::look(&fixture.path("p")).unwrap();
-    assert_eq!(inside, path("p"));
+    let (folder, inside, none) = repo::look(&fixture.path("p")).unwrap();
+    assert_eq!((inside, none.is_none()), (path("p"), true));
     assert_eq!(folder.read(&path("p/pipeline.yaml"), 10).unwrap().unwrap()[..], *b"x");
     std::fs::remove_dir_all(fixture.path(".git")).unwrap();
-    let (folder, inside) = repo::look(&fixture.path("p")).unwrap();
-    assert!(inside.is_root());
+    let (folder, inside, none) = repo::look(&fixture.path("p")).unwrap();
+    assert!(inside.is_root() && none.is_some_and(|none| none.code() == "repo/no-repository"));
     assert!(folder.read(&path("pipeline.yaml"), 10).unwrap().is_some());
     assert_eq!(repo::look(&fixture.path("none")).unwrap_err().code(), "repo/path");
 }

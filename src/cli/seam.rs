@@ -187,10 +187,11 @@ pub(super) fn shown(home: &Home) -> Result<Vec<PathBuf>, Failure> {
     block_on(async { Ok((host.connect)().await?.shown().await?) })
 }
 
-/// Everything that is to be said about the files below `path`, as they are on disk.
-pub(super) fn validate(path: &Path, files: &Files) -> Result<Vec<Diagnostic>, Failure> {
+/// Everything that is to be said about the files below `path`, as they are on disk, and why a run would find no commit
+/// there.
+pub(super) fn validate(path: &Path, files: &Files) -> Result<(Vec<Diagnostic>, Option<Failure>), Failure> {
     // The whole work tree is looked at, as a run has all of it: products may lie beside the folder.
-    let (tree, folder) = repo::look(path).map_err(Stop::from)?;
+    let (tree, folder, none) = repo::look(path).map_err(Stop::from)?;
     let options = crate::validate::Options {
         sample: false,
         pipeline: files.pipeline.clone(),
@@ -198,7 +199,7 @@ pub(super) fn validate(path: &Path, files: &Files) -> Result<Vec<Diagnostic>, Fa
         settings: None,
         typed: Some(path.display().to_string()),
     };
-    Ok(crate::validate::check(&tree, &folder, &options).diagnostics)
+    Ok((crate::validate::check(&tree, &folder, &options).diagnostics, none.map(|none| Stop::from(none).into())))
 }
 
 /// Codes of all rules, and what each is about.

@@ -14,12 +14,16 @@ pub(super) fn execute(args: &args::Validate, console: Console) -> Result<Exit, F
         }
         return Ok(Exit::Ok);
     }
-    let findings = seam::validate(&args.path, &args.files)?;
+    let (findings, no_commit) = seam::validate(&args.path, &args.files)?;
     match args.format {
         FindingFormat::Human if findings.is_empty() => Console::answer("everything is fine\n"),
         FindingFormat::Human => Console::answer(&draw(&findings, console, console.stdout().color)),
         FindingFormat::Json => Console::answer(&format!("{}\n", render::json(&findings))),
         FindingFormat::Github => Console::answer(&render::github(&findings)),
+    }
+    if let (Some(none), FindingFormat::Human) = (&no_commit, args.format) {
+        let help = none.help.iter().map(|help| format!("help: {help}\n"));
+        Console::note(&format!("note: {}\n{}", none.what, help.collect::<String>()));
     }
     Ok(if has_errors(&findings) { Exit::InvalidSpec } else { Exit::Ok })
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::blamed::Blamed;
 use super::space::Full;
 use crate::engine::EngineError;
 
@@ -37,6 +38,8 @@ pub enum EnvironmentError {
         reason: String,
         /// One sentence a cause that could be told.
         hints: Vec<String>,
+        /// The packages among them.
+        blamed: Vec<Blamed>,
     },
     /// A channel did not answer.
     #[error("conda channel {url} cannot be read: {reason}; {hint}")]

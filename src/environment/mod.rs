@@ -11,6 +11,7 @@ use crate::id::Digest;
 
 mod activate;
 mod bench;
+mod blamed;
 mod build;
 mod builder;
 mod bytecode;
@@ -49,6 +50,7 @@ mod volume;
 mod wheel;
 mod why;
 
+pub use blamed::Blamed;
 pub use bytecode::Chore;
 pub use config::{Config, PLOOMBER_PIN, platform_of};
 pub use credentials::{Credential, Login};

@@ -14,6 +14,7 @@ use rattler_repodata_gateway::fetch::CacheAction;
 use rattler_repodata_gateway::{ChannelConfig, Gateway, SourceConfig};
 use rattler_solve::{ChannelPriority, SolveError, SolverImpl, SolverTask, resolvo};
 
+use super::blamed::Blamed;
 use super::error::{ANY_FILE, chain};
 use super::inputs::name_of;
 use super::network::without_credentials;
@@ -121,12 +122,15 @@ impl Conda {
         let missing: Vec<&MatchSpec> =
             inputs.specs.iter().filter(|spec| name_of(spec).is_some_and(|name| !present.contains(name))).collect();
         let known = if missing.is_empty() { Vec::new() } else { self.known_names(inputs).await };
-        let mut hints = Vec::new();
+        let mut blamed = Vec::new();
         for (spec, name) in missing.iter().filter_map(|spec| Some((*spec, name_of(spec)?))) {
             // The channels were asked for what fits: a package that is there in other versions looks missing too.
             let versions = self.versions(name, inputs).await;
-            hints.push(if versions.is_empty() { hint(name, &known) } else { other_versions(spec, name, &versions) });
+            let (message, help) =
+                if versions.is_empty() { unknown(name, &known) } else { other_versions(spec, name, &versions) };
+            blamed.push(Blamed { package: name.to_owned(), message, help: Some(help) });
         }
+        let mut hints: Vec<String> = blamed.iter().map(Blamed::sentence).collect();
         if !missing.is_empty()
             && let Some((url, folder)) =
                 local_mirrors(config).iter().find(|(_, folder)| super::channel::is_ours(folder))
@@ -137,7 +141,7 @@ impl Conda {
                 folder.display()
             ));
         }
-        EnvironmentError::Unsolvable { reason: without_credentials(reason.trim()), hints }
+        EnvironmentError::Unsolvable { reason: without_credentials(reason.trim()), hints, blamed }
     }
 
     /// Versions of a package that the channels have, the newest first; none when they do not answer in time.
@@ -162,8 +166,8 @@ impl Conda {
     }
 }
 
-/// One sentence about a package that the channels have in other versions only.
-fn other_versions(spec: &MatchSpec, name: &str, versions: &[Version]) -> String {
+/// What is wrong, and what there is instead, with a package that the channels have in other versions only.
+fn other_versions(spec: &MatchSpec, name: &str, versions: &[Version]) -> (String, String) {
     const SHOWN: usize = 8;
     let mut shown: Vec<String> = Vec::new();
     for version in versions {
@@ -177,22 +181,22 @@ fn other_versions(spec: &MatchSpec, name: &str, versions: &[Version]) -> String 
     let more = if shown.len() > SHOWN { format!(" and {} older", shown.len() - SHOWN) } else { String::new() };
     shown.truncate(SHOWN);
     let spec = without_credentials(&spec.to_string());
-    format!("no channel has a `{name}` that fits `{spec}`; available: {}{more}", shown.join(", "))
+    (format!("no channel has a `{name}` that fits `{spec}`"), format!("available: {}{more}", shown.join(", ")))
 }
 
-/// One sentence about a package that no channel has.
-fn hint(name: &str, known: &[PackageName]) -> String {
+/// What is wrong, and what may have been meant, with a package that no channel has.
+fn unknown(name: &str, known: &[PackageName]) -> (String, String) {
     if let Some((_, system)) = ELSEWHERE.iter().find(|(other, _)| *other == name) {
-        return format!(
-            "`{name}` exists for {system} only, and the pipeline runs on Linux: remove it from environment.yml"
-        );
+        let message = format!("`{name}` exists for {system} only, and the pipeline runs on Linux");
+        return (message, "remove it from environment.yml".to_owned());
     }
     let close = known.iter().map(PackageName::as_normalized).filter(|other| *other != name);
     let best = close.map(|other| (strsim::jaro_winkler(name, other), other)).max_by(|a, b| a.0.total_cmp(&b.0));
-    match best {
-        Some((score, other)) if score > 0.9 => format!("no channel has `{name}`; did you mean `{other}`?"),
-        _ => format!("no channel has `{name}`; if it comes from PyPI, move it under `- pip:`"),
-    }
+    let help = match best {
+        Some((score, other)) if score > 0.9 => format!("did you mean `{other}`?"),
+        _ => "if it comes from PyPI, move it under `- pip:`".to_owned(),
+    };
+    (format!("no channel has `{name}`"), help)
 }
 
 fn unreachable_channel(error: &(dyn Error + 'static), inputs: &Inputs, root: &Path) -> EnvironmentError {
@@ -219,9 +223,9 @@ mod tests {
     fn explains_packages_of_other_systems_and_typing_errors() {
         let known: Vec<PackageName> =
             ["pandas", "scikit-learn"].iter().map(|name| PackageName::new_unchecked(*name)).collect();
-        assert!(hint("pywin32", &known).contains("Windows only"));
-        assert!(hint("pandsa", &known).contains("did you mean `pandas`"));
-        assert!(hint("ploomber-cloud-thing", &known).contains("- pip:"));
+        assert!(unknown("pywin32", &known).0.contains("Windows only"));
+        assert!(unknown("pandsa", &known).1.contains("did you mean `pandas`"));
+        assert!(unknown("ploomber-cloud-thing", &known).1.contains("- pip:"));
     }
 
     #[test]
@@ -229,7 +233,7 @@ mod tests {
         let versions: Vec<Version> =
             ["3.12.1", "3.11.9", "3.11.7", "3.9.0"].iter().map(|v| v.parse().unwrap()).collect();
         let spec = MatchSpec::from_str("python=3.13", ParseMatchSpecOptions::lenient()).unwrap();
-        let words = other_versions(&spec, "python", &versions);
-        assert!(words.contains("available: 3.12, 3.11, 3.9") && words.contains("3.13"), "{words}");
+        let (message, help) = other_versions(&spec, "python", &versions);
+        assert!(message.contains("3.13") && help == "available: 3.12, 3.11, 3.9", "{message} {help}");
     }
 }

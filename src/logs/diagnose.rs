@@ -80,9 +80,20 @@ pub fn diagnose<'a>(lines: impl IntoIterator<Item = &'a str>) -> Option<Diagnosi
     let line = line.trim();
     // Ploomber's own class in front of a message tells a user nothing.
     let message = line.split_once("TaskBuildError: ").map_or(line, |(_, rest)| rest);
-    let message = unframed(message).unwrap_or_else(|| downloader(message).unwrap_or(message).to_owned());
+    let message = shell_exit(message, &lines)
+        .or_else(|| unframed(message))
+        .unwrap_or_else(|| downloader(message).unwrap_or(message).to_owned());
     Some(Diagnosis { kind, task, hint: hint(kind, &message), message, unimported: None })
 }
+
+/// How a shell script ended, for which Ploomber raises an error of its own.
+fn shell_exit(message: &str, lines: &[&str]) -> Option<String> {
+    message.strip_suffix("RuntimeError: Error executing code.")?;
+    let code = lines.iter().rev().find_map(|line| line.trim().strip_prefix("exit status "))?;
+    code.parse::<u8>().ok().map(|code| format!("{SHELL_EXIT}{code}"))
+}
+
+const SHELL_EXIT: &str = "the task's shell script ended with code ";
 
 /// How Ploomber begins when it cannot tell what a task's source is.
 const NO_CLASS: &str = "Failed to determine task class for source '";
@@ -309,6 +320,9 @@ fn hint(kind: Kind, message: &str) -> String {
             "the machine was too busy to start the notebook in time: give the run more `--cpus`, or run fewer tasks at once (`executor: parallel` starts a kernel for each)"
                 .to_owned()
         }
+        Kind::Exception if message.starts_with(SHELL_EXIT) => {
+            "what it said is above; `set -ex` in its first line shows the command that failed".to_owned()
+        }
         Kind::Exception if message.contains("CredentialsError") => {
             "a run has none of this machine's logins: hand it what it needs with `--secret NAME` or `--secret NAME=file:PATH`"
                 .to_owned()
@@ -426,6 +440,15 @@ mod tests {
             (found.kind, found.message.as_str()),
             (Kind::Network, "curl: (6) Could not resolve host: a.example")
         );
+    }
+
+    #[test]
+    fn a_shell_script_that_ends_with_a_code_is_told_as_one() {
+        let lines =
+            ["RuntimeError: Error executing code.", "Returned stdout: ", "stderr: no such table", "exit status 3"];
+        let found = diagnose(lines).unwrap();
+        assert_eq!(found.message, "the task's shell script ended with code 3");
+        assert!(found.hint.contains("set -ex"), "{}", found.hint);
     }
 
     #[test]

@@ -61,15 +61,15 @@ pub fn open_without(path: &Path, allow_dirty: bool, leave_out: &[PathBuf]) -> Re
 }
 
 /// The files as they are on disk now, from the root of the work tree, and where in it `path` is. Outside a repository
-/// the root is `path` itself: looking needs no commit.
+/// the root is `path` itself, and why it is none comes along: looking needs no commit.
 ///
 /// # Errors
 /// When `path` is no folder, or cannot be read.
-pub fn look(path: &Path) -> Result<(Folder, RelPath), RepoError> {
+pub fn look(path: &Path) -> Result<(Folder, RelPath, Option<RepoError>), RepoError> {
     let folder = real_folder(path)?;
     match locate(&Git::new(OsStr::new("git"), &folder), path) {
-        Ok(Place { root, inside, .. }) => Ok((Folder::open(&root)?, inside)),
-        Err(_) => Ok((Folder::open(&folder)?, RelPath::root())),
+        Ok(Place { root, inside, .. }) => Ok((Folder::open(&root)?, inside, None)),
+        Err(none) => Ok((Folder::open(&folder)?, RelPath::root(), Some(none))),
     }
 }
 

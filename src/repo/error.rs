@@ -160,10 +160,16 @@ impl RepoError {
                 "install it: `sudo apt-get install git`, or see https://git-scm.com/downloads".to_owned()
             }
             Self::GitTooOld { .. } => "install a newer one: see https://git-scm.com/downloads".to_owned(),
-            Self::NoRepository { path } => format!(
-                "what runs is a commit, so make one: `cd {0} && git init && git add -A && git commit -m 'first commit'`",
-                shell(&path.to_string_lossy())
-            ),
+            Self::NoRepository { path } => {
+                let go = if path.as_os_str() == "." {
+                    String::new()
+                } else {
+                    format!("cd {} && ", shell(&path.to_string_lossy()))
+                };
+                format!(
+                    "what runs is a commit, so make one: `{go}git init && git add -A && git commit -m 'first commit'`"
+                )
+            }
             Self::Bare { .. } => "clone it and give the clone: `git clone THAT_PATH my-copy`".to_owned(),
             Self::ForeignOwner { path } => format!(
                 "if you trust it: `git config --global --add safe.directory {}`",

@@ -66,13 +66,13 @@ pub async fn collect(
 }
 
 /// Products that should be there and are not. Those that nobody could have kept (outside of everything that is
-/// collected, or at a path that only the run knew) were warned of and do not fail a run.
+/// collected, or at a path that only the run knew) were warned of and do not fail a run that has others.
 fn missing(found: &Collection) -> Option<Stop> {
     const SHOWN: usize = 20;
     let lost = |reason: MissingReason| matches!(reason, MissingReason::Absent | MissingReason::Refused);
     let gone: Vec<_> = found.missing.iter().filter(|product| lost(product.why)).collect();
     if gone.is_empty() {
-        return None;
+        return nothing_kept(found);
     }
     let mut causes: Vec<String> =
         gone.iter().take(SHOWN).map(|gone| format!("`{}` of task `{}`", gone.product, gone.task)).collect();
@@ -83,6 +83,19 @@ fn missing(found: &Collection) -> Option<Stop> {
     let message = format!("the script succeeded, but {} {are} not there", gone.len());
     let help = "a product must still be there when the pipeline ends, inside the repository or below /output";
     Some(Stop { causes, ..Stop::new(Ending::OutputsMissing, message) }.help(help.to_owned()))
+}
+
+/// A run of which nothing at all is left did not do what it was for. One that makes tables in a database has no files
+/// to lose.
+fn nothing_kept(found: &Collection) -> Option<Stop> {
+    if !found.outputs.is_empty() || found.missing.is_empty() {
+        return None;
+    }
+    let message = "the script succeeded, and nothing that it made can be published";
+    let help = "declare products at paths inside of the repository or below /output: everything else goes with the \
+                container";
+    let closing = Some("failed: nothing that it made can be published");
+    Some(Stop { closing, ..Stop::new(Ending::OutputsMissing, message) }.help(help.to_owned()))
 }
 
 /// What was found and will not be published, or not under its own name.

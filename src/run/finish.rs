@@ -394,8 +394,8 @@ fn card(stop: &Stop, step: Option<Step>, kept: &Kept, facts: &Facts<'_>) -> Card
     let asked = matches!(stop.ending, Ending::Cancelled | Ending::TimedOut);
     let looks = looks.filter(|_| !asked);
     let folder = facts.live.folder();
-    // The pipeline has done its work, and what it made is not where it belongs.
-    let made = kept.has_run() && matches!(step, Step::Collect | Step::Publish);
+    // What it made until then is not where it belongs.
+    let made = kept.has_run() && matches!(step, Step::Execute | Step::Collect | Step::Publish);
     Card {
         step,
         task: looks.as_ref().and_then(|looks| looks.task.clone()).or(failed),

@@ -4,6 +4,7 @@
 
 pub mod again;
 mod ahead;
+mod blame;
 pub mod cancel;
 pub mod card;
 mod carry;

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::ahead::{Answering, Early};
+use super::blame;
 use super::cancel::{Cancel, Urgency};
 use super::container::Shape;
 use super::decide::Decided;
@@ -27,6 +28,7 @@ use crate::environment::{self, Chore, Config, EnvironmentError, Inputs, Lock, Ne
 use crate::id::{RelPath, RunId};
 use crate::outputs::{Baseline, Roots};
 use crate::plan::{self, Packages};
+use crate::spec::Environment;
 use crate::storage::Storage;
 use crate::store::Folder;
 
@@ -80,6 +82,8 @@ pub(super) struct Wanted<'a> {
     pub(super) network: &'a Network,
     /// Where environment.yml is, as a person types it.
     pub(super) file: &'a str,
+    /// What stands in it.
+    pub(super) written: &'a Environment,
 }
 
 /// An engine that is being asked who it is, and cleared of what dead runs left.
@@ -364,7 +368,7 @@ fn wish<'a>(decided: &Decided, lock: Option<&'a Lock>) -> Wish<'a> {
 async fn ensure_environment(
     store: &Store,
     engaged: &Engaged,
-    &Wanted { inputs, config, file, .. }: &Wanted<'_>,
+    &Wanted { inputs, config, file, written, .. }: &Wanted<'_>,
     (wish, known): (Wish<'_>, oneshot::Receiver<Option<Lock>>),
     run: &RunId,
     telling: &Telling,
@@ -384,7 +388,7 @@ async fn ensure_environment(
     let token = CancellationToken::new();
     let _watch = watch(cancel.clone(), token.clone());
     let prepared = store.ensure(&request, &mut |line| telling.progress(Step::Prepare, line), &token).await;
-    let mut prepared = prepared.map_err(|error| error.about(file))?;
+    let mut prepared = prepared.map_err(|error| blame::stop(error.about(file), written, telling))?;
     if let (Wish::Anew, Some(earlier)) = (wish, &earlier) {
         prepared.changes = earlier.differences(&prepared.lock);
     }

@@ -173,7 +173,8 @@ impl Line<'_> {
         let place = Place { host: self.host, run, folder, storage: &storage, early: self.early };
         let Guarded { inputs, config, network, .. } = &guarded;
         let file = decided.environment_file();
-        let wanted = Wanted { inputs, config, lock: lock.as_ref(), network, file: &file };
+        let written = &decided.project.environment;
+        let wanted = Wanted { inputs, config, lock: lock.as_ref(), network, file: &file, written };
         let prepared = prepare(&decided, &wanted, &place, approach, self.telling, self.cancel).await?;
         kept.prepared(&decided, &prepared);
         self.live.save(&kept.record)?;

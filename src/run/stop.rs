@@ -171,7 +171,11 @@ impl From<EnvironmentError> for Stop {
                     .to_owned(),
             ),
             error if error.is_user_fault() => Self::of(Ending::InvalidSpec, &error),
-            error => Self::of(Ending::EngineUnavailable, &error),
+            error => {
+                let closing = matches!(error, EnvironmentError::ChannelUnreachable { .. } | EnvironmentError::Uv { .. });
+                let stop = Self::of(Ending::EngineUnavailable, &error);
+                Self { closing: closing.then_some("not started: what it needs cannot be fetched"), ..stop }
+            }
         }
     }
 }

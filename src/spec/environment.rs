@@ -56,6 +56,10 @@ pub fn parse(name: &str, bytes: &[u8]) -> (Option<Environment>, Vec<Diagnostic>)
     (environment, problems)
 }
 
+fn is_meant_for_dependencies(key: &str) -> bool {
+    suggest::closest(key, KEYS) == Some("dependencies")
+}
+
 struct Reader<'a> {
     source: &'a Arc<SourceText>,
     problems: Vec<Diagnostic>,
@@ -78,9 +82,10 @@ impl Reader<'_> {
             );
             return None;
         };
+        let without = document.get("dependencies").is_none();
         for (key, _) in pairs {
             let name = key.scalar_text().unwrap_or_default();
-            if !KEYS.contains(&name.as_str()) {
+            if !KEYS.contains(&name.as_str()) && !(without && is_meant_for_dependencies(&name)) {
                 let warning =
                     Diagnostic::warning("environment/unknown-key", format!("conda does not know the key `{name}`"));
                 self.problems.push(warning.at(self.source, key.span).help(suggest::help(&name, KEYS)));
@@ -142,12 +147,7 @@ impl Reader<'_> {
 
     fn dependencies(&mut self, document: &Node) -> Vec<Dependency> {
         let Some(node) = document.get("dependencies") else {
-            self.error(
-                "environment/dependencies",
-                "environment.yml has no `dependencies`".to_owned(),
-                Span { len: 0, ..document.span },
-                "add `dependencies:` with at least `python`",
-            );
+            self.no_dependencies(document);
             return Vec::new();
         };
         let Some(items) = node.as_seq() else {
@@ -160,6 +160,17 @@ impl Reader<'_> {
             return Vec::new();
         };
         items.iter().filter_map(|item| self.dependency(item)).collect()
+    }
+
+    /// At the key that was meant to be it, where there is one: one slip is told once.
+    fn no_dependencies(&mut self, document: &Node) {
+        let mut keys = document.as_map().unwrap_or_default().iter().map(|(key, _)| key);
+        let meant = keys.find(|key| key.scalar_text().is_some_and(|name| is_meant_for_dependencies(&name)));
+        let (span, help) = match meant {
+            Some(key) => (key.span, "did you mean `dependencies`?"),
+            None => (Span { len: 0, ..document.span }, "add `dependencies:` and below it at least `- python=3.11`"),
+        };
+        self.error("environment/dependencies", "environment.yml has no `dependencies`".to_owned(), span, help);
     }
 
     fn dependency(&mut self, item: &Node) -> Option<Dependency> {
@@ -276,6 +287,21 @@ mod tests {
             .collect();
         assert_eq!(shown, ["python", "pip x", "b=1", "pip -e ."]);
         assert_eq!((environment.name.unwrap().as_str(), &environment.variables["A"][..]), ("3", "1"));
+    }
+
+    #[test]
+    fn a_slip_in_the_word_dependencies_is_told_once_and_where_it_is() {
+        let (_, found) = parse("environment.yml", b"name: a\ndependecies:\n  - python\n");
+        let [only] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(
+            (only.code, only.help.as_deref()),
+            ("environment/dependencies", Some("did you mean `dependencies`?"))
+        );
+        let (_, found) = parse("environment.yml", b"name: a\n");
+        assert!(found.len() == 1 && found[0].help.as_deref().unwrap().starts_with("add"), "{found:?}");
+        // Beside the right one, it is a key that nobody knows.
+        let (_, found) = parse("environment.yml", b"dependencies: [python]\ndependecies: [a]\n");
+        assert!(found.len() == 1 && found[0].code == "environment/unknown-key", "{found:?}");
     }
 
     #[test]

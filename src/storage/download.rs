@@ -57,8 +57,8 @@ pub struct Report {
 /// Fetches what a published folder holds.
 ///
 /// # Errors
-/// When nothing matches, something else stands in the way, or a file is not what the manifest says. Files that were
-/// complete by then stay, and the next download goes on from there.
+/// When nothing matches, something else stands in the way, or files are not what the manifest says: then all others are
+/// fetched first. Files that were complete by then stay, and the next download goes on from there.
 pub async fn download(
     storage: &dyn Storage,
     request: &Request<'_>,
@@ -87,8 +87,16 @@ pub async fn download(
     let mut lanes = futures::stream::iter(0..missing.len())
         .map(|at| async move { (at, fetch.entry(target, missing[at]).await) })
         .buffer_unordered(LANES);
+    let mut damaged = Vec::new();
     while let Some((at, fetched)) = lanes.next().await {
-        let (bytes, resumed) = fetched?;
+        let (bytes, resumed) = match fetched {
+            Ok(fetched) => fetched,
+            Err(error) if error.damaged().is_some() => {
+                damaged.push(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         report.written += 1;
         report.bytes += bytes;
         report.resumed += u64::from(resumed);
@@ -96,7 +104,16 @@ pub async fn download(
         done.bytes += missing[at].size;
         progress.at(done);
     }
-    Ok(report)
+    match damaged.len() {
+        0 => Ok(report),
+        1 => Err(damaged.remove(0)),
+        total => {
+            let mut first: Vec<RelPath> = damaged.iter().filter_map(StorageError::damaged).cloned().collect();
+            first.sort();
+            first.truncate(10);
+            Err(StorageError::Damaged { folder: request.folder.clone(), first, total })
+        }
+    }
 }
 
 /// The folder that is written to.
@@ -212,7 +229,15 @@ impl Fetch<'_> {
         let name = entry.path.file_name();
         let wrong = |error: io::Error| target.wrong("write", &entry.path, error);
         match (entry.kind, entry.sha256, &entry.link_target) {
-            (OutputKind::File, Some(expected), _) => self.file(target, &folder, entry, expected).await,
+            (OutputKind::File, Some(expected), _) => {
+                let part = part_name(entry, expected);
+                let fetched = self.file(target, &folder, entry, (&part, expected)).await;
+                if fetched.as_ref().is_err_and(|error| error.damaged().is_some()) {
+                    // Nothing of it is worth going on with.
+                    let _ = rustix::fs::unlinkat(&folder, part.as_str(), AtFlags::empty());
+                }
+                fetched
+            }
             (OutputKind::Link, _, Some(leads_to)) => {
                 if self.request.force {
                     // What cannot be removed makes the next call fail, with the reason.
@@ -236,11 +261,10 @@ impl Fetch<'_> {
         target: &Target,
         folder: &OwnedFd,
         entry: &Entry,
-        expected: Digest,
+        (part, expected): (&str, Digest),
     ) -> Result<(u64, bool), StorageError> {
         let wrong = |error: io::Error| target.wrong("write", &entry.path, error);
-        let part = part_name(entry, expected);
-        let (file, mut hash, mut have) = open_part(folder, &part, entry.size).await.map_err(|error| {
+        let (file, mut hash, mut have) = open_part(folder, part, entry.size).await.map_err(|error| {
             if error.kind() == io::ErrorKind::WouldBlock {
                 return StorageError::Downloading { path: entry.path.clone() };
             }
@@ -259,14 +283,13 @@ impl Fetch<'_> {
             found = Digest(hash.finalize().into());
         }
         if found != expected {
-            let _ = rustix::fs::unlinkat(folder, part.as_str(), AtFlags::empty());
             return Err(StorageError::Corrupt { path: entry.path.clone(), expected, found });
         }
         rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode)).map_err(|error| wrong(error.into()))?;
         rustix::fs::futimens(&file, &times(entry.mtime_ns.into())).map_err(|error| wrong(error.into()))?;
         let name = entry.path.file_name();
         let renamed = if self.request.force {
-            rustix::fs::renameat(folder, part.as_str(), folder, name).map_err(io::Error::from)
+            rustix::fs::renameat(folder, part, folder, name).map_err(io::Error::from)
         } else {
             system::rename_new(folder.as_fd(), part.as_bytes(), name)
         };

@@ -163,6 +163,8 @@ pub enum StorageError {
         project: ProjectName,
         /// As asked.
         wanted: String,
+        /// The newest of those that are there.
+        known: Vec<Folder>,
     },
     /// A publish of that commit was begun and not finished.
     #[error(
@@ -221,6 +223,16 @@ pub enum StorageError {
         expected: Digest,
         /// As computed.
         found: Digest,
+    },
+    /// Several files are missing or not what the manifest says.
+    #[error("{} in `{folder}` are missing or damaged: {}", count(u64::try_from(*.total).unwrap_or(u64::MAX), "file"), list(.first))]
+    Damaged {
+        /// The folder.
+        folder: Folder,
+        /// At most ten of them.
+        first: Vec<RelPath>,
+        /// How many.
+        total: usize,
     },
     /// Other files stand where a download would write.
     #[error("other files are there already ({total}): {}", list(.first))]
@@ -289,6 +301,14 @@ const THERE_ARE: &str = "there are `local:DIR`, `box`, `dropbox`, `onedrive`, `g
 const ANEW: &str = "a published folder is never written to again: remove it, and run the commit once more";
 
 impl StorageError {
+    /// The file that is missing or not what was published, where that is what is wrong: another try finds the same.
+    pub fn damaged(&self) -> Option<&RelPath> {
+        match self {
+            Self::Corrupt { path, .. } | Self::Replaced { path, .. } | Self::Missing { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
     /// No published file fits these patterns.
     pub fn nothing_matches(globs: &[String]) -> Self {
         Self::NothingMatches(list(globs))
@@ -299,17 +319,7 @@ impl StorageError {
         Some(match self {
             Self::NoLocation => "name one: `--storage local:DIR`".to_owned(),
             Self::NotBuilt(_) => "publish to a folder with `--storage local:DIR` and copy it from there".to_owned(),
-            Self::UnknownBackend { near: Some(near), name } if near == name => {
-                format!("a folder of that name is written `./{name}` or `local:{name}`")
-            }
-            // An address is no folder's name.
-            Self::UnknownBackend { near: Some(near), .. } if near.ends_with("://") => {
-                format!("did you mean `{near}`? {THERE_ARE}")
-            }
-            Self::UnknownBackend { near: Some(near), name } => format!(
-                "did you mean `{near}`? a folder of that name is written `./{name}` or `local:{name}`; {THERE_ARE}"
-            ),
-            Self::UnknownBackend { near: None, .. } => THERE_ARE.to_owned(),
+            Self::UnknownBackend { near, name } => unknown_help(name, near.as_deref()),
             Self::Credentials { remote, .. } => credentials_help(remote),
             Self::RemoteType { .. } => {
                 "set it to local, box, dropbox, onedrive, gdrive, s3, gcs, azblob, webdav or sftp".to_owned()
@@ -346,9 +356,13 @@ impl StorageError {
             }
             Self::Manifest { .. } => ANEW.to_owned(),
             Self::Missing { path, .. } if path.as_bytes() == super::key::MANIFEST.as_bytes() => ANEW.to_owned(),
-            Self::Corrupt { .. } | Self::Replaced { .. } | Self::Missing { .. } => {
+            Self::Corrupt { .. } | Self::Replaced { .. } | Self::Missing { .. } | Self::Damaged { .. } => {
                 format!("see what else is damaged with `soopervisor verify`; {ANEW}")
             }
+            Self::NoCommit { known, .. } if !known.is_empty() => format!(
+                "there are, the newest first: {}; `latest` is the first of them, and `soopervisor run` publishes another",
+                list(known)
+            ),
             Self::Full { .. } => {
                 "make room there (`soopervisor prune` removes old commits), or leave files out with `exclude:`"
                     .to_owned()
@@ -368,6 +382,17 @@ fn existing(path: &Path) -> &Path {
 fn shell(path: &Path) -> String {
     // No path holds a NUL.
     word(path.as_os_str().as_bytes()).unwrap_or_default()
+}
+
+fn unknown_help(name: &str, near: Option<&str>) -> String {
+    let folder = format!("a folder of that name is written `./{name}` or `local:{name}`");
+    match near {
+        Some(near) if near == name => folder,
+        // An address is no folder's name.
+        Some(near) if near.ends_with("://") => format!("did you mean `{near}`? {THERE_ARE}"),
+        Some(near) => format!("did you mean `{near}`? {folder}; {THERE_ARE}"),
+        None => THERE_ARE.to_owned(),
+    }
 }
 
 fn credentials_help(remote: &str) -> String {

@@ -5,6 +5,9 @@ use jiff::Timestamp;
 use super::{Folder, Storage, StorageError};
 use crate::id::ProjectName;
 
+/// Published folders that are named to whoever asked for one that there is not.
+const KNOWN: usize = 3;
+
 /// The published folder that `wanted` names. A folder's whole name wins over a sha, a sha over `latest` and branches;
 /// `latest` means the run that ended last, a branch the last one of everything, before samples, parts and dirty trees.
 ///
@@ -98,6 +101,7 @@ async fn by_manifest(
     wanted: &str,
 ) -> Result<Folder, StorageError> {
     let (mut newest, mut damaged): (Option<((bool, Timestamp), Folder)>, _) = (None, None);
+    let mut there: Vec<(Timestamp, Folder)> = Vec::new();
     for folder in folders {
         // One damaged folder must not hide the others; where no other fits, it may be the one.
         let about = match storage.manifest(project, &folder).await {
@@ -108,6 +112,7 @@ async fn by_manifest(
                 continue;
             }
         };
+        there.push((about.ended, folder.clone()));
         let fits = wanted == "latest" || about.branch.as_deref() == Some(wanted);
         // Of a branch, all that a commit makes comes before its samples, its parts and what was never committed.
         let rank = (wanted == "latest" || folder.revision.is_whole(), about.ended);
@@ -115,6 +120,10 @@ async fn by_manifest(
             newest = Some((rank, folder));
         }
     }
-    let none = || StorageError::NoCommit { project: project.clone(), wanted: wanted.to_owned() };
+    let none = || {
+        there.sort_by(|a, b| b.0.cmp(&a.0));
+        let known = there.into_iter().take(KNOWN).map(|(_, folder)| folder).collect();
+        StorageError::NoCommit { project: project.clone(), wanted: wanted.to_owned(), known }
+    };
     newest.map(|(_, folder)| folder).ok_or_else(|| damaged.unwrap_or_else(none))
 }

@@ -46,7 +46,9 @@ pub(super) fn check(environment: &Environment, out: &mut Vec<Diagnostic>) {
             Diagnostic::warning("environment/no-pip", "there is a `pip:` section, but `pip` is no dependency");
         out.push(warning.at(source, first.span).help("add `- pip` above it; until then conda adds it by itself"));
     }
-    if environment.dependencies.is_empty() {
+    // That there is no list, or that it holds what is none, was told already.
+    let told = out.iter().any(|finding| finding.code.starts_with("environment/dep"));
+    if environment.dependencies.is_empty() && !told {
         out.push(
             Diagnostic::error("environment/dependencies", "environment.yml asks for nothing")
                 .at(source, crate::diag::Span::default())

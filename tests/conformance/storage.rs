@@ -137,6 +137,16 @@ async fn download_verifies_and_never_overwrites_silently(bench: Bench) {
     bench.remove("data/b.csv").await;
     let gone = bench.fetch(fresh.path(), &["b.csv"], false).await;
     assert!(matches!(gone, Err(StorageError::Missing { .. })), "{gone:?}");
+    // What is sound is fetched all the same, all that is not is told at once, and no part of it lies about.
+    let whole = tempfile::tempdir().expect("a folder");
+    match bench.fetch(whole.path(), &[], false).await {
+        Err(StorageError::Damaged { first, total: 2, .. }) => {
+            assert_eq!(first, [path("data/a.csv"), path("data/b.csv")])
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(fs_err::read_to_string(whole.path().join("plots/c.png")).expect("a file"), "plots/c.png");
+    assert_eq!(fs_err::read_dir(whole.path().join("data")).expect("a folder").count(), 0);
 }
 
 async fn download_goes_on_where_it_broke_off(bench: Bench) {

@@ -25,6 +25,33 @@ fn a_failing_task_ends_with_its_card_and_publishes_nothing() {
     let run = std::fs::read_dir(user.runs()).unwrap().next().unwrap().unwrap().path();
     assert!(run.join("work/output/first.txt").is_file(), "partial outputs are kept, apart from published ones");
     assert!(std::fs::read_to_string(run.join("log")).unwrap().contains("the data is odd"));
+    user.say(&["show", "latest"]).exits(0).says("what was made is in work/ and output/ of");
+}
+
+#[test]
+fn a_package_that_nobody_has_is_shown_where_it_is_written_with_what_was_meant() {
+    let user = user();
+    let head = "name: env\nchannels: [conda-forge]\ndependencies:\n  - python\n  - pip\n";
+    user.write("environment.yml", &format!("{head}  - pythno\n"));
+    user.commit();
+    user.run(&[]).exits(3).says("no channel has `pythno`").says("environment.yml:6:5").says("did you mean `python`?");
+    user.write("environment.yml", &format!("{head}  - pip:\n      - pandsa\n"));
+    user.commit();
+    user.run(&[])
+        .exits(3)
+        .says("no package index has `pandsa`")
+        .says("environment.yml:7:9")
+        .says("did you mean `pandas`?");
+    assert_eq!(user.published_folders(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn a_run_of_which_nothing_is_left_did_not_succeed() {
+    let pipeline = "tasks:\n  - source: tasks.a\n    product: /tmp/a.txt\n";
+    let module = "def a(product):\n    open(product, 'w').write('gone')\n";
+    let user = User::with(&[("pipeline.yaml", pipeline.replace("tasks.a", "lib.a").as_str()), ("lib.py", module)]);
+    user.run(&[]).exits(6).says("nothing that it made can be published").says("what was made is in");
+    assert_eq!(user.published_folders(), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]
