@@ -78,16 +78,24 @@ if ! printf '%s  %s\n' "$sum" "$program" | sha256sum --check --status 2>/dev/nul
     from=${ACTION_REPOSITORY:-${GITHUB_ACTION_REPOSITORY:-OWNER/soopervisor-action}}
     url=${SOOPERVISOR_RELEASES:-${GITHUB_SERVER_URL:-https://github.com}/$from/releases/download}
     ways="SOOPERVISOR_RELEASES names another address and binary-path a program on the runner"
+    # Two jobs of one runner may be here at once.
+    new=$(mktemp "$kept/new.XXXXXX")
+    trap 'rm -f "$new" "$new.ca"' EXIT
     trust=()
     # Those that the program takes certificates from, the first that is set.
     for name in SOOPERVISOR_CA_BUNDLE SSL_CERT_FILE PIP_CERT REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO; do
         [ -n "${!name:-}" ] || continue
-        [ ! -f "${!name}" ] || trust=(--cacert "${!name}")
+        [ -f "${!name}" ] || break
+        # As in the program they are added to the system's, whose place they take with curl.
+        for usual in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem; do
+            [ -r "$usual" ] || continue
+            [ "$usual" -ef "${!name}" ] || cat "$usual" >"$new.ca"
+            break
+        done
+        { echo && cat "${!name}"; } >>"$new.ca" || fail "the certificates that $name names cannot be read"
+        trust=(--cacert "$new.ca")
         break
     done
-    # Two jobs of one runner may be here at once.
-    new=$(mktemp "$kept/new.XXXXXX")
-    trap 'rm -f "$new"' EXIT
     # curl takes proxies from HTTPS_PROXY and its like, as the program does.
     attended curl --fail --silent --show-error --location --retry 3 ${trust[@]+"${trust[@]}"} --output "$new" "$url/$version/$release" ||
         fail "$url/$version/$release cannot be fetched: where the network is closed, $ways"

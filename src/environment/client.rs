@@ -12,6 +12,7 @@ use url::Url;
 use super::credentials::{self, AsWritten};
 use super::mirror::{FolderMirror, NextMirror};
 use super::{Config, sources};
+use crate::web;
 
 /// A plain client: what index pages and the uv wheel are fetched with.
 pub(super) fn plain(config: &Config) -> Result<reqwest::Client, String> {
@@ -26,9 +27,7 @@ fn builder(config: &Config) -> Result<reqwest::ClientBuilder, String> {
         .connect_timeout(Duration::from_secs(20))
         .read_timeout(Duration::from_mins(1));
     if let Some(bundle) = &config.ca_bundle {
-        let pem = std::fs::read(bundle).map_err(|error| format!("{}: {error}", bundle.display()))?;
-        let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| format!("{}: {e}", bundle.display()))?;
-        builder = builder.tls_certs_only(roots);
+        builder = web::trusting(builder, bundle).map_err(|fault| fault.to_string())?;
     }
     for (scheme, names) in [("http", ["HTTP_PROXY", "http_proxy"]), ("https", ["HTTPS_PROXY", "https_proxy"])] {
         let Some(address) = names.iter().find_map(|name| config.host_env.get(*name)) else { continue };

@@ -40,8 +40,8 @@ const PASSED: &[&str] = &[
     "UV_HTTP_TIMEOUT",
 ];
 
-/// Variables of which any names a whole CA bundle, first one first. `NODE_EXTRA_CA_CERTS` is not among them: it holds
-/// only what is added to the public ones.
+/// Variables of which any names the CA bundle, first one first. `NODE_EXTRA_CA_CERTS` is not among them: it is for what
+/// node alone shall trust.
 const BUNDLES: &[&str] =
     &["SOOPERVISOR_CA_BUNDLE", "SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"];
 
@@ -70,7 +70,7 @@ pub struct Config {
     pub auth_file: Option<PathBuf>,
     /// Whether the certificates of channel servers are checked; `ssl_verify: false` of `.condarc` says no.
     pub verify_channels: bool,
-    /// The CA bundle for everything that speaks TLS.
+    /// The CA bundle for everything that speaks TLS, besides what the system trusts.
     pub ca_bundle: Option<PathBuf>,
     /// Proxy, index and timeout variables of the host.
     pub host_env: BTreeMap<String, String>,
@@ -184,7 +184,8 @@ impl Config {
             Verify::Never => {
                 self.verify_channels = false;
                 self.notes.push(
-                    "`ssl_verify: false` of .condarc is followed: nobody checks who answers for a conda channel;                      `ca-bundle` in config.yaml is the safe way"
+                    "`ssl_verify: false` of .condarc is followed: nobody checks who answers for a conda channel; \
+                     `ca-bundle` in config.yaml is the safe way"
                         .to_owned(),
                 );
             }

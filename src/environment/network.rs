@@ -1,16 +1,15 @@
 //! What a container needs to reach the network as the host does: proxies, indexes, the CA bundle.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::{Config, Inputs};
 use crate::engine::{GuestPath, HostPath, Mount};
 use crate::secret::Secret;
+use crate::web;
 
 /// Where every program of a Debian-like image looks; Docker makes the folder where an image lacks it.
 const GUEST_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -19,7 +18,7 @@ const GUEST_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 const BUNDLE_VARIABLES: &[&str] =
     &["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS"];
 
-/// Copies of bundles, in the store.
+/// Copies of bundles, in the store, with what the system trusts besides.
 pub(super) const BUNDLES: &str = "ca";
 
 /// The pieces for a container.
@@ -31,7 +30,7 @@ pub struct Network {
     pub secret_env: Vec<Secret>,
     /// The passwords themselves, to be masked.
     pub mask: Vec<Secret>,
-    /// The CA bundle.
+    /// The CA bundle, with the system's authorities.
     pub mounts: Vec<Mount>,
 }
 
@@ -102,22 +101,11 @@ pub fn network_env(config: &Config) -> Network {
     network
 }
 
-/// A copy of the bundle in the store, which is the folder that an engine outside of our own container is shown; also, an
-/// update of the bundle that replaces the file does not reach who has it mounted.
+/// The bundle and the system's authorities as one file, which takes the place of the image's own. It is in the store, the
+/// folder that an engine outside of our own container is shown; also, an update of the bundle that replaces the file does
+/// not reach who has it mounted.
 fn kept(bundle: &Path, store: &Path) -> io::Result<PathBuf> {
-    let bytes = std::fs::read(bundle)?;
-    let file = store.join(BUNDLES).join(format!("{}.pem", &hex::encode(Sha256::digest(&bytes))[..32]));
-    if !file.is_file() {
-        if !store.is_dir() {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        std::fs::create_dir_all(store.join(BUNDLES))?;
-        let mut new = tempfile::NamedTempFile::new_in(store.join(BUNDLES))?;
-        new.write_all(&bytes)?;
-        new.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        new.persist(&file).map_err(|error| error.error)?;
-    }
-    file.canonicalize()
+    web::keep_authorities(bundle, &store.join(BUNDLES))
 }
 
 /// pip's variables under the names that uv reads. A variable of uv's own wins.
@@ -204,6 +192,8 @@ pub(super) fn shown(url: &Url) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -284,7 +274,7 @@ mod tests {
     fn one_bundle_serves_every_program() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let name = file.path().to_str().unwrap().to_owned();
-        let config = Config::from_host("/nowhere".into(), |variable| match variable {
+        let config = Config::from_host("/dev/null/store".into(), |variable| match variable {
             "REQUESTS_CA_BUNDLE" => Some(name.clone()),
             "NODE_EXTRA_CA_CERTS" => Some("/only/an/addition.pem".to_owned()),
             "http_proxy" => Some("http://p:1".to_owned()),
@@ -298,24 +288,25 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_given_the_stores_copy_of_the_bundle() {
-        let (store, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fn a_container_is_given_the_bundle_and_the_systems_authorities_out_of_the_store() {
+        let (home, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        // The first run of a machine asks before there is a store.
+        let store = home.path().join("env");
         let bundle = other.path().join("company.pem");
         std::fs::write(&bundle, "first").unwrap();
         let name = bundle.to_str().unwrap().to_owned();
-        let config = Config::from_host(store.path().into(), |variable| (variable == "PIP_CERT").then(|| name.clone()));
+        let config = Config::from_host(store.clone(), |variable| (variable == "PIP_CERT").then(|| name.clone()));
         let host = || network_env(&config).mounts.remove(0).host.0;
         let first = host();
-        assert!(first.starts_with(store.path().canonicalize().unwrap()), "{}", first.display());
+        assert!(first.starts_with(store.canonicalize().unwrap()), "{}", first.display());
         assert_eq!(first.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(std::fs::read(&first).unwrap(), web::authorities(&bundle).unwrap());
         std::fs::write(&bundle, "second").unwrap();
-        assert_eq!(
-            (std::fs::read(&first).unwrap(), std::fs::read(host()).unwrap()),
-            (b"first".into(), b"second".into())
-        );
+        assert_eq!(std::fs::read(host()).unwrap(), web::authorities(&bundle).unwrap());
+        assert!(std::fs::read(&first).unwrap().starts_with(b"first"));
         assert_ne!(first, host());
         // Where there is no store to keep it in, it is given as it is.
-        let config = Config { root: "/nowhere/store".into(), ..config };
+        let config = Config { root: "/dev/null/store".into(), ..config };
         assert_eq!(network_env(&config).mounts[0].host.0, bundle.canonicalize().unwrap());
     }
 

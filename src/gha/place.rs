@@ -5,6 +5,7 @@
 //! set up, git-lfs most often; strangers do not choose the server that it asks.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -59,7 +60,7 @@ pub struct Fetch {
     pub commit: CommitSha,
     /// Who asks; a public repository needs nobody.
     pub token: Option<Secret>,
-    /// Certificates to trust in place of the system's, and proxies.
+    /// Certificates to trust besides the system's, and proxies.
     pub reach: Reach,
     /// Whether anybody may have written what is in it.
     pub strangers: bool,
@@ -102,7 +103,13 @@ pub fn line(fetch: &Fetch, folder: &Path) -> Result<Vec<CommitSha>, PlaceError> 
 impl Fetch {
     /// What git printed.
     fn run(&self, folder: &Path, doing: &'static str, args: &[&str]) -> Result<Output, PlaceError> {
-        let output = git(folder, self).args(args).output()?;
+        let mut command = git(folder, self);
+        let trusted = self.reach.ca_bundle.as_deref().map(trusted).transpose()?;
+        if let Some(trusted) = &trusted {
+            // Stronger than a setting of git's: what this machine says to git alone does not count before what it says to us.
+            command.env("GIT_SSL_CAINFO", trusted.path());
+        }
+        let output = command.args(args).output()?;
         if output.status.success() {
             return Ok(output);
         }
@@ -161,10 +168,6 @@ fn git(folder: &Path, fetch: &Fetch) -> Command {
         // Stronger than what .lfsconfig says.
         settings.push(("lfs.url".to_owned(), format!("{}/{}.git/info/lfs", fetch.server, fetch.repo).into()));
     }
-    if let Some(bundle) = &fetch.reach.ca_bundle {
-        // Stronger than a setting of git's: what this machine says to git alone does not count before what it says to us.
-        command.env("GIT_SSL_CAINFO", bundle);
-    }
     // Also what no variable names, but this machine's settings; curl knows the small spelling of all of them.
     for (name, proxy) in &fetch.reach.proxies {
         command.env(name, proxy).env(name.to_ascii_lowercase(), proxy);
@@ -176,9 +179,39 @@ fn git(folder: &Path, fetch: &Fetch) -> Command {
     command
 }
 
+/// The bundle and the system's authorities: git takes one file in place of the latter. It is there until it is dropped.
+fn trusted(bundle: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let named = |error: std::io::Error| std::io::Error::new(error.kind(), format!("`{}`: {error}", bundle.display()));
+    let pem = crate::web::authorities(bundle).map_err(named)?;
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(&pem)?;
+    Ok(file)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn git_is_given_the_systems_authorities_besides_the_bundle() {
+        let dir = tempfile::tempdir().unwrap();
+        let bundle = dir.path().join("company.pem");
+        std::fs::write(&bundle, "a certificate").unwrap();
+        let mut fetch = Fetch {
+            server: "https://github.example".to_owned(),
+            repo: "octo-org/churn".parse().unwrap(),
+            commit: "a".repeat(40).parse().unwrap(),
+            token: None,
+            reach: Reach { ca_bundle: Some(bundle.clone()), ..Reach::default() },
+            strangers: false,
+        };
+        let shown = ["-c", "alias.shown=!cat \"$GIT_SSL_CAINFO\"", "shown"];
+        let output = fetch.run(dir.path(), "show", &shown).unwrap();
+        assert_eq!(output.stdout, crate::web::authorities(&bundle).unwrap());
+        fetch.reach.ca_bundle = Some(dir.path().join("none.pem"));
+        let told = fetch.run(dir.path(), "show", &shown).unwrap_err().to_string();
+        assert!(told.contains("none.pem`"), "{told}");
+    }
 
     #[test]
     fn strangers_do_not_choose_the_server_of_their_large_files() {

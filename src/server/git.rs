@@ -13,6 +13,7 @@ use tokio::process::Command;
 
 use super::poll::Address;
 use super::poll::reading::Password;
+use crate::web;
 
 /// Given with every call. What a repository, or a user of this machine, has set starts no program and reaches nobody.
 const OPTIONS: [&str; 17] = [
@@ -38,12 +39,18 @@ const OPTIONS: [&str; 17] = [
 /// Variables that say nothing of what git shall do: every other `GIT_*` could send it elsewhere.
 const KEPT: [&str; 2] = ["GIT_EXEC_PATH", "GIT_SSL_CAINFO"];
 
-/// The certificates that this server trusts, where it is set to others than git's own.
+/// All certificates that this server trusts, where it is set to more than git's own: git takes the file in place of those.
 static BUNDLE: OnceLock<PathBuf> = OnceLock::new();
 
-/// From now on git trusts this bundle, as the server's own client does; the first one that is set stays.
-pub(super) fn trust(bundle: &Path) {
-    BUNDLE.get_or_init(|| bundle.to_owned());
+/// From now on git trusts this bundle besides the system's authorities, as the server's own client does; the first one that
+/// is set stays. Where the bundle does not hold both already, they are kept as one file in the folder for state.
+pub(super) fn trust(bundle: &Path, state: &Path) {
+    BUNDLE.get_or_init(|| {
+        // What is wrong with a bundle git says.
+        let is_all = std::fs::read(bundle).ok() == web::authorities(bundle).ok();
+        let kept = if is_all { None } else { web::keep_authorities(bundle, &state.join("ca")).ok() };
+        kept.unwrap_or_else(|| bundle.to_owned())
+    });
 }
 
 /// What a call may reach.
@@ -194,12 +201,15 @@ mod tests {
     }
 
     #[test]
-    fn git_trusts_the_bundle_of_the_server() {
+    fn git_trusts_the_bundle_of_the_server_and_the_systems_authorities() {
         // Here no other test names one.
-        trust(Path::new("/srv/company.pem"));
-        trust(Path::new("/srv/another.pem"));
-        let found = variable(&git(Path::new("/"), Way::Named("https", None)), "GIT_SSL_CAINFO");
-        assert_eq!(found.as_deref(), Some("/srv/company.pem"));
+        let dir = tempfile::tempdir().unwrap();
+        let bundle = dir.path().join("company.pem");
+        std::fs::write(&bundle, "a certificate").unwrap();
+        trust(&bundle, dir.path());
+        trust(Path::new("/srv/another.pem"), dir.path());
+        let found = variable(&git(Path::new("/"), Way::Named("https", None)), "GIT_SSL_CAINFO").unwrap();
+        assert_eq!(std::fs::read(found).unwrap(), web::authorities(&bundle).unwrap());
     }
 
     #[test]

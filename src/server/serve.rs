@@ -244,7 +244,7 @@ async fn open(serving: &Serving) -> Result<Database, DatabaseError> {
 fn reader(host: &Host) -> Result<Reader, ServeError> {
     let reach = reach(host)?;
     if let Some(bundle) = &reach.ca_bundle {
-        super::git::trust(bundle);
+        super::git::trust(bundle, host.home.state());
     }
     let client = crate::web::client(&reach).map_err(|fault| {
         let source = std::io::Error::other(fault.to_string());

@@ -39,7 +39,7 @@ pub struct Config {
     pub index_url: Option<Spanned<String>>,
     /// Where else.
     pub extra_index_urls: Vec<Spanned<String>>,
-    /// A file of certificates to trust.
+    /// A file of certificates to trust besides the system's.
     pub ca_bundle: Option<Spanned<String>>,
     /// A proxy for everything.
     pub proxy: Option<Spanned<String>>,

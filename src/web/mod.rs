@@ -9,16 +9,18 @@ mod endpoint;
 mod fault;
 mod number;
 mod pace;
+mod roots;
 mod send;
 mod shared;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Reach, client, client_for_files};
+pub use client::{Reach, client, client_for_files, trusting};
 pub use detour::Detours;
 pub use endpoint::Endpoint;
 pub use fault::Fault;
 pub use number::{number, number_if_any};
 pub use pace::{Pace, Pacer};
+pub use roots::{authorities, keep_authorities};
 pub use send::{Answer, Bearer, Judge, Web, chunk};
 pub use shared::open as open_shared;

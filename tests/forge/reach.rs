@@ -177,9 +177,14 @@ async fn a_certificate_that_a_company_signed_is_trusted_when_its_bundle_is_named
     let named = Reach { ca_bundle: Some(dir.path().join("ca.pem")), proxies: BTreeMap::new() };
     let forge = GitHub::open(&api, login(), &named).unwrap();
     assert_eq!(forge.pull(&repo(), 7).await.unwrap().number, 7);
-    let forge = GitHub::open(&api, login(), &Reach::default()).unwrap();
-    // One change, which is not repeated: reading would be patient with a way that breaks.
-    let fault = forge.add_comment(&repo(), 7, "x").await.unwrap_err();
-    assert!(fault.to_string().contains("certificate"), "{fault}");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let port = front(scene.fake.server().replace("http://", ""), elsewhere.path()).await;
+    let another = format!("https://localhost:{port}/api/v3");
+    for (api, reach) in [(&api, &Reach::default()), (&another, &named)] {
+        let forge = GitHub::open(api, login(), reach).unwrap();
+        // One change, which is not repeated: reading would be patient with a way that breaks.
+        let fault = forge.add_comment(&repo(), 7, "x").await.unwrap_err();
+        assert!(fault.to_string().contains("certificate"), "{fault}");
+    }
     assert_eq!(scene.fake.state().comments.len(), 0);
 }

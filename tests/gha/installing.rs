@@ -215,10 +215,15 @@ fn each_architecture_gets_its_own_program_from_the_release_page() {
 fn certificates_of_a_companys_own_are_trusted_where_the_release_is_fetched_from() {
     let place = Place::with(PROGRAM, PROGRAM);
     let at = place.dir.path();
-    let path = first_found(at, "curl", "#!/bin/sh\nprintf '%s\\n' \"$@\" >\"$SAID\"\nexit 22\n");
+    let curl = "#!/bin/sh\n: >\"$SAID\"\nwhile [ $# -gt 0 ]; do\n[ \"$1\" != --cacert ] || cat \"$2\" >\"$SAID\"\nshift\ndone\nexit 22\n";
+    let path = first_found(at, "curl", curl);
     let (said, bundle) = (at.join("said"), at.join("company's ca.pem"));
     std::fs::write(&bundle, "a certificate").unwrap();
     let bundle = bundle.to_str().unwrap();
+    let usual = usual();
+    assert!(include_str!("../../install/install.sh").contains(&format!(" in {}; do", usual.join(" "))), "{usual:?}");
+    let system = usual.iter().find_map(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    let both = format!("{system}\na certificate");
     let given = |set: &[(&str, &str)]| {
         // What the machine of the test has set is none of it.
         let mut env: Vec<(&str, &str)> = bundles().into_iter().map(|name| (name, "")).collect();
@@ -226,14 +231,14 @@ fn certificates_of_a_companys_own_are_trusted_where_the_release_is_fetched_from(
         env.extend(set);
         let (ended, _) = place.run(&env);
         assert!(!ended.status.success(), "nothing was fetched");
-        let arguments = std::fs::read_to_string(&said).unwrap();
-        let arguments: Vec<&str> = arguments.lines().collect();
-        arguments.windows(2).find(|two| two[0] == "--cacert").map(|two| two[1].to_owned())
+        let left = std::fs::read_dir(at.join("tools/soopervisor/v9/x86_64")).unwrap().count();
+        assert_eq!(left, 0, "a file of certificates stays behind");
+        Some(std::fs::read_to_string(&said).unwrap()).filter(|trusted| !trusted.is_empty())
     };
     assert_eq!(given(&[]), None);
     let names = bundles();
     for (place, name) in names.iter().enumerate() {
-        assert_eq!(given(&[(name, bundle)]).as_deref(), Some(bundle), "{name}");
+        assert!(given(&[(name, bundle)]).as_ref() == Some(&both), "{name}");
         let earlier = names[..place].first().map(|first| (*first, "/no/such/file"));
         assert!(earlier.is_none_or(|earlier| given(&[earlier, (name, bundle)]).is_none()), "{name} is not the first");
     }
@@ -241,12 +246,23 @@ fn certificates_of_a_companys_own_are_trusted_where_the_release_is_fetched_from(
 
 /// Variables that the program takes certificates from.
 fn bundles() -> Vec<&'static str> {
-    let text = include_str!("../../src/environment/config.rs");
-    let (_, list) = text.split_once("const BUNDLES: &[&str] =").unwrap();
-    let (list, _) = list.split_once(';').unwrap();
-    let names: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+    let names = listed(include_str!("../../src/environment/config.rs"), "const BUNDLES: &[&str] =");
     assert!(names.len() > 3 && names[0] == "SOOPERVISOR_CA_BUNDLE", "{names:?}");
     names
+}
+
+/// Files that the program takes the system's certificates from.
+fn usual() -> Vec<&'static str> {
+    let files = listed(include_str!("../../src/web/roots.rs"), "const USUAL: [&str; 4] =");
+    assert!(files.len() == 4 && files.iter().all(|file| file.starts_with("/etc/")), "{files:?}");
+    files
+}
+
+/// What a list in a source holds.
+fn listed<'a>(text: &'a str, list: &str) -> Vec<&'a str> {
+    let (_, list) = text.split_once(list).unwrap();
+    let (list, _) = list.split_once(';').unwrap();
+    list.split('"').skip(1).step_by(2).collect()
 }
 
 #[test]

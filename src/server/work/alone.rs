@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Effort, Worker};
 use crate::run::Host;
 use crate::server::file::Commits;
+use crate::server::git;
 use crate::server::metrics::Metrics;
 use crate::server::parts::Parts;
 use crate::server::poll::Watch;
@@ -63,6 +64,11 @@ pub async fn work(
     working.host.home.ensure()?;
     let state = working.host.home.state();
     let _lock = lock(state, &format!("worker-{}.lock", working.name))?;
+    if let Ok(access) = working.host.access()
+        && let Some(bundle) = &access.reach.ca_bundle
+    {
+        git::trust(bundle, state);
+    }
     let database = Database::open(&working.database).await?;
     let mut effort = working.effort;
     effort.limits.lease_ms = database.policy().await?.lease_ms.unwrap_or(effort.limits.lease_ms);
