@@ -242,11 +242,7 @@ async fn open(serving: &Serving) -> Result<Database, DatabaseError> {
 }
 
 fn reader(host: &Host) -> Result<Reader, ServeError> {
-    let reach = reach(host)?;
-    if let Some(bundle) = &reach.ca_bundle {
-        super::git::trust(bundle);
-    }
-    let client = crate::web::client(&reach).map_err(|fault| {
+    let client = crate::web::client(&trusting(host)?).map_err(|fault| {
         let source = std::io::Error::other(fault.to_string());
         ServeError::Io { action: "reach the network", source }
     })?;
@@ -400,6 +396,15 @@ fn worker(
         queued: Arc::clone(queued),
         told: Arc::clone(told),
     })
+}
+
+/// How this machine reaches others; from now on git trusts whom our own client trusts.
+pub(super) fn trusting(host: &Host) -> Result<Reach, ServeError> {
+    let reach = reach(host)?;
+    if let Some(bundle) = &reach.ca_bundle {
+        super::git::trust(bundle);
+    }
+    Ok(reach)
 }
 
 /// What the worker of a data folder is called.
