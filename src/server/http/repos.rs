@@ -157,7 +157,6 @@ pub(super) async fn trigger(
     };
     let triggered = trigger::trigger(&server.database, &asked).await.map_err(refused)?;
     server.told.notify_one();
-    server.database.note(&caller.name, "trigger", &repo.name, &triggered.sha).await?;
     Ok((StatusCode::ACCEPTED, Json(Triggered { event: triggered.event, sha: triggered.sha })))
 }
 

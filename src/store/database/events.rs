@@ -4,6 +4,7 @@ use serde_json::Value;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use super::audit::{Deed, note};
 use super::error::DatabaseError;
 use super::link::{Database, Dialect};
 use super::outbox::{self, NewAction};
@@ -127,6 +128,41 @@ impl Database {
     pub async fn ask(&self, event: &NewEvent) -> Result<Option<i64>, DatabaseError> {
         let mut connection = self.writer().acquire().await.map_err(DatabaseError::query("write an event"))?;
         insert_as("asked", self, &mut connection, event).await
+    }
+
+    /// As [`Database::tell`], of a run that somebody asks for by hand in a repository: who did is noted with it.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn tell_by(&self, event: &NewEvent, actor: &str, repo: &str) -> Result<Option<i64>, DatabaseError> {
+        self.by_hand("waiting", event, actor, repo).await
+    }
+
+    /// As [`Database::ask`], of a run that somebody asks for by hand in a repository: who did is noted with it.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn ask_by(&self, event: &NewEvent, actor: &str, repo: &str) -> Result<Option<i64>, DatabaseError> {
+        self.by_hand("asked", event, actor, repo).await
+    }
+
+    async fn by_hand(
+        &self,
+        state: &str,
+        event: &NewEvent,
+        actor: &str,
+        repo: &str,
+    ) -> Result<Option<i64>, DatabaseError> {
+        let mut transaction = self.begin().await?;
+        let written = insert_as(state, self, &mut transaction, event).await?;
+        if let Some(id) = written {
+            let reference = event.reference.as_deref().unwrap_or("the default branch");
+            let detail = event.new_sha.clone().unwrap_or_else(|| format!("{reference}, event {id}"));
+            let deed = Deed { actor, verb: "trigger", target: repo, detail: &detail };
+            note(self, &mut transaction, deed).await?;
+        }
+        transaction.commit().await.map_err(DatabaseError::query("write an event"))?;
+        Ok(written)
     }
 
     /// The next events whose commit is to be found, oldest first, at most so many. Each comes again after `lease_ms`,
