@@ -19,6 +19,7 @@ use super::asked::Asked;
 use super::comments::Comments;
 use super::file::{Commits, File};
 use super::forges::Forges;
+use super::glance::Glance;
 use super::hook::genuine::HookSecrets;
 use super::hook::{Asking, Dispatcher, Receiver};
 use super::http::{self, Auth, ListenError, Server, token};
@@ -189,7 +190,7 @@ pub async fn serve(
     let listener = http::bind(serving.listen, serving.auth).await?;
     let address = listener.local_addr().map_err(|source| ServeError::Io { action: "listen", source })?;
     let parts = standing.parts.clone();
-    let asked = Asked::new(database.clone(), poller.clone(), watched.clone(), Arc::clone(&told));
+    let asked = Asked::new(database.clone(), Glance::new(poller.clone(), watched.clone()), Arc::clone(&told));
     let staff = Staffing {
         parts: parts.clone(),
         database: database.clone(),
@@ -342,7 +343,7 @@ impl Staffing {
     fn by_file(&self, file: &Arc<File>, forges: &Forges, retired: &CancellationToken, works: &mut JoinSet<()>) {
         let (database, told) = (self.database.clone(), Arc::clone(&self.told));
         let comments = Comments::of(database.clone(), Arc::clone(file), forges.clone(), Arc::clone(&told));
-        let artifacts = Artifacts::of(database.clone(), Arc::clone(file), forges.clone(), Arc::clone(&told));
+        let artifacts = Artifacts::of(database.clone(), Arc::clone(file), forges.clone(), told);
         let rounds = Rounds { comments, artifacts };
         works.spawn(self.parts.clone().keep("lists", retired.clone(), move |retired| rounds.clone().run(retired)));
         let performer = self.performer(file, forges);
@@ -351,9 +352,9 @@ impl Staffing {
             let (performer, stop) = (performer.clone(), stop.clone());
             async move { performer.run(retired, stop).await }
         }));
-        let file = Arc::clone(file);
+        let (file, asked) = (Arc::clone(file), Arc::clone(&self.asked));
         works.spawn(self.parts.clone().keep("schedules", retired.clone(), move |retired| {
-            super::clock::run(database.clone(), Arc::clone(&file), Arc::clone(&told), retired)
+            super::clock::run(database.clone(), Arc::clone(&file), Arc::clone(&asked), retired)
         }));
     }
 
@@ -362,6 +363,7 @@ impl Staffing {
         let (queued, asked) = (Arc::clone(&self.queued), Arc::clone(&self.asked));
         let doing = Doing::new(database.clone(), Arc::clone(&file), forges.clone(), queued, asked);
         let doing = doing.taking(self.turns.clone()).counting(self.metrics.clone());
+        let doing = doing.reading(Glance::new(self.poller.clone(), self.watched.clone()));
         let effects = match &self.yard {
             Some(yard) => Arc::new(doing.with_scripts(yard.clone())),
             None => Arc::new(doing),

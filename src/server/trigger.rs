@@ -130,6 +130,20 @@ pub async fn resolve(database: &Database, repo: &Repo, asked: &database::Event) 
     Ok(row(&event, repo)?)
 }
 
+/// The event of a repository that cannot be read: its commit is the one that was last seen at its ref, and none where none
+/// was.
+///
+/// # Errors
+/// When the database says no.
+pub async fn last_seen(database: &Database, repo: &Repo, asked: &database::Event) -> Result<NewEvent, DatabaseError> {
+    let mut event = ledger::event(asked, &repo.name).map_err(|error| DatabaseError::Content(error.to_string()))?;
+    if point(&mut event, repo, &database.refs(repo.id).await?).is_err() {
+        event.reference = event.reference.or_else(|| repo.head.clone());
+        event.default_branch = default_branch(repo);
+    }
+    row(&event, repo)
+}
+
 /// What is asked for, of a commit that is not known yet. The ref is as it was written.
 async fn asked(database: &Database, ask: &Ask<'_>) -> Result<(Repo, Event), TriggerError> {
     if let Some(mode) = ask.mode.filter(|mode| !matches!(*mode, "sample" | "full")) {
@@ -156,8 +170,12 @@ fn point(event: &mut Event, repo: &Repo, refs: &[KnownRef]) -> Result<String, Tr
     let found = found.ok_or_else(unknown)?;
     event.reference = Some(found.name.clone());
     event.after = found.sha.parse::<CommitSha>().ok();
-    event.default_branch = repo.head.as_deref().and_then(|head| head.strip_prefix("refs/heads/")).map(str::to_owned);
+    event.default_branch = default_branch(repo);
     Ok(found.sha.clone())
+}
+
+fn default_branch(repo: &Repo) -> Option<String> {
+    repo.head.as_deref().and_then(|head| head.strip_prefix("refs/heads/")).map(str::to_owned)
 }
 
 fn row(event: &Event, repo: &Repo) -> Result<NewEvent, DatabaseError> {

@@ -265,6 +265,14 @@ pub(crate) async fn an_event_without_a_commit_waits_for_it_before_it_is_handled(
     database.event_failed(other, "no such branch", None).await.unwrap();
     assert_eq!(database.event(other).await.unwrap().state, "failed");
     assert!(database.asked(0, 9).await.unwrap().is_empty());
+    // One whose commit may be an old one says so to its end.
+    database.settle_event(event, &Settlement::default()).await.unwrap();
+    let old = database.ask(&NewEvent { key: "old".into(), ..push(id, "one") }).await.unwrap().unwrap();
+    assert!(database.answer_unsure(old, &push(id, "one"), "not read").await.unwrap());
+    assert_eq!(database.next_event(60_000).await.unwrap().unwrap().id, old);
+    database.settle_event(old, &Settlement::default()).await.unwrap();
+    let old = database.event(old).await.unwrap();
+    assert_eq!((old.state.as_str(), old.fault.as_deref()), ("handled", Some("not read")));
 }
 
 fn delivery<'a>(id: &'a str, body: &'a [u8]) -> NewDelivery<'a> {
@@ -654,7 +662,8 @@ pub(crate) async fn a_tick_is_told_once(place: &Place) {
     assert!(database.tick(&due[0], now + 60_000, &event).await.unwrap());
     assert!(!database.tick(&due[0], now + 60_000, &event).await.unwrap());
     assert_eq!(database.due().await.unwrap().1, []);
-    assert_eq!(database.events(None, 9).await.unwrap().len(), 1);
+    let events = database.events(None, 9).await.unwrap();
+    assert_eq!((events.len(), events[0].state.as_str()), (1, "asked"), "its commit is looked for first");
     database.schedule(&schedule("0 4 * * *", 2_000)).await.unwrap();
     assert_eq!(database.due().await.unwrap().1.len(), 1);
     database.keep_schedules(&["other"]).await.unwrap();

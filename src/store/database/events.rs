@@ -46,7 +46,7 @@ pub struct Event {
     pub state: String,
     /// How often it was tried, this time included.
     pub attempts: i64,
-    /// Why it could not be handled, or which handler of it was given up, and why.
+    /// Why it could not be handled, which handler of it was given up, and why, or why its commit may be an old one.
     pub fault: Option<String>,
     /// When it was kept, in milliseconds since 1970.
     pub created_at: i64,
@@ -93,7 +93,8 @@ pub(super) async fn insert(
     insert_as("waiting", database, connection, event).await
 }
 
-async fn insert_as(
+/// The same, in another state.
+pub(super) async fn insert_as(
     state: &str,
     database: &Database,
     connection: &mut AnyConnection,
@@ -186,12 +187,24 @@ impl Database {
     /// # Errors
     /// When the database says no.
     pub async fn answer(&self, id: i64, found: &NewEvent) -> Result<bool, DatabaseError> {
+        self.answered(id, found, None).await
+    }
+
+    /// As [`Database::answer`], of a commit that may not be the right one; the event says why, also once it is handled.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn answer_unsure(&self, id: i64, found: &NewEvent, why: &str) -> Result<bool, DatabaseError> {
+        self.answered(id, found, Some(why)).await
+    }
+
+    async fn answered(&self, id: i64, found: &NewEvent, why: Option<&str>) -> Result<bool, DatabaseError> {
         let text = self.sql(
-            "UPDATE events SET reference = $2, new_sha = $3, payload = $4, state = 'waiting', attempts = 0, fault = NULL, \
+            "UPDATE events SET reference = $2, new_sha = $3, payload = $4, state = 'waiting', attempts = 0, fault = $5, \
              not_before = now_ms() WHERE id = $1 AND state = 'asked'",
         );
         let query = sqlx::query(text).bind(id).bind(&found.reference).bind(&found.new_sha);
-        let done = query.bind(found.payload.to_string()).execute(self.writer()).await;
+        let done = query.bind(found.payload.to_string()).bind(why).execute(self.writer()).await;
         Ok(done.map_err(DatabaseError::query("write the commit of an event"))?.rows_affected() == 1)
     }
 
@@ -249,8 +262,10 @@ impl Database {
         let mut queued = Vec::new();
         let mut transaction = self.begin_alone().await?;
         for (id, settlement) in settled {
+            // What is wrong with it before it is tried was said when its commit was looked for, and stays true.
             let text = self.sql(
-                "UPDATE events SET state = 'handled', handled_at = now_ms(), fault = NULL WHERE id = $1 AND state = 'waiting'",
+                "UPDATE events SET state = 'handled', handled_at = now_ms(), \
+                 fault = CASE WHEN attempts = 1 THEN fault ELSE NULL END WHERE id = $1 AND state = 'waiting'",
             );
             let done = sqlx::query(text).bind(id).execute(&mut *transaction).await.map_err(fault())?;
             if done.rows_affected() == 0 {
