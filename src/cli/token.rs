@@ -118,8 +118,7 @@ fn create(args: &Create) -> Result<Exit, Failure> {
     let hash = token::hash(made.expose());
     with(&args.place, async |database| {
         let new = NewToken { name: &args.name, hash: &hash, scopes: args.scope.word(), lasts_ms: args.days * DAY_MS };
-        let id = database.add_token(&new).await?;
-        database.note("cli", "token.create", &id.to_string(), &args.name).await
+        database.add_token(&new, "cli").await
     })?;
     Console::answer(&format!("{}\n", String::from_utf8_lossy(made.expose())));
     Ok(Exit::Ok)
@@ -130,8 +129,7 @@ fn revoke(args: &Revoke) -> Result<Exit, Failure> {
         let known = database.tokens().await?.into_iter().find(|token| token.id == args.id);
         let before = known.and_then(|token| token.revoked_at);
         if before.is_none() {
-            database.revoke_token(args.id).await?;
-            database.note("cli", "token.revoke", &args.id.to_string(), "").await?;
+            database.revoke_token(args.id, "cli").await?;
         }
         Ok(before)
     })?;

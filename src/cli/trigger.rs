@@ -52,9 +52,6 @@ pub(super) fn execute(args: &Trigger) -> Result<Exit, Failure> {
             id: &id,
         };
         let id = trigger::ask(&database, &ask, &[]).await.map_err(|error| failed(&error))?;
-        let reference = args.reference.as_deref().unwrap_or("the default branch");
-        let noted = database.note(&actor, "trigger", &args.repo, &format!("{reference}, event {id}")).await;
-        noted.map_err(|error| unwritten(&error))?;
         let event = taken_up(&database, id).await.map_err(|error| unwritten(&error))?;
         database.close().await;
         Ok(event)

@@ -1,26 +1,24 @@
-//! Runs that were asked for by who reads no refs: the command line, and handlers for their dependents. The repository is
-//! read first, so that what is there now is run; then the event is one like any other.
+//! Runs that were asked for by who reads no refs: the command line, schedules, and handlers for their dependents. The
+//! repository is read first, so that what is there now is run; then the event is one like any other.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::poll::fault::Class;
-use super::poll::{PollError, Poller, Watch};
-use super::trigger::{TriggerError, resolve};
+use super::event::Kind;
+use super::glance::{Glance, Unread};
+use super::trigger::{TriggerError, last_seen, resolve};
 use crate::store::database::{Database, DatabaseError, Event};
 
 /// How often is looked: whoever asks on the command line waits for it.
 const EVERY: Duration = Duration::from_millis(500);
 /// Repositories that are read at a time.
 const AT_ONCE: usize = 64;
-/// How long one reading may take.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// Longer than that: it comes again only when whoever read it died.
+/// Longer than a reading takes: it comes again only when whoever read it died.
 const LEASE_MS: i64 = 75_000;
 /// How often a repository is tried that cannot be read now.
 const TRIES: i64 = 6;
@@ -29,8 +27,7 @@ const TRIES: i64 = 6;
 #[derive(Clone)]
 pub struct Asked {
     database: Database,
-    poller: Poller,
-    watches: watch::Receiver<Vec<Arc<Watch>>>,
+    glance: Glance,
     /// Is rung when an event waits to be handled.
     told: Arc<Notify>,
     bell: Arc<Notify>,
@@ -38,13 +35,8 @@ pub struct Asked {
 
 impl Asked {
     /// One that rings `told` when an event waits to be handled.
-    pub fn new(
-        database: Database,
-        poller: Poller,
-        watches: watch::Receiver<Vec<Arc<Watch>>>,
-        told: Arc<Notify>,
-    ) -> Self {
-        Self { database, poller, watches, told, bell: Arc::default() }
+    pub fn new(database: Database, glance: Glance, told: Arc<Notify>) -> Self {
+        Self { database, glance, told, bell: Arc::default() }
     }
 
     /// What to ring when something was asked for in this process; what another process asks for is found by looking.
@@ -101,19 +93,14 @@ impl Asked {
         let Some(number) = event.new.repo else {
             return self.database.event_failed(event.id, "its repository is not known", None).await;
         };
-        let watch = self.watches.borrow().iter().find(|watch| watch.repo == number).cloned();
-        let Some(watch) = watch else {
-            // The file may name it in a moment.
-            return self.again(event, "its repository is not watched", None).await;
-        };
-        match tokio::time::timeout(PATIENCE, self.poller.read_now(&watch)).await {
-            Ok(Ok(_)) => self.answer(event).await,
-            Ok(Err(PollError::Database(error))) => Err(error),
-            Ok(Err(PollError::Fault(fault))) if fault.class() == Class::Denied => {
-                self.database.event_failed(event.id, &fault.to_string(), None).await
+        match self.glance.at(number).await {
+            Ok(()) => self.answer(event).await,
+            Err(Unread::Database(error)) => Err(error),
+            Err(why) if why.is_final() || event.attempts >= TRIES => self.give_up(event, &why.to_string()).await,
+            Err(why) => {
+                let pause = i64::try_from(why.pause(event.attempts).as_millis()).unwrap_or_default();
+                self.database.event_failed(event.id, &why.to_string(), Some(pause)).await
             }
-            Ok(Err(PollError::Fault(fault))) => self.again(event, &fault.to_string(), fault.pause()).await,
-            Err(_) => self.again(event, "its host did not answer within a minute", None).await,
         }
     }
 
@@ -127,18 +114,28 @@ impl Asked {
                 Ok(())
             }
             Err(TriggerError::Database(error)) => Err(error),
-            Err(error) => self.database.event_failed(event.id, &error.to_string(), None).await,
+            Err(error) => self.give_up(event, &error.to_string()).await,
         }
     }
 
-    async fn again(&self, event: &Event, why: &str, after: Option<Duration>) -> Result<(), DatabaseError> {
-        let pause = Duration::from_secs(2 << event.attempts.clamp(0, 6)).max(after.unwrap_or_default());
-        // Nothing waits longer than that: see `database::link`.
-        let pause = i64::try_from(pause.min(Duration::from_mins(10)).as_millis()).unwrap_or_default();
-        let again = (event.attempts < TRIES).then_some(pause);
-        if again.is_none() {
+    /// Its commit is not looked for any more. What somebody asked for has failed. A schedule has struck all the same: it is
+    /// never told again, and not all that its handler does is about a commit. So it goes by what was last seen, and says so.
+    async fn give_up(&self, event: &Event, why: &str) -> Result<(), DatabaseError> {
+        let repo = self.database.repo_of(event.new.repo.unwrap_or_default()).await?;
+        let Some(repo) = repo.filter(|_| event.new.kind == Kind::Schedule.name()) else {
             tracing::warn!(event = event.id, why, "a run that was asked for is given up");
-        }
-        self.database.event_failed(event.id, why, again).await
+            return self.database.event_failed(event.id, why, None).await;
+        };
+        tracing::warn!(
+            event = event.id,
+            repo = repo.name,
+            why,
+            "a schedule goes by what was last seen of its repository"
+        );
+        let found = last_seen(&self.database, &repo, event).await?;
+        let said = format!("it goes by what was last seen of the repository: {why}");
+        self.database.answer_unsure(event.id, &found, &said).await?;
+        self.told.notify_one();
+        Ok(())
     }
 }

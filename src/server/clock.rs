@@ -1,4 +1,5 @@
-//! Schedules of handlers: each strikes for every repository that its handler is for, and is told once, whoever looks.
+//! Schedules of handlers: each strikes for every repository that its handler is for, and is told once, whoever looks. The
+//! repository is read before anything is done ([`super::asked`]), so that what is there then is meant.
 //!
 //! A time that passed while no server was there strikes once, at the next start, however often it passed.
 
@@ -17,12 +18,15 @@ use super::ledger;
 use super::room;
 use crate::store::database::{Database, DatabaseError, Schedule};
 
+#[cfg(test)]
+mod tests;
+
 /// How often is looked what is due.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Tells what is due until it is told to stop; rings `told` then.
-pub(super) async fn run(database: Database, file: Arc<File>, told: Arc<Notify>, stop: CancellationToken) {
-    let clock = Clock { database, file, told };
+/// Tells what is due until it is told to stop; rings `asked` then.
+pub(super) async fn run(database: Database, file: Arc<File>, asked: Arc<Notify>, stop: CancellationToken) {
+    let clock = Clock { database, file, asked };
     if let Err(error) = clock.set().await {
         tracing::warn!(error = room::words(&error), "schedules are not set");
     }
@@ -40,7 +44,8 @@ pub(super) async fn run(database: Database, file: Arc<File>, told: Arc<Notify>, 
 struct Clock {
     database: Database,
     file: Arc<File>,
-    told: Arc<Notify>,
+    /// Is rung when the commit of an event is to be found.
+    asked: Arc<Notify>,
 }
 
 impl Clock {
@@ -77,16 +82,10 @@ impl Clock {
             let mut event = Event::new(Kind::Schedule, repo, at(&schedule), Source::Schedule);
             let cron = handler.cron.as_ref().map(|cron| cron.text().to_owned()).unwrap_or_default();
             event.schedule = Some(event::Schedule { name: handler.name.clone(), cron });
-            event.reference.clone_from(&known.head);
-            event.default_branch =
-                known.head.as_deref().and_then(|head| head.strip_prefix("refs/heads/")).map(str::to_owned);
-            let refs = self.database.refs(known.id).await?;
-            let tip = refs.iter().find(|one| !one.deleted && Some(&one.name) == known.head.as_ref());
-            event.after = tip.and_then(|tip| tip.sha.parse().ok());
             let row = ledger::row(&event, Some(known.id));
             let row = row.map_err(|error| DatabaseError::Content(error.to_string()))?;
             if self.database.tick(&schedule, next_at, &row).await? {
-                self.told.notify_one();
+                self.asked.notify_one();
             }
         }
         Ok(())

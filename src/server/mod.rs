@@ -12,6 +12,7 @@ pub mod event;
 pub mod file;
 pub mod forges;
 mod git;
+pub mod glance;
 pub mod glob;
 pub mod handler;
 pub mod hook;

@@ -19,6 +19,7 @@ use super::asked::Asked;
 use super::comments::Comments;
 use super::file::{Commits, File};
 use super::forges::Forges;
+use super::glance::Glance;
 use super::hook::genuine::HookSecrets;
 use super::hook::{Asking, Dispatcher, Receiver};
 use super::http::{self, Auth, ListenError, Server, token};
@@ -189,7 +190,7 @@ pub async fn serve(
     let listener = http::bind(serving.listen, serving.auth).await?;
     let address = listener.local_addr().map_err(|source| ServeError::Io { action: "listen", source })?;
     let parts = standing.parts.clone();
-    let asked = Asked::new(database.clone(), poller.clone(), watched.clone(), Arc::clone(&told));
+    let asked = Asked::new(database.clone(), Glance::new(poller.clone(), watched.clone()), Arc::clone(&told));
     let staff = Staffing {
         parts: parts.clone(),
         database: database.clone(),
@@ -242,11 +243,7 @@ async fn open(serving: &Serving) -> Result<Database, DatabaseError> {
 }
 
 fn reader(host: &Host) -> Result<Reader, ServeError> {
-    let reach = reach(host)?;
-    if let Some(bundle) = &reach.ca_bundle {
-        super::git::trust(bundle, host.home.state());
-    }
-    let client = crate::web::client(&reach).map_err(|fault| {
+    let client = crate::web::client(&trusting(host)?).map_err(|fault| {
         let source = std::io::Error::other(fault.to_string());
         ServeError::Io { action: "reach the network", source }
     })?;
@@ -346,7 +343,7 @@ impl Staffing {
     fn by_file(&self, file: &Arc<File>, forges: &Forges, retired: &CancellationToken, works: &mut JoinSet<()>) {
         let (database, told) = (self.database.clone(), Arc::clone(&self.told));
         let comments = Comments::of(database.clone(), Arc::clone(file), forges.clone(), Arc::clone(&told));
-        let artifacts = Artifacts::of(database.clone(), Arc::clone(file), forges.clone(), Arc::clone(&told));
+        let artifacts = Artifacts::of(database.clone(), Arc::clone(file), forges.clone(), told);
         let rounds = Rounds { comments, artifacts };
         works.spawn(self.parts.clone().keep("lists", retired.clone(), move |retired| rounds.clone().run(retired)));
         let performer = self.performer(file, forges);
@@ -355,9 +352,9 @@ impl Staffing {
             let (performer, stop) = (performer.clone(), stop.clone());
             async move { performer.run(retired, stop).await }
         }));
-        let file = Arc::clone(file);
+        let (file, asked) = (Arc::clone(file), Arc::clone(&self.asked));
         works.spawn(self.parts.clone().keep("schedules", retired.clone(), move |retired| {
-            super::clock::run(database.clone(), Arc::clone(&file), Arc::clone(&told), retired)
+            super::clock::run(database.clone(), Arc::clone(&file), Arc::clone(&asked), retired)
         }));
     }
 
@@ -366,6 +363,7 @@ impl Staffing {
         let (queued, asked) = (Arc::clone(&self.queued), Arc::clone(&self.asked));
         let doing = Doing::new(database.clone(), Arc::clone(&file), forges.clone(), queued, asked);
         let doing = doing.taking(self.turns.clone()).counting(self.metrics.clone());
+        let doing = doing.reading(Glance::new(self.poller.clone(), self.watched.clone()));
         let effects = match &self.yard {
             Some(yard) => Arc::new(doing.with_scripts(yard.clone())),
             None => Arc::new(doing),
@@ -400,6 +398,15 @@ fn worker(
         queued: Arc::clone(queued),
         told: Arc::clone(told),
     })
+}
+
+/// How this machine reaches others; from now on git trusts whom our own client trusts.
+pub(super) fn trusting(host: &Host) -> Result<Reach, ServeError> {
+    let reach = reach(host)?;
+    if let Some(bundle) = &reach.ca_bundle {
+        super::git::trust(bundle, host.home.state());
+    }
+    Ok(reach)
 }
 
 /// What the worker of a data folder is called.

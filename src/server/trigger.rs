@@ -90,7 +90,7 @@ pub async fn repo(database: &Database, name: &str) -> Result<Repo, TriggerError>
     }
 }
 
-/// Writes the event. Where the ref points is what the last reading saw.
+/// Writes the event, and in the audit log who asks. Where the ref points is what the last reading saw.
 ///
 /// # Errors
 /// When repository, ref or mode are not known.
@@ -98,19 +98,25 @@ pub async fn trigger(database: &Database, ask: &Ask<'_>) -> Result<Triggered, Tr
     let (repo, mut event) = asked(database, ask).await?;
     let refs = database.refs(repo.id).await?;
     let sha = point(&mut event, &repo, &refs)?;
-    let written = database.tell(&row(&event, &repo)?).await?.ok_or(TriggerError::Again)?;
-    Ok(Triggered { event: written, sha })
+    let written = database.tell_by(&row(&event, &repo)?, ask.actor, &repo.name).await?;
+    Ok(Triggered { event: written.ok_or(TriggerError::Again)?, sha })
 }
 
 /// Writes that a run is asked for, after the runs that led to it; its number comes back. The server reads the ref before
-/// it decides anything.
+/// it decides anything. The audit log has who asks, but for handlers, whose journal says it.
 ///
 /// # Errors
 /// When repository or mode are not known.
 pub async fn ask(database: &Database, ask: &Ask<'_>, chain: &[Link]) -> Result<i64, TriggerError> {
     let (repo, mut event) = asked(database, ask).await?;
     event.chain = chain.to_vec();
-    database.ask(&row(&event, &repo)?).await?.ok_or(TriggerError::Again)
+    let event = row(&event, &repo)?;
+    let written = if ask.source == Source::Server {
+        database.ask(&event).await?
+    } else {
+        database.ask_by(&event, ask.actor, &repo.name).await?
+    };
+    written.ok_or(TriggerError::Again)
 }
 
 /// The event that was asked for, with the commit that its ref points to as the last reading saw it.
@@ -121,6 +127,20 @@ pub async fn resolve(database: &Database, repo: &Repo, asked: &database::Event) 
     let mut event = ledger::event(asked, &repo.name).map_err(|error| DatabaseError::Content(error.to_string()))?;
     let refs = database.refs(repo.id).await?;
     point(&mut event, repo, &refs)?;
+    Ok(row(&event, repo)?)
+}
+
+/// The event of a repository that cannot be read: its commit is the one that was last seen at its ref, and none where none
+/// was.
+///
+/// # Errors
+/// When the database says no.
+pub async fn last_seen(database: &Database, repo: &Repo, asked: &database::Event) -> Result<NewEvent, DatabaseError> {
+    let mut event = ledger::event(asked, &repo.name).map_err(|error| DatabaseError::Content(error.to_string()))?;
+    if point(&mut event, repo, &database.refs(repo.id).await?).is_err() {
+        event.reference = event.reference.or_else(|| repo.head.clone());
+        event.default_branch = default_branch(repo);
+    }
     row(&event, repo)
 }
 
@@ -150,12 +170,16 @@ fn point(event: &mut Event, repo: &Repo, refs: &[KnownRef]) -> Result<String, Tr
     let found = found.ok_or_else(unknown)?;
     event.reference = Some(found.name.clone());
     event.after = found.sha.parse::<CommitSha>().ok();
-    event.default_branch = repo.head.as_deref().and_then(|head| head.strip_prefix("refs/heads/")).map(str::to_owned);
+    event.default_branch = default_branch(repo);
     Ok(found.sha.clone())
 }
 
-fn row(event: &Event, repo: &Repo) -> Result<NewEvent, TriggerError> {
-    Ok(ledger::row(event, Some(repo.id)).map_err(|error| DatabaseError::Content(error.to_string()))?)
+fn default_branch(repo: &Repo) -> Option<String> {
+    repo.head.as_deref().and_then(|head| head.strip_prefix("refs/heads/")).map(str::to_owned)
+}
+
+fn row(event: &Event, repo: &Repo) -> Result<NewEvent, DatabaseError> {
+    ledger::row(event, Some(repo.id)).map_err(|error| DatabaseError::Content(error.to_string()))
 }
 
 #[cfg(test)]

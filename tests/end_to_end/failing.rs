@@ -33,10 +33,10 @@ fn a_package_that_nobody_has_is_shown_where_it_is_written_with_what_was_meant() 
     let user = user();
     let head = "name: env\nchannels: [conda-forge]\ndependencies:\n  - python\n  - pip\n";
     user.write("environment.yml", &format!("{head}  - pythno\n"));
-    user.commit();
+    user.commit("another");
     user.run(&[]).exits(3).says("no channel has `pythno`").says("environment.yml:6:5").says("did you mean `python`?");
     user.write("environment.yml", &format!("{head}  - pip:\n      - pandsa\n"));
-    user.commit();
+    user.commit("another");
     user.run(&[])
         .exits(3)
         .says("no package index has `pandsa`")

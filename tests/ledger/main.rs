@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod audited;
 mod postgres;
 mod promises;
 
@@ -91,6 +92,7 @@ both! {
     a_finished_run_is_an_event_written_with_it
     an_action_is_done_once_and_one_that_may_have_happened_is_not_repeated
     tokens_are_good_until_they_expire_or_are_taken_back
+    what_somebody_changes_is_noted_with_the_change_and_what_was_refused_is_not
     a_tick_is_told_once
     handlers_keep_every_version
     what_is_remembered_of_builds_is_the_last_that_was_written

@@ -7,17 +7,19 @@ use soopervisor::store::database::{
     RunFilter, Schedule, Settlement, StepRow,
 };
 
+use super::audited::audit;
+pub(crate) use super::audited::what_somebody_changes_is_noted_with_the_change_and_what_was_refused_is_not;
 use super::{
     Artifact, Artifacts, Database, DatabaseError, NewRepo, Place, Policy, QueueLimits, Retry, RunState, new_run, repo,
 };
 
 const WIDE: QueueLimits = QueueLimits { all: 100, here: 100, repo: 100, lease_ms: 60_000 };
 
-fn sha(digit: char) -> String {
+pub(crate) fn sha(digit: char) -> String {
     digit.to_string().repeat(40)
 }
 
-fn push(repo: i64, key: &str) -> NewEvent {
+pub(crate) fn push(repo: i64, key: &str) -> NewEvent {
     NewEvent {
         key: key.to_owned(),
         repo: Some(repo),
@@ -263,6 +265,14 @@ pub(crate) async fn an_event_without_a_commit_waits_for_it_before_it_is_handled(
     database.event_failed(other, "no such branch", None).await.unwrap();
     assert_eq!(database.event(other).await.unwrap().state, "failed");
     assert!(database.asked(0, 9).await.unwrap().is_empty());
+    // One whose commit may be an old one says so to its end.
+    database.settle_event(event, &Settlement::default()).await.unwrap();
+    let old = database.ask(&NewEvent { key: "old".into(), ..push(id, "one") }).await.unwrap().unwrap();
+    assert!(database.answer_unsure(old, &push(id, "one"), "not read").await.unwrap());
+    assert_eq!(database.next_event(60_000).await.unwrap().unwrap().id, old);
+    database.settle_event(old, &Settlement::default()).await.unwrap();
+    let old = database.event(old).await.unwrap();
+    assert_eq!((old.state.as_str(), old.fault.as_deref()), ("handled", Some("not read")));
 }
 
 fn delivery<'a>(id: &'a str, body: &'a [u8]) -> NewDelivery<'a> {
@@ -625,21 +635,20 @@ pub(crate) async fn an_action_is_done_once_and_one_that_may_have_happened_is_not
 pub(crate) async fn tokens_are_good_until_they_expire_or_are_taken_back(place: &Place) {
     let database = &place.database;
     let new = |hash, lasts_ms| NewToken { name: "ci", hash, scopes: "read run", lasts_ms };
-    let id = database.add_token(&new("h1", 60_000)).await.unwrap();
-    database.add_token(&new("h2", 30)).await.unwrap();
-    assert!(database.add_token(&new("h1", 60_000)).await.is_err());
+    let id = database.add_token(&new("h1", 60_000), "ann").await.unwrap();
+    database.add_token(&new("h2", 30), "ann").await.unwrap();
+    assert!(database.add_token(&new("h1", 60_000), "ann").await.is_err());
     let token = database.token("h1").await.unwrap().unwrap();
     assert_eq!((token.id, token.scopes.as_str(), token.used_at), (id, "read run", None));
     assert!(database.token("h1").await.unwrap().unwrap().used_at.is_some());
     nap(60).await;
     assert_eq!(database.token("h2").await.unwrap(), None);
     assert_eq!(database.token("nobody's").await.unwrap(), None);
-    database.revoke_token(id).await.unwrap();
+    database.revoke_token(id, "bob").await.unwrap();
     assert_eq!(database.token("h1").await.unwrap(), None);
     assert_eq!(database.tokens().await.unwrap().len(), 2);
-    assert!(matches!(database.revoke_token(99).await, Err(DatabaseError::Missing { .. })));
-    database.note("ci", "token.revoke", "1", "done").await.unwrap();
-    assert_eq!(database.audit(5).await.unwrap()[0].verb, "token.revoke");
+    assert!(matches!(database.revoke_token(99, "bob").await, Err(DatabaseError::Missing { .. })));
+    assert_eq!(audit(database).await, ["ann token.create 1 ci", "ann token.create 2 ci", "bob token.revoke 1 "]);
 }
 
 pub(crate) async fn a_tick_is_told_once(place: &Place) {
@@ -653,7 +662,8 @@ pub(crate) async fn a_tick_is_told_once(place: &Place) {
     assert!(database.tick(&due[0], now + 60_000, &event).await.unwrap());
     assert!(!database.tick(&due[0], now + 60_000, &event).await.unwrap());
     assert_eq!(database.due().await.unwrap().1, []);
-    assert_eq!(database.events(None, 9).await.unwrap().len(), 1);
+    let events = database.events(None, 9).await.unwrap();
+    assert_eq!((events.len(), events[0].state.as_str()), (1, "asked"), "its commit is looked for first");
     database.schedule(&schedule("0 4 * * *", 2_000)).await.unwrap();
     assert_eq!(database.due().await.unwrap().1.len(), 1);
     database.keep_schedules(&["other"]).await.unwrap();
@@ -700,7 +710,7 @@ pub(crate) async fn the_sweep_takes_what_is_old_and_never_what_waits(place: &Pla
     database.apply(id, None, None, &[(change(None, Some(sha('a'))), None)]).await.unwrap();
     let known = main_ref(database, id).await;
     database.apply(id, None, None, &[(change(Some(known), None), None)]).await.unwrap();
-    database.note("me", "v", "t", "").await.unwrap();
+    database.put_handler("h", Some("text"), "me").await.unwrap();
     let young = database.sweep(Retention::default()).await.unwrap();
     assert_eq!(young, soopervisor::store::database::Swept::default());
     let none = Retention { deliveries_ms: 0, events_ms: 0, tombstones_ms: 0, audit_ms: 0, builds_ms: 0, keys_ms: 0 };

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use soopervisor::server::event::{self as said, Event, Kind, Source};
 use soopervisor::server::forges::Forges;
+use soopervisor::server::glance::Glance;
 use soopervisor::server::handler::{Memory, Plan, State, execute};
 use soopervisor::server::hook::{Asking, Dispatcher};
+use soopervisor::server::poll::Address;
 use soopervisor::server::{ledger, queue};
 use soopervisor::store::database::{RunFilter, RunState};
 use soopervisor::web::Reach;
@@ -216,6 +218,48 @@ async fn a_commit_that_a_handler_names_by_its_id_is_judged_by_itself() {
         let found = (run.new.request["fork"].clone(), run.new.mode.as_str());
         assert_eq!(found, expected, "{author}: {what}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ref_that_a_handler_names_is_read_first_and_is_as_it_was_last_seen_where_it_cannot_be() {
+    let scene = Scene::open().await;
+    let database = &scene.place.database;
+    let repo = database.repo(REPO).await.unwrap().id;
+    let glance = |watched| Glance::new(scene.place.poller(), watch::channel(vec![watched]).1);
+    let there = glance(scene.watch(scene.address()).await);
+    let nowhere = format!("{}/octo-org/nowhere.git", scene.fake.server()).parse().unwrap();
+    let gone = glance(scene.watch(Address::Http(nowhere, None)).await);
+    let run = async |glance: &Glance, digit: &str, reference: &str| {
+        let file =
+            scene.file(&format!("  - {{name: again, on: push, do: {{run: {{ref: {reference}, wait: false}}}}}}\n"));
+        let mut event = Event::new(Kind::Push, REPO, "2026-11-28T12:00:00Z".parse().unwrap(), Source::Poll);
+        (event.reference, event.after) = (Some("refs/heads/other".into()), Some(digit.repeat(40).parse().unwrap()));
+        database.tell(&ledger::row(&event, Some(repo)).unwrap()).await.unwrap();
+        let (plan, doing) = (Plan { handler: &file.handlers[0], event: &event }, scene.doing(&file));
+        let report = execute(&plan, &file.notify, &doing.reading(glance.clone()), &Memory::default()).await.unwrap();
+        let runs = database.runs(&RunFilter::default()).await.unwrap();
+        let newest = runs.first().map(|run| (run.new.sha.clone(), run.new.request["unread"].clone()));
+        (report.state, report.error, runs.len(), newest)
+    };
+    let push = |text: &str| {
+        git(scene.work.path(), &["commit", "-q", "--allow-empty", "-m", text]);
+        scene.fake.push(scene.work.path(), REPO, "main", "2026-11-02T10:00:00Z".parse().unwrap())
+    };
+    // No poll was there before.
+    let known = |sha: &String| Some((sha.clone(), Value::Null));
+    assert_eq!(run(&there, "1", "main").await, (State::Succeeded, None, 1, known(&scene.main)));
+    let tip = push("just pushed");
+    assert_eq!(run(&there, "1", "main").await, (State::Succeeded, None, 1, known(&scene.main)), "the same call");
+    assert_eq!(run(&there, "2", "main").await, (State::Succeeded, None, 2, known(&tip)));
+    push("not seen");
+    let (state, _, count, newest) = run(&gone, "3", "main").await;
+    let (sha, unread) = newest.unwrap();
+    assert_eq!((state, count, sha), (State::Succeeded, 3, tip));
+    assert!(unread.as_str().unwrap().contains("no access"), "{unread}");
+    let (state, error, count, _) = run(&gone, "4", "absent").await;
+    let error = error.unwrap();
+    assert!(error.contains("`absent`, as far as is known: no access"), "{error}");
+    assert_eq!((state, count), (State::Failed, 3));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -70,7 +70,7 @@ impl Api {
         let made = token::new().unwrap();
         let hash = token::hash(made.expose());
         let new = NewToken { name: scope, hash: &hash, scopes: scope, lasts_ms: 60_000 };
-        self.place.database.add_token(&new).await.unwrap();
+        self.place.database.add_token(&new, "test").await.unwrap();
         text(&made)
     }
 
@@ -202,9 +202,37 @@ async fn a_run_by_hand_is_of_what_is_there_now_and_can_be_stopped() {
     api.forge.commit("feat/x", "on a branch");
     let (status, _) = ask(json!({"repo": "acme/churn", "ref": "feat/x", "mode": "sample"})).await;
     assert_eq!(status, 202);
-    let audit = api.place.database.audit(10).await.unwrap();
+    let mut audit = api.place.database.audit(10).await.unwrap();
+    audit.retain(|entry| entry.actor == "run");
     assert_eq!(audit.iter().map(|entry| entry.verb.as_str()).collect::<Vec<_>>(), ["trigger", "run.cancel", "trigger"]);
-    assert!(audit.iter().all(|entry| entry.actor == "run"));
+    assert_eq!((audit[2].target.as_str(), audit[2].detail.as_str()), ("acme/churn", tip.as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_request_that_changes_something_is_in_the_audit_log_once_and_one_that_is_refused_is_not() {
+    let api = Api::start(Auth::Everybody).await;
+    // The first is the one that is taken back.
+    api.token("read").await;
+    let admin = api.token("admin").await;
+    api.run(&admin).await;
+    let noted = async || api.place.database.audit(100).await.unwrap().len();
+    for route in ROUTES.iter().filter(|route| route.method != "get" && route.path != "/api/setup") {
+        let (path, before) = (concrete(route.path), noted().await);
+        let wrong = route.body.map(|_| json!({"nothing": 1}));
+        let nowhere = path.replace("/1", "/99").replace("/x", "/y");
+        let (status, text) = api.ask(route.method, &nowhere, Some(&admin), wrong).await;
+        assert!((400..500).contains(&status), "{} {nowhere}: {status} {text}", route.method);
+        assert_eq!(noted().await, before, "{} {nowhere}", route.method);
+        let body = match route.body {
+            Some("Trigger") => Some(json!({"repo": "acme/churn"})),
+            Some("TokenAsk") => Some(json!({"name": "n", "scopes": ["read"]})),
+            Some("HandlerAsk") => Some(json!({"text": "{name: x, on: push, do: [{log: {text: x}}]}"})),
+            _ => None,
+        };
+        let (status, text) = api.ask(route.method, &path, Some(&admin), body).await;
+        assert_eq!(status, route.answer.0, "{} {path}: {text}", route.method);
+        assert_eq!(noted().await, before + 1, "{} {path}", route.method);
+    }
 }
 
 /// Every object of an answer has exactly the fields that its schema lists.

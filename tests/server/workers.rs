@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use soopervisor::store::database::{Database, RunFilter, RunState};
+use soopervisor::store::database::{Database, NewRepo, NewRun, RunFilter, RunState};
 
 use super::adopt::Machine;
+use super::git::Forge;
 use super::postgres::fresh_database;
-use super::process::Running;
+use super::process::{Running, program};
 use super::until;
 
 /// A worker with a data folder of its own, as on a machine of its own. Killed when it is dropped.
@@ -109,4 +110,46 @@ fn a_second_worker_of_one_name_is_refused() {
     assert!(String::from_utf8_lossy(&second.stderr).contains("worker of this name"), "{second:?}");
     kill_process(Pid::from_child(&first), Signal::TERM).unwrap();
     assert!(first.wait().unwrap().success(), "it ends in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn git_of_a_worker_trusts_the_certificates_that_its_machine_is_set_to() {
+    let (home, forge) = (tempfile::tempdir().unwrap(), Forge::start().await);
+    let path = |below: &str| home.path().join(below);
+    let (bundle, seen, bin) = (path("company.pem"), path("seen"), path("bin"));
+    std::fs::write(&bundle, "").unwrap();
+    // Git, which says first whom it was told to trust.
+    std::fs::create_dir(&bin).unwrap();
+    let script = "#!/bin/sh\necho \"$GIT_SSL_CAINFO\" >>\"$SEEN\"\nPATH=${PATH#*:}\nexport PATH\nexec git \"$@\"\n";
+    let script = script.replace("$SEEN", &seen.display().to_string());
+    std::fs::write(bin.join("git"), script).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(bin.join("git"), mode).unwrap();
+
+    let address = format!("sqlite:{}", path("server.db").display());
+    let database = Database::open(&address).await.unwrap();
+    let url = forge.bare().display().to_string();
+    database.watch(&[NewRepo { url, name: "acme/churn".into(), settings: serde_json::json!({}) }]).await.unwrap();
+    let run = NewRun {
+        key: "k".into(),
+        repo: database.repo("acme/churn").await.unwrap().id,
+        event: None,
+        lane: "l".into(),
+        reference: Some("refs/heads/main".into()),
+        // Not there: to fetch it is all that is tried.
+        sha: "a".repeat(40),
+        mode: "full".into(),
+        request: serde_json::json!({}),
+        priority: 1,
+        supersede: false,
+    };
+    database.enqueue(&run).await.unwrap();
+    let paths = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let mut worker = program(&path("home"));
+    worker.env("PATH", paths).env("SOOPERVISOR_CA_BUNDLE", &bundle).args(["worker", "--database", &address]);
+    let child = worker.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let _worker = Worker(child, path("home"));
+    let told = || std::fs::read_to_string(&seen).unwrap_or_default();
+    until("git was started", || async { told().contains('\n') }).await;
+    assert_eq!(told().lines().next(), bundle.to_str());
 }

@@ -230,6 +230,7 @@ const RUN_RESULT: Shape = Shape::Object(&[
     field("duration", Shape::Text, "the same for people: 1m 20s"),
     field("storage", Shape::Text, "where the outputs are"),
     field("previous", Shape::Text, "how the run before it on the same branch ended"),
+    field("unread", Shape::Text, "why `ref` is as it was last seen, where the repository could not be read"),
 ]);
 const COMMAND_RESULT: Shape = Shape::Object(&[
     ENDING,

@@ -38,12 +38,12 @@ pub(super) struct Made {
     expires_in_days: i64,
 }
 
-/// Makes a token and keeps what it hashes to.
-async fn make(database: &Database, name: &str, scopes: &str, days: i32) -> Result<Made, Problem> {
+/// Makes a token for somebody and keeps what it hashes to.
+async fn make(database: &Database, actor: &str, name: &str, scopes: &str, days: i32) -> Result<Made, Problem> {
     let days = i64::from(days);
     let made = token::new().ok_or_else(Problem::internal)?;
     let hash = token::hash(made.expose());
-    let id = database.add_token(&NewToken { name, hash: &hash, scopes, lasts_ms: days * DAY_MS }).await?;
+    let id = database.add_token(&NewToken { name, hash: &hash, scopes, lasts_ms: days * DAY_MS }, actor).await?;
     let token = String::from_utf8_lossy(made.expose()).into_owned();
     Ok(Made { id, name: name.to_owned(), token, expires_in_days: days })
 }
@@ -68,8 +68,7 @@ pub(super) async fn set_up(
         // Used up before anything else can fail: the next start prints another as long as there is no admin.
         *waiting = None;
     }
-    let made = make(&server.database, name, Scope::Admin.word(), LONGEST_DAYS).await?;
-    server.database.note("set-up", "token.create", &made.id.to_string(), name).await?;
+    let made = make(&server.database, "set-up", name, Scope::Admin.word(), LONGEST_DAYS).await?;
     Ok((StatusCode::CREATED, Json(made)))
 }
 
@@ -125,8 +124,7 @@ pub(super) async fn create_token(
     if ask.scopes.is_empty() || !ask.scopes.iter().all(known) {
         return Err(Problem::bad("`scopes` are of read, run and admin", "[\"read\"] is the least"));
     }
-    let made = make(&server.database, name, &ask.scopes.join(" "), days).await?;
-    server.database.note(&caller.name, "token.create", &made.id.to_string(), name).await?;
+    let made = make(&server.database, &caller.name, name, &ask.scopes.join(" "), days).await?;
     Ok((StatusCode::CREATED, Json(made)))
 }
 
@@ -135,9 +133,7 @@ pub(super) async fn revoke_token(
     State(server): State<Server>,
     id: Result<Path<i64>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
-    let id = number(id)?;
-    server.database.revoke_token(id).await?;
-    server.database.note(&caller.name, "token.revoke", &id.to_string(), "").await?;
+    server.database.revoke_token(number(id)?, &caller.name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -232,7 +228,7 @@ pub(super) async fn put_handler(
         let lines: Vec<String> = trouble.iter().map(Trouble::line).collect();
         return Err(Problem::bad(lines.join("\n"), "`soopervisor handlers schema` tells what a handler may say"));
     }
-    write(&server, name, Some(&ask.text), &caller.name, "handler.put").await
+    write(&server, name, Some(&ask.text), &caller.name).await
 }
 
 pub(super) async fn delete_handler(
@@ -244,18 +240,11 @@ pub(super) async fn delete_handler(
     if !there {
         return Err(DatabaseError::Missing { what: "handler", name }.into());
     }
-    write(&server, &name, None, &caller.name, "handler.delete").await
+    write(&server, &name, None, &caller.name).await
 }
 
-async fn write(
-    server: &Server,
-    name: &str,
-    text: Option<&str>,
-    author: &str,
-    verb: &str,
-) -> Result<Json<HandlerRow>, Problem> {
+async fn write(server: &Server, name: &str, text: Option<&str>, author: &str) -> Result<Json<HandlerRow>, Problem> {
     let version = server.database.put_handler(name, text, author).await?;
-    server.database.note(author, verb, name, &version.to_string()).await?;
     server.standing.written.notify_one();
     let versions = server.database.handler_versions(name).await?;
     let made = versions.into_iter().find(|known| known.version == version);

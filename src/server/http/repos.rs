@@ -12,7 +12,7 @@ use super::Server;
 use super::gate::{Looks, Runs};
 use super::problem::Problem;
 use crate::server::event::Source;
-use crate::server::poll::PollError;
+use crate::server::glance::{Glance, Unread};
 use crate::server::trigger::{self, Ask, TriggerError};
 use crate::store::database::Repo;
 
@@ -134,16 +134,13 @@ pub(super) async fn trigger(
 ) -> Result<(StatusCode, Json<Triggered>), Problem> {
     let Json(ask) = ask.map_err(body)?;
     let repo = trigger::repo(&server.database, &ask.repo).await.map_err(refused)?;
-    let watch = server.watches.borrow().iter().find(|watch| watch.repo == repo.id).cloned();
     // Who asks by hand means what is there now, not what was there a minute ago.
-    if let Some(watch) = watch {
-        match server.poller.read(&watch, None).await {
-            Ok(_) => {}
-            Err(PollError::Database(error)) => return Err(error.into()),
-            Err(PollError::Fault(fault)) => {
-                let help = "see the repository's address and credential in the server's file";
-                return Err(Problem::new(StatusCode::BAD_GATEWAY, fault.to_string(), help));
-            }
+    match Glance::new(server.poller.clone(), server.watches.clone()).at(repo.id).await {
+        Ok(()) | Err(Unread::Unwatched) => {}
+        Err(Unread::Database(error)) => return Err(error.into()),
+        Err(why) => {
+            let help = "see the repository's address and credential in the server's file";
+            return Err(Problem::new(StatusCode::BAD_GATEWAY, why.to_string(), help));
         }
     }
     let id = super::token::new().ok_or_else(Problem::internal)?;
@@ -157,7 +154,6 @@ pub(super) async fn trigger(
     };
     let triggered = trigger::trigger(&server.database, &asked).await.map_err(refused)?;
     server.told.notify_one();
-    server.database.note(&caller.name, "trigger", &repo.name, &triggered.sha).await?;
     Ok((StatusCode::ACCEPTED, Json(Triggered { event: triggered.event, sha: triggered.sha })))
 }
 

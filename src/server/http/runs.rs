@@ -158,8 +158,7 @@ pub(super) async fn cancel(
     id: Result<Path<i64>, PathRejection>,
 ) -> Result<(StatusCode, Json<Cancelled>), Problem> {
     let id = number(id)?;
-    let state = server.database.cancel(id).await?;
-    server.database.note(&caller.name, "run.cancel", &id.to_string(), state.word()).await?;
+    let state = server.database.cancel_by(id, &caller.name).await?;
     Ok((StatusCode::ACCEPTED, Json(Cancelled { id, state: state.word() })))
 }
 

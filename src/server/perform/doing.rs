@@ -14,6 +14,7 @@ use crate::server::action::arguments::{
 use crate::server::action::{Answer, Call, EffectFault, Effects};
 use crate::server::file::File;
 use crate::server::forges::Forges;
+use crate::server::glance::Glance;
 use crate::server::metrics::Metrics;
 use crate::server::secrets::Secrets;
 use crate::store::database::{Database, DatabaseError};
@@ -31,6 +32,8 @@ pub struct Doing {
     pub(super) forges: Forges,
     pub(super) turns: Turns,
     metrics: Metrics,
+    /// Reads repositories whose refs are named; where there is none, what is known of them counts.
+    pub(super) glance: Option<Glance>,
     /// Where scripts run; none where they do not.
     pub(super) yard: Option<Yard>,
     /// How many things are under way that may not be done twice.
@@ -49,7 +52,14 @@ impl Doing {
         let secrets = Secrets::of(Arc::clone(&file));
         let (under_way, waiting, turns) = (watch::Sender::new(0), watch::Sender::new(0), Turns::default());
         let metrics = Metrics::default();
-        Self { database, file, secrets, forges, turns, metrics, yard: None, under_way, waiting, queued, asked }
+        let (glance, yard) = (None, None);
+        Self { database, file, secrets, forges, turns, metrics, glance, yard, under_way, waiting, queued, asked }
+    }
+
+    /// The same, which reads a repository before it runs what one of its refs points to.
+    #[must_use]
+    pub fn reading(self, glance: Glance) -> Self {
+        Self { glance: Some(glance), ..self }
     }
 
     /// The same, which counts there what could not be told.

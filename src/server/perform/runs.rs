@@ -11,6 +11,7 @@ use crate::server::action::arguments::{Run, Trigger, Which};
 use crate::server::action::{Answer, Call, EffectFault};
 use crate::server::event::{Event, Kind, Source};
 use crate::server::file::{Repo, of_forks};
+use crate::server::glance::Unread;
 use crate::server::glob::Glob;
 use crate::server::trigger::{self, Ask, TriggerError};
 use crate::server::{ledger, queue};
@@ -18,6 +19,8 @@ use crate::store::database::{self, RunState};
 
 /// How often a run that is waited for is looked at.
 const EVERY: Duration = Duration::from_millis(500);
+/// How often a repository is tried whose ref a handler names.
+const TRIES: i64 = 4;
 
 impl Doing {
     pub(super) async fn ended(&self, id: i64) -> Result<database::Run, EffectFault> {
@@ -38,25 +41,10 @@ impl Doing {
     pub(super) async fn wanted(&self, call: &Call<'_>, wanted: &Run) -> Result<database::NewRun, EffectFault> {
         let repo = self.database.repo(&call.event.repo).await.map_err(fault)?;
         let mut event = call.event.clone();
-        let mut strangers = self.strangers(&event).await?;
-        if let Some(reference) = &wanted.reference {
-            let refs = self.database.refs(repo.id).await.map_err(fault)?;
-            let names = [reference.clone(), format!("refs/heads/{reference}"), format!("refs/tags/{reference}")];
-            let found = names.iter().find_map(|name| refs.iter().find(|known| !known.deleted && known.name == *name));
-            let sha = found.map_or(reference.as_str(), |found| found.sha.as_str()).parse();
-            let unknown = |_| EffectFault::new(format!("`{}` has no branch, tag or commit `{reference}`", repo.name));
-            let sha: CommitSha = sha.map_err(unknown)?;
-            let own = event.commit() == Some(&sha);
-            event.after = Some(sha);
-            event.reference = found.map(|found| found.name.clone());
-            strangers = match found {
-                // A branch of the repository holds what somebody pushed who may.
-                Some(_) => false,
-                None if own => strangers,
-                // Nothing that is known of the event's own commit says anything of another.
-                None => self.strangers(&bare(&event)).await?,
-            };
-        }
+        let (strangers, unread) = match &wanted.reference {
+            Some(reference) => self.turn_to(&mut event, &repo, reference).await?,
+            None => (self.strangers(&event).await?, None),
+        };
         let sample = strangers && !may_ask_for_all(&event);
         let mode = if sample { "sample" } else { wanted.mode.as_deref().unwrap_or("full") };
         // Of all that an event has, only its number in the database makes a run belong to it.
@@ -79,11 +67,67 @@ impl Doing {
             if !wanted.args.is_empty() {
                 request.insert("args".to_owned(), json!(wanted.args));
             }
+            if let Some(why) = unread {
+                request.insert("unread".to_owned(), why.into());
+            }
         }
         if strangers || event.pull.is_some() {
             self.distrust(&event, strangers, &mut run.request).await?;
         }
         Ok(run)
+    }
+
+    /// Makes an event one of the ref or commit that a handler names. Whether its code is a stranger's then, and why the ref is
+    /// as it was last seen, where the repository could not be read.
+    async fn turn_to(
+        &self,
+        event: &mut Event,
+        repo: &database::Repo,
+        reference: &str,
+    ) -> Result<(bool, Option<String>), EffectFault> {
+        let unread = self.look(repo, reference).await?;
+        let own_strangers = self.strangers(event).await?;
+        let refs = self.database.refs(repo.id).await.map_err(fault)?;
+        let names = [reference.to_owned(), format!("refs/heads/{reference}"), format!("refs/tags/{reference}")];
+        let found = names.iter().find_map(|name| refs.iter().find(|known| !known.deleted && known.name == *name));
+        let sha = found.map_or(reference, |found| found.sha.as_str()).parse();
+        let why = unread.as_ref().map(|why| format!(", as far as is known: {why}")).unwrap_or_default();
+        let unknown = |_| EffectFault::new(format!("`{}` has no branch, tag or commit `{reference}`{why}", repo.name));
+        let sha: CommitSha = sha.map_err(unknown)?;
+        let own = event.commit() == Some(&sha);
+        event.after = Some(sha);
+        event.reference = found.map(|found| found.name.clone());
+        let strangers = match found {
+            // A branch of the repository holds what somebody pushed who may.
+            Some(_) => false,
+            None if own => own_strangers,
+            // Nothing that is known of the event's own commit says anything of another.
+            None => self.strangers(&bare(event)).await?,
+        };
+        Ok((strangers, unread))
+    }
+
+    /// Reads a repository before one of its refs is looked up; a commit is what it is. Why that could not be done comes back
+    /// once a few tries have failed.
+    async fn look(&self, repo: &database::Repo, reference: &str) -> Result<Option<String>, EffectFault> {
+        let Some(glance) = self.glance.as_ref().filter(|_| reference.parse::<CommitSha>().is_err()) else {
+            return Ok(None);
+        };
+        let _waits = self.waits();
+        let mut tries = 1;
+        loop {
+            match glance.at(repo.id).await {
+                Ok(()) => return Ok(None),
+                Err(Unread::Database(error)) => return Err(fault(error)),
+                Err(why) if why.is_final() || tries >= TRIES => {
+                    let (repo, why) = (&repo.name, why.to_string());
+                    tracing::warn!(repo, reference, why, "a ref is taken as it was last seen");
+                    return Ok(Some(why));
+                }
+                Err(why) => tokio::time::sleep(why.pause(tries)).await,
+            }
+            tries += 1;
+        }
     }
 
     /// Whether the code of an event is a stranger's. The tip of a branch is not, whoever speaks of it, and neither is a commit
@@ -138,23 +182,34 @@ impl Doing {
             "duration": seconds.map(duration),
             "storage": run.new.request.get("storage"),
             "previous": previous.map(RunState::word),
+            "unread": run.new.request.get("unread"),
         }))
+    }
+
+    /// The run that a call asks for, in line. One that was queued before an interruption is that one, wherever its ref is now.
+    async fn in_line(&self, call: &Call<'_>, wanted: &Run) -> Result<database::Run, EffectFault> {
+        if let Some(known) = self.database.run_by_key(&call.key.to_string()).await.map_err(fault)? {
+            return Ok(known);
+        }
+        let run = self.wanted(call, wanted).await?;
+        let queued = self.database.enqueue(&run).await.map_err(fault)?;
+        self.queued.notify_one();
+        self.database.run(queued.id).await.map_err(fault)
     }
 
     /// Queues a run, and waits for its end where that is asked for.
     pub(super) async fn run_pipeline(&self, call: &Call<'_>, wanted: Run) -> Answer {
-        let run = self.wanted(call, &wanted).await?;
-        let queued = self.database.enqueue(&run).await.map_err(fault)?;
-        self.queued.notify_one();
+        let run = self.in_line(call, &wanted).await?;
         if wanted.wait == Some(false) {
             return Ok(json!({
-                "status": "queued", "error": null, "url": self.url(queued.id), "id": queued.id.to_string(),
-                "mode": run.mode, "commit": run.sha, "seconds": null, "duration": null,
-                "storage": run.request.get("storage"), "previous": null,
+                "status": "queued", "error": null, "url": self.url(run.id), "id": run.id.to_string(),
+                "mode": run.new.mode, "commit": run.new.sha, "seconds": null, "duration": null,
+                "storage": run.new.request.get("storage"), "previous": null,
+                "unread": run.new.request.get("unread"),
             }));
         }
         let waits = self.waits();
-        let ended = self.ended(queued.id).await?;
+        let ended = self.ended(run.id).await?;
         drop(waits);
         let result = self.result(&ended).await?;
         match ended.state {

@@ -13,13 +13,12 @@ use tokio_util::sync::CancellationToken;
 use super::{Effort, Worker};
 use crate::run::Host;
 use crate::server::file::Commits;
-use crate::server::git;
 use crate::server::metrics::Metrics;
 use crate::server::parts::Parts;
 use crate::server::poll::Watch;
 use crate::server::poll::state::FirstSeen;
 use crate::server::room;
-use crate::server::serve::{RepoAsk, ServeError, address, lock, named, watch_of};
+use crate::server::serve::{RepoAsk, ServeError, address, lock, named, trusting, watch_of};
 use crate::server::sweep;
 use crate::store::Runs;
 use crate::store::database::{Database, DatabaseError};
@@ -64,11 +63,7 @@ pub async fn work(
     working.host.home.ensure()?;
     let state = working.host.home.state();
     let _lock = lock(state, &format!("worker-{}.lock", working.name))?;
-    if let Ok(access) = working.host.access()
-        && let Some(bundle) = &access.reach.ca_bundle
-    {
-        git::trust(bundle, state);
-    }
+    trusting(&working.host)?;
     let database = Database::open(&working.database).await?;
     let mut effort = working.effort;
     effort.limits.lease_ms = database.policy().await?.lease_ms.unwrap_or(effort.limits.lease_ms);

@@ -43,6 +43,9 @@ struct RunAsk {
     /// The runs that led to it, for handlers.
     #[serde(rename = "chain")]
     _chain: IgnoredAny,
+    /// Why its commit is the one that was last seen, for handlers.
+    #[serde(rename = "unread")]
+    _unread: IgnoredAny,
 }
 
 /// How an attempt ended.

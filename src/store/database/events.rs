@@ -4,6 +4,7 @@ use serde_json::Value;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use super::audit::{Deed, note};
 use super::error::DatabaseError;
 use super::link::{Database, Dialect};
 use super::outbox::{self, NewAction};
@@ -45,7 +46,7 @@ pub struct Event {
     pub state: String,
     /// How often it was tried, this time included.
     pub attempts: i64,
-    /// Why it could not be handled, or which handler of it was given up, and why.
+    /// Why it could not be handled, which handler of it was given up, and why, or why its commit may be an old one.
     pub fault: Option<String>,
     /// When it was kept, in milliseconds since 1970.
     pub created_at: i64,
@@ -92,7 +93,8 @@ pub(super) async fn insert(
     insert_as("waiting", database, connection, event).await
 }
 
-async fn insert_as(
+/// The same, in another state.
+pub(super) async fn insert_as(
     state: &str,
     database: &Database,
     connection: &mut AnyConnection,
@@ -129,6 +131,41 @@ impl Database {
         insert_as("asked", self, &mut connection, event).await
     }
 
+    /// As [`Database::tell`], of a run that somebody asks for by hand in a repository: who did is noted with it.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn tell_by(&self, event: &NewEvent, actor: &str, repo: &str) -> Result<Option<i64>, DatabaseError> {
+        self.by_hand("waiting", event, actor, repo).await
+    }
+
+    /// As [`Database::ask`], of a run that somebody asks for by hand in a repository: who did is noted with it.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn ask_by(&self, event: &NewEvent, actor: &str, repo: &str) -> Result<Option<i64>, DatabaseError> {
+        self.by_hand("asked", event, actor, repo).await
+    }
+
+    async fn by_hand(
+        &self,
+        state: &str,
+        event: &NewEvent,
+        actor: &str,
+        repo: &str,
+    ) -> Result<Option<i64>, DatabaseError> {
+        let mut transaction = self.begin().await?;
+        let written = insert_as(state, self, &mut transaction, event).await?;
+        if let Some(id) = written {
+            let reference = event.reference.as_deref().unwrap_or("the default branch");
+            let detail = event.new_sha.clone().unwrap_or_else(|| format!("{reference}, event {id}"));
+            let deed = Deed { actor, verb: "trigger", target: repo, detail: &detail };
+            note(self, &mut transaction, deed).await?;
+        }
+        transaction.commit().await.map_err(DatabaseError::query("write an event"))?;
+        Ok(written)
+    }
+
     /// The next events whose commit is to be found, oldest first, at most so many. Each comes again after `lease_ms`,
     /// unless it is [answered](Database::answer) before.
     ///
@@ -150,12 +187,24 @@ impl Database {
     /// # Errors
     /// When the database says no.
     pub async fn answer(&self, id: i64, found: &NewEvent) -> Result<bool, DatabaseError> {
+        self.answered(id, found, None).await
+    }
+
+    /// As [`Database::answer`], of a commit that may not be the right one; the event says why, also once it is handled.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn answer_unsure(&self, id: i64, found: &NewEvent, why: &str) -> Result<bool, DatabaseError> {
+        self.answered(id, found, Some(why)).await
+    }
+
+    async fn answered(&self, id: i64, found: &NewEvent, why: Option<&str>) -> Result<bool, DatabaseError> {
         let text = self.sql(
-            "UPDATE events SET reference = $2, new_sha = $3, payload = $4, state = 'waiting', attempts = 0, fault = NULL, \
+            "UPDATE events SET reference = $2, new_sha = $3, payload = $4, state = 'waiting', attempts = 0, fault = $5, \
              not_before = now_ms() WHERE id = $1 AND state = 'asked'",
         );
         let query = sqlx::query(text).bind(id).bind(&found.reference).bind(&found.new_sha);
-        let done = query.bind(found.payload.to_string()).execute(self.writer()).await;
+        let done = query.bind(found.payload.to_string()).bind(why).execute(self.writer()).await;
         Ok(done.map_err(DatabaseError::query("write the commit of an event"))?.rows_affected() == 1)
     }
 
@@ -213,8 +262,10 @@ impl Database {
         let mut queued = Vec::new();
         let mut transaction = self.begin_alone().await?;
         for (id, settlement) in settled {
+            // What is wrong with it before it is tried was said when its commit was looked for, and stays true.
             let text = self.sql(
-                "UPDATE events SET state = 'handled', handled_at = now_ms(), fault = NULL WHERE id = $1 AND state = 'waiting'",
+                "UPDATE events SET state = 'handled', handled_at = now_ms(), \
+                 fault = CASE WHEN attempts = 1 THEN fault ELSE NULL END WHERE id = $1 AND state = 'waiting'",
             );
             let done = sqlx::query(text).bind(id).execute(&mut *transaction).await.map_err(fault())?;
             if done.rows_affected() == 0 {

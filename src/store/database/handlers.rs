@@ -2,6 +2,7 @@
 
 use sqlx::any::AnyRow;
 
+use super::audit::{Deed, note};
 use super::error::DatabaseError;
 use super::link::Database;
 use super::row::Fields;
@@ -34,7 +35,7 @@ impl HandlerVersion {
 }
 
 impl Database {
-    /// Adds a version; its number comes back.
+    /// Adds a version, and notes who does; its number comes back.
     ///
     /// # Errors
     /// When the database says no.
@@ -47,6 +48,8 @@ impl Database {
         );
         let query = sqlx::query(query).bind(name).bind(text).bind(author);
         let version = query.fetch_one(&mut *transaction).await.map_err(fault())?.int("version")?;
+        let (verb, detail) = (if text.is_some() { "handler.put" } else { "handler.delete" }, version.to_string());
+        note(self, &mut transaction, Deed { actor: author, verb, target: name, detail: &detail }).await?;
         transaction.commit().await.map_err(fault())?;
         Ok(version)
     }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use super::audit::{Deed, note};
 use super::error::DatabaseError;
 use super::link::Database;
 use super::queue::StepRow;
@@ -253,12 +254,31 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Missing`] when there is none.
     pub async fn cancel(&self, id: i64) -> Result<RunState, DatabaseError> {
+        let mut connection = self.writer().acquire().await.map_err(DatabaseError::query("cancel a run"))?;
+        self.cancel_in(&mut connection, id).await
+    }
+
+    /// As [`Database::cancel`], and notes who does.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Missing`] when there is none.
+    pub async fn cancel_by(&self, id: i64, actor: &str) -> Result<RunState, DatabaseError> {
+        let mut transaction = self.begin().await?;
+        let state = self.cancel_in(&mut transaction, id).await?;
+        let target = id.to_string();
+        let deed = Deed { actor, verb: "run.cancel", target: &target, detail: state.word() };
+        note(self, &mut transaction, deed).await?;
+        transaction.commit().await.map_err(DatabaseError::query("cancel a run"))?;
+        Ok(state)
+    }
+
+    async fn cancel_in(&self, connection: &mut AnyConnection, id: i64) -> Result<RunState, DatabaseError> {
         let text = self.sql(
             "UPDATE runs SET cancel = CASE WHEN state IN ('queued', 'running') THEN 1 ELSE cancel END, \
              ended_at = CASE WHEN state = 'queued' THEN now_ms() ELSE ended_at END, \
              state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END WHERE id = $1 RETURNING state",
         );
-        let row = sqlx::query(text).bind(id).fetch_optional(self.writer()).await;
+        let row = sqlx::query(text).bind(id).fetch_optional(connection).await;
         let row = row.map_err(DatabaseError::query("cancel a run"))?;
         word(&row.ok_or_else(|| missing(id))?.text("state")?)
     }

@@ -1,7 +1,7 @@
 //! When a schedule is next due. A tick and its event are written together, so none is told twice.
 
 use super::error::DatabaseError;
-use super::events::{NewEvent, insert};
+use super::events::{NewEvent, insert_as};
 use super::link::Database;
 use super::row::Fields;
 
@@ -46,7 +46,8 @@ impl Database {
         Ok((now, rows.iter().map(read).collect::<Result<_, DatabaseError>>()?))
     }
 
-    /// The schedule's tick: it is next due at `next_at`, and its event is kept. Whether it was still due as told.
+    /// The schedule's tick: it is next due at `next_at`, and its event is kept, whose commit is still to be found. Whether it
+    /// was still due as told.
     ///
     /// # Errors
     /// When the database says no.
@@ -57,7 +58,7 @@ impl Database {
         let query = sqlx::query(text).bind(&due.name).bind(due.next_at).bind(next_at);
         let done = query.execute(&mut *transaction).await.map_err(fault())?.rows_affected() == 1;
         if done {
-            insert(self, &mut transaction, event).await?;
+            insert_as("asked", self, &mut transaction, event).await?;
         }
         transaction.commit().await.map_err(fault())?;
         Ok(done)

@@ -2,6 +2,7 @@
 
 use sqlx::any::AnyRow;
 
+use super::audit::{Deed, note};
 use super::error::DatabaseError;
 use super::link::Database;
 use super::row::Fields;
@@ -53,17 +54,24 @@ impl Token {
 }
 
 impl Database {
-    /// Keeps a token; its number comes back.
+    /// Keeps a token that somebody makes, which the audit log has from then on; its number comes back.
     ///
     /// # Errors
     /// When the database says no.
-    pub async fn add_token(&self, token: &NewToken<'_>) -> Result<i64, DatabaseError> {
+    pub async fn add_token(&self, token: &NewToken<'_>, actor: &str) -> Result<i64, DatabaseError> {
+        let fault = || DatabaseError::query("keep a token");
         let text = self.sql(
             "INSERT INTO tokens (name, hash, scopes, created_at, expires_at) VALUES ($1, $2, $3, now_ms(), now_ms() + $4) \
              RETURNING id",
         );
         let query = sqlx::query(text).bind(token.name).bind(token.hash).bind(token.scopes).bind(token.lasts_ms);
-        query.fetch_one(self.writer()).await.map_err(DatabaseError::query("keep a token"))?.int("id")
+        let mut transaction = self.begin().await?;
+        let id = query.fetch_one(&mut *transaction).await.map_err(fault())?.int("id")?;
+        let target = id.to_string();
+        let deed = Deed { actor, verb: "token.create", target: &target, detail: token.name };
+        note(self, &mut transaction, deed).await?;
+        transaction.commit().await.map_err(fault())?;
+        Ok(id)
     }
 
     /// The token that hashes to this, when it is good now; that it was used is noted, once a minute at most.
@@ -95,16 +103,21 @@ impl Database {
         rows.iter().map(Token::of).collect()
     }
 
-    /// Takes a token back; one that was taken back stays so.
+    /// Takes a token back, and notes who does; one that was taken back stays so.
     ///
     /// # Errors
     /// [`DatabaseError::Missing`] when there is none.
-    pub async fn revoke_token(&self, id: i64) -> Result<(), DatabaseError> {
+    pub async fn revoke_token(&self, id: i64, actor: &str) -> Result<(), DatabaseError> {
+        let fault = || DatabaseError::query("take a token back");
         let text = self.sql("UPDATE tokens SET revoked_at = COALESCE(revoked_at, now_ms()) WHERE id = $1");
-        let done = sqlx::query(text).bind(id).execute(self.writer()).await;
-        match done.map_err(DatabaseError::query("take a token back"))?.rows_affected() {
-            0 => Err(DatabaseError::Missing { what: "token", name: id.to_string() }),
-            _ => Ok(()),
+        let mut transaction = self.begin().await?;
+        let done = sqlx::query(text).bind(id).execute(&mut *transaction).await.map_err(fault())?;
+        let target = id.to_string();
+        if done.rows_affected() == 0 {
+            return Err(DatabaseError::Missing { what: "token", name: target });
         }
+        let deed = Deed { actor, verb: "token.revoke", target: &target, detail: "" };
+        note(self, &mut transaction, deed).await?;
+        transaction.commit().await.map_err(fault())
     }
 }
