@@ -85,7 +85,8 @@ impl Reader<'_> {
         let without = document.get("dependencies").is_none();
         for (key, _) in pairs {
             let name = key.scalar_text().unwrap_or_default();
-            if !KEYS.contains(&name.as_str()) && !(without && is_meant_for_dependencies(&name)) {
+            let told = without && is_meant_for_dependencies(&name);
+            if !KEYS.contains(&name.as_str()) && !told {
                 let warning =
                     Diagnostic::warning("environment/unknown-key", format!("conda does not know the key `{name}`"));
                 self.problems.push(warning.at(self.source, key.span).help(suggest::help(&name, KEYS)));

@@ -121,7 +121,7 @@ async fn by_manifest(
         }
     }
     let none = || {
-        there.sort_by(|a, b| b.0.cmp(&a.0));
+        there.sort_by_key(|(ended, _)| std::cmp::Reverse(*ended));
         let known = there.into_iter().take(KNOWN).map(|(_, folder)| folder).collect();
         StorageError::NoCommit { project: project.clone(), wanted: wanted.to_owned(), known }
     };

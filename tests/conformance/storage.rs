@@ -141,7 +141,7 @@ async fn download_verifies_and_never_overwrites_silently(bench: Bench) {
     let whole = tempfile::tempdir().expect("a folder");
     match bench.fetch(whole.path(), &[], false).await {
         Err(StorageError::Damaged { first, total: 2, .. }) => {
-            assert_eq!(first, [path("data/a.csv"), path("data/b.csv")])
+            assert_eq!(first, [path("data/a.csv"), path("data/b.csv")]);
         }
         other => panic!("{other:?}"),
     }
