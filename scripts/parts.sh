@@ -39,11 +39,10 @@ registry_answers() {
 
 # has_image REFERENCE
 has_image() {
-    local host=${DOCKER_HOST:-unix:///var/run/docker.sock}
     if has docker; then
         docker image inspect "$1" >/dev/null 2>&1
     else
-        [ "$(curl -s -o /dev/null -w '%{http_code}' --unix-socket "${host#unix://}" "http://localhost/images/$1/json")" = 200 ]
+        [ "$(ask "${DOCKER_HOST:-unix:///var/run/docker.sock}" "images/$1/json" -o /dev/null -w '%{http_code}')" = 200 ]
     fi
 }
 
@@ -62,6 +61,9 @@ need_image() {
         say "runner image: building $reference from images/runner/Dockerfile"
         if docker build --quiet --tag "$reference" images/runner >/dev/null; then return; fi
         say 'runner image: that failed'
+    fi
+    if ! has docker && [[ ${DOCKER_HOST:-unix://} != unix://* ]]; then
+        fail "the runner image is not at $DOCKER_HOST, and the docker program, which sends it there, is missing: install it (docker.io of Debian and Ubuntu)"
     fi
     if ! has dpkg-deb || ! has apt-get; then
         fail 'the runner image needs a container registry that answers and the docker program, or Debian or Ubuntu to make it from'

@@ -20,10 +20,11 @@ closing() {
     local code=$?
     trap - ERR EXIT
     [ -z "${scratch:-}" ] || rm -rf "$scratch"
+    # Where the script's own output goes, also when it ends where a command's is kept back.
     if [ "$code" -eq 0 ]; then
-        printf '%s: ok%s (%d s)\n' "$verb" "${result:+: $result}" "$SECONDS"
+        printf '%s: ok%s (%d s)\n' "$verb" "${result:+: $result}" "$SECONDS" >&3
     else
-        printf '%s: failed: %s\n' "$verb" "${reason:-exit code $code}"
+        printf '%s: failed: %s\n' "$verb" "${reason:-exit code $code}" >&3
     fi
     exit "$code"
 }

@@ -27,7 +27,7 @@ need_servers() {
         say "servers for tests: $SOOPERVISOR_TEST_SERVERS is there"
         return
     fi
-    may_install "python3 -m venv $SOOPERVISOR_TEST_SERVERS/venv; its pip install ${python_servers[*]}; npm install ${node_servers[*]}"
+    may_install "python3 -m venv $SOOPERVISOR_TEST_SERVERS/venv && $SOOPERVISOR_TEST_SERVERS/venv/bin/pip install ${python_servers[*]@Q} && npm install --prefix $SOOPERVISOR_TEST_SERVERS ${node_servers[*]@Q} && echo '$wanted' >$SOOPERVISOR_TEST_SERVERS/installed"
     say "servers for tests: installing ${python_servers[*]} ${node_servers[*]} below $SOOPERVISOR_TEST_SERVERS"
     mkdir -p "$SOOPERVISOR_TEST_SERVERS"
     [ -x "$SOOPERVISOR_TEST_SERVERS/venv/bin/pip" ] ||

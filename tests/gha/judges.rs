@@ -1,4 +1,5 @@
-//! What others say of action.yml and the workflows: GitHub's schemas, actionlint, zizmor. Each is shown something bad first.
+//! What others say of action.yml and the workflows: GitHub's schemas, actionlint, zizmor; and of the compose file. Each is
+//! shown something bad, too.
 
 use std::process::Command;
 
@@ -30,6 +31,17 @@ fn they_are_what_githubs_schemas_describe() {
     let wrong =
         python_tool("check-jsonschema").args(["--builtin-schema", "vendor.github-actions", WORKFLOWS[1]]).output();
     assert!(!wrong.unwrap().status.success(), "a workflow is no action");
+}
+
+#[test]
+fn the_servers_compose_file_is_what_its_specification_describes() {
+    let judged = |file: &str| {
+        let mut command = python_tool("check-jsonschema");
+        command.args(["--builtin-schema", "vendor.compose-spec", file]);
+        command
+    };
+    content(&mut judged("examples/server/compose.yaml"));
+    assert!(!judged("action.yml").output().unwrap().status.success(), "an action is no compose file");
 }
 
 #[test]
