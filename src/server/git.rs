@@ -3,9 +3,8 @@
 //!
 //! Credentials reach git by its environment, never by an argument or a file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
-use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +12,6 @@ use tokio::process::Command;
 
 use super::poll::Address;
 use super::poll::reading::Password;
-use crate::web;
 
 /// Given with every call. What a repository, or a user of this machine, has set starts no program and reaches nobody.
 const OPTIONS: [&str; 17] = [
@@ -38,20 +36,6 @@ const OPTIONS: [&str; 17] = [
 
 /// Variables that say nothing of what git shall do: every other `GIT_*` could send it elsewhere.
 const KEPT: [&str; 2] = ["GIT_EXEC_PATH", "GIT_SSL_CAINFO"];
-
-/// All certificates that this server trusts, where it is set to more than git's own: git takes the file in place of those.
-static BUNDLE: OnceLock<PathBuf> = OnceLock::new();
-
-/// From now on git trusts this bundle besides the system's authorities, as the server's own client does; the first one that
-/// is set stays. Where the bundle does not hold both already, they are kept as one file in the folder for state.
-pub(super) fn trust(bundle: &Path, state: &Path) {
-    BUNDLE.get_or_init(|| {
-        // What is wrong with a bundle git says.
-        let is_all = std::fs::read(bundle).ok() == web::authorities(bundle).ok();
-        let kept = if is_all { None } else { web::keep_authorities(bundle, &state.join("ca")).ok() };
-        kept.unwrap_or_else(|| bundle.to_owned())
-    });
-}
 
 /// What a call may reach.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +62,7 @@ pub(super) fn git(folder: &Path, way: Way<'_>) -> Command {
     }
     git.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C").env("GIT_NO_LAZY_FETCH", "1");
     git.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_ATTR_NOSYSTEM", "1");
-    if let Some(bundle) = BUNDLE.get() {
+    if let Some(bundle) = super::trust::all() {
         git.env("GIT_SSL_CAINFO", bundle);
     }
     if !matches!(way, Way::Watched(_)) {
@@ -162,6 +146,8 @@ mod tests {
     use super::*;
     use crate::secret::Secret;
     use crate::server::poll::reading::Credential;
+    use crate::server::trust;
+    use crate::web;
 
     fn words(git: &Command) -> Vec<String> {
         git.as_std().get_args().map(|word| word.to_string_lossy().into_owned()).collect()
@@ -206,8 +192,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let bundle = dir.path().join("company.pem");
         std::fs::write(&bundle, "a certificate").unwrap();
-        trust(&bundle, dir.path());
-        trust(Path::new("/srv/another.pem"), dir.path());
+        trust::trust(&bundle, dir.path());
+        trust::trust(Path::new("/srv/another.pem"), dir.path());
         let found = variable(&git(Path::new("/"), Way::Named("https", None)), "GIT_SSL_CAINFO").unwrap();
         assert_eq!(std::fs::read(found).unwrap(), web::authorities(&bundle).unwrap());
     }

@@ -32,4 +32,5 @@ pub mod standing;
 mod sweep;
 pub mod template;
 pub mod trigger;
+mod trust;
 pub mod work;

@@ -400,11 +400,11 @@ fn worker(
     })
 }
 
-/// How this machine reaches others; from now on git trusts whom our own client trusts.
+/// How this machine reaches others; from now on git and handlers trust whom our own client trusts.
 pub(super) fn trusting(host: &Host) -> Result<Reach, ServeError> {
     let reach = reach(host)?;
     if let Some(bundle) = &reach.ca_bundle {
-        super::git::trust(bundle, host.home.state());
+        super::trust::trust(bundle, host.home.state());
     }
     Ok(reach)
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::super::exit::Exit;
 use super::{Check, Level};
 use crate::environment::{self, Config, Place};
+use crate::web;
 
 /// The channel that environments use most.
 const CONDA_FORGE: &str = "conda-forge";
@@ -29,7 +30,7 @@ pub(super) fn all(config: &Config) -> Vec<Check> {
         Err(error) => return vec![Check::fail(CHANNEL, Exit::Internal, error.to_string(), "free some memory")],
     };
     let index = config.index_url();
-    let asking = async { tokio::join!(channel(config), ask(index)) };
+    let asking = async { tokio::join!(channel(config), ask(index, config)) };
     let ((channel, theirs), packages) = runtime.block_on(asking);
     let date = theirs.or(packages.as_ref().ok().copied().flatten());
     let mend = "a proxy (HTTPS_PROXY), or a mirror (PIP_INDEX_URL)";
@@ -52,7 +53,7 @@ async fn channel(config: &Config) -> (Check, Option<Timestamp>) {
             }
             Place::Address(url) => {
                 let address = format!("{url}noarch/repodata_shards.msgpack.zst");
-                let answer = ask(&address).await;
+                let answer = ask(&address, config).await;
                 let check = place(CHANNEL, &address, &answer, mend);
                 if let Ok(date) = answer {
                     return (check, date);
@@ -66,8 +67,12 @@ async fn channel(config: &Config) -> (Check, Option<Timestamp>) {
 }
 
 /// The server's idea of the time, if it answers.
-async fn ask(address: &str) -> Result<Option<Timestamp>, String> {
-    let client = reqwest::Client::builder().timeout(PATIENCE).build().map_err(|error| cause(&error))?;
+async fn ask(address: &str, config: &Config) -> Result<Option<Timestamp>, String> {
+    let mut builder = reqwest::Client::builder().timeout(PATIENCE);
+    if let Some(bundle) = &config.ca_bundle {
+        builder = web::trusting(builder, bundle).map_err(|fault| fault.to_string())?;
+    }
+    let client = builder.build().map_err(|error| cause(&error))?;
     // The address may hold a password: it is not repeated.
     let answer = client.head(address).send().await.map_err(|error| cause(&error.without_url()))?;
     let status = answer.status();
@@ -159,9 +164,13 @@ mod tests {
             let _ = stream.read(&mut [0; 1024]).unwrap();
             stream.write_all(b"HTTP/1.1 404 Not Found\r\nDate: Sat, 21 Nov 2026 09:30:00 GMT\r\n\r\n").unwrap();
         });
+        let config = Config::new("/dev/null/env".into());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        assert_eq!(runtime.block_on(ask(&address)), Ok(Some(at("2026-11-21T09:30:00Z"))));
+        assert_eq!(runtime.block_on(ask(&address, &config)), Ok(Some(at("2026-11-21T09:30:00Z"))));
         server.join().unwrap();
-        assert!(runtime.block_on(ask(&address)).is_err());
+        assert!(runtime.block_on(ask(&address, &config)).is_err());
+        // A bundle that cannot be used is said to be that, and no fault of the server.
+        let config = Config { ca_bundle: Some("/dev/null/company.pem".into()), ..config };
+        assert!(runtime.block_on(ask(&address, &config)).unwrap_err().contains("company.pem"));
     }
 }

@@ -8,6 +8,9 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder};
 
+use crate::server::trust;
+use crate::web;
+
 /// Addresses of hosts that requests are under way to, and of how many.
 #[derive(Debug, Clone, Default)]
 struct Judged(Arc<Mutex<Hosts>>);
@@ -76,9 +79,14 @@ impl Drop for Connect {
 }
 
 fn plain() -> ClientBuilder {
-    let builder = Client::builder().user_agent(concat!("soopervisor/", env!("CARGO_PKG_VERSION")));
+    let builder = || Client::builder().user_agent(concat!("soopervisor/", env!("CARGO_PKG_VERSION")));
     // A proxy would resolve the name again.
-    builder.redirect(reqwest::redirect::Policy::none()).no_proxy()
+    let builder = || builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+    let Some(bundle) = trust::named() else { return builder() };
+    web::trusting(builder(), bundle).unwrap_or_else(|error| {
+        tracing::warn!(%error, "requests of handlers trust the system's authorities only");
+        builder()
+    })
 }
 
 #[cfg(test)]

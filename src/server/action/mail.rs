@@ -96,7 +96,7 @@ fn transport(
 
 fn parameters(server: &MailServer) -> Result<TlsParameters, EffectFault> {
     let mut builder = TlsParameters::builder(server.host.clone());
-    if let Some(path) = &server.ca {
+    if let Some(path) = server.ca.as_deref().or(crate::server::trust::named()) {
         let wrong =
             |why: String| EffectFault::new(format!("the certificates in `{}` cannot be used: {why}", path.display()));
         let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
