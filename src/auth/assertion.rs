@@ -141,6 +141,6 @@ impl Assertion {
     }
 }
 
-const UNKNOWN_CIPHER: &str = "does not open with its passphrase, or is encrypted in an old way: \
+const UNKNOWN_CIPHER: &str = "does not open with its passphrase, or is encrypted in a way that is not known here: \
      `openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256 -in OLD.pem -out NEW.pem` encrypts it anew; put NEW.pem \
      into `privateKey`";

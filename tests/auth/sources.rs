@@ -100,6 +100,11 @@ async fn box_in_ci_logs_in_by_a_jwt_from_a_text_or_a_file() {
     let outside = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(outside.path(), &text).unwrap();
     assert_eq!(source(&place, command.env("SOOPERVISOR_BOX_JWT_CONFIG", outside.path())), "JWT, enterprise 77");
+    // The first is what Box's console makes.
+    for cipher in [["-v2", "des3", "-v2prf", "hmacWithSHA1"], ["-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA1"]] {
+        let text = settings(&cipher);
+        assert_eq!(source(&place, command.env("SOOPERVISOR_BOX_JWT_CONFIG", &text)), "JWT, enterprise 77");
+    }
     let said = finished(command.env("SOOPERVISOR_BOX_JWT_CONFIG", "{\"clientSecret\": \"hunter2\"}").output().unwrap());
     assert!(said.out.contains("holds no settings of a Box app") && !said.out.contains("hunter2"), "{}", said.out);
 }
