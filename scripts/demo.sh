@@ -37,4 +37,4 @@ for folder in "${examples[@]}"; do
     say "published: artifacts/$name/$commit/"
     tree "artifacts/$name/$commit"
 done
-result="${#examples[@]} examples ran and verified, their outputs are in artifacts/"
+result="${#examples[@]} examples ran and verified, their outputs are in artifacts/; the program is $program"

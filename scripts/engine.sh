@@ -45,6 +45,11 @@ chosen() {
         local context
         context=$(docker context show 2>/dev/null || true)
         case $context in '' | default) ;; *) docker context inspect --format '{{.Endpoints.docker.Host}}' "$context" 2>/dev/null || true ;; esac
+    else
+        # Where its engine is only the program reads.
+        local name=${DOCKER_CONTEXT:-} file=${DOCKER_CONFIG:-$HOME/.docker}/config.json
+        [ -n "$name" ] || name=$(sed -n 's/.*"currentContext": *"\([^"]*\)".*/\1/p' "$file" 2>/dev/null | head -n 1 || true)
+        case $name in '' | default) ;; *) printf 'context:%s' "$name" ;; esac
     fi
 }
 
@@ -62,6 +67,7 @@ need_engine() {
     if [ -n "$address" ]; then
         case $address in
         unix://* | tcp://*) ;;
+        context:*) fail "the docker context ${address#context:} is read by the docker program, which is missing: install it (docker.io of Debian and Ubuntu), or unset DOCKER_CONTEXT and currentContext" ;;
         *) has docker || fail "an engine at $address is asked by the docker program, which is missing: install it (docker.io of Debian and Ubuntu), or name a socket or tcp://" ;;
         esac
         answers "$address" || fail "no container engine answers at $address, which DOCKER_HOST or the docker context names; start it, or unset that"

@@ -183,6 +183,8 @@ fn every_encoding_of_a_secret_is_hidden() {
         "b'p@ss w\\'ord/\"x\"\\\\\\xc3\\xbc&<9>'".to_owned(),
         "p@ss w&#39;ord/&quot;x&quot;\\ü&amp;&lt;9&gt;".to_owned(),
         "p@ss w&#x27;ord/&quot;x&quot;\\ü&amp;&lt;9&gt;".to_owned(),
+        value.replace('\'', "''"),
+        value.replace('"', "\"\""),
         hex::encode(value),
         hex::encode_upper(value),
         STANDARD.encode(value),
@@ -191,6 +193,14 @@ fn every_encoding_of_a_secret_is_hidden() {
     ] {
         let out = masked(&masker, &format!("<{text}>"));
         assert!(out.len() <= "<b'***'>".len() + 4 && out.contains("***"), "{text} became {out}");
+    }
+}
+
+#[test]
+fn a_secret_whose_white_space_a_shell_made_one_blank_is_hidden() {
+    for (value, said) in [("abc1\ndef2\nghi3", "abc1 def2 ghi3"), ("pass  \t word", "pass word")] {
+        let out = masked(&masker(&[value]), &format!("<{said}>"));
+        assert_eq!(out, "<***>", "{value:?}");
     }
 }
 

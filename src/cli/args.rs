@@ -268,7 +268,7 @@ pub struct Limits {
     #[arg(long, env = "SOOPERVISOR_IDLE_TIMEOUT", hide_env_values = true, value_name = "TIME")]
     #[arg(value_parser = parse::duration)]
     pub idle_timeout: Option<Duration>,
-    /// Memory, swap included: `512m`, `4g`
+    /// Memory, and no swap beside it: `512m`, `4g`
     #[arg(long, env = "SOOPERVISOR_MEMORY", hide_env_values = true, value_name = "SIZE", value_parser = parse::size)]
     pub memory: Option<u64>,
     /// Processors: `2`, `0.5`

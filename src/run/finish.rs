@@ -32,7 +32,7 @@ use crate::logs::{Masker, diagnose};
 use crate::outputs::manifest::{About, EnvironmentNote, ImageNote, TaskNote, Timing};
 use crate::plan::{Mode, OnConflict};
 use crate::repo::Checkout;
-use crate::store::{LiveRun, Part, Publication, Record, Status};
+use crate::store::{LiveRun, Part, Publication, Record, Status, StoreError};
 
 /// How many lines a card shows.
 const CARD_LINES: usize = 20;
@@ -249,7 +249,7 @@ pub(super) async fn finish(
     mut kept: Kept,
     facts: &Facts<'_>,
     telling: &Telling,
-) -> Result<Finished, Stop> {
+) -> Finished {
     let step = telling.current();
     let (ending, published, stop) = match result {
         Ok(published) => (Ending::Succeeded, Some(published), None),
@@ -273,12 +273,13 @@ pub(super) async fn finish(
     let summary = kept.masker.text(&summary(&kept.record, &words));
     close_record(&mut kept, ending, published.as_ref(), card.as_ref(), &summary, telling, facts);
     // While the engine still takes the container away: what came of the run does not depend on that.
-    tokio::task::block_in_place(|| facts.live.save(&kept.record))?;
+    facts.live.make_room();
+    let saved = tokio::task::block_in_place(|| facts.live.save(&kept.record));
     // What a script left is kept for a look when it failed; a snapshot that nothing ran in is of no use to anybody.
     let worth_a_look = ending != Ending::Succeeded && kept.ran.is_some();
     let closed = Instant::now();
     let left = clear(clearing, !worth_a_look && !facts.request.keep_work, facts.live, telling).await;
-    if !left.is_empty() || closed.elapsed() > UNTOLD {
+    if saved.is_err() || !left.is_empty() || closed.elapsed() > UNTOLD {
         for warning in left {
             telling.tell(&RunEvent::Diagnosed(warning));
         }
@@ -286,13 +287,22 @@ pub(super) async fn finish(
         // It took that long for whoever waited.
         kept.record.ended_at = Some((facts.host.clock)());
         kept.record.steps = telling.times_so_far().into_iter().map(part_of_step).collect();
-        facts.live.save(&kept.record)?;
+        if let Err(error) = facts.live.save(&kept.record) {
+            telling.tell(&RunEvent::Diagnosed(not_recorded(&error, facts.live)));
+        }
     }
     if ending == Ending::Succeeded {
         telling.end(Step::Report, Outcome::Done, "");
     }
     telling.tell(&RunEvent::Ended { exit_code: ending.exit_code(), summary });
-    Ok(Finished { run: kept.record.id, ending, published, stop })
+    Finished { run: kept.record.id, ending, published, stop }
+}
+
+/// The run is over whether that can be written down or not: whoever waits learns how.
+fn not_recorded(error: &StoreError, live: &LiveRun) -> Diagnostic {
+    let message = format!("how this run ended is not in the history: {}", Stop::of(Ending::Internal, error).line());
+    let help = format!("see how much room there is: `df -h {}`", live.folder().path().display());
+    Diagnostic::warning("run/not-recorded", message).help(help)
 }
 
 /// How long an engine takes for a container before somebody wonders.

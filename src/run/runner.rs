@@ -63,7 +63,7 @@ pub async fn run(request: &RunRequest, host: &Host, telling: Telling, cancel: &C
     if !kept.has_run() {
         let _ = shorten(runs, request, (host.clock)()).await;
     }
-    finish::finish(result, clearing, kept, &line.facts(), &telling).await
+    Ok(finish::finish(result, clearing, kept, &line.facts(), &telling).await)
 }
 
 /// Keeps history short in passing: a run never fails for it, and it is done while the pipeline has the word. That of a

@@ -70,8 +70,16 @@ impl Folder {
 pub struct LiveRun {
     pub(super) id: RunId,
     pub(super) folder: Folder,
-    // Held, never read: closing it gives the lock back.
-    pub(super) _lock: fs_err::File,
+    // Never read: closing it gives the lock back. It holds the room that the last record may need.
+    pub(super) lock: fs_err::File,
+}
+
+/// More than any record takes.
+const ROOM: u64 = 256 << 10;
+
+/// Sets room aside in the lock of a run that begins; where a disk cannot, the run goes on without.
+pub(super) fn set_room_aside(lock: &fs_err::File) {
+    let _ = rustix::fs::fallocate(lock.file(), rustix::fs::FallocateFlags::empty(), 0, ROOM);
 }
 
 impl LiveRun {
@@ -83,6 +91,12 @@ impl LiveRun {
     /// Where its parts are.
     pub fn folder(&self) -> &Folder {
         &self.folder
+    }
+
+    /// Gives back the room that was set aside for the last record: a pipeline may have filled the disk.
+    pub fn make_room(&self) {
+        // Where that fails there was none.
+        let _ = self.lock.file().set_len(0);
     }
 
     /// Writes the record, whole or not at all. Only that of an ended run is made to outlive a power cut: a run that

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::home::make_private;
-use super::live::{Folder, LiveRun, is_live, try_lock};
+use super::live::{Folder, LiveRun, is_live, set_room_aside, try_lock};
 use super::record::{Record, Status};
 use super::{Home, StoreError};
 use crate::id::{CommitSha, RunId};
@@ -65,7 +65,8 @@ impl Runs {
             }
             // Nobody else knows this name yet; a reader that comes by takes the lock shared for an instant.
             if let Some(lock) = try_lock(&folder)? {
-                return Ok(LiveRun { id, folder, _lock: lock });
+                set_room_aside(&lock);
+                return Ok(LiveRun { id, folder, lock });
             }
         }
     }
@@ -177,6 +178,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let runs = Runs::of(&Home::at(dir.path()));
         (dir, runs)
+    }
+
+    #[test]
+    fn a_run_has_room_for_its_last_record_until_it_needs_it() {
+        let (_dir, runs) = place();
+        let live = live(&runs, "2026-11-21T09:30:00Z");
+        let held = || std::fs::metadata(live.folder().lock()).unwrap().len();
+        assert!(held() >= 64 << 10, "{}", held());
+        live.make_room();
+        assert_eq!(held(), 0);
+        assert!(is_locked(&live), "it is still the lock");
+    }
+
+    /// Whether another process would find the lock taken.
+    fn is_locked(live: &LiveRun) -> bool {
+        try_lock(live.folder()).unwrap().is_none()
     }
 
     fn live(runs: &Runs, at: &str) -> LiveRun {

@@ -107,7 +107,7 @@ pub(super) fn environment(
             Ok(inside) if !inside.is_root() => {
                 let (source, span) = absent(&root.join(&inside));
                 let problem = Diagnostic::error("environment/missing", format!("there is no `{}`", names[0]));
-                problem.at(&source, span).help(environment_help(tree, root, options.typed.as_deref()))
+                problem.at(&source, span).help(environment_help(tree, root, options))
             }
             _ => environment_outside(tree, root, options, settings),
         });
@@ -137,8 +137,8 @@ fn environment_outside(tree: &dyn Tree, root: &RelPath, options: &Options, setti
 }
 
 /// What to do, by what else is there.
-fn environment_help(tree: &dyn Tree, root: &RelPath, typed: Option<&str>) -> String {
-    if let Some(command) = layout::below_command(tree, root, typed) {
+fn environment_help(tree: &dyn Tree, root: &RelPath, options: &Options) -> String {
+    if let Some(command) = layout::below_command(tree, root, options.typed.as_deref()) {
         return format!("it stands beside the pipeline in a folder below: {command}");
     }
     let has = |name: &str| is_file(tree, &below(root, name));
@@ -147,7 +147,8 @@ fn environment_help(tree: &dyn Tree, root: &RelPath, typed: Option<&str>) -> Str
     if let Some(above) = above.filter(|_| !has("requirements.txt")) {
         let inside = root.strip_prefix(&above).unwrap_or_default();
         let named = if above.is_root() { "the repository's own folder".to_owned() } else { format!("`{above}`") };
-        return format!("there is one in {named}: run that folder with `--pipeline {inside}/pipeline.yaml`");
+        let file = options.pipeline.as_deref().unwrap_or("pipeline.yaml");
+        return format!("there is one in {named}: run that folder with `--pipeline {inside}/{file}`");
     }
     if has("environment.lock.yml") {
         "write `environment: environment.lock.yml` in soopervisor.yaml, or add the environment.yml it was made from"

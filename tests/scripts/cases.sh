@@ -285,6 +285,13 @@ case_engines_are_found_without_the_docker_program() {
     ended image 1 "failed: no container engine answers at tcp://127.0.0.1:$port, "
     play DOCKER_HOST=ssh://far bash scripts/image.sh
     ended image 1 'failed: an engine at ssh://far is asked by the docker program, which is missing: install it'
+    # An engine that somebody chose is never another one.
+    play DOCKER_CONTEXT=far bash scripts/image.sh
+    ended image 1 'failed: the docker context far is read by the docker program, which is missing: install it'
+    mkdir -p "$scene/home/.docker"
+    printf '{\n  "auths": {},\n  "currentContext": "colima"\n}\n' >"$scene/home/.docker/config.json"
+    play bash scripts/image.sh
+    ended image 1 'failed: the docker context colima is read by the docker program, which is missing: install it'
     not_called 'apt-get|sudo'
 }
 

@@ -49,6 +49,7 @@ pub fn canary(masker: &Masker) -> Result<(), CanaryFailed> {
     let texts = [
         ("as it is", raw.clone()),
         ("as JSON", serde_json::Value::from(raw.clone()).to_string()),
+        ("with doubled quotes", raw.replace('"', "\"\"")),
         ("as base64", STANDARD.encode(needle)),
         ("as base64 inside other text", STANDARD.encode([b"u:", needle, b"."].concat())),
         ("as base64 in two lines", lines),

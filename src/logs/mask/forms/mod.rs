@@ -52,6 +52,9 @@ fn spellings(value: &[u8]) -> BTreeSet<Vec<u8>> {
         all.insert(inner.to_vec());
     }
     all.extend(inside_json(trimmed));
+    let words: Vec<&[u8]> = trimmed.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
+    // What an unquoted variable comes to in a shell, and `' '.join(text.split())`.
+    all.insert(words.join(&b' '));
     let plain: Vec<Vec<u8>> = all.iter().map(|text| crate::logs::plain::strip(text)).collect();
     all.extend(plain);
     all.retain(|text| text.len() >= SHORTEST);

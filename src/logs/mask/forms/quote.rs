@@ -12,6 +12,7 @@ pub(super) fn all(text: &str) -> Vec<String> {
     forms.extend(safe_json(&json));
     forms.push(json);
     forms.extend(shell(text));
+    forms.extend(doubled(text));
     let python = python(text);
     forms.extend(python.iter().flat_map(|once| self::python(once)));
     forms.extend(python.iter().map(|once| ascii_python(once)));
@@ -89,6 +90,11 @@ fn shell(text: &str) -> [String; 5] {
         escape(text, |c| !plain(c)),
         escape(text, |c| "'\\".contains(c)).replace('\n', "\\n").replace('\t', "\\t").replace('\r', "\\r"),
     ]
+}
+
+/// A quote inside its own kind, as SQL, YAML, CSV and PowerShell write it.
+fn doubled(text: &str) -> [String; 2] {
+    [text.replace('\'', "''"), text.replace('"', "\"\"")]
 }
 
 fn escape(text: &str, special: impl Fn(char) -> bool) -> String {
