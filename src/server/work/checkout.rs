@@ -17,6 +17,8 @@ use crate::web;
 pub(super) const WORK: &str = "work";
 
 const PATIENCE: Duration = Duration::from_mins(15);
+/// Keeps what was fetched last, so that the next fetch brings only what is new.
+const LAST: &str = "refs/soopervisor/last";
 
 /// Why there is no work tree.
 #[derive(Debug, Error)]
@@ -203,7 +205,12 @@ async fn fetch(copy: &Path, address: &Address, reference: Option<&str>, sha: &Co
     let at_hand = address.at_hand().await;
     let address = &at_hand.map_err(|fault| CheckoutError::Git { action: "fetch", words: words(fault) })?;
     let from = address.text();
-    let by_id = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", &from, sha.as_str()];
+    if !has(copy, &format!("{LAST}^{{tree}}")).await {
+        // What is not there, or not whole since the machine lost its power, would keep git from fetching at all.
+        drop(git(copy, Way::Here, "forget what is not there", &["update-ref", "-d", LAST]).await);
+    }
+    let wanted = format!("+{sha}:{LAST}");
+    let by_id = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", &from, &wanted];
     if git(copy, Way::Watched(address), "fetch", &by_id).await.is_ok() {
         return Ok(());
     }
