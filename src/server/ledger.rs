@@ -41,6 +41,7 @@ pub fn row(event: &Event, repo: Option<i64>) -> Result<NewEvent, serde_json::Err
         old_sha: event.before.as_ref().map(ToString::to_string),
         new_sha: event.after.as_ref().map(ToString::to_string),
         payload: serde_json::to_value(event)?,
+        doubt: None,
     })
 }
 

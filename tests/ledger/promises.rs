@@ -29,6 +29,7 @@ pub(crate) fn push(repo: i64, key: &str) -> NewEvent {
         old_sha: Some(sha('a')),
         new_sha: Some(sha('b')),
         payload: serde_json::json!({"message": "it's \"quoted\" — ünïcode"}),
+        doubt: None,
     }
 }
 
@@ -273,6 +274,10 @@ pub(crate) async fn an_event_without_a_commit_waits_for_it_before_it_is_handled(
     database.settle_event(old, &Settlement::default()).await.unwrap();
     let old = database.event(old).await.unwrap();
     assert_eq!((old.state.as_str(), old.fault.as_deref()), ("handled", Some("not read")));
+    // So does one of which not all was known when it was kept.
+    database.tell(&NewEvent { doubt: Some("unsure".into()), ..push(id, "three") }).await.unwrap();
+    let next = database.next_event(60_000).await.unwrap().unwrap();
+    assert_eq!((next.new, next.fault.as_deref()), (push(id, "three"), Some("unsure")));
 }
 
 fn delivery<'a>(id: &'a str, body: &'a [u8]) -> NewDelivery<'a> {

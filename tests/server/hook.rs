@@ -54,7 +54,7 @@ pub(crate) async fn send(receiver: &Receiver, event: &str, id: &str, payload: &s
 }
 
 fn push(forge: &Forge, before: &str, after: &str) -> serde_json::Value {
-    json!({"ref": "refs/heads/main", "before": before, "after": after, "sender": {"login": "ada"},
+    json!({"ref": "refs/heads/main", "before": before, "after": after, "forced": false, "sender": {"login": "ada"},
         "head_commit": {"message": "two\nlines"}, "commits": [{"added": [], "modified": ["file"], "removed": []}],
         "repository": {"clone_url": forge.url(), "default_branch": "main"}})
 }

@@ -63,6 +63,28 @@ impl Setting {
         serde_json::from_value(said["settings"].clone()).unwrap()
     }
 
+    /// Adds a line to each of these files; the next push has it.
+    fn touch(&self, names: &[&str]) {
+        for name in names {
+            let path = self.forge.work().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let before = std::fs::read_to_string(&path).unwrap_or_default();
+            std::fs::write(&path, before + "line\n").unwrap();
+        }
+    }
+
+    /// What is known of the event whose commit is the newest one here: its kind, its paths and its fault.
+    async fn newest(&self, database: &Database) -> (String, Value, Option<String>) {
+        let sha = self.forge.git(&["rev-parse", "HEAD"]);
+        let event = || async {
+            let events = database.events(None, 200).await.unwrap();
+            events.into_iter().find(|event| event.new.new_sha.as_ref() == Some(&sha) && event.state == "handled")
+        };
+        until("the push is handled", || async { event().await.is_some() }).await;
+        let event = event().await.unwrap();
+        (event.new.kind, event.new.payload["paths"].clone(), event.fault)
+    }
+
     /// Pushes, and says which handlers were done for it.
     async fn done(&self, database: &Database, text: &str) -> Vec<String> {
         let sha = self.forge.commit("main", text);
@@ -88,6 +110,10 @@ impl Setting {
 
 fn noting(name: &str) -> String {
     format!("  - name: {name}\n    on: push\n    do:\n      - log: {{text: noted}}\n")
+}
+
+fn noting_when(name: &str, when: &str) -> String {
+    noting(name).replace("    do:", &format!("    when: {when}\n    do:"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,11 +263,72 @@ async fn a_credential_that_was_corrected_is_tried_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn handlers_hear_of_polled_pushes_whether_they_threw_commits_away() {
     let setting = Setting::new().await;
-    let when = |name: &str, when: &str| noting(name).replace("    do:", &format!("    when: {when}\n    do:"));
-    setting.write("", &(when("first", "not event.forced") + &when("second", "event.forced")));
+    setting.write("", &(noting_when("first", "not event.forced") + &noting_when("second", "event.forced")));
     let (_server, database) = setting.start().await;
     assert_eq!(setting.done(&database, "on top").await, ["first"]);
     setting.forge.git(&["reset", "-q", "--hard", "HEAD~1"]);
     assert_eq!(setting.done(&database, "in its place").await, ["second"]);
     assert_eq!(setting.done(&database, "on top again").await, ["first"]);
+}
+
+/// One handler for changes to the sources, one for what is not known.
+fn by_paths() -> String {
+    noting_when("first", r#"event.paths.any("src/**/*.py")"#) + &noting_when("second", "not event.paths.known()")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handlers_hear_of_polled_pushes_what_they_changed() {
+    let setting = Setting::new().await;
+    setting.write("", &by_paths());
+    let (_server, database) = setting.start().await;
+    setting.touch(&["README.md"]);
+    assert_eq!(setting.done(&database, "one").await, [""; 0]);
+    assert_eq!(setting.newest(&database).await, ("push".into(), json!(["README.md", "file"]), None));
+    setting.touch(&["src/zwei Wörter.py", "src/a\nb.py"]);
+    assert_eq!(setting.done(&database, "two").await, ["first"]);
+    let names = json!(["file", "src/a\nb.py", "src/zwei Wörter.py"]);
+    assert_eq!(setting.newest(&database).await, ("push".into(), names.clone(), None));
+    // What is thrown away changes, too.
+    setting.forge.git(&["reset", "-q", "--hard", "HEAD~1"]);
+    assert_eq!(setting.done(&database, "three").await, ["first"]);
+    assert_eq!(setting.newest(&database).await, ("push".into(), names, None));
+    // A new branch is compared with where it left the default one, however that went on.
+    setting.forge.git(&["checkout", "-q", "-b", "feat/x"]);
+    setting.touch(&["docs/x.md"]);
+    setting.forge.git(&["add", "."]);
+    setting.forge.git(&["commit", "-q", "-m", "docs"]);
+    setting.forge.git(&["checkout", "-q", "main"]);
+    setting.touch(&["src/c.py"]);
+    assert_eq!(setting.done(&database, "four").await, ["first"]);
+    setting.forge.git(&["checkout", "-q", "feat/x"]);
+    setting.forge.git(&["push", "-q", "origin", "feat/x"]);
+    assert_eq!(setting.newest(&database).await, ("branch_created".into(), json!(["docs/x.md"]), None));
+    // Where the commits cannot be had, handlers are done rather than not, and the event says why.
+    setting.forge.git(&["checkout", "-q", "main"]);
+    let copies = setting.home.path().join("state/poller/copies");
+    std::fs::remove_dir_all(&copies).unwrap();
+    std::fs::write(&copies, "no folder").unwrap();
+    setting.touch(&["README.md"]);
+    assert_eq!(setting.done(&database, "five").await, ["first", "second"]);
+    let (kind, paths, fault) = setting.newest(&database).await;
+    assert_eq!((kind.as_str(), paths), ("push", Value::Null));
+    assert!(fault.is_some_and(|fault| fault.starts_with("which paths changed is not known: ")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_each_commit_is_told_each_has_its_own_paths() {
+    let setting = Setting::new().await;
+    setting.write(", commits: each_commit", &by_paths());
+    let (_server, database) = setting.start().await;
+    for name in ["README.md", "src/a.py", "docs/b.md"] {
+        setting.touch(&[name]);
+        setting.forge.git(&["add", "."]);
+        setting.forge.git(&["commit", "-q", "-m", name]);
+    }
+    setting.forge.git(&["push", "-q", "origin", "main"]);
+    assert_eq!(setting.newest(&database).await.1, json!(["docs/b.md"]));
+    let mut events = database.events(None, 10).await.unwrap();
+    events.sort_by_key(|event| event.id);
+    let paths: Vec<Value> = events.iter().map(|event| event.new.payload["paths"].clone()).collect();
+    assert_eq!(paths, [json!(["README.md"]), json!(["src/a.py"]), json!(["docs/b.md"])]);
 }

@@ -58,7 +58,8 @@ pub struct Event {
     /// The first line of the commit's message, where a webhook told of it: refs are read without their commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Paths that differ between `before` and `after`; none when they are not known, which is not the same as empty.
+    /// Paths that differ between `before`, or where a new branch left the default one, and `after`; none when they are not
+    /// known, which is not the same as empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paths: Option<Vec<String>>,
     /// The pull request that it is about.

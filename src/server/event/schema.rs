@@ -147,7 +147,13 @@ const EVENT: Shape = Shape::Object(&[
         Shape::Text,
         "the first line of the commit's message, where a webhook told of it; a poll does not",
     ),
-    of(CHANGES, "paths", Shape::Paths, "what changed; unknown paths match"),
+    of(
+        CHANGES,
+        "paths",
+        Shape::Paths,
+        "what changed, of a new branch since it left the default one; not known of pull requests, new tags, and where \
+         `fault` says so; any() and all() of unknown paths hold",
+    ),
     of(PULLS, "pull", Shape::Object(PULL), "the pull request"),
     of(&[Kind::Comment], "comment", Shape::Object(COMMENT), "the comment"),
     of(&[Kind::Schedule], "schedule", Shape::Object(SCHEDULE), "the schedule"),

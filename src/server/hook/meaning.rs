@@ -36,7 +36,7 @@ pub struct Hint {
     pub actor: Option<String>,
     /// First line of the commit's message.
     pub message: Option<String>,
-    /// Paths that changed, when the forge lists all commits.
+    /// Paths that changed, when the forge lists all of them.
     pub paths: Option<Vec<String>>,
     /// The delivery.
     pub delivery: String,
@@ -138,19 +138,29 @@ impl Read<'_> {
         Some(commits.iter().find(is_tip)?.get("message")?.as_str()?.to_owned())
     }
 
-    /// Every path that a commit of the push names; none when commits may be missing from the list.
+    /// Every path that a commit of the push names; none when commits or paths may be missing.
     fn paths(&self) -> Option<Vec<String>> {
         let commits = self.payload.get("commits")?.as_array()?;
-        let told = self.number("/total_commits_count").or_else(|| self.number("/total_commits"));
-        let whole = told.is_none_or(|told| usize::try_from(told).is_ok_and(|told| told == commits.len()));
-        // GitHub lists at most so many; a forced push lists what is new, not what is gone.
-        if !whole || commits.is_empty() || commits.len() >= 2_048 || self.flag("/forced") {
+        let whole = match self.number("/total_commits_count").or_else(|| self.number("/total_commits")) {
+            Some(told) => usize::try_from(told).is_ok_and(|told| told == commits.len()),
+            // GitHub lists at most so many, and once listed at most 20: as many as that may be the first ones of more.
+            None => commits.len() < 2_048 && commits.len() != 20,
+        };
+        // A forced push lists what is new, not what is gone; who does not say whether it was one may mean one.
+        let is_forward = self.payload.get("forced").and_then(Value::as_bool) == Some(false);
+        if !whole || commits.is_empty() || !is_forward {
             return None;
         }
-        let lists = commits.iter().flat_map(|commit| ["added", "modified", "removed"].map(|list| commit.get(list)));
         let mut paths = Vec::new();
-        for list in lists {
-            paths.extend(list?.as_array()?.iter().filter_map(Value::as_str).map(str::to_owned));
+        for commit in commits {
+            let before = paths.len();
+            for list in ["added", "modified", "removed"] {
+                paths.extend(commit.get(list)?.as_array()?.iter().filter_map(Value::as_str).map(str::to_owned));
+            }
+            // GitHub leaves the lists of a commit empty that takes it too long to look at.
+            if paths.len() == before {
+                return None;
+            }
         }
         paths.sort_unstable();
         paths.dedup();

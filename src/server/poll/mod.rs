@@ -8,6 +8,7 @@ pub mod answer;
 pub mod fault;
 mod memory;
 pub mod pace;
+mod paths;
 pub mod pktline;
 pub mod reading;
 pub mod spawned;
@@ -28,7 +29,7 @@ use self::fault::Fault;
 use self::memory::{Mark, Memory, Times};
 use self::pace::Host;
 use self::reading::{Credential, Password, Reader, Reading, Trace};
-use self::state::{Between, FirstSeen, Forced};
+use self::state::{Between, FirstSeen, Forced, Paths};
 use crate::id::CommitSha;
 use crate::server::event::Kind;
 use crate::server::file::{Commits, File};
@@ -213,7 +214,7 @@ impl Poller {
     }
 
     /// The same, which keeps copies of repositories below a folder where each commit is told, or a handler asks whether a
-    /// push threw commits away.
+    /// push threw commits away, or what changed.
     #[must_use]
     pub fn copying(self, folder: PathBuf) -> Self {
         Self { copies: Some(folder), ..self }
@@ -349,9 +350,10 @@ impl Poller {
     ) -> Result<Vec<(RefChange, Option<NewEvent>)>, Fault> {
         let between = self.between(watch, hint, known, seen).await?;
         let forced = self.forced(watch, known, seen, &between).await?;
-        let (prefixes, first_seen) = (&watch.prefixes[..], watch.first_seen);
-        let told = state::Told { repo, prefixes, first_seen, hint, between: &between, forced: &forced };
-        Ok(told.changes(known, seen, Timestamp::now()))
+        let (prefixes, first_seen, none) = (&watch.prefixes[..], watch.first_seen, Paths::new());
+        let told = state::Told { repo, prefixes, first_seen, hint, between: &between, forced: &forced, paths: &none };
+        let paths = self.paths(watch, told, known, seen).await;
+        Ok(state::Told { paths: &paths, ..told }.changes(known, seen, Timestamp::now()))
     }
 
     /// Which moves threw commits away; refs do not show it, so it is asked of the commits, where a handler wants to know.

@@ -58,6 +58,8 @@ pub struct Told<'a> {
     pub between: &'a Between,
     /// Which moves threw commits away, where somebody asks.
     pub forced: &'a Forced,
+    /// What changed in steps of which no webhook says it, where somebody asks.
+    pub paths: &'a Paths,
 }
 
 /// Commits by the name of the ref.
@@ -65,6 +67,32 @@ pub type Between = BTreeMap<String, Vec<String>>;
 
 /// Moves from one commit to another that does not descend from it.
 pub type Forced = BTreeSet<(String, String)>;
+
+/// One step of a ref: its name, where it was before it, unless it is new, and where it is after it.
+pub type Step = (String, Option<String>, String);
+
+/// What changed in a step: its paths, or why they are not known.
+pub type Paths = BTreeMap<Step, Result<Vec<String>, String>>;
+
+/// The step that a change is; none where the ref is gone.
+pub fn step(change: &RefChange) -> Option<Step> {
+    let was = change.before.as_ref().filter(|before| !before.deleted);
+    Some((change.name.clone(), was.map(|was| was.sha.clone()), change.after.clone()?))
+}
+
+/// What sort of event a change is; none for refs that are neither branches nor tags.
+pub fn kind(change: &RefChange) -> Option<Kind> {
+    let was = change.before.as_ref().is_some_and(|before| !before.deleted);
+    match (change.name.starts_with("refs/heads/"), was, change.after.is_some()) {
+        (true, true, true) => Some(Kind::Push),
+        (true, false, true) => Some(Kind::BranchCreated),
+        (true, _, false) => Some(Kind::BranchDeleted),
+        (false, ..) if !change.name.starts_with("refs/tags/") => None,
+        (false, true, true) => Some(Kind::TagMoved),
+        (false, false, true) => Some(Kind::TagCreated),
+        (false, _, false) => Some(Kind::TagDeleted),
+    }
+}
 
 /// The pushes that a webhook tells of besides the last one: where its branch was before and after it.
 pub fn pushes(hint: &Hint, known: &[KnownRef], seen: &BTreeMap<String, String>) -> Between {
@@ -104,12 +132,28 @@ pub fn steps(change: RefChange, between: &Between) -> Vec<RefChange> {
     found
 }
 
-impl Told<'_> {
+impl<'a> Told<'a> {
     /// The changes of a reading with what is to be told of each.
     pub fn changes(self, known: &[KnownRef], seen: &Refs, at: Timestamp) -> Vec<(RefChange, Option<NewEvent>)> {
+        let told = self.each(known, seen).into_iter().map(|(change, is_told)| {
+            let event = if is_told { self.event(&change, seen, at) } else { None };
+            (change, event)
+        });
+        told.collect()
+    }
+
+    /// The changes that are told, of which no webhook lists what changed.
+    pub fn unlisted(self, known: &[KnownRef], seen: &Refs) -> Vec<RefChange> {
+        let told =
+            self.each(known, seen).into_iter().filter(|(change, is_told)| *is_told && self.listed(change).is_none());
+        told.map(|(change, _)| change).collect()
+    }
+
+    /// The changes of a reading, step by step, and whether each is told.
+    fn each(self, known: &[KnownRef], seen: &Refs) -> Vec<(RefChange, bool)> {
         let first = self.repo.first_seen.is_none();
         let changes = changes(known, &seen.heads, self.prefixes).into_iter();
-        let told = changes.flat_map(|change| {
+        let each = changes.flat_map(|change| {
             let is_default = seen.head.as_deref() == Some(change.name.as_str());
             let silent = if first {
                 !(self.first_seen == FirstSeen::TellDefaultBranch && is_default)
@@ -117,38 +161,51 @@ impl Told<'_> {
                 self.is_no_news(&change)
             };
             let changes = if first || silent { vec![change] } else { steps(change, self.between) };
-            changes.into_iter().map(move |change| {
-                let event = if silent { None } else { self.event(&change, seen, at) };
-                (change, event)
-            })
+            changes.into_iter().map(move |change| (change, !silent))
         });
-        told.collect()
+        each.collect()
+    }
+
+    /// What a webhook said of this change.
+    fn hinted(&self, change: &RefChange) -> Option<&'a Hint> {
+        self.hint.filter(|hint| {
+            hint.reference == change.name && hint.after.as_ref().map(CommitSha::as_str) == change.after.as_deref()
+        })
+    }
+
+    /// What a webhook said that changed: of the whole way from one commit to the other only when the forge began where we
+    /// did.
+    fn listed(&self, change: &RefChange) -> Option<&'a [String]> {
+        let was = change.before.as_ref().filter(|before| !before.deleted)?;
+        let hint = self.hinted(change)?;
+        let began = hint.payload.get("before").and_then(serde_json::Value::as_str);
+        hint.paths.as_deref().filter(|_| began == Some(was.sha.as_str()))
+    }
+
+    /// What changed, and why that is not known where somebody asked.
+    fn changed(&self, change: &RefChange) -> (Option<Vec<String>>, Option<String>) {
+        if let Some(paths) = self.listed(change) {
+            return (Some(paths.to_vec()), None);
+        }
+        match step(change).and_then(|step| self.paths.get(&step)) {
+            Some(Ok(paths)) => (Some(paths.clone()), None),
+            Some(Err(why)) => (None, Some(format!("which paths changed is not known: {why}"))),
+            None => (None, None),
+        }
     }
 
     /// Whether nobody asked for this ref before: what it is now it may have been for long, unless a webhook just told of it.
     fn is_no_news(&self, change: &RefChange) -> bool {
         let Some(asked) = &self.repo.asked else { return false };
         let was_asked = asked.iter().any(|prefix| change.name.starts_with(prefix.as_str()));
-        let is_hinted = self.hint.is_some_and(|hint| {
-            hint.reference == change.name && hint.after.as_ref().map(CommitSha::as_str) == change.after.as_deref()
-        });
-        !was_asked && !is_hinted
+        !was_asked && self.hinted(change).is_none()
     }
 
     /// The event of a change; nothing for refs that are neither branches nor tags.
     fn event(self, change: &RefChange, seen: &Refs, at: Timestamp) -> Option<NewEvent> {
         let was = change.before.as_ref().filter(|before| !before.deleted);
-        let kind = match (change.name.starts_with("refs/heads/"), was, &change.after) {
-            (true, Some(_), Some(_)) => Kind::Push,
-            (true, None, Some(_)) => Kind::BranchCreated,
-            (true, _, None) => Kind::BranchDeleted,
-            (false, ..) if !change.name.starts_with("refs/tags/") => return None,
-            (false, Some(_), Some(_)) => Kind::TagMoved,
-            (false, None, Some(_)) => Kind::TagCreated,
-            (false, _, None) => Kind::TagDeleted,
-        };
         let commit = |sha: &str| sha.parse::<CommitSha>().ok();
-        let mut event = Event::new(kind, &self.repo.name, at, Source::Poll);
+        let mut event = Event::new(kind(change)?, &self.repo.name, at, Source::Poll);
         event.reference = Some(change.name.clone());
         event.before = was.and_then(|was| commit(&was.sha));
         event.after = change.after.as_deref().and_then(commit);
@@ -160,20 +217,18 @@ impl Told<'_> {
         if let (Some(was), Some(after)) = (was, &change.after) {
             event.forced = self.forced.contains(&(was.sha.clone(), after.clone()));
         }
-        if let Some(hint) = self.hint.filter(|hint| hint.reference == change.name && hint.after == event.after) {
+        if let Some(hint) = self.hinted(change) {
             event.source = Source::Webhook;
             event.delivery = Some(hint.delivery.clone());
             event.actor.clone_from(&hint.actor);
             event.message.clone_from(&hint.message);
             event.forced |= hint.forced;
             event.payload = hint.payload.clone();
-            // Paths are of the whole way from one commit to the other only when the forge began where we did.
-            let began = hint.payload.get("before").and_then(serde_json::Value::as_str);
-            if began.is_some() && began == was.map(|was| was.sha.as_str()) {
-                event.paths.clone_from(&hint.paths);
-            }
         }
-        ledger::row(&event, Some(self.repo.id)).ok()
+        let (paths, doubt) = self.changed(change);
+        event.paths = paths;
+        let row = ledger::row(&event, Some(self.repo.id)).ok()?;
+        Some(NewEvent { doubt, ..row })
     }
 }
 

@@ -16,7 +16,9 @@ use crate::web;
 /// Where work trees are.
 pub(super) const WORK: &str = "work";
 
-const PATIENCE: Duration = Duration::from_mins(15);
+pub(super) const PATIENCE: Duration = Duration::from_mins(15);
+/// Keeps what was fetched last, so that the next fetch brings only what is new.
+const LAST: &str = "refs/soopervisor/last";
 
 /// Why there is no work tree.
 #[derive(Debug, Error)]
@@ -29,6 +31,12 @@ pub enum CheckoutError {
         /// Its last line.
         words: String,
     },
+    /// The server gave what it has, and this commit is not in it.
+    #[error("git could not fetch: the commit {0} is not among what the server gives")]
+    Missing(String),
+    /// More paths changed than are listed.
+    #[error("more than {0} paths changed, or their names take more than 1 MiB")]
+    Many(usize),
     /// A folder could not be made or removed.
     #[error("cannot use the folder `{}`", path.display())]
     Io {
@@ -149,7 +157,7 @@ pub async fn thrown_away(
 }
 
 /// The bare copy of a repository, with a commit in it. While what comes back with it is held, nobody else fetches into it.
-async fn copy_with(
+pub(super) async fn copy_with(
     folder: &Path,
     address: &Address,
     reference: Option<&str>,
@@ -182,15 +190,23 @@ async fn bring(
     if !copy.join("HEAD").exists() {
         git(copy, Way::Here, "make a copy", &["init", "--quiet", "--bare", "."]).await?;
     }
-    let wanted = format!("{sha}^{{commit}}");
-    if !has(copy, &wanted).await {
-        fetch(copy, address, reference, sha).await?;
-        if !has(copy, &wanted).await {
-            let words = format!("the commit {} is not among what the server gives", sha.short());
-            return Err(CheckoutError::Git { action: "fetch", words });
-        }
-    }
+    ensure(copy, address, reference, sha).await?;
     Ok(alone)
+}
+
+/// Makes sure that a copy has a commit; nobody else fetches into it meanwhile.
+pub(super) async fn ensure(
+    copy: &Path,
+    address: &Address,
+    reference: Option<&str>,
+    sha: &CommitSha,
+) -> Result<(), CheckoutError> {
+    let wanted = format!("{sha}^{{commit}}");
+    if has(copy, &wanted).await {
+        return Ok(());
+    }
+    fetch(copy, address, reference, sha).await?;
+    if has(copy, &wanted).await { Ok(()) } else { Err(CheckoutError::Missing(sha.short().to_owned())) }
 }
 
 async fn has(copy: &Path, commit: &str) -> bool {
@@ -203,7 +219,12 @@ async fn fetch(copy: &Path, address: &Address, reference: Option<&str>, sha: &Co
     let at_hand = address.at_hand().await;
     let address = &at_hand.map_err(|fault| CheckoutError::Git { action: "fetch", words: words(fault) })?;
     let from = address.text();
-    let by_id = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", &from, sha.as_str()];
+    if !has(copy, &format!("{LAST}^{{tree}}")).await {
+        // What is not there, or not whole since the machine lost its power, would keep git from fetching at all.
+        drop(git(copy, Way::Here, "forget what is not there", &["update-ref", "-d", LAST]).await);
+    }
+    let wanted = format!("+{sha}:{LAST}");
+    let by_id = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", &from, &wanted];
     if git(copy, Way::Watched(address), "fetch", &by_id).await.is_ok() {
         return Ok(());
     }
@@ -213,7 +234,12 @@ async fn fetch(copy: &Path, address: &Address, reference: Option<&str>, sha: &Co
     git(copy, Way::Watched(address), "fetch", &words).await.map(drop)
 }
 
-async fn git(folder: &Path, way: Way<'_>, action: &'static str, words: &[&str]) -> Result<String, CheckoutError> {
+pub(super) async fn git(
+    folder: &Path,
+    way: Way<'_>,
+    action: &'static str,
+    words: &[&str],
+) -> Result<String, CheckoutError> {
     let mut git = git::git(folder, way);
     git.args(words);
     let failed = |words: String| CheckoutError::Git { action, words };

@@ -6,6 +6,7 @@
 //! began ([`handoff`]). Only runs without a driver, alive or ended, are queued again.
 
 pub mod alone;
+pub mod changed;
 pub mod checkout;
 pub mod driver;
 mod execute;

@@ -80,6 +80,7 @@ mod tests {
             old_sha: None,
             new_sha: None,
             payload: json!({}),
+            doubt: None,
         }
     }
 

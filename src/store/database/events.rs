@@ -33,6 +33,8 @@ pub struct NewEvent {
     pub new_sha: Option<String>,
     /// Everything else.
     pub payload: Value,
+    /// What is not known of it, and why: its `fault` from the start, which is read back as that alone.
+    pub doubt: Option<String>,
 }
 
 /// Something that happened, as it was kept.
@@ -46,7 +48,8 @@ pub struct Event {
     pub state: String,
     /// How often it was tried, this time included.
     pub attempts: i64,
-    /// Why it could not be handled, which handler of it was given up, and why, or why its commit may be an old one.
+    /// Why it could not be handled, which handler of it was given up, and why, or why its commit may be an old one or what
+    /// changed is not known.
     pub fault: Option<String>,
     /// When it was kept, in milliseconds since 1970.
     pub created_at: i64,
@@ -72,6 +75,7 @@ impl Event {
             old_sha: row.maybe_text("old_sha")?,
             new_sha: row.maybe_text("new_sha")?,
             payload: row.json("payload")?,
+            doubt: None,
         };
         Ok(Self {
             id: row.int("id")?,
@@ -101,12 +105,13 @@ pub(super) async fn insert_as(
     event: &NewEvent,
 ) -> Result<Option<i64>, DatabaseError> {
     let text = database.sql(
-        "INSERT INTO events (key, repo_id, kind, source, reference, old_sha, new_sha, payload, state, not_before, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now_ms(), now_ms()) ON CONFLICT (key) DO NOTHING RETURNING id",
+        "INSERT INTO events (key, repo_id, kind, source, reference, old_sha, new_sha, payload, state, fault, \
+         not_before, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now_ms(), now_ms()) \
+         ON CONFLICT (key) DO NOTHING RETURNING id",
     );
     let query = sqlx::query(text).bind(&event.key).bind(event.repo).bind(&event.kind).bind(&event.source);
     let query = query.bind(&event.reference).bind(&event.old_sha).bind(&event.new_sha).bind(event.payload.to_string());
-    let query = query.bind(state);
+    let query = query.bind(state).bind(&event.doubt);
     let row = query.fetch_optional(connection).await.map_err(DatabaseError::query("write an event"))?;
     row.map(|row| row.int("id")).transpose()
 }
@@ -262,7 +267,7 @@ impl Database {
         let mut queued = Vec::new();
         let mut transaction = self.begin_alone().await?;
         for (id, settlement) in settled {
-            // What is wrong with it before it is tried was said when its commit was looked for, and stays true.
+            // What is wrong with it before it is tried was said when it was kept or its commit was looked for, and stays true.
             let text = self.sql(
                 "UPDATE events SET state = 'handled', handled_at = now_ms(), \
                  fault = CASE WHEN attempts = 1 THEN fault ELSE NULL END WHERE id = $1 AND state = 'waiting'",
@@ -381,6 +386,7 @@ mod tests {
             old_sha: None,
             new_sha: None,
             payload: json!({}),
+            doubt: None,
         };
         let action = NewAction { handler: text("h"), position: 0, action: json!({}), retryable: true };
         let handled = database.tell(&event("one")).await.unwrap().unwrap();

@@ -369,6 +369,7 @@ impl Database {
             old_sha: None,
             new_sha: Some(found.new.sha),
             payload: Value::Object(payload),
+            doubt: None,
         };
         insert(self, connection, &event).await?;
         Ok(())

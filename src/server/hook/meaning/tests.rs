@@ -41,6 +41,39 @@ fn a_push_is_a_hint_with_all_that_it_says() {
 }
 
 #[test]
+fn a_list_of_paths_that_may_not_be_whole_says_nothing() {
+    let commit = |path: &str| json!({"added": [], "modified": [path], "removed": []});
+    let payload = |count: usize| {
+        let commits: Vec<Value> = (0..count).map(|number| commit(&number.to_string())).collect();
+        json!({"ref": "refs/heads/main", "after": SHA, "forced": false, "commits": commits})
+    };
+    let listed = |payload: &Value| match read(Forge::GitHub, "push", payload) {
+        Meaning::Moved(hint) => hint.paths.as_ref().map(Vec::len),
+        other => panic!("{other:?}"),
+    };
+    for (count, expected) in
+        [(0, None), (1, Some(1)), (19, Some(19)), (20, None), (21, Some(21)), (2_047, Some(2_047)), (2_048, None)]
+    {
+        assert_eq!(listed(&payload(count)), expected, "{count} commits");
+    }
+    let with = |name: &str, value: Value| {
+        let mut payload = payload(20);
+        payload[name] = value;
+        payload
+    };
+    assert_eq!(listed(&with("total_commits", json!(20))), Some(20), "they are all");
+    assert_eq!(listed(&with("total_commits", json!(21))), None);
+    let mut large = payload(3);
+    large["commits"][1]["modified"] = json!([]);
+    assert_eq!(listed(&large), None, "a commit whose paths were left out");
+    for forced in [json!(true), Value::Null] {
+        let mut payload = payload(3);
+        payload["forced"] = forced;
+        assert_eq!(listed(&payload), None, "what it threw away is in no list");
+    }
+}
+
+#[test]
 fn the_message_of_a_push_is_that_of_the_commit_that_the_ref_points_to() {
     let first = json!({"id": "a".repeat(40), "message": "First"});
     let tip = json!({"id": SHA, "message": "Tip\n\nwith more"});

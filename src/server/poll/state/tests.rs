@@ -79,8 +79,8 @@ fn told(
     prefixes: &[String],
     first_seen: FirstSeen,
 ) -> Vec<(RefChange, Option<NewEvent>)> {
-    let (between, forced) = (Between::new(), Forced::new());
-    let told = Told { repo, prefixes, first_seen, hint: None, between: &between, forced: &forced };
+    let (between, forced, paths) = (Between::new(), Forced::new(), Paths::new());
+    let told = Told { repo, prefixes, first_seen, hint: None, between: &between, forced: &forced, paths: &paths };
     told.changes(known, seen, Timestamp::UNIX_EPOCH)
 }
 
@@ -264,6 +264,7 @@ fn deliveries_tell_of_pushes_that_a_later_one_has_covered() {
         hint: None,
         between: &between,
         forced: &Forced::new(),
+        paths: &Paths::new(),
     };
     let all = all.changes(&ledger.known(), &refs, Timestamp::UNIX_EPOCH);
     ledger.apply(all);
@@ -332,6 +333,7 @@ fn what_a_webhook_just_told_of_is_told_whoever_asked_before() {
         hint: Some(&hint),
         between: &between,
         forced: &forced,
+        paths: &Paths::new(),
     };
     let all = told.changes(&[], &seen(&[("refs/tags/v1", 1), ("refs/tags/v2", 2)]), Timestamp::UNIX_EPOCH);
     assert_eq!(names(&all), [("refs/tags/v1", false), ("refs/tags/v2", true)]);
@@ -349,9 +351,51 @@ fn a_move_that_threw_commits_away_is_told_as_one() {
         hint: None,
         between: &Between::new(),
         forced: &forced,
+        paths: &Paths::new(),
     };
     let refs = seen(&[("refs/heads/a", 2), ("refs/heads/b", 3), ("refs/heads/c", 2)]);
     let all = told.changes(&ledger.known(), &refs, Timestamp::UNIX_EPOCH);
     let said = |(_, event): &(RefChange, Option<NewEvent>)| event.as_ref().unwrap().payload["forced"] == true;
     assert_eq!(all.iter().map(said).collect::<Vec<_>>(), [true, false, false]);
+}
+
+#[test]
+fn what_changed_is_what_a_whole_list_says_or_else_what_the_commits_say() {
+    let mut ledger = Ledger::default();
+    ledger.apply(read(&ledger, &seen(&[("refs/heads/main", 1), ("refs/heads/other", 1)]), true));
+    let refs = seen(&[("refs/heads/main", 3), ("refs/heads/other", 3)]);
+    let main = || "refs/heads/main".to_owned();
+    let hint = |before: u8, paths: Option<&str>| Hint {
+        reference: main(),
+        after: sha(3).parse().ok(),
+        paths: paths.map(|path| vec![path.to_owned()]),
+        payload: serde_json::json!({"before": sha(before)}),
+        ..Hint::default()
+    };
+    // What was asked of the commits, and what a webhook says of `main`: is it asked, what is told, and is there a doubt.
+    let look = |paths: &Paths, hint: &Hint| {
+        let told = Told {
+            repo: &repo(false),
+            prefixes: &prefixes(),
+            first_seen: FirstSeen::Record,
+            hint: Some(hint),
+            between: &Between::new(),
+            forced: &Forced::new(),
+            paths,
+        };
+        let asked: Vec<String> = told.unlisted(&ledger.known(), &refs).into_iter().map(|change| change.name).collect();
+        let all = told.changes(&ledger.known(), &refs, Timestamp::UNIX_EPOCH);
+        let event = all.into_iter().find(|(change, _)| change.name == main()).unwrap().1.unwrap();
+        (asked.contains(&main()), event.payload.get("paths").cloned(), event.doubt)
+    };
+    let step = (main(), Some(sha(1)), sha(3));
+    let of_commits = Paths::from([(step.clone(), Ok(vec!["commits".to_owned()]))]);
+    let list = |path: &str| Some(serde_json::json!([path]));
+    assert_eq!(look(&of_commits, &hint(1, Some("hook"))), (false, list("hook"), None));
+    assert_eq!(look(&of_commits, &hint(2, Some("hook"))), (true, list("commits"), None), "it began elsewhere");
+    assert_eq!(look(&of_commits, &hint(1, None)), (true, list("commits"), None), "its list is not whole");
+    assert_eq!(look(&Paths::new(), &hint(1, None)), (true, None, None), "nobody asked");
+    let why = Paths::from([(step, Err("the host is away".to_owned()))]);
+    let doubt = "which paths changed is not known: the host is away".to_owned();
+    assert_eq!(look(&why, &hint(1, None)), (true, None, Some(doubt)));
 }
