@@ -1,7 +1,7 @@
-//! What polling costs: 1,000 real bare repositories under 10,000 addresses, each read once a minute by the server's own
-//! poller with its database, beside `git ls-remote` of the same repositories.
+//! What polling costs: 1,000 real bare repositories under 1,000 and under 10,000 addresses, each read once a minute by the
+//! server's own poller with its database, beside `git ls-remote` of the same repositories.
 //!
-//! `cargo bench --bench polling -- [REPOSITORIES] [MINUTES]`
+//! `cargo bench --bench polling -- [REPOSITORIES] [MINUTES]`: without a number, both.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -25,6 +25,10 @@ mod stage;
 
 /// Repositories on disk.
 const REAL: usize = 1000;
+/// So many addresses, and what reading each once a minute may take: the service levels, and for the larger number the closer
+/// bar that was set for this server.
+const BARS: [(usize, &str); 2] =
+    [(REAL, "< 5 % of a core, < 100 MiB"), (10 * REAL, "< 20 % of a core; closer: ≤ 5 %, ≤ 100 MiB")];
 /// Readings of each kind that are timed one by one.
 const EACH: usize = 200;
 
@@ -34,7 +38,10 @@ fn main() {
     if first.as_deref() == Some(host::WORD) {
         return host::be(Path::new(&words.next().expect("a folder")));
     }
-    let count = first.map_or(10_000, |word| word.parse().expect("a number of repositories"));
+    let numbers = match first {
+        Some(word) => vec![word.parse().expect("a number of repositories")],
+        None => BARS.map(|(count, _)| count).to_vec(),
+    };
     let minutes = words.next().map_or(1, |word| word.parse().expect("a number of minutes"));
     let folder = tempfile::tempdir().expect("a folder");
     host::repositories(folder.path(), REAL);
@@ -46,7 +53,15 @@ fn main() {
         say("| one reading | processor time of ours | of git's processes | readings a second |\n|---|---|---|---|");
         one_by_one(&host, folder.path()).await;
         ls_remote(&host);
-        a_minute(&host, folder.path(), count, minutes).await;
+        let mut rows = Vec::new();
+        for count in numbers {
+            rows.push(a_minute(&host, folder.path(), count, minutes).await);
+        }
+        say("\n| repositories a minute | of a core, unchanged | memory, at most | bar |\n|---|---|---|---|");
+        for row in &rows {
+            say(row);
+        }
+        say(&format!("\nload {}", stage::load()));
     });
 }
 
@@ -110,13 +125,14 @@ fn ls_remote(host: &Host) {
     spent.row("its kept answers: `git ls-remote`", EACH, began.elapsed());
 }
 
-/// The bar itself: every repository once a minute, after a first minute in which all are seen for the first time.
-async fn a_minute(host: &Host, folder: &Path, count: usize, minutes: usize) {
-    let database = open(folder, "many.db").await;
+/// The bar itself: every repository once a minute, after a first minute in which all are seen for the first time. What it
+/// came to, beside its bar, is a row.
+async fn a_minute(host: &Host, folder: &Path, count: usize, minutes: usize) -> String {
+    let database = open(folder, &format!("{count}.db")).await;
     let urls =
         (0..count).map(|number| format!("{}/kept/{}/r{}.git", host.base, number / REAL, number % REAL)).collect();
     let (poller, watches) = place(&database, urls, Effort { rate: 1000.0, at_once: 64 }).await;
-    let before = memory("VmRSS:");
+    let (before, mut share) = (memory("VmRSS:"), 0.0);
     let (_sender, listed) = watch::channel(watches);
     let stop = CancellationToken::new();
     let polling = tokio::spawn({
@@ -124,6 +140,7 @@ async fn a_minute(host: &Host, folder: &Path, count: usize, minutes: usize) {
         async move { poller.run(listed, stop).await }
     });
     counts(host).await;
+    say(&format!("\n{count} addresses, load {}", stage::load()));
     say(
         "\n| minute | readings | connections | processor time | of a core | a reading | memory |\n|---|---|---|---|---|---|---|",
     );
@@ -133,22 +150,26 @@ async fn a_minute(host: &Host, folder: &Path, count: usize, minutes: usize) {
         tokio::time::sleep(Duration::from_mins(1)).await;
         let own = spent.own();
         let (connections, readings) = counts(host).await;
+        share = own.as_secs_f64() / 0.6;
         let what = match minute {
             0 => "first sight".to_owned(),
             1 => "compared with the database".to_owned(),
             _ => "unchanged".to_owned(),
         };
         say(&format!(
-            "| {what} | {readings} | {connections} | {:.2} s | {:.1} % | {:.3} ms | {} MiB |",
+            "| {what} | {readings} | {connections} | {:.2} s | {share:.1} % | {:.3} ms | {} MiB |",
             own.as_secs_f64(),
-            own.as_secs_f64() / 0.6,
             own.as_secs_f64() * 1e3 / f64::from(u32::try_from(readings.max(1)).expect("few")),
             memory("VmRSS:")
         ));
     }
     stop.cancel();
     polling.await.expect("it ends");
-    say(&format!("\nmemory before {before} MiB, at most {} MiB, load {}", memory("VmHWM:"), stage::load()));
+    database.close().await;
+    let most = memory("VmHWM:");
+    say(&format!("\nmemory before {before} MiB, at most {most} MiB"));
+    let bar = BARS.iter().find(|(known, _)| *known == count).map_or("", |(_, bar)| bar);
+    format!("| {count} | {share:.1} % | {most} MiB | {bar} |")
 }
 
 /// Connections and requests since this was last asked, without this one.

@@ -1,7 +1,7 @@
 //! How quickly the server answers: the service levels, taken from the built program with real repositories, signed webhooks
-//! and, for the log, a real container. Says figures, and never that a bar is missed.
+//! and, for the log, a real container; for what is told of a run, GitHub in small. Says figures, and never that a bar is missed.
 //!
-//! `cargo bench --bench server -- [idle] [acks] [pushes] [lines] [restart]`: without a word, all of it.
+//! `cargo bench --bench server -- [idle] [acks] [pushes] [eyes] [status] [lines] [restart] [lost]`: without a word, all of it.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -14,7 +14,16 @@ use soopervisor::store::database::{Database, NewRun, RunFilter};
 use stage::say;
 use tokio::task::JoinSet;
 
+#[expect(clippy::unwrap_used, reason = "made for tests, which panic where they cannot go on")]
+#[path = "../tests/fake_github/mod.rs"]
+mod fake_github;
 mod host;
+#[path = "server/hub.rs"]
+mod hub;
+#[path = "server/lost.rs"]
+mod lost;
+#[path = "server/reported.rs"]
+mod reported;
 mod served;
 mod stage;
 
@@ -58,11 +67,20 @@ fn main() {
         if wants("pushes") {
             pushes(&host, folder.path()).await;
         }
+        if wants("eyes") {
+            reported::faces().await;
+        }
+        if wants("status") {
+            reported::statuses().await;
+        }
         if wants("lines") {
             lines().await;
         }
         if wants("restart") {
             restart(&host).await;
+        }
+        if wants("lost") {
+            lost::runs(&host).await;
         }
         say(&format!("\nload {}", stage::load()));
     });

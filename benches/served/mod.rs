@@ -74,9 +74,26 @@ impl Place {
         Served { child, base, client, began }
     }
 
+    /// Starts a worker of its own beside the server.
+    pub(crate) fn worker(&self) -> Working {
+        let mut command = self.program();
+        let child = command.arg("worker").stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Working(child.expect("the program"))
+    }
+
     pub(crate) async fn database(&self) -> Database {
         let path = self.path("soopervisor/server.db");
         Database::open(&format!("sqlite:{}", path.display())).await.expect("a database")
+    }
+}
+
+/// A worker that runs, killed when it is dropped.
+pub(crate) struct Working(Child);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

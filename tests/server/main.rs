@@ -11,6 +11,8 @@ mod fake_github;
 mod apps;
 mod asked;
 mod commands;
+#[path = "../soak/ear.rs"]
+mod ear;
 mod examples;
 mod forging;
 mod fuzzed;
@@ -18,6 +20,7 @@ mod git;
 mod gitea;
 mod gitlab;
 mod hangup;
+mod held;
 mod hook;
 mod http;
 mod judged;
