@@ -86,7 +86,7 @@ pub struct Serving {
     pub secrets: HookSecrets,
     /// The server's file, whose handlers are done; without one, only what is asked for by hand is run.
     pub file: Option<Arc<File>>,
-    /// Where the file is read again when it changes.
+    /// Where the file is read again when it changes, and read at all once it is there.
     pub source: Option<Source>,
     /// How hard it polls.
     pub poll: poll::Effort,
@@ -172,7 +172,8 @@ pub async fn serve(
     let worker = worker(&serving, &database, &watched, &metrics, &queued, &told)?;
     let left = worker.take_over().await?;
     let set_up = set_up(&database, serving.auth).await?;
-    let standing = Standing::with(serving.file.clone());
+    let source = serving.source.as_ref().map(|source| source.path.as_path());
+    let standing = Standing::with(serving.file.clone()).reading(source);
     let receiver = Receiver::new(database.clone(), serving.secrets.clone(), metrics.clone(), Arc::clone(&kept));
     let server = Server {
         database: database.clone(),
@@ -197,7 +198,7 @@ pub async fn serve(
         poller: poller.clone(),
         watched: watched.clone(),
         reach: reach(&serving.host)?,
-        yard: serving.file.as_ref().map(|file| Yard::open(serving.host.clone(), watched.clone(), file.server.workers)),
+        yard: yard(&serving, &watched),
         kept,
         told,
         asked: asked.bell(),
@@ -370,6 +371,13 @@ impl Staffing {
         };
         Performer { database, file, effects, handled }
     }
+}
+
+/// Where scripts run, also of a file that is not there yet.
+fn yard(serving: &Serving, watched: &watch::Receiver<Vec<Arc<Watch>>>) -> Option<Yard> {
+    serving.source.as_ref()?;
+    let at_once = serving.file.clone().unwrap_or_default().server.workers;
+    Some(Yard::open(serving.host.clone(), watched.clone(), at_once))
 }
 
 fn reach(host: &Host) -> Result<Reach, ServeError> {

@@ -246,7 +246,7 @@ fn schemas() -> Value {
         "Ready": object(&[("database", "boolean"), ("disk", "boolean"), ("settings", "[string]"), ("down", "[string]")]),
         "SetUp": ask(&[("token", "string"), ("name", "name")], &["name"]),
         "Repo": object(REPO),
-        "RepoList": object(&[("repos", "[Repo]")]),
+        "RepoList": object(&[("repos", "[Repo]"), ("help", "string?")]),
         "Trigger": ask(&[("repo", "string"), ("ref", "string"), ("mode", "mode")], &["ref", "mode"]),
         "Triggered": object(&[("event", "integer"), ("sha", "string")]),
         "Run": object(RUN),
