@@ -166,9 +166,7 @@ pub async fn serve(
     let watches = watches(&database, &serving.repos).await?;
     let (watching, watched) = watch::channel(watches);
     let (metrics, kept, told, queued) = (Metrics::default(), Arc::default(), Arc::<Notify>::default(), Arc::default());
-    let reader = reader(&serving.host)?;
-    let poller = Poller::new(database.clone(), reader, metrics.clone(), serving.poll, Arc::clone(&told));
-    let poller = poller.copying(serving.host.home.state().join("poller"));
+    let poller = poller(&serving, &database, &metrics, &told)?;
     let worker = worker(&serving, &database, &watched, &metrics, &queued, &told)?;
     let left = worker.take_over().await?;
     let set_up = set_up(&database, serving.auth).await?;
@@ -187,6 +185,7 @@ pub async fn serve(
         runs: serving.host.home.runs(),
         worker: worker.name.clone(),
         standing: standing.clone(),
+        engine: (serving.work.limits.here > 0).then(|| Arc::clone(&serving.host.connect)),
     };
     let listener = http::bind(serving.listen, serving.auth).await?;
     let address = listener.local_addr().map_err(|source| ServeError::Io { action: "listen", source })?;
@@ -243,12 +242,13 @@ async fn open(serving: &Serving) -> Result<Database, DatabaseError> {
     Ok(database)
 }
 
-fn reader(host: &Host) -> Result<Reader, ServeError> {
-    let client = crate::web::client(&trusting(host)?).map_err(|fault| {
+fn poller(serving: &Serving, database: &Database, metrics: &Metrics, told: &Arc<Notify>) -> Result<Poller, ServeError> {
+    let client = crate::web::client(&trusting(&serving.host)?).map_err(|fault| {
         let source = std::io::Error::other(fault.to_string());
         ServeError::Io { action: "reach the network", source }
     })?;
-    Ok(Reader::new(client))
+    let poller = Poller::new(database.clone(), Reader::new(client), metrics.clone(), serving.poll, Arc::clone(told));
+    Ok(poller.copying(serving.host.home.state().join("poller")))
 }
 
 /// Those who work for as long as the server does.

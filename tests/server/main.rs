@@ -29,6 +29,7 @@ mod polled;
 mod postgres;
 mod process;
 mod promised;
+mod ready;
 mod scripts;
 mod settings;
 mod stopped;

@@ -43,6 +43,7 @@ use super::hook::Receiver;
 use super::metrics::Metrics;
 use super::poll::{Poller, Watch};
 use super::standing::Standing;
+use crate::run::host::Connect;
 use crate::store::database::Database;
 
 /// Where the server listens when nobody says otherwise.
@@ -105,6 +106,8 @@ pub struct Server {
     pub worker: String,
     /// The settings that count, and what is wrong with others.
     pub standing: Standing,
+    /// Connects to the container engine, where runs are begun in this process.
+    pub engine: Option<Connect>,
 }
 
 /// Binds the address.
