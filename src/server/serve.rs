@@ -193,6 +193,7 @@ pub async fn serve(
     let asked = Asked::new(database.clone(), Glance::new(poller.clone(), watched.clone()), Arc::clone(&told));
     let staff = Staffing {
         parts: parts.clone(),
+        standing: standing.clone(),
         database: database.clone(),
         poller: poller.clone(),
         watched: watched.clone(),
@@ -291,6 +292,7 @@ impl Lasting {
 /// What those who go by the server's file need besides it.
 struct Staffing {
     parts: Parts,
+    standing: Standing,
     database: Database,
     poller: Poller,
     watched: watch::Receiver<Vec<Arc<Watch>>>,
@@ -316,6 +318,7 @@ impl Staffing {
         let (database, told) = (&self.database, &self.told);
         self.poller.go_by(file);
         let forges = file.map(|file| Forges::of(Arc::clone(file), self.reach.clone()));
+        self.standing.tells(forges.clone());
         let asking = || Some(Asking::of(Arc::clone(file?), forges.clone()?));
         let (poller, watched, kept) = (self.poller.clone(), self.watched.clone(), Arc::clone(&self.kept));
         let dispatcher = Dispatcher::new(database.clone(), poller, watched, kept, Arc::clone(told)).asking(asking());

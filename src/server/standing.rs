@@ -1,6 +1,7 @@
 //! How the server stands: the file that counts, with the handlers that came over the API, what is wrong with what was written
 //! last, and which parts are down. Read by whoever answers requests; settings are changed by `reload` only.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +9,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::file::File;
+use super::forges::Forges;
 use super::parts::Parts;
 use crate::diag::Diagnostic;
 
@@ -54,6 +56,8 @@ pub struct Standing {
     inner: Arc<Mutex<Inner>>,
     /// The file that settings are read from, whether it is there or not; none where the command line has them.
     source: Option<PathBuf>,
+    /// Who is told by the file that counts.
+    forges: Arc<Mutex<Option<Forges>>>,
     /// The parts of the server that are down.
     pub(super) parts: Parts,
     /// Rings when handlers were written over the API.
@@ -72,6 +76,17 @@ impl Standing {
     #[must_use]
     pub fn reading(self, source: Option<&Path>) -> Self {
         Self { source: source.map(Path::to_owned), ..self }
+    }
+
+    /// From now on, these forges are told.
+    pub(super) fn tells(&self, forges: Option<Forges>) {
+        *self.forges.lock().unwrap_or_else(PoisonError::into_inner) = forges;
+    }
+
+    /// As [`Forges::allowances`], of the forges that are told now.
+    pub fn allowances(&self) -> BTreeMap<(String, String), u64> {
+        let forges = self.forges.lock().unwrap_or_else(PoisonError::into_inner);
+        forges.as_ref().map(Forges::allowances).unwrap_or_default()
     }
 
     /// What to do where nothing is watched; nothing where no file is read.

@@ -22,6 +22,7 @@ mod hook;
 mod http;
 mod judged;
 mod killed;
+mod measured;
 mod payloads;
 mod poll;
 mod polled;

@@ -230,6 +230,7 @@ impl Worker {
 
     async fn next(&self) -> Result<Option<Claim>, DatabaseError> {
         for (run, state) in self.database.reap(None, self.effort.retry).await? {
+            self.metrics.add("soop_lease_lost_total", &[("seen", "queue")], 1.0);
             tracing::warn!(run, state = state.word(), "a run's worker went away");
         }
         self.database.claim(&self.name, self.effort.limits).await
