@@ -35,6 +35,7 @@ use super::room;
 use super::rounds::Rounds;
 use super::standing::Standing;
 use super::sweep;
+use super::work::copies::Copies;
 use super::work::{self, Worker};
 use crate::run::Host;
 use crate::run::stop::Stop;
@@ -266,7 +267,11 @@ struct Lasting {
 impl Lasting {
     fn begin(self, parts: &Parts, stop: &CancellationToken) -> JoinSet<()> {
         let Self { reload, poller, watched, worker, adopted, database, asked } = self;
-        let history = Runs::of(&worker.host.home);
+        let home = &worker.host.home;
+        let history = Runs::of(home);
+        // Of runs, of what is asked about commits, of scripts.
+        let folders = vec![worker.folder.clone(), home.state().join("poller"), home.cache().join("scripts")];
+        let copies = Copies::of(folders, watched.clone());
         let (mut works, reload) = (JoinSet::new(), Arc::new(reload));
         works.spawn(parts.clone().keep("settings", stop.clone(), move |stop| {
             let reload = Arc::clone(&reload);
@@ -282,8 +287,8 @@ impl Lasting {
         }));
         works.spawn(worker.keep_at_work(adopted, parts.clone(), stop.clone()));
         works.spawn(parts.clone().keep("sweep", stop.clone(), move |stop| {
-            let (database, history) = (database.clone(), history.clone());
-            async move { sweep::run(&database, &history, stop).await }
+            let (database, history, copies) = (database.clone(), history.clone(), copies.clone());
+            async move { sweep::run(&database, &history, &copies, stop).await }
         }));
         works
     }

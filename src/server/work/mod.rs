@@ -7,6 +7,7 @@
 
 pub mod alone;
 pub mod checkout;
+pub(in crate::server) mod copies;
 pub mod driver;
 mod execute;
 pub mod handoff;
