@@ -50,7 +50,7 @@ fn answer(socket: &Path) -> JoinHandle<()> {
     tokio::spawn(async move {
         while let Ok((mut asking, _)) = listener.accept().await {
             let mut asked = [0; 1024];
-            if asking.read(&mut asked).await.is_ok() {
+            if asking.read(&mut asked).await.is_ok_and(|length| length > 0) {
                 let _ = asking.write_all(GREETING).await;
             }
         }
