@@ -27,28 +27,31 @@ use crate::server::poll::state::FirstSeen;
 use crate::server::reload::{Loaded, Mark, Source};
 use crate::server::secrets::Secrets;
 use crate::server::serve::{Greeting, RepoAsk, ServeError, Serving, serve};
-use crate::server::standing::Trouble;
+use crate::server::standing::{self, Trouble};
 use crate::server::{poll, work};
 use crate::store::Home;
 use crate::store::database::Policy;
 
+/// The server's file of this machine, where none is named and the user has none.
+const SYSTEM: &str = "/etc/soopervisor/server.yaml";
 /// The user that goes with a token, where nobody says another.
 const TOKEN_USER: &str = "x-access-token";
 
 /// Arguments of `serve`.
 #[derive(Debug, Clone, Args)]
 pub struct Serve {
-    /// The server's file: repositories, handlers, credentials (examples/server/server.yaml)
-    #[arg(long, value_name = "FILE", required_unless_present = "repos", conflicts_with_all = ["repos", "storage", "poll"])]
+    /// The server's file: repositories, handlers, credentials (examples/server/server.yaml) [default: server.yaml beside
+    /// config.yaml, else /etc/soopervisor/server.yaml]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["repos", "storage", "poll"])]
     pub config: Option<PathBuf>,
     /// Without a file: a repository to watch, over HTTPS or SSH, or a folder (repeatable)
     #[arg(long = "repo", value_name = "URL")]
     pub repos: Vec<String>,
     /// Where outputs of its runs go
-    #[arg(long, value_name = "STORAGE")]
+    #[arg(long, value_name = "STORAGE", requires = "repos")]
     pub storage: Option<String>,
     /// How often repositories are read: `60s`, `5m` [default: by how much happens in them]
-    #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration, requires = "repos")]
     pub poll: Option<Duration>,
     /// Where to listen [default: what the file says, else 127.0.0.1:8080]
     #[arg(long, env = "SOOPERVISOR_LISTEN", hide_env_values = true, value_name = "ADDRESS")]
@@ -68,10 +71,11 @@ pub struct Serve {
 pub(super) fn execute(args: &Serve) -> Result<Exit, Failure> {
     let home = Home::from_env()?;
     let serving = serving(args, &home)?;
+    let next = next_step(&serving);
     seam::block_on(async move {
         let stop = CancellationToken::new();
         let listening = tokio::spawn(listen(stop.clone()));
-        let greet = move |greeting: Greeting| Console::note(&words(&greeting));
+        let greet = move |greeting: Greeting| Console::note(&(words(&greeting) + &next));
         let served = serve(serving, greet, stop).await;
         listening.abort();
         served.map(|()| Exit::Ok).map_err(|error| failed(&error))
@@ -81,6 +85,7 @@ pub(super) fn execute(args: &Serve) -> Result<Exit, Failure> {
 fn serving(args: &Serve, home: &Home) -> Result<Serving, Failure> {
     let mut serving = match &args.config {
         Some(path) => of_file(path, home, &Logins::default())?,
+        None if args.repos.is_empty() => of_places(&home.server_file(), Path::new(SYSTEM), home)?,
         None => of_words(args, home)?,
     };
     serving.auth = if args.no_auth { Auth::Nobody } else { Auth::Everybody };
@@ -157,6 +162,40 @@ fn of_words(args: &Serve, home: &Home) -> Result<Serving, Failure> {
         work: work::Effort::default(),
         policy: Policy::default(),
     })
+}
+
+/// The file of this user, else that of the machine. Where neither is there, nothing is watched until the first of them is.
+fn of_places(own: &Path, system: &Path, home: &Home) -> Result<Serving, Failure> {
+    if let Some(path) = usual_file(own, system) {
+        Console::note(&format!("the server's file is {}\n", path.display()));
+        return of_file(path, home, &Logins::default());
+    }
+    let source = source(own, home, Mark::of(own), &Logins::default());
+    Ok(Serving {
+        host: seam::host(home)?,
+        program: program()?,
+        database: None,
+        listen: ADDRESS,
+        auth: Auth::Everybody,
+        repos: Vec::new(),
+        secrets: HookSecrets::default(),
+        file: None,
+        source: Some(source),
+        poll: poll::Effort::default(),
+        work: work::Effort::default(),
+        policy: Policy::default(),
+    })
+}
+
+/// Which of two files is there. One that cannot be looked for is: whoever reads it is told why.
+fn usual_file<'a>(own: &'a Path, system: &'a Path) -> Option<&'a Path> {
+    [own, system].into_iter().find(|path| path.try_exists().unwrap_or(true))
+}
+
+/// What to do next, where nothing is watched.
+fn next_step(serving: &Serving) -> String {
+    let source = serving.source.as_ref().filter(|_| serving.repos.is_empty());
+    source.map(|source| standing::unwatched(&source.path) + "\n").unwrap_or_default()
 }
 
 /// The server's file, read. Everything that is wrong with it is said at once.
@@ -469,6 +508,27 @@ mod tests {
             assert!(exit == Exit::Usage && what.contains(told) && !what.contains("hunter2"), "{what}");
         }
         assert_eq!(run_of("https://h/acme/churn.git", None), json!({"project": "churn"}));
+    }
+
+    #[test]
+    fn without_a_name_the_file_of_the_user_is_read_else_that_of_the_machine_and_else_the_next_step_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let (own, system) = (home.server_file(), folder.path().join("system.yaml"));
+        let serving = |own: &Path| of_places(own, &system, &home).map_err(|failure| failure.what).unwrap();
+        let none = serving(&own);
+        assert!(none.repos.is_empty() && none.file.is_none());
+        assert_eq!(none.source.as_ref().unwrap().path, own, "it is read once it is there");
+        let said = next_step(&none);
+        assert!(
+            said.contains(&format!("write {}", own.display())) && said.ends_with("what is wrong with it\n"),
+            "{said}"
+        );
+        std::fs::write(&system, "repos: [{url: 'https://h/acme/churn', name: machine}]").unwrap();
+        let of_machine = serving(&own);
+        assert_eq!((of_machine.repos[0].name.as_str(), next_step(&of_machine).as_str()), ("machine", ""));
+        std::fs::write(&own, "repos: [{url: 'https://h/acme/churn', name: own}]").unwrap();
+        assert_eq!(serving(&own).repos[0].name, "own");
     }
 
     #[test]

@@ -45,6 +45,11 @@ pub trait Forge: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
+    /// How many more requests the service lets us make for now, as it said last; none where it does not say.
+    fn allowance(&self) -> Option<u64> {
+        None
+    }
+
     /// What is known about a repository.
     ///
     /// # Errors

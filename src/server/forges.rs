@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
+use url::Url;
 
 use super::action::EffectFault;
 use super::file::File;
@@ -38,6 +39,8 @@ pub struct Place {
 /// A client, and who it is.
 #[derive(Debug, Clone)]
 struct Account {
+    /// The API's host, and what the credential is called.
+    of: (String, String),
     forge: Arc<dyn Forge>,
     me: Arc<OnceCell<Me>>,
 }
@@ -83,6 +86,18 @@ impl Forges {
         self.at(&site.map_err(|lack| lacking(&lack))?)
     }
 
+    /// How many more requests each forge lets a credential make for now, by the API's host and the credential's name; of
+    /// those that were told.
+    pub fn allowances(&self) -> BTreeMap<(String, String), u64> {
+        let mut found: BTreeMap<(String, String), u64> = BTreeMap::new();
+        for account in self.open.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            let Some(left) = account.forge.allowance() else { continue };
+            // An App has a client for each repository, and all of them have one allowance.
+            found.entry(account.of.clone()).and_modify(|known| *known = left.min(*known)).or_insert(left);
+        }
+        found
+    }
+
     fn at(&self, site: &Site<'_>) -> Result<Place, EffectFault> {
         // An App has a token for each repository; a person's pace is one, whatever it is spent on.
         let of = if site.credential.is_app() { site.repo.to_string() } else { String::new() };
@@ -91,7 +106,9 @@ impl Forges {
         let account = if let Some(known) = open.get(&key) {
             known.clone()
         } else {
-            let account = Account { forge: self.client(site)?, me: Arc::default() };
+            let host = Url::parse(&site.api).ok().and_then(|api| api.host_str().map(str::to_owned));
+            let of = (host.unwrap_or_default(), site.name.to_owned());
+            let account = Account { of, forge: self.client(site)?, me: Arc::default() };
             open.insert(key.clone(), account.clone());
             account
         };
@@ -191,5 +208,41 @@ impl Logins {
             bearer
         };
         Ok(Password::Issued(format!("credentials.{}", site.name), bearer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+    use crate::server::file;
+
+    #[tokio::test]
+    async fn what_a_forge_leaves_a_credential_is_told_by_the_credentials_name() {
+        let (folder, listener) = (tempfile::tempdir().unwrap(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let (token, api) = (folder.path().join("token"), format!("http://{}", listener.local_addr().unwrap()));
+        std::fs::write(&token, "hunter2").unwrap();
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let read = stream.read(&mut [0; 4096]).unwrap();
+            let body = r#"{"login": "me", "id": 1, "type": "User"}"#;
+            let head =
+                "HTTP/1.1 200 OK\r\nx-ratelimit-resource: core\r\nx-ratelimit-remaining: 4321\r\nconnection: close";
+            write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+            read
+        });
+        let text = format!(
+            "credentials: {{hub: {{token: 'file:{}', forge: github, api: '{api}'}}}}\nrepos: [{{url: 'https://git.example/acme/churn', \
+             credential: hub}}]\n",
+            token.display()
+        );
+        let file = Arc::new(file::parse("server.yaml", text.as_bytes()).0.unwrap());
+        let forges = Forges::of(file, Reach::default());
+        assert!(forges.allowances().is_empty(), "nobody was asked");
+        forges.place("acme/churn").unwrap().me().await.unwrap();
+        assert!(answering.join().unwrap() > 0);
+        let told: Vec<_> = forges.allowances().into_iter().collect();
+        assert_eq!(told, [(("127.0.0.1".to_owned(), "hub".to_owned()), 4321)]);
     }
 }

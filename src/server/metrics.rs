@@ -6,11 +6,17 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What each metric is, by name: its sort and one line of help.
-const KNOWN: [(&str, &str, &str); 17] = [
+const KNOWN: [(&str, &str, &str); 24] = [
     ("soop_poll_total", "counter", "Readings of refs, by host and result."),
-    ("soop_poll_seconds_total", "counter", "Seconds that readings took."),
-    ("soop_poll_lag_seconds_total", "counter", "Seconds by which readings began late."),
+    ("soop_poll_seconds_total", "counter", "Seconds that readings took, by host."),
+    ("soop_poll_duration_seconds", "histogram", "Seconds that readings took."),
+    ("soop_poll_lag_seconds", "histogram", "Seconds by which readings began late."),
     ("soop_poll_hosts_resting", "gauge", "Hosts that are not asked for a while."),
+    (
+        "soop_ratelimit_remaining",
+        "gauge",
+        "Requests that a forge leaves a credential, as it said last, by host and the credential's name.",
+    ),
     ("soop_webhook_total", "counter", "Deliveries, by forge and result."),
     ("soop_webhook_ack_seconds", "histogram", "Seconds until deliveries were answered."),
     ("soop_deliveries_waiting", "gauge", "Deliveries that are not yet understood."),
@@ -19,10 +25,19 @@ const KNOWN: [(&str, &str, &str); 17] = [
     ("soop_report_failures_total", "counter", "What a forge could not be told, by kind."),
     ("soop_worker_up", "gauge", "Workers: this server's own, and others that hold runs."),
     ("soop_queue_wait_seconds", "histogram", "Seconds that runs waited to be begun here."),
+    ("soop_queue_depth", "gauge", "Runs that wait to be begun."),
     ("soop_runs", "gauge", "Runs, by state."),
     ("soop_runs_total", "counter", "Runs that ended here, by result."),
-    ("soop_run_seconds_total", "counter", "Seconds that runs took."),
+    ("soop_run_seconds", "histogram", "Seconds that runs took here."),
+    (
+        "soop_lease_lost_total",
+        "counter",
+        "Runs whose lease was lost: by this worker, or found to be over here, whoever had it.",
+    ),
     ("soop_fenced_writes_total", "counter", "Writes that were refused because the lease was gone."),
+    ("soop_log_bytes_total", "counter", "Bytes of the logs of runs that ended here."),
+    ("soop_artifacts_total", "counter", "Files that runs published here, by result."),
+    ("soop_db_busy_total", "counter", "Statements that gave up waiting for others in the database."),
     ("soop_http_requests_total", "counter", "Requests to the API, by status."),
 ];
 

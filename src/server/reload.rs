@@ -149,6 +149,10 @@ impl Reload {
     async fn reread(&self, now: &mut Now, asked: bool) -> bool {
         let Some(source) = self.source.clone() else { return false };
         let mark = Mark::of(&source.path);
+        if mark == Mark::NONE && now.file.is_none() {
+            self.none_yet(now);
+            return false;
+        }
         if mark == now.mark && !asked {
             return false;
         }
@@ -180,6 +184,15 @@ impl Reload {
                 self.tell(now, self.standing.file());
                 false
             }
+        }
+    }
+
+    /// There never was a file that counts, and there is none: what was wrong with one in between went with it.
+    fn none_yet(&self, now: &mut Now) {
+        now.mark = Mark::NONE;
+        if !now.of_file.is_empty() {
+            now.of_file.clear();
+            self.tell(now, None);
         }
     }
 

@@ -35,6 +35,7 @@ use super::room;
 use super::rounds::Rounds;
 use super::standing::Standing;
 use super::sweep;
+use super::work::copies::Copies;
 use super::work::{self, Worker};
 use crate::run::Host;
 use crate::run::stop::Stop;
@@ -86,7 +87,7 @@ pub struct Serving {
     pub secrets: HookSecrets,
     /// The server's file, whose handlers are done; without one, only what is asked for by hand is run.
     pub file: Option<Arc<File>>,
-    /// Where the file is read again when it changes.
+    /// Where the file is read again when it changes, and read at all once it is there.
     pub source: Option<Source>,
     /// How hard it polls.
     pub poll: poll::Effort,
@@ -166,13 +167,12 @@ pub async fn serve(
     let watches = watches(&database, &serving.repos).await?;
     let (watching, watched) = watch::channel(watches);
     let (metrics, kept, told, queued) = (Metrics::default(), Arc::default(), Arc::<Notify>::default(), Arc::default());
-    let reader = reader(&serving.host)?;
-    let poller = Poller::new(database.clone(), reader, metrics.clone(), serving.poll, Arc::clone(&told));
-    let poller = poller.copying(serving.host.home.state().join("poller"));
+    let poller = poller(&serving, &database, &metrics, &told)?;
     let worker = worker(&serving, &database, &watched, &metrics, &queued, &told)?;
     let left = worker.take_over().await?;
     let set_up = set_up(&database, serving.auth).await?;
-    let standing = Standing::with(serving.file.clone());
+    let source = serving.source.as_ref().map(|source| source.path.as_path());
+    let standing = Standing::with(serving.file.clone()).reading(source);
     let receiver = Receiver::new(database.clone(), serving.secrets.clone(), metrics.clone(), Arc::clone(&kept));
     let server = Server {
         database: database.clone(),
@@ -186,6 +186,7 @@ pub async fn serve(
         runs: serving.host.home.runs(),
         worker: worker.name.clone(),
         standing: standing.clone(),
+        engine: (serving.work.limits.here > 0).then(|| Arc::clone(&serving.host.connect)),
     };
     let listener = http::bind(serving.listen, serving.auth).await?;
     let address = listener.local_addr().map_err(|source| ServeError::Io { action: "listen", source })?;
@@ -193,11 +194,12 @@ pub async fn serve(
     let asked = Asked::new(database.clone(), Glance::new(poller.clone(), watched.clone()), Arc::clone(&told));
     let staff = Staffing {
         parts: parts.clone(),
+        standing: standing.clone(),
         database: database.clone(),
         poller: poller.clone(),
         watched: watched.clone(),
         reach: reach(&serving.host)?,
-        yard: serving.file.as_ref().map(|file| Yard::open(serving.host.clone(), watched.clone(), file.server.workers)),
+        yard: yard(&serving, &watched),
         kept,
         told,
         asked: asked.bell(),
@@ -242,12 +244,13 @@ async fn open(serving: &Serving) -> Result<Database, DatabaseError> {
     Ok(database)
 }
 
-fn reader(host: &Host) -> Result<Reader, ServeError> {
-    let client = crate::web::client(&trusting(host)?).map_err(|fault| {
+fn poller(serving: &Serving, database: &Database, metrics: &Metrics, told: &Arc<Notify>) -> Result<Poller, ServeError> {
+    let client = crate::web::client(&trusting(&serving.host)?).map_err(|fault| {
         let source = std::io::Error::other(fault.to_string());
         ServeError::Io { action: "reach the network", source }
     })?;
-    Ok(Reader::new(client))
+    let poller = Poller::new(database.clone(), Reader::new(client), metrics.clone(), serving.poll, Arc::clone(told));
+    Ok(poller.copying(serving.host.home.state().join("poller")))
 }
 
 /// Those who work for as long as the server does.
@@ -264,7 +267,11 @@ struct Lasting {
 impl Lasting {
     fn begin(self, parts: &Parts, stop: &CancellationToken) -> JoinSet<()> {
         let Self { reload, poller, watched, worker, adopted, database, asked } = self;
-        let history = Runs::of(&worker.host.home);
+        let home = &worker.host.home;
+        let history = Runs::of(home);
+        // Of runs, of what is asked about commits, of scripts.
+        let folders = vec![worker.folder.clone(), home.state().join("poller"), home.cache().join("scripts")];
+        let copies = Copies::of(folders, watched.clone());
         let (mut works, reload) = (JoinSet::new(), Arc::new(reload));
         works.spawn(parts.clone().keep("settings", stop.clone(), move |stop| {
             let reload = Arc::clone(&reload);
@@ -280,8 +287,8 @@ impl Lasting {
         }));
         works.spawn(worker.keep_at_work(adopted, parts.clone(), stop.clone()));
         works.spawn(parts.clone().keep("sweep", stop.clone(), move |stop| {
-            let (database, history) = (database.clone(), history.clone());
-            async move { sweep::run(&database, &history, stop).await }
+            let (database, history, copies) = (database.clone(), history.clone(), copies.clone());
+            async move { sweep::run(&database, &history, &copies, stop).await }
         }));
         works
     }
@@ -290,6 +297,7 @@ impl Lasting {
 /// What those who go by the server's file need besides it.
 struct Staffing {
     parts: Parts,
+    standing: Standing,
     database: Database,
     poller: Poller,
     watched: watch::Receiver<Vec<Arc<Watch>>>,
@@ -315,6 +323,7 @@ impl Staffing {
         let (database, told) = (&self.database, &self.told);
         self.poller.go_by(file);
         let forges = file.map(|file| Forges::of(Arc::clone(file), self.reach.clone()));
+        self.standing.tells(forges.clone());
         let asking = || Some(Asking::of(Arc::clone(file?), forges.clone()?));
         let (poller, watched, kept) = (self.poller.clone(), self.watched.clone(), Arc::clone(&self.kept));
         let dispatcher = Dispatcher::new(database.clone(), poller, watched, kept, Arc::clone(told)).asking(asking());
@@ -370,6 +379,13 @@ impl Staffing {
         };
         Performer { database, file, effects, handled }
     }
+}
+
+/// Where scripts run, also of a file that is not there yet.
+fn yard(serving: &Serving, watched: &watch::Receiver<Vec<Arc<Watch>>>) -> Option<Yard> {
+    serving.source.as_ref()?;
+    let at_once = serving.file.clone().unwrap_or_default().server.workers;
+    Some(Yard::open(serving.host.clone(), watched.clone(), at_once))
 }
 
 fn reach(host: &Host) -> Result<Reach, ServeError> {

@@ -1,12 +1,15 @@
 //! How the server stands: the file that counts, with the handlers that came over the API, what is wrong with what was written
 //! last, and which parts are down. Read by whoever answers requests; settings are changed by `reload` only.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::file::File;
+use super::forges::Forges;
 use super::parts::Parts;
 use crate::diag::Diagnostic;
 
@@ -51,6 +54,10 @@ struct Inner {
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
     inner: Arc<Mutex<Inner>>,
+    /// The file that settings are read from, whether it is there or not; none where the command line has them.
+    source: Option<PathBuf>,
+    /// Who is told by the file that counts.
+    forges: Arc<Mutex<Option<Forges>>>,
     /// The parts of the server that are down.
     pub(super) parts: Parts,
     /// Rings when handlers were written over the API.
@@ -63,6 +70,28 @@ impl Standing {
         let this = Self::default();
         this.set(file.clone(), file, Vec::new());
         this
+    }
+
+    /// The same, of a server whose settings come from this file.
+    #[must_use]
+    pub fn reading(self, source: Option<&Path>) -> Self {
+        Self { source: source.map(Path::to_owned), ..self }
+    }
+
+    /// From now on, these forges are told.
+    pub(super) fn tells(&self, forges: Option<Forges>) {
+        *self.forges.lock().unwrap_or_else(PoisonError::into_inner) = forges;
+    }
+
+    /// As [`Forges::allowances`], of the forges that are told now.
+    pub fn allowances(&self) -> BTreeMap<(String, String), u64> {
+        let forges = self.forges.lock().unwrap_or_else(PoisonError::into_inner);
+        forges.as_ref().map(Forges::allowances).unwrap_or_default()
+    }
+
+    /// What to do where nothing is watched; nothing where no file is read.
+    pub fn unwatched(&self) -> Option<String> {
+        self.source.as_deref().map(unwatched)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -87,4 +116,13 @@ impl Standing {
     pub(super) fn set(&self, file: Option<Arc<File>>, written: Option<Arc<File>>, trouble: Vec<Trouble>) {
         *self.lock() = Inner { file, written, trouble };
     }
+}
+
+/// What to do where nothing is watched, in one line: the file that is read, what may stand in it, the next command.
+pub fn unwatched(file: &Path) -> String {
+    let file = file.display();
+    format!(
+        "no repositories are watched: write {file}, for example `repos: [{{url: \"https://github.com/acme/churn.git\", storage: \
+         \"local:/srv/results\"}}]`; it is read within seconds, and `soopervisor handlers check {file}` says what is wrong with it"
+    )
 }

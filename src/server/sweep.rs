@@ -1,5 +1,6 @@
 //! What is old goes, at the start and once an hour: rows of the database, and of this machine the folders of runs that a
-//! server had run, with their logs. How long they are kept says the server's file, to all workers through the database.
+//! server had run, with their logs, and copies of repositories that are no longer watched. How long runs are kept says the
+//! server's file, to all workers through the database.
 
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::room;
+use super::work::copies::Copies;
 use crate::store::database::{Database, Policy, Retention};
 use crate::store::{Limits, Runs};
 
@@ -16,12 +18,13 @@ const LOGS: SignedDuration = SignedDuration::from_hours(90 * 24);
 const LOG_BYTES: u64 = 20 << 30;
 
 /// Sweeps the database and this machine until it is told to stop.
-pub(super) async fn run(database: &Database, history: &Runs, stop: CancellationToken) {
+pub(super) async fn run(database: &Database, history: &Runs, copies: &Copies, stop: CancellationToken) {
     loop {
         if let Err(error) = database.sweep(Retention::default()).await {
             tracing::warn!(error = room::words(&error), "old rows were not removed");
         }
         logs(database, history).await;
+        copies.sweep().await;
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(EVERY) => {}
@@ -30,9 +33,10 @@ pub(super) async fn run(database: &Database, history: &Runs, stop: CancellationT
 }
 
 /// Sweeps this machine alone, for a worker whose database another process sweeps.
-pub(super) async fn run_here(database: &Database, history: &Runs, stop: CancellationToken) {
+pub(super) async fn run_here(database: &Database, history: &Runs, copies: &Copies, stop: CancellationToken) {
     loop {
         logs(database, history).await;
+        copies.sweep().await;
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(EVERY) => {}

@@ -73,6 +73,11 @@ impl Home {
         &self.config
     }
 
+    /// The server's file, where none is named: beside the user's settings; need not exist.
+    pub fn server_file(&self) -> PathBuf {
+        self.config.with_file_name("server.yaml")
+    }
+
     /// The environment store; containers see it at `/opt/sv`.
     pub fn environments(&self) -> PathBuf {
         self.cache.join("env")

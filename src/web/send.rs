@@ -1,7 +1,7 @@
 //! One request, until it is answered: paced, with a fresh token, repeated where that can help.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -120,6 +120,27 @@ enum Again {
     Refused,
 }
 
+/// How many more requests a service lets an account make for now, as it said last; clones share it.
+#[derive(Debug, Clone, Default)]
+struct Allowance(Arc<Mutex<Option<u64>>>);
+
+impl Allowance {
+    fn told(&self) -> Option<u64> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear(&self, headers: &HeaderMap) {
+        // Who counts several kinds of requests names those that are none of the usual ones.
+        if headers.get("x-ratelimit-resource").is_some_and(|kind| kind != "core") {
+            return;
+        }
+        let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+        if let Some(left) = number("x-ratelimit-remaining").or_else(|| number("ratelimit-remaining")) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
+        }
+    }
+}
+
 /// A service, for one account.
 #[derive(Debug, Clone)]
 pub struct Web {
@@ -127,6 +148,7 @@ pub struct Web {
     bearer: Option<Arc<dyn Bearer>>,
     pacer: Arc<Pacer>,
     judge: Arc<dyn Judge>,
+    allowance: Allowance,
     detours: Arc<Detours>,
     /// How long an answer may take once all is sent.
     still: Duration,
@@ -135,7 +157,8 @@ pub struct Web {
 impl Web {
     /// Requests through `client` at the pace of `pacer`, with tokens of `bearer`.
     pub fn new(client: Client, bearer: Option<Arc<dyn Bearer>>, pacer: Arc<Pacer>, judge: Arc<dyn Judge>) -> Self {
-        Self { client, bearer, pacer, judge, detours: Arc::default(), still: STILL }
+        let (allowance, detours) = (Allowance::default(), Arc::default());
+        Self { client, bearer, pacer, judge, allowance, detours, still: STILL }
     }
 
     /// The same service, of which addresses are asked elsewhere.
@@ -150,6 +173,11 @@ impl Web {
         led.map_or_else(|| url.to_owned(), String::from)
     }
 
+    /// How many more requests the service lets this account make for now, as it said last; none where it does not say.
+    pub fn allowance(&self) -> Option<u64> {
+        self.allowance.told()
+    }
+
     /// The same account at another pace, for requests that are counted apart.
     #[must_use]
     pub fn at_pace(&self, pacer: Arc<Pacer>) -> Self {
@@ -159,13 +187,13 @@ impl Web {
     /// The same service with tokens of `bearer`.
     #[must_use]
     pub fn with_bearer(&self, bearer: Arc<dyn Bearer>) -> Self {
-        Self { bearer: Some(bearer), ..self.clone() }
+        Self { bearer: Some(bearer), allowance: Allowance::default(), ..self.clone() }
     }
 
     /// The same service without a token, for addresses that are credentials themselves.
     #[must_use]
     pub fn without_token(&self) -> Self {
-        Self { bearer: None, ..self.clone() }
+        Self { bearer: None, allowance: Allowance::default(), ..self.clone() }
     }
 
     /// The same service, whose answers may take so long.
@@ -294,10 +322,14 @@ impl Web {
         tell_of_nothing(&mut request);
         let within = self.still + Duration::from_secs(length(&request) / SLOWEST);
         match tokio::time::timeout(within, self.client.execute(request)).await {
-            Ok(answered) => answered.map_err(|error| {
+            Ok(Ok(response)) => {
+                self.allowance.hear(response.headers());
+                Ok(response)
+            }
+            Ok(Err(error)) => {
                 let unheard = error.is_connect();
-                (Fault::network(error), unheard)
-            }),
+                Err((Fault::network(error), unheard))
+            }
             Err(_) => Err((silent(), false)),
         }
     }

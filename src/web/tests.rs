@@ -73,6 +73,22 @@ async fn a_busy_service_is_asked_again_after_the_time_it_names() {
 }
 
 #[tokio::test]
+async fn what_a_service_leaves_an_account_is_what_it_said_last_of_usual_requests() {
+    let left = "HTTP/1.1 200 OK\r\nx-ratelimit-remaining: 41\r\ncontent-length: 4\r\nconnection: close\r\n\r\ndone";
+    let apart = "HTTP/1.1 200 OK\r\nx-ratelimit-resource: search\r\nx-ratelimit-remaining: 7\r\ncontent-length: 4\r\n\
+                 connection: close\r\n\r\ndone";
+    let (url, served) = serve(vec![OK, left, apart]);
+    let web = web(None);
+    let writing = web.at_pace(Arc::new(Pacer::new(Pace::steady(1000.0, 100.0))));
+    for known in [None, Some(41), Some(41)] {
+        writing.send(|client| client.get(&url)).await.unwrap();
+        assert_eq!(web.allowance(), known);
+    }
+    assert_eq!(web.without_token().allowance(), None, "that is another account");
+    assert_eq!(served.join().unwrap().len(), 3);
+}
+
+#[tokio::test]
 async fn answers_that_break_off_and_connections_that_close_are_tried_again() {
     let cut = "HTTP/1.1 200 OK\r\ncontent-length: 400\r\nconnection: close\r\n\r\ndo";
     let (url, served) = serve(vec![cut, "", "HTTP/1.1 502 Bad\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", OK]);

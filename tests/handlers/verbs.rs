@@ -87,7 +87,14 @@ fn what_is_wrong_ends_with_three_and_what_is_missing_with_two() {
 }
 
 #[test]
-fn the_schema_is_one_json_document() {
-    let document: Value = serde_json::from_str(&text(&run(&["handlers", "schema"]))).unwrap();
+fn the_schema_is_one_json_document_and_the_one_beside_the_example() {
+    let printed = text(&run(&["handlers", "schema"]));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/server");
+    let kept = std::fs::read_to_string(folder.join("server.schema.json")).unwrap();
+    assert!(printed == kept, "soopervisor handlers schema >examples/server/server.schema.json");
+    let example = std::fs::read_to_string(folder.join("server.yaml")).unwrap();
+    assert!(example.starts_with("# yaml-language-server: $schema=server.schema.json\n"), "an editor finds it");
+    let document: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(document["$id"], "urn:soopervisor:server");
     assert_eq!(document["$schema"], "https://json-schema.org/draft/2020-12/schema");
 }

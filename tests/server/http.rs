@@ -57,6 +57,7 @@ impl Api {
             runs: place.folder.path().to_owned(),
             worker: "w".to_owned(),
             standing: Standing::with(Some(Arc::default())),
+            engine: None,
         };
         let listener = bind("127.0.0.1:0".parse().unwrap(), auth).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());

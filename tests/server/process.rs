@@ -102,6 +102,55 @@ fn the_example_is_served_once_its_secrets_have_values_and_names_those_that_have_
     Running::spawn(command).kill();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_arguments_says_what_to_write_and_reads_it_once_it_is_there() {
+    let (home, forge) = (tempfile::tempdir().unwrap(), Forge::start().await);
+    let (home, file) = (home.path(), home.path().join("server.yaml"));
+    let bare = || {
+        let mut command = program(home);
+        command.arg("serve");
+        command
+    };
+    let (next, written) = ("no repositories are watched: write ", file.display().to_string());
+    let tells = |text: &str| text.contains(next) && text.contains(&written);
+    // One that asks for tokens tells how to get the first, as with a file.
+    let guarded = Running::guarded(bare());
+    let said = || guarded.said.lock().unwrap().join("\n");
+    until("it says what is next", || async { said().contains("/api/setup") && tells(&said()) }).await;
+    assert!(said().contains(&format!("soopervisor handlers check {written}")), "{}", said());
+    guarded.kill();
+
+    let server = Running::spawn(bare());
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = async |path: &str| {
+        let answer = client.get(format!("{}{path}", server.base)).send().await.unwrap();
+        answer.text().await.unwrap()
+    };
+    let repos = async || serde_json::from_str::<serde_json::Value>(&get("/api/repos").await).unwrap();
+    assert!(tells(&get("/").await), "{}", get("/").await);
+    let listed = repos().await;
+    assert!(listed["repos"] == serde_json::json!([]) && tells(listed["help"].as_str().unwrap()), "{listed}");
+    // To be asked to read what is not there is no fault.
+    rustix::process::kill_process(rustix::process::Pid::from_child(&server.child), rustix::process::Signal::HUP)
+        .unwrap();
+    let ready = async || serde_json::from_str::<serde_json::Value>(&get("/readyz").await).unwrap();
+    std::fs::write(&file, "repos: what\n").unwrap();
+    until("a wrong one is told", || async { !ready().await["settings"].as_array().unwrap().is_empty() }).await;
+    std::fs::remove_file(&file).unwrap();
+    until("it went with the file", || async { ready().await["settings"] == serde_json::json!([]) }).await;
+    std::fs::write(&file, format!("repos: [{{url: '{}', poll: 1s}}]\n", forge.url())).unwrap();
+    let database = ledger(home).await;
+    let read = || async { database.repo("acme/churn").await.is_ok_and(|repo| repo.read_at.is_some()) };
+    until("the repository is read", read).await;
+    assert!(!get("/").await.contains(next) && repos().await["help"].is_null());
+    server.kill();
+    // The next start finds it.
+    let server = Running::spawn(bare());
+    forge.commit("main", "one");
+    until("its pushes are told", || async { !database.events(None, 10).await.unwrap().is_empty() }).await;
+    assert!(!server.said.lock().unwrap().join("\n").contains(next));
+}
+
 pub(crate) async fn ledger(home: &Path) -> Database {
     Database::open(&format!("sqlite:{}", home.join("state/server.db").display())).await.unwrap()
 }

@@ -8,20 +8,24 @@ use serde_json::{Value, json};
 use soopervisor::store::database::{Database, RunFilter, RunState};
 
 use super::git::{Forge, Manner};
-use super::process::{Running, ledger};
+use super::process::{Running, ledger, program};
+use super::ready::Greeter;
 use super::until;
 
 /// A server with a file, and a repository whose pushes are noted.
 struct Setting {
     home: tempfile::TempDir,
     forge: Forge,
+    /// There, as far as it is asked.
+    engine: Greeter,
     client: reqwest::Client,
 }
 
 impl Setting {
     async fn new() -> Self {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { home: tempfile::tempdir().unwrap(), forge: Forge::start().await, client }
+        let (forge, engine) = (Forge::start().await, Greeter::start());
+        Self { home: tempfile::tempdir().unwrap(), forge, engine, client }
     }
 
     fn file(&self) -> PathBuf {
@@ -37,7 +41,9 @@ impl Setting {
     }
 
     async fn start(&self) -> (Running, Database) {
-        let server = Running::of_file(self.home.path(), &self.file());
+        let mut command = program(self.home.path());
+        command.env("DOCKER_HOST", self.engine.address()).args(["serve", "--config"]).arg(self.file());
+        let server = Running::spawn(command);
         let database = ledger(self.home.path()).await;
         until("the first reading", || async {
             database.repo("acme/churn").await.is_ok_and(|repo| repo.read_at.is_some())

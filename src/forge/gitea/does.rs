@@ -31,6 +31,10 @@ impl Forge for Gitea {
         Ok(Me::User(self.rest.get_json::<github::User>("/user").await?.into()))
     }
 
+    fn allowance(&self) -> Option<u64> {
+        self.rest.reading.allowance()
+    }
+
     async fn repository(&self, id: &RepoId) -> Result<Repository, Fault> {
         self.rest.get_json::<github::Repo>(&repo(id)).await?.try_into()
     }

@@ -36,6 +36,10 @@ impl Forge for GitHub {
         }
     }
 
+    fn allowance(&self) -> Option<u64> {
+        self.rest.reading.allowance()
+    }
+
     async fn repository(&self, id: &RepoId) -> Result<Repository, Fault> {
         self.rest.get_json::<wire::Repo>(&repo(id)).await?.try_into()
     }

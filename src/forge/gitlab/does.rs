@@ -29,6 +29,10 @@ impl Forge for GitLab {
         Ok(Me::User(self.rest.get_json::<wire::User>("/user").await?.into()))
     }
 
+    fn allowance(&self) -> Option<u64> {
+        self.rest.reading.allowance()
+    }
+
     async fn repository(&self, id: &RepoId) -> Result<Repository, Fault> {
         self.rest.get_json::<wire::Project>(&project(id)).await?.try_into()
     }

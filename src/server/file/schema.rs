@@ -11,6 +11,8 @@ use crate::server::handler::table::{HANDLER, STEP};
 pub fn document() -> Value {
     let mut schema = table(&FILE);
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+    // A name and no address: nobody serves it, and editors are told of the file beside the example.
+    schema["$id"] = "urn:soopervisor:server".into();
     schema["title"] = "soopervisor's server".into();
     schema["properties"]["handlers"]["items"] = json!({"$ref": "#/$defs/handler"});
     schema["properties"]["handlers"]["type"] = "array".into();

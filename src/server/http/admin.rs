@@ -222,7 +222,8 @@ pub(super) async fn put_handler(
     let name = checked_name(&name)?;
     // The file alone: a new version may take the place of one that counts already, and none that of one of the file's.
     let Some(file) = server.standing.file_alone() else {
-        return Err(Problem::bad("this server has no file that handlers could go by", "start it with --config FILE"));
+        let help = server.standing.unwatched().unwrap_or_else(|| "start it with --config FILE".to_owned());
+        return Err(Problem::bad("this server has no file that handlers could go by", help));
     };
     if let Err(trouble) = handler(name, &ask.text, &file) {
         let lines: Vec<String> = trouble.iter().map(Trouble::line).collect();

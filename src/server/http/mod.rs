@@ -43,7 +43,8 @@ use super::hook::Receiver;
 use super::metrics::Metrics;
 use super::poll::{Poller, Watch};
 use super::standing::Standing;
-use crate::store::database::Database;
+use crate::run::host::Connect;
+use crate::store::database::{self, Database, RunState};
 
 /// Where the server listens when nobody says otherwise.
 pub const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
@@ -105,6 +106,8 @@ pub struct Server {
     pub worker: String,
     /// The settings that count, and what is wrong with others.
     pub standing: Standing,
+    /// Connects to the container engine, where runs are begun in this process.
+    pub engine: Option<Connect>,
 }
 
 /// Binds the address.
@@ -219,8 +222,20 @@ async fn metrics(_: gate::Looks, State(server): State<Server>) -> Result<String,
         server.metrics.set("soop_worker_up", &[("worker", worker.as_str())], 1.0);
     }
     server.metrics.set("soop_worker_up", &[("worker", server.worker.as_str())], if down { 0.0 } else { 1.0 });
-    for (state, count) in server.database.count_runs().await? {
-        server.metrics.set("soop_runs", &[("state", state.word())], number(count));
+    server.metrics.clear("soop_ratelimit_remaining");
+    for ((host, cred), left) in server.standing.allowances() {
+        let left = number(i64::try_from(left).unwrap_or(i64::MAX));
+        server.metrics.set("soop_ratelimit_remaining", &[("host", &host), ("cred", &cred)], left);
     }
+    let counted = server.database.count_runs().await?;
+    for state in RunState::ALL {
+        let count = counted.iter().find(|(known, _)| *known == state).map_or(0, |(_, count)| *count);
+        server.metrics.set("soop_runs", &[("state", state.word())], number(count));
+        if state == RunState::Queued {
+            server.metrics.set("soop_queue_depth", &[], number(count));
+        }
+    }
+    let busy = i64::try_from(database::busy()).unwrap_or(i64::MAX);
+    server.metrics.set("soop_db_busy_total", &[], number(busy));
     Ok(server.metrics.page())
 }

@@ -91,9 +91,6 @@ fn responses(route: &Route) -> Value {
     if route.path.contains('{') || route.id == "trigger" || route.id == "listRuns" {
         problems.push(("404", "not there"));
     }
-    if route.id == "ready" {
-        problems.push(("503", "not there"));
-    }
     if route.id == "getLog" {
         problems.push(("503", "too many follow logs now"));
     }
@@ -109,6 +106,10 @@ fn responses(route: &Route) -> Value {
             _ => json!({"application/json": {"schema": named("Problem")}}),
         };
         responses.insert(status.to_owned(), json!({"description": about, "content": content}));
+    }
+    if route.id == "ready" {
+        let content = json!({"application/json": {"schema": named("Ready")}});
+        responses.insert("503".to_owned(), json!({"description": "not there", "content": content}));
     }
     Value::Object(responses)
 }
@@ -243,10 +244,10 @@ fn schemas() -> Value {
         RUN.iter().copied().chain([("steps", "[Step]"), ("attempts", "[Attempt]")]).collect();
     json!({
         "Problem": object(&[("error", "string"), ("help", "string")]),
-        "Ready": object(&[("database", "boolean"), ("disk", "boolean"), ("settings", "[string]"), ("down", "[string]")]),
+        "Ready": object(&[("database", "boolean"), ("disk", "boolean"), ("engine", "boolean?"), ("settings", "[string]"), ("down", "[string]")]),
         "SetUp": ask(&[("token", "string"), ("name", "name")], &["name"]),
         "Repo": object(REPO),
-        "RepoList": object(&[("repos", "[Repo]")]),
+        "RepoList": object(&[("repos", "[Repo]"), ("help", "string?")]),
         "Trigger": ask(&[("repo", "string"), ("ref", "string"), ("mode", "mode")], &["ref", "mode"]),
         "Triggered": object(&[("event", "integer"), ("sha", "string")]),
         "Run": object(RUN),

@@ -22,6 +22,8 @@ pub(super) const MOST: i64 = 200;
 #[derive(Serialize)]
 pub(super) struct RepoList {
     repos: Vec<RepoRow>,
+    /// What to do where there is none.
+    help: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -45,8 +47,9 @@ impl From<Repo> for RepoRow {
 }
 
 pub(super) async fn list(_: Looks, State(server): State<Server>) -> Result<Json<RepoList>, Problem> {
-    let repos = server.database.repos().await?.into_iter().map(RepoRow::from).collect();
-    Ok(Json(RepoList { repos }))
+    let repos: Vec<_> = server.database.repos().await?.into_iter().map(RepoRow::from).collect();
+    let help = if repos.is_empty() { server.standing.unwatched() } else { None };
+    Ok(Json(RepoList { repos, help }))
 }
 
 /// Names of repositories by number.

@@ -35,7 +35,7 @@ const LOG: &str = "The masked log of a run; where it lies with a worker elsewher
 /// All of them.
 pub const ROUTES: &[Route] = &[
     Route { scope: None, ..get("/healthz", "health", "Whether the process is there", "text/plain") },
-    Route { scope: None, ..get("/readyz", "ready", "Whether database and disk are there", "Ready") },
+    Route { scope: None, ..get("/readyz", "ready", "Whether database, disk and engine are there", "Ready") },
     get("/metrics", "metrics", "Counters for Prometheus", "text/plain"),
     Route { scope: None, ..get("/api/openapi.json", "description", "This description", "application/json") },
     Route {

@@ -417,7 +417,9 @@ impl Poller {
         let host = watch.address.host();
         let word = seen.as_ref().map_or_else(Fault::word, |_| "ok");
         self.metrics.add("soop_poll_total", &[("host", &host), ("result", word)], 1.0);
-        self.metrics.add("soop_poll_seconds_total", &[("host", &host)], began.elapsed().as_secs_f64());
+        let took = began.elapsed().as_secs_f64();
+        self.metrics.add("soop_poll_seconds_total", &[("host", &host)], took);
+        self.metrics.observe("soop_poll_duration_seconds", took);
         seen
     }
 

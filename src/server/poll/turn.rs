@@ -152,8 +152,7 @@ impl Poller {
                     round.put(watch.repo, now + wait);
                     continue;
                 }
-                let lag = now.saturating_duration_since(due).as_secs_f64();
-                self.metrics.add("soop_poll_lag_seconds_total", &[], lag);
+                self.metrics.observe("soop_poll_lag_seconds", now.saturating_duration_since(due).as_secs_f64());
                 round.busy.insert(watch.repo);
                 let turn = round.seats.get(&watch.repo).map_or(0, |seat| seat.turn);
                 let poller = self.clone();

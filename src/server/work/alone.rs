@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::copies::Copies;
 use super::{Effort, Worker};
 use crate::run::Host;
 use crate::server::file::Commits;
@@ -84,11 +85,12 @@ pub async fn work(
     };
     let left = worker.take_over().await?;
     greet(Begun { adopted: left.adopted.len(), queued: left.queued });
+    let copies = Copies::of(vec![worker.folder.clone()], worker.watches.clone());
     let at_work = tokio::spawn(worker.keep_at_work(left.adopted, Parts::default(), stop.clone()));
     let history = Runs::of(&working.host.home);
     tokio::join!(
         keep_up(&database, &watching, &working.known, &stop),
-        sweep::run_here(&database, &history, stop.clone())
+        sweep::run_here(&database, &history, &copies, stop.clone())
     );
     let _ = at_work.await;
     database.close().await;

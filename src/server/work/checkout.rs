@@ -2,8 +2,11 @@
 //!
 //! Nothing that a repository names is started: no hook, no filter of ours, no helper.
 
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -15,6 +18,8 @@ use crate::web;
 
 /// Where work trees are.
 pub(super) const WORK: &str = "work";
+/// Where bare copies are, each beside its lock.
+pub(super) const COPIES: &str = "copies";
 
 pub(super) const PATIENCE: Duration = Duration::from_mins(15);
 /// Keeps what was fetched last, so that the next fetch brings only what is new.
@@ -156,17 +161,42 @@ pub async fn thrown_away(
     Ok(found)
 }
 
+/// What the copy of a repository is called.
+pub(super) fn name_of(address: &Address) -> String {
+    hex::encode(&Sha256::digest(address.text().as_bytes())[..8])
+}
+
+/// Whether an open file is still the one of this path.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    let id = |meta: Metadata| (meta.dev(), meta.ino());
+    let here = std::fs::metadata(path).ok().map(id);
+    here.is_some() && here == file.metadata().ok().map(id)
+}
+
+/// The lock of a copy. Who removes a copy takes its lock's file away: whoever had waited for that one asks again.
+fn locked(path: &Path) -> io::Result<File> {
+    loop {
+        let file = File::options().create(true).append(true).open(path)?;
+        file.lock()?;
+        if is_at(&file, path) {
+            // How long nobody used a copy is told by its lock; where it cannot be, the copy goes sooner.
+            let _ = file.set_modified(SystemTime::now());
+            return Ok(file);
+        }
+    }
+}
+
 /// The bare copy of a repository, with a commit in it. While what comes back with it is held, nobody else fetches into it.
 pub(super) async fn copy_with(
     folder: &Path,
     address: &Address,
     reference: Option<&str>,
     sha: &CommitSha,
-) -> Result<(PathBuf, std::fs::File), CheckoutError> {
-    let key = hex::encode(Sha256::digest(address.text().as_bytes()));
-    let copy = folder.join("copies").join(&key[..16]);
-    let source = |source| CheckoutError::Io { path: copy.clone(), source };
-    tokio::fs::create_dir_all(&copy).await.map_err(source)?;
+) -> Result<(PathBuf, File), CheckoutError> {
+    let copies = folder.join(COPIES);
+    let source = |source| CheckoutError::Io { path: copies.clone(), source };
+    tokio::fs::create_dir_all(&copies).await.map_err(source)?;
+    let copy = copies.join(name_of(address));
     let alone = bring(&copy, address, reference, sha).await?;
     Ok((copy, alone))
 }
@@ -177,16 +207,16 @@ async fn bring(
     address: &Address,
     reference: Option<&str>,
     sha: &CommitSha,
-) -> Result<std::fs::File, CheckoutError> {
+) -> Result<File, CheckoutError> {
     let path = copy.with_extension("lock");
     let source = |source| CheckoutError::Io { path: path.clone(), source };
-    let waited = path.clone();
+    let (waited, made) = (path.clone(), copy.to_owned());
     let alone = tokio::task::spawn_blocking(move || {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(&waited)?;
-        file.lock()?;
+        let file = locked(&waited)?;
+        std::fs::create_dir_all(&made)?;
         Ok(file)
     });
-    let alone = alone.await.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(source)?;
+    let alone = alone.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(source)?;
     if !copy.join("HEAD").exists() {
         git(copy, Way::Here, "make a copy", &["init", "--quiet", "--bare", "."]).await?;
     }

@@ -96,8 +96,7 @@ impl Worker {
             }
             End::HandedBack => ("handed-back", self.database.hand_back(run, epoch).await),
         };
-        self.metrics.add("soop_runs_total", &[("result", word)], 1.0);
-        self.metrics.add("soop_run_seconds_total", &[], began.elapsed().as_secs_f64());
+        self.count(run, word, began.elapsed()).await;
         match written {
             Ok(()) => self.told.notify_one(),
             Err(error) => self.refused(run, &error),
@@ -105,6 +104,16 @@ impl Worker {
         // Only now: who is killed before it is written reads it here again.
         if let Err(error) = self.handoff(&claim).remove() {
             tracing::warn!(run, error = room::words(&error), "the folder of a run that ended was not removed");
+        }
+    }
+
+    /// Counts an attempt that ended, and the log that it left here.
+    async fn count(&self, run: i64, result: &str, took: Duration) {
+        self.metrics.add("soop_runs_total", &[("result", result)], 1.0);
+        self.metrics.observe("soop_run_seconds", took.as_secs_f64());
+        let Some(local) = self.database.run(run).await.ok().and_then(|run| run.local_run) else { return };
+        if let Ok(log) = tokio::fs::metadata(self.host.home.runs().join(local).join("log")).await {
+            self.metrics.add("soop_log_bytes_total", &[], number(log.len()));
         }
     }
 
@@ -167,6 +176,7 @@ impl Worker {
                     self.refused(run, &error);
                     let lost = matches!(error, DatabaseError::Fenced { .. });
                     if lost || kept.elapsed() > Duration::from_millis(lease.unsigned_abs()) {
+                        self.metrics.add("soop_lease_lost_total", &[("seen", "worker")], 1.0);
                         // The second kills: nothing that this run does counts any more.
                         canceller.request(CancelReason::Signal);
                         canceller.request(CancelReason::Signal);
@@ -259,7 +269,12 @@ impl Worker {
         let (run, epoch) = (claim.run.id, claim.epoch);
         let written = match told {
             Told::Placed { run: local } => self.database.placed(run, epoch, local.as_str()).await,
-            Told::Published(artifacts) => self.database.published(run, epoch, &artifacts).await,
+            Told::Published(artifacts) => {
+                let written = self.database.published(run, epoch, &artifacts).await;
+                let result = if written.is_ok() { "published" } else { "refused" };
+                self.metrics.add("soop_artifacts_total", &[("result", result)], number(artifacts.files));
+                written
+            }
             Told::Step(step) => self.database.step(run, epoch, &step).await,
             Told::MayPublish => {
                 let lease = self.effort.limits.lease_ms;
@@ -276,6 +291,11 @@ impl Worker {
             self.refused(run, &error);
         }
     }
+}
+
+/// For a counter; none of ours is of more at a time.
+fn number(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// What an attempt is called on this machine.

@@ -8,6 +8,7 @@
 pub mod alone;
 pub mod changed;
 pub mod checkout;
+pub(in crate::server) mod copies;
 pub mod driver;
 mod execute;
 pub mod handoff;
@@ -231,6 +232,7 @@ impl Worker {
 
     async fn next(&self) -> Result<Option<Claim>, DatabaseError> {
         for (run, state) in self.database.reap(None, self.effort.retry).await? {
+            self.metrics.add("soop_lease_lost_total", &[("seen", "queue")], 1.0);
             tracing::warn!(run, state = state.word(), "a run's worker went away");
         }
         self.database.claim(&self.name, self.effort.limits).await

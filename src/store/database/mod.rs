@@ -29,7 +29,7 @@ mod tokens;
 pub use artifacts::{Artifact, Artifacts};
 pub use audit::Entry as AuditEntry;
 pub use deliveries::{Delivery, NewDelivery, Receipt, apart};
-pub use error::DatabaseError;
+pub use error::{DatabaseError, busy};
 pub use events::{Event, NewEvent, Settlement};
 pub use handlers::HandlerVersion;
 pub use journal::StepKnown;

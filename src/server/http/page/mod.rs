@@ -44,6 +44,8 @@ struct Overview {
     /// `2 hosts`, where too much in a row failed on them.
     resting: Option<String>,
     repos: Vec<RepoRow>,
+    /// What to do where there is none.
+    unwatched: Option<String>,
     runs: Vec<Row>,
     older: Option<i64>,
 }
@@ -195,10 +197,11 @@ async fn overview(
     let runs = server.database.runs(&RunFilter { before, ..RunFilter::default() }).await?;
     let older = (runs.len() == 50).then(|| runs.last().map(|run| run.id)).flatten();
     let row = |run: Run| Row { repo: names.get(&run.new.repo).cloned().unwrap_or_default(), run };
-    let repos = server.database.repos().await?.into_iter().map(RepoRow::of).collect();
+    let repos: Vec<_> = server.database.repos().await?.into_iter().map(RepoRow::of).collect();
+    let unwatched = if repos.is_empty() { server.standing.unwatched() } else { None };
     let trouble = server.standing.trouble();
     let resting = resting(server.metrics.sum("soop_poll_hosts_resting"));
-    drawn(&Overview { trouble, resting, repos, runs: runs.into_iter().map(row).collect(), older })
+    drawn(&Overview { trouble, resting, repos, unwatched, runs: runs.into_iter().map(row).collect(), older })
 }
 
 /// Hosts that are left alone, in words.
