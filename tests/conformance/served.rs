@@ -42,6 +42,17 @@ impl Served {
         Self { text: format!("s3://{bucket}/a place/é"), set: set.into(), races: 8, _server: None, _place: None }
     }
 
+    /// Where the server of S3 is.
+    pub(crate) fn port(&self) -> u16 {
+        self.set["SOOPERVISOR_S3_ENDPOINT"].rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
+    }
+
+    /// The same over another port.
+    pub(crate) fn over(mut self, port: u16) -> Self {
+        self.set.insert("SOOPERVISOR_S3_ENDPOINT", format!("http://127.0.0.1:{port}"));
+        self
+    }
+
     pub(crate) fn webdav() -> Self {
         let (port, place) = (free_port(), tempfile::tempdir().expect("a folder"));
         let (address, root) = (format!("127.0.0.1:{port}"), place.path().to_str().expect("text"));

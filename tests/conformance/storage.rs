@@ -18,6 +18,7 @@ use drives::OnDrive;
 use fake::{Drive, Fault, When};
 
 mod bench;
+mod damaging;
 mod drives;
 #[path = "../drives/fake/mod.rs"]
 mod fake;
