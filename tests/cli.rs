@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "fixture_run/mod.rs"]
+mod fixture_run;
+#[path = "cli/pruning.rs"]
+mod pruning;
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 

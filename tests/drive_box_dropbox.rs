@@ -13,5 +13,3 @@ mod fake;
 mod faults;
 #[path = "drive_clients/parts.rs"]
 mod parts;
-#[path = "drive_clients/way.rs"]
-mod way;

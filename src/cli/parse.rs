@@ -22,6 +22,13 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
     amount::parse_age(text).map_err(|error| error.to_string())
 }
 
+/// A number of days: not none, which would keep nothing, and at most a hundred years.
+pub(super) fn days(text: &str) -> Result<Duration, String> {
+    let number: Option<u64> = text.parse().ok().filter(|days| (1..=36_500).contains(days));
+    let days = number.map(|days| Duration::from_hours(days * 24));
+    days.ok_or_else(|| "write a number of days: `30`".to_owned())
+}
+
 /// [`size`], where it decides what is deleted: `20GB`, and never a number alone.
 pub(super) fn room(text: &str) -> Result<u64, String> {
     amount::parse_room(text).map_err(|error| error.to_string())

@@ -16,7 +16,7 @@ use crate::storage::Unfinished;
 use crate::storage::prune::{Candidate, Plan, Report};
 
 pub(super) fn execute(args: &args::Prune, console: Console) -> Result<Exit, Failure> {
-    if args.keep_last.is_none() && args.keep_for.is_none() && args.keep_size.is_none() {
+    if args.keep_last.is_none() && args.age().is_none() && args.keep_size.is_none() {
         let failure = Failure::new(Exit::Usage, "nothing says what may go");
         return Err(failure.help("say what stays: `--keep-last NUMBER`, `--keep-for TIME` or `--keep-size SIZE`"));
     }

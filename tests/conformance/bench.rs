@@ -67,6 +67,11 @@ impl Bench {
     }
 
     #[expect(clippy::unused_async, reason = "one form for all benches")]
+    pub(crate) async fn on_azure() -> Self {
+        Self::at(Served::azure())
+    }
+
+    #[expect(clippy::unused_async, reason = "one form for all benches")]
     pub(crate) async fn on_webdav() -> Self {
         Self::at(Served::webdav())
     }

@@ -1,4 +1,4 @@
-//! Real servers of this machine, opened as the program opens them: moto (S3), rclone (WebDAV), OpenSSH (SFTP).
+//! Real servers of this machine, opened as the program opens them: moto (S3), Azurite (Azure), rclone (WebDAV), OpenSSH (SFTP).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -40,6 +40,30 @@ impl Served {
             ("SOOPERVISOR_S3_SECRET_ACCESS_KEY", "testing-secret".to_owned()),
         ];
         Self { text: format!("s3://{bucket}/a place/é"), set: set.into(), races: 8, _server: None, _place: None }
+    }
+
+    /// A container of its own, of one server for all.
+    pub(crate) fn azure() -> Self {
+        static AZURITE: OnceLock<(u16, Server)> = OnceLock::new();
+        static CONTAINERS: AtomicU32 = AtomicU32::new(0);
+        let (port, _) = AZURITE.get_or_init(|| {
+            let port = free_port();
+            (port, servers::azurite(Server::for_all, port))
+        });
+        let name = format!("container-{}", CONTAINERS.fetch_add(1, Ordering::Relaxed));
+        let set = servers::container(*port, &name);
+        Self { text: format!("az://{name}/a place/é"), set: set.into(), races: 8, _server: None, _place: None }
+    }
+
+    /// Where the server of S3 is.
+    pub(crate) fn port(&self) -> u16 {
+        self.set["SOOPERVISOR_S3_ENDPOINT"].rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
+    }
+
+    /// The same over another port.
+    pub(crate) fn over(mut self, port: u16) -> Self {
+        self.set.insert("SOOPERVISOR_S3_ENDPOINT", format!("http://127.0.0.1:{port}"));
+        self
     }
 
     pub(crate) fn webdav() -> Self {

@@ -1,5 +1,5 @@
-//! `kill -9` of the program while it publishes: the next run goes on, nothing is lost, nothing is sent twice but what was
-//! on the line.
+//! `kill -9` of the program while it publishes: the next run goes on, nothing is lost, nothing that had arrived is sent
+//! again.
 
 use std::fmt::Write as _;
 use std::process::Stdio;
@@ -88,16 +88,57 @@ fn run_until(place: &Place, user: &User, size: Size, phase: Phase, fake: &Fake, 
     })
 }
 
-/// Killed at every phase, then left alone; what was sent and what is there.
+/// What a drive has when nothing is on the line.
+#[derive(Debug, Clone, Copy, Default)]
+struct There {
+    /// Bytes of all requests so far.
+    received: u64,
+    /// Bytes of the outputs that need not be sent again.
+    kept: u64,
+}
+
+impl There {
+    fn look(fake: &Fake, drive: Drive, size: Size) -> Self {
+        let mut received = fake.received(drive);
+        // What a connection had taken when the program died arrives a moment later.
+        tokio::task::block_in_place(|| {
+            loop {
+                std::thread::sleep(Duration::from_millis(300));
+                let now = fake.received(drive);
+                if now == received {
+                    return;
+                }
+                received = now;
+            }
+        });
+        let names = fake.names(drive);
+        let small = names.iter().filter(|name| name.contains("/data/part-") && !name.contains('#')).count() as u64;
+        let is_whole = names.iter().any(|name| name.ends_with("/data/large.bin"));
+        let large = if is_whole { size.large } else { fake.half_sent(drive) };
+        Self { received, kept: small * size.small + large }
+    }
+
+    /// A run that found `self` there, and left `after`, sent nothing of what was there. What is said about files counts
+    /// as sent, too.
+    fn was_not_sent_again(self, after: Self, size: Size, what: &str) {
+        let (sent, missing) = (after.received - self.received, size.bytes().saturating_sub(self.kept));
+        let most = missing + size.files * 2048 + 2 * MIB;
+        assert!(sent <= most, "{what}: {sent} bytes were sent where {missing} were missing: {self:?}, {after:?}");
+    }
+}
+
+/// Killed at every phase, then left alone; what was sent in all.
 #[expect(clippy::print_stdout, reason = "the figures are what the full form is run for")]
-async fn survives(drive: Drive, size: Size, phases: &[Phase]) {
+async fn survives(drive: Drive, size: Size, phases: &[Phase]) -> u64 {
     let fake = Fake::start().await;
     let place = Place::on(&fake, drive);
     let user = user(size);
-    let mut killed = 0;
+    let (mut killed, mut there) = (0, There::default());
     for phase in phases {
         let came = run_until(&place, &user, size, *phase, &fake, drive);
         killed += u64::from(came);
+        let before = std::mem::replace(&mut there, There::look(&fake, drive, size));
+        before.was_not_sent_again(there, size, &format!("{drive:?}, until {phase:?}"));
         assert!(came || matches!(phase, Phase::Whole | Phase::Published), "{drive:?}: {phase:?} did not come");
         let published = fake.names(drive).iter().any(|name| name.ends_with("manifest.json"));
         assert!(!published || matches!(phase, Phase::Whole | Phase::Published), "{drive:?}: published at {phase:?}");
@@ -113,18 +154,15 @@ async fn survives(drive: Drive, size: Size, phases: &[Phase]) {
     assert_eq!(data.len() as u64, size.files + 1, "{drive:?}: every file, and each once");
     assert!(data.iter().all(|name| !name.contains('#')), "{drive:?}: no name is taken twice: {data:?}");
     assert_eq!(names.iter().filter(|name| name.ends_with("manifest.json")).count(), 1);
-    let received = fake.received(drive);
-    // What was on the line when it was killed goes once more: a few parts of the large file, a few small files. The
-    // rest are requests that are no files.
-    let line = (4 * 16 * MIB).min(size.large / 3) + 16 * size.small + MIB;
-    let most = size.bytes() + killed * line + 8 * MIB;
-    println!("{drive:?}: killed {killed} times; {received} bytes of {} were sent, at most {most}", size.bytes());
-    assert!(received <= most, "{drive:?}: {received} bytes arrived for {}, at most {most}", size.bytes());
+    let after = There::look(&fake, drive, size);
+    there.was_not_sent_again(after, size, &format!("{drive:?}, in the end"));
+    println!("{drive:?}: killed {killed} times; {} bytes of {} were sent", after.received, size.bytes());
+    after.received
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_it_publishes_the_next_run_goes_on() {
-    let size = Size { files: 30, small: 10_000, large: 48 * MIB };
+    let size = Size { files: 30, small: 10_000, large: 96 * MIB };
     survives(Drive::Box, size, &[Phase::Sent(30), Phase::Seen(50), Phase::Sent(80), Phase::Published]).await;
 }
 
@@ -142,26 +180,33 @@ const PHASES: [Phase; 9] = [
 ];
 const FULL: Size = Size { files: 1000, small: 10_000, large: 300 * MIB };
 
+/// With nine kills between 1.00 (Google Drive) and 1.13 (OneDrive, whose fragments grow to 60 MiB) times as much goes over
+/// the line as there is: the rest was on it when the program was killed.
+async fn survives_every_phase(drive: Drive) {
+    let sent = survives(drive, FULL, &PHASES).await;
+    assert!(sent <= FULL.bytes() * 5 / 4, "{drive:?}: {sent} bytes were sent for {}", FULL.bytes());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes; by hand after changes to how files are sent"]
 async fn killed_at_every_phase_of_a_thousand_files_and_a_large_one_on_box() {
-    survives(Drive::Box, FULL, &PHASES).await;
+    survives_every_phase(Drive::Box).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes; by hand after changes to how files are sent"]
 async fn killed_at_every_phase_of_a_thousand_files_and_a_large_one_on_dropbox() {
-    survives(Drive::Dropbox, FULL, &PHASES).await;
+    survives_every_phase(Drive::Dropbox).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes; by hand after changes to how files are sent"]
 async fn killed_at_every_phase_of_a_thousand_files_and_a_large_one_on_onedrive() {
-    survives(Drive::OneDrive, FULL, &PHASES).await;
+    survives_every_phase(Drive::OneDrive).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes; by hand after changes to how files are sent"]
 async fn killed_at_every_phase_of_a_thousand_files_and_a_large_one_on_google_drive() {
-    survives(Drive::GDrive, FULL, &PHASES).await;
+    survives_every_phase(Drive::GDrive).await;
 }

@@ -103,32 +103,10 @@ async fn s3_keeps_what_services_promise() {
 #[tokio::test(flavor = "multi_thread")]
 async fn azure_keeps_what_services_promise() {
     let port = free_port();
-    let folder = folder_of_servers();
-    let arguments = [
-        "--blobHost",
-        "127.0.0.1",
-        "--blobPort",
-        &port.to_string(),
-        "--inMemoryPersistence",
-        "--skipApiVersionCheck",
-        "--disableTelemetry",
-    ];
-    let program = folder.join("node_modules/.bin/azurite-blob");
-    let _server = Server::start("azurite", &program, &arguments, port);
-    let endpoint = format!("http://127.0.0.1:{port}/devstoreaccount1");
-    let python = folder.join("venv/bin/python");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stores/azure_container.py");
-    run(python.to_str().unwrap(), &[script, &endpoint, "conformance", KEY_OF_AZURITE]);
-    let set = vec![
-        ("SOOPERVISOR_AZBLOB_ENDPOINT", endpoint),
-        ("SOOPERVISOR_AZBLOB_ACCOUNT", "devstoreaccount1".to_owned()),
-        ("SOOPERVISOR_AZBLOB_ACCOUNT_KEY", KEY_OF_AZURITE.to_owned()),
-    ];
+    let _server = servers::azurite(Server::start, port);
+    let set = servers::container(port, "conformance").into();
     suite::all(&opened("az://conformance/a place", set), 300).await;
 }
-
-/// Azurite's only account; everybody knows it.
-const KEY_OF_AZURITE: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn google_cloud_storage_gives_back_what_it_was_given() {

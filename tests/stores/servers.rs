@@ -69,6 +69,34 @@ impl Drop for Server {
     }
 }
 
+/// Azurite's only account; everybody knows its key.
+const AZURITE: (&str, &str) =
+    ("devstoreaccount1", "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==");
+
+/// Azure Blob Storage in the memory of a server on that port: with [`Server::start`], or [`Server::for_all`].
+#[allow(clippy::allow_attributes, dead_code, reason = "each test program uses a part of it")]
+pub(crate) fn azurite(start: fn(&str, &Path, &[&str], u16) -> Server, port: u16) -> Server {
+    let program = folder_of_servers().join("node_modules/.bin/azurite-blob");
+    let number = port.to_string();
+    let place = ["--blobHost", "127.0.0.1", "--blobPort", &number, "--inMemoryPersistence"];
+    start("azurite", &program, &[&place[..], &["--skipApiVersionCheck", "--disableTelemetry"]].concat(), port)
+}
+
+/// A container there, and what is set to get to it.
+#[allow(clippy::allow_attributes, dead_code, reason = "each test program uses a part of it")]
+pub(crate) fn container(port: u16, name: &str) -> [(&'static str, String); 3] {
+    let (account, key) = AZURITE;
+    let endpoint = format!("http://127.0.0.1:{port}/{account}");
+    let python = folder_of_servers().join("venv/bin/python");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stores/azure_container.py");
+    run(python.to_str().unwrap(), &[script, &endpoint, name, key]);
+    [
+        ("SOOPERVISOR_AZBLOB_ENDPOINT", endpoint),
+        ("SOOPERVISOR_AZBLOB_ACCOUNT", account.to_owned()),
+        ("SOOPERVISOR_AZBLOB_ACCOUNT_KEY", key.to_owned()),
+    ]
+}
+
 /// Keys of a server on that port and of two people, of whom it lets in the one whose key is `user`.
 pub(crate) fn keys(place: &Path, port: u16) {
     let file = |name: &str| place.join(name).to_str().unwrap().to_owned();

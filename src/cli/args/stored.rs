@@ -93,6 +93,9 @@ pub struct Prune {
     /// Keep what is younger: `30d`, `12h`
     #[arg(long, value_name = "TIME", value_parser = parse::age)]
     pub keep_for: Option<Duration>,
+    /// The same in days: `30`
+    #[arg(long, value_name = "NUMBER", value_parser = parse::days, conflicts_with = "keep_for")]
+    pub keep_days: Option<Duration>,
     /// Keep the newest that have no more than this together: `20GB`
     #[arg(long, value_name = "SIZE", value_parser = parse::room)]
     pub keep_size: Option<u64>,
@@ -120,4 +123,11 @@ pub struct Prune {
     /// One JSON document
     #[arg(long)]
     pub json: bool,
+}
+
+impl Prune {
+    /// What is younger stays, in whichever of the two ways it is said.
+    pub fn age(&self) -> Option<Duration> {
+        self.keep_for.or(self.keep_days)
+    }
 }

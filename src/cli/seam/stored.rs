@@ -212,7 +212,7 @@ impl Pruning {
         };
         let policy = storage::prune::Policy {
             keep_last: args.keep_last,
-            keep_for: args.keep_for,
+            keep_for: args.age(),
             keep_bytes: args.keep_size,
             branches: args.keep_branch.iter().cloned().collect(),
             commits,

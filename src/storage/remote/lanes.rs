@@ -1,6 +1,8 @@
 //! All outputs of a folder on their way, several at once; those that wait to become visible do so in batches, one at a
 //! time, while others are still sent.
 
+use std::collections::HashSet;
+
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 
@@ -102,10 +104,12 @@ fn order(outputs: &[Output]) -> Vec<usize> {
     order
 }
 
-/// Makes visible what was sent; what turns out to be taken is compared, or gets another name.
+/// Makes visible what was sent; what turns out to be taken is compared, or gets another name, and what is not what was
+/// sent is sent once more.
 async fn settle(sender: &Sender<'_>, mut waiting: Vec<Ended>) -> Result<Vec<Ended>, StorageError> {
     let outputs = &sender.publication.collection.outputs;
     let mut ended = Vec::with_capacity(waiting.len());
+    let mut sent_again = HashSet::new();
     while !waiting.is_empty() {
         let pending: Vec<Pending> = waiting.iter_mut().filter_map(|(_, sent)| sent.pending.take()).collect();
         let settled = sender.remote.service.settle(pending.clone()).await;
@@ -115,6 +119,19 @@ async fn settle(sender: &Sender<'_>, mut waiting: Vec<Ended>) -> Result<Vec<Ende
         }
         for (((at, mut sent), created), pending) in std::mem::take(&mut waiting).into_iter().zip(settled).zip(pending) {
             let output = &outputs[at];
+            if matches!(created, Err(Fault::Damaged(_))) {
+                sender.forget(output, &sent.name);
+                if sent_again.insert(at) {
+                    tracing::warn!(name = sent.name, "did not arrive as it was sent; once more");
+                    let again = sender.once_more(output, &sent.name).await?;
+                    if again.pending.is_some() {
+                        waiting.push((at, again));
+                    } else {
+                        ended.push((at, again));
+                    }
+                    continue;
+                }
+            }
             match created.map_err(|fault| sender.wrong(output, &sent.name, fault))? {
                 Created::Ours(_) => sender.counted(output),
                 Created::Pending(pending) => sent.pending = Some(pending),

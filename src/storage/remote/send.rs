@@ -10,7 +10,7 @@ use super::tally::Tally;
 use crate::id::Digest;
 use crate::outputs::manifest::{Entry, Manifest};
 use crate::outputs::{Output, OutputKind, meaning};
-use crate::storage::backend::{Checksum, Created, Fault, Made, Meta, Pending, Receipt, Source};
+use crate::storage::backend::{Checksum, Created, Fault, Made, Meta, Pending, Receipt, Sessions as _, Source};
 use crate::storage::source::{self, Sources};
 use crate::storage::verify::digest;
 use crate::storage::{Folder, Publication, SameFile, StorageError, key};
@@ -93,6 +93,22 @@ impl Sender<'_> {
         let part = self.journal.of(output.size, self.tally);
         let name = key::other_name(name, &self.publication.about.run);
         self.create(output, &name, &part).await.map(Some)
+    }
+
+    /// An output that appeared, and not as it was sent: from its first byte, under the same name.
+    pub(super) async fn once_more(&self, output: &Output, name: &str) -> Result<Sent, StorageError> {
+        let part = self.journal.of(output.size, self.tally);
+        part.unsent(output.size);
+        let sent = self.create(output, name, &part).await?;
+        if sent.pending.is_none() {
+            self.tally.file();
+        }
+        Ok(sent)
+    }
+
+    /// What was sent of an output is not to be gone on with.
+    pub(super) fn forget(&self, output: &Output, name: &str) {
+        self.journal.of(output.size, self.tally).forget(&self.key(name));
     }
 
     async fn create(&self, output: &Output, name: &str, part: &super::journal::Part<'_>) -> Result<Sent, StorageError> {

@@ -312,8 +312,16 @@ impl Backend for Sftp {
         Ok(found.iter().filter(|(key, _)| !is_unfinished(key)).map(|(key, metadata)| meta(key, metadata)).collect())
     }
 
-    async fn copy(&self, _: &str, _: &str) -> Result<Option<Created>, Fault> {
-        Ok(None)
+    async fn copy(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {
+        // Copying may take the server a while.
+        if let Some(meta) = self.stat(to).await? {
+            return Ok(Some(Created::Taken(Some(meta))));
+        }
+        Ok(match self.copied(from, to).await? {
+            None => None,
+            Some(true) => Some(Created::Ours(Receipt::default())),
+            Some(false) => Some(Created::Taken(self.stat(to).await?)),
+        })
     }
 
     async fn remove(&self, key: &str) -> Result<(), Fault> {

@@ -108,6 +108,36 @@ impl Sftp {
         }
     }
 
+    /// Has the server copy a file beside `to` and gives the copy that name; `None` where it does not copy (OpenSSH does
+    /// from 9.0 on), and `false` where the name is taken.
+    pub(super) async fn copied(&self, from: &str, to: &str) -> Result<Option<bool>, Fault> {
+        if !self.session().await?.client.support_copy() {
+            return Ok(None);
+        }
+        let (from, part) = (self.path(from), self.path(&beside(to)));
+        let copied = self.ask(|session| {
+            let (from, part) = (from.clone(), part.clone());
+            async move {
+                let mut source = session.client.open(from).await?;
+                let mut options = session.client.options();
+                let mut target = options.write(true).create(true).truncate(true).open(part).await?;
+                let copied = source.copy_all_to(&mut target).await;
+                // What is open gets no name.
+                let closed = target.close().await;
+                copied.and(closed)
+            }
+        });
+        let landed = match copied.await {
+            Ok(()) => self.land(&part, &self.path(to)).await,
+            Err(error) => Err(told(error)),
+        };
+        if !matches!(landed, Ok(true)) {
+            let removed = self.unlink(&part).await;
+            tracing::debug!(removed = removed.is_ok(), "a copy is not needed");
+        }
+        landed.map(Some)
+    }
+
     /// Writes a part beside `key` and gives it its name.
     pub(super) async fn write(&self, key: &str, bytes: Bytes, over: bool) -> Result<bool, Fault> {
         let (folder, part) = (folder_of(key), self.path(&beside(key)));

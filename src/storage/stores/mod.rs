@@ -6,7 +6,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,11 +21,13 @@ use super::backend::{
 
 mod fault;
 mod parts;
+mod tags;
 mod transport;
 mod upload;
 
 use super::key::{beside, is_marks, is_unfinished};
 use fault::fault;
+use tags::Tags;
 use transport::Patient;
 
 /// Parts of all uploads that may be in memory at once: 256 MiB with parts of 8 MiB.
@@ -58,8 +59,8 @@ pub struct ObjectStore {
     room: Arc<Semaphore>,
     /// Its page for people, with `{}` where a folder goes.
     page: Option<String>,
-    /// An entity tag was the checksum of what was sent, so that they are checksums here (S3).
-    tags_are_checksums: Arc<AtomicBool>,
+    /// Whether entity tags are checksums here (S3).
+    tags: Arc<Tags>,
 }
 
 impl ObjectStore {
@@ -79,7 +80,7 @@ impl ObjectStore {
             folder: None,
             page: None,
             room: Arc::new(Semaphore::new(ROOM as usize)),
-            tags_are_checksums: Arc::default(),
+            tags: Arc::default(),
         }
     }
 
@@ -116,37 +117,6 @@ impl ObjectStore {
             Kind::Gcs | Kind::Azblob => Checksum::from_base64(HashKind::Md5, metadata.content_md5()?).filter(is_md5),
             _ => None,
         }
-    }
-
-    /// As [`Self::checksum`], knowing what was sent: where an entity tag is its checksum, that is no accident.
-    fn proof(&self, metadata: &Metadata, sent: Option<&Checksum>) -> Option<Checksum> {
-        let tag = || Checksum::from_hex(HashKind::Md5, metadata.etag()?.trim_matches('"'));
-        match self.kind {
-            Kind::S3 => tag().filter(|tag| Some(tag) == sent).inspect(|_| self.know_tags()),
-            _ => self.checksum(metadata),
-        }
-    }
-
-    fn know_tags(&self) {
-        self.tags_are_checksums.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether what was sent in parts is what is stored, as far as the entity tag tells: of several parts it is the
-    /// checksum of their checksums, where it is one at all. Services that encrypt with a key of the user's tell others.
-    fn tag_of_parts(&self, metadata: &Metadata, expected: &str) -> Result<bool, Fault> {
-        let (Kind::S3, Some(tag)) = (self.kind, metadata.etag().map(|tag| tag.trim_matches('"'))) else {
-            return Ok(false);
-        };
-        if tag.eq_ignore_ascii_case(expected) {
-            self.know_tags();
-            return Ok(true);
-        }
-        let comparable =
-            tag.rsplit_once('-').map(|(_, parts)| parts) == expected.rsplit_once('-').map(|(_, parts)| parts);
-        if comparable && self.tags_are_checksums.load(Ordering::Relaxed) {
-            return Err(Fault::Damaged(format!("sent {expected}, stored {tag}")));
-        }
-        Ok(false)
     }
 
     fn meta(&self, key: &str, metadata: &Metadata) -> Meta {

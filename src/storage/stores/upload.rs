@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use opendal::{Metadata, Writer};
 
+use super::tags::{self, Sent};
 use super::{Fault, Kind, ObjectStore, ROOM, fault, parts};
-use crate::storage::backend::{Backend as _, Created, HashKind, Hasher, Receipt, Sessions, Source};
+use crate::storage::backend::{Backend as _, Checksum, Created, HashKind, Hasher, Receipt, Sessions, Source};
 use crate::storage::key::beside;
 
 const MIB: u64 = 1024 * 1024;
@@ -61,7 +62,24 @@ impl Parts {
     }
 }
 
+/// Creates `key`, and once more if what lies there then is not what was sent.
 pub(super) async fn create(
+    store: &ObjectStore,
+    key: &str,
+    source: &mut Source,
+    sessions: &dyn Sessions,
+) -> Result<Created, Fault> {
+    match attempt(store, key, source, sessions).await {
+        Err(Fault::Damaged(words)) => {
+            tracing::warn!(key, words, "did not arrive as it was sent; once more");
+            source.rewind()?;
+            attempt(store, key, source, sessions).await
+        }
+        created => created,
+    }
+}
+
+async fn attempt(
     store: &ObjectStore,
     key: &str,
     source: &mut Source,
@@ -93,7 +111,16 @@ pub(super) async fn create(
         sessions.unsent(sent);
         return taken(store, key).await;
     }
-    verify(store, key, source, &metadata, tag.as_deref()).await
+    let arrived = Arrived { size: source.size(), checksum: source.checksum(), tag };
+    match verify(store, key, &metadata, &arrived).await {
+        Ok(checksum) => Ok(Created::Ours(Receipt { checksum, id: None })),
+        Err(fault) => {
+            if matches!(fault, Fault::Damaged(_)) {
+                sessions.unsent(sent);
+            }
+            Err(fault)
+        }
+    }
 }
 
 /// Somebody has the key; if they have lost it meanwhile, it is still not ours.
@@ -178,52 +205,96 @@ async fn write_whole(
     }
 }
 
-/// Whether what lies there is what was sent: by its checksum, by the tag of its parts, or else by its length.
+/// What a key has to hold.
+struct Arrived {
+    size: u64,
+    checksum: Option<Checksum>,
+    /// What an entity tag of its parts has to be, where there were several.
+    tag: Option<String>,
+}
+
+/// Removes what is not what was sent: we made it, so that we may take it away.
 async fn verify(
     store: &ObjectStore,
     key: &str,
-    source: &Source,
     written: &Metadata,
-    tag: Option<&str>,
-) -> Result<Created, Fault> {
-    let sent = source.checksum();
-    if let Some(tag) = tag {
-        match store.tag_of_parts(written, tag) {
-            Ok(true) => return Ok(Created::Ours(Receipt { checksum: sent, id: None })),
-            Ok(false) => {}
-            Err(fault) => return damaged(store, key, fault).await,
-        }
+    arrived: &Arrived,
+) -> Result<Option<Checksum>, Fault> {
+    let verified = look(store, key, written, arrived).await;
+    if let Err(fault @ Fault::Damaged(_)) = &verified {
+        let removed = store.remove(key).await;
+        tracing::warn!(%fault, removed = removed.is_ok(), "what was stored is not what was sent");
     }
-    let mut checksum = store.proof(written, sent.as_ref());
-    if checksum.is_none() {
-        let there = store.operator.stat(key).await.map_err(|error| fault(&error))?;
-        if there.content_length() != source.size() {
-            let words = format!("{} bytes were sent, {} are stored", source.size(), there.content_length());
-            return damaged(store, key, Fault::Damaged(words)).await;
-        }
-        checksum = store.proof(&there, sent.as_ref());
-    }
-    if let Err(fault) = source.compare(checksum.as_ref()) {
-        return damaged(store, key, fault).await;
-    }
-    Ok(Created::Ours(Receipt { checksum, id: None }))
+    verified
 }
 
-/// We made it, so that we may take it away.
-async fn damaged(store: &ObjectStore, key: &str, fault: Fault) -> Result<Created, Fault> {
-    let removed = store.remove(key).await;
-    tracing::warn!(%fault, removed = removed.is_ok(), "what was stored is not what was sent");
-    Err(fault)
+/// Whether what lies there is what was sent: by its checksum, by its entity tag, or else by its length.
+async fn look(
+    store: &ObjectStore,
+    key: &str,
+    written: &Metadata,
+    arrived: &Arrived,
+) -> Result<Option<Checksum>, Fault> {
+    if let (Kind::S3, Some(checksum)) = (store.kind, &arrived.checksum) {
+        let sent = Sent { size: arrived.size, checksum, tag: arrived.tag.as_deref() };
+        return tags::check(store, key, written, &sent).await;
+    }
+    let mut there = store.checksum(written);
+    if there.is_none() {
+        there = store.checksum(&stat(store, key, arrived.size).await?);
+    }
+    match (&arrived.checksum, &there) {
+        (Some(ours), Some(theirs)) if ours != theirs => {
+            Err(Fault::Damaged(format!("sent {}, stored {}", ours.hex(), theirs.hex())))
+        }
+        _ => Ok(there),
+    }
 }
 
+/// What is told of a key, if it is as long as what was sent.
+pub(super) async fn stat(store: &ObjectStore, key: &str, size: u64) -> Result<Metadata, Fault> {
+    let there = store.operator.stat(key).await.map_err(|error| fault(&error))?;
+    if there.content_length() == size {
+        return Ok(there);
+    }
+    Err(Fault::Damaged(format!("{size} bytes were sent, {} are stored", there.content_length())))
+}
+
+/// Creates `key` in one piece, and once more if what lies there then is not what was sent.
 pub(super) async fn put(store: &ObjectStore, key: &str, bytes: Bytes) -> Result<bool, Fault> {
-    let Some(root) = &store.folder else {
-        return match store.operator.write_with(key, bytes).if_not_exists(true).await.map_err(|error| fault(&error)) {
-            Ok(_) => Ok(true),
-            Err(Fault::Exists) => Ok(false),
-            Err(fault) => Err(fault),
-        };
+    if store.folder.is_some() {
+        return put_beside(store, key, bytes).await;
+    }
+    match put_once(store, key, bytes.clone()).await {
+        Err(Fault::Damaged(words)) => {
+            tracing::warn!(key, words, "did not arrive as it was sent; once more");
+            put_once(store, key, bytes).await
+        }
+        put => put,
+    }
+}
+
+async fn put_once(store: &ObjectStore, key: &str, bytes: Bytes) -> Result<bool, Fault> {
+    let checksum = store.traits().hash.map(|kind| Hasher::of(kind, &bytes));
+    let arrived = Arrived { size: bytes.len() as u64, checksum, tag: None };
+    let written = match store.operator.write_with(key, bytes).if_not_exists(true).await.map_err(|error| fault(&error)) {
+        Ok(written) => written,
+        Err(Fault::Exists) => return Ok(false),
+        Err(fault) => return Err(fault),
     };
+    let tells = if store.kind == Kind::S3 { written.etag().is_some() } else { store.checksum(&written).is_some() };
+    if !tells {
+        return Ok(true);
+    }
+    // What was made may be gone again by now: marks are. So nothing but other bytes is a failure.
+    match verify(store, key, &written, &arrived).await {
+        Err(fault @ Fault::Damaged(_)) => Err(fault),
+        _ => Ok(true),
+    }
+}
+
+async fn put_beside(store: &ObjectStore, key: &str, bytes: Bytes) -> Result<bool, Fault> {
+    let Some(root) = &store.folder else { return Ok(false) };
     let part = beside(key);
     if let Err(error) = store.operator.write(&part, bytes).await {
         parts::remove(root, &part).await;

@@ -269,6 +269,14 @@ impl Fake {
         self.account(drive).sessions.values().filter(|session| !session.done).count()
     }
 
+    /// Bytes that have arrived of the largest upload that is under way, and need not be sent again.
+    pub fn half_sent(&self, drive: Drive) -> u64 {
+        let parts = |session: &account::Session| session.parts.values().map(|part| part.size).sum::<u64>();
+        let account = self.account(drive);
+        let open = account.sessions.values().filter(|session| !session.done);
+        open.map(|session| session.size.max(parts(session))).max().unwrap_or_default()
+    }
+
     /// Box: whether a file may be uploaded is told by the files that are there, and folders are not looked at.
     pub fn preflight_sees_files_only(&self) {
         self.account(Drive::Box).preflight_sees_files_only = true;

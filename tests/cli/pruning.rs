@@ -1,0 +1,94 @@
+//! What stays of a project's folders, by each of the options that say so.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use soopervisor::plan::OnConflict;
+use soopervisor::storage::Storage as _;
+use soopervisor::storage::local::Local;
+
+use crate::fixture_run::Run;
+use crate::{Place, code, stderr, stdout};
+
+/// How many days ago each commit's run ended, on which branch, and how many bytes it left; the oldest first.
+const COMMITS: [(i64, &str, usize); 4] =
+    [(40, "main", 1_000), (20, "feature", 10_000), (5, "feature", 100_000), (0, "main", 100)];
+
+fn sha(at: usize) -> String {
+    format!("{}", at + 1).repeat(40)
+}
+
+/// A place with all of them published to a folder.
+struct Scene {
+    place: Place,
+    folder: PathBuf,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let place = Place::new();
+        let folder = place.path().join("results");
+        std::fs::create_dir(&folder).unwrap();
+        for (at, (days, branch, size)) in COMMITS.into_iter().enumerate() {
+            let run = Run::new();
+            run.product("a.bin", vec![7; size]);
+            let mut publication = run.publication(&format!("run-{at}"), OnConflict::Fail);
+            publication.about.revision = sha(at).parse().unwrap();
+            publication.about.commit = sha(at).parse().unwrap();
+            publication.about.branch = Some(branch.to_owned());
+            publication.about.ended = Timestamp::now() - SignedDuration::from_hours(24 * days);
+            Local::new(folder.clone()).durable(false).publish(publication, Arc::new(())).await.unwrap();
+        }
+        Self { place, folder }
+    }
+
+    fn prune(&self, words: &[&str]) -> std::process::Output {
+        let storage = format!("local:{}", self.folder.display());
+        self.place.run(&[&["prune", "--project", "demo", "--storage", &storage][..], words].concat())
+    }
+
+    /// Which of the commits would go.
+    fn would_go(&self, keep: &[&str]) -> Vec<usize> {
+        let said = self.prune(&[&["--dry-run"][..], keep].concat());
+        assert_eq!(code(&said), 0, "{keep:?}: {}", stderr(&said));
+        let text = stdout(&said);
+        let gone: Vec<&str> = text.lines().filter(|line| line.starts_with("would remove")).collect();
+        (0..COMMITS.len()).filter(|at| gone.iter().any(|line| line.contains(&sha(*at)))).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_young_small_or_of_a_branch_stays_as_the_options_say() {
+    let scene = Scene::new().await;
+    for (keep, gone) in [
+        (&["--keep-for", "30d"][..], &[0_usize][..]),
+        (&["--keep-days", "30"], &[0]),
+        (&["--keep-days", "10"], &[0, 1]),
+        (&["--keep-for", "1h"], &[0, 1, 2]),
+        (&["--keep-size", "105KB"], &[0, 1]),
+        (&["--keep-size", "1GB"], &[]),
+        (&["--keep-size", "1KB"], &[0, 1, 2]),
+        (&["--keep-last", "1", "--keep-branch", "feature"], &[0, 1]),
+        (&["--keep-last", "1", "--keep-branch", "feature", "--keep-branch", "main"], &[0, 1]),
+        (&["--keep-last", "1", "--keep-branch", "other"], &[0, 1, 2]),
+        // What one of them keeps stays.
+        (&["--keep-size", "1KB", "--keep-days", "30"], &[0]),
+    ] {
+        assert_eq!(scene.would_go(keep), gone, "{keep:?}");
+    }
+    for (wrong, told) in [
+        (&["--keep-days", "30d"][..], "`30`"),
+        (&["--keep-days", "0"], "`30`"),
+        (&["--keep-days", "999999999999"], "`30`"),
+        (&["--keep-days", "3", "--keep-for", "3d"], "--keep-for"),
+        (&["--keep-branch", "feature"], "--keep-last"),
+    ] {
+        let refused = scene.prune(&[&["--dry-run"][..], wrong].concat());
+        assert!(code(&refused) == 2 && stderr(&refused).contains(told), "{wrong:?}: {}", stderr(&refused));
+    }
+    let removed = scene.prune(&["--yes", "--keep-days", "10"]);
+    assert_eq!(code(&removed), 0, "{}", stderr(&removed));
+    let left: Vec<bool> = (0..COMMITS.len()).map(|at| scene.folder.join("demo").join(sha(at)).exists()).collect();
+    assert_eq!(left, [false, false, true, true]);
+}
