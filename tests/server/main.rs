@@ -10,6 +10,7 @@ mod fake_github;
 
 mod apps;
 mod asked;
+mod branches;
 mod commands;
 mod examples;
 mod forging;
