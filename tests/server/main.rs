@@ -31,7 +31,11 @@ mod postgres;
 mod process;
 mod promised;
 mod scripts;
+#[path = "../stores/servers.rs"]
+#[expect(dead_code, reason = "written for another program, which uses all of it")]
+mod servers;
 mod settings;
+mod ssh;
 mod stopped;
 mod workers;
 
@@ -45,6 +49,12 @@ use soopervisor::server::poll::state::FirstSeen;
 use soopervisor::server::poll::{Address, Effort, Poller, Watch};
 use soopervisor::store::database::{Database, NewRepo};
 use soopervisor::web::{Reach, client};
+
+/// What servers need done before they start.
+fn run(program: &str, arguments: &[&str]) {
+    let output = std::process::Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+}
 
 /// A fresh database.
 struct Place {
