@@ -12,6 +12,7 @@ mod apps;
 mod asked;
 mod branches;
 mod commands;
+mod delivered;
 mod examples;
 mod forging;
 mod fuzzed;
