@@ -1,7 +1,9 @@
-//! What the database promises of branches that are gone: nothing is begun for them any more.
+//! What the database promises of refs besides their changes: what was told of one, and that nothing is begun for a branch
+//! that is gone.
 
 use soopervisor::store::database::RefChange;
 
+use super::promises::{push, sha};
 use super::{NewRun, Place, RunState, new_run, repo};
 
 pub(crate) async fn a_run_of_a_branch_that_is_gone_is_cancelled_when_it_is_put_in_line(place: &Place) {
@@ -37,4 +39,18 @@ pub(crate) async fn a_run_of_a_branch_that_is_gone_is_cancelled_when_it_is_put_i
     assert_eq!(database.cancel_lane(&new_run(id, "any").lane).await.unwrap(), 4);
     let first = database.run(1).await.unwrap();
     assert_eq!((first.state, first.summary), cancelled);
+}
+
+pub(crate) async fn what_was_told_of_a_ref_is_known_by_its_events(place: &Place) {
+    let database = &place.database;
+    let id = repo(database).await;
+    database.tell(&push(id, "one")).await.unwrap();
+    let told = async |name: &str, commits: [char; 2]| {
+        let commits = commits.map(|digit| Some(sha(digit)));
+        database.told_of(id, name, commits).await.unwrap().into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(told("refs/heads/main", ['a', 'c']).await, [sha('a')], "where it was before is known, too");
+    assert_eq!(told("refs/heads/main", ['b', 'a']).await, [sha('a'), sha('b')]);
+    assert_eq!(told("refs/heads/dev", ['a', 'b']).await, [""; 0]);
+    assert!(database.told_of(id, "refs/heads/main", [None, None]).await.unwrap().is_empty());
 }
