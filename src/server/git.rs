@@ -132,10 +132,37 @@ pub(super) fn quoted(key: &Path) -> Option<String> {
     key.to_str().filter(|key| !key.contains(['\'', '\n'])).map(|key| format!("'{key}'"))
 }
 
-/// Git's last line, as far as it may be shown.
+/// What git says below the words of ssh, whatever they were.
+const BELOW_SSH: [&str; 3] = [
+    "fatal: Could not read from remote repository.",
+    "Please make sure you have the correct access rights",
+    "and the repository exists.",
+];
+const UNKNOWN_HOST: &str = "the host's SSH key is not known: compare it with the one that the host publishes, and add it as the \
+                            server's user with `ssh-keyscan -p PORT HOST >>~/.ssh/known_hosts`";
+const OTHER_HOST: &str = "the host shows another SSH key than the known one: if it has a new one, take the old out with \
+                          `ssh-keygen -R HOST` and add the new with `ssh-keyscan -p PORT HOST >>~/.ssh/known_hosts`";
+
+/// What is to be done where ssh does not trust a host.
+pub(super) fn of_host_key(said: &str) -> Option<&'static str> {
+    match said {
+        said if said.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") => Some(OTHER_HOST),
+        said if said.contains("Host key verification failed") => Some(UNKNOWN_HOST),
+        _ => None,
+    }
+}
+
+/// The last line that says what was the matter.
+pub(super) fn telling(said: &str) -> &str {
+    let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let last = lines().rfind(|line| !BELOW_SSH.contains(line));
+    last.or_else(|| lines().next_back()).unwrap_or("git said nothing")
+}
+
+/// Git's last telling line, as far as it may be shown.
 pub(super) fn last_line(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("git said nothing");
+    let last = of_host_key(&said).unwrap_or_else(|| telling(&said));
     last.chars().filter(|c| !c.is_control()).take(300).collect()
 }
 
@@ -196,6 +223,26 @@ mod tests {
         trust::trust(Path::new("/srv/another.pem"), dir.path());
         let found = variable(&git(Path::new("/"), Way::Named("https", None)), "GIT_SSL_CAINFO").unwrap();
         assert_eq!(std::fs::read(found).unwrap(), web::authorities(&bundle).unwrap());
+    }
+
+    #[test]
+    fn of_what_ssh_says_its_own_words_are_told_and_what_to_do_about_a_host() {
+        let below = BELOW_SSH.join("\n").replacen('\n', "\n\n", 1);
+        for (said, told) in [
+            (format!("ssh: connect to host h port 22: Connection refused\r\n{below}\n"), "Connection refused"),
+            (format!("Host key verification failed.\r\n{below}\n"), "is not known: compare it"),
+            (
+                format!("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.\n{below}"),
+                "another SSH key",
+            ),
+            (below.clone(), "and the repository exists."),
+            ("remote: no\nfatal: not here\n\n".to_owned(), "fatal: not here"),
+            (String::new(), "git said nothing"),
+        ] {
+            let last = last_line(said.as_bytes());
+            assert!(last.contains(told) && !last.contains('\r'), "{said}: {last}");
+        }
+        assert!([UNKNOWN_HOST, OTHER_HOST].iter().all(|words| words.len() < 300 && words.ends_with("known_hosts`")));
     }
 
     #[test]

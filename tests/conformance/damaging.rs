@@ -119,7 +119,7 @@ impl Scene {
 
     /// An output of so many bytes, with the mark in its middle.
     fn marked(&self, name: &str, size: usize) {
-        let mut bytes: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+        let mut bytes: Vec<u8> = (0..=250_u8).cycle().take(size).collect();
         bytes[size / 2..][..IN_FILES.len()].copy_from_slice(IN_FILES);
         self.run.product(name, bytes);
     }

@@ -5,6 +5,7 @@
 mod audited;
 mod postgres;
 mod promises;
+mod refs;
 
 use soopervisor::store::database::{
     Artifact, Artifacts, Database, DatabaseError, NewRepo, NewRun, Policy, QueueLimits, Retry, RunState,
@@ -88,6 +89,8 @@ both! {
     only_infrastructure_failures_are_tried_again_and_not_for_ever
     a_worker_that_is_known_to_be_dead_loses_its_runs_at_once
     a_newer_run_takes_the_place_of_those_that_wait
+    a_run_of_a_branch_that_is_gone_is_cancelled_when_it_is_put_in_line
+    what_was_told_of_a_ref_is_known_by_its_events
     a_run_that_waits_is_cancelled_at_once_and_one_that_runs_hears_of_it
     a_finished_run_is_an_event_written_with_it
     an_action_is_done_once_and_one_that_may_have_happened_is_not_repeated

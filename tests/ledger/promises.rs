@@ -9,6 +9,9 @@ use soopervisor::store::database::{
 
 use super::audited::audit;
 pub(crate) use super::audited::what_somebody_changes_is_noted_with_the_change_and_what_was_refused_is_not;
+pub(crate) use super::refs::{
+    a_run_of_a_branch_that_is_gone_is_cancelled_when_it_is_put_in_line, what_was_told_of_a_ref_is_known_by_its_events,
+};
 use super::{
     Artifact, Artifacts, Database, DatabaseError, NewRepo, Place, Policy, QueueLimits, Retry, RunState, new_run, repo,
 };

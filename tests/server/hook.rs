@@ -177,7 +177,13 @@ async fn where_each_push_is_told_deliveries_tell_of_those_that_git_has_no_ref_of
     events.reverse();
     let moves: Vec<_> =
         events.into_iter().map(|event| (event.new.old_sha.unwrap(), event.new.new_sha.unwrap())).collect();
-    assert_eq!(moves, [(first, second.clone()), (second, third.clone()), (third, fourth)]);
+    assert_eq!(moves, [(first.clone(), second.clone()), (second.clone(), third.clone()), (third, fourth)]);
+    // One that another hook sends late tells nothing anew.
+    let fifth = forge.commit("main", "fifth");
+    send(&receiver, "push", "late", &push(&forge, &first, &second)).await;
+    while dispatcher.next().await.unwrap() {}
+    let events = place.database.events(None, 50).await.unwrap();
+    assert_eq!((events.len(), events[0].new.new_sha.as_ref()), (4, Some(&fifth)), "{events:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

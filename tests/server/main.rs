@@ -10,7 +10,9 @@ mod fake_github;
 
 mod apps;
 mod asked;
+mod branches;
 mod commands;
+mod delivered;
 #[path = "../soak/ear.rs"]
 mod ear;
 mod examples;
@@ -35,7 +37,10 @@ mod process;
 mod promised;
 mod ready;
 mod scripts;
+#[path = "../stores/servers.rs"]
+mod servers;
 mod settings;
+mod ssh;
 mod stopped;
 mod workers;
 
@@ -49,6 +54,12 @@ use soopervisor::server::poll::state::FirstSeen;
 use soopervisor::server::poll::{Address, Effort, Poller, Watch};
 use soopervisor::store::database::{Database, NewRepo};
 use soopervisor::web::{Reach, client};
+
+/// What servers need done before they start.
+fn run(program: &str, arguments: &[&str]) {
+    let output = std::process::Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+}
 
 /// A fresh database.
 struct Place {

@@ -129,7 +129,9 @@ async fn git_itself_reads_folders_and_says_what_is_not_there() {
     let refs = spawned::read(&Address::Git(bare.clone(), None), &heads()).await.unwrap();
     assert_eq!((refs.head.as_deref(), refs.heads.len()), (Some("refs/heads/main"), 1));
     let missing = spawned::read(&Address::Git("/nowhere/at/all.git".into(), None), &heads()).await.unwrap_err();
-    assert_eq!(missing, Fault::Denied(404));
+    assert_eq!(missing, Fault::Denied(0));
+    assert!(missing.to_string().starts_with("no access: "), "{missing}");
+    assert!(Fault::Denied(403).to_string().starts_with("no access (HTTP 403): "));
 }
 
 #[tokio::test(flavor = "multi_thread")]

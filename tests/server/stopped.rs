@@ -39,6 +39,43 @@ async fn a_server_that_is_told_to_end_lets_a_run_end_publishes_it_and_begins_no_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_does_not_end_in_half_a_minute_is_handed_back_and_begun_once_more_by_the_next_server() {
+    let machine = Machine::counting(550).await;
+    let mut server = machine.start();
+    let database = machine.database().await;
+    machine.trigger(&database).await;
+    let run = machine.counted(&database, 10).await;
+    assert_eq!(containers(&run).len(), 1);
+    let begun = Instant::now();
+    kill_process(Pid::from_child(&server.child), Signal::TERM).unwrap();
+    assert!(server.child.wait().unwrap().success(), "it ends in order");
+    assert!(begun.elapsed() >= Duration::from_secs(30), "runs are given half a minute: {:?}", begun.elapsed());
+    assert!(containers(&run).is_empty() && machine.drivers().is_empty(), "nothing of it goes on");
+    assert!(machine.published().is_empty() && !machine.log(&run).contains("counted 549\n"));
+    let back = database.run(run.id).await.unwrap();
+    assert_eq!(
+        (back.state, back.epoch, back.failures),
+        (RunState::Queued, 1, 0),
+        "nothing counts against it: {back:?}"
+    );
+    let outcomes = || async {
+        let attempts = database.attempts(run.id).await.unwrap();
+        attempts.into_iter().map(|attempt| attempt.outcome.unwrap_or_default()).collect::<Vec<_>>()
+    };
+    assert_eq!(outcomes().await, ["handed-back"]);
+
+    let _server = machine.start();
+    let last = ended(&database).await;
+    let found = (last.state, last.exit_code, last.epoch, last.failures);
+    assert_eq!(found, (RunState::Succeeded, Some(0), 2, 0), "{last:?}");
+    assert_ne!(last.local_run, run.local_run);
+    machine.counted_once(&last);
+    assert_eq!((outcomes().await, machine.published().len()), (vec!["handed-back".into(), "succeeded".into()], 1));
+    let events = database.events(None, 50).await.unwrap();
+    assert_eq!(events.iter().filter(|event| event.new.kind == "run_finished").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_cancelled_over_the_api_stops_leaves_no_container_and_publishes_nothing() {
     let machine = Machine::counting(600).await;
     let server = machine.start();

@@ -19,9 +19,17 @@ struct Worker(Child, PathBuf);
 impl Worker {
     fn start(machine: &Machine, name: &str, database: &str) -> Self {
         let home = machine.path(name);
+        std::fs::create_dir(&home).unwrap();
+        let said = std::fs::File::create(home.join("said")).unwrap();
         let mut command = machine.program();
         command.env("XDG_STATE_HOME", &home).args(["worker", "--database", database]);
-        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap(), home)
+        Self(command.stdout(Stdio::null()).stderr(said).spawn().unwrap(), home)
+    }
+
+    /// How often the database refused what it had to write, because another has its run.
+    fn refused(&self) -> usize {
+        let said = std::fs::read_to_string(self.1.join("said")).unwrap();
+        said.lines().filter(|line| line.contains("not written") && line.contains("no longer held with epoch 1")).count()
     }
 
     fn signal(&self, signal: Signal) {
@@ -74,8 +82,11 @@ async fn a_worker_that_slept_past_its_lease_writes_and_publishes_nothing() {
     assert_eq!((ended.state, ended.epoch), (RunState::Succeeded, 2), "{ended:?}");
     let known = (database.attempts(ended.id).await.unwrap(), database.steps(ended.id).await.unwrap());
     assert_eq!(machine.drivers().len(), 1, "the first one's driver waits for its worker's word");
+    assert_eq!(asleep.refused(), 0, "it slept");
 
     asleep.signal(Signal::CONT);
+    // It tries: to keep its claim, and to say what became of the run.
+    until("its writes are refused", || async { asleep.refused() >= 2 }).await;
     until("nothing of the first one is left", || async { machine.drivers().is_empty() }).await;
     // It looks for work again, so everything that it had to say is said.
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
@@ -89,6 +100,7 @@ async fn a_worker_that_slept_past_its_lease_writes_and_publishes_nothing() {
         serde_json::from_slice(&std::fs::read(published[0].join("manifest.json")).unwrap()).unwrap();
     assert_eq!(manifest["run"].as_str(), ended.local_run.as_deref(), "published by the one that held the run");
     assert!(awake.log().contains("counted 59\n"));
+    assert_eq!(awake.refused(), 0, "whoever holds the run writes what it likes");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::server::handler::tests::Noting;
 use crate::server::ledger;
 use crate::server::queue::Events;
 use crate::store::database::{
-    Database, Ended, NewRepo, OutboxAction, QueueLimits, Run, RunFilter, RunState, key_of_end,
+    Database, Ended, NewRepo, OutboxAction, QueueLimits, RefChange, Run, RunFilter, RunState, key_of_end,
 };
 use crate::web::Reach;
 
@@ -278,4 +278,28 @@ async fn the_end_of_a_run_is_told_with_all_that_is_known_of_it() {
     file.server.public_url = Some("https://ci.example".to_owned());
     let url = super::addressed(&file, event).run.unwrap().url;
     assert_eq!(url, Some(format!("https://ci.example/runs/{}", told.id)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_a_branch_that_is_gone_before_its_handler_asks_for_it_is_called_off() {
+    let handlers = "  - {name: build, on: push, do: {run: {storage: 'local:/x'}}, on_failure: {log: {text: failed}}}\n";
+    let scene = Scene::open(handlers).await;
+    let repo = scene.database.repo(REPO).await.unwrap().id;
+    let point = async |after: Option<String>| {
+        let before = scene.database.refs(repo).await.unwrap().pop();
+        let change = RefChange { name: "refs/heads/main".to_owned(), before, after };
+        assert_eq!(scene.database.apply(repo, None, None, &[(change, None)]).await.unwrap().late, 0);
+    };
+    point(Some("b".repeat(40))).await;
+    let event = scene.push("b").await;
+    // What waits is cancelled; the handler has not asked yet.
+    point(None).await;
+    scene.happened(Kind::BranchDeleted, "main", "c").await;
+    scene.performer(&scene.file).perform(taken(&scene).await, &CancellationToken::new()).await;
+    let run = scene.runs().await.remove(0);
+    assert_eq!((run.state, run.summary.as_deref()), (RunState::Cancelled, Some("its branch is gone")));
+    assert_eq!(scene.database.claim("w", QueueLimits::default()).await.unwrap(), None);
+    let report = scene.database.action_results(event, "build").await.unwrap().remove(0).2.unwrap();
+    assert_eq!((&report["state"], &report["error"]), (&json!("cancelled"), &json!("its branch is gone")), "{report}");
+    assert_eq!(report["steps"].as_array().unwrap().len(), 1, "nothing failed: {report}");
 }

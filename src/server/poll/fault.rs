@@ -16,8 +16,8 @@ pub enum Fault {
     /// The server answers, but not with refs, or says that it is ill.
     #[error("the server is not well: {0}")]
     Server(String),
-    /// Not there, or not for us: a server does not tell which.
-    #[error("no access (HTTP {0}): the repository is not there, or the credential does not fit")]
+    /// Not there, or not for us: a server does not tell which. With what it answered over HTTP, else 0.
+    #[error("no access{}: the repository is not there, or the credential does not fit", answered(*.0))]
     Denied(u16),
     /// Too much was asked of the host.
     #[error("the host asks for a pause")]
@@ -36,6 +36,10 @@ pub enum Class {
     Denied,
     /// Concerns the whole host.
     Throttled,
+}
+
+fn answered(status: u16) -> String {
+    if status == 0 { String::new() } else { format!(" (HTTP {status})") }
 }
 
 impl Fault {

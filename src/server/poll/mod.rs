@@ -266,7 +266,8 @@ impl Poller {
         let told = match self.told(watch, &repo, hint, &known, seen).await {
             Ok(told) => told,
             // Nothing of this reading is kept: the next one tells it all.
-            Err(fault) => return Err(self.failed(repo.id, fault).await),
+            Err(PollError::Fault(fault)) => return Err(self.failed(repo.id, fault).await),
+            Err(error) => return Err(error),
         };
         let (before, now) = (repo.asked.as_deref(), &watch.prefixes[..]);
         let asked = (before != Some(now)).then_some(Asked { before, now });
@@ -347,7 +348,7 @@ impl Poller {
         hint: Option<&Hint>,
         known: &[KnownRef],
         seen: &Refs,
-    ) -> Result<Vec<(RefChange, Option<NewEvent>)>, Fault> {
+    ) -> Result<Vec<(RefChange, Option<NewEvent>)>, PollError> {
         let between = self.between(watch, hint, known, seen).await?;
         let forced = self.forced(watch, known, seen, &between).await?;
         let (prefixes, first_seen, none) = (&watch.prefixes[..], watch.first_seen, Paths::new());
@@ -389,9 +390,13 @@ impl Poller {
         hint: Option<&Hint>,
         known: &[KnownRef],
         seen: &Refs,
-    ) -> Result<Between, Fault> {
+    ) -> Result<Between, PollError> {
         match (watch.commits, hint, &self.copies) {
-            (Commits::EachPush, Some(hint), _) => Ok(state::pushes(hint, known, &seen.heads)),
+            (Commits::EachPush, Some(hint), _) => {
+                // Asked after the refs were read: whoever tells more meanwhile makes this reading late.
+                let told = self.database.told_of(watch.repo, &hint.reference, state::ends(hint)).await?;
+                Ok(state::pushes(hint, known, &seen.heads, &told))
+            }
             (Commits::EachCommit, _, Some(folder)) => {
                 let mut found = Between::new();
                 for change in state::changes(known, &seen.heads, &watch.prefixes) {

@@ -50,17 +50,21 @@ pub async fn read(address: &Address, prefixes: &[String]) -> Result<Refs, Fault>
 
 /// git's words in our classes.
 fn judged(words: &str, address: &str) -> Fault {
-    const DENIED: [&str; 6] = [
+    const DENIED: [&str; 5] = [
         "Permission denied",
         "does not appear to be a git repository",
         "not found",
-        "Host key verification failed",
         "could not read Username",
         "Authentication failed",
     ];
-    if DENIED.iter().any(|known| words.contains(known)) {
-        return Fault::Denied(404);
+    // Nobody was asked yet who might deny anything, and asking again changes nothing.
+    if let Some(todo) = git::of_host_key(words) {
+        return Fault::Setting(todo.to_owned());
     }
-    let last = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("git said nothing");
-    Fault::Network(last.replace(address, "the repository").chars().filter(|c| !c.is_control()).take(200).collect())
+    if DENIED.iter().any(|known| words.contains(known)) {
+        return Fault::Denied(0);
+    }
+    Fault::Network(
+        git::telling(words).replace(address, "the repository").chars().filter(|c| !c.is_control()).take(200).collect(),
+    )
 }

@@ -94,18 +94,26 @@ pub fn kind(change: &RefChange) -> Option<Kind> {
     }
 }
 
-/// The pushes that a webhook tells of besides the last one: where its branch was before and after it.
-pub fn pushes(hint: &Hint, known: &[KnownRef], seen: &BTreeMap<String, String>) -> Between {
-    let was = known.iter().find(|known| known.name == hint.reference && !known.deleted);
-    let (Some(was), Some(tip)) = (was, seen.get(&hint.reference)) else { return Between::new() };
+/// Where a webhook says that its ref was before a push, and is after it.
+pub fn ends(hint: &Hint) -> [Option<String>; 2] {
     let before = hint.payload.get("before").and_then(serde_json::Value::as_str);
     let before = before.and_then(|before| before.parse::<CommitSha>().ok()).filter(|before| !is_nothing(before));
+    [before, hint.after.clone()].map(|end| end.map(|end| end.to_string()))
+}
+
+/// The pushes that a webhook tells of besides the last one: where its branch was before and after it. What was `told` of
+/// the branch before comes late or twice, unless the webhook goes on from where the branch was.
+pub fn pushes(hint: &Hint, known: &[KnownRef], seen: &BTreeMap<String, String>, told: &BTreeSet<String>) -> Between {
+    let was = known.iter().find(|known| known.name == hint.reference && !known.deleted);
+    let (Some(was), Some(tip)) = (was, seen.get(&hint.reference)) else { return Between::new() };
+    let ends = ends(hint);
+    let goes_on = ends[0].as_ref() == Some(&was.sha);
     let mut steps: Vec<String> = Vec::new();
-    for step in [before, hint.after.clone()].into_iter().flatten().map(|step| step.to_string()) {
+    for step in ends.into_iter().flatten() {
         if step == *tip {
             break;
         }
-        if step != *steps.last().unwrap_or(&was.sha) {
+        if step != *steps.last().unwrap_or(&was.sha) && (goes_on || !told.contains(&step)) {
             steps.push(step);
         }
     }

@@ -1,5 +1,7 @@
 //! Events: what happened, once each. An event is handled when what it calls for is written, in the same transaction.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -312,6 +314,29 @@ impl Database {
         let row = row.map_err(DatabaseError::query("read an event"))?;
         let missing = || DatabaseError::Missing { what: "event", name: id.to_string() };
         Event::of(&row.ok_or_else(missing)?)
+    }
+
+    /// Of two commits, those that events of a ref tell of: that it went there, or was there.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn told_of(
+        &self,
+        repo: i64,
+        reference: &str,
+        commits: [Option<String>; 2],
+    ) -> Result<BTreeSet<String>, DatabaseError> {
+        let text = "SELECT old_sha, new_sha FROM events WHERE repo_id = $1 AND reference = $2 \
+                    AND (old_sha = $3 OR new_sha = $3 OR old_sha = $4 OR new_sha = $4)";
+        let asked = commits.map(Option::unwrap_or_default);
+        let query = sqlx::query(text).bind(repo).bind(reference).bind(&asked[0]).bind(&asked[1]);
+        let rows = query.fetch_all(self.reader()).await.map_err(DatabaseError::query("look for events of a ref"))?;
+        let mut found = BTreeSet::new();
+        for row in rows {
+            let shas = [row.maybe_text("old_sha")?, row.maybe_text("new_sha")?];
+            found.extend(shas.into_iter().flatten().filter(|sha| asked.contains(sha)));
+        }
+        Ok(found)
     }
 
     /// The number of the event with a key.

@@ -15,6 +15,9 @@ use super::row::{Fields, word};
 pub(super) const COLUMNS: &str = "id, key, repo_id, event_id, lane, reference, sha, mode, request, priority, state, \
     epoch, worker, cancel, failures, created_at, started_at, ended_at, exit_code, summary, local_run, superseded_by";
 
+/// What is said of a run that waits for nothing any more.
+const GONE: &str = "its branch is gone";
+
 /// How a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunState {
@@ -221,8 +224,16 @@ pub(super) async fn insert(
             "UPDATE runs SET state = 'superseded', superseded_by = $2, ended_at = now_ms() \
              WHERE lane = $1 AND state = 'queued' AND id < $2",
         );
-        let done = sqlx::query(text).bind(&run.lane).bind(id).execute(connection).await.map_err(fault())?;
+        let done = sqlx::query(text).bind(&run.lane).bind(id).execute(&mut *connection).await.map_err(fault())?;
         superseded = done.rows_affected();
+    }
+    if run.reference.as_ref().is_some_and(|name| name.starts_with("refs/heads/")) {
+        // Who asks late asks after what waited for the branch was cancelled.
+        let text = database.sql(
+            "UPDATE runs SET state = 'cancelled', cancel = 1, ended_at = now_ms(), summary = $2 WHERE id = $1 AND EXISTS (\
+             SELECT 1 FROM refs WHERE refs.repo_id = runs.repo_id AND refs.name = runs.reference AND deleted_at IS NOT NULL)",
+        );
+        sqlx::query(text).bind(id).bind(GONE).execute(connection).await.map_err(fault())?;
     }
     Ok(Enqueued { id, new: true, superseded })
 }
@@ -289,9 +300,10 @@ impl Database {
     /// When the database says no.
     pub async fn cancel_lane(&self, lane: &str) -> Result<u64, DatabaseError> {
         let text = self.sql(
-            "UPDATE runs SET state = 'cancelled', cancel = 1, ended_at = now_ms() WHERE lane = $1 AND state = 'queued'",
+            "UPDATE runs SET state = 'cancelled', cancel = 1, ended_at = now_ms(), summary = $2 \
+             WHERE lane = $1 AND state = 'queued'",
         );
-        let done = sqlx::query(text).bind(lane).execute(self.writer()).await;
+        let done = sqlx::query(text).bind(lane).bind(GONE).execute(self.writer()).await;
         Ok(done.map_err(DatabaseError::query("cancel a lane"))?.rows_affected())
     }
 

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod histories;
+
 /// What the store does with changes, without a database: a change counts if the ref is still as it was known.
 #[derive(Default)]
 struct Ledger {
@@ -21,9 +23,13 @@ impl Ledger {
     }
 
     fn apply(&mut self, changes: Vec<(RefChange, Option<NewEvent>)>) {
+        // What follows a step that came too late comes too late, whatever its number.
+        let mut late: Option<String> = None;
         for (change, event) in changes {
             let now = self.refs.get(&change.name);
-            if now.map(|now| now.serial) != change.before.as_ref().map(|before| before.serial) {
+            let is_known = now.map(|now| now.serial) == change.before.as_ref().map(|before| before.serial);
+            if !is_known || late.as_ref() == Some(&change.name) {
+                late = Some(change.name);
                 continue;
             }
             let (serial, generation) = now.map_or((1, 1), |now| {
@@ -247,13 +253,21 @@ fn deliveries_tell_of_pushes_that_a_later_one_has_covered() {
     };
     let told = |hint: &Hint, tip: u8| {
         let refs = seen(&[("refs/heads/main", tip)]);
-        pushes(hint, &ledger.known(), &refs.heads).remove("refs/heads/main").unwrap_or_default()
+        pushes(hint, &ledger.known(), &refs.heads, &BTreeSet::new()).remove("refs/heads/main").unwrap_or_default()
     };
     assert_eq!(told(&hint(sha(1), 2), 3), [sha(2)]);
     assert_eq!(told(&hint(sha(2), 3), 4), [sha(2), sha(3)], "one that came before the delivery of the first");
     assert_eq!(told(&hint(sha(2), 3), 3), [sha(2)]);
     for (before, after, tip) in [(sha(1), 2, 2), (sha(1), 2, 1), ("0".repeat(40), 2, 2), ("x".to_owned(), 2, 2)] {
         assert_eq!(told(&hint(before.clone(), after), tip), [""; 0], "{before} {after} {tip}");
+    }
+    // What was told before comes late, unless it goes on from where the branch is.
+    for (before, told, expected) in
+        [(1, vec![2], vec![sha(2)]), (4, vec![4, 2], vec![]), (4, vec![4], vec![sha(2)]), (4, vec![2], vec![sha(4)])]
+    {
+        let (refs, told) = (seen(&[("refs/heads/main", 3)]), told.into_iter().map(sha).collect::<BTreeSet<_>>());
+        let found = pushes(&hint(sha(before), 2), &ledger.known(), &refs.heads, &told);
+        assert_eq!(found.into_values().next().unwrap_or_default(), expected, "{before} {told:?}");
     }
     let between = Between::from([("refs/heads/main".to_owned(), vec![sha(2), sha(3)])]);
     let refs = seen(&[("refs/heads/main", 4), ("refs/heads/new", 9)]);
