@@ -149,9 +149,11 @@ fn decide(newest_first: Vec<Candidate>, policy: &Policy, now: Timestamp, plan: &
         ];
         let within = limits.iter().find(|(_, keeps)| *keeps == Some(true)).map(|(name, _)| *name);
         let limited = limits.iter().any(|(_, keeps)| keeps.is_some());
+        // The newest of all is that of its branch, too.
+        let of_branch = one.branch.as_ref().is_some_and(|branch| branches.remove(branch));
         let reason = if Some(at) == newest_whole {
             Some("newest")
-        } else if one.branch.as_ref().is_some_and(|branch| branches.remove(branch)) {
+        } else if of_branch {
             Some("branch")
         } else if policy.commits.contains(&one.folder.revision.commit) {
             Some("named")
