@@ -209,7 +209,9 @@ async fn a_push_is_taken_from_each_forge_by_the_proof_that_it_sends_and_told_wit
         assert_eq!(event.before.as_ref().map(ToString::to_string), Some(before), "{forge}");
         let said = (event.actor.as_deref(), event.message.as_deref(), event.default_branch.as_deref());
         assert_eq!(said, (Some("ada"), Some("two"), Some("main")), "{forge}");
-        assert_eq!((&event.paths, &event.payload), (&Some(vec!["file".to_owned()]), &payload), "{forge}");
+        // Whose list may lack what a forced push threw away is not believed; nobody asks here for what really changed.
+        let paths = (forge == "github").then(|| vec!["file".to_owned()]);
+        assert_eq!((&event.paths, &event.payload), (&paths, &payload), "{forge}");
         assert_eq!(scene.send(&sent).await, (200, "known\n".to_owned()), "{forge}");
         before = after;
     }

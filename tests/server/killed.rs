@@ -328,8 +328,13 @@ impl Machine {
         let mut rows = self.database.action_results(event.id, handler).await.unwrap();
         assert!(rows.len() < 2, "{rows:?}");
         let mut journal = String::new();
+        // Steps of an end are noted under the name that handlers know it by.
+        let key = match &event.new.payload["run"] {
+            Value::Number(run) => format!("run_finished acme/churn {run}"),
+            _ => event.new.key.clone(),
+        };
         for step in 0..steps {
-            journal.push(match self.database.recall(&event.new.key, handler, &step.to_string()).await.unwrap() {
+            journal.push(match self.database.recall(&key, handler, &step.to_string()).await.unwrap() {
                 StepKnown::New => '-',
                 StepKnown::Begun => 'b',
                 StepKnown::Finished(_) => 'f',

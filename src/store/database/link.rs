@@ -66,14 +66,14 @@ impl Database {
             .map_err(|()| DatabaseError::Address(path.display().to_string()))?
             .to_string();
         address.replace_range(..4, "sqlite");
-        let open = |connections| {
+        let open = |connections, settings: &'static [&'static str]| {
             AnyPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(Duration::from_secs(30))
-                .after_connect(|connection, _| Box::pin(async move { settle_sqlite(connection).await }))
+                .after_connect(move |connection, _| Box::pin(settle_sqlite(connection, settings)))
         };
-        let writer = open(1).connect(&address).await.map_err(DatabaseError::Open)?;
-        let readers = open(4).connect(&address).await.map_err(DatabaseError::Open)?;
+        let writer = open(1, WRITER).connect(&address).await.map_err(DatabaseError::Open)?;
+        let readers = open(4, READER).connect(&address).await.map_err(DatabaseError::Open)?;
         Ok(Self { dialect: Dialect::Sqlite, writer, readers })
     }
 
@@ -159,17 +159,22 @@ impl Database {
     }
 }
 
-/// What every connection to SQLite is set to.
-async fn settle_sqlite(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-    for pragma in [
-        "PRAGMA busy_timeout = 5000",
-        // Counts only before the first table is made.
-        "PRAGMA auto_vacuum = INCREMENTAL",
-        "PRAGMA journal_mode = WAL",
-        "PRAGMA synchronous = NORMAL",
-        "PRAGMA foreign_keys = ON",
-    ] {
-        connection.execute(pragma).await?;
+/// What the connection that writes to SQLite is set to.
+const WRITER: &[&str] = &[
+    "PRAGMA busy_timeout = 5000",
+    // Counts only before the first table is made.
+    "PRAGMA auto_vacuum = INCREMENTAL",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA foreign_keys = ON",
+];
+
+/// What those are set to that read. The file knows the rest, and to set it would take the lock of whoever writes.
+const READER: &[&str] = &["PRAGMA busy_timeout = 5000"];
+
+async fn settle_sqlite(connection: &mut AnyConnection, settings: &'static [&'static str]) -> Result<(), sqlx::Error> {
+    for pragma in settings {
+        connection.execute(*pragma).await?;
     }
     Ok(())
 }
