@@ -130,7 +130,13 @@ pub async fn publish(
     cancel: &Cancel,
 ) -> Result<Published, Stop> {
     let follow = Arc::new(Follow::new(telling, cancel));
-    let published = storage.publish(publication, follow).await?;
+    let project = publication.about.project.clone();
+    let published = storage.publish(publication, Arc::clone(&follow) as Arc<dyn Progress>).await?;
+    if published.outcome == PublishOutcome::Identical {
+        // That the manifest says so is not yet that it is there.
+        let files = &published.manifest.files;
+        crate::storage::verify::stands(&**storage, &project, &published.folder, files, &*follow).await?;
+    }
     let (outcome, words, note) = match published.outcome {
         PublishOutcome::Created => (Outcome::Done, "new folder", None),
         PublishOutcome::Identical => {

@@ -30,8 +30,9 @@ use crate::id::{Digest, Revision, RunId};
 use crate::logs::diagnose::{Diagnosis, Kind};
 use crate::logs::{Masker, diagnose};
 use crate::outputs::manifest::{About, EnvironmentNote, ImageNote, TaskNote, Timing};
-use crate::plan::{Mode, OnConflict};
+use crate::plan::{Limits, Mode, OnConflict};
 use crate::repo::Checkout;
+use crate::spec::amount::show_duration;
 use crate::store::{LiveRun, Part, Publication, Record, Status, StoreError};
 
 /// How many lines a card shows.
@@ -184,7 +185,8 @@ pub(super) fn ending_of(ran: &Ran) -> Ending {
 }
 
 /// The stop for a script that did not succeed.
-pub(super) fn stop_of(ending: Ending, ran: &Ran) -> Stop {
+pub(super) fn stop_of(ending: Ending, ran: &Ran, limits: &Limits) -> Stop {
+    let limit = |time: Option<Duration>| time.map(|time| format!(" {}", show_duration(time))).unwrap_or_default();
     let code = ran.executed.exit.code;
     let part = ran.failed_part.as_deref().filter(|part| *part != "build");
     let during = part.map(|part| format!(" in its step `{part}`")).unwrap_or_default();
@@ -192,9 +194,11 @@ pub(super) fn stop_of(ending: Ending, ran: &Ran) -> Stop {
     let then = if hung { "; the rest of the pipeline was silent for a minute and was stopped" } else { "" };
     let message = match (ending, ran.executed.stopped) {
         (Ending::TimedOut, Some(super::cancel::CancelReason::Idle)) => {
-            "the pipeline was silent for longer than --idle-timeout allows".to_owned()
+            format!("the pipeline was silent for longer than --idle-timeout{} allows", limit(limits.idle_timeout))
         }
-        (Ending::TimedOut, _) => "the pipeline ran for longer than --timeout allows".to_owned(),
+        (Ending::TimedOut, _) => {
+            format!("the pipeline ran for longer than --timeout{} allows", limit(limits.timeout))
+        }
         (Ending::Cancelled, _) => "stopped on request; nothing was published".to_owned(),
         (Ending::OutOfMemory, _) => match ran.memory_limit {
             Some(bytes) => {

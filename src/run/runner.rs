@@ -33,6 +33,7 @@ use crate::id::ProjectName;
 use crate::logs::Masker;
 use crate::logs::mask::canary;
 use crate::outputs::Collection;
+use crate::plan::Limits;
 use crate::repo::{self, Checkout};
 use crate::secret::SecretSet;
 use crate::storage::{Location, Publication, Storage};
@@ -204,7 +205,7 @@ impl Line<'_> {
         prepared: &Prepared,
         kept: &Kept,
     ) -> Result<Published, Stop> {
-        self.judge(ran)?;
+        self.judge(ran, &decided.plan.limits)?;
         let Prepared { roots, baseline, .. } = prepared;
         let collection = deliver::collect(&decided.plan, roots, Arc::clone(baseline), self.telling).await?;
         self.still_wanted()?;
@@ -309,7 +310,7 @@ impl Line<'_> {
     }
 
     /// Whether the script's end lets the run go on.
-    fn judge(&self, ran: &Ran) -> Result<(), Stop> {
+    fn judge(&self, ran: &Ran, limits: &Limits) -> Result<(), Stop> {
         let ending = finish::ending_of(ran);
         if ending == Ending::Succeeded {
             if ran.executed.exit.oom_killed {
@@ -319,7 +320,7 @@ impl Line<'_> {
             self.telling.end(Step::Execute, Outcome::Done, finish::tasks_in_words(&ran.tasks));
             return Ok(());
         }
-        Err(finish::stop_of(ending, ran))
+        Err(finish::stop_of(ending, ran, limits))
     }
 
     async fn publish(

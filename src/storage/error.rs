@@ -225,7 +225,7 @@ pub enum StorageError {
         found: Digest,
     },
     /// Several files are missing or not what the manifest says.
-    #[error("{} in `{folder}` are missing or damaged: {}", count(u64::try_from(*.total).unwrap_or(u64::MAX), "file"), list(.first))]
+    #[error("missing or damaged in `{folder}`: {} ({})", count(u64::try_from(*.total).unwrap_or(u64::MAX), "file"), list(.first))]
     Damaged {
         /// The folder.
         folder: Folder,

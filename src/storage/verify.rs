@@ -1,6 +1,6 @@
 //! Reads a published folder again and says what is not as its manifest claims.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 
 use futures::StreamExt;
@@ -37,6 +37,35 @@ impl Report {
     pub fn is_sound(&self) -> bool {
         [&self.missing, &self.changed, &self.modes, &self.extra].iter().all(|paths| paths.is_empty())
     }
+}
+
+/// Whether what a manifest names is still there, for whoever is about to rely on it: on this machine by its bytes, at a
+/// service by its names, since reading all of it again would take as long as sending it.
+///
+/// # Errors
+/// When files are missing or damaged, or the storage fails.
+pub async fn stands(
+    storage: &dyn Storage,
+    project: &ProjectName,
+    folder: &Folder,
+    entries: &[Entry],
+    progress: &dyn Progress,
+) -> Result<(), StorageError> {
+    let mut first = if storage.keeps_links() {
+        let report = verify(storage, project, folder, progress).await?;
+        [report.missing, report.changed].concat()
+    } else {
+        let listed: BTreeSet<RelPath> =
+            storage.list(project, folder).await?.into_iter().map(|listed| listed.path).collect();
+        let files = entries.iter().filter(|entry| entry.kind == OutputKind::File && !listed.contains(&entry.path));
+        files.map(|entry| entry.path.clone()).collect()
+    };
+    if first.is_empty() {
+        return Ok(());
+    }
+    let total = first.len();
+    first.truncate(10);
+    Err(StorageError::Damaged { folder: folder.clone(), first, total })
 }
 
 enum Verdict {

@@ -73,6 +73,19 @@ fn the_same_commit_again_is_no_second_folder() {
 }
 
 #[test]
+fn what_was_damaged_since_is_not_taken_for_the_same() {
+    let user = user();
+    user.run(&["--no-reuse"]).exits(0);
+    user.run(&["--no-reuse"]).exits(0).says("identical content was there already");
+    let folder = user.published_folders().remove(0);
+    std::fs::write(folder.join("output/first.txt"), "ONE\n").unwrap();
+    user.run(&["--no-reuse"]).exits(7).says("`output/first.txt`").says("remove it, and run");
+    std::fs::remove_dir_all(&folder).unwrap();
+    user.run(&["--no-reuse"]).exits(0);
+    assert_eq!(std::fs::read_to_string(folder.join("output/first.txt")).unwrap(), "one\n");
+}
+
+#[test]
 fn another_result_for_the_same_commit_is_refused_and_kept_apart_on_demand() {
     let random = TASKS.replace("'one\\n'", "__import__('uuid').uuid4().hex");
     let user = User::with(&[("pipeline.yaml", PIPELINE), ("tasks.py", &random)]);

@@ -4,12 +4,14 @@
 //! repository around it.
 
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::args;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
+use crate::script::quote;
 
 mod found;
 mod text;
@@ -55,7 +57,8 @@ fn make(folder: &Path) -> Result<(), Failure> {
 /// The commands that lead from here to the first run.
 fn next_steps(folder: &Path) -> String {
     let here = folder == Path::new(".");
-    let shown = folder.display();
+    // A path holds no NUL.
+    let shown = quote::word(folder.as_os_str().as_bytes()).unwrap_or_default();
     let git = if here { "git".to_owned() } else { format!("git -C {shown}") };
     let real = fs_err::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
     let inside = real.ancestors().any(|folder| folder.join(".git").exists());

@@ -153,6 +153,9 @@ fn repository(raw: &str) -> Result<Value, Refusal> {
     }
     // The user of an SSH address is no secret; a password is.
     let help = "write it as `https://host/owner/name.git` or `git@host:owner/name.git`";
+    if raw.starts_with('/') {
+        return Err(Refusal::new("is a folder, and not an address", format!("write it as `file://{raw}`")));
+    }
     let Ok(url) = raw.parse::<url::Url>() else { return Err(Refusal::hidden("is not a repository's address", help)) };
     let ssh = url.scheme() == "ssh";
     if url.password().is_some() || !(url.username().is_empty() || ssh) {
