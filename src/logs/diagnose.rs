@@ -201,6 +201,10 @@ fn kind(line: &str) -> Option<Kind> {
     if downloader(line).is_some() {
         return Some(Kind::Network);
     }
+    // As every program of a shell script says it: `dd: error writing 'big': No space left on device`.
+    if line.trim_end().ends_with(": No space left on device") {
+        return Some(Kind::DiskFull);
+    }
     if line.starts_with("bash: ") || line.contains(": line ") {
         return shell_kind(line);
     }
@@ -503,6 +507,8 @@ mod tests {
             ("/tmp/script: line 12: jq: command not found", Kind::MissingProgram),
             ("/tmp/script: line 40:    17 Killed                  ploomber build", Kind::OutOfMemory),
             ("bash: ./run.sh: Permission denied", Kind::Permission),
+            ("stderr: dd: error writing 'out/big': No space left on device", Kind::DiskFull),
+            ("/tmp/script: line 1: echo: write error: No space left on device", Kind::DiskFull),
         ] {
             assert_eq!(diagnose([line]).unwrap().kind, kind, "{line}");
         }
