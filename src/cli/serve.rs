@@ -148,14 +148,19 @@ fn of_words(args: &Serve, home: &Home) -> Result<Serving, Failure> {
         concurrency: 1,
         run: run_of(url, args.storage.as_ref()),
     });
+    Ok(Serving { repos: repos.collect(), secrets: secrets()?, ..bare(home)? })
+}
+
+/// One that watches nothing, on this machine only.
+fn bare(home: &Home) -> Result<Serving, Failure> {
     Ok(Serving {
         host: seam::host(home)?,
         program: program()?,
         database: None,
         listen: ADDRESS,
         auth: Auth::Everybody,
-        repos: repos.collect(),
-        secrets: secrets()?,
+        repos: Vec::new(),
+        secrets: HookSecrets::default(),
         file: None,
         source: None,
         poll: poll::Effort::default(),
@@ -171,20 +176,7 @@ fn of_places(own: &Path, system: &Path, home: &Home) -> Result<Serving, Failure>
         return of_file(path, home, &Logins::default());
     }
     let source = source(own, home, Mark::of(own), &Logins::default());
-    Ok(Serving {
-        host: seam::host(home)?,
-        program: program()?,
-        database: None,
-        listen: ADDRESS,
-        auth: Auth::Everybody,
-        repos: Vec::new(),
-        secrets: HookSecrets::default(),
-        file: None,
-        source: Some(source),
-        poll: poll::Effort::default(),
-        work: work::Effort::default(),
-        policy: Policy::default(),
-    })
+    Ok(Serving { source: Some(source), ..bare(home)? })
 }
 
 /// Which of two files is there. One that cannot be looked for is: whoever reads it is told why.

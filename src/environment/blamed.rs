@@ -16,6 +16,13 @@ pub struct Blamed {
 }
 
 impl Blamed {
+    /// Whether an entry of environment.yml asks for it, for conda or for pip; both take `-`, `_` and `.` for the same.
+    pub fn is_named_by(&self, entry: &str) -> bool {
+        let plain = |name: &str| name.to_lowercase().replace(['_', '.'], "-");
+        let entry = entry.rsplit("::").next().unwrap_or(entry).trim();
+        plain(name(entry)) == plain(&self.package)
+    }
+
     /// In one sentence.
     pub(super) fn sentence(&self) -> String {
         match &self.help {

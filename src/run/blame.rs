@@ -1,11 +1,12 @@
 //! Packages that nobody has, as findings at their places in environment.yml.
 
+use super::declare::environment_entries;
 use super::event::RunEvent;
 use super::stop::Stop;
 use super::telling::Telling;
 use crate::diag::Diagnostic;
 use crate::environment::{Blamed, EnvironmentError};
-use crate::spec::{Dependency, Environment};
+use crate::spec::Environment;
 
 /// What stops the run; the packages that stand in the way are told where they are written.
 pub(super) fn stop(error: EnvironmentError, written: &Environment, telling: &Telling) -> Stop {
@@ -18,28 +19,10 @@ pub(super) fn stop(error: EnvironmentError, written: &Environment, telling: &Tel
 
 /// Nothing for a package that is not written here, but wanted by another one or by a requirements file.
 fn finding(blamed: &Blamed, written: &Environment) -> Option<Diagnostic> {
-    let mut entries = written.dependencies.iter().flat_map(|dependency| match dependency {
-        Dependency::Conda(entry) => std::slice::from_ref(entry),
-        Dependency::Pip(entries) => entries.as_slice(),
-    });
-    let package = plain(&blamed.package);
-    let entry = entries.find(|entry| plain(name(&entry.value)) == package)?;
-    let mut finding =
-        Diagnostic::error("environment/no-package", blamed.message.clone()).at(&written.source, entry.span);
+    let (_, span) = environment_entries(written).find(|(entry, _)| blamed.is_named_by(entry))?;
+    let mut finding = Diagnostic::error("environment/no-package", blamed.message.clone()).at(&written.source, span);
     finding.help.clone_from(&blamed.help);
     Some(finding)
-}
-
-/// The package in a requirement, for conda or for pip.
-fn name(entry: &str) -> &str {
-    let entry = entry.rsplit("::").next().unwrap_or(entry).trim();
-    let end = entry.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))).unwrap_or(entry.len());
-    &entry[..end]
-}
-
-/// As both compare names.
-fn plain(name: &str) -> String {
-    name.to_lowercase().replace(['_', '.'], "-")
 }
 
 #[cfg(test)]
