@@ -2,7 +2,7 @@
 //!
 //! Reads names and `stat`s only; file contents are read where two sources claim one path (`clash`), nowhere else.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -71,6 +71,13 @@ pub(super) struct Scope<'a> {
     pub(super) globs: Option<&'a [Pattern]>,
 }
 
+/// Keys of what was added to `Gather::found` and `Gather::folders`.
+#[derive(Default)]
+pub(super) struct News {
+    pub(super) outputs: Vec<RelPath>,
+    pub(super) folders: Vec<(Root, RelPath)>,
+}
+
 /// What has been found so far.
 pub(super) struct Gather<'a> {
     pub(super) roots: &'a Roots,
@@ -80,10 +87,12 @@ pub(super) struct Gather<'a> {
     /// Outputs whose path was taken already by another source.
     pub(super) rivals: Vec<Output>,
     pub(super) links: Vec<FoundLink>,
-    /// Where every link was met, those that are decided on included.
-    met: HashSet<Place>,
+    /// Where every link was met, and which of `links` it is.
+    met: HashMap<Place, usize>,
     /// Folders that are published whole.
     pub(super) folders: HashMap<(Root, RelPath), RelPath>,
+    /// What `found` and `folders` have that `link::settle` has not read yet.
+    pub(super) news: News,
     refused: BTreeMap<(Root, RelPath), RefusedReason>,
     moved: BTreeMap<RelPath, RelPath>,
     /// Products that are not there, in the order declared.
@@ -102,8 +111,9 @@ impl<'a> Gather<'a> {
             found: BTreeMap::new(),
             rivals: Vec::new(),
             links: Vec::new(),
-            met: HashSet::new(),
+            met: HashMap::new(),
             folders: HashMap::new(),
+            news: News::default(),
             refused: BTreeMap::new(),
             moved: BTreeMap::new(),
             missing: BTreeMap::new(),
@@ -169,7 +179,10 @@ impl<'a> Gather<'a> {
             task: task.map(str::to_owned),
         };
         match self.found.get_mut(&path) {
-            None => drop(self.found.insert(path, output)),
+            None => {
+                self.news.outputs.push(path.clone());
+                self.found.insert(path, output);
+            }
             Some(same) if same.from == output.from => same.task = same.task.take().or(output.task),
             Some(_) => self.rivals.push(output),
         }
@@ -216,11 +229,19 @@ impl<'a> Gather<'a> {
     /// whole, and is decided on once: what the first decision made of it would be a rival of the second.
     fn note_link(&mut self, place: Place, stat: Stat, task: Option<&str>, declared: bool) {
         let task = task.map(str::to_owned);
-        if self.met.insert(place.clone()) {
-            self.links.push(FoundLink { place, stat, task, declared });
-        } else if declared && let Some(known) = self.links.iter_mut().find(|link| link.place == place) {
-            known.declared = true;
-            known.task = known.task.take().or(task);
+        match self.met.get(&place) {
+            None => {
+                self.met.insert(place.clone(), self.links.len());
+                self.links.push(FoundLink { place, stat, task, declared });
+            }
+            // Products are all met before the first link is decided on, so that the place in `links` still holds.
+            Some(&at) if declared => {
+                if let Some(known) = self.links.get_mut(at) {
+                    known.declared = true;
+                    known.task = known.task.take().or(task);
+                }
+            }
+            Some(_) => {}
         }
     }
 
@@ -277,7 +298,11 @@ impl<'a> Gather<'a> {
             }
         };
         if scope.globs.is_none() {
-            self.folders.entry((at.root, at.real.clone())).or_insert_with(|| around_reserved(&at.wanted));
+            let whole = (at.root, at.real.clone());
+            if !self.folders.contains_key(&whole) {
+                self.news.folders.push(whole.clone());
+                self.folders.insert(whole, around_reserved(&at.wanted));
+            }
         }
         for name in &names {
             if scope.globs.is_some() && name == b".git" {

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use super::collect::{FoundLink, Gather, Place, Scope, around_reserved, reason_for};
+use super::collect::{FoundLink, Gather, News, Place, Scope, around_reserved, reason_for};
 use super::{OutputKind, OutputsError, RefusedReason, Root, Roots, rooted};
 use crate::id::RelPath;
 
@@ -35,10 +35,11 @@ pub(super) fn real(root: &cap_std::fs::Dir, path: &RelPath) -> Result<RelPath, R
 
 pub(super) fn settle(gather: &mut Gather<'_>) -> Result<(), OutputsError> {
     let mut sources = HashMap::new();
-    // Declared links first: what they lead to becomes an output that other links may point at. They are few, so that
-    // the index may be renewed for each.
-    while let Some(at) = gather.links.iter().position(|link| link.declared) {
-        let link = gather.links.remove(at);
+    // Declared links first: what they lead to becomes an output that other links may point at, and may have links in it.
+    let (declared, others): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut gather.links).into_iter().partition(|link| link.declared);
+    gather.links = others;
+    for link in declared {
         index(gather, &mut sources);
         settle_one(gather, &link, &sources)?;
     }
@@ -61,12 +62,17 @@ fn settle_one(
     Ok(())
 }
 
-fn index(gather: &Gather<'_>, sources: &mut HashMap<(Root, RelPath), RelPath>) {
-    for output in gather.found.values().filter(|output| output.kind != OutputKind::Link) {
+/// Reads what was added since the last time; of two outputs from one source, the first by path is the one to point at.
+fn index(gather: &mut Gather<'_>, sources: &mut HashMap<(Root, RelPath), RelPath>) {
+    let News { mut outputs, folders } = std::mem::take(&mut gather.news);
+    outputs.sort_unstable();
+    for output in outputs.iter().filter_map(|path| gather.found.get(path)).filter(|one| one.kind != OutputKind::Link) {
         sources.entry(output.from.clone()).or_insert_with(|| output.path.clone());
     }
-    for (from, path) in &gather.folders {
-        sources.entry(from.clone()).or_insert_with(|| path.clone());
+    for from in folders {
+        if let Some(path) = gather.folders.get(&from) {
+            sources.entry(from).or_insert_with(|| path.clone());
+        }
     }
 }
 
