@@ -13,6 +13,7 @@ use url::Url;
 use super::action::EffectFault;
 use super::file::File;
 use super::file::site::{Lack, Site};
+use super::line::Line;
 use super::poll::reading::Password;
 use super::secrets::Secrets;
 use crate::forge::gitea::Gitea;
@@ -43,6 +44,7 @@ struct Account {
     of: (String, String),
     forge: Arc<dyn Forge>,
     me: Arc<OnceCell<Me>>,
+    line: Line,
 }
 
 /// All of them; clones share everything.
@@ -108,7 +110,7 @@ impl Forges {
         } else {
             let host = Url::parse(&site.api).ok().and_then(|api| api.host_str().map(str::to_owned));
             let of = (host.unwrap_or_default(), site.name.to_owned());
-            let account = Account { of, forge: self.client(site)?, me: Arc::default() };
+            let account = Account { of, forge: self.client(site)?, me: Arc::default(), line: Line::default() };
             open.insert(key.clone(), account.clone());
             account
         };
@@ -163,6 +165,11 @@ impl Place {
     /// When the forge does not say.
     pub async fn me(&self) -> Result<&Me, Fault> {
         self.account.me.get_or_try_init(|| self.forge.me()).await
+    }
+
+    /// Where those stand who tell statuses and checks by this account.
+    pub fn line(&self) -> &Line {
+        &self.account.line
     }
 
     /// A fault in words for people. A login that is no longer taken is forgotten.

@@ -8,6 +8,7 @@ mod obeying;
 mod reporting;
 mod runs;
 mod shell;
+mod statuses;
 mod submodules;
 mod telling;
 #[cfg(test)]
@@ -140,6 +141,7 @@ impl Performer {
     /// is retired takes nothing new, and ends what was begun by the file that it has.
     pub async fn run(&self, retired: CancellationToken, stop: CancellationToken) {
         let mut works: JoinSet<()> = JoinSet::new();
+        self.effects.resume().await;
         while !retired.is_cancelled() {
             let room = works.len() < AT_ONCE + self.effects.waiting().min(WAITING);
             let taken = if room { self.database.next_action(LEASE_MS).await } else { Ok(None) };

@@ -23,6 +23,7 @@ mod repos;
 mod row;
 mod runs;
 mod schedules;
+mod statuses;
 mod sweep;
 mod tokens;
 
@@ -41,5 +42,6 @@ pub use refs::{Applied, Asked, KnownRef, RefChange};
 pub use repos::{NewRepo, Repo};
 pub use runs::{Attempt, Enqueued, NewRun, Run, RunFilter, RunState};
 pub use schedules::Schedule;
+pub use statuses::{LeftStatus, StatusKey};
 pub use sweep::{Retention, Swept};
 pub use tokens::{NewToken, Token};
