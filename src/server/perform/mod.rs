@@ -113,6 +113,15 @@ impl Journal for Ledger {
     }
 
     async fn finish(&self, key: &Key, outcome: &Outcome) -> Result<(), JournalError> {
+        // What it printed is with its event, and too long for here.
+        tracing::info!(
+            handler = key.handler,
+            event = key.event,
+            step = key.index,
+            status = outcome.state.name(),
+            error = outcome.error.as_deref(),
+            "a step ended"
+        );
         let outcome = serde_json::to_value(outcome).map_err(|error| JournalError(error.to_string()))?;
         self.0.finish_step(&key.event, &key.handler, &key.index, &outcome).await.map_err(unwritten)
     }

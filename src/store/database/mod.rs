@@ -33,7 +33,7 @@ pub use deliveries::{Delivery, NewDelivery, Receipt, apart};
 pub use error::{DatabaseError, busy};
 pub use events::{Event, NewEvent, Settlement};
 pub use handlers::HandlerVersion;
-pub use journal::StepKnown;
+pub use journal::{StepKnown, StepNoted};
 pub use link::Database;
 pub use outbox::{NewAction, OutboxAction, Resolution};
 pub use policy::Policy;
