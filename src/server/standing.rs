@@ -116,8 +116,8 @@ impl Standing {
         };
         (!lines.is_empty()).then(|| {
             format!(
-                "{file} does not count as it is now: {told}{more}; mend it, it is read again within seconds; `soopervisor \
-                 handlers check {file}` says all that is wrong"
+                "{file} does not count as it is now: {told}{more}; mend it, it is read again within seconds; \
+                 `soopervisor handlers check {file}` says all that is wrong"
             )
         })
     }

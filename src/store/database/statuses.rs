@@ -50,7 +50,8 @@ impl Database {
              VALUES ($1, $2, $3, 1, $4, $5, now_ms()) ON CONFLICT (repo, sha, context) DO UPDATE SET \
              generation = statuses.generation + 1, event_id = excluded.event_id, ends = excluded.ends, waiting = NULL, \
              changed_at = excluded.changed_at \
-             WHERE excluded.ends = 1 OR statuses.ends = 0 OR statuses.event_id <= excluded.event_id RETURNING generation",
+             WHERE excluded.ends = 1 OR statuses.ends = 0 OR statuses.event_id <= excluded.event_id \
+             RETURNING generation",
         );
         let query = sqlx::query(text).bind(&key.repo).bind(&key.sha).bind(&key.context);
         let query = query.bind(event).bind(i64::from(ends));
