@@ -10,6 +10,7 @@ use soopervisor::store::database::RunFilter;
 use super::fake_github::Shared;
 use super::hub::Hub;
 use super::served::until;
+use super::stage::say;
 use super::{deliver, now_ms, row, since};
 
 /// Comments, one after the other; each by somebody else, because nobody may ask for many runs.
@@ -44,14 +45,17 @@ pub(crate) async fn faces() {
     row("comment to its `eyes`, by webhook", values, 95, "p95 < 5 s");
 }
 
-/// From the end of a run, as the database has it, to the status of its commit, while others run.
+/// From the end of a run, as the database has it, to the status of its commit, while others run; and from the push to that
+/// status, with all that a run waits for before it begins.
 pub(crate) async fn statuses() {
     let hub = Hub::open().await;
     let (_place, server, database) = hub.serve(REPORTING).await;
     let watching = tokio::spawn(told(Arc::clone(&hub.fake.shared)));
+    let mut pushed = BTreeMap::new();
     for number in 0..PUSHES {
         let branch = format!("b{number}");
         let after = hub.push(&branch);
+        pushed.insert(after.clone(), now_ms());
         deliver(&server, &format!("push-{number}"), &hub.pushed(&branch, &after)).await;
     }
     let told = watching.await.expect("every commit has its status");
@@ -60,6 +64,10 @@ pub(crate) async fn statuses() {
     let values: Vec<Duration> = ends.collect();
     assert_eq!(values.len(), PUSHES, "one run, one status");
     row("run ended to its commit's status", values, 99, "p99 < 30 s");
+    let values = pushed.iter().filter_map(|(sha, at)| Some(since(*at, *told.get(sha)?))).collect();
+    row("push to the status of its run's end", values, 99, "");
+    let overtaken = (2 * PUSHES).saturating_sub(hub.fake.state().statuses.len());
+    say(&format!("| statuses that were overtaken, of {} | 1 | | {overtaken} | | |", 2 * PUSHES));
 }
 
 /// When each commit got a status that says how its run ended.

@@ -70,5 +70,5 @@ pub(super) async fn set_status(
     if let Some(url) = &status.target_url {
         body["target_url"] = json!(url);
     }
-    rest.change(Method::POST, &format!("{at}/statuses/{commit}"), &body, false).await.map(drop)
+    rest.tell(Method::POST, &format!("{at}/statuses/{commit}"), &body, false).await.map(drop)
 }

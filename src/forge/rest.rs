@@ -19,8 +19,12 @@ use crate::web::{Answer, Bearer, Endpoint, Fault, Judge, Pace, Pacer, Reach, Web
 
 /// What is asked for one account, well below the 900 points a minute of GitHub, and the 2,000 requests of GitLab.
 const READING: Pace = Pace { start: 10.0, least: 0.5, most: 15.0, burst: 30.0 };
-/// GitHub asks for a second between changes; comments are counted in minutes, on GitLab too.
+/// GitHub asks for a second between changes, and counts what people are told of (80 a minute); comments are counted in minutes
+/// on GitLab too.
 const WRITING: Pace = Pace { start: 1.0, least: 0.1, most: 1.0, burst: 5.0 };
+/// Statuses and checks tell nobody by themselves. GitHub counts such a change as 5 of 900 points a minute, so that 180 of them
+/// are the limit: after a pause these are 170 in the first minute, and 150 in each that follows.
+const TELLING: Pace = Pace { start: 2.5, least: 0.1, most: 2.5, burst: 20.0 };
 /// More pages than this are somebody's mistake.
 const PAGES: usize = 300;
 /// So many pages in a row without an entry are the end of a list whose pages may be empty in its middle.
@@ -40,6 +44,8 @@ pub(super) struct Rest {
     pub(super) api: Endpoint,
     pub(super) reading: Web,
     pub(super) writing: Web,
+    /// For statuses and checks: they wait for no comment, and no comment for them.
+    telling: Web,
     dress: Dress,
 }
 
@@ -62,7 +68,17 @@ impl Rest {
         let plain = plain(judge, reach)?;
         let reading = plain.with_bearer(bearer(&api, &plain));
         let writing = reading.at_pace(Arc::new(Pacer::new(WRITING)));
-        Ok(Self { api, reading, writing, dress })
+        let telling = reading.at_pace(Arc::new(Pacer::new(TELLING)));
+        Ok(Self { api, reading, writing, telling, dress })
+    }
+
+    /// The same at the paces of everybody who goes by this name: who is counted together. It holds no credentials.
+    pub(super) fn sharing(self, name: &str) -> Self {
+        let pacer = |what: &str, pace| Pacer::shared(&format!("{name} {what}"), pace);
+        let reading = self.reading.at_pace(pacer("reading", READING));
+        let writing = self.writing.at_pace(pacer("writing", WRITING));
+        let telling = self.telling.at_pace(pacer("telling", TELLING));
+        Self { reading, writing, telling, ..self }
     }
 
     pub(super) fn at(&self, path: &str) -> String {
@@ -193,9 +209,18 @@ impl Rest {
 
     /// Changes something; `once` where a second time would be a second thing.
     pub(super) async fn change(&self, method: Method, path: &str, body: &Value, once: bool) -> Result<Answer, Fault> {
+        self.changed(&self.writing, method, path, body, once).await
+    }
+
+    /// The same for a status or a check, which has a pace of its own.
+    pub(super) async fn tell(&self, method: Method, path: &str, body: &Value, once: bool) -> Result<Answer, Fault> {
+        self.changed(&self.telling, method, path, body, once).await
+    }
+
+    async fn changed(&self, web: &Web, method: Method, path: &str, body: &Value, once: bool) -> Result<Answer, Fault> {
         let url = self.at(path);
         let make = |client: &reqwest::Client| (self.dress)(client.request(method.clone(), &url)).json(body);
-        here(if once { self.writing.send_once(make).await? } else { self.writing.send(make).await? })
+        here(if once { web.send_once(make).await? } else { web.send(make).await? })
     }
 
     /// Makes something, once, without the account's token: what the body holds says that we may.

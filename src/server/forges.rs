@@ -13,6 +13,7 @@ use url::Url;
 use super::action::EffectFault;
 use super::file::File;
 use super::file::site::{Lack, Site};
+use super::line::Line;
 use super::poll::reading::Password;
 use super::secrets::Secrets;
 use crate::forge::gitea::Gitea;
@@ -43,6 +44,7 @@ struct Account {
     of: (String, String),
     forge: Arc<dyn Forge>,
     me: Arc<OnceCell<Me>>,
+    line: Line,
 }
 
 /// All of them; clones share everything.
@@ -52,13 +54,15 @@ pub struct Forges {
     secrets: Secrets,
     reach: Reach,
     open: Arc<Mutex<BTreeMap<String, Account>>>,
+    /// Those of accounts that are counted together are one.
+    lines: Arc<Mutex<BTreeMap<String, Line>>>,
 }
 
 impl Forges {
     /// Those of this file, reached so.
     pub fn of(file: Arc<File>, reach: Reach) -> Self {
         let secrets = Secrets::of(Arc::clone(&file));
-        Self { file, secrets, reach, open: Arc::default() }
+        Self { file, secrets, reach, open: Arc::default(), lines: Arc::default() }
     }
 
     /// A repository of the file.
@@ -108,13 +112,20 @@ impl Forges {
         } else {
             let host = Url::parse(&site.api).ok().and_then(|api| api.host_str().map(str::to_owned));
             let of = (host.unwrap_or_default(), site.name.to_owned());
-            let account = Account { of, forge: self.client(site)?, me: Arc::default() };
+            let account = Account { of, forge: self.client(site)?, me: Arc::default(), line: self.line(site) };
             open.insert(key.clone(), account.clone());
             account
         };
         drop(open);
         let forge = Arc::clone(&account.forge);
         Ok(Place { kind: site.kind, forge, repo: site.repo.clone(), account, key, all: Arc::clone(&self.open) })
+    }
+
+    /// The line of a site's account; of an App, that of all repositories of one owner.
+    fn line(&self, site: &Site<'_>) -> Line {
+        let owner = if site.credential.is_app() { site.repo.owner() } else { "" };
+        let name = format!("{} {} {owner}", site.api, site.name);
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().clone()
     }
 
     fn client(&self, site: &Site<'_>) -> Result<Arc<dyn Forge>, EffectFault> {
@@ -163,6 +174,11 @@ impl Place {
     /// When the forge does not say.
     pub async fn me(&self) -> Result<&Me, Fault> {
         self.account.me.get_or_try_init(|| self.forge.me()).await
+    }
+
+    /// Where those stand who tell statuses and checks by this account.
+    pub fn line(&self) -> &Line {
+        &self.account.line
     }
 
     /// A fault in words for people. A login that is no longer taken is forgotten.
@@ -214,9 +230,40 @@ impl Logins {
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
+    use std::time::Duration;
 
     use super::*;
     use crate::server::file;
+    use crate::server::line::Rank;
+
+    #[tokio::test]
+    async fn repositories_of_one_app_and_owner_stand_in_one_line_and_all_others_in_lines_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "hunter2").unwrap();
+        let mut text = format!(
+            "credentials: {{app: {{app_id: 7, private_key: 'file:{0}'}}, hub: {{token: 'file:{0}'}}}}\nrepos:\n",
+            secret.display()
+        );
+        let repos = [("acme/churn", "app"), ("acme/report", "app"), ("other/churn", "app"), ("acme/docs", "hub")];
+        for (repo, by) in repos {
+            text += &format!("  - {{url: 'https://github.com/{repo}', credential: {by}}}\n");
+        }
+        let (file, found) = file::parse("server.yaml", text.as_bytes());
+        let forges = Forges::of(Arc::new(file.unwrap_or_else(|| panic!("{found:?}"))), Reach::default());
+        let line = |repo: &str| forges.place(repo).unwrap().line().clone();
+        let (churn, patience) = (line("acme/churn"), Duration::from_millis(50));
+        let mut all = Vec::new();
+        while let Ok(turn) = tokio::time::timeout(patience, churn.turn(Rank::End)).await {
+            all.push(turn);
+        }
+        for (repo, free) in [("acme/report", false), ("other/churn", true), ("acme/docs", true)] {
+            let other = line(repo);
+            let turn = tokio::time::timeout(patience, other.turn(Rank::End)).await;
+            assert_eq!(turn.is_ok(), free, "{repo}");
+        }
+        assert!(!all.is_empty());
+    }
 
     #[tokio::test]
     async fn what_a_forge_leaves_a_credential_is_told_by_the_credentials_name() {

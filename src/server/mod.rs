@@ -18,6 +18,7 @@ pub mod handler;
 pub mod hook;
 pub mod http;
 pub mod ledger;
+pub mod line;
 pub mod metrics;
 mod parts;
 pub mod perform;

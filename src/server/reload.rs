@@ -20,7 +20,7 @@ use super::hook::genuine::HookSecrets;
 use super::poll::Watch;
 use super::room;
 use super::serve::{RepoAsk, ServeError, watches};
-use super::standing::{Standing, Trouble};
+use super::standing::{OF_HANDLER, Standing, Trouble};
 use crate::store::database::{Database, Policy};
 
 mod changes;
@@ -248,7 +248,7 @@ impl Reload {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn handler(name: &str, text: &str, file: &File) -> Result<super::handler::Handler, Vec<Trouble>> {
-    let shown = format!("handler {name}");
+    let shown = format!("{OF_HANDLER}{name}");
     let wrong = |message: &str| Trouble {
         place: shown.clone(),
         code: "server/handler".to_owned(),

@@ -39,7 +39,17 @@ impl Trouble {
     pub fn line(&self) -> String {
         format!("{}: {}", self.place, self.message)
     }
+
+    /// Whether it is a handler that came over the API, and not the file.
+    fn is_of_a_handler(&self) -> bool {
+        self.place.starts_with(OF_HANDLER)
+    }
 }
+
+/// What is wrong with a handler that came over the API is said at this, and its name.
+pub(super) const OF_HANDLER: &str = "handler ";
+/// So much of what is wrong is said in one line.
+const TOLD: usize = 3;
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -94,6 +104,24 @@ impl Standing {
         self.source.as_deref().map(unwatched)
     }
 
+    /// What is wrong with the file as it was written last, and what to do; nothing where it counts.
+    pub fn mistaken(&self) -> Option<String> {
+        let file = self.source.as_deref()?.display();
+        let trouble = self.trouble();
+        let lines: Vec<String> = trouble.iter().filter(|one| !one.is_of_a_handler()).map(Trouble::line).collect();
+        let told = lines.iter().take(TOLD).map(String::as_str).collect::<Vec<_>>().join("; ");
+        let more = match lines.len().saturating_sub(TOLD) {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        (!lines.is_empty()).then(|| {
+            format!(
+                "{file} does not count as it is now: {told}{more}; mend it, it is read again within seconds; \
+                 `soopervisor handlers check {file}` says all that is wrong"
+            )
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -125,4 +153,28 @@ pub fn unwatched(file: &Path) -> String {
         "no repositories are watched: write {file}, for example `repos: [{{url: \"https://github.com/acme/churn.git\", storage: \
          \"local:/srv/results\"}}]`; it is read within seconds, and `soopervisor handlers check {file}` says what is wrong with it"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(place: &str, message: &str) -> Trouble {
+        Trouble { place: place.to_owned(), code: "server/value".to_owned(), message: message.to_owned() }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_file_is_said_with_what_to_type_and_a_handler_of_the_api_is_no_part_of_it() {
+        let standing = Standing::default().reading(Some(Path::new("/etc/server.yaml")));
+        assert_eq!(standing.mistaken(), None);
+        standing.set(None, None, vec![wrong("handler x:1:1", "no")]);
+        assert_eq!(standing.mistaken(), None);
+        let lines = (1..=5).map(|line| wrong(&format!("/etc/server.yaml:{line}:1"), "what"));
+        standing.set(None, None, lines.chain([wrong("handler x", "no")]).collect());
+        let said = standing.mistaken().unwrap();
+        assert!(said.contains("/etc/server.yaml:1:1: what; /etc/server.yaml:2:1: what"), "{said}");
+        assert!(said.contains("(and 2 more)") && !said.contains("handler x"), "{said}");
+        assert!(said.contains("`soopervisor handlers check /etc/server.yaml`"), "{said}");
+        assert_eq!(Standing::default().mistaken(), None, "no file is read");
+    }
 }

@@ -6,6 +6,7 @@ mod audited;
 mod postgres;
 mod promises;
 mod refs;
+mod statuses;
 
 use soopervisor::store::database::{
     Artifact, Artifacts, Database, DatabaseError, NewRepo, NewRun, Policy, QueueLimits, Retry, RunState,
@@ -94,6 +95,8 @@ both! {
     a_run_that_waits_is_cancelled_at_once_and_one_that_runs_hears_of_it
     a_finished_run_is_an_event_written_with_it
     an_action_is_done_once_and_one_that_may_have_happened_is_not_repeated
+    the_status_asked_for_last_stands
+    a_status_that_is_left_stays_until_it_is_told
     tokens_are_good_until_they_expire_or_are_taken_back
     what_somebody_changes_is_noted_with_the_change_and_what_was_refused_is_not
     a_tick_is_told_once

@@ -12,6 +12,7 @@ pub(crate) use super::audited::what_somebody_changes_is_noted_with_the_change_an
 pub(crate) use super::refs::{
     a_run_of_a_branch_that_is_gone_is_cancelled_when_it_is_put_in_line, what_was_told_of_a_ref_is_known_by_its_events,
 };
+pub(crate) use super::statuses::{a_status_that_is_left_stays_until_it_is_told, the_status_asked_for_last_stands};
 use super::{
     Artifact, Artifacts, Database, DatabaseError, NewRepo, Place, Policy, QueueLimits, Retry, RunState, new_run, repo,
 };

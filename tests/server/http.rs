@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use soopervisor::server::http::table::{ROUTES, Route};
 use soopervisor::server::http::token::{self, Scope};
 use soopervisor::server::http::{Auth, ListenError, Server, bind, openapi, serve};
+use soopervisor::server::ledger;
 use soopervisor::server::metrics::Metrics;
 use soopervisor::server::poll::Address;
 use soopervisor::server::queue::{ByHand, Events};
@@ -310,6 +311,32 @@ async fn answers_are_what_the_description_says() {
         page.contains("soop_worker_up{worker=\"w\"} 1\n") && page.contains("soop_outbox_oldest_seconds 0\n"),
         "{page}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_says_what_each_step_came_to_and_what_it_printed() {
+    let api = Api::start(Auth::Everybody).await;
+    let (read, run, database) = (api.token("read").await, api.token("run").await, &api.place.database);
+    api.run(&run).await;
+    let (status, event) = api.json("get", "/api/events/1", &read, None).await;
+    assert_eq!((status, &event["kind"], &event["steps"]), (200, &json!("manual"), &json!([])));
+    let key = ledger::recorded(database, 1).await.unwrap().key();
+    let outcome = json!({"state": "failed", "result": {"code": 3, "output": "not today"}, "error": "it ended with 3"});
+    for step in ["0", "always.0"] {
+        database.begin_step(&key, "check", step, &json!({})).await.unwrap();
+    }
+    database.finish_step(&key, "check", "0", &outcome).await.unwrap();
+    let (_, event) = api.json("get", "/api/events/1", &read, None).await;
+    let step = |index: usize, name: &str| event["steps"][index][name].clone();
+    assert_eq!([step(0, "handler"), step(0, "step"), step(0, "status")], ["check", "0", "failed"]);
+    assert_eq!([step(0, "error"), step(0, "output")], ["it ended with 3", "not today"]);
+    assert!(step(0, "elapsed_ms").is_i64() && step(0, "ended_at").is_i64(), "{event}");
+    assert_eq!([step(1, "step"), step(1, "status")], ["always.0", "running"]);
+    assert!(step(1, "ended_at").is_null() && step(1, "output").is_null(), "{event}");
+    let document = openapi::document();
+    assert_fits(&document, &json!({"$ref": "x/EventDetail"}), &event, "event");
+    assert_eq!(api.ask("get", "/api/events/99", Some(&read), None).await.0, 404);
+    assert_eq!(api.ask("get", "/api/events/x", Some(&read), None).await.0, 400);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,6 +41,7 @@ mod scripts;
 mod servers;
 mod settings;
 mod ssh;
+mod statuses;
 mod stopped;
 mod workers;
 

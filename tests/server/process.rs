@@ -136,6 +136,9 @@ async fn a_server_without_arguments_says_what_to_write_and_reads_it_once_it_is_t
     let ready = async || serde_json::from_str::<serde_json::Value>(&get("/readyz").await).unwrap();
     std::fs::write(&file, "repos: what\n").unwrap();
     until("a wrong one is told", || async { !ready().await["settings"].as_array().unwrap().is_empty() }).await;
+    let help = repos().await["help"].as_str().unwrap().to_owned();
+    assert!(help.contains(&format!("{written}:1:")) && !help.contains(next), "{help}");
+    assert!(help.contains(&format!("soopervisor handlers check {written}")), "{help}");
     std::fs::remove_file(&file).unwrap();
     until("it went with the file", || async { ready().await["settings"] == serde_json::json!([]) }).await;
     std::fs::write(&file, format!("repos: [{{url: '{}', poll: 1s}}]\n", forge.url())).unwrap();

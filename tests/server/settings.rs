@@ -181,6 +181,22 @@ async fn handlers_of_the_api_are_done_beside_those_of_the_file() {
         }
     }
     assert_eq!(done, ["first", "extra"]);
+    let (_, listed) = setting.ask("GET", format!("{}/api/handlers", server.base), None).await;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let (file, api) = (&listed["handlers"][0], &listed["handlers"][1]);
+    assert_eq!((&file["name"], &file["source"], &file["text"]), (&json!("first"), &json!("file"), &Value::Null));
+    assert_eq!((&api["name"], &api["source"], &api["text"]), (&json!("extra"), &json!("api"), &json!(good)));
+    let (status, said) = setting.ask("DELETE", at("first"), None).await;
+    assert!(status == 400 && said.contains("in the server's file"), "{status} {said}");
+    // What was done is with the event, also by whom.
+    let (_, newest) = setting.ask("GET", format!("{}/api/events?limit=1", server.base), None).await;
+    let newest: Value = serde_json::from_str(&newest).unwrap();
+    let newest = format!("{}/api/events/{}", server.base, newest["events"][0]["id"]);
+    let (_, event) = setting.ask("GET", newest, None).await;
+    let event: Value = serde_json::from_str(&event).unwrap();
+    let done: Vec<String> = event["steps"].as_array().unwrap().iter().map(|step| step["handler"].to_string()).collect();
+    assert!(done.len() == 2 && done.contains(&"\"first\"".to_owned()), "{event}");
+    assert_eq!([&event["steps"][0]["action"], &event["steps"][0]["status"]], ["log", "succeeded"]);
     // The next process knows it too; one that the file then takes the name of does not count, and that is said.
     server.kill();
     setting.write("", &(noting("first") + &noting("extra")));

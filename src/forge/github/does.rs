@@ -152,13 +152,13 @@ impl Forge for GitHub {
     async fn create_check(&self, id: &RepoId, commit: &CommitSha, check: &CheckRun) -> Result<u64, Fault> {
         let mut body = check_body(check);
         body["head_sha"] = json!(commit.as_str());
-        let answer = self.rest.change(Method::POST, &format!("{}/check-runs", repo(id)), &body, true).await?;
+        let answer = self.rest.tell(Method::POST, &format!("{}/check-runs", repo(id)), &body, true).await?;
         Ok(answer.json::<wire::Numbered>()?.id)
     }
 
     async fn update_check(&self, id: &RepoId, number: u64, check: &CheckRun) -> Result<(), Fault> {
         let path = format!("{}/check-runs/{number}", repo(id));
-        self.rest.change(Method::PATCH, &path, &check_body(check), false).await.map(drop)
+        self.rest.tell(Method::PATCH, &path, &check_body(check), false).await.map(drop)
     }
 
     async fn checks(&self, id: &RepoId, commit: &CommitSha, name: &str) -> Result<Vec<KnownCheck>, Fault> {

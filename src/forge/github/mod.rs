@@ -64,6 +64,11 @@ impl GitHub {
     /// When the address is none, or the network is set up in a way that cannot be.
     pub fn open(api: &str, login: Login, reach: &Reach) -> Result<Self, Fault> {
         let workflow = matches!(login, Login::Workflow(_));
+        // An App has a client for each repository, and GitHub counts those of one installation together.
+        let together = match &login {
+            Login::App(own) => Some(format!("{api} app {} {}", own.id, own.repo.owner())),
+            Login::Token(_) | Login::Workflow(_) => None,
+        };
         let (mut app, mut installation) = (None, None);
         let rest = Rest::open(api, Arc::new(Words), dressed, reach, |api, plain| match login {
             Login::Token(token) | Login::Workflow(token) => Arc::new(Fixed(token, "GitHub")),
@@ -75,6 +80,10 @@ impl GitHub {
                 bearer
             }
         })?;
+        let rest = match together {
+            Some(name) => rest.sharing(&name),
+            None => rest,
+        };
         Ok(Self { rest, app, installation, workflow, told: Arc::default() })
     }
 

@@ -155,7 +155,7 @@ impl Forge for GitLab {
         if let Some(url) = &status.target_url {
             body["target_url"] = json!(url);
         }
-        match self.rest.change(Method::POST, &format!("{}/statuses/{commit}", project(id)), &body, false).await {
+        match self.rest.tell(Method::POST, &format!("{}/statuses/{commit}", project(id)), &body, false).await {
             // From a state into the same one: it is there already.
             Err(Fault::Refused { status: 400, words }) if words.contains("Cannot transition status") => Ok(()),
             answer => answer.map(drop),

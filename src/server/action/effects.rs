@@ -86,6 +86,8 @@ pub trait Effects: Send + Sync {
     async fn trigger(&self, call: &Call<'_>, wanted: Trigger) -> Answer;
     /// Writes a line to the log.
     async fn log(&self, call: &Call<'_>, wanted: Log) -> Answer;
+    /// Goes on, beside others, with what was left for later.
+    async fn resume(&self) {}
     /// Returns once nothing is under way that may not be done twice.
     async fn quiet(&self) {}
     /// How many of the calls that go on do nothing but wait for the end of a run.

@@ -1,18 +1,20 @@
-//! Plans step by step: order, results, callbacks, groups, and going on after an interruption at every point.
+//! Plans step by step: order, results, callbacks, groups.
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{Handler, Journal, JournalError, Key, Memory, Outcome, Plan, Recall, Report, State, decide, execute};
+use super::{Memory, Report, State, decide, execute};
 use crate::server::action::arguments::{
     Chat, Check, Command, Comment, Dispatch, Http, Label, Log, Mail, Run, Shell, Status, Trigger,
 };
 use crate::server::action::{Answer, Call, EffectFault, Effects};
 use crate::server::event::{Event, Kind, Source};
 use crate::server::file::{File, parse};
+
+mod interrupted;
+mod reading;
 
 /// Effects that note what they were asked, and fail, are called off or panic where the text says so.
 #[derive(Default)]
@@ -278,32 +280,6 @@ async fn what_has_nothing_to_be_done_to_is_skipped_says_why_and_the_chain_goes_o
 }
 
 #[test]
-fn a_handler_that_hears_of_the_ends_of_its_own_runs_is_told_so_when_it_is_read() {
-    let said = |handler: &str| {
-        let text =
-            format!("repos: {{url: 'https://h/a/b', storage: 'local:/x'}}\nhandlers:\n  - {{name: h, {handler}}}\n");
-        let (file, found) = parse("server.yaml", text.as_bytes());
-        assert!(file.is_some(), "it is a warning: {found:?}");
-        found.iter().map(|one| (one.code, one.line_column().unwrap())).collect::<Vec<_>>()
-    };
-    for (handler, column) in [
-        ("on: run_finished, do: {run: {}}", 19),
-        ("on: [push, run_finished], do: {log: {text: x}}, on_failure: {trigger: {}}", 19),
-        ("on: run_finished, when: event.branch == 'main', do: {run: {}}", 19),
-    ] {
-        assert_eq!(said(handler), [("server/circle", (3, column))], "{handler}");
-    }
-    for handler in [
-        "on: run_finished, do: {log: {text: x}}",
-        "on: push, do: {run: {}}",
-        "on: run_finished, when: event.run.mode == 'sample' and event.run.status == 'succeeded', do: {run: {mode: full}}",
-        "on: run_finished, when: event.repo == 'a/b', do: {trigger: {}}",
-    ] {
-        assert!(said(handler).is_empty(), "{handler}");
-    }
-}
-
-#[test]
 fn a_handler_for_pushes_hears_of_new_branches_and_one_for_new_branches_of_no_push() {
     let text =
         "handlers: [{name: p, on: push, do: {log: {text: x}}}, {name: n, on: branch_created, do: {log: {text: x}}}]";
@@ -372,158 +348,4 @@ fn a_handler_is_for_its_kinds_repositories_and_criterion_and_never_for_our_own_c
     comment.comment =
         Some(crate::server::event::Comment { body: format!("{} h -->\nhello", super::OWN_MARK), ..Default::default() });
     assert!(!matches("    do: [{run: {}}]\n", &comment));
-}
-
-/// A journal that breaks after so many writes, as a killed process does.
-struct Dying {
-    inner: Memory,
-    left: Mutex<usize>,
-    /// The arguments that it was given.
-    begun: Mutex<Vec<Value>>,
-}
-
-impl Dying {
-    fn write(&self) -> Result<(), JournalError> {
-        let mut left = self.left.lock().unwrap();
-        *left = left.checked_sub(1).ok_or_else(|| JournalError("killed".to_owned()))?;
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Journal for Dying {
-    async fn recall(&self, key: &Key) -> Result<Recall, JournalError> {
-        self.inner.recall(key).await
-    }
-    async fn begin(&self, key: &Key, arguments: &Value) -> Result<(), JournalError> {
-        self.write()?;
-        self.begun.lock().unwrap().push(arguments.clone());
-        self.inner.begin(key, arguments).await
-    }
-    async fn finish(&self, key: &Key, outcome: &Outcome) -> Result<(), JournalError> {
-        self.write()?;
-        self.inner.finish(key, outcome).await
-    }
-}
-
-const LONG: &str = "    do:
-      - run: {mode: sample}
-        before: [{log: {text: pre}}]
-      - parallel: [{log: {text: a}, name: a}, {log: {text: '{{ run.url }}'}, name: b}]
-      - log: {text: skipped}
-        when: run.seconds > 100
-      - notify: {to: [team, ops]}
-      - log: {text: fail}
-        name: last
-    on_failure: [{log: {text: '{{ failure.step }}'}}]
-    always: [{log: {text: end}}]
-";
-
-#[tokio::test]
-async fn a_plan_that_is_interrupted_at_any_point_goes_on_and_repeats_nothing_that_is_known_to_be_done() {
-    let (file, event) = (file(LONG), event());
-    let plan = Plan { handler: &file.handlers[0], event: &event };
-    let (whole, journal) = (Noting::default(), Memory::default());
-    let wanted = execute(&plan, &file.notify, &whole, &journal).await.unwrap();
-    let mut deaths = 0;
-    for point in 0.. {
-        let effects = Noting::default();
-        let journal = Dying { inner: Memory::default(), left: Mutex::new(point), begun: Mutex::default() };
-        if execute(&plan, &file.notify, &effects, &journal).await.is_ok() {
-            break;
-        }
-        deaths += 1;
-        *journal.left.lock().unwrap() = usize::MAX;
-        let known: Vec<String> = journal
-            .inner
-            .all()
-            .into_iter()
-            .filter(|(_, recall)| matches!(recall, Recall::Finished(_)))
-            .map(|(key, _)| key.index)
-            .collect();
-        let before = effects.done().len();
-        let report = execute(&plan, &file.notify, &effects, &journal).await.unwrap();
-        assert_eq!(states(&report), states(&wanted), "died after {point} writes");
-        for again in &effects.done()[before..] {
-            let index = again.split(' ').next().unwrap();
-            assert!(!known.iter().any(|one| one == index), "{again} was done twice after {point} writes");
-        }
-        // Everything was done at least once, and what nobody knew about at most twice.
-        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for one in effects.done() {
-            *counts.entry(one).or_default() += 1;
-        }
-        let all: Vec<String> = counts.keys().cloned().collect();
-        let mut once = whole.done();
-        once.sort();
-        assert_eq!(all, once);
-        assert!(counts.values().filter(|count| **count > 1).count() <= 2, "{counts:?}");
-    }
-    assert!(deaths > 20, "{deaths}");
-}
-
-#[tokio::test]
-async fn what_is_remembered_of_a_message_is_its_plain_text() {
-    let handler = "    do: [{notify: {to: [team, ops], text: 'it is {{ event.message }}'}}, {notify: {to: ops}}]\n";
-    let (file, event, effects) = (file(handler), event(), Noting::default());
-    let journal = Dying { inner: Memory::default(), left: Mutex::new(usize::MAX), begun: Mutex::default() };
-    let plan = Plan { handler: &file.handlers[0], event: &event };
-    assert_eq!(execute(&plan, &file.notify, &effects, &journal).await.unwrap().state, State::Succeeded);
-    let begun = journal.begun.into_inner().unwrap();
-    let texts: Vec<&str> = begun.iter().filter_map(|arguments| arguments["text"].as_str()).collect();
-    assert_eq!(texts[..4], ["it is Fix it"; 4], "the step, a mail, two chats");
-    assert!(texts.len() == 5 && texts.iter().all(|text| crate::server::template::marked::plain(text) == *text));
-}
-
-#[tokio::test]
-async fn a_script_of_which_nobody_knows_whether_it_ran_is_not_run_again_unless_it_may_be() {
-    for (retry, again) in [("false", false), ("true", true)] {
-        let handler = format!("    do: [{{shell: {{script: deploy, retry: {retry}}}}}]\n");
-        let (file, event, effects, journal) = (file(&handler), event(), Noting::default(), Memory::default());
-        let plan = Plan { handler: &file.handlers[0], event: &event };
-        let key = Key { event: event.key(), handler: "h".to_owned(), index: "0".to_owned() };
-        journal.begin(&key, &Value::Null).await.unwrap();
-        let report = execute(&plan, &file.notify, &effects, &journal).await.unwrap();
-        assert_eq!(effects.done().len(), usize::from(again));
-        assert_eq!(report.state == State::Succeeded, again);
-        assert_eq!(report.error.is_some_and(|error| error.contains("interrupted")), !again);
-    }
-}
-
-#[test]
-fn a_workflow_that_no_forge_can_have_is_refused_where_it_is_written() {
-    let found = |workflow: &str| {
-        let text = format!("{{name: x, on: push, do: {{dispatch: {{repo: a/b, workflow: {workflow}}}}}}}");
-        super::parse("handler", text.as_bytes(), &File::default()).1
-    };
-    for good in ["build.yml", "161335", "'{{ event.branch }}.yml'"] {
-        assert!(found(good).is_empty(), "{good}: {:?}", found(good));
-    }
-    for bad in [".github/workflows/build.yml", "build"] {
-        let found = found(bad);
-        assert!(found.len() == 1 && found[0].message.contains("is no workflow"), "{bad}: {found:?}");
-        let (source, span) = found[0].place.as_ref().unwrap();
-        assert_eq!(&source.text[span.start..span.start + span.len], bad);
-    }
-}
-
-#[test]
-fn a_message_that_nobody_tells_of_is_warned_of_where_it_is_named() {
-    let handlers = "handlers: [{name: h, on: push, do: {log: {text: '{{ event.message }}'}}}]\n";
-    let (file, found) = parse("server.yaml", handlers.as_bytes());
-    assert!(file.is_some() && found.len() == 1, "{found:#?}");
-    assert_eq!((found[0].code, found[0].line_column()), ("server/message-of-poll", Some((1, 53))));
-    let told = format!("webhooks: {{github: {{secrets: ['env:S']}}}}\n{handlers}");
-    assert!(parse("server.yaml", told.as_bytes()).1.is_empty());
-}
-
-#[test]
-fn one_handler_alone_is_read_as_the_api_takes_it() {
-    let file = file("    do: [{run: {}}]\n");
-    let json = r#"{"name": "x", "on": "push", "do": [{"notify": {"to": ["team"]}}]}"#;
-    let (handler, found) = super::parse("handler.json", json.as_bytes(), &file);
-    let handler: Handler = handler.unwrap_or_else(|| panic!("{found:?}"));
-    assert_eq!((handler.name.as_str(), handler.on.as_slice()), ("x", &[Kind::Push][..]));
-    let (none, found) = super::parse("handler.json", json.replace("team", "nobody").as_bytes(), &file);
-    assert!(none.is_none() && found[0].code == "server/reference", "{found:?}");
 }

@@ -30,6 +30,8 @@ pub struct Hint {
     pub reference: String,
     /// Where it points now; none when it is gone.
     pub after: Option<CommitSha>,
+    /// The commit that a tag stands for, where the forge says so: of an annotated one, `after` is the tag itself.
+    pub behind: Option<CommitSha>,
     /// Whether the forge says that commits were thrown away.
     pub forced: bool,
     /// Who pushed.
@@ -116,9 +118,12 @@ impl Read<'_> {
         let Some(reference) = self.text("/ref") else { return Meaning::Nothing };
         let message = self.text("/head_commit/message").or_else(|| self.message_of_tip());
         let actor = ["/sender/login", "/pusher/name", "/user_username"];
+        let behind = || self.commit("/head_commit/id").or_else(|| self.commit("/checkout_sha"));
+        let behind = if reference.starts_with("refs/tags/") { behind() } else { None };
         Meaning::Moved(Box::new(Hint {
             reference,
             after: self.commit("/after"),
+            behind,
             forced: self.flag("/forced"),
             actor: actor.iter().find_map(|place| self.text(place)),
             message: message.and_then(|text| text.lines().next().map(str::to_owned)),

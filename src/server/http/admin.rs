@@ -170,6 +170,22 @@ pub(super) async fn audit(
 
 #[derive(Serialize)]
 pub(super) struct HandlerList {
+    handlers: Vec<HandlerListed>,
+}
+
+/// A handler, wherever it is from. What is in the server's file is changed there.
+#[derive(Serialize)]
+struct HandlerListed {
+    name: String,
+    source: &'static str,
+    version: Option<i64>,
+    text: Option<String>,
+    author: Option<String>,
+    created_at: Option<i64>,
+}
+
+#[derive(Serialize)]
+pub(super) struct VersionList {
     handlers: Vec<HandlerRow>,
 }
 
@@ -190,20 +206,37 @@ impl From<HandlerVersion> for HandlerRow {
 }
 
 pub(super) async fn handlers(_: Looks, State(server): State<Server>) -> Result<Json<HandlerList>, Problem> {
-    let handlers = server.database.handlers().await?.into_iter().map(HandlerRow::from).collect();
-    Ok(Json(HandlerList { handlers }))
+    let known = server.database.handlers().await?;
+    let file = server.standing.file_alone().unwrap_or_default();
+    let of_file = file.handlers.iter().map(|handler| HandlerListed {
+        name: handler.name.clone(),
+        source: "file",
+        version: None,
+        text: None,
+        author: None,
+        created_at: None,
+    });
+    let of_api = known.into_iter().map(|known| HandlerListed {
+        name: known.name,
+        source: "api",
+        version: Some(known.version),
+        text: known.text,
+        author: Some(known.author),
+        created_at: Some(known.created_at),
+    });
+    Ok(Json(HandlerList { handlers: of_file.chain(of_api).collect() }))
 }
 
 pub(super) async fn handler_versions(
     _: Looks,
     State(server): State<Server>,
     Path(name): Path<String>,
-) -> Result<Json<HandlerList>, Problem> {
+) -> Result<Json<VersionList>, Problem> {
     let handlers: Vec<_> = server.database.handler_versions(&name).await?.into_iter().map(HandlerRow::from).collect();
     if handlers.is_empty() {
         return Err(DatabaseError::Missing { what: "handler", name }.into());
     }
-    Ok(Json(HandlerList { handlers }))
+    Ok(Json(VersionList { handlers }))
 }
 
 #[derive(Deserialize)]
@@ -222,7 +255,8 @@ pub(super) async fn put_handler(
     let name = checked_name(&name)?;
     // The file alone: a new version may take the place of one that counts already, and none that of one of the file's.
     let Some(file) = server.standing.file_alone() else {
-        let help = server.standing.unwatched().unwrap_or_else(|| "start it with --config FILE".to_owned());
+        let help = server.standing.mistaken().or_else(|| server.standing.unwatched());
+        let help = help.unwrap_or_else(|| "start it with --config FILE".to_owned());
         return Err(Problem::bad("this server has no file that handlers could go by", help));
     };
     if let Err(trouble) = handler(name, &ask.text, &file) {
@@ -238,6 +272,12 @@ pub(super) async fn delete_handler(
     Path(name): Path<String>,
 ) -> Result<Json<HandlerRow>, Problem> {
     let there = server.database.handlers().await?.into_iter().any(|handler| handler.name == name);
+    let written = server.standing.file_alone();
+    if !there && written.is_some_and(|file| file.handlers.iter().any(|handler| handler.name == name)) {
+        let error = format!("the handler `{name}` is in the server's file, and no request changes that");
+        let help = "take it out there, or write `enabled: false` at it; the file is read again within seconds";
+        return Err(Problem::bad(error, help));
+    }
     if !there {
         return Err(DatabaseError::Missing { what: "handler", name }.into());
     }

@@ -6,6 +6,7 @@
 mod admin;
 mod connections;
 mod door;
+mod events;
 mod gate;
 mod hooks;
 mod log;
@@ -151,7 +152,8 @@ fn router(server: Server) -> Router {
         .route("/api/setup", post(admin::set_up))
         .route("/api/repos", get(repos::list))
         .route("/api/trigger", post(repos::trigger))
-        .route("/api/events", get(repos::events))
+        .route("/api/events", get(events::list))
+        .route("/api/events/{id}", get(events::one))
         .route("/api/runs", get(runs::list))
         .route("/api/runs/{id}", get(runs::one))
         .route("/api/runs/{id}/log", get(log::log))

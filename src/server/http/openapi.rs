@@ -126,6 +126,7 @@ fn form(kind: &str) -> Value {
         "limit" => json!({"type": "integer", "minimum": 1, "maximum": MOST}),
         "days" => json!({"type": "integer", "minimum": 1, "maximum": LONGEST_DAYS}),
         "state" => json!({"type": "string", "enum": RunState::ALL.map(RunState::word)}),
+        "source" => json!({"type": "string", "enum": ["file", "api"]}),
         "mode" => json!({"type": "string", "enum": ["sample", "full"]}),
         "scope" => json!({"type": "string", "enum": Scope::ALL.map(Scope::word)}),
         // Begins with something that is seen, and is printable. Written out, because `\s` means something else to each reader.
@@ -225,6 +226,20 @@ const EVENT: &[(&str, &str)] = &[
     ("created_at", "integer"),
 ];
 
+/// `step` is its place: `0`, `1.2` in a group, `0/on_failure.0`, `always.0`. What it printed is masked, and the end of it.
+const EVENT_STEP: &[(&str, &str)] = &[
+    ("handler", "string"),
+    ("step", "string"),
+    ("name", "string?"),
+    ("action", "string?"),
+    ("status", "string"),
+    ("error", "string?"),
+    ("output", "string?"),
+    ("began_at", "integer"),
+    ("ended_at", "integer?"),
+    ("elapsed_ms", "integer?"),
+];
+
 const STEP: &[(&str, &str)] =
     &[("name", "string"), ("outcome", "string"), ("elapsed_ms", "integer"), ("detail", "string")];
 
@@ -239,9 +254,19 @@ const ATTEMPT: &[(&str, &str)] = &[
 const VERSION: &[(&str, &str)] =
     &[("name", "string"), ("version", "integer"), ("text", "string?"), ("author", "string"), ("created_at", "integer")];
 
+const HANDLER: &[(&str, &str)] = &[
+    ("name", "string"),
+    ("source", "source"),
+    ("version", "integer?"),
+    ("text", "string?"),
+    ("author", "string?"),
+    ("created_at", "integer?"),
+];
+
 fn schemas() -> Value {
     let detail: Vec<(&str, &str)> =
         RUN.iter().copied().chain([("steps", "[Step]"), ("attempts", "[Attempt]")]).collect();
+    let told: Vec<(&str, &str)> = EVENT.iter().copied().chain([("steps", "[EventStep]")]).collect();
     json!({
         "Problem": object(&[("error", "string"), ("help", "string")]),
         "Ready": object(&[("database", "boolean"), ("disk", "boolean"), ("engine", "boolean?"), ("settings", "[string]"), ("down", "[string]")]),
@@ -258,6 +283,8 @@ fn schemas() -> Value {
         "Cancelled": object(&[("id", "integer"), ("state", "string")]),
         "Event": object(EVENT),
         "EventList": object(&[("events", "[Event]")]),
+        "EventDetail": object(&told),
+        "EventStep": object(EVENT_STEP),
         "Token": object(TOKEN),
         "TokenList": object(&[("tokens", "[Token]")]),
         "TokenAsk": ask(&[("name", "name"), ("scopes", "[scope]"), ("days", "days")], &["days"]),
@@ -266,6 +293,8 @@ fn schemas() -> Value {
         "AuditList": object(&[("entries", "[AuditEntry]")]),
         "HandlerAsk": ask(&[("text", "string")], &[]),
         "HandlerVersion": object(VERSION),
-        "HandlerList": object(&[("handlers", "[HandlerVersion]")]),
+        "HandlerVersionList": object(&[("handlers", "[HandlerVersion]")]),
+        "Handler": object(HANDLER),
+        "HandlerList": object(&[("handlers", "[Handler]")]),
     })
 }

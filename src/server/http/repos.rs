@@ -1,10 +1,10 @@
-//! Repositories, events, and asking for a run by hand.
+//! Repositories, and asking for a run by hand.
 
 use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ pub(super) const MOST: i64 = 200;
 #[derive(Serialize)]
 pub(super) struct RepoList {
     repos: Vec<RepoRow>,
-    /// What to do where there is none.
+    /// What to do where there is none, or where the file does not count that says which there are.
     help: Option<String>,
 }
 
@@ -48,7 +48,8 @@ impl From<Repo> for RepoRow {
 
 pub(super) async fn list(_: Looks, State(server): State<Server>) -> Result<Json<RepoList>, Problem> {
     let repos: Vec<_> = server.database.repos().await?.into_iter().map(RepoRow::from).collect();
-    let help = if repos.is_empty() { server.standing.unwatched() } else { None };
+    let unwatched = || if repos.is_empty() { server.standing.unwatched() } else { None };
+    let help = server.standing.mistaken().or_else(unwatched);
     Ok(Json(RepoList { repos, help }))
 }
 
@@ -72,48 +73,6 @@ impl Page {
             _ => Err(Problem::bad("`limit` is between 1 and 200", "ask for the next page with `before`")),
         }
     }
-}
-
-#[derive(Serialize)]
-pub(super) struct EventList {
-    events: Vec<EventRow>,
-}
-
-#[derive(Serialize)]
-struct EventRow {
-    id: i64,
-    kind: String,
-    source: String,
-    repo: Option<String>,
-    r#ref: Option<String>,
-    before: Option<String>,
-    after: Option<String>,
-    state: String,
-    fault: Option<String>,
-    created_at: i64,
-}
-
-pub(super) async fn events(
-    _: Looks,
-    State(server): State<Server>,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Result<Json<EventList>, Problem> {
-    let Query(page) = page.map_err(query)?;
-    let names = names(&server).await?;
-    let events = server.database.events(page.before, page.limit()?).await?;
-    let row = |event: crate::store::database::Event| EventRow {
-        id: event.id,
-        kind: event.new.kind,
-        source: event.new.source,
-        repo: event.new.repo.and_then(|repo| names.get(&repo).cloned()),
-        r#ref: event.new.reference,
-        before: event.new.old_sha,
-        after: event.new.new_sha,
-        state: event.state,
-        fault: event.fault,
-        created_at: event.created_at,
-    };
-    Ok(Json(EventList { events: events.into_iter().map(row).collect() }))
 }
 
 #[derive(Deserialize)]

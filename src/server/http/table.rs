@@ -69,6 +69,7 @@ pub const ROUTES: &[Route] = &[
         ..get("/api/runs/{id}/cancel", "cancelRun", "Stop a run", "Cancelled")
     },
     Route { query: &[OLDER, LIMIT], ..get("/api/events", "listEvents", "Events, newest first", "EventList") },
+    get("/api/events/{id}", "getEvent", "One event, with each step that was done because of it", "EventDetail"),
     Route {
         scope: Some(Scope::Admin),
         ..get("/api/tokens", "listTokens", "Tokens, without the tokens themselves", "TokenList")
@@ -91,7 +92,7 @@ pub const ROUTES: &[Route] = &[
         scope: Some(Scope::Admin),
         ..get("/api/audit", "listAudit", "Who changed what, newest first", "AuditList")
     },
-    get("/api/handlers", "listHandlers", "Handlers that came over the API", "HandlerList"),
+    get("/api/handlers", "listHandlers", "Handlers of the server's file and of the API", "HandlerList"),
     Route {
         method: "put",
         scope: Some(Scope::Admin),
@@ -105,5 +106,5 @@ pub const ROUTES: &[Route] = &[
         answer: (200, "HandlerVersion"),
         ..get("/api/handlers/{name}", "deleteHandler", "Remove a handler; its versions are kept", "HandlerVersion")
     },
-    get("/api/handlers/{name}/versions", "listHandlerVersions", "Every version, newest first", "HandlerList"),
+    get("/api/handlers/{name}/versions", "listHandlerVersions", "Every version, newest first", "HandlerVersionList"),
 ];

@@ -69,7 +69,7 @@ impl Doing {
     }
 
     /// What a forge was told, rid of secrets; that it could not be told is counted.
-    fn reported(&self, kind: &'static str, answer: Answer) -> Answer {
+    pub(super) fn reported(&self, kind: &'static str, answer: Answer) -> Answer {
         if let Err(fault) = &answer
             && !fault.called_off
             && !fault.needless
@@ -186,6 +186,10 @@ impl Effects for Doing {
         let text: String = wanted.text.chars().filter(|c| !c.is_control()).collect();
         tracing::info!(handler = call.key.handler, event = call.key.event, text);
         Ok(json!({"status": "succeeded", "error": null}))
+    }
+
+    async fn resume(&self) {
+        self.tell_what_was_left().await;
     }
 
     async fn quiet(&self) {

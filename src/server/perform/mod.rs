@@ -8,6 +8,7 @@ mod obeying;
 mod reporting;
 mod runs;
 mod shell;
+mod statuses;
 mod submodules;
 mod telling;
 #[cfg(test)]
@@ -112,6 +113,15 @@ impl Journal for Ledger {
     }
 
     async fn finish(&self, key: &Key, outcome: &Outcome) -> Result<(), JournalError> {
+        // What it printed is with its event, and too long for here.
+        tracing::info!(
+            handler = key.handler,
+            event = key.event,
+            step = key.index,
+            status = outcome.state.name(),
+            error = outcome.error.as_deref(),
+            "a step ended"
+        );
         let outcome = serde_json::to_value(outcome).map_err(|error| JournalError(error.to_string()))?;
         self.0.finish_step(&key.event, &key.handler, &key.index, &outcome).await.map_err(unwritten)
     }
@@ -140,6 +150,7 @@ impl Performer {
     /// is retired takes nothing new, and ends what was begun by the file that it has.
     pub async fn run(&self, retired: CancellationToken, stop: CancellationToken) {
         let mut works: JoinSet<()> = JoinSet::new();
+        self.effects.resume().await;
         while !retired.is_cancelled() {
             let room = works.len() < AT_ONCE + self.effects.waiting().min(WAITING);
             let taken = if room { self.database.next_action(LEASE_MS).await } else { Ok(None) };

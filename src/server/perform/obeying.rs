@@ -190,13 +190,14 @@ impl Told<'_> {
         let plain: String = words.chars().take_while(|c| *c != ':').collect();
         let status =
             CommitStatus { state, context: format!("soopervisor/{}", self.word), description: plain, target_url: url };
-        let told = place.forge.set_status(&place.repo, &self.commit, &status).await;
+        let told = heard.doing.put_status(heard.call, place, self.commit.clone(), status).await;
         let asked = escape::code(&heard.comment.author, 100);
         let (name, mode, commit) = (heard.name(self.run), self.word, &self.commit);
         let text = format!("The {mode} {name} of {commit}, which {asked} asked for: {words}.");
         let written = heard.write(&format!("{} {} command", place.repo, heard.number), &text).await;
-        for fault in [told.err(), written.err()].into_iter().flatten() {
-            tracing::warn!(repo = %place.repo, %fault, "how a run goes was not told");
+        let faults = [told.err().map(|fault| fault.message), written.err().map(|fault| fault.to_string())];
+        for fault in faults.into_iter().flatten() {
+            tracing::warn!(repo = %place.repo, fault, "how a run goes was not told");
         }
     }
 }

@@ -1,11 +1,13 @@
-//! What the forge is told: comments, statuses, checks, labels. Each is found again, so that telling it twice shows it once.
+//! What the forge is told: comments, checks, labels. Each is found again, so that telling it twice shows it once. Statuses are
+//! in `statuses.rs`.
 
-use crate::forge::{CheckConclusion, CheckRun, CheckState, Comment as Written, CommitStatus, ListedPull, StatusState};
+use crate::forge::{CheckConclusion, CheckRun, CheckState, Comment as Written, ListedPull};
 use crate::id::CommitSha;
-use crate::server::action::arguments::{Check, Comment, Label, Status};
+use crate::server::action::arguments::{Check, Comment, Label};
 use crate::server::action::{Answer, Call, EffectFault, digest};
 use crate::server::forges::Place;
 use crate::server::handler::OWN_MARK;
+use crate::server::line::Rank;
 use crate::web::Fault;
 
 use super::doing::Doing;
@@ -15,7 +17,7 @@ use serde_json::{Value, json};
 const LONGEST: usize = 65_000;
 /// How often something is tried of which nobody knows whether it was done; it is looked for in between.
 const TRIES: usize = 3;
-const USUAL: &str = "soopervisor";
+pub(super) const USUAL: &str = "soopervisor";
 
 impl Doing {
     /// Writes our comment of a key, or brings it up to date; on each pull request that is meant. What comes of it is the
@@ -48,27 +50,6 @@ impl Doing {
         put(place, number, &mark, &body).await.map_err(|fault| place.said(&fault))
     }
 
-    /// Sets a commit's status.
-    pub(super) async fn set_status(&self, call: &Call<'_>, wanted: &Status) -> Answer {
-        let place = self.forges.place(&call.event.repo)?;
-        let state = match wanted.state.trim() {
-            "pending" => StatusState::Pending,
-            "success" => StatusState::Success,
-            "failure" => StatusState::Failure,
-            "error" => StatusState::Error,
-            other => return Err(wrong("state", other, "pending, success, failure, error")),
-        };
-        let status = CommitStatus {
-            state,
-            context: given(wanted.context.as_deref()).unwrap_or(USUAL).to_owned(),
-            description: one_line(wanted.description.as_deref().unwrap_or_default()),
-            target_url: given(wanted.url.as_deref()).map(str::to_owned),
-        };
-        let commit = commit(call, wanted.commit.as_deref())?;
-        place.forge.set_status(&place.repo, &commit, &status).await.map_err(|fault| place.said(&fault))?;
-        Ok(Value::Null)
-    }
-
     /// Reports a check run; one of this name on the commit that is ours is changed.
     pub(super) async fn report_check(&self, call: &Call<'_>, wanted: &Check) -> Answer {
         let place = self.forges.place(&call.event.repo)?;
@@ -80,6 +61,8 @@ impl Doing {
             summary: wanted.summary.clone(),
             details_url: given(wanted.url.as_deref()).map(str::to_owned),
         };
+        let rank = if matches!(check.state, CheckState::Completed(_)) { Rank::End } else { Rank::Beginning };
+        let _place = place.line().turn(rank).await;
         let _turn = self.turns.of(&format!("check {} {commit} {}", place.repo, check.name)).await;
         let id = put_check(&place, &commit, &check).await.map_err(|fault| place.said(&fault))?;
         Ok(json!({"id": id.to_string(), "url": check.details_url}))
@@ -208,7 +191,7 @@ fn check_state(word: &str) -> Result<CheckState, EffectFault> {
     }))
 }
 
-fn wrong(what: &str, word: &str, known: &str) -> EffectFault {
+pub(super) fn wrong(what: &str, word: &str, known: &str) -> EffectFault {
     EffectFault::new(format!("`{}` is no {what}: write one of {known}", word.escape_debug()))
 }
 
@@ -217,6 +200,6 @@ pub(super) fn given(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|text| !text.is_empty())
 }
 
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
 }

@@ -106,6 +106,10 @@ pub fn ends(hint: &Hint) -> [Option<String>; 2] {
 pub fn pushes(hint: &Hint, known: &[KnownRef], seen: &BTreeMap<String, String>, told: &BTreeSet<String>) -> Between {
     let was = known.iter().find(|known| known.name == hint.reference && !known.deleted);
     let (Some(was), Some(tip)) = (was, seen.get(&hint.reference)) else { return Between::new() };
+    // The ends of a move of annotated tags are the tags themselves, which nobody can run.
+    if hint.behind.is_some() && hint.behind != hint.after {
+        return Between::new();
+    }
     let ends = ends(hint);
     let goes_on = ends[0].as_ref() == Some(&was.sha);
     let mut steps: Vec<String> = Vec::new();
@@ -174,10 +178,13 @@ impl<'a> Told<'a> {
         each.collect()
     }
 
-    /// What a webhook said of this change.
+    /// What a webhook said of this change. Of an annotated tag git tells the commit that it stands for.
     fn hinted(&self, change: &RefChange) -> Option<&'a Hint> {
+        let after = change.after.as_deref();
         self.hint.filter(|hint| {
-            hint.reference == change.name && hint.after.as_ref().map(CommitSha::as_str) == change.after.as_deref()
+            let is_told = hint.after.as_ref().map(CommitSha::as_str) == after;
+            let is_behind = after.is_some() && hint.behind.as_ref().map(CommitSha::as_str) == after;
+            hint.reference == change.name && (is_told || is_behind)
         })
     }
 

@@ -1,6 +1,7 @@
 //! What is remembered of the steps of a handler, so that one that was interrupted goes on where it was.
 
 use serde_json::Value;
+use sqlx::any::AnyRow;
 
 use super::error::DatabaseError;
 use super::link::Database;
@@ -17,7 +18,45 @@ pub enum StepKnown {
     Finished(Value),
 }
 
+/// A step as it was noted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepNoted {
+    /// Its handler.
+    pub handler: String,
+    /// Which, in its handler.
+    pub step: String,
+    /// When it began, in milliseconds since 1970.
+    pub begun_at: i64,
+    /// When it ended.
+    pub ended_at: Option<i64>,
+    /// How; nothing while it goes on.
+    pub outcome: Option<Value>,
+}
+
+impl StepNoted {
+    fn of(row: &AnyRow) -> Result<Self, DatabaseError> {
+        Ok(Self {
+            handler: row.text("handler")?,
+            step: row.text("step")?,
+            begun_at: row.int("begun_at")?,
+            ended_at: row.maybe_int("ended_at")?,
+            outcome: row.maybe_text("outcome")?.map(|_| row.json("outcome")).transpose()?,
+        })
+    }
+}
+
 impl Database {
+    /// Every step of every handler that was noted for an event, by the event's key, in the order in which they began.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn steps_noted(&self, event: &str) -> Result<Vec<StepNoted>, DatabaseError> {
+        let text = "SELECT handler, step, begun_at, ended_at, outcome FROM journal WHERE event = $1 \
+                    ORDER BY begun_at, handler, step";
+        let rows = sqlx::query(text).bind(event).fetch_all(self.reader()).await;
+        rows.map_err(DatabaseError::query("read the journal"))?.iter().map(StepNoted::of).collect()
+    }
+
     /// What is known of a step of a handler for an event, by the event's key.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use super::link::{Database, Dialect};
 use super::row::Fields;
 
 /// All of them, in order: SQLite's text, Postgres's text.
-const MIGRATIONS: [(&str, &str); 6] = [
+const MIGRATIONS: [(&str, &str); 7] = [
     (
         include_str!("../../../migrations/sqlite/0001_ledger.sql"),
         include_str!("../../../migrations/postgres/0001_ledger.sql"),
@@ -32,10 +32,14 @@ const MIGRATIONS: [(&str, &str); 6] = [
         include_str!("../../../migrations/sqlite/0006_readings.sql"),
         include_str!("../../../migrations/postgres/0006_readings.sql"),
     ),
+    (
+        include_str!("../../../migrations/sqlite/0007_statuses.sql"),
+        include_str!("../../../migrations/postgres/0007_statuses.sql"),
+    ),
 ];
 
 /// The version that they come to.
-const KNOWN: i64 = 6;
+const KNOWN: i64 = 7;
 
 pub(super) async fn bring_up(database: &Database) -> Result<(), DatabaseError> {
     let made = "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY)";
@@ -100,6 +104,7 @@ mod tests {
             assert_eq!((run.state, run.new.event), (RunState::Queued, Some(1)), "from {version}");
             assert_eq!(database.repo("acme/churn").await.unwrap().id, 1, "from {version}");
             assert!(database.artifacts(1).await.unwrap().is_none() && database.cursor("x").await.unwrap().is_none());
+            assert!(database.left_statuses().await.unwrap().is_empty());
         }
     }
 

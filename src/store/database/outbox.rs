@@ -170,4 +170,16 @@ impl Database {
         };
         rows.map_err(DatabaseError::query("read an event's actions"))?.iter().map(read).collect()
     }
+
+    /// The handlers that were gone through for an event, to their end, and what came of each.
+    ///
+    /// # Errors
+    /// When the database says no.
+    pub async fn ends_of_handlers(&self, event: i64) -> Result<Vec<(String, Value)>, DatabaseError> {
+        let text = "SELECT handler, result FROM outbox WHERE event_id = $1 AND state = 'done' AND result IS NOT NULL \
+                    ORDER BY id";
+        let rows = sqlx::query(text).bind(event).fetch_all(self.reader()).await;
+        let read = |row: &AnyRow| Ok((row.text("handler")?, row.json("result")?));
+        rows.map_err(DatabaseError::query("read an event's actions"))?.iter().map(read).collect()
+    }
 }

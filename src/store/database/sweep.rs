@@ -114,6 +114,9 @@ impl Database {
         let journal = "DELETE FROM journal WHERE (event, handler, step) IN (SELECT event, handler, step FROM journal \
                        WHERE begun_at <= now_ms() - $1 LIMIT $2)";
         self.remove(journal, retention.events_ms).await?;
+        let statuses = "DELETE FROM statuses WHERE (repo, sha, context) IN (SELECT repo, sha, context FROM statuses \
+                        WHERE changed_at <= now_ms() - $1 AND waiting IS NULL LIMIT $2)";
+        self.remove(statuses, retention.events_ms).await?;
         if self.dialect() == Dialect::Sqlite {
             // The second shortens the file and its log, which otherwise keep the size that they once had. Where somebody reads,
             // it does what it can, and the next sweep does the rest.

@@ -89,6 +89,22 @@ fn the_message_of_a_push_is_that_of_the_commit_that_the_ref_points_to() {
 }
 
 #[test]
+fn of_an_annotated_tag_the_commit_behind_it_is_known() {
+    let object = "b".repeat(40);
+    let of_github = json!({"ref": "refs/tags/v1", "after": object, "head_commit": {"id": SHA, "message": "Tip"}});
+    let of_gitlab = json!({"ref": "refs/tags/v1", "after": object, "checkout_sha": SHA});
+    let branch = json!({"ref": "refs/heads/main", "after": SHA, "head_commit": {"id": SHA, "message": "Tip"}});
+    for (forge, event, payload, behind) in [
+        (Forge::GitHub, "push", of_github, Some(SHA)),
+        (Forge::GitLab, "Tag Push Hook", of_gitlab, Some(SHA)),
+        (Forge::GitHub, "push", branch, None),
+    ] {
+        let Meaning::Moved(hint) = read(forge, event, &payload) else { panic!("{payload}") };
+        assert_eq!(hint.behind.as_ref().map(CommitSha::as_str), behind, "{payload}");
+    }
+}
+
+#[test]
 fn a_pull_request_says_whose_code_it_is() {
     let pull = |head: Value| {
         let repository = json!({"full_name": "acme/churn"});

@@ -244,6 +244,7 @@ fn deliveries_tell_of_pushes_that_a_later_one_has_covered() {
     let hint = |before: String, after: u8| Hint {
         reference: "refs/heads/main".to_owned(),
         after: Some(commit(after)),
+        behind: None,
         forced: false,
         actor: None,
         message: None,
@@ -351,6 +352,40 @@ fn what_a_webhook_just_told_of_is_told_whoever_asked_before() {
     };
     let all = told.changes(&[], &seen(&[("refs/tags/v1", 1), ("refs/tags/v2", 2)]), Timestamp::UNIX_EPOCH);
     assert_eq!(names(&all), [("refs/tags/v1", false), ("refs/tags/v2", true)]);
+}
+
+#[test]
+fn what_a_webhook_says_of_an_annotated_tag_goes_with_the_commit_that_it_stands_for() {
+    let mut ledger = Ledger::default();
+    let hint = |before: u8, after: u8, behind: u8| Hint {
+        reference: "refs/tags/v1".to_owned(),
+        after: sha(after).parse().ok(),
+        behind: sha(behind).parse().ok(),
+        actor: Some("ada".to_owned()),
+        payload: serde_json::json!({"before": sha(before)}),
+        ..Hint::default()
+    };
+    let look = |ledger: &Ledger, hint: &Hint, commit: u8| {
+        let (known, refs) = (ledger.known(), seen(&[("refs/tags/v1", commit)]));
+        let told = Told {
+            repo: &repo(false),
+            prefixes: &prefixes(),
+            first_seen: FirstSeen::Record,
+            hint: Some(hint),
+            between: &pushes(hint, &known, &refs.heads, &BTreeSet::new()),
+            forced: &Forced::new(),
+            paths: &Paths::new(),
+        };
+        told.changes(&known, &refs, Timestamp::UNIX_EPOCH)
+    };
+    // The tag itself is 8, then 9; it stands for 1, then for 2.
+    ledger.apply(look(&ledger, &hint(0, 8, 1), 1));
+    ledger.apply(look(&ledger, &hint(8, 9, 2), 2));
+    let told: Vec<_> = ledger.events.iter().map(|event| (event.new_sha.clone(), event.source.clone())).collect();
+    assert_eq!(told, [1, 2].map(|commit| (Some(sha(commit)), Source::Webhook.name().to_owned())));
+    assert!(ledger.events.iter().all(|event| event.payload["actor"] == "ada"), "{:?}", ledger.events);
+    // One that says of another commit is not believed.
+    assert!(look(&ledger, &hint(9, 7, 4), 3)[0].1.as_ref().is_some_and(|event| event.payload["actor"].is_null()));
 }
 
 #[test]
