@@ -6,6 +6,10 @@
 mod fixture_run;
 #[path = "cli/pruning.rs"]
 mod pruning;
+#[path = "pty/mod.rs"]
+mod pty;
+#[path = "cli/terminal.rs"]
+mod terminal;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -25,7 +29,17 @@ impl Place {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_soopervisor"));
+        self.begun(Command::new(env!("CARGO_BIN_EXE_soopervisor")), words)
+    }
+
+    /// What is to be started on a terminal.
+    fn on_terminal(&self, words: &[&str]) -> Command {
+        let mut command = self.begun(pty::foreground(env!("CARGO_BIN_EXE_soopervisor")), words);
+        command.env("TERM", "xterm-256color").env("LC_ALL", "C.UTF-8");
+        command
+    }
+
+    fn begun(&self, mut command: Command, words: &[&str]) -> Command {
         command.args(words).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("SOOPERVISOR_HOME", self.path().join("home")).current_dir(self.path()).stdin(Stdio::null());
         command

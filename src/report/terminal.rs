@@ -141,7 +141,7 @@ impl Terminal {
             }
             RunEvent::Ended { exit_code, summary } => {
                 self.clear();
-                let lines = self.tally.ending(*exit_code, summary, &self.style);
+                let lines = self.tally.ending_within(*exit_code, summary, &self.style, self.style.width);
                 let skip = if quiet { lines.len() - 1 } else { 0 };
                 for line in lines.iter().skip(skip) {
                     self.line(line);
