@@ -93,6 +93,10 @@ need_judges() {
     has openssl || missing+=(openssl)
     # For `systemd-analyze verify`, which asks no systemd that runs; the package does not become the machine's init.
     has systemd-analyze || missing+=(systemd)
+    # They read what `soopervisor completions` and `soopervisor man` write.
+    has zsh || missing+=(zsh)
+    has fish || missing+=(fish)
+    has mandoc || missing+=(mandoc)
     [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
     export SOOPERVISOR_JUDGES=$cache/judges SOOPERVISOR_GITHUB_JUDGES=$cache/judges-github
     export SOOPERVISOR_FORGE_JUDGES=$cache/judges-forges

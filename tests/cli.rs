@@ -378,17 +378,31 @@ fn a_reader_that_goes_away_is_no_failure() {
 }
 
 #[test]
-fn completions_are_read_by_the_shells_that_are_here() {
+fn completions_are_read_by_bash_zsh_and_fish() {
     let place = Place::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = place.run(&["completions", shell]);
         assert_eq!(code(&output), 0, "{shell}");
         assert!(stdout(&output).contains("on-conflict"), "{shell}");
     }
-    let file = place.path().join("completions");
-    fs_err::write(&file, stdout(&place.run(&["completions", "bash"]))).unwrap();
-    let parsed = Command::new("bash").arg("-n").arg(&file).output().unwrap();
-    assert!(parsed.status.success(), "{}", stderr(&parsed));
+    for (shell, words) in [("bash", &["--norc", "-n"][..]), ("zsh", &["-f", "-n"]), ("fish", &["--no-execute"])] {
+        let file = place.path().join(shell);
+        let read = |text: &str| {
+            fs_err::write(&file, text).unwrap();
+            judged(Command::new(shell).args(words).arg(&file).env("HOME", place.path()))
+        };
+        let parsed = read(&stdout(&place.run(&["completions", shell])));
+        assert!(parsed.status.success() && stderr(&parsed).is_empty(), "{shell}: {}", stderr(&parsed));
+        assert!(!read("if (\n").status.success(), "{shell} would say what is wrong");
+    }
+}
+
+/// What a program that `scripts/judges.sh` installs says of something.
+fn judged(command: &mut Command) -> Output {
+    let program = command.get_program().to_owned();
+    command.output().unwrap_or_else(|error| {
+        panic!("{}: {error}; `make test` installs it (scripts/judges.sh)", program.display());
+    })
 }
 
 #[test]
@@ -399,6 +413,9 @@ fn manual_pages_are_written_one_a_verb() {
     for verb in VERBS {
         assert!(place.path().join(format!("pages/soopervisor-{verb}.1")).exists(), "{verb}");
     }
+    let pages = fs_err::read_dir(place.path().join("pages")).unwrap().map(|page| page.unwrap().path());
+    let read = judged(Command::new("mandoc").args(["-T", "lint", "-W", "error"]).args(pages));
+    assert!(read.status.success(), "{}{}", stdout(&read), stderr(&read));
 }
 
 #[test]
