@@ -22,10 +22,20 @@ const PATIENCE: Duration = Duration::from_mins(5);
 
 type Modes = (InputModes, OutputModes, ControlModes, LocalModes);
 
+/// A program that does not outlive a test that fails.
+struct Alive(Child);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A program on a terminal.
 pub(crate) struct Pty {
     size: (u16, u16),
-    child: Child,
+    child: Alive,
     keyboard: File,
     /// The program's side, so that its modes can be read when the program is gone.
     line: OwnedFd,
@@ -82,7 +92,7 @@ impl Pty {
                 seen.lock().expect("no reader panics").extend_from_slice(&buffer[..length]);
             }
         });
-        Self { size: (columns, rows), child, keyboard, line, before, written, reader }
+        Self { size: (columns, rows), child: Alive(child), keyboard, line, before, written, reader }
     }
 
     /// Everything that was written so far.
@@ -111,22 +121,21 @@ impl Pty {
         use std::os::unix::process::ExitStatusExt;
         let end = Instant::now() + PATIENCE;
         let status = loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
+            if let Some(status) = self.child.0.try_wait().expect("a child") {
                 break status;
             }
-            if Instant::now() > end {
-                let _ = self.child.kill();
-                panic!("the program does not end:\n{}", self.raw());
-            }
+            assert!(Instant::now() < end, "the program does not end:\n{}", self.raw());
             std::thread::sleep(Duration::from_millis(20));
         };
         let modes_are_back = modes(&self.line) == self.before;
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-        let raw = {
-            drop(self.line);
-            self.reader.join().expect("the reader");
-            String::from_utf8_lossy(&self.written.lock().expect("no reader panics")).into_owned()
-        };
+        drop(self.line);
+        // All of it is there when nobody can write any more; something that the program left behind might go on to.
+        let end = Instant::now() + Duration::from_secs(5);
+        while !self.reader.is_finished() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let raw = String::from_utf8_lossy(&self.written.lock().expect("no reader panics")).into_owned();
         let screen = Screen::after(&raw, usize::from(self.size.0), usize::from(self.size.1));
         Seen { code, raw, screen, modes_are_back }
     }
@@ -141,14 +150,13 @@ impl Seen {
     /// It ended with that code and left the terminal to whoever comes next: keys work, the cursor is there, on a line that
     /// is empty, below the last word.
     #[track_caller]
-    pub(crate) fn leaves_a_clean_terminal_and_exits(&self, code: i32) -> &Self {
+    pub(crate) fn leaves_a_clean_terminal_and_exits(&self, code: i32) {
         assert_eq!(self.code, code, "{}", self.screen.lines().join("\n"));
         assert!(self.modes_are_back, "the terminal's modes are others");
         let screen = &self.screen;
         assert!(screen.cursor_is_shown, "the cursor is hidden");
         assert_eq!(screen.column, 0, "the cursor is not at the start of a line:\n{}", screen.lines().join("\n"));
         assert_eq!(screen.row, screen.lines().len(), "not below the last line:\n{}", screen.lines().join("\n"));
-        self
     }
 }
 
