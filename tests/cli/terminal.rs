@@ -114,3 +114,47 @@ fn a_plan_is_told_on_a_terminal_as_it_is_elsewhere() {
     quiet.leaves_a_clean_terminal_and_exits(0);
     assert_eq!(quiet.raw, "", "there is no finding, and the exit code says the rest");
 }
+
+#[test]
+fn a_run_is_drawn_while_it_goes_on_and_leaves_its_card_and_its_closing_line() {
+    let spins = |line: &String| line.chars().any(|letter| "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏".contains(letter));
+    let place = Place::new();
+    repository(&place);
+    let words = ["run", "penguins", "--storage", "local:artifacts"];
+    // 120 columns take each line as it is.
+    for (columns, more) in [(40, &[("NO_COLOR", "1")][..]), (40, &[]), (80, &[]), (120, &[])] {
+        let seen = seen(&place, &words, columns, more);
+        seen.leaves_a_clean_terminal_and_exits(5);
+        let (lines, wrapped) = (seen.screen.lines(), &seen.screen.wrapped);
+        assert_eq!(seen.screen.unknown, [""; 0], "nothing else is asked of a terminal");
+        assert!(spins(&seen.raw) && seen.raw.contains("\x1b[2K"), "a view was drawn: {}", seen.raw);
+        assert!(!lines.iter().any(spins) && !wrapped.iter().any(spins), "and is gone: {lines:#?}");
+        assert_eq!(seen.is_coloured(), more.is_empty());
+        for once in
+            ["penguins ", "✓ checkout ", "✓ validate ", "✗ prepare ", "failed in step prepare: ", "help  ", "took  "]
+        {
+            assert_eq!(
+                lines.iter().filter(|line| line.starts_with(once)).count(),
+                1 + usize::from(once == "penguins ")
+            );
+        }
+        for folded in ["failed ", "help ", "took "] {
+            assert!(!wrapped.iter().any(|line| line.starts_with(folded)), "{columns}: {wrapped:#?}");
+        }
+        assert!(columns < 120 || wrapped.is_empty() && seen.screen.last().starts_with("penguins "), "{lines:#?}");
+    }
+    let usual = seen(&place, &words, 120, &[]).screen.text();
+    let of = |option: &[&str]| seen(&place, &[&words[..], option].concat(), 120, &[]);
+    let quiet = of(&["-q"]);
+    quiet.leaves_a_clean_terminal_and_exits(5);
+    assert!(quiet.raw.contains("failed in step prepare") && !quiet.raw.contains("checkout"), "{}", quiet.raw);
+    let first = "will be made by the first run";
+    assert!(of(&["-v"]).screen.lines().concat().contains(first) && !usual.contains(first), "{usual}");
+    let plain = of(&["--format", "plain"]);
+    plain.leaves_a_clean_terminal_and_exits(5);
+    assert!(!plain.raw.contains('\x1b') && plain.raw.contains("Z ==> prepare: "), "{}", plain.raw);
+    let json = of(&["--format", "json"]);
+    let events: Vec<serde_json::Value> = json.raw.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = events.last().unwrap();
+    assert_eq!((&last["event"], &last["exit_code"]), (&"ended".into(), &5.into()), "{}", json.raw);
+}
