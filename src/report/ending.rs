@@ -106,8 +106,7 @@ pub fn draw_card(data: &Card, style: &Style) -> String {
 
 /// A line, broken between words where it is wider than that; later lines begin with `indent`. A word that is wider, as a
 /// path or a hash may be, stays whole.
-fn folded(line: &str, indent: &str, columns: usize) -> Vec<String> {
-    let width = |text: &str| text.chars().count();
+pub(super) fn folded(line: &str, indent: &str, columns: usize) -> Vec<String> {
     if width(line) <= columns {
         return vec![line.to_owned()];
     }
@@ -128,6 +127,13 @@ fn folded(line: &str, indent: &str, columns: usize) -> Vec<String> {
     }
     lines.push(current);
     lines
+}
+
+/// Columns of a text in which no colours but our own are, which take none.
+fn width(text: &str) -> usize {
+    let mut pieces = text.split("\x1b[");
+    let first = pieces.next().unwrap_or_default().chars().count();
+    first + pieces.map(|piece| piece.split_once('m').map_or(0, |(_, rest)| rest.chars().count())).sum::<usize>()
 }
 
 /// A line of output, as it would stand on a terminal: only what was last written over it.
