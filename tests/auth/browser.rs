@@ -24,8 +24,10 @@ fn part(page: &url::Url, name: &str) -> String {
 /// Opens a page; where the vendor sends the browser then.
 async fn agreed(page: &url::Url) -> url::Url {
     let answer = browser().get(page.clone()).send().await.unwrap();
-    assert_eq!(answer.status(), 302, "{}", answer.text().await.unwrap());
-    answer.headers()["location"].to_str().unwrap().parse().unwrap()
+    let (status, location) = (answer.status(), answer.headers().get("location").cloned());
+    let text = answer.text().await.unwrap();
+    assert_eq!(status, 302, "{text}");
+    location.unwrap().to_str().unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
