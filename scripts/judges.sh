@@ -3,7 +3,8 @@
 # set in a folder of the cache of its own. To be sourced after packages.sh. Tests fail where they are missing.
 
 # What the fake drives of tests/drives are judged by.
-judges_python=(dropbox==12.2.4 'box-sdk-gen[jwt]==1.17.0' google-api-python-client==2.202.0)
+judges_python=(dropbox==12.2.4 'box-sdk-gen[jwt]==1.17.0' google-api-python-client==2.202.0
+    google-auth-oauthlib==1.5.0 msal==1.39.0)
 judges_node=(@microsoft/microsoft-graph-client@3.0.7)
 # The SMTP server that tests/handlers sends real mails to.
 mail_judge=(aiosmtpd==1.4.6)
@@ -92,6 +93,10 @@ need_judges() {
     has openssl || missing+=(openssl)
     # For `systemd-analyze verify`, which asks no systemd that runs; the package does not become the machine's init.
     has systemd-analyze || missing+=(systemd)
+    # They read what `soopervisor completions` and `soopervisor man` write.
+    has zsh || missing+=(zsh)
+    has fish || missing+=(fish)
+    has mandoc || missing+=(mandoc)
     [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
     export SOOPERVISOR_JUDGES=$cache/judges SOOPERVISOR_GITHUB_JUDGES=$cache/judges-github
     export SOOPERVISOR_FORGE_JUDGES=$cache/judges-forges

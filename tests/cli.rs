@@ -6,6 +6,10 @@
 mod fixture_run;
 #[path = "cli/pruning.rs"]
 mod pruning;
+#[path = "pty/mod.rs"]
+mod pty;
+#[path = "cli/terminal.rs"]
+mod terminal;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -25,7 +29,17 @@ impl Place {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_soopervisor"));
+        self.begun(Command::new(env!("CARGO_BIN_EXE_soopervisor")), words)
+    }
+
+    /// What is to be started on a terminal.
+    fn on_terminal(&self, words: &[&str]) -> Command {
+        let mut command = self.begun(pty::foreground(env!("CARGO_BIN_EXE_soopervisor")), words);
+        command.env("TERM", "xterm-256color").env("LC_ALL", "C.UTF-8");
+        command
+    }
+
+    fn begun(&self, mut command: Command, words: &[&str]) -> Command {
         command.args(words).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("SOOPERVISOR_HOME", self.path().join("home")).current_dir(self.path()).stdin(Stdio::null());
         command
@@ -364,17 +378,31 @@ fn a_reader_that_goes_away_is_no_failure() {
 }
 
 #[test]
-fn completions_are_read_by_the_shells_that_are_here() {
+fn completions_are_read_by_bash_zsh_and_fish() {
     let place = Place::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = place.run(&["completions", shell]);
         assert_eq!(code(&output), 0, "{shell}");
         assert!(stdout(&output).contains("on-conflict"), "{shell}");
     }
-    let file = place.path().join("completions");
-    fs_err::write(&file, stdout(&place.run(&["completions", "bash"]))).unwrap();
-    let parsed = Command::new("bash").arg("-n").arg(&file).output().unwrap();
-    assert!(parsed.status.success(), "{}", stderr(&parsed));
+    for (shell, words) in [("bash", &["--norc", "-n"][..]), ("zsh", &["-f", "-n"]), ("fish", &["--no-execute"])] {
+        let file = place.path().join(shell);
+        let read = |text: &str| {
+            fs_err::write(&file, text).unwrap();
+            judged(Command::new(shell).args(words).arg(&file).env("HOME", place.path()))
+        };
+        let parsed = read(&stdout(&place.run(&["completions", shell])));
+        assert!(parsed.status.success() && stderr(&parsed).is_empty(), "{shell}: {}", stderr(&parsed));
+        assert!(!read("if (\n").status.success(), "{shell} would say what is wrong");
+    }
+}
+
+/// What a program that `scripts/judges.sh` installs says of something.
+fn judged(command: &mut Command) -> Output {
+    let program = command.get_program().to_owned();
+    command.output().unwrap_or_else(|error| {
+        panic!("{}: {error}; `make test` installs it (scripts/judges.sh)", program.display());
+    })
 }
 
 #[test]
@@ -385,6 +413,9 @@ fn manual_pages_are_written_one_a_verb() {
     for verb in VERBS {
         assert!(place.path().join(format!("pages/soopervisor-{verb}.1")).exists(), "{verb}");
     }
+    let pages = fs_err::read_dir(place.path().join("pages")).unwrap().map(|page| page.unwrap().path());
+    let read = judged(Command::new("mandoc").args(["-T", "lint", "-W", "error"]).args(pages));
+    assert!(read.status.success(), "{}{}", stdout(&read), stderr(&read));
 }
 
 #[test]

@@ -53,11 +53,13 @@ fn missing(provider: Provider, remote: &str) -> String {
         }
         Provider::OneDrive => {
             "at https://entra.microsoft.com (App registrations) an app for personal and work accounts that allows public \
-             client flows"
+             client flows and, for `--browser`, has the redirect URI http://localhost of the platform \"Mobile and desktop \
+             applications\""
         }
         Provider::GoogleDrive => {
             "at https://console.cloud.google.com a project with the Google Drive API and an OAuth client of the type \
-             \"TVs and Limited Input devices\", published (in Testing mode, logins end after 7 days)"
+             \"TVs and Limited Input devices\" (for `--browser`: \"Desktop app\"), published (in Testing mode, logins end \
+             after 7 days)"
         }
     };
     let prefix = variable(remote);

@@ -60,7 +60,7 @@ impl Issuer {
     /// As the endpoint refuses.
     pub async fn agreed(&self, consent: &Consent, code: &Secret) -> Result<Grant, Fault> {
         let granted = self.exchange(code, consent.verifier.as_ref(), consent.redirect.as_deref()).await;
-        granted.map_err(|fault| self.refused(fault))
+        granted.map_err(|fault| self.refused_at(fault, &self.login_by_browser()))
     }
 }
 

@@ -94,6 +94,11 @@ impl Issuer {
 
     /// A refusal that a person can mend, in words that say how.
     pub(super) fn refused(&self, fault: Fault) -> Fault {
+        self.refused_at(fault, &self.login())
+    }
+
+    /// The same, where `again` is what to type to try once more.
+    pub(super) fn refused_at(&self, fault: Fault, again: &str) -> Fault {
         let prefix = super::variable(&self.remote);
         match code(&fault) {
             Some("invalid_client" | "unauthorized_client") => Fault::Setting(format!(
@@ -101,7 +106,7 @@ impl Issuer {
                 self.provider.title(),
                 if self.provider == Provider::Dropbox { "" } else { " and _CLIENT_SECRET" }
             )),
-            Some("invalid_grant") => Fault::Login(format!("{fault}; once more: `{}`", self.login())),
+            Some("invalid_grant") => Fault::Login(format!("{fault}; once more: `{again}`")),
             _ => fault,
         }
     }

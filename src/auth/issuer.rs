@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{App, Endpoints, Entry, Provider, variable};
+use super::{App, Endpoints, Entry, Provider, Way, variable};
 use crate::secret::Secret;
 use crate::web::{Answer, Fault, Judge, Pace, Pacer, Web, number_if_any};
 
@@ -82,6 +82,14 @@ impl Issuer {
     /// What to type to log in.
     pub(super) fn login(&self) -> String {
         format!("soopervisor auth login {}", self.remote)
+    }
+
+    /// What to type to log in through a browser on this machine.
+    pub(super) fn login_by_browser(&self) -> String {
+        match self.provider.way() {
+            Way::Device => format!("{} --browser", self.login()),
+            Way::Loopback | Way::LoopbackOrPaste => self.login(),
+        }
     }
 
     /// The next pair for a refresh token.

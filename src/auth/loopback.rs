@@ -1,5 +1,6 @@
 //! The other end of a redirect: a server on this machine that waits for one browser with the right `state`.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -7,12 +8,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::{Consent, Grant, Issuer};
+use super::{Consent, Grant, Issuer, Provider};
 use crate::secret::Secret;
 use crate::web::Fault;
 
-/// The port that apps are registered with.
-pub(super) const PORT: u16 = 53682;
 /// How long a person has to agree.
 const PATIENCE: Duration = Duration::from_mins(5);
 /// A browser that connects and says nothing is not waited for longer.
@@ -23,7 +22,9 @@ const LONGEST: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct Loopback {
     listener: TcpListener,
-    port: u16,
+    /// `localhost` may be this one, too.
+    second: Option<TcpListener>,
+    redirect: String,
 }
 
 /// What a browser brought.
@@ -33,23 +34,51 @@ enum Brought {
 }
 
 impl Loopback {
-    /// Listens on 127.0.0.1 only.
+    /// Listens on this machine only: on `port`, or on the one that apps of this vendor are registered with.
     ///
     /// # Errors
     /// When the port is taken.
-    pub async fn open(port: Option<u16>) -> Result<Self, Fault> {
-        let port = port.unwrap_or(PORT);
-        let taken = |error: std::io::Error| {
-            Fault::Local(format!("127.0.0.1:{port} cannot be listened on ({error}); is another login waiting?"))
+    pub async fn open(provider: Provider, port: Option<u16>) -> Result<Self, Fault> {
+        let port = port.unwrap_or(provider.port());
+        let taken = |host: &str, port: u16, error: std::io::Error| {
+            Fault::Local(format!("{host}:{port} cannot be listened on ({error}); is another login waiting?"))
         };
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(taken)?;
-        let port = listener.local_addr().map_err(taken)?.port();
-        Ok(Self { listener, port })
+        let first = TcpListener::bind(("127.0.0.1", port)).await;
+        let listener = first.map_err(|error| taken("127.0.0.1", port, error))?;
+        let port = listener.local_addr().map_err(|error| taken("127.0.0.1", port, error))?.port();
+        let redirect = provider.redirect(port);
+        let second = if redirect.starts_with("http://localhost:") {
+            // Browsers try it first; what somebody else listened on there would get the answer.
+            match TcpListener::bind(("::1", port)).await {
+                Ok(listener) => Some(listener),
+                Err(error) if error.kind() == ErrorKind::AddrInUse => return Err(taken("[::1]", port, error)),
+                // There is no IPv6 here.
+                Err(_) => None,
+            }
+        } else {
+            None
+        };
+        Ok(Self { listener, second, redirect })
     }
 
     /// Where a browser is to be sent.
     pub fn redirect(&self) -> String {
-        format!("http://127.0.0.1:{}/", self.port)
+        self.redirect.clone()
+    }
+
+    /// The next browser that connects.
+    async fn next(&self) -> std::io::Result<TcpStream> {
+        let second = async {
+            match &self.second {
+                Some(listener) => listener.accept().await,
+                None => std::future::pending().await,
+            }
+        };
+        let accepted = tokio::select! {
+            accepted = self.listener.accept() => accepted,
+            accepted = second => accepted,
+        };
+        accepted.map(|(stream, _)| stream)
     }
 
     /// Waits for the answer to `consent`, and takes the tokens for it at once: a code may live 30 seconds.
@@ -57,12 +86,12 @@ impl Loopback {
     /// # Errors
     /// [`Fault::Login`] when the person declined or did nothing.
     pub async fn wait(self, issuer: &Issuer, consent: &Consent) -> Result<Grant, Fault> {
-        let again = |what: &str| Fault::Login(format!("{what}; once more: `{}`", issuer.login()));
+        let again = |what: &str| Fault::Login(format!("{what}; once more: `{}`", issuer.login_by_browser()));
         let (tell, mut told) = mpsc::channel(1);
         let accept = async {
             loop {
                 // One broken connection says nothing about the next.
-                let Ok((stream, _)) = self.listener.accept().await else { continue };
+                let Ok(stream) = self.next().await else { continue };
                 let (tell, state) = (tell.clone(), consent.state.clone());
                 tokio::spawn(async move {
                     if let Ok(Some(brought)) = tokio::time::timeout(SILENCE, hear(stream, &state)).await {

@@ -5,7 +5,7 @@ use super::Provider;
 /// How a person agrees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// A short code is typed into a page on any machine.
+    /// A short code is typed into a page on any machine; who asks for it gets what [`Self::Loopback`] is instead.
     Device,
     /// A page on this machine sends the browser back to us.
     Loopback,
@@ -20,6 +20,23 @@ impl Provider {
             Self::Box => Way::Loopback,
             Self::Dropbox => Way::LoopbackOrPaste,
             Self::OneDrive | Self::GoogleDrive => Way::Device,
+        }
+    }
+
+    /// Where a browser is sent that brings a code to `port` of this machine. It stands so with the vendor: Microsoft
+    /// compares all but the port with `http://localhost`, Google takes any path.
+    pub(super) fn redirect(self, port: u16) -> String {
+        match self {
+            Self::OneDrive => format!("http://localhost:{port}"),
+            Self::Box | Self::Dropbox | Self::GoogleDrive => format!("http://127.0.0.1:{port}/"),
+        }
+    }
+
+    /// The port that apps are registered with; 0, any that is free, where the vendor does not look at it.
+    pub(super) const fn port(self) -> u16 {
+        match self {
+            Self::Box | Self::Dropbox => 53682,
+            Self::OneDrive | Self::GoogleDrive => 0,
         }
     }
 
@@ -49,7 +66,7 @@ impl Provider {
             Self::Box => None,
             Self::Dropbox => Some("account_info.read files.content.read files.content.write files.metadata.read"),
             Self::OneDrive => Some("Files.ReadWrite offline_access"),
-            // Sees only what soopervisor made; the only one that devices may have.
+            // Sees only what soopervisor made; the only one that devices may have. A browser may agree to more.
             Self::GoogleDrive => Some("https://www.googleapis.com/auth/drive.file"),
         }
     }

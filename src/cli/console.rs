@@ -1,6 +1,9 @@
 //! The two streams of the program: answers on stdout, errors on stderr, and how they may look.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
+
+use clap::ColorChoice;
 
 use super::args::{Color, Global};
 use crate::report::{Out, Style, Verbosity};
@@ -57,6 +60,12 @@ impl Console {
         self.style(io::stderr().is_terminal(), width(io::stderr()))
     }
 
+    /// How plain lines look. They are for files and other programs wherever they are written, so that they have no colour
+    /// but for who asks for it.
+    pub(super) fn plain(self) -> Style {
+        Style { color: self.color == Color::Always, ..self.stdout() }
+    }
+
     fn style(self, terminal: bool, width: Option<usize>) -> Style {
         let color = match self.color {
             Color::Always => true,
@@ -65,6 +74,25 @@ impl Console {
         };
         Style { color, unicode: unicode(variable), width: width.unwrap_or(100), verbosity: self.verbosity }
     }
+}
+
+/// What `--color` asks for among words that are still to be parsed: help and refusals of them are drawn by clap.
+pub(super) fn choice(words: &[OsString]) -> ColorChoice {
+    let mut words = words.iter().skip(1).take_while(|word| *word != "--");
+    let mut choice = ColorChoice::Auto;
+    while let Some(word) = words.next() {
+        let asked = match word.to_str() {
+            Some("--color") => words.next().and_then(|word| word.to_str()),
+            Some(word) => word.strip_prefix("--color="),
+            None => None,
+        };
+        choice = match asked {
+            Some("always") => ColorChoice::Always,
+            Some("never") => ColorChoice::Never,
+            _ => choice,
+        };
+    }
+    choice
 }
 
 fn variable(name: &str) -> String {
@@ -92,6 +120,16 @@ fn width(stream: impl std::os::fd::AsFd) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colour_is_asked_for_by_a_word_before_those_of_the_pipeline() {
+        let asked = |words: &[&str]| choice(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(asked(&["soopervisor", "run", ".", "--color", "never"]), ColorChoice::Never);
+        assert_eq!(asked(&["soopervisor", "--color=always", "--help"]), ColorChoice::Always);
+        assert_eq!(asked(&["soopervisor", "--color", "auto", "--help"]), ColorChoice::Auto);
+        assert_eq!(asked(&["soopervisor", "run", ".", "--", "--color", "never"]), ColorChoice::Auto);
+        assert_eq!(asked(&["soopervisor", "--color"]), ColorChoice::Auto);
+    }
 
     #[test]
     fn the_first_locale_variable_decides_about_unicode() {

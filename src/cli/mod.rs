@@ -59,6 +59,7 @@ use console::Console;
 pub fn main() -> ExitCode {
     let command = variables::without_empty(command(), &|name| std::env::var_os(name));
     let words = bare::with_verb(std::env::args_os().collect(), &command);
+    let command = command.color(console::choice(&words));
     let parsed = command.try_get_matches_from(&words).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,

@@ -23,7 +23,11 @@ pub(super) fn execute(args: &args::Run, console: Console) -> Result<Exit, Failur
         Format::Json => report::Format::Json,
         Format::Github => report::Format::GitHub,
     };
-    let style: Style = if format == report::Format::Terminal { console.stderr() } else { console.stdout() };
+    let style: Style = match format {
+        report::Format::Terminal => console.stderr(),
+        report::Format::Plain => console.plain(),
+        report::Format::Json | report::Format::GitHub => console.stdout(),
+    };
     request.colours = style.color;
     seam::run(&request, &home, report::open(format, style, &token()?))
 }

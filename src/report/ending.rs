@@ -29,6 +29,11 @@ impl Tally {
 
     /// The lines after a run that ended.
     pub(super) fn ending(&self, exit_code: u8, summary: &str, style: &Style) -> Vec<String> {
+        self.ending_within(exit_code, summary, style, usize::MAX)
+    }
+
+    /// The lines in so many columns: what may be copied stays whole, and so does the last one.
+    pub(super) fn ending_within(&self, exit_code: u8, summary: &str, style: &Style, columns: usize) -> Vec<String> {
         let paint = Paint(style.color);
         let mut lines = Vec::new();
         if let Some(published) = self.published.as_ref().filter(|_| exit_code == 0) {
@@ -40,11 +45,14 @@ impl Tally {
             }
         }
         if !self.steps.is_empty() {
-            let steps = self.steps.iter().map(|(step, _, elapsed)| format!("{} {}", word(*step), duration(*elapsed)));
-            let total = self.steps.iter().map(|(_, _, elapsed)| *elapsed).sum();
-            let steps = steps.collect::<Vec<_>>().join(" · ");
-            let steps = if style.unicode { steps } else { steps.replace(" · ", ", ") };
-            lines.push(format!("took       {} ({steps})", duration(total)));
+            // A step and its time stay on one line.
+            let kept = |text: String| text.replace(' ', "\u{a0}");
+            let steps =
+                self.steps.iter().map(|(step, _, elapsed)| kept(format!("{} {}", word(*step), duration(*elapsed))));
+            let total = kept(duration(self.steps.iter().map(|(_, _, elapsed)| *elapsed).sum()));
+            let steps = steps.collect::<Vec<_>>().join(if style.unicode { "\u{a0}· " } else { ", " });
+            let took = folded(&format!("took       {total} ({steps})"), "           ", columns.max(20));
+            lines.extend(took.into_iter().map(|line| line.replace('\u{a0}', " ")));
         }
         let summary = one_line(summary);
         lines.push(if exit_code == 0 { paint.green(&summary) } else { paint.red(&summary) });
@@ -98,8 +106,7 @@ pub fn draw_card(data: &Card, style: &Style) -> String {
 
 /// A line, broken between words where it is wider than that; later lines begin with `indent`. A word that is wider, as a
 /// path or a hash may be, stays whole.
-fn folded(line: &str, indent: &str, columns: usize) -> Vec<String> {
-    let width = |text: &str| text.chars().count();
+pub(super) fn folded(line: &str, indent: &str, columns: usize) -> Vec<String> {
     if width(line) <= columns {
         return vec![line.to_owned()];
     }
@@ -120,6 +127,13 @@ fn folded(line: &str, indent: &str, columns: usize) -> Vec<String> {
     }
     lines.push(current);
     lines
+}
+
+/// Columns of a text in which no colours but our own are, which take none.
+fn width(text: &str) -> usize {
+    let mut pieces = text.split("\x1b[");
+    let first = pieces.next().unwrap_or_default().chars().count();
+    first + pieces.map(|piece| piece.split_once('m').map_or(0, |(_, rest)| rest.chars().count())).sum::<usize>()
 }
 
 /// A line of output, as it would stand on a terminal: only what was last written over it.
@@ -224,6 +238,24 @@ mod tests {
         assert_eq!(card(&data, &Style::default()).len(), 4);
         let painted = card_within(&data, &Style { color: true, ..Style::default() }, 24);
         assert!(painted[5].starts_with("\u{1b}[1mhelp      \u{1b}[0m look"), "{painted:?}");
+    }
+
+    #[test]
+    fn what_the_steps_took_is_folded_between_steps_and_the_last_line_stays_whole() {
+        let mut tally = Tally::default();
+        super::super::samples::success().iter().for_each(|event| tally.take(event));
+        let lines = tally.ending_within(0, "a closing line that is longer than forty columns", &Style::default(), 40);
+        let expected = [
+            "took       1 m 05 s (checkout 42 ms ·",
+            "           prepare 8 ms ·",
+            "           execute 1 m 05 s ·",
+            "           publish 0.1 s)",
+            "a closing line that is longer than forty columns",
+        ];
+        assert_eq!(lines[lines.len() - 5..], expected);
+        let wide = tally.ending(0, "done", &Style { unicode: false, ..Style::default() });
+        let took = "took       1 m 05 s (checkout 42 ms, prepare 8 ms, execute 1 m 05 s, publish 0.1 s)";
+        assert_eq!(wide[wide.len() - 2], took);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 
-use super::ending::{Paint, Tally, card_within, mark, warning, word};
+use super::ending::{Paint, Tally, card_within, folded, mark, warning, word};
 use super::lines::one_line;
 use super::output::OutputLines;
 use super::plain::draw_findings;
@@ -87,6 +87,13 @@ impl Terminal {
         self.above(format!("{text}\n").as_bytes());
     }
 
+    /// Writes words of ours, broken between them where the terminal is narrower; later lines begin with `indent`.
+    fn words(&mut self, text: &str, indent: &str) {
+        let lines = folded(text, indent, self.style.width.max(20));
+        let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
+        self.line(&lines.join("\n"));
+    }
+
     /// Writes what `take` gives of the pipeline's output, and keeps the unfinished line in view.
     fn lines(&mut self, take: impl FnOnce(&mut OutputLines, &mut dyn FnMut(&[u8]))) {
         let mut text = Vec::new();
@@ -141,7 +148,7 @@ impl Terminal {
             }
             RunEvent::Ended { exit_code, summary } => {
                 self.clear();
-                let lines = self.tally.ending(*exit_code, summary, &self.style);
+                let lines = self.tally.ending_within(*exit_code, summary, &self.style, self.style.width);
                 let skip = if quiet { lines.len() - 1 } else { 0 };
                 for line in lines.iter().skip(skip) {
                     self.line(line);
@@ -149,7 +156,7 @@ impl Terminal {
             }
             _ if quiet => {}
             RunEvent::Started { run, title } => {
-                self.line(&format!("{} {}", paint.bold(&one_line(title)), paint.dim(&format!("run {run}"))));
+                self.words(&format!("{} {}", paint.bold(&one_line(title)), paint.dim(&format!("run {run}"))), "  ");
             }
             RunEvent::StepStarted { step, detail } => {
                 self.clear();
@@ -163,14 +170,14 @@ impl Terminal {
                     bar.set_message(format!("{:<10} {text}", word(*step)));
                 }
                 if self.style.verbosity == Verbosity::Verbose {
-                    self.line(&paint.dim(&format!("  {text}")));
+                    self.words(&paint.dim(&format!("  {text}")), "    ");
                 }
             }
             RunEvent::StepEnded { step, outcome, elapsed, detail } => {
                 self.clear();
                 let (mark, elapsed) = (mark(*outcome, &self.style), duration(*elapsed));
                 let detail = paint.dim(&one_line(detail));
-                self.line(format!("{mark} {:<10} {elapsed:>9}  {detail}", word(*step)).trim_end());
+                self.words(format!("{mark} {:<10} {elapsed:>9}  {detail}", word(*step)).trim_end(), "  ");
             }
             RunEvent::TaskStarted { name } => {
                 let bar = self.view.add(ProgressBar::new_spinner());
@@ -186,7 +193,7 @@ impl Terminal {
                 let reason = if reason.is_empty() { String::new() } else { format!("  {}", one_line(reason)) };
                 let more = paint.dim(&(duration(*elapsed) + &reason));
                 // Tasks may be called as our steps are.
-                self.line(&format!("  {mark} task {} {more}", one_line(name)));
+                self.words(&format!("  {mark} task {} {more}", one_line(name)), "    ");
             }
             RunEvent::Output { .. } | RunEvent::Warned { .. } | RunEvent::Diagnosed(_) | RunEvent::Published(_) => {}
         }
@@ -202,7 +209,7 @@ impl Reporter for Terminal {
             RunEvent::Diagnosed(finding) => self.findings.push(finding.clone()),
             // A step's progress and a task do not end the line that the pipeline is writing.
             RunEvent::StepProgress { .. } | RunEvent::TaskStarted { .. } => self.say(event),
-            RunEvent::Warned { text, .. } => self.line(&warning(text, &self.style)),
+            RunEvent::Warned { text, .. } => self.words(&warning(text, &self.style), "           "),
             RunEvent::TaskEnded { .. } => {
                 self.lines(|output, show| output.pause(Timestamp::UNIX_EPOCH, show));
                 self.say(event);
@@ -440,6 +447,22 @@ mod tests {
         assert_eq!(sink.text(), "warning    nothing was printed\n");
         terminal.finish();
         assert_eq!(sink.text(), "warning    nothing was printed\n50 %\n");
+    }
+
+    #[test]
+    fn our_own_lines_break_between_words_where_the_terminal_is_narrow() {
+        let (mut terminal, sink, _screen) = terminal(Style { color: true, width: 40, ..Style::default() });
+        let step = crate::run::event::Step::Execute;
+        let text = "nothing was printed for ten minutes, and nothing is ended".to_owned();
+        terminal.event(&RunEvent::Warned { step, text });
+        let (outcome, elapsed) = (crate::run::event::Outcome::Done, Duration::from_secs(3));
+        let detail = "two tasks, of which one was taken over".to_owned();
+        terminal.event(&RunEvent::StepEnded { step, outcome, elapsed, detail });
+        terminal.finish();
+        let warning =
+            "\x1b[1mwarning   \x1b[0m nothing was printed for ten\n           minutes, and nothing is ended\n";
+        let step = "\x1b[32m✓\x1b[0m execute        3.0 s  \x1b[2mtwo tasks, of\n  which one was taken over\x1b[0m\n";
+        assert_eq!(sink.text(), warning.to_owned() + step);
     }
 
     #[test]

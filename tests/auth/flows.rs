@@ -108,7 +108,7 @@ async fn dropbox_takes_the_code_that_a_browser_brings() {
     let client = soopervisor::web::client(&soopervisor::web::Reach::default()).unwrap();
     let app = App { id: "id".to_owned(), secret: None };
     let issuer = Issuer::new(Provider::Dropbox, "dropbox", endpoints, client, app, |_| None);
-    let server = Loopback::open(Some(0)).await.unwrap();
+    let server = Loopback::open(Provider::Dropbox, Some(0)).await.unwrap();
     let consent = issuer.consent(Some(server.redirect())).unwrap();
     let browser = async {
         let answer = plain_client().get(&consent.url).send().await.unwrap();

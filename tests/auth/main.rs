@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod browser;
 #[path = "../drives/fake/mod.rs"]
 mod fake;
 mod flows;

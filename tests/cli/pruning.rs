@@ -9,6 +9,7 @@ use soopervisor::storage::Storage as _;
 use soopervisor::storage::local::Local;
 
 use crate::fixture_run::Run;
+use crate::pty::Pty;
 use crate::{Place, code, stderr, stdout};
 
 /// How many days ago each commit's run ended, on which branch, and how many bytes it left; the oldest first.
@@ -91,4 +92,23 @@ async fn what_is_young_small_or_of_a_branch_stays_as_the_options_say() {
     assert_eq!(code(&removed), 0, "{}", stderr(&removed));
     let left: Vec<bool> = (0..COMMITS.len()).map(|at| scene.folder.join("demo").join(sha(at)).exists()).collect();
     assert_eq!(left, [false, false, true, true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_terminal_it_is_asked_for_and_nothing_but_yes_removes() {
+    let scene = Scene::new().await;
+    let keep = ["--keep-last", "1", "--keep-branch", "other"];
+    let storage = format!("local:{}", scene.folder.display());
+    let words = [&["prune", "--project", "demo", "--storage", &storage][..], &keep].concat();
+    for (answer, removes) in [("\r", false), ("n\r", false), ("yes\r", true)] {
+        assert_eq!(scene.would_go(&keep), [0, 1, 2]);
+        let mut terminal = Pty::start(&mut scene.place.on_terminal(&words), 200, 24);
+        terminal.wait_for("remove them? [y/N] ");
+        terminal.press(answer.as_bytes());
+        let seen = terminal.end();
+        seen.leaves_a_clean_terminal_and_exits(0);
+        let last = seen.screen.last();
+        assert_eq!(last.ends_with("kept: nobody said yes"), !removes, "{answer:?}: {last}");
+    }
+    assert_eq!(scene.would_go(&keep), [] as [usize; 0]);
 }

@@ -53,6 +53,11 @@ async fn googles_own_client_is_content() {
 }
 
 #[tokio::test]
+async fn microsofts_and_googles_own_libraries_sign_in_through_a_browser() {
+    hears(python(), "sign_in.py").await;
+}
+
+#[tokio::test]
 async fn microsofts_own_client_is_content() {
     hears(PathBuf::from("node"), "graph_sdk.js").await;
 }

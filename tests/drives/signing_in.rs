@@ -53,6 +53,49 @@ async fn a_browser_is_sent_back_with_code_and_state() {
     assert_eq!(post(&kit, "/oauth2/token", &fields).await.0, 200);
 }
 
+#[tokio::test]
+async fn a_browser_is_sent_to_registered_addresses_of_this_machine_only_and_a_refusal_comes_with_its_state() {
+    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest("v".repeat(43)));
+    for (drive, page, scope, good, bad) in [
+        (
+            Drive::OneDrive,
+            "/common/oauth2/v2.0/authorize",
+            "Files.ReadWrite%20offline_access",
+            &["http://localhost:1", "http://localhost:65535"][..],
+            &["http://127.0.0.1:1", "http://localhost:1/here", "https://localhost:1", "http://example.com"][..],
+        ),
+        (
+            Drive::GDrive,
+            "/o/oauth2/v2/auth",
+            "https://www.googleapis.com/auth/drive.file",
+            &["http://127.0.0.1:1/", "http://[::1]:2", "http://localhost:3/"],
+            &["https://127.0.0.1:1/", "http://example.com/", "urn:ietf:wg:oauth:2.0:oob"],
+        ),
+    ] {
+        let kit = Kit::new(drive).await;
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let base = format!(
+            "{}{page}?response_type=code&client_id=id&state=s&scope={scope}&code_challenge={challenge}&\
+             code_challenge_method=S256",
+            kit.fake.base(drive)
+        );
+        let open = |redirect: &str| client.get(format!("{base}&redirect_uri={redirect}")).send();
+        for redirect in good {
+            assert_eq!(open(redirect).await.unwrap().status(), 302, "{redirect}");
+        }
+        for redirect in bad {
+            assert_eq!(open(redirect).await.unwrap().status(), 400, "{redirect}");
+        }
+        assert_eq!(client.get(&base).send().await.unwrap().status(), 400, "there is no code to paste");
+        kit.fake.refuse_consent(drive);
+        let refused = open(good[0]).await.unwrap();
+        let back = url::Url::parse(refused.headers()["location"].to_str().unwrap()).unwrap();
+        let query: Vec<(String, String)> = back.query_pairs().into_owned().collect();
+        let has = |name: &str, value: &str| query.iter().any(|(key, told)| key == name && told == value);
+        assert!(has("error", "access_denied") && has("state", "s") && !query.iter().any(|(key, _)| key == "code"));
+    }
+}
+
 async fn device(kit: &Kit, begin: &str, token: &str, scope: &str, pending: u16) {
     let (status, begun) = post(kit, begin, &[("client_id", "id"), ("scope", scope)]).await;
     assert_eq!(status, 200, "{begun}");

@@ -11,7 +11,7 @@ use crate::publishing::{PIPELINE, TASKS};
 use crate::support::{Said, User, eventually, signal};
 
 /// A pipeline that says when it runs and would go on for minutes.
-fn user() -> User {
+pub(crate) fn user() -> User {
     let tasks = TASKS.replace(
         "    print('writing the first')",
         "    print('writing the first', flush=True)\n    import time; time.sleep(300)",
@@ -19,7 +19,7 @@ fn user() -> User {
     User::with(&[("pipeline.yaml", PIPELINE), ("tasks.py", &tasks)])
 }
 
-fn wait_until_it_runs(user: &User) {
+pub(crate) fn wait_until_it_runs(user: &User) {
     eventually(180, "the pipeline runs", || {
         let Ok(runs) = std::fs::read_dir(user.runs()) else { return false };
         runs.flatten().any(|run| {

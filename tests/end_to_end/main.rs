@@ -8,9 +8,12 @@ mod afterwards;
 mod cancelling;
 mod examples;
 mod failing;
+#[path = "../pty/mod.rs"]
+mod pty;
 mod publishing;
 mod reuse;
 mod secrets;
 mod snapshots;
 mod support;
+mod terminal;
 mod wheels;

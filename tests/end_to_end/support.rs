@@ -6,6 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use crate::pty;
+
 /// What a data scientist's repository has at least; every test's repository asks for the same environment.
 pub(crate) const ENVIRONMENT: &str = "name: tiny\nchannels:\n  - conda-forge\ndependencies:\n  - python=3.11\n  - pip\n  - pip:\n      - ploomber\n      - sqlalchemy\n      - pandas\n";
 
@@ -86,7 +88,18 @@ impl User {
 
     /// The program, with nothing of the tester's environment that would change what it does.
     pub(crate) fn program(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_soopervisor"));
+        self.begun(Command::new(env!("CARGO_BIN_EXE_soopervisor")), args)
+    }
+
+    /// A run that is to be started on a terminal, in colours.
+    pub(crate) fn run_on_terminal(&self, more: &[&str]) -> Command {
+        let args = [&["run", "my repo", "--storage", "local:artifacts"][..], more].concat();
+        let mut command = self.begun(pty::foreground(env!("CARGO_BIN_EXE_soopervisor")), &args);
+        command.env_remove("NO_COLOR").env("TERM", "xterm-256color").env("LC_ALL", "C.UTF-8");
+        command
+    }
+
+    fn begun(&self, mut command: Command, args: &[&str]) -> Command {
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
             if ["GITHUB_", "RUNNER_", "SOOPERVISOR_"].iter().any(|prefix| name.starts_with(prefix)) || name == "CI" {

@@ -13,9 +13,9 @@ trap 'printf "line %s: \`%s\` gave %s\n" "$LINENO" "$BASH_COMMAND" "$?" >&2' ERR
 tools=(awk basename bash cat chmod cp cut date dirname env find flock grep head ln ls make mkdir mktemp nproc rm sed sh sha256sum
     sleep sort tail tee touch tr wc xargs)
 # What the scripts look for, or call, and is a stand-in.
-programs=(apt-get cargo catatonit cc curl docker docker-registry fuse-overlayfs git id ip netavark newuidmap node npm openssl
-    pgrep pkg-config podman python3 rclone rootlesskit setpriv sg shellcheck slirp4netns ssh sshd sudo systemctl systemd-analyze
-    usermod xz)
+programs=(apt-get cargo catatonit cc curl docker docker-registry fish fuse-overlayfs git id ip mandoc netavark newuidmap node npm
+    openssl pgrep pkg-config podman python3 rclone rootlesskit setpriv sg shellcheck slirp4netns ssh sshd sudo systemctl
+    systemd-analyze usermod xz zsh)
 
 # Whoever started this may ignore SIGINT, as shells do for what runs in their background, and a bash cannot unlearn it.
 unignored=(--default-signal=INT)

@@ -32,6 +32,9 @@ pub struct AuthLogin {
     /// Take what `--on-desktop` printed elsewhere from stdin
     #[arg(long)]
     pub token_stdin: bool,
+    /// Agree in a browser on this machine; onedrive, gdrive and dropbox can do without one
+    #[arg(long, conflicts_with_all = ["no_browser", "token_stdin"])]
+    pub browser: bool,
     /// Open no browser here; say what to open
     #[arg(long)]
     pub no_browser: bool,

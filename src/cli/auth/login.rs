@@ -28,9 +28,9 @@ pub(super) fn execute(args: &args::AuthLogin, home: &Home) -> Result<Exit, Failu
     seam::block_on(async {
         let issuer = Issuer::new(remote.provider, &remote.name, remote.endpoints.clone(), client, app, remote.set());
         let grant = match remote.provider.way() {
-            Way::Device => device(&issuer).await,
-            Way::LoopbackOrPaste if args.no_browser || !has_browser() => paste(&issuer).await,
-            Way::Loopback | Way::LoopbackOrPaste => loopback(&issuer, !args.no_browser).await,
+            Way::Device if !args.browser => device(&issuer).await,
+            Way::LoopbackOrPaste if !args.browser && (args.no_browser || !has_browser()) => paste(&issuer).await,
+            Way::Device | Way::Loopback | Way::LoopbackOrPaste => loopback(&issuer, !args.no_browser).await,
         };
         let done = SignIn::of(&issuer, grant.map_err(wrong)?).await.map_err(wrong)?;
         if args.on_desktop {
@@ -66,6 +66,11 @@ fn room(used: Option<u64>, total: Option<u64>) -> String {
 
 async fn device(issuer: &Issuer) -> Result<Grant, Fault> {
     let device = issuer.begin_device().await.map_err(|fault| match fault {
+        Fault::Refused { words, .. } if words.starts_with("invalid_scope") => Fault::Setting(format!(
+            "{} lets nobody who types a code have what {}_SCOPE asks for ({words}): add --browser, or unset it",
+            issuer.provider.title(),
+            variable(&issuer.remote)
+        )),
         Fault::Refused { words, .. } => {
             let id = format!("{}_CLIENT_ID", variable(&issuer.remote));
             Fault::Setting(format!("{} gives no code to the app that {id} names: {words}", issuer.provider.title()))
@@ -84,16 +89,21 @@ async fn loopback(issuer: &Issuer, browser: bool) -> Result<Grant, Fault> {
     let port = std::env::var(format!("{}_REDIRECT_PORT", variable(&issuer.remote))).ok();
     let port = port.map(|port| port.trim().parse::<u16>()).transpose();
     let port = port.map_err(|_| Fault::Setting(format!("{}_REDIRECT_PORT is no port", variable(&issuer.remote))))?;
-    let server = Loopback::open(port).await?;
+    let server = Loopback::open(issuer.provider, port).await?;
     let redirect = server.redirect();
     let consent = issuer.consent(Some(redirect.clone()))?;
     Console::note(&format!("open this page in a browser on this machine, within five minutes:\n{}\n", consent.url));
     if !(browser && has_browser() && open(&consent.url)) {
         let port = redirect.trim_end_matches('/').rsplit(':').next().unwrap_or_default();
+        let remote = &issuer.remote;
+        let other = match issuer.provider.way() {
+            Way::Device => format!("type a code on any machine: soopervisor auth login {remote}"),
+            Way::Loopback | Way::LoopbackOrPaste => {
+                format!("log in there: soopervisor auth login {remote} --on-desktop")
+            }
+        };
         Console::note(&format!(
-            "no browser here? `ssh -L {port}:127.0.0.1:{port}` brings the answer from your machine to this one, or log in \
-             there: soopervisor auth login {} --on-desktop\n",
-            issuer.remote
+            "no browser here? `ssh -L {port}:127.0.0.1:{port}` brings the answer from your machine to this one, or {other}\n"
         ));
     }
     server.wait(issuer, &consent).await

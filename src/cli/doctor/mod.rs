@@ -80,7 +80,7 @@ pub(super) fn execute(args: &args::Doctor, console: Console) -> Result<Exit, Fai
         let worst = checks.iter().map(|check| check.level).max();
         Console::answer(&format!("{}\n", json!({"schema": 1, "level": worst, "checks": checks})));
     } else {
-        Console::answer(&draw(&checks, console.stdout().color));
+        Console::answer(&draw(&checks, console.stdout().color, console.is_quiet()));
     }
     let failed = checks.iter().find(|check| check.level == Level::Fail);
     Ok(failed.map_or(Exit::Ok, |check| check.exit))
@@ -152,9 +152,10 @@ fn settings(home: &Home) -> Check {
     }
 }
 
-fn draw(checks: &[Check], color: bool) -> String {
+/// One line a check, and whether a run may begin. Where little is to be said, only of what is to be looked at.
+fn draw(checks: &[Check], color: bool, quiet: bool) -> String {
     let mut text = String::new();
-    for check in checks {
+    for check in checks.iter().filter(|check| !quiet || check.level >= Level::Warn) {
         let (word, code) = match check.level {
             Level::Ok => ("ok", "32"),
             Level::Skipped => ("skipped", "2"),
@@ -207,8 +208,11 @@ mod tests {
             Check::warn("disk", "1.0 GB free", "make room"),
             Check::new("clock", Level::Skipped, "offline"),
         ];
-        insta::assert_snapshot!("doctor_answer", draw(&checks, false));
-        assert!(draw(&checks[..1], false).ends_with("ready to run\n"));
-        assert!(draw(&[checks[0].clone(), checks[3].clone()], false).ends_with("ready to run, 1 not checked\n"));
+        insta::assert_snapshot!("doctor_answer", draw(&checks, false, false));
+        assert!(draw(&checks[..1], false, false).ends_with("ready to run\n"));
+        assert!(draw(&[checks[0].clone(), checks[3].clone()], false, false).ends_with("ready to run, 1 not checked\n"));
+        assert_eq!(draw(&checks[..1], false, true), "ready to run\n");
+        let quiet = draw(&checks, false, true);
+        assert!(quiet.starts_with("fail    container engine") && !quiet.contains("git 2.39.5"), "{quiet}");
     }
 }

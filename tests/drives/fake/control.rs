@@ -1,6 +1,6 @@
 //! What tests ask of a fake besides the vendors' API, as functions and, for children of a test, below `/_fake`:
 //! `POST fault {"drive", "method", "path", "nth", "times", "fault", "value"}`, `POST quota|max-file|page {"drive", "value"}`,
-//! `POST expire|revoke|approve|tokens {"drive"}`, `GET files/{drive}`, `GET requests`.
+//! `POST expire|revoke|approve|deny|refuse|tokens {"drive"}`, `GET files/{drive}`, `GET requests`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -108,6 +108,7 @@ fn change(shared: &Shared, drive: Drive, path: &str, asked: &Value) -> Reply {
         ("revoke", _) => account.tokens.revoke(),
         ("approve", _) => account.tokens.approve(true),
         ("deny", _) => account.tokens.approve(false),
+        ("refuse", _) => account.tokens.refusing = true,
         ("tokens", _) => {
             let pair = account.tokens.mint();
             return Reply::json(200, &json!({"access": pair.access, "refresh": pair.refresh}));

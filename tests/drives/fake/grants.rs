@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::ask::{Answer, Ask, Refusal, Reply};
-use super::tokens::Poll;
+use super::tokens::{Consent, Poll};
 use super::{Drive, Shared};
 
 type Form = Vec<(String, String)>;
@@ -49,7 +49,8 @@ fn lifetime(drive: Drive) -> u64 {
     }
 }
 
-fn granted(drive: Drive, access: &str, refresh: Option<&str>) -> Reply {
+/// `scope`: what was agreed to, where that was said.
+fn granted(drive: Drive, access: &str, refresh: Option<&str>, scope: Option<&str>) -> Reply {
     let mut value = json!({"access_token": access, "expires_in": lifetime(drive), "token_type": "bearer"});
     if let Some(refresh) = refresh {
         value["refresh_token"] = json!(refresh);
@@ -63,11 +64,11 @@ fn granted(drive: Drive, access: &str, refresh: Option<&str>) -> Reply {
         }
         Drive::OneDrive => {
             value["token_type"] = json!("Bearer");
-            value["scope"] = json!("Files.ReadWrite.AppFolder offline_access");
+            value["scope"] = json!(scope.unwrap_or("Files.ReadWrite.AppFolder offline_access"));
         }
         Drive::GDrive => {
             value["token_type"] = json!("Bearer");
-            value["scope"] = json!("https://www.googleapis.com/auth/drive.file");
+            value["scope"] = json!(scope.unwrap_or("https://www.googleapis.com/auth/drive.file"));
         }
     }
     Reply::json(200, &value)
@@ -93,12 +94,15 @@ pub async fn token(shared: &Shared, ask: &mut Ask) -> Answer {
             let fresh = shared.account(drive).tokens.refresh(token);
             let (access, rotated) =
                 fresh.ok_or_else(|| refuse(400, "invalid_grant", "the refresh token is no good"))?;
-            Ok(granted(drive, &access, rotated.as_deref()))
+            Ok(granted(drive, &access, rotated.as_deref(), None))
         }
         "authorization_code" => {
-            code(shared, drive, &form)?;
+            let consent = code(shared, drive, &form)?;
             let pair = shared.account(drive).tokens.mint();
-            Ok(granted(drive, &pair.access, Some(&pair.refresh)))
+            let scope = consent.scope.unwrap_or_default();
+            // Microsoft lets nobody renew who did not ask for it.
+            let lasts = drive != Drive::OneDrive || scope.split(' ').any(|scope| scope == "offline_access");
+            Ok(granted(drive, &pair.access, lasts.then_some(pair.refresh.as_str()), Some(&scope)))
         }
         "urn:ietf:params:oauth:grant-type:device_code" => device_grant(shared, drive, &form),
         "client_credentials" if drive == Drive::Box => {
@@ -107,7 +111,7 @@ pub async fn token(shared: &Shared, ask: &mut Ask) -> Answer {
                 return Err(refuse(400, "invalid_grant", "box_subject_type and box_subject_id are needed"));
             }
             let access = shared.account(drive).tokens.access();
-            Ok(granted(drive, &access, None))
+            Ok(granted(drive, &access, None, None))
         }
         "urn:ietf:params:oauth:grant-type:jwt-bearer" if drive == Drive::Box => {
             if secret.is_none() {
@@ -115,28 +119,28 @@ pub async fn token(shared: &Shared, ask: &mut Ask) -> Answer {
             }
             assertion(shared, ask, &id, field(&form, "assertion").unwrap_or_default())?;
             let access = shared.account(drive).tokens.access();
-            Ok(granted(drive, &access, None))
+            Ok(granted(drive, &access, None, None))
         }
         other => Err(refuse(400, "unsupported_grant_type", other)),
     }
 }
 
 /// The code is taken, the verifier fits its challenge, the redirect address is the same.
-fn code(shared: &Shared, drive: Drive, form: &Form) -> Result<(), Refusal> {
+fn code(shared: &Shared, drive: Drive, form: &Form) -> Result<Consent, Refusal> {
     let bad = |why: &str| refuse(400, "invalid_grant", why);
     let code = field(form, "code").unwrap_or_default();
     let taken = shared.account(drive).tokens.take_code(code);
-    let (challenge, redirect) = taken.ok_or_else(|| bad("no such code, or it was used"))?;
-    if redirect.as_deref() != field(form, "redirect_uri") {
+    let consent = taken.ok_or_else(|| bad("no such code, or it was used"))?;
+    if consent.redirect.as_deref() != field(form, "redirect_uri") {
         return Err(bad("redirect_uri differs"));
     }
-    if let Some(challenge) = challenge {
+    if let Some(challenge) = &consent.challenge {
         let verifier = field(form, "code_verifier").unwrap_or_default();
-        if !(43..=128).contains(&verifier.len()) || URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)) != challenge {
+        if !(43..=128).contains(&verifier.len()) || URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)) != *challenge {
             return Err(bad("code_verifier does not fit"));
         }
     }
-    Ok(())
+    Ok(consent)
 }
 
 fn device_grant(shared: &Shared, drive: Drive, form: &Form) -> Answer {
@@ -153,7 +157,7 @@ fn device_grant(shared: &Shared, drive: Drive, form: &Form) -> Answer {
         Poll::Unknown => Err(refuse(400, "invalid_grant", "no such device code")),
         Poll::Granted => {
             let pair = shared.account(drive).tokens.mint();
-            Ok(granted(drive, &pair.access, Some(&pair.refresh)))
+            Ok(granted(drive, &pair.access, Some(&pair.refresh), None))
         }
     }
 }
@@ -180,7 +184,24 @@ pub async fn device(shared: &Shared, ask: &mut Ask) -> Answer {
     Ok(Reply::json(200, &value))
 }
 
-/// The consent page: the user agrees at once. Without a redirect address the code is the page (Dropbox).
+/// Whose pages have to be told what is asked for; at Box it is the app's, Dropbox takes the app's where none is named.
+fn is_asked_for_scopes(drive: Drive) -> bool {
+    matches!(drive, Drive::OneDrive | Drive::GDrive)
+}
+
+/// Whether the vendor sends a browser there. Microsoft compares with what is registered, `http://localhost`, all but the
+/// port; Google's desktop apps may name each address of this machine.
+fn is_registered(drive: Drive, redirect: &url::Url) -> bool {
+    let host = redirect.host_str().unwrap_or_default();
+    let bare = redirect.path() == "/" && redirect.query().is_none();
+    match drive {
+        Drive::OneDrive => redirect.scheme() == "http" && host == "localhost" && bare,
+        Drive::GDrive => redirect.scheme() == "http" && ["127.0.0.1", "[::1]", "localhost"].contains(&host),
+        Drive::Box | Drive::Dropbox => true,
+    }
+}
+
+/// The consent page: the user agrees at once, or refuses. Without a redirect address the code is the page (Dropbox).
 pub fn authorize(shared: &Shared, ask: &Ask) -> Answer {
     if ask.query("response_type") != Some("code") || ask.query("client_id").is_none() {
         return Err(refuse(400, "invalid_request", "response_type=code and client_id are needed"));
@@ -190,10 +211,26 @@ pub fn authorize(shared: &Shared, ask: &Ask) -> Answer {
         return Err(refuse(400, "invalid_request", "S256 only"));
     }
     let redirect = ask.query("redirect_uri").map(str::to_owned);
-    let code = shared.account(ask.drive).tokens.code(challenge, redirect.clone());
-    let Some(redirect) = redirect else { return Ok(Reply::text(200, code)) };
-    let Ok(mut url) = url::Url::parse(&redirect) else { return Err(refuse(400, "invalid_request", "redirect_uri")) };
-    url.query_pairs_mut().append_pair("code", &code);
+    let scope = ask.query("scope").map(str::to_owned);
+    if is_asked_for_scopes(ask.drive) && (redirect.is_none() || scope.is_none()) {
+        return Err(refuse(400, "invalid_request", "redirect_uri and scope are needed"));
+    }
+    let consent = Consent { challenge, redirect: redirect.clone(), scope };
+    let Some(redirect) = redirect else {
+        return Ok(Reply::text(200, shared.account(ask.drive).tokens.code(consent)));
+    };
+    let parsed = url::Url::parse(&redirect).ok().filter(|url| is_registered(ask.drive, url));
+    // The page itself says so: nobody is sent to an address that is not registered.
+    let Some(mut url) = parsed else { return Err(refuse(400, "redirect_uri_mismatch", "redirect_uri")) };
+    let refusing = shared.account(ask.drive).tokens.refusing;
+    if refusing {
+        url.query_pairs_mut()
+            .append_pair("error", "access_denied")
+            .append_pair("error_description", "the user said no");
+    } else {
+        let code = shared.account(ask.drive).tokens.code(consent);
+        url.query_pairs_mut().append_pair("code", &code);
+    }
     if let Some(state) = ask.query("state") {
         url.query_pairs_mut().append_pair("state", state);
     }

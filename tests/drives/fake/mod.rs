@@ -264,6 +264,11 @@ impl Fake {
         self.account(drive).tokens.approve(false);
     }
 
+    /// The user says no on the pages that browsers open from now on.
+    pub fn refuse_consent(&self, drive: Drive) {
+        self.account(drive).tokens.refusing = true;
+    }
+
     /// Uploads that were begun and neither finished nor given up.
     pub fn open_sessions(&self, drive: Drive) -> usize {
         self.account(drive).sessions.values().filter(|session| !session.done).count()

@@ -19,6 +19,16 @@ pub struct Device {
     pub interval: Duration,
 }
 
+/// What a person agreed to on a page.
+#[derive(Clone, Debug, Default)]
+pub struct Consent {
+    /// PKCE's, where one was sent.
+    pub challenge: Option<String>,
+    /// Where the browser was sent.
+    pub redirect: Option<String>,
+    pub scope: Option<String>,
+}
+
 pub enum Poll {
     Pending,
     SlowDown,
@@ -31,11 +41,12 @@ pub struct Tokens {
     drive: Drive,
     access: HashSet<String>,
     refresh: HashSet<String>,
-    /// With the PKCE challenge and the redirect address it was asked for with.
-    codes: HashMap<String, (Option<String>, Option<String>)>,
+    codes: HashMap<String, Consent>,
     devices: HashMap<String, Device>,
     /// Ids of assertions that were used (Box's JWT).
     pub assertions: HashSet<String>,
+    /// The user says no on each page.
+    pub refusing: bool,
     /// Asking more often than this is too often.
     pub interval: Duration,
     serial: u64,
@@ -50,6 +61,7 @@ impl Tokens {
             codes: HashMap::new(),
             devices: HashMap::new(),
             assertions: HashSet::new(),
+            refusing: false,
             interval: Duration::from_secs(1),
             serial: 0,
         }
@@ -107,14 +119,14 @@ impl Tokens {
         Some((self.access(), rotated))
     }
 
-    pub fn code(&mut self, challenge: Option<String>, redirect: Option<String>) -> String {
+    pub fn code(&mut self, consent: Consent) -> String {
         let code = self.text("code");
-        self.codes.insert(code.clone(), (challenge, redirect));
+        self.codes.insert(code.clone(), consent);
         code
     }
 
     /// A code works once.
-    pub fn take_code(&mut self, code: &str) -> Option<(Option<String>, Option<String>)> {
+    pub fn take_code(&mut self, code: &str) -> Option<Consent> {
         self.codes.remove(code)
     }
 
