@@ -73,6 +73,18 @@ pub enum Color {
     Never,
 }
 
+/// How a server's log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LogFormat {
+    /// Lines with times; for systemd's journal, with priorities in their place
+    #[default]
+    Auto,
+    /// Lines with times
+    Plain,
+    /// One JSON object a line
+    Json,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use super::args::{Color, Global};
+use super::lines;
 use crate::report::{Out, Style, Verbosity};
 
 /// How to speak to whoever called.
@@ -35,8 +36,17 @@ impl Console {
         out.flush();
     }
 
-    /// Says something that is no answer.
+    /// Says something that is no answer: as objects, where all that is said is.
     pub(super) fn note(text: &str) {
+        if lines::are_objects() {
+            Self::object(&lines::objects(text));
+        } else {
+            Self::object(text);
+        }
+    }
+
+    /// The same for what is an object already.
+    pub(super) fn object(text: &str) {
         let mut out = Out::new(Box::new(io::stderr()));
         out.write(text.as_bytes());
         out.flush();

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 use self::by_file::{of_file, source};
 use self::by_words::of_words;
+use super::args::LogFormat;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -20,6 +20,7 @@ use crate::server::hook::genuine::HookSecrets;
 use crate::server::http::{ADDRESS, Auth};
 use crate::server::reload::Mark;
 use crate::server::serve::{Greeting, ServeError, Serving, serve};
+use crate::server::stopping::Stopping;
 use crate::server::{poll, standing, work};
 use crate::store::Home;
 use crate::store::database::Policy;
@@ -61,6 +62,10 @@ pub struct Serve {
     /// Runs at a time [default: what the file says, else 2]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..))]
     pub workers: Option<u8>,
+    /// How the log on stderr is written
+    #[arg(long, env = "SOOPERVISOR_LOG_FORMAT", hide_env_values = true, value_enum, default_value_t)]
+    #[arg(hide_default_value = true, value_name = "FORM")]
+    pub log_format: LogFormat,
 }
 
 pub(super) fn execute(args: &Serve) -> Result<Exit, Failure> {
@@ -68,7 +73,7 @@ pub(super) fn execute(args: &Serve) -> Result<Exit, Failure> {
     let serving = serving(args, &home)?;
     let next = next_step(&serving);
     seam::block_on(async move {
-        let stop = CancellationToken::new();
+        let stop = Stopping::default();
         let listening = tokio::spawn(listen(stop.clone()));
         let greet = move |greeting: Greeting| Console::note(&(words(&greeting) + &next));
         let served = serve(serving, greet, stop).await;
@@ -162,17 +167,19 @@ fn words(greeting: &Greeting) -> String {
     text
 }
 
-/// The first signal ends the server in order.
-pub(super) async fn listen(stop: CancellationToken) {
+/// The first signal ends the server in order, the second without waiting for its runs.
+pub(super) async fn listen(stop: Stopping) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return;
     };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stop.ask();
     }
-    stop.cancel();
 }
 
 pub(super) fn failed(error: &ServeError) -> Failure {

@@ -27,6 +27,7 @@ mod hook;
 mod http;
 mod judged;
 mod killed;
+mod lines;
 mod measured;
 mod payloads;
 mod poll;
