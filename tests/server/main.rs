@@ -11,6 +11,7 @@ mod fake_github;
 mod apps;
 mod asked;
 mod branches;
+mod button;
 mod commands;
 mod delivered;
 #[path = "../soak/ear.rs"]
