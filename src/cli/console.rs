@@ -39,14 +39,14 @@ impl Console {
     /// Says something that is no answer: as objects, where all that is said is.
     pub(super) fn note(text: &str) {
         if lines::are_objects() {
-            Self::object(&lines::objects(text));
+            Self::as_it_is(&lines::objects(text));
         } else {
-            Self::object(text);
+            Self::as_it_is(text);
         }
     }
 
-    /// The same for what is an object already.
-    pub(super) fn object(text: &str) {
+    /// The same for what is written already as it is to be read.
+    pub(super) fn as_it_is(text: &str) {
         let mut out = Out::new(Box::new(io::stderr()));
         out.write(text.as_bytes());
         out.flush();

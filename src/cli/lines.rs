@@ -218,7 +218,7 @@ impl Said {
 
     /// `run 12 of churn (main 4f1c2d9a0b)`
     fn subject(&self) -> Option<String> {
-        let numbered = |name| Some(format!("{name} {}", self.word(name)?));
+        let numbered = |name: &str| Some(format!("{name} {}", self.word(name)?));
         let named = ["run", "handler", "event"].into_iter().filter_map(numbered).collect::<Vec<_>>().join(", ");
         let subject = match (named.is_empty(), self.word("repo")) {
             (true, None) => return None,

@@ -197,7 +197,7 @@ fn tell(failure: &Failure, verb: &Verb, console: Console) -> Exit {
     if json {
         Console::answer(&format!("{}\n", failure.json()));
     } else if lines::are_objects() {
-        Console::object(&lines::failure(failure));
+        Console::as_it_is(&lines::failure(failure));
     } else if !matches!(verb, Verb::Action) {
         // The Action said it as a command; the runner would obey a line of it that looks like another one.
         Console::note(&failure.human(console.stderr().color));

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -11,6 +11,16 @@ use soopervisor::store::database::RunFilter;
 use super::git::Forge;
 use super::process::{ask, ledger, program};
 use super::until;
+
+/// Killed when it is dropped.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// What a server says that runs something and is told to end; `journal` makes of stderr what systemd makes of it.
 async fn said(options: &[&str], journal: bool) -> Vec<String> {
@@ -23,7 +33,7 @@ async fn said(options: &[&str], journal: bool) -> Vec<String> {
         let about = file.metadata().unwrap();
         command.env("JOURNAL_STREAM", format!("{}:{}", about.dev(), about.ino()));
     }
-    let mut child = command.args(options).stderr(file).stdout(Stdio::null()).spawn().unwrap();
+    let mut server = Server(command.args(options).stderr(file).stdout(Stdio::null()).spawn().unwrap());
     let text = |path: &Path| std::fs::read_to_string(path).unwrap();
     until("it listens", || async { text(&path).contains("serving on http://") }).await;
     let database = ledger(home.path()).await;
@@ -33,8 +43,8 @@ async fn said(options: &[&str], journal: bool) -> Vec<String> {
         database.runs(&RunFilter::default()).await.unwrap().iter().any(|run| run.state.has_ended())
     })
     .await;
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    assert!(child.wait().unwrap().success());
+    kill_process(Pid::from_child(&server.0), Signal::TERM).unwrap();
+    assert!(server.0.wait().unwrap().success());
     text(&path).lines().map(str::to_owned).collect()
 }
 
@@ -85,7 +95,8 @@ async fn programs_read_one_object_a_line_with_the_same_names_throughout() {
     }
     let of = |name: &str| objects.iter().filter(|object| object.get(name).is_some()).count();
     assert!(of("run") >= 2 && of("event") >= 2, "{lines:#?}");
-    let started = objects.iter().find(|object| object["message"].as_str().unwrap().ends_with(" started, full")).unwrap();
+    let says = |object: &&Value| object["message"].as_str().unwrap().ends_with(" started, full");
+    let started = objects.iter().find(says).unwrap();
     assert_eq!((&started["run"], &started["event"]), (&Value::from(1), &Value::from(1)), "{started}");
     assert_eq!((started["level"].as_str(), started["ref"].as_str()), (Some("info"), Some("refs/heads/main")));
 }

@@ -81,7 +81,7 @@ impl Worker {
             Start::Driver => self.follow(&claim, &cancel, &drained).await,
         };
         if let Err(error) = Checkout::at(&self.folder, &name(&claim)).close().await {
-            tracing::warn!(run, error = room::words(&error), "a work tree was not removed");
+            tracing::warn!(run, error = room::words(&error), "its work tree was not removed");
         }
         beating.cancel();
         let _ = beat.await;
@@ -109,7 +109,7 @@ impl Worker {
         }
         // Only now: who is killed before it is written reads it here again.
         if let Err(error) = self.handoff(&claim).remove() {
-            tracing::warn!(run, error = room::words(&error), "the folder of a run that ended was not removed");
+            tracing::warn!(run, error = room::words(&error), "its folder was not removed");
         }
     }
 

@@ -209,7 +209,7 @@ impl Worker {
             }
         }
         let (patience, every, hurry) = (self.effort.drain, drain::EVERY, self.hurry.clone());
-        Drain { patience, every, hurry, drained: drained.clone() }.wait(works, &under_way).await;
+        Drain { patience, every, hurry, drained }.wait(works, &under_way).await;
     }
 
     /// Works until it is told to stop. After a fault of its own it takes over from itself, as from an earlier process.

@@ -124,7 +124,7 @@ impl Filled {
         known.map_err(|problem| match problem.status() {
             // Nothing that a browser should ask for by itself: it would send it with every request.
             StatusCode::UNAUTHORIZED => {
-                let help = "write one that may start runs into it; `soopervisor token create NAME --scope run` makes one";
+                let help = "write one that may start runs into it: `soopervisor token create NAME --scope run`";
                 Problem::new(StatusCode::FORBIDDEN, "the form brought no API token that is known here", help)
             }
             _ => problem,
@@ -156,8 +156,8 @@ async fn asked(
     let file = server.standing.file();
     let public = file.as_ref().and_then(|file| file.server.public_url.as_deref());
     if !door::is_from_here(headers, public) {
-        let help = "ask on this server's overview; behind a proxy, write `public_url` into the server's file; programs ask \
-                    by POST /api/trigger";
+        let help = "ask on this server's overview; behind a proxy, write `public_url` into the server's file; programs \
+                    ask by POST /api/trigger";
         return Err(Problem::new(StatusCode::FORBIDDEN, "the form comes from another site", help));
     }
     let Path(repo) = repo.map_err(|_| Problem::missing("there is no such repository"))?;
