@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal};
 use clap::ColorChoice;
 
 use super::args::{Color, Global};
+use super::lines;
 use crate::report::{Out, Style, Verbosity};
 
 /// How to speak to whoever called.
@@ -38,8 +39,17 @@ impl Console {
         out.flush();
     }
 
-    /// Says something that is no answer.
+    /// Says something that is no answer: as objects, where all that is said is.
     pub(super) fn note(text: &str) {
+        if lines::are_objects() {
+            Self::as_it_is(&lines::objects(text));
+        } else {
+            Self::as_it_is(text);
+        }
+    }
+
+    /// The same for what is written already as it is to be read.
+    pub(super) fn as_it_is(text: &str) {
         let mut out = Out::new(Box::new(io::stderr()));
         out.write(text.as_bytes());
         out.flush();

@@ -28,6 +28,7 @@ mod failure;
 mod handlers;
 mod history;
 mod init;
+mod lines;
 mod logs;
 mod parse;
 mod prune;
@@ -73,19 +74,31 @@ pub fn main() -> ExitCode {
 }
 
 /// What the program says about itself goes to stderr; `SOOPERVISOR_LOG=debug` says more. Libraries stay quiet. A server
-/// says what happens: each event, each run, and what handlers log.
+/// and its workers say what happens: each event, each run, and what handlers log.
 fn listen_to_ourselves(cli: &Cli) {
-    let serves = match &cli.verb {
-        #[cfg(feature = "server")]
-        Verb::Serve(_) => true,
-        _ => false,
+    let (asked, more) = (log_format(&cli.verb), cli.global.verbose > 0);
+    let usual = match (asked, cli.global.quiet) {
+        (Some(_), false) if more => "off,soopervisor=info,soopervisor::server=debug",
+        (Some(_), false) => "off,soopervisor=warn,soopervisor::server=info",
+        _ => "off,soopervisor=warn",
     };
-    let told = serves && !cli.global.quiet;
-    let usual = if told { "off,soopervisor=warn,soopervisor::server=info" } else { "off,soopervisor=warn" };
     let filter = std::env::var("SOOPERVISOR_LOG").unwrap_or_else(|_| usual.to_owned());
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
-    // A test that runs two verbs in one process has one already.
-    let _ = subscriber.with_ansi(false).try_init();
+    lines::begin(asked, more, &filter);
+}
+
+/// How the log is written, where the program has one.
+#[cfg(feature = "server")]
+fn log_format(verb: &Verb) -> Option<args::LogFormat> {
+    match verb {
+        Verb::Serve(args) => Some(args.log_format),
+        Verb::Worker(args) => Some(args.log_format),
+        _ => None,
+    }
+}
+
+#[cfg(not(feature = "server"))]
+fn log_format(_: &Verb) -> Option<args::LogFormat> {
+    None
 }
 
 /// A setting that is misspelt would be ignored in silence.
@@ -184,6 +197,8 @@ fn tell(failure: &Failure, verb: &Verb, console: Console) -> Exit {
     };
     if json {
         Console::answer(&format!("{}\n", failure.json()));
+    } else if lines::are_objects() {
+        Console::as_it_is(&lines::failure(failure));
     } else if !matches!(verb, Verb::Action) {
         // The Action said it as a command; the runner would obey a line of it that looks like another one.
         Console::note(&failure.human(console.stderr().color));

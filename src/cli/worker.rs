@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tokio_util::sync::CancellationToken;
 
+use super::args::LogFormat;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::{seam, serve, trigger};
 use crate::server::serve::default_database;
+use crate::server::stopping::Stopping;
 use crate::server::work::Effort;
 use crate::server::work::alone::{Begun, Working, work};
 use crate::store::Home;
@@ -30,6 +31,10 @@ pub struct Worker {
     /// Runs at a time
     #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
     pub workers: u8,
+    /// How the log on stderr is written
+    #[arg(long, env = "SOOPERVISOR_LOG_FORMAT", hide_env_values = true, value_enum, default_value_t)]
+    #[arg(hide_default_value = true, value_name = "FORM")]
+    pub log_format: LogFormat,
 }
 
 /// A name that a file may have.
@@ -50,7 +55,7 @@ pub(super) fn execute(args: &Worker) -> Result<Exit, Failure> {
     let working = Working { host: seam::host(&home)?, program: serve::program()?, database, name, known, effort };
     let words = format!("working as `{}`", args.name);
     seam::block_on(async move {
-        let stop = CancellationToken::new();
+        let stop = Stopping::default();
         let listening = tokio::spawn(serve::listen(stop.clone()));
         let greet = move |begun: Begun| {
             Console::note(&format!("{words}\n{}", serve::of_before(begun.adopted, begun.queued)));

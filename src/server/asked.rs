@@ -76,7 +76,7 @@ impl Asked {
                 let this = self.clone();
                 works.spawn(async move {
                     if let Err(error) = this.find(&event).await {
-                        tracing::warn!(event = event.id, %error, "the commit of an event is not found");
+                        tracing::warn!(event = event.id, %error, "its commit is not found");
                     }
                     event.id
                 });
@@ -123,14 +123,14 @@ impl Asked {
     async fn give_up(&self, event: &Event, why: &str) -> Result<(), DatabaseError> {
         let repo = self.database.repo_of(event.new.repo.unwrap_or_default()).await?;
         let Some(repo) = repo.filter(|_| event.new.kind == Kind::Schedule.name()) else {
-            tracing::warn!(event = event.id, why, "a run that was asked for is given up");
+            tracing::warn!(event = event.id, why, "what was asked for is given up");
             return self.database.event_failed(event.id, why, None).await;
         };
         tracing::warn!(
             event = event.id,
             repo = repo.name,
             why,
-            "a schedule goes by what was last seen of its repository"
+            "its schedule goes by what was last seen of the repository"
         );
         let found = last_seen(&self.database, &repo, event).await?;
         let said = format!("it goes by what was last seen of the repository: {why}");

@@ -30,6 +30,7 @@ pub mod rounds;
 pub mod secrets;
 pub mod serve;
 pub mod standing;
+pub mod stopping;
 mod sweep;
 pub mod template;
 pub mod trigger;

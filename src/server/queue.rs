@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::{Event, Kind};
 use super::ledger;
+use crate::run::figures::count;
 use crate::store::database::{self, Database, DatabaseError, NewRun, Repo, Settlement};
 
 /// How long an event is left to one decider: deciding is a matter of milliseconds, and who died is not waited for long.
@@ -130,7 +131,7 @@ impl Events {
             match self.settlement(&row).await? {
                 Ok(settlement) => settled.push((row.id, settlement)),
                 Err(why) => {
-                    tracing::warn!(event = row.id, why, "an event is not handled");
+                    tracing::warn!(event = row.id, why, "not handled");
                     let again = (row.attempts < TRIES).then_some(1_000 << row.attempts.clamp(0, 6));
                     self.database.event_failed(row.id, &why, again).await?;
                 }
@@ -194,17 +195,12 @@ impl Events {
 fn say(row: i64, event: &Event, settlement: &Settlement) {
     let handlers: Vec<&str> = settlement.actions.iter().map(|action| action.handler.as_str()).collect();
     let (reference, commit) = (event.reference.as_deref(), event.commit().map(|commit| commit.short().to_owned()));
-    let (kind, runs) = (event.kind.name(), settlement.runs.len());
-    tracing::info!(
-        event = row,
-        kind,
-        repo = event.repo,
-        reference,
-        commit,
-        handlers = handlers.join(", "),
-        runs,
-        "an event"
-    );
+    let (kind, repo, runs) = (event.kind.name(), &event.repo, settlement.runs.len());
+    let asked = (runs > 0).then(|| count(runs as u64, "run"));
+    let handlers = (!handlers.is_empty()).then(|| format!("handlers {}", handlers.join(", ")));
+    let calls: Vec<String> = handlers.iter().chain(&asked).cloned().collect();
+    let calls = if calls.is_empty() { "nothing".to_owned() } else { calls.join(" and ") };
+    tracing::info!(event = row, kind, repo, reference, commit, calls, "{kind} calls for {calls}");
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ use super::reload::{Reload, Source};
 use super::room;
 use super::rounds::Rounds;
 use super::standing::Standing;
+use super::stopping::Stopping;
 use super::sweep;
 use super::work::copies::Copies;
 use super::work::{self, Worker};
@@ -160,15 +161,15 @@ pub fn default_database(state: &Path) -> String {
 pub async fn serve(
     serving: Serving,
     greet: impl FnOnce(Greeting) + Send,
-    stop: CancellationToken,
+    stopping: Stopping,
 ) -> Result<(), ServeError> {
-    let _lock = own(&serving.host.home)?;
+    let (_lock, stop) = (own(&serving.host.home)?, stopping.soon().clone());
     let database = open(&serving).await?;
     let watches = watches(&database, &serving.repos).await?;
     let (watching, watched) = watch::channel(watches);
     let (metrics, kept, told, queued) = (Metrics::default(), Arc::default(), Arc::<Notify>::default(), Arc::default());
     let poller = poller(&serving, &database, &metrics, &told)?;
-    let worker = worker(&serving, &database, &watched, &metrics, &queued, &told)?;
+    let worker = worker(&serving, &database, &watched, &metrics, &queued, &told)?.hurrying(stopping.now());
     let left = worker.take_over().await?;
     let set_up = set_up(&database, serving.auth).await?;
     let source = serving.source.as_ref().map(|source| source.path.as_path());
@@ -220,6 +221,7 @@ pub async fn serve(
     stop.cancel();
     while works.join_next().await.is_some() {}
     database.close().await;
+    tracing::info!("stopped");
     served.map_err(|source| ServeError::Io { action: "answer requests", source })
 }
 
@@ -413,6 +415,7 @@ fn worker(
         metrics: metrics.clone(),
         queued: Arc::clone(queued),
         told: Arc::clone(told),
+        hurry: CancellationToken::new(),
     })
 }
 

@@ -22,12 +22,12 @@ use super::{Place, until};
 const RUN_ID: &str = "20261128-093000-4f1c2d9a-x7k2";
 
 /// A server with one repository, and a token of each scope.
-struct Api {
-    place: Place,
-    forge: Forge,
-    base: String,
-    client: reqwest::Client,
-    events: Events,
+pub(crate) struct Api {
+    pub(crate) place: Place,
+    pub(crate) forge: Forge,
+    pub(crate) base: String,
+    pub(crate) client: reqwest::Client,
+    pub(crate) events: Events,
     set_up: String,
     metrics: Metrics,
     stop: CancellationToken,
@@ -38,7 +38,7 @@ fn text(secret: &soopervisor::secret::Secret) -> String {
 }
 
 impl Api {
-    async fn start(auth: Auth) -> Self {
+    pub(crate) async fn start(auth: Auth) -> Self {
         let (place, forge) = (Place::new().await, Forge::start().await);
         let watch = place.watch(Address::Http(forge.url(), None)).await;
         let (_, watches) = watch::channel(vec![watch]);
@@ -68,7 +68,7 @@ impl Api {
         Self { place, forge, base, client, events, set_up: text(&set_up), metrics, stop }
     }
 
-    async fn token(&self, scope: &str) -> String {
+    pub(crate) async fn token(&self, scope: &str) -> String {
         let made = token::new().unwrap();
         let hash = token::hash(made.expose());
         let new = NewToken { name: scope, hash: &hash, scopes: scope, lasts_ms: 60_000 };
@@ -76,7 +76,7 @@ impl Api {
         text(&made)
     }
 
-    async fn ask(&self, method: &str, path: &str, who: Option<&str>, body: Option<Value>) -> (u16, String) {
+    pub(crate) async fn ask(&self, method: &str, path: &str, who: Option<&str>, body: Option<Value>) -> (u16, String) {
         let method = method.to_uppercase().parse().unwrap();
         let mut request = self.client.request(method, format!("{}{path}", self.base));
         if let Some(who) = who {

@@ -11,6 +11,7 @@ mod fake_github;
 mod apps;
 mod asked;
 mod branches;
+mod button;
 mod commands;
 mod delivered;
 #[path = "../soak/ear.rs"]
@@ -27,6 +28,7 @@ mod hook;
 mod http;
 mod judged;
 mod killed;
+mod lines;
 mod measured;
 mod payloads;
 mod poll;

@@ -28,6 +28,11 @@ async fn a_server_that_is_told_to_end_lets_a_run_end_publishes_it_and_begins_no_
     assert_eq!(machine.published().len(), 1);
     let waits = database.run(other).await.unwrap();
     assert_eq!((waits.state, waits.epoch), (RunState::Queued, 0), "it waits for the next server");
+    let said = || server.said.lock().unwrap().join("\n");
+    until("its last line is read", || async { said().contains(" INFO stopped") }).await;
+    let waited = format!("for 1 run: run {} of acme/churn (main {}); a second signal", run.id, &run.new.sha[..10]);
+    assert!(said().contains("told to stop: waits until ") && said().contains(&waited), "{}", said());
+    assert!(!said().contains(": stops 1 run"), "{}", said());
     assert!(containers(&first).is_empty() && machine.drivers().is_empty());
 
     let _server = machine.start();
@@ -73,6 +78,26 @@ async fn a_run_that_does_not_end_in_half_a_minute_is_handed_back_and_begun_once_
     assert_eq!((outcomes().await, machine.published().len()), (vec!["handed-back".into(), "succeeded".into()], 1));
     let events = database.events(None, 50).await.unwrap();
     assert_eq!(events.iter().filter(|event| event.new.kind == "run_finished").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_hands_a_run_back_at_once() {
+    let machine = Machine::counting(550).await;
+    let mut server = machine.start();
+    let database = machine.database().await;
+    machine.trigger(&database).await;
+    let run = machine.counted(&database, 10).await;
+    let (begun, pid) = (Instant::now(), Pid::from_child(&server.child));
+    kill_process(pid, Signal::TERM).unwrap();
+    let said = || server.said.lock().unwrap().join("\n");
+    until("it says what it waits for", || async { said().contains("told to stop: waits until ") }).await;
+    kill_process(pid, Signal::TERM).unwrap();
+    until("it says what it does", || async { said().contains("told again to stop: stops 1 run: run ") }).await;
+    assert!(server.child.wait().unwrap().success(), "it ends in order");
+    assert!(begun.elapsed() < Duration::from_secs(28), "nobody waited half a minute: {:?}", begun.elapsed());
+    assert!(containers(&run).is_empty() && machine.drivers().is_empty(), "nothing of it goes on");
+    let back = database.run(run.id).await.unwrap();
+    assert_eq!((back.state, back.epoch, back.failures), (RunState::Queued, 1, 0), "{back:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

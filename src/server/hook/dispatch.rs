@@ -191,7 +191,7 @@ impl Dispatcher {
                 self.database.delivery_failed(delivery.id, &why, Some(wait)).await?;
             }
             Fate::Again(why, _) | Fate::Failed(why) => {
-                tracing::warn!(delivery = delivery.delivery, event = delivery.event, why, "a delivery failed");
+                tracing::warn!(delivery = delivery.delivery, kind = delivery.event, why, "a delivery failed");
                 self.database.delivery_failed(delivery.id, &why, None).await?;
             }
         }

@@ -50,6 +50,17 @@ fn refusal(method: &Method, headers: &HeaderMap, public: Option<&str>) -> Option
     foreign.then(|| Problem::new(StatusCode::FORBIDDEN, "the request comes from another site", "ask for it here"))
 }
 
+/// Whether a page of ours made a request, as a browser says of a form. `public` is the address under which a proxy lets
+/// people in. Who says nothing of it is no browser, and needs no form.
+pub(super) fn is_from_here(headers: &HeaderMap, public: Option<&str>) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = text("sec-fetch-site") {
+        return site == "same-origin";
+    }
+    let host = text("host").filter(|host| !host.is_empty());
+    text("origin").map(authority).is_some_and(|origin| host == Some(origin) || public.map(authority) == Some(origin))
+}
+
 /// Host and port of an address.
 fn authority(address: &str) -> &str {
     let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
@@ -105,5 +116,23 @@ mod tests {
             assert_eq!(status(&Method::GET, &[own, header], public), None, "{header:?}: it is only looked at");
         }
         assert_eq!(status(&Method::POST, &[], None), None, "no browser");
+    }
+
+    #[test]
+    fn a_form_comes_from_a_page_under_the_name_that_is_asked_and_from_no_other() {
+        let is_ours = |headers: &[(&str, &str)]| {
+            let all = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+            is_from_here(&all, Some("https://ci.acme.example/ci"))
+        };
+        let own = ("host", "h:1");
+        assert!(is_ours(&[own, ("sec-fetch-site", "same-origin")]));
+        assert!(!is_ours(&[own, ("sec-fetch-site", "same-site"), ("origin", "http://h:1")]));
+        assert!(!is_ours(&[own, ("sec-fetch-site", "none")]));
+        assert!(is_ours(&[own, ("origin", "http://h:1")]));
+        assert!(!is_ours(&[own, ("origin", "http://h:2")]));
+        assert!(is_ours(&[("host", "inside:1"), ("origin", "https://ci.acme.example")]));
+        assert!(!is_ours(&[own, ("origin", "null")]));
+        assert!(!is_ours(&[("host", ""), ("origin", "")]));
+        assert!(!is_ours(&[own]), "no browser");
     }
 }

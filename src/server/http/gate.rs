@@ -1,5 +1,6 @@
 //! Who asks, and whether they may: bearer tokens everywhere, and for a browser that only looks, the same token as a
-//! password. No cookie is ever set, so no other site can act in a reader's name.
+//! password. A form of the page brings its token in its body. No cookie is ever set, so no other site can act in a reader's
+//! name.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
@@ -44,10 +45,23 @@ gate!(Runs, Scope::Run, Runs);
 gate!(Rules, Scope::Admin, Rules);
 
 async fn pass(server: &Server, headers: &HeaderMap, looks: bool, wanted: Scope) -> Result<Caller, Problem> {
-    if server.auth == Auth::Nobody {
-        return Ok(Caller { name: "anybody".to_owned() });
+    if let Some(anybody) = anybody(server) {
+        return Ok(anybody);
     }
-    let shown = shown(headers, looks).filter(|shown| token::is_one(shown)).ok_or_else(Problem::unauthorised)?;
+    let shown = shown(headers, looks).ok_or_else(Problem::unauthorised)?;
+    known(server, &shown, wanted).await
+}
+
+/// Everybody, where nobody is asked for a token.
+pub(super) fn anybody(server: &Server) -> Option<Caller> {
+    (server.auth == Auth::Nobody).then(|| Caller { name: "anybody".to_owned() })
+}
+
+/// Whoever shows this token, where it allows what is wanted.
+pub(super) async fn known(server: &Server, shown: &str, wanted: Scope) -> Result<Caller, Problem> {
+    if !token::is_one(shown) {
+        return Err(Problem::unauthorised());
+    }
     let known = server.database.token(&token::hash(shown.as_bytes())).await?.ok_or_else(Problem::unauthorised)?;
     match Scope::most(&known.scopes) {
         Some(scope) if scope >= wanted => Ok(Caller { name: known.name }),

@@ -30,6 +30,21 @@ impl Problem {
         Self { status, error: error.into(), help: help.into() }
     }
 
+    /// Its status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is wrong.
+    pub(super) fn error(&self) -> &str {
+        &self.error
+    }
+
+    /// What to do.
+    pub(super) fn help(&self) -> &str {
+        &self.help
+    }
+
     /// The request makes no sense.
     pub(super) fn bad(error: impl Into<String>, help: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error, help)

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::Server;
-use super::gate::{Looks, Runs};
+use super::gate::{Caller, Looks, Runs};
 use super::problem::Problem;
 use crate::server::event::Source;
 use crate::server::glance::{Glance, Unread};
@@ -78,14 +78,14 @@ impl Page {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TriggerAsk {
-    repo: String,
-    r#ref: Option<String>,
-    mode: Option<String>,
+    pub(super) repo: String,
+    pub(super) r#ref: Option<String>,
+    pub(super) mode: Option<String>,
 }
 
 #[derive(Serialize)]
 pub(super) struct Triggered {
-    event: i64,
+    pub(super) event: i64,
     sha: String,
 }
 
@@ -95,6 +95,11 @@ pub(super) async fn trigger(
     ask: Result<Json<TriggerAsk>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Triggered>), Problem> {
     let Json(ask) = ask.map_err(body)?;
+    Ok((StatusCode::ACCEPTED, Json(asked(&server, &caller, &ask).await?)))
+}
+
+/// Asks for a run in the name of somebody who may: what the API does, and the page's button.
+pub(super) async fn asked(server: &Server, caller: &Caller, ask: &TriggerAsk) -> Result<Triggered, Problem> {
     let repo = trigger::repo(&server.database, &ask.repo).await.map_err(refused)?;
     // Who asks by hand means what is there now, not what was there a minute ago.
     match Glance::new(server.poller.clone(), server.watches.clone()).at(repo.id).await {
@@ -106,7 +111,7 @@ pub(super) async fn trigger(
         }
     }
     let id = super::token::new().ok_or_else(Problem::internal)?;
-    let asked = Ask {
+    let ask = Ask {
         repo: &repo.name,
         reference: ask.r#ref.as_deref(),
         mode: ask.mode.as_deref(),
@@ -114,9 +119,9 @@ pub(super) async fn trigger(
         source: Source::Api,
         id: &super::token::hash(id.expose()),
     };
-    let triggered = trigger::trigger(&server.database, &asked).await.map_err(refused)?;
+    let triggered = trigger::trigger(&server.database, &ask).await.map_err(refused)?;
     server.told.notify_one();
-    Ok((StatusCode::ACCEPTED, Json(Triggered { event: triggered.event, sha: triggered.sha })))
+    Ok(Triggered { event: triggered.event, sha: triggered.sha })
 }
 
 fn refused(error: TriggerError) -> Problem {

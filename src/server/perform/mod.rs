@@ -236,7 +236,7 @@ impl Performer {
         match handler::execute(&plan, &self.file.notify, &*self.effects, &journal).await {
             Ok(report) => {
                 if let Some(error) = report.error.as_ref().filter(|_| report.state == handler::State::Failed) {
-                    tracing::warn!(handler = report.handler, event = event.key(), error, "a handler failed");
+                    tracing::warn!(handler = report.handler, event = action.event, error, "a handler failed");
                 }
                 Resolution::Done(serde_json::to_value(report).unwrap_or_default())
             }

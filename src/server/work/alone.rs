@@ -20,6 +20,7 @@ use crate::server::poll::Watch;
 use crate::server::poll::state::FirstSeen;
 use crate::server::room;
 use crate::server::serve::{RepoAsk, ServeError, address, lock, named, trusting, watch_of};
+use crate::server::stopping::Stopping;
 use crate::server::sweep;
 use crate::store::Runs;
 use crate::store::database::{Database, DatabaseError};
@@ -56,11 +57,8 @@ pub struct Begun {
 ///
 /// # Errors
 /// When it cannot begin.
-pub async fn work(
-    working: Working,
-    greet: impl FnOnce(Begun) + Send,
-    stop: CancellationToken,
-) -> Result<(), ServeError> {
+pub async fn work(working: Working, greet: impl FnOnce(Begun) + Send, stopping: Stopping) -> Result<(), ServeError> {
+    let stop = stopping.soon().clone();
     working.host.home.ensure()?;
     let state = working.host.home.state();
     let _lock = lock(state, &format!("worker-{}.lock", working.name))?;
@@ -82,6 +80,7 @@ pub async fn work(
         metrics: Metrics::default(),
         queued: Arc::default(),
         told: Arc::default(),
+        hurry: stopping.now().clone(),
     };
     let left = worker.take_over().await?;
     greet(Begun { adopted: left.adopted.len(), queued: left.queued });
@@ -94,6 +93,7 @@ pub async fn work(
     );
     let _ = at_work.await;
     database.close().await;
+    tracing::info!("stopped");
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use crate::id::{CommitSha, ProjectName};
 use crate::plan::{Mode, Network};
 use crate::run::cancel::{self, Cancel, CancelReason, Canceller, Urgency};
 use crate::run::ending::Ending;
+use crate::run::figures::duration;
 use crate::run::request::RunRequest;
 use crate::server::room;
 use crate::store::database::{Claim, DatabaseError, Ended, Repo, RunState};
@@ -68,8 +69,8 @@ pub(super) enum Start {
 impl Worker {
     pub(super) async fn work(&self, claim: Claim, start: Start, drained: CancellationToken) {
         let (run, epoch) = (claim.run.id, claim.epoch);
-        let began = Instant::now();
-        self.say(&claim, start);
+        let (began, called) = (Instant::now(), self.called(&claim));
+        self.say(&claim, start, &called);
         let (canceller, cancel) = cancel::pair();
         let beating = CancellationToken::new();
         // It ends with this, however this ends: a claim that nobody works on is another's.
@@ -80,21 +81,26 @@ impl Worker {
             Start::Driver => self.follow(&claim, &cancel, &drained).await,
         };
         if let Err(error) = Checkout::at(&self.folder, &name(&claim)).close().await {
-            tracing::warn!(run, error = room::words(&error), "a work tree was not removed");
+            tracing::warn!(run, error = room::words(&error), "its work tree was not removed");
         }
         beating.cancel();
         let _ = beat.await;
         let (word, written) = match end {
             End::Ended(ended) => {
-                tracing::info!(run, state = ended.state.word(), summary = ended.summary, "a run ended");
-                (ended.state.word(), self.database.finish(run, epoch, &ended).await)
+                let (state, summary) = (ended.state.word(), &ended.summary);
+                let how = how(state, summary, (start == Start::Checkout).then(|| began.elapsed()));
+                tracing::info!(run, repo = self.repo(&claim), state, summary, "{called} {how}");
+                (state, self.database.finish(run, epoch, &ended).await)
             }
             End::Again(why) => {
                 let written = self.database.retry(run, epoch, &why, self.effort.retry).await;
-                tracing::warn!(run, why, "a run failed through no fault of its own");
+                tracing::warn!(run, repo = self.repo(&claim), why, "{called} failed through no fault of its own");
                 ("retried", written.map(|_| ()))
             }
-            End::HandedBack => ("handed-back", self.database.hand_back(run, epoch).await),
+            End::HandedBack => {
+                tracing::info!(run, repo = self.repo(&claim), "{called} is stopped, and queued again");
+                ("handed-back", self.database.hand_back(run, epoch).await)
+            }
         };
         self.count(run, word, began.elapsed()).await;
         match written {
@@ -103,7 +109,7 @@ impl Worker {
         }
         // Only now: who is killed before it is written reads it here again.
         if let Err(error) = self.handoff(&claim).remove() {
-            tracing::warn!(run, error = room::words(&error), "the folder of a run that ended was not removed");
+            tracing::warn!(run, error = room::words(&error), "its folder was not removed");
         }
     }
 
@@ -117,23 +123,34 @@ impl Worker {
         }
     }
 
-    /// One line of the server's log for a run that begins, or is gone on with; how long it had waited.
-    fn say(&self, claim: &Claim, start: Start) {
+    /// The name of a run's repository, where this worker knows it.
+    fn repo(&self, claim: &Claim) -> Option<String> {
+        let repo = claim.run.new.repo;
+        self.watches.borrow().iter().find(|watch| watch.repo == repo).map(|watch| watch.name.clone())
+    }
+
+    /// `run 12 of churn (main 4f1c2d9a0b)`
+    pub(super) fn called(&self, claim: &Claim) -> String {
         let new = &claim.run.new;
-        let repo = self.watches.borrow().iter().find(|watch| watch.repo == new.repo).map(|watch| watch.name.clone());
-        let what = if start == Start::Checkout { "a run begins" } else { "a run is gone on with" };
+        let sha = new.sha.get(..10).unwrap_or(&new.sha);
+        let name = new.reference.as_deref().unwrap_or_default();
+        let name = name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/tags/")).unwrap_or(name);
+        let place = if name.is_empty() { sha.to_owned() } else { format!("{name} {sha}") };
+        let of = self.repo(claim).map(|repo| format!(" of {repo}")).unwrap_or_default();
+        format!("run {}{of} ({place})", claim.run.id)
+    }
+
+    /// One line of the server's log for a run that begins, or is gone on with; how long it had waited.
+    fn say(&self, claim: &Claim, start: Start, called: &str) {
+        let (new, mode) = (&claim.run.new, &claim.run.new.mode);
+        let what = if start == Start::Checkout { "started" } else { "goes on" };
         if let (Start::Checkout, 1, Some(begun)) = (start, claim.epoch, claim.run.started_at) {
             let waited = u64::try_from(begun - claim.run.created_at).unwrap_or_default();
             self.metrics.observe("soop_queue_wait_seconds", Duration::from_millis(waited).as_secs_f64());
         }
-        tracing::info!(
-            run = claim.run.id,
-            repo,
-            reference = new.reference,
-            commit = new.sha,
-            mode = new.mode,
-            "{what}"
-        );
+        let (run, event, repo) = (claim.run.id, new.event, self.repo(claim));
+        let (reference, commit) = (new.reference.as_deref(), new.sha.as_str());
+        tracing::info!(run, event, repo, reference, commit, mode, "{called} {what}, {mode}");
     }
 
     /// The folder through which this worker and the driver of a run talk.
@@ -293,6 +310,13 @@ impl Worker {
     }
 }
 
+/// How a run ended, as the log says it; how long it took is known of one that began here.
+fn how(state: &str, summary: &str, took: Option<Duration>) -> String {
+    let took = took.map(|took| format!(" after {}", duration(took))).unwrap_or_default();
+    let more = if summary.is_empty() || summary == state { String::new() } else { format!(": {summary}") };
+    format!("{state}{took}{more}")
+}
+
 /// For a counter; none of ours is of more at a time.
 fn number(count: u64) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
@@ -372,6 +396,14 @@ mod tests {
         assert_eq!(word(Ending::Cancelled, true), "back");
         let strangers = meant(Ending::Cancelled, String::new(), false, false);
         assert!(matches!(strangers, End::Again(_)), "a driver that somebody else ended");
+    }
+
+    #[test]
+    fn the_log_says_how_a_run_ended_and_says_nothing_twice() {
+        let took = Some(Duration::from_secs(104));
+        assert_eq!(how("succeeded", "succeeded", took), "succeeded after 1 m 44 s");
+        assert_eq!(how("failed", "no pipeline.yaml", took), "failed after 1 m 44 s: no pipeline.yaml");
+        assert_eq!(how("cancelled", "", None), "cancelled");
     }
 
     #[test]

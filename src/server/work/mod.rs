@@ -10,6 +10,7 @@ pub mod changed;
 pub mod checkout;
 pub(in crate::server) mod copies;
 pub mod driver;
+mod drain;
 mod execute;
 pub mod handoff;
 
@@ -23,6 +24,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::drain::{Drain, UnderWay};
 use self::execute::Start;
 use self::handoff::{Handoff, Wish};
 use super::metrics::Metrics;
@@ -74,6 +76,8 @@ pub struct Worker {
     pub queued: Arc<Notify>,
     /// Is rung when a run ended, which is an event.
     pub told: Arc<Notify>,
+    /// Is cancelled when a worker that is to stop shall wait for no run.
+    pub hurry: CancellationToken,
 }
 
 /// What the worker of a data folder is called. It is made once and kept there, so that it is the same after every start, also
@@ -116,6 +120,12 @@ pub struct Left {
 }
 
 impl Worker {
+    /// The same, which waits for no run once this is cancelled.
+    #[must_use]
+    pub fn hurrying(self, hurry: &CancellationToken) -> Self {
+        Self { hurry: hurry.clone(), ..self }
+    }
+
     /// Takes over what an earlier process of this name held. To be called once, before [`Worker::run`], by who knows that
     /// there is no such process.
     ///
@@ -170,16 +180,22 @@ impl Worker {
     /// while, and hands the rest back.
     pub async fn run(&self, adopted: Vec<Claim>, stop: CancellationToken) {
         let mut works: JoinSet<()> = JoinSet::new();
-        let drained = CancellationToken::new();
-        for claim in adopted {
+        let (under_way, drained) = (UnderWay::default(), CancellationToken::new());
+        let begin = |works: &mut JoinSet<()>, claim: Claim, start: Start| {
             let (worker, drained) = (self.clone(), drained.clone());
-            works.spawn(async move { worker.work(claim, Start::Driver, drained).await });
+            let begun = under_way.begin(claim.run.id, self.called(&claim));
+            works.spawn(async move {
+                worker.work(claim, start, drained).await;
+                drop(begun);
+            });
+        };
+        for claim in adopted {
+            begin(&mut works, claim, Start::Driver);
         }
         while !stop.is_cancelled() {
             match self.next().await {
                 Ok(Some(claim)) => {
-                    let (worker, drained) = (self.clone(), drained.clone());
-                    works.spawn(async move { worker.work(claim, Start::Checkout, drained).await });
+                    begin(&mut works, claim, Start::Checkout);
                     continue;
                 }
                 Ok(None) => {}
@@ -192,11 +208,8 @@ impl Worker {
                 () = tokio::time::sleep(Duration::from_secs(2)) => {}
             }
         }
-        let all = async { while works.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.effort.drain, all).await.is_err() {
-            drained.cancel();
-            while works.join_next().await.is_some() {}
-        }
+        let (patience, every, hurry) = (self.effort.drain, drain::EVERY, self.hurry.clone());
+        Drain { patience, every, hurry, drained }.wait(works, &under_way).await;
     }
 
     /// Works until it is told to stop. After a fault of its own it takes over from itself, as from an earlier process.
@@ -233,7 +246,7 @@ impl Worker {
     async fn next(&self) -> Result<Option<Claim>, DatabaseError> {
         for (run, state) in self.database.reap(None, self.effort.retry).await? {
             self.metrics.add("soop_lease_lost_total", &[("seen", "queue")], 1.0);
-            tracing::warn!(run, state = state.word(), "a run's worker went away");
+            tracing::warn!(run, state = state.word(), "its worker went away");
         }
         self.database.claim(&self.name, self.effort.limits).await
     }

@@ -1,5 +1,7 @@
-//! The status page: repositories, runs, one run with its log. Server-rendered, read-only, every value escaped by the
-//! template; nothing is decided here.
+//! The status page: repositories, each with a button ([`asking`]), runs, one run with its log. Server-rendered, every value
+//! escaped by the template; nothing is decided here.
+
+mod asking;
 
 use std::time::Duration;
 
@@ -12,12 +14,13 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
-use super::Server;
+use self::asking::{Form, Notice};
 use super::gate::Looks;
 use super::log::elsewhere;
 use super::problem::Problem;
 use super::repos::{names, query};
 use super::runs::number;
+use super::{Auth, Server};
 use crate::run::figures::{bytes, count, duration};
 use crate::server::standing::Trouble;
 use crate::store::database::{Artifacts, Attempt, Repo, Run, RunFilter, StepRow};
@@ -32,6 +35,7 @@ pub(super) fn router() -> Router<Server> {
         .route("/runs/{id}", get(run))
         .route("/static/style.css", get(async || ([(CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))
         .route("/static/log.js", get(async || ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT)))
+        .merge(asking::router())
 }
 
 /// Characters of a summary in the list of runs.
@@ -40,6 +44,10 @@ const CELL: usize = 120;
 #[derive(Template)]
 #[template(path = "page/overview.html")]
 struct Overview {
+    /// What became of what the reader has just asked for.
+    notice: Option<Notice>,
+    /// Whether the button asks for a token.
+    guarded: bool,
     trouble: Vec<Trouble>,
     /// `2 hosts`, where too much in a row failed on them.
     resting: Option<String>,
@@ -59,13 +67,15 @@ struct RepoRow {
     read: String,
     changed: String,
     fault: String,
+    /// The button.
+    form: Option<Form>,
 }
 
 impl RepoRow {
     fn of(repo: Repo) -> Self {
         let (read, changed) = (moment(repo.read_at), moment(repo.changed_at));
-        let fault = repo.fault.unwrap_or_default();
-        Self { name: repo.name, url: repo.url, moved: repo.moved, read, changed, fault }
+        let (fault, form) = (repo.fault.unwrap_or_default(), Form::of(&repo.name));
+        Self { name: repo.name, url: repo.url, moved: repo.moved, read, changed, fault, form }
     }
 }
 
@@ -171,10 +181,11 @@ impl AttemptRow {
     }
 }
 
-/// When, in UTC; a dash for never.
+/// When, in UTC, as HTML; a dash for never.
 fn moment(at: Option<i64>) -> String {
     let at = at.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
-    at.map_or_else(|| "–".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
+    let shown = |at: jiff::Timestamp| at.strftime(r#"<time datetime="%FT%TZ">%F %T</time>"#).to_string();
+    at.map_or_else(|| "–".to_owned(), shown)
 }
 
 /// A time as the terminal shows it. A clock that was set back made none.
@@ -183,25 +194,32 @@ fn took(millis: i64) -> String {
 }
 
 #[derive(Deserialize)]
-struct Older {
+struct Shown {
     before: Option<i64>,
+    /// The event that the reader has just asked for.
+    asked: Option<i64>,
 }
 
 async fn overview(
     _: Looks,
     State(server): State<Server>,
-    older: Result<Query<Older>, QueryRejection>,
+    shown: Result<Query<Shown>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let names = names(&server).await?;
-    let before = older.map_err(query)?.before;
+    let Query(Shown { before, asked }) = shown.map_err(query)?;
     let runs = server.database.runs(&RunFilter { before, ..RunFilter::default() }).await?;
     let older = (runs.len() == 50).then(|| runs.last().map(|run| run.id)).flatten();
+    let notice = match asked {
+        Some(event) => Notice::of(&server, event, &names, &runs).await?,
+        None => None,
+    };
     let row = |run: Run| Row { repo: names.get(&run.new.repo).cloned().unwrap_or_default(), run };
     let repos: Vec<_> = server.database.repos().await?.into_iter().map(RepoRow::of).collect();
     let unwatched = if repos.is_empty() { server.standing.unwatched() } else { None };
     let trouble = server.standing.trouble();
     let resting = resting(server.metrics.sum("soop_poll_hosts_resting"));
-    drawn(&Overview { trouble, resting, repos, unwatched, runs: runs.into_iter().map(row).collect(), older })
+    let (guarded, runs) = (server.auth == Auth::Everybody, runs.into_iter().map(row).collect());
+    drawn(&Overview { notice, guarded, trouble, resting, repos, unwatched, runs, older })
 }
 
 /// Hosts that are left alone, in words.
@@ -239,12 +257,18 @@ fn drawn(page: &impl Template) -> Result<Response, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::{resting, took};
+    use super::{moment, resting, took};
 
     #[test]
     fn hosts_that_are_left_alone_are_counted() {
         assert_eq!(resting(0.0), None);
         assert_eq!((resting(1.0).as_deref(), resting(2.0).as_deref()), (Some("1 host"), Some("2 hosts")));
+    }
+
+    #[test]
+    fn a_moment_is_a_time_for_people_and_for_programs() {
+        let html = r#"<time datetime="2026-11-30T07:11:02Z">2026-11-30 07:11:02</time>"#;
+        assert_eq!((moment(Some(1_796_022_662_500)).as_str(), moment(None).as_str()), (html, "–"));
     }
 
     #[test]
