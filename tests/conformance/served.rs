@@ -55,15 +55,40 @@ impl Served {
         Self { text: format!("az://{name}/a place/é"), set: set.into(), races: 8, _server: None, _place: None }
     }
 
-    /// Where the server of S3 is.
+    /// Which variable says where the server is.
+    fn endpoint(&self) -> &'static str {
+        let names = ["SOOPERVISOR_S3_ENDPOINT", "SOOPERVISOR_AZBLOB_ENDPOINT"];
+        names.into_iter().find(|name| self.set.contains_key(name)).expect("an object store")
+    }
+
+    /// Where the server of an object store is.
     pub(crate) fn port(&self) -> u16 {
-        self.set["SOOPERVISOR_S3_ENDPOINT"].rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
+        let after = self.set[self.endpoint()].rsplit(':').next().expect("a port");
+        after.split('/').next().and_then(|port| port.parse().ok()).expect("a port")
     }
 
     /// The same over another port.
     pub(crate) fn over(mut self, port: u16) -> Self {
-        self.set.insert("SOOPERVISOR_S3_ENDPOINT", format!("http://127.0.0.1:{port}"));
+        let (name, now) = (self.endpoint(), self.port());
+        let there = self.set[name].replace(&format!(":{now}"), &format!(":{port}"));
+        self.set.insert(name, there);
         self
+    }
+
+    /// The address of the bucket itself.
+    pub(crate) fn bucket(&self) -> String {
+        let name = self.text.trim_start_matches("s3://").split('/').next().unwrap_or_default();
+        format!("{}/{name}", self.set[self.endpoint()])
+    }
+
+    /// As a command line names it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What is set to get there.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.set.iter().map(|(name, value)| (*name, value.as_str()))
     }
 
     pub(crate) fn webdav() -> Self {

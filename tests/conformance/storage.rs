@@ -26,6 +26,7 @@ mod fake;
 mod fixture_run;
 #[path = "../drives/front/mod.rs"]
 mod front;
+mod killed;
 mod paced;
 mod served;
 #[path = "../stores/servers.rs"]
@@ -33,6 +34,9 @@ mod served;
 mod servers;
 mod shelf;
 mod sweeping;
+#[path = "../stores/way.rs"]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+mod way;
 
 /// What servers need done before they start.
 fn run(program: &str, arguments: &[&str]) {
