@@ -55,40 +55,15 @@ impl Served {
         Self { text: format!("az://{name}/a place/é"), set: set.into(), races: 8, _server: None, _place: None }
     }
 
-    /// Which variable says where the server is.
-    fn endpoint(&self) -> &'static str {
-        let names = ["SOOPERVISOR_S3_ENDPOINT", "SOOPERVISOR_AZBLOB_ENDPOINT"];
-        names.into_iter().find(|name| self.set.contains_key(name)).expect("an object store")
-    }
-
-    /// Where the server of an object store is.
+    /// Where the server of S3 is.
     pub(crate) fn port(&self) -> u16 {
-        let after = self.set[self.endpoint()].rsplit(':').next().expect("a port");
-        after.split('/').next().and_then(|port| port.parse().ok()).expect("a port")
+        self.set["SOOPERVISOR_S3_ENDPOINT"].rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
     }
 
     /// The same over another port.
     pub(crate) fn over(mut self, port: u16) -> Self {
-        let (name, now) = (self.endpoint(), self.port());
-        let there = self.set[name].replace(&format!(":{now}"), &format!(":{port}"));
-        self.set.insert(name, there);
+        self.set.insert("SOOPERVISOR_S3_ENDPOINT", format!("http://127.0.0.1:{port}"));
         self
-    }
-
-    /// The address of the bucket itself.
-    pub(crate) fn bucket(&self) -> String {
-        let name = self.text.trim_start_matches("s3://").split('/').next().unwrap_or_default();
-        format!("{}/{name}", self.set[self.endpoint()])
-    }
-
-    /// As a command line names it.
-    pub(crate) fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// What is set to get there.
-    pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.set.iter().map(|(name, value)| (*name, value.as_str()))
     }
 
     pub(crate) fn webdav() -> Self {
@@ -111,6 +86,16 @@ impl Served {
         ];
         let text = format!("sftp://127.0.0.1:{port}{}", file("a place"));
         Self { text, set: set.into(), races: 4, _server: Some(server), _place: Some(place) }
+    }
+
+    /// As a command line names it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What is set to get there.
+    pub(crate) fn variables(&self) -> &BTreeMap<&'static str, String> {
+        &self.set
     }
 
     fn opened(&self, state: &Path) -> (Location, Access) {

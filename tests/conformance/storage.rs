@@ -34,9 +34,6 @@ mod served;
 mod servers;
 mod shelf;
 mod sweeping;
-#[path = "../stores/way.rs"]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-mod way;
 
 /// What servers need done before they start.
 fn run(program: &str, arguments: &[&str]) {

@@ -1,8 +1,7 @@
-//! A way to a server of this machine that counts what goes over it, and may end somewhere or at some time.
+//! A way to a server of this machine that counts what goes over it, and may end somewhere.
 
 #![allow(clippy::allow_attributes, dead_code, reason = "each test program uses a part of it")]
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,8 +12,6 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) struct Way {
     pub(crate) port: u16,
     sent: Arc<Mutex<Vec<u64>>>,
-    /// So many bytes go over all connections together.
-    most: Arc<AtomicU64>,
 }
 
 impl Way {
@@ -23,28 +20,16 @@ impl Way {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let sent = Arc::<Mutex<Vec<u64>>>::default();
-        let (counts, all) = (Arc::clone(&sent), Arc::new(AtomicU64::new(u64::MAX)));
-        let ends = Arc::clone(&all);
+        let counts = Arc::clone(&sent);
         tokio::spawn(async move {
             while let Ok((ours, _)) = listener.accept().await {
                 let number = counts.lock().unwrap().len();
                 counts.lock().unwrap().push(0);
                 let most = if number == 0 { most } else { u64::MAX };
-                let bounds = Bounds { most, all: Arc::clone(&ends) };
-                tokio::spawn(carry(ours, server, bounds, Arc::clone(&counts), number));
+                tokio::spawn(carry(ours, server, most, Arc::clone(&counts), number));
             }
         });
-        Self { port, sent, most: all }
-    }
-
-    /// Once so many bytes have gone over all connections, it is as if every line was dead.
-    pub(crate) fn ends_after(&self, most: u64) {
-        self.most.store(most, Ordering::Relaxed);
-    }
-
-    /// What connects from now on comes through; lines that are dead stay dead.
-    pub(crate) fn goes_on(&self) {
-        self.ends_after(u64::MAX);
+        Self { port, sent }
     }
 
     /// Bytes that came over the connection of that number.
@@ -58,25 +43,14 @@ impl Way {
     }
 }
 
-/// Where the way ends.
-struct Bounds {
-    /// For one connection.
-    most: u64,
-    /// For all of them.
-    all: Arc<AtomicU64>,
-}
-
-async fn carry(ours: TcpStream, server: u16, bounds: Bounds, counts: Arc<Mutex<Vec<u64>>>, number: usize) {
+async fn carry(ours: TcpStream, server: u16, most: u64, counts: Arc<Mutex<Vec<u64>>>, number: usize) {
     let (mut from, mut back) = ours.into_split();
     let (mut answers, mut to) = TcpStream::connect(("127.0.0.1", server)).await.unwrap().into_split();
     tokio::spawn(async move { tokio::io::copy(&mut answers, &mut back).await });
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let (sent, all) = {
-            let counts = counts.lock().unwrap();
-            (counts[number], counts.iter().sum::<u64>())
-        };
-        if sent >= bounds.most || all >= bounds.all.load(Ordering::Relaxed) {
+        let sent = counts.lock().unwrap()[number];
+        if sent >= most {
             // Whoever waits for an answer waits for long.
             tokio::time::sleep(Duration::from_mins(10)).await;
         }

@@ -59,7 +59,7 @@ impl<'a> Resume<'a> {
     }
 
     /// The key is there.
-    pub(super) fn is_done(&self) {
+    pub(super) fn done(&self) {
         self.sessions.forget(self.key);
     }
 

@@ -174,7 +174,7 @@ async fn write(
     let why = match filled {
         Ok(metadata) => {
             if let Some(resume) = resume {
-                resume.is_done();
+                resume.done();
             }
             return Ok(Written::Whole(metadata, parts.and_then(|parts| parts.tag())));
         }
