@@ -23,7 +23,7 @@ need_engine
 need_image
 build debug
 need_channel
-say 'kill -9 at nine phases of a publish and each request of a prune, on each drive, and nine times on S3 and Azure; files of five gibibytes; fifty races on Google Drive'
+say 'kill -9 at nine phases of a publish and each request of a prune, on each drive; files of five gibibytes; fifty races on Google Drive'
 cargo test --locked --no-fail-fast --test drive_program --test storage -- --ignored --nocapture --test-threads 1 ||
     fail 'cargo test says above which'
 result='every slow test passed'

@@ -88,16 +88,6 @@ impl Served {
         Self { text, set: set.into(), races: 4, _server: Some(server), _place: Some(place) }
     }
 
-    /// As a command line names it.
-    pub(crate) fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// What is set to get there.
-    pub(crate) fn variables(&self) -> &BTreeMap<&'static str, String> {
-        &self.set
-    }
-
     fn opened(&self, state: &Path) -> (Location, Access) {
         let set = self.set.clone();
         let remotes = Remotes::new(Vec::new(), Arc::new(move |name: &str| set.get(name).cloned()));
@@ -113,5 +103,15 @@ impl Served {
     pub(crate) fn service(&self, state: &Path) -> Shared {
         let (location, access) = self.opened(state);
         open::service(&location, &access).expect("a service")
+    }
+
+    /// As a command line names it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What is set to get there.
+    pub(crate) fn variables(&self) -> &BTreeMap<&'static str, String> {
+        &self.set
     }
 }
