@@ -33,12 +33,20 @@ struct Half {
 }
 
 /// What the file holds.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Kept {
     place: String,
     /// Whether what has arrived stays until it is given up.
     stays: bool,
     halves: BTreeMap<String, Half>,
+}
+
+/// The same, to be written.
+#[derive(Debug, Serialize)]
+struct Written<'a> {
+    place: &'a str,
+    stays: bool,
+    halves: &'a BTreeMap<String, Half>,
 }
 
 impl Kept {
@@ -95,12 +103,12 @@ impl Journal {
 
     fn save(&self, halves: &BTreeMap<String, Half>) {
         let Some((path, _)) = &self.kept else { return };
-        let kept = Kept { place: self.place.clone(), stays: self.stays, halves: halves.clone() };
+        let written = Written { place: &self.place, stays: self.stays, halves };
         let saved = || -> std::io::Result<()> {
             let beside = path.with_extension("new");
             let mut options = OpenOptions::new();
             let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
-            file.write_all(&serde_json::to_vec(&kept)?)?;
+            file.write_all(&serde_json::to_vec(&written)?)?;
             // Not synced: after a crash of the whole machine, what is lost or empty is only begun anew, and on a disk
             // that has much to write each sync takes as long as that.
             fs_err::rename(&beside, path)
@@ -195,7 +203,8 @@ fn sweep(journals: &Path) {
     let Ok(entries) = fs_err::read_dir(journals) else { return };
     for entry in entries.flatten() {
         let (path, age) = (entry.path(), age(&entry));
-        let names_some = || Kept::read(&path).is_some_and(|kept| kept.stays && !kept.halves.is_empty());
+        let is_half = |key: &String| key.as_str() != FOLDER;
+        let names_some = || Kept::read(&path).is_some_and(|kept| kept.stays && kept.halves.keys().any(is_half));
         if age > FORGOTTEN || age > OLDEST && !names_some() {
             let _ = fs_err::remove_file(&path);
         }

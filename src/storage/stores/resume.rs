@@ -254,8 +254,8 @@ pub(super) fn address(uri: &Uri) -> String {
 
 /// What stands under that name behind `?`.
 fn asked(uri: &Uri, name: &str) -> Option<String> {
-    let pairs = url::form_urlencoded::parse(uri.query()?.as_bytes());
-    pairs.into_iter().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+    let mut pairs = url::form_urlencoded::parse(uri.query()?.as_bytes());
+    pairs.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
 }
 
 /// Whether a session is at the same host.
