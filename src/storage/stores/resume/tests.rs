@@ -50,12 +50,12 @@ impl HttpTransport for Fake {
     }
 }
 
-fn said(status: u16, body: &str) -> Option<Answer> {
-    Some(answer(StatusCode::from_u16(status).unwrap(), None, Buffer::from(body.to_owned())))
+fn said(status: u16, body: &str) -> Answer {
+    answer(StatusCode::from_u16(status).unwrap(), None, Buffer::from(body.to_owned()))
 }
 
-fn with(status: u16, name: HeaderName, value: &str) -> Option<Answer> {
-    Some(answer(StatusCode::from_u16(status).unwrap(), Some((name, value)), Buffer::new()))
+fn with(status: u16, name: HeaderName, value: &str) -> Answer {
+    answer(StatusCode::from_u16(status).unwrap(), Some((name, value)), Buffer::new())
 }
 
 fn tag(bytes: &[u8]) -> String {
@@ -63,6 +63,7 @@ fn tag(bytes: &[u8]) -> String {
 }
 
 impl Held {
+    /// What it says, unless it is silent.
     fn take(&mut self, request: &Request<Buffer>) -> Option<Answer> {
         let (step, body) = (step(request), request.body().to_bytes());
         self.asked.push(step);
@@ -73,12 +74,16 @@ impl Held {
             return None;
         }
         self.received += body.len() as u64;
+        Some(self.tell(step, request, body))
+    }
+
+    fn tell(&mut self, step: &str, request: &Request<Buffer>, body: Bytes) -> Answer {
         match step {
             "CreateMultipartUpload" => {
                 self.begun += 1;
                 let id = format!("up load+/&={}", self.begun);
                 self.uploads.insert(id.clone(), BTreeMap::new());
-                Some(created(&id))
+                created(&id)
             }
             "UploadPart" => {
                 let number = asked(request.uri(), "partNumber").unwrap();
@@ -129,7 +134,7 @@ impl Held {
         }
     }
 
-    fn complete(&mut self, id: &str, list: &[u8]) -> Option<Answer> {
+    fn complete(&mut self, id: &str, list: &[u8]) -> Answer {
         let Some(parts) = self.uploads.get(id) else {
             return said(404, "<Error><Code>NoSuchUpload</Code></Error>");
         };
@@ -150,7 +155,7 @@ impl Held {
         said(200, &format!("<CompleteMultipartUploadResult><ETag>{tag}</ETag></CompleteMultipartUploadResult>"))
     }
 
-    fn append(&mut self, request: &Request<Buffer>, body: &[u8]) -> Option<Answer> {
+    fn append(&mut self, request: &Request<Buffer>, body: &[u8]) -> Answer {
         let session = request.uri().to_string();
         let Some(there) = self.sessions.get_mut(&session) else { return said(404, "") };
         if let Some((offset, _)) = range_of(request) {
@@ -169,7 +174,7 @@ impl Held {
         }
     }
 
-    fn list(&mut self, list: &[u8]) -> Option<Answer> {
+    fn list(&mut self, list: &[u8]) -> Answer {
         let blocks = self.uploads.remove("").unwrap_or_default();
         let list = std::str::from_utf8(list).unwrap().to_owned();
         let names = list.split("<Latest>").skip(1).map(|rest| rest.split("</Latest>").next().unwrap());
