@@ -104,4 +104,14 @@ impl Served {
         let (location, access) = self.opened(state);
         open::service(&location, &access).expect("a service")
     }
+
+    /// As a command line names it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What is set to get there.
+    pub(crate) fn variables(&self) -> &BTreeMap<&'static str, String> {
+        &self.set
+    }
 }

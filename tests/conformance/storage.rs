@@ -26,6 +26,7 @@ mod fake;
 mod fixture_run;
 #[path = "../drives/front/mod.rs"]
 mod front;
+mod killed;
 mod paced;
 mod served;
 #[path = "../stores/servers.rs"]

@@ -69,6 +69,20 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// When it could not be created; nothing half-written can be seen under the key.
     async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault>;
 
+    /// Whether what has arrived of half-sent files stays, and costs room, until it is given up.
+    fn halves_stay(&self) -> bool {
+        false
+    }
+
+    /// Gives up a half-sent file of which `session` was remembered, and with which nobody goes on; `false`, and nothing done,
+    /// where that ends by itself. What is gone already is no failure.
+    ///
+    /// # Errors
+    /// When it could not be given up.
+    async fn abandon(&self, _key: &str, _session: &str) -> Result<bool, Fault> {
+        Ok(false)
+    }
+
     /// Makes what [`Self::create`] left [`Created::Pending`] appear, in as few requests as the service allows; answers
     /// in the same order.
     async fn settle(&self, pending: Vec<Pending>) -> Vec<Result<Created, Fault>> {

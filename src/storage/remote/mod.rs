@@ -33,6 +33,7 @@ use crate::outputs::manifest::{Entry, Manifest, ManifestError};
 
 mod journal;
 mod lanes;
+mod leftovers;
 mod marks;
 mod pointer;
 mod publish;

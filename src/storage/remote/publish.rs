@@ -11,7 +11,7 @@ use super::lanes::send_all;
 use super::marks::{Hold, Marks, Standing};
 use super::send::Sender;
 use super::tally::{Tally, unless_cancelled};
-use super::{Remote, pointer};
+use super::{Remote, leftovers, pointer};
 use crate::outputs::manifest::{Entry, Manifest, ManifestError};
 use crate::outputs::{Output, OutputKind};
 use crate::plan::OnConflict;
@@ -69,7 +69,17 @@ async fn create(
     progress: &Arc<dyn Progress>,
 ) -> Result<Option<Manifest>, StorageError> {
     let marks = Marks::default();
-    let created = create_held(remote, publication, folder, &marks, progress).await;
+    let (place, prefix) = (remote.service.place(), key::object_folder(&publication.about.project, folder));
+    let journal = Journal::open(remote.journals.as_deref(), &place, remote.service.halves_stay(), &prefix);
+    let looked = async {
+        leftovers::of_others(remote, publication, folder, &journal).await;
+        Ok(())
+    };
+    unless_cancelled(&**progress, looked).await?;
+    let created = create_held(remote, publication, folder, &journal, &marks, progress).await;
+    if created.as_ref().is_err_and(leftovers::is_final) {
+        leftovers::of_all(remote, &journal).await;
+    }
     marks.clear(remote).await;
     created
 }
@@ -79,18 +89,16 @@ async fn create_held(
     remote: &Remote,
     publication: &Publication,
     folder: &Folder,
+    journal: &Journal,
     marks: &Marks,
     progress: &Arc<dyn Progress>,
 ) -> Result<Option<Manifest>, StorageError> {
     let outputs = &publication.collection.outputs;
-    let place = remote.service.place();
     let tally = Tally::new(progress, outputs.len() as u64, outputs.iter().map(|output| output.size).sum());
-    let prefix = key::object_folder(&publication.about.project, folder);
-    let journal = Journal::open(remote.journals.as_deref(), &place, &prefix);
-    let prepared = tally.unless_cancelled(prepare(remote, publication, folder, &journal, marks, &**progress));
+    let prepared = tally.unless_cancelled(prepare(remote, publication, folder, journal, marks, &**progress));
     let Found { there, before, earlier, own, hold } = prepared.await?;
     let left_over = !there.is_empty();
-    let sender = Sender { remote, publication, folder, there, earlier, own, journal: &journal, tally: &tally };
+    let sender = Sender { remote, publication, folder, there, earlier, own, journal, tally: &tally };
     let sent = tally.unless_cancelled(send_all(&sender)).await?;
     let made: Vec<Entry> = sent.iter().filter(|sent| sent.made).map(|sent| sent.entry.clone()).collect();
     let collection = &publication.collection;
@@ -117,6 +125,7 @@ async fn create_held(
             return Err(error);
         }
     };
+    leftovers::of_all(remote, journal).await;
     journal.close();
     hold.release(remote, marks).await;
     if won {

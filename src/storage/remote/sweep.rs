@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use super::marks::{Since, age, put_mark};
-use super::{LANES, Remote, journal};
+use super::{LANES, Remote, journal, leftovers};
 use crate::id::ProjectName;
 use crate::storage::backend::{Fault, Made, Meta};
 use crate::storage::{Folder, Progress, StorageError, Swept, Unfinished, key};
@@ -114,6 +114,8 @@ pub(super) async fn sweep(
     if journal::is_in_use(journals, &remote.service.place(), &whole, remote.bounds.old) {
         return Ok(Swept::Left("a publish on this machine was sending to it".to_owned()));
     }
+    // What has arrived of half-sent files lies in no folder.
+    leftovers::of_the_forgotten(remote).await;
     for _ in 0..ROUNDS {
         if let Round::Over(swept) = (Sweep { remote, project, folder, whole: &whole, progress }).round().await? {
             return Ok(swept);

@@ -12,15 +12,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use opendal::layers::{RetryLayer, TimeoutLayer};
-use opendal::{EntryMode, ErrorKind, Metadata, OperationContext, Operator};
+use opendal::{EntryMode, ErrorKind, HttpTransporter, Metadata, OperationContext, Operator};
 use tokio::sync::Semaphore;
 
 use super::backend::{
     Backend, Checksum, Created, Fault, HashKind, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits,
 };
 
+mod abandon;
 mod fault;
+mod half;
 mod parts;
+mod resume;
 mod tags;
 mod transport;
 mod upload;
@@ -52,6 +55,8 @@ pub enum Kind {
 #[derive(Debug, Clone)]
 pub struct ObjectStore {
     operator: Operator,
+    /// What its requests go through.
+    transport: HttpTransporter,
     kind: Kind,
     place: String,
     /// Where keys are files: bytes are written beside them, and linked.
@@ -66,7 +71,12 @@ pub struct ObjectStore {
 impl ObjectStore {
     /// A store over `operator`, whose requests go through `client`; `place` is how people know it, without credentials.
     pub fn new(operator: Operator, kind: Kind, client: reqwest::Client, place: String) -> Self {
-        let context = OperationContext::new().with_http_transport(opendal::HttpTransporter::new(Patient::new(client)));
+        Self::over(operator, kind, HttpTransporter::new(Patient::new(client)), place)
+    }
+
+    /// The same over any transport.
+    fn over(operator: Operator, kind: Kind, transport: HttpTransporter, place: String) -> Self {
+        let context = OperationContext::new().with_http_transport(transport.clone());
         // Up to 32 parts share a line that may be slow; one that is dead the system notices.
         let limits = TimeoutLayer::new().with_timeout(Duration::from_mins(2)).with_io_timeout(Duration::from_mins(15));
         let operator = operator
@@ -75,6 +85,7 @@ impl ObjectStore {
             .layer(RetryLayer::new().with_jitter().with_max_times(6).with_max_delay(Duration::from_secs(30)));
         Self {
             operator,
+            transport,
             kind,
             place,
             folder: None,
@@ -208,6 +219,14 @@ impl Backend for ObjectStore {
 
     async fn create(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Created, Fault> {
         upload::create(self, key, source, sessions).await
+    }
+
+    fn halves_stay(&self) -> bool {
+        self.kind == Kind::S3
+    }
+
+    async fn abandon(&self, key: &str, session: &str) -> Result<bool, Fault> {
+        abandon::abandon(self, key, session).await
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<bool, Fault> {

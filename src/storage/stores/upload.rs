@@ -1,8 +1,10 @@
-//! One key being created: in parts that go out side by side, or beside the key where keys are files.
+//! One key being created: in parts that go out side by side, or beside the key where keys are files. What goes in parts to a
+//! service of the network is gone on with by the next process, should this one be killed ([`super::resume`]).
 
 use bytes::Bytes;
 use opendal::{Metadata, Writer};
 
+use super::resume::Resume;
 use super::tags::{self, Sent};
 use super::{Fault, Kind, ObjectStore, ROOM, fault, parts};
 use crate::storage::backend::{Backend as _, Checksum, Created, HashKind, Hasher, Receipt, Sessions, Source};
@@ -41,6 +43,8 @@ enum Written {
     /// With what an entity tag of its parts has to be, where there were several.
     Whole(Metadata, Option<String>),
     Taken,
+    /// The service does not know the upload that was begun.
+    Gone,
 }
 
 /// The checksums of parts, put together as S3 does for an entity tag.
@@ -94,7 +98,17 @@ async fn attempt(
     let _room = store.room.acquire_many(pieces.weight).await.map_err(|error| Fault::Broken(error.to_string()))?;
     let target = if store.folder.is_some() { beside(key) } else { key.to_owned() };
     let mut sent = 0;
-    let written = write(store, &target, source, &pieces, sessions, &mut sent).await;
+    let mut written = write(store, &target, source, &pieces, sessions, &mut sent).await;
+    if matches!(written, Ok(Written::Gone)) {
+        sessions.unsent(std::mem::take(&mut sent));
+        // It may have come to its end, of which nobody heard.
+        if let Some(meta) = store.stat(key).await? {
+            return Ok(Created::Taken(Some(meta)));
+        }
+        tracing::info!(key, "what had arrived of it is not there any more; from its first byte");
+        source.rewind()?;
+        written = write(store, &target, source, &pieces, sessions, &mut sent).await;
+    }
     if !matches!(written, Ok(Written::Whole(..))) {
         sessions.unsent(sent);
     }
@@ -104,6 +118,7 @@ async fn attempt(
     let (metadata, tag) = match written? {
         Written::Whole(metadata, tag) => (metadata, tag),
         Written::Taken => return taken(store, key).await,
+        Written::Gone => return Err(Fault::Broken("the service has lost two uploads of one file".to_owned())),
     };
     if let Some(root) = &store.folder
         && !parts::link(root, &target, key).await?
@@ -141,24 +156,39 @@ async fn write(
     if !store.operator.info().capability().write_can_multi || source.size() == 0 {
         return write_whole(store, key, source, sessions, sent).await;
     }
-    let opened = store.operator.writer_with(key).if_not_exists(true).chunk(chunk).concurrent(lanes).await;
+    let in_network = matches!(store.kind, Kind::S3 | Kind::Gcs | Kind::Azblob);
+    let resume = (in_network && source.size() > pieces.chunk).then(|| Resume::new(key, source.size(), sessions));
+    let operator = resume.as_ref().map_or_else(|| store.operator.clone(), |resume| resume.operator(store));
+    let opened = operator.writer_with(key).if_not_exists(true).chunk(chunk).concurrent(lanes).await;
     let mut writer = match opened.map_err(|error| fault(&error)) {
         Ok(writer) => writer,
         Err(Fault::Exists) => return Ok(Written::Taken),
         Err(fault) => return Err(fault),
     };
     let mut parts = (store.kind == Kind::S3).then(Parts::default);
-    match fill(&mut writer, source, pieces.chunk, parts.as_mut(), sessions, sent).await {
-        Ok(metadata) => Ok(Written::Whole(metadata, parts.and_then(|parts| parts.tag()))),
-        Err(fault) => {
-            // Parts that were sent cost room until they are given up.
-            let given_up = writer.abort().await;
-            tracing::debug!(%fault, gave_up = given_up.is_ok(), "an upload broke off");
-            match fault {
-                Fault::Exists => Ok(Written::Taken),
-                fault => Err(fault),
+    let filled = fill(&mut writer, source, pieces.chunk, parts.as_mut(), sessions, sent);
+    let filled = match &resume {
+        Some(resume) => resume.minding(filled).await,
+        None => filled.await,
+    };
+    let why = match filled {
+        Ok(metadata) => {
+            if let Some(resume) = resume {
+                resume.done();
             }
+            return Ok(Written::Whole(metadata, parts.and_then(|parts| parts.tag())));
         }
+        Err(why) => why,
+    };
+    // Parts that were sent cost room until they are given up.
+    let given_up = writer.abort().await.map_err(|error| fault(&error));
+    tracing::debug!(fault = %why, gave_up = given_up.is_ok(), "an upload broke off");
+    if resume.is_some_and(|resume| resume.broke_off(store.kind, &why, &given_up)) {
+        return Ok(Written::Gone);
+    }
+    match why {
+        Fault::Exists => Ok(Written::Taken),
+        why => Err(why),
     }
 }
 

@@ -6,6 +6,7 @@ use super::walk::Walk;
 use crate::diag::Span;
 use crate::server::action::dispatch::is_workflow;
 use crate::server::action::{Argument, Verb};
+use crate::server::event::Kind;
 use crate::server::file::site::{Lack, Need};
 use crate::server::template::is_template;
 use crate::spec::suggest;
