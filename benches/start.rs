@@ -46,8 +46,9 @@ fn main() {
 
 fn process(args: &[&str]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_soopervisor"));
-    let status = command.args(args).stdout(Stdio::null()).stderr(Stdio::inherit()).status().expect("soopervisor");
-    assert!(status.success(), "{args:?}: {status}");
+    // Its notes would stand between the rows; only why it failed is worth a look.
+    let ended = command.args(args).stdout(Stdio::null()).stderr(Stdio::piped()).output().expect("soopervisor");
+    assert!(ended.status.success(), "{args:?}: {}\n{}", ended.status, String::from_utf8_lossy(&ended.stderr));
 }
 
 fn row(what: &str, bar: Option<u32>, mut act: impl FnMut()) {

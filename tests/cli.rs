@@ -525,6 +525,25 @@ fn pruning_a_project_that_is_not_there_says_so() {
 }
 
 #[test]
+fn a_storage_whose_folder_is_not_there_is_told_from_a_project_that_is_not() {
+    let place = Place::new();
+    for words in [
+        &["verify", "latest"][..],
+        &["download", "latest"],
+        &["diff", "latest", "latest"],
+        &["prune", "--keep-last", "3", "--dry-run"],
+    ] {
+        let refused = place.run(&[words, &["--project", "demo", "--storage", "local:./nowhere"]].concat());
+        let said = stderr(&refused);
+        assert_eq!(code(&refused), 7, "{said}");
+        let folder = fs_err::canonicalize(place.path()).unwrap().join("nowhere");
+        assert!(said.contains(&format!("there is no folder {}", folder.display())), "{said}");
+        assert!(said.contains("soopervisor show RUN"), "{said}");
+        assert!(!folder.exists(), "nothing is made by looking");
+    }
+}
+
+#[test]
 fn a_project_is_checked_and_its_script_printed_where_one_stands() {
     let place = Place::new();
     let folder = repository(&place);

@@ -287,6 +287,19 @@ fn what_is_too_long_gives_up_pictures_then_identical_files_then_rows_then_lines(
 }
 
 #[test]
+fn the_users_own_line_stands_before_what_it_looks_like_and_harms_nobody() {
+    let mut report = failed();
+    let card = report.card.as_mut().expect("a card");
+    card.place = Some("tasks.py:6 in clean: KeyError: 'age'".to_owned());
+    let drawn = render(&report, Limit::COMMENT);
+    assert!(drawn.contains("\n- at: `tasks.py:6 in clean: KeyError: 'age'`\n- looks like: "), "{drawn}");
+    let card = report.card.as_mut().expect("a card");
+    card.place = Some("x.py:1: E: </code>@ann\n# heading".to_owned());
+    let drawn = render(&report, Limit::COMMENT);
+    assert!(drawn.contains("\n- at: <code>x") && !drawn.contains("</code>@ann\n# heading"), "{drawn}");
+}
+
+#[test]
 fn where_pictures_have_no_address_it_is_said_how_to_see_them() {
     let mut report = succeeded();
     let (before, after) = ("81aa02c3de81aa02c3de81aa02c3de81aa02c3de", "4f1c2d9a4f1c2d9a4f1c2d9a4f1c2d9a4f1c2d9a");

@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::{args, columns};
 use crate::report::{self, Style, bytes, duration};
 use crate::run::card::Card;
+use crate::run::ending::Ending;
 use crate::run::figures::count;
 use crate::store::{Entry, Finding, Folder, Home, Part, Record, Runs, Status};
 
@@ -77,7 +78,7 @@ fn table(entries: &[Entry]) -> String {
         rows.push(match &entry.record {
             Ok(record) => [
                 entry.id.to_string(),
-                entry.status().unwrap_or(record.status).word().to_owned(),
+                status_word(entry.status().unwrap_or(record.status), record.exit_code).to_owned(),
                 record.project.to_string(),
                 commit(record),
                 mode(record),
@@ -88,6 +89,19 @@ fn table(entries: &[Entry]) -> String {
     }
     // A run's name begins with its day and its commit, and most are full.
     columns::table(&rows, Console::columns(), &[3, 4, 5, 2])
+}
+
+/// How a run stands, for people: of one that failed what ended it, where that was no program's own failure. In JSON it
+/// stays `failed`, with the exit code beside it.
+fn status_word(status: Status, exit_code: Option<u8>) -> &'static str {
+    let told = [
+        (Ending::TimedOut, "timed out"),
+        (Ending::OutOfMemory, "out of memory"),
+        (Ending::DiskFull, "disk full"),
+        (Ending::Killed, "killed"),
+    ];
+    let ended = told.into_iter().find(|(ending, _)| Some(ending.exit_code()) == exit_code);
+    ended.filter(|_| status == Status::Failed).map_or(status.word(), |(_, word)| word)
 }
 
 fn commit(record: &Record) -> String {
@@ -113,7 +127,7 @@ fn describe(record: &Record, status: Option<Status>, style: &Style) -> String {
     let status = status.unwrap_or(record.status);
     let code = record.exit_code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
     line("run", record.id.as_str());
-    line("status", &format!("{}{code}", status.word()));
+    line("status", &format!("{}{code}", status_word(status, record.exit_code)));
     if let Some(summary) = &record.summary {
         line("", summary);
     }
@@ -202,6 +216,25 @@ mod tests {
         record.tasks = vec![part("load", "done")];
         record.masked.insert("TOKEN".to_owned(), 3);
         record
+    }
+
+    #[test]
+    fn what_ended_a_run_is_said_in_a_word_or_two() {
+        for (status, code, word) in [
+            (Status::Failed, Some(8), "timed out"),
+            (Status::Failed, Some(9), "out of memory"),
+            (Status::Failed, Some(10), "disk full"),
+            (Status::Failed, Some(11), "killed"),
+            (Status::Failed, Some(4), "failed"),
+            (Status::Failed, None, "failed"),
+            (Status::Cancelled, Some(130), "cancelled"),
+            (Status::Succeeded, Some(0), "succeeded"),
+            (Status::Interrupted, None, "interrupted"),
+        ] {
+            assert_eq!(status_word(status, code), word);
+        }
+        let shown = describe(&Record { exit_code: Some(8), ..record() }, Some(Status::Failed), &Style::default());
+        assert!(shown.contains("status       timed out (exit code 8)\n"), "{shown}");
     }
 
     #[test]

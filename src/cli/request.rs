@@ -58,6 +58,7 @@ impl args::Run {
                 cpus: limits.cpus,
                 pids: limits.pids,
                 disk_bytes: limits.disk,
+                log_bytes: limits.log_limit,
                 timeout: limits.timeout,
                 idle_timeout: limits.idle_timeout,
             },
@@ -103,7 +104,7 @@ mod tests {
     fn everything_typed_arrives() {
         let request = request(
             "repo --pipeline p/a.yaml --environment e.yml --storage local:out --sample --project p --image i --env A=1 --env B --secret T=env:U --timeout 1m \
-             --idle-timeout 5s --memory 1g --cpus 0.5 --pids 7 --disk 2g --network none --allow-dirty \
+             --idle-timeout 5s --memory 1g --cpus 0.5 --pids 7 --disk 2g --log-limit 5g --network none --allow-dirty \
              --on-conflict new-run --split-streams --no-reuse --keep-work --frozen-as v1 -- --force --log info",
         );
         let env = |name: &str, value: Option<&str>| EnvAsk { name: name.into(), value: value.map(str::to_owned) };
@@ -115,6 +116,7 @@ mod tests {
         assert_eq!(request.secrets, ["T=env:U"]);
         assert_eq!(request.build_args, ["--force", "--log", "info"]);
         assert_eq!((request.limits.memory_bytes, request.limits.pids), (Some(1 << 30), Some(7)));
+        assert_eq!((request.limits.disk_bytes, request.limits.log_bytes), (Some(2 << 30), Some(5 << 30)));
         assert!(request.allow_dirty && request.split_streams && request.no_reuse && request.keep_work);
         assert_eq!((request.refresh, request.frozen_as.as_deref()), (false, Some("v1")));
         // The command that a failure card names asks for the same.

@@ -46,6 +46,7 @@ pub(super) struct View {
 struct CardView {
     head: String,
     rest: Option<String>,
+    place: Option<String>,
     diagnosis: Option<String>,
     hint: Option<String>,
     lines: Option<String>,
@@ -149,15 +150,16 @@ fn card_view(card: &Card, shape: Shape) -> CardView {
     let (first, rest) = reason.split_once('\n').unwrap_or((reason, ""));
     let rest: Vec<String> =
         rest.lines().filter(|line| !line.trim().is_empty()).take(shape.lines).map(str::to_owned).collect();
-    let from = card.last_lines.len().saturating_sub(shape.lines);
-    let last = &card.last_lines[from..];
+    let told = card.telling_lines();
+    let last = &told[told.len().saturating_sub(shape.lines)..];
     let lines = (!last.is_empty()).then(|| block(last, "text", shape.longest));
     // A command that is cut is worse than none.
     let command = card.reproduce.as_ref().filter(|command| command.chars().count() <= shape.longest.max(200));
     CardView {
         head: format!("Failed in step {}{task}: {}", card.step.word(), prose(first, shape.longest)),
         rest: (!rest.is_empty()).then(|| block(&rest, "text", shape.longest)),
-        diagnosis: card.diagnosis.as_ref().map(|text| prose(text, shape.longest)),
+        place: card.place.as_ref().map(|text| code(text, shape.longest)),
+        diagnosis: card.looks_like().map(|text| prose(text, shape.longest)),
         hint: card.hint.as_ref().map(|text| prose(text, shape.longest)),
         lines,
         reproduce: command.map(|command| block(std::slice::from_ref(command), "sh", usize::MAX)),

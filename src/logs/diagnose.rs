@@ -2,7 +2,10 @@
 //!
 //! A guess for the failure card, from masked lines only; it never changes how a run ends.
 
+mod hint;
+
 use super::tasks::failed_task;
+use hint::hint;
 
 /// What kind of failure it looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +61,11 @@ impl Diagnosis {
         let message = format!("No module named '{module}', imported by {file}");
         Self { kind: Kind::MissingModule, hint: hint(Kind::MissingModule, &message), message, ..self }
     }
+
+    /// Whether the hint only points to where it was raised: who is told the place needs none.
+    pub fn is_bare(&self) -> bool {
+        self.hint == hint::ABOVE
+    }
 }
 
 /// Reads the last lines of a failed run, oldest first; `None` where nothing in them says why.
@@ -80,10 +88,17 @@ pub fn diagnose<'a>(lines: impl IntoIterator<Item = &'a str>) -> Option<Diagnosi
     let line = line.trim();
     // Ploomber's own class in front of a message tells a user nothing.
     let message = line.split_once("TaskBuildError: ").map_or(line, |(_, rest)| rest);
+    let named = message.strip_prefix("Error building task ").and_then(|rest| rest.split_once(": "));
+    let message = unframed_shell(named.map_or(message, |(_, rest)| rest));
     let message = shell_exit(message, &lines)
         .or_else(|| unframed(message))
         .unwrap_or_else(|| downloader(message).unwrap_or(message).to_owned());
     Some(Diagnosis { kind, task, hint: hint(kind, &message), message, unimported: None })
+}
+
+/// A line of a shell script without what Ploomber writes in front of the first one.
+fn unframed_shell(line: &str) -> &str {
+    line.strip_prefix("stderr: ").or_else(|| line.strip_prefix("Returned stdout: ")).unwrap_or(line)
 }
 
 /// How a shell script ended, for which Ploomber raises an error of its own.
@@ -93,7 +108,8 @@ fn shell_exit(message: &str, lines: &[&str]) -> Option<String> {
     code.parse::<u8>().ok().map(|code| format!("{SHELL_EXIT}{code}"))
 }
 
-const SHELL_EXIT: &str = "the task's shell script ended with code ";
+/// How a shell script is said to have ended, before its code.
+pub(super) const SHELL_EXIT: &str = "the task's shell script ended with code ";
 
 /// How Ploomber begins when it cannot tell what a task's source is.
 const NO_CLASS: &str = "Failed to determine task class for source '";
@@ -125,47 +141,6 @@ fn unframed(message: &str) -> Option<String> {
         None => dotted,
     };
     Some(format!("{cause}, imported by {by}"))
-}
-
-/// Modules whose package has another name on conda-forge.
-const PACKAGES: [(&str, &str); 24] = [
-    ("Crypto", "pycryptodome"),
-    ("IPython", "ipython"),
-    ("MySQLdb", "mysqlclient"),
-    ("PIL", "pillow"),
-    ("attr", "attrs"),
-    ("bs4", "beautifulsoup4"),
-    ("cv2", "opencv"),
-    ("dateutil", "python-dateutil"),
-    ("docx", "python-docx"),
-    ("dotenv", "python-dotenv"),
-    ("fitz", "pymupdf"),
-    ("git", "gitpython"),
-    ("igraph", "python-igraph"),
-    ("jwt", "pyjwt"),
-    ("osgeo", "gdal"),
-    ("pptx", "python-pptx"),
-    ("serial", "pyserial"),
-    ("skimage", "scikit-image"),
-    ("sklearn", "scikit-learn"),
-    ("skopt", "scikit-optimize"),
-    ("tables", "pytables"),
-    ("umap", "umap-learn"),
-    ("yaml", "pyyaml"),
-    ("zmq", "pyzmq"),
-];
-
-/// What to add for a module that is not there.
-fn package_hint(module: &str) -> String {
-    let top = module.split('.').next().unwrap_or(module);
-    match PACKAGES.iter().find(|(module, _)| *module == top) {
-        Some((_, package)) => {
-            format!("`{top}` is in the package `{package}`: add `- {package}` to the dependencies in environment.yml")
-        }
-        None => format!(
-            "add the package that provides `{top}`, often `- {top}`, to the dependencies in environment.yml; code of your own is committed, or installed with `-e .` in its `pip:` section"
-        ),
-    }
 }
 
 /// Whether a program wants a newer glibc than there is, or one at all: without the loader that it names, the kernel says
@@ -270,7 +245,7 @@ fn shell_kind(line: &str) -> Option<Kind> {
 }
 
 /// The class of an exception that a traceback ends with: `pkg.SomeError: words` at the start of a line.
-fn exception(line: &str) -> Option<&str> {
+pub(super) fn exception(line: &str) -> Option<&str> {
     let class = line.split_once(": ").map_or(line, |(class, _)| class).trim_end_matches(':');
     let dotted = !class.is_empty() && class.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
     let last = class.rsplit('.').next().unwrap_or(class);
@@ -278,247 +253,5 @@ fn exception(line: &str) -> Option<&str> {
     (dotted && named.iter().any(|end| last.ends_with(end)) && last != "Error").then_some(class)
 }
 
-fn hint(kind: Kind, message: &str) -> String {
-    let quoted = || message.split('\'').nth(1).filter(|name| !name.is_empty());
-    match kind {
-        Kind::OutOfMemory => {
-            "give the run more memory with `--memory`, or make the task hold less at a time".to_owned()
-        }
-        Kind::DiskFull => {
-            "free some disk space (`docker system prune`; `soopervisor doctor` shows what there is), then run again"
-                .to_owned()
-        }
-        Kind::ForeignLibc => {
-            "the image's C library is older than the one that the environment was made for, or musl's: take an `--image` with a newer glibc, such as debian:stable-slim, or have packages for an older one solved: CONDA_OVERRIDE_GLIBC=2.17"
-                .to_owned()
-        }
-        Kind::MissingModule => match message.split("No module named '").nth(1).and_then(|rest| rest.split('\'').next())
-        {
-            Some(module) => package_hint(module),
-            None => "add the package that provides the module to environment.yml".to_owned(),
-        },
-        Kind::MissingCompiler => {
-            "the image has no compiler: add `compilers` (conda-forge) or the package itself to the conda dependencies in environment.yml, choose a version with a wheel, or take an `--image` with a compiler"
-                .to_owned()
-        }
-        Kind::MissingProgram if message.contains("No such kernel named ir") => {
-            "R notebooks need `r-base` and `r-irkernel` in the conda dependencies of environment.yml".to_owned()
-        }
-        Kind::MissingProgram => "add the package that provides the program to environment.yml".to_owned(),
-        Kind::Network => {
-            "check that the address is right and that the run has a network (`--network`, `soopervisor doctor`)"
-                .to_owned()
-        }
-        Kind::MissingProduct => "make the task write the file that pipeline.yaml declares as its product".to_owned(),
-        Kind::MissingFile => match quoted() {
-            Some(path) => format!(
-                "commit `{path}` or make a task produce it: only files of the commit exist in the run, and paths count from the pipeline's folder"
-            ),
-            None => "commit the file or make a task produce it: only files of the commit exist in the run".to_owned(),
-        },
-        Kind::Permission => {
-            "write below the project's folder or /output: the rest of the container is read-only".to_owned()
-        }
-        Kind::KernelDied => "its process was killed, mostly for memory: give the run more with `--memory`".to_owned(),
-        Kind::Exception if message.contains("Kernel didn't respond in") => {
-            "the machine was too busy to start the notebook in time: give the run more `--cpus`, or run fewer tasks at once (`executor: parallel` starts a kernel for each)"
-                .to_owned()
-        }
-        Kind::Exception if message.starts_with(SHELL_EXIT) => {
-            "what it said is above; `set -ex` in its first line shows the command that failed".to_owned()
-        }
-        Kind::Exception if message.contains("CredentialsError") => {
-            "a run has none of this machine's logins: hand it what it needs with `--secret NAME` or `--secret NAME=file:PATH`"
-                .to_owned()
-        }
-        Kind::Unimported | Kind::Exception => "the lines above the failure show where it was raised".to_owned(),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(name: &str) -> Diagnosis {
-        let path = format!("{}/tests/fixtures/ploomber-output/{name}.txt", env!("CARGO_MANIFEST_DIR"));
-        let text = fs_err::read_to_string(path).unwrap();
-        diagnose(text.split(['\n', '\r'])).unwrap()
-    }
-
-    #[test]
-    fn what_ploomber_printed_about_each_failure_is_understood() {
-        for (name, kind, task, message) in [
-            ("exception", Kind::Exception, Some("load"), "ValueError: column \"price\" is empty"),
-            ("parallel-exception", Kind::Exception, Some("load"), "ValueError: column \"price\" is empty"),
-            ("notebook", Kind::Exception, Some("nb"), "ZeroDivisionError: division by zero"),
-            ("import-notebook", Kind::MissingModule, Some("nb"), "ModuleNotFoundError: No module named 'pandaz'"),
-            ("memory", Kind::OutOfMemory, Some("load"), "MemoryError"),
-            ("disk", Kind::DiskFull, Some("load"), "OSError: [Errno 28] No space left on device"),
-            ("network", Kind::Network, Some("load"), "socket.gaierror: [Errno -2] Name or service not known"),
-            ("kernel-killed", Kind::KernelDied, Some("nb"), "nbclient.exceptions.DeadKernelError: Kernel died"),
-            (
-                "missing-file",
-                Kind::MissingFile,
-                Some("load"),
-                "FileNotFoundError: [Errno 2] No such file or directory: 'data/raw.csv'",
-            ),
-            (
-                "missing-source",
-                Kind::MissingFile,
-                None,
-                "Error: Failed to initialize '/workspace/nope.py'. File does not exist.",
-            ),
-        ] {
-            let found = of(name);
-            assert_eq!((found.kind, found.task.as_deref(), found.message.as_str()), (kind, task, message), "{name}");
-        }
-        assert_eq!(of("import-source").kind, Kind::MissingModule);
-        assert_eq!(of("import-source").message, "No module named 'pandaz', imported by tasks.py");
-        assert!(of("import-source").hint.contains("`pandaz`"));
-        assert_eq!(of("missing-product").kind, Kind::MissingProduct);
-        assert!(of("missing-product").message.contains("File('out/data.csv') is missing"));
-        assert!(of("missing-file").hint.contains("commit `data/raw.csv`"));
-    }
-
-    #[test]
-    fn what_ploomber_says_about_kernels_and_optional_packages_comes_before_its_own_frame() {
-        let frame = "Error: Failed to initialize NotebookRunner task with source 'a.R'.";
-        let found = diagnose([frame, "No such kernel named ir"]).unwrap();
-        assert_eq!((found.kind, found.message.as_str()), (Kind::MissingProgram, "No such kernel named ir"));
-        assert!(found.hint.contains("r-irkernel"), "{}", found.hint);
-        let found =
-            diagnose([frame, "pyppeteer is required to use webpdf, install it with:", "pip install x"]).unwrap();
-        assert_eq!(found.kind, Kind::MissingModule);
-        assert!(found.message.starts_with("pyppeteer"), "{}", found.message);
-    }
-
-    #[test]
-    fn a_module_that_is_not_there_is_named_with_the_package_that_has_it() {
-        let frame = "Error: Failed to determine task class for source 'a.b.load': An error occured when trying to import dotted path 'a.b.load': ";
-        let found = diagnose([format!("{frame}No module named 'sklearn.svm'").as_str()]).unwrap();
-        assert_eq!(found.message, "No module named 'sklearn.svm', imported by a.b.load");
-        assert!(found.hint.contains("add `- scikit-learn` to the dependencies in environment.yml"), "{}", found.hint);
-        let words =
-            format!("{frame}cannot import name 'x' from 'y' (/opt/y.py) (loaded 'a' from '/workspace/a/b.py').");
-        let found = diagnose([words.as_str()]).unwrap();
-        assert_eq!(found.message, "cannot import name 'x' from 'y' (/opt/y.py), imported by a/b.py");
-        let client =
-            "ModuleNotFoundError: An error occured when trying to import dotted path 'db.get': No module named 'db'";
-        assert_eq!(diagnose([client]).unwrap().message, "No module named 'db', imported by pipeline.yaml");
-        let found = diagnose(["ModuleNotFoundError: No module named 'mine'"]).unwrap();
-        assert!(found.hint.contains("often `- mine`") && found.hint.contains("-e ."), "{}", found.hint);
-        let names: Vec<&str> = PACKAGES.iter().map(|(module, _)| *module).collect();
-        assert!(names.is_sorted(), "{names:?}");
-    }
-
-    #[test]
-    fn an_import_whose_failure_ploomber_swallows_is_told_from_a_wrong_extension() {
-        let lines = [
-            "Loading pipeline...",
-            "Error: Failed to determine task class for source 'lib.tasks.a' (invalid extension '.a'). Valid extensions are: '.R', '.Rmd', '.ipynb', '.py', '.r', '.sh', and '.sql'",
-            "If you meant to import a function, please rename it.",
-        ];
-        let found = diagnose(lines).unwrap();
-        assert_eq!((found.kind, found.unimported.as_deref()), (Kind::Unimported, Some("lib.tasks")));
-        assert_eq!(found.message, "`lib.tasks` cannot be imported, or has no `a`: Ploomber does not say which");
-        assert!(found.hint.contains("python -c 'import lib.tasks'"), "{}", found.hint);
-        let lacking = found.lacking("sklearn", "lib/tasks.py");
-        assert_eq!(lacking.message, "No module named 'sklearn', imported by lib/tasks.py");
-        assert!(lacking.hint.contains("add `- scikit-learn`"), "{}", lacking.hint);
-        // A path with a wrong extension gets no such second line.
-        assert_eq!(diagnose([lines[1]]).unwrap().kind, Kind::Exception);
-        // What would not be one word of a command is no module.
-        let odd = lines[1].replace("lib.tasks.a", "lib;tasks.a");
-        assert_eq!(diagnose([odd.as_str(), lines[2]]).unwrap().unimported, None);
-    }
-
-    #[test]
-    fn a_download_by_a_program_that_reaches_nobody_is_about_the_network() {
-        let lines = [
-            "RuntimeError: Error executing code.",
-            "  0     0    0     0    0     0      0      0 --:--:-- --:--:-- --:--:--     0curl: (6) Could not resolve host: a.example",
-            "exit status 6",
-        ];
-        let found = diagnose(lines).unwrap();
-        assert_eq!(
-            (found.kind, found.message.as_str()),
-            (Kind::Network, "curl: (6) Could not resolve host: a.example")
-        );
-    }
-
-    #[test]
-    fn a_shell_script_that_ends_with_a_code_is_told_as_one() {
-        let lines =
-            ["RuntimeError: Error executing code.", "Returned stdout: ", "stderr: no such table", "exit status 3"];
-        let found = diagnose(lines).unwrap();
-        assert_eq!(found.message, "the task's shell script ended with code 3");
-        assert!(found.hint.contains("set -ex"), "{}", found.hint);
-    }
-
-    #[test]
-    fn credentials_that_are_not_there_are_handed_to_the_run() {
-        for class in ["google.auth.exceptions.DefaultCredentialsError", "botocore.exceptions.NoCredentialsError"] {
-            let found = diagnose([format!("{class}: not found").as_str()]).unwrap();
-            assert!(found.hint.contains("`--secret NAME`"), "{}", found.hint);
-        }
-    }
-
-    #[test]
-    fn an_image_with_another_c_library_is_told() {
-        for line in [
-            "/opt/sv/e/x/bin/python: /lib/x86_64-linux-gnu/libm.so.6: version `GLIBC_2.38' not found (required by x)",
-            "/tmp/script: line 9: /opt/sv/e/x/bin/ploomber: cannot execute: required file not found",
-            "bash: /opt/sv/e/x/bin/ploomber: /opt/sv/e/x/bin/python: bad interpreter: No such file or directory",
-        ] {
-            let found = diagnose([line, "ModuleNotFoundError: No module named 'x'"]).unwrap();
-            assert_eq!(found.kind, Kind::ForeignLibc, "{line}");
-            assert!(found.hint.contains("glibc") && found.hint.contains("--image"), "{}", found.hint);
-        }
-        let own = diagnose([
-            "./run.sh: /usr/bin/perl: bad interpreter: No such file or directory",
-            "ModuleNotFoundError: No module named 'x'",
-        ])
-        .unwrap();
-        assert_eq!(own.kind, Kind::MissingModule);
-    }
-
-    #[test]
-    fn a_build_without_a_compiler_is_told() {
-        let lines = [
-            "      building 'ext' extension",
-            "      error: [Errno 2] No such file or directory: 'gcc'",
-            "  ERROR: Failed building wheel for ext",
-            "error: failed-wheel-build-for-install",
-        ];
-        let found = diagnose(lines).unwrap();
-        assert_eq!(found.kind, Kind::MissingCompiler);
-        assert!(found.hint.contains("no compiler"), "{}", found.hint);
-    }
-
-    #[test]
-    fn a_kernel_that_starts_too_slowly_is_told_from_an_error_of_the_pipeline() {
-        let found = diagnose(["RuntimeError: Kernel didn't respond in 60 seconds"]).unwrap();
-        assert!(found.hint.contains("too busy"), "{}", found.hint);
-    }
-
-    #[test]
-    fn what_bash_says_is_understood() {
-        for (line, kind) in [
-            ("/tmp/script: line 12: jq: command not found", Kind::MissingProgram),
-            ("/tmp/script: line 40:    17 Killed                  ploomber build", Kind::OutOfMemory),
-            ("bash: ./run.sh: Permission denied", Kind::Permission),
-            ("stderr: dd: error writing 'out/big': No space left on device", Kind::DiskFull),
-            ("/tmp/script: line 1: echo: write error: No space left on device", Kind::DiskFull),
-        ] {
-            assert_eq!(diagnose([line]).unwrap().kind, kind, "{line}");
-        }
-    }
-
-    #[test]
-    fn a_build_that_went_well_gives_no_cause() {
-        let path = format!("{}/tests/fixtures/ploomber-output/success.txt", env!("CARGO_MANIFEST_DIR"));
-        let text = fs_err::read_to_string(path).unwrap();
-        assert_eq!(diagnose(text.split(['\n', '\r'])), None);
-        assert_eq!(diagnose(["Error handling is on", "  ValueError: quoted inside", "done"]), None);
-    }
-}
+mod tests;

@@ -12,6 +12,7 @@ pub mod mask;
 pub mod pipeline;
 mod plain;
 pub mod tasks;
+mod traceback;
 
 pub use diagnose::{Diagnosis, diagnose};
 pub use feed::{Entry, Feed};
@@ -19,3 +20,4 @@ pub use file::{LogFile, follow};
 pub use mask::{MaskedBytes, Masker};
 pub use pipeline::{Happened, Options, Pipeline, Summary};
 pub use plain::Plain;
+pub use traceback::{Trace, trace};

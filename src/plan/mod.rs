@@ -82,11 +82,21 @@ pub struct Limits {
     pub idle_timeout: Option<Duration>,
     /// Bytes of disk, where the engine's driver can hold to it.
     pub disk_bytes: Option<u64>,
+    /// Bytes of the log on this machine's disk, but for its end; default as much as comes.
+    pub log_bytes: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: None, cpus: None, pids: 4096, timeout: None, idle_timeout: None, disk_bytes: None }
+        Self {
+            memory_bytes: None,
+            cpus: None,
+            pids: 4096,
+            timeout: None,
+            idle_timeout: None,
+            disk_bytes: None,
+            log_bytes: None,
+        }
     }
 }
 

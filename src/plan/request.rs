@@ -31,6 +31,8 @@ pub struct Request {
     pub idle_timeout: Option<Duration>,
     /// `--disk`.
     pub disk_bytes: Option<u64>,
+    /// `--log-limit`.
+    pub log_bytes: Option<u64>,
     /// `--network`.
     pub network: Option<Network>,
     /// Arguments after `--`.

@@ -228,6 +228,7 @@ fn limits(request: &Request, settings: &Request, said: &mut Vec<Diagnostic>) -> 
         timeout: request.timeout.or(settings.timeout),
         idle_timeout: request.idle_timeout.or(settings.idle_timeout),
         disk_bytes: request.disk_bytes.or(settings.disk_bytes),
+        log_bytes: request.log_bytes.or(settings.log_bytes),
     };
     let least = 6 << 20; // what the Docker Engine asks for
     if limits.memory_bytes.is_some_and(|bytes| bytes < least) {

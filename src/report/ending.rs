@@ -76,14 +76,17 @@ pub(super) fn card_within(card: &Card, style: &Style, columns: usize) -> Vec<Str
     // A solver's or an installer's words are many lines, and the later ones say what to do.
     let rest = card.reason.trim_start().lines().skip(1).map(str::trim_end).filter(|line| !line.is_empty());
     lines.extend(rest.flat_map(|line| folded(&format!("  {}", shown(line, style)), "    ", columns)));
-    let bar = if style.unicode { "│" } else { "|" };
-    lines.extend(card.last_lines.iter().map(|line| format!("  {bar} {}", shown(line, style))));
-    let explained = [("looks like", &card.diagnosis), ("help", &card.hint)];
-    for (name, text) in explained.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?))) {
+    let explained = |name: &str, text: Option<&str>| {
+        let Some(text) = text else { return Vec::new() };
         let mut text = folded(&format!("{name:<10} {}", one_line(text)), "           ", columns);
         text[0].replace_range(..10, &paint.bold(&format!("{name:<10}")));
-        lines.extend(text);
-    }
+        text
+    };
+    lines.extend(explained("at", card.place.as_deref()));
+    let bar = if style.unicode { "│" } else { "|" };
+    lines.extend(card.telling_lines().iter().map(|line| format!("  {bar} {}", shown(line, style))));
+    lines.extend(explained("looks like", card.looks_like()));
+    lines.extend(explained("help", card.hint.as_deref()));
     let mut named = |name: &str, text: Option<String>| {
         if let Some(text) = text {
             lines.push(format!("{} {text}", paint.bold(&format!("{name:<10}"))));
@@ -96,6 +99,7 @@ pub(super) fn card_within(card: &Card, style: &Style, columns: usize) -> Vec<Str
     named("kept", card.kept.as_ref().map(kept));
     named("again", card.again.as_deref().map(one_line));
     named("log", card.log_path.as_ref().map(|path| one_line(&path.to_string_lossy())));
+    named("", card.log_cut.as_ref().map(|cut| format!("not whole: {}", one_line(cut))));
     lines
 }
 
@@ -215,11 +219,14 @@ mod tests {
             task: None,
             exit: None,
             reason: "no set of packages\n  because 385dcd3d11d69362612866cc7850376c23d242e8 is nowhere".to_owned(),
+            place: None,
+            trace: Vec::new(),
             last_lines: Vec::new(),
             diagnosis: None,
             hint: Some("look at the channel".to_owned()),
             reproduce: Some("bash /a/very/long/path and more".to_owned()),
             log_path: None,
+            log_cut: None,
             kept: None,
             again: None,
         };
@@ -259,17 +266,52 @@ mod tests {
     }
 
     #[test]
+    fn the_users_own_line_comes_first_and_is_said_once() {
+        let data = Card {
+            step: Step::Execute,
+            task: Some("clean".to_owned()),
+            exit: Some(1),
+            reason: "the script ended with code 1".to_owned(),
+            place: Some("tasks.py:6 in clean: KeyError: 'age'".to_owned()),
+            trace: ["tasks.py:6 in clean", "    df[\"age\"]", "KeyError: 'age'"].map(str::to_owned).to_vec(),
+            last_lines: vec!["Need help? https://ploomber.io/community".to_owned()],
+            diagnosis: Some("KeyError: 'age'".to_owned()),
+            hint: None,
+            reproduce: None,
+            log_path: Some("/state/runs/x/log".into()),
+            log_cut: Some("3.1 MB of its middle were left out, because its limit is 1 GiB".to_owned()),
+            kept: None,
+            again: None,
+        };
+        let expected = [
+            "failed in step execute, task `clean`: the script ended with code 1",
+            "at         tasks.py:6 in clean: KeyError: 'age'",
+            "  │ tasks.py:6 in clean",
+            "  │     df[\"age\"]",
+            "  │ KeyError: 'age'",
+            "log        /state/runs/x/log",
+            "           not whole: 3.1 MB of its middle were left out, because its limit is 1 GiB",
+        ];
+        assert_eq!(card(&data, &Style::default()), expected);
+        let other = Card { diagnosis: Some("MemoryError".to_owned()), ..data };
+        assert!(card(&other, &Style::default()).contains(&"looks like MemoryError".to_owned()));
+    }
+
+    #[test]
     fn what_was_made_and_not_published_is_named_with_its_folder_and_the_command_that_tries_again() {
         let data = Card {
             step: Step::Publish,
             task: None,
             exit: None,
             reason: "the disk is full".to_owned(),
+            place: None,
+            trace: Vec::new(),
             last_lines: Vec::new(),
             diagnosis: None,
             hint: None,
             reproduce: None,
             log_path: None,
+            log_cut: None,
             kept: Some("/state/runs/x".into()),
             again: Some("soopervisor run . --storage box".to_owned()),
         };

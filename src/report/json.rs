@@ -14,7 +14,7 @@
 //! | `output` | `stream` (`stdout`, `stderr`), `text`, `lossy` (true where bytes were no UTF-8 and became U+FFFD) |
 //! | `diagnostic` | `diagnostic`: code, severity, message, file, line, column, … |
 //! | `published` | `location`, `files`, `bytes`, `note` |
-//! | `failed` | `card`: step, task, exit, reason, last_lines, diagnosis, hint, reproduce, log_path; `kept` (the run's folder) and `again` (a command) where something was made and not published |
+//! | `failed` | `card`: step, task, exit, reason, last_lines, diagnosis, hint, reproduce, log_path; `place` (`tasks.py:6 in clean: KeyError: 'age'`) where the output tells the user's own line, and `trace`, the user's calls on the way there; `log_cut` where the log on disk is not whole; `kept` (the run's folder) and `again` (a command) where something was made and not published |
 //! | `ended` | `exit_code`, `summary` |
 //!
 //! `text` of `output` holds the bytes as they came, line ends included: joined, it is the output. Keys may be added;

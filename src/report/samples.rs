@@ -90,6 +90,8 @@ pub(super) fn failure() -> Vec<RunEvent> {
         task: Some("fit".to_owned()),
         exit: Some(1),
         reason: "the script ended with code 1".to_owned(),
+        place: None,
+        trace: Vec::new(),
         last_lines: vec![
             "10 %\r50 %\rTraceback (most recent call last):".to_owned(),
             "ModuleNotFoundError: No module named 'sklearn'\u{1b}]0;evil\u{7}".to_owned(),
@@ -98,6 +100,7 @@ pub(super) fn failure() -> Vec<RunEvent> {
         hint: Some("add `scikit-learn` to environment.yml".to_owned()),
         reproduce: Some("soopervisor run . --storage local:artifacts".to_owned()),
         log_path: Some("/state/runs/20261121-093000-4f1c2d9a-x7k2/log".into()),
+        log_cut: None,
         kept: None,
         again: None,
     };

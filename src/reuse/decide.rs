@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::corpus::Corpus;
 use super::frame::{env_path, products, same, same_frame, specs_of, unfit, values};
 use super::naming::Naming;
-use super::words::{leaves_elsewhere, lists_folders};
+use super::words::{leaves_elsewhere, listing_in_words, lists_folders};
 use super::{graph, module};
 use crate::id::RelPath;
 use crate::repo::{EntryKind, Tree};
@@ -328,12 +328,13 @@ impl<'a> Comparison<'a> {
         for at in 0..self.tasks.len() {
             let path = file_of(&self.origins[at]).cloned();
             let shell = path.as_ref().and_then(|path| corpus.get(path)).is_some_and(|text| text.shell);
-            let lists = self.codes[at].iter().any(|code| lists_folders(code, shell));
-            match path {
-                Some(path) if lists => {
-                    self.execute(at, || format!("`{path}` looks into folders, and not all is as it was"));
+            let lists = self.codes[at].iter().find(|code| lists_folders(code, shell));
+            let seen = lists.map(|code| listing_in_words(code, shell));
+            match (path, seen) {
+                (Some(path), Some(seen)) => {
+                    self.execute(at, || format!("`{path}` looks into folders{seen}, and not all is as it was"));
                 }
-                Some(_) if !self.codes[at].is_empty() => {}
+                (Some(_), None) if !self.codes[at].is_empty() => {}
                 _ => self.execute(at, || "its code cannot be read, and not all is as it was".to_owned()),
             }
         }

@@ -121,11 +121,29 @@ pub(super) fn lists_folders(text: &str, shell: bool) -> bool {
     if !shell {
         return LISTERS.iter().any(|word| has_word(text, word)) || has_magic(text) || has_call(text, "dir");
     }
+    shell_lister(text).is_some()
+}
+
+/// What of a shell's text looks into folders: a pattern or a command.
+fn shell_lister(text: &str) -> Option<&'static str> {
     let text = without_placeholders(text);
     let bracket = |at: usize| text[..at].ends_with(|c: char| c.is_alphanumeric() || "_./-".contains(c));
-    text.contains(['*', '?'])
-        || text.match_indices('[').any(|(at, _)| bracket(at))
-        || SHELL_LISTERS.iter().any(|word| has_word(&text, word))
+    let pattern = ["*", "?"].into_iter().find(|mark| text.contains(*mark));
+    let set = || text.match_indices('[').any(|(at, _)| bracket(at)).then_some("[");
+    pattern.or_else(set).or_else(|| SHELL_LISTERS.into_iter().find(|word| has_word(&text, word)))
+}
+
+/// The words behind "looks into folders": which one was seen, and in which line where the text is a whole file.
+pub(super) fn listing_in_words(text: &str, shell: bool) -> String {
+    let lister = |line: &str| {
+        if shell { shell_lister(line) } else { LISTERS.into_iter().find(|word| has_word(line, word)) }
+    };
+    let found = text.lines().enumerate().find_map(|(at, line)| Some((at + 1, lister(line)?)));
+    match found {
+        Some((line, word)) if shell => format!(" (`{word}` in line {line})"),
+        Some((_, word)) => format!(" (`{word}`)"),
+        None => String::new(),
+    }
 }
 
 /// Whether a program may leave files where nobody sees them.
@@ -200,6 +218,11 @@ mod tests {
     #[test]
     fn programs_that_look_around_are_noticed() {
         assert!(lists_folders("for p in Path('x').glob('*')", false) && lists_folders("!ls", false));
+        let seen = listing_in_words("#!/bin/bash\ncat {{ upstream['a'] }}\nls output\n", true);
+        assert_eq!(seen, " (`ls` in line 3)");
+        assert_eq!(listing_in_words("cat x\ncat out/*.csv", true), " (`*` in line 2)");
+        assert_eq!(listing_in_words("for p in Path('x').glob('a')", false), " (`glob`)");
+        assert_eq!(listing_in_words("x <- dir('data')", false), "");
         assert!(lists_folders("x <- dir('data')", false) && !lists_folders("os.makedir('data')", false));
         assert!(
             lists_folders("cat out/*.csv", true) && lists_folders("find .", true) && lists_folders("cat x[12]", true)

@@ -65,6 +65,7 @@ fn limits(request: &RunRequest, line: &mut Line) {
     line.option("--cpus", limits.cpus.map(|cpus| cpus.to_string()).as_deref());
     line.option("--pids", limits.pids.map(|pids| pids.to_string()).as_deref());
     line.option("--disk", limits.disk_bytes.map(size).as_deref());
+    line.option("--log-limit", limits.log_bytes.map(size).as_deref());
 }
 
 /// The largest unit that says it exactly.

@@ -14,6 +14,7 @@ use super::stop::Stop;
 use super::{again, hosted};
 use crate::diag::{self, Diagnostic};
 use crate::environment::{Config, EnvironmentError, Inputs, Problem, RawEnvironment};
+use crate::logs::file::GUESTS_CAP;
 use crate::plan::{self, Facts, Mode, RunPlan};
 use crate::repo::Checkout;
 use crate::script;
@@ -92,6 +93,7 @@ pub fn decide(
     // A sample, a part and the full result of one commit are different results.
     plan.revision.sample = plan.sample_flag;
     plan.revision.partial = plan.leaves_tasks_out();
+    plan.limits.log_bytes = log_bytes(request, plan.limits.log_bytes);
     let script = script::render(&plan)?;
     let location = location(request, &project, checkout, host, &plan)?;
     let environment = RawEnvironment::of(&project.environment, project.pip.clone());
@@ -227,6 +229,7 @@ fn asked(request: &RunRequest, host: &Host, secrets: &[SecretSpec]) -> Result<pl
         timeout: limits.timeout,
         idle_timeout: limits.idle_timeout,
         disk_bytes: limits.disk_bytes,
+        log_bytes: limits.log_bytes,
         network: request.network,
         build_args: request.build_args.clone(),
         storage: request.storage.clone(),
@@ -236,6 +239,13 @@ fn asked(request: &RunRequest, host: &Host, secrets: &[SecretSpec]) -> Result<pl
         frozen_as: request.frozen_as.clone(),
         no_reuse: request.no_reuse,
     })
+}
+
+/// What a log may grow to. A commit that runs on a server, or without the secrets that its project names, does not say
+/// how much of that machine's disk it may have; who asks for the run does.
+fn log_bytes(request: &RunRequest, decided: Option<u64>) -> Option<u64> {
+    let guest = (request.hosted || request.no_secrets) && request.limits.log_bytes.is_none();
+    if guest { Some(decided.map_or(GUESTS_CAP, |bytes| bytes.min(GUESTS_CAP))) } else { decided }
 }
 
 /// Where outputs go: a relative folder is meant from where it was written.
@@ -255,6 +265,20 @@ fn location(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guest_has_a_gibibyte_of_log_unless_who_asks_for_the_run_says_more() {
+        let own = RunRequest::default();
+        assert_eq!((log_bytes(&own, None), log_bytes(&own, Some(5 << 30))), (None, Some(5 << 30)));
+        let guests =
+            [RunRequest { hosted: true, ..RunRequest::default() }, RunRequest { no_secrets: true, ..own.clone() }];
+        for mut guest in guests {
+            let said = [None, Some(5 << 30), Some(1000)].map(|bytes| log_bytes(&guest, bytes));
+            assert_eq!(said, [Some(GUESTS_CAP), Some(GUESTS_CAP), Some(1000)]);
+            guest.limits.log_bytes = Some(5 << 30);
+            assert_eq!(log_bytes(&guest, Some(5 << 30)), Some(5 << 30));
+        }
+    }
 
     #[test]
     fn secrets_that_no_run_can_use_are_all_told_in_the_words_of_a_run() {

@@ -73,6 +73,7 @@ fn requested(settings: &Settings) -> Request {
         timeout: settings.limits.timeout,
         idle_timeout: settings.limits.idle_timeout,
         disk_bytes: settings.limits.disk,
+        log_bytes: settings.limits.log_limit,
         // `validate` refused every other word.
         network: text(&settings.network).map(|word| if word == "none" { Network::None } else { Network::Bridge }),
         build_args: settings.args.iter().map(|arg| arg.value.clone()).collect(),

@@ -1,14 +1,14 @@
 //! The end of a run: what it means, the failure card, the record, the last event.
 
+mod failed;
+
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::again;
 use super::card::{Card, Published};
 use super::decide::Decided;
 use super::ending::Ending;
@@ -27,16 +27,14 @@ use super::unimported::Modules;
 use crate::diag::Diagnostic;
 use crate::environment::Network;
 use crate::id::{Digest, Revision, RunId};
-use crate::logs::diagnose::{Diagnosis, Kind};
-use crate::logs::{Masker, diagnose};
+use crate::logs::Masker;
+use crate::logs::diagnose::Kind;
 use crate::outputs::manifest::{About, EnvironmentNote, ImageNote, TaskNote, Timing};
-use crate::plan::{Limits, Mode, OnConflict};
+use crate::plan::{Limits, Mode};
 use crate::repo::Checkout;
 use crate::spec::amount::show_duration;
+use crate::storage::Location;
 use crate::store::{LiveRun, Part, Publication, Record, Status, StoreError};
-
-/// How many lines a card shows.
-const CARD_LINES: usize = 20;
 
 /// How a run ended, for whoever asked for it.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +72,8 @@ pub(super) struct Kept {
 struct Trouble {
     code: i64,
     last_lines: Vec<String>,
+    running: Option<String>,
+    log_cut: Option<String>,
 }
 
 impl Kept {
@@ -88,7 +88,10 @@ impl Kept {
         self.record.project = plan.project.clone();
         self.record.revision = plan.revision.clone();
         self.record.mode = plan.mode;
-        self.record.storage.clone_from(&plan.storage);
+        self.record.storage = match &decided.location {
+            Location::Local(_) => decided.location.to_string(),
+            _ => plan.storage.clone(),
+        };
     }
 
     pub(super) fn prepared(&mut self, decided: &Decided, prepared: &Prepared) {
@@ -99,7 +102,12 @@ impl Kept {
 
     pub(super) fn ran(&mut self, ran: &Ran) {
         self.tasks.clone_from(&ran.tasks);
-        self.ran = Some(Trouble { code: ran.executed.exit.code, last_lines: ran.last_lines.clone() });
+        self.ran = Some(Trouble {
+            code: ran.executed.exit.code,
+            last_lines: ran.last_lines.clone(),
+            running: ran.running.clone(),
+            log_cut: ran.log_cut.clone(),
+        });
     }
 
     /// Whether the script came to an end.
@@ -179,7 +187,7 @@ impl Kept {
 
 /// What a script's end means.
 pub(super) fn ending_of(ran: &Ran) -> Ending {
-    let looks = diagnose(ran.last_lines.iter().map(String::as_str));
+    let looks = failed::recent(&ran.last_lines);
     let disk_full = looks.is_some_and(|diagnosis| diagnosis.kind == Kind::DiskFull);
     Ending::of_script(&ran.executed, disk_full)
 }
@@ -214,7 +222,10 @@ pub(super) fn stop_of(ending: Ending, ran: &Ran, limits: &Limits) -> Stop {
     let help = match ending {
         Ending::OutOfMemory => Some("give it more with `--memory`, or use `--sample`"),
         Ending::DiskFull => Some("`docker system prune` and `soopervisor doctor` show where space can be won"),
-        Ending::TimedOut => Some("give it longer with `--timeout` or `--idle-timeout`"),
+        Ending::TimedOut if ran.executed.stopped == Some(super::cancel::CancelReason::Idle) => {
+            Some("give it longer with `--idle-timeout`, or let the task print something now and then")
+        }
+        Ending::TimedOut => Some("give it longer with `--timeout`, or try `--sample` first"),
         _ => None,
     };
     Stop::new(ending, message).help(help.map(str::to_owned))
@@ -263,7 +274,7 @@ pub(super) async fn finish(
     if ending != Ending::Succeeded {
         telling.end_open(if ending == Ending::Cancelled { Outcome::Cancelled } else { Outcome::Failed });
     }
-    let card = stop.as_ref().map(|stop| masked_card(&card(stop, step, &kept, facts), &kept.masker));
+    let card = stop.as_ref().map(|stop| masked_card(&failed::card(stop, step, &kept, facts), &kept.masker));
     if let Some(card) = &card {
         telling.tell(&RunEvent::Failed(Box::new(card.clone())));
     }
@@ -394,54 +405,6 @@ fn part_of_task(task: &TaskSeen) -> Part {
         elapsed_ms: millis(task.elapsed),
         detail: task.reason.clone(),
     }
-}
-
-/// The failure card.
-fn card(stop: &Stop, step: Option<Step>, kept: &Kept, facts: &Facts<'_>) -> Card {
-    let step = step.unwrap_or(Step::Report);
-    let trouble = kept.ran.as_ref().filter(|_| step == Step::Execute);
-    let reproduce = facts.live.folder().path().join(reproduce::FILE);
-    let looks = trouble.and_then(|trouble| looks(trouble, kept.modules.as_ref(), &reproduce));
-    let failed = kept.tasks.iter().find(|task| task.outcome == Outcome::Failed).map(|task| task.name.clone());
-    let lines = trouble.map(|trouble| &trouble.last_lines[trouble.last_lines.len().saturating_sub(CARD_LINES)..]);
-    // An asked-for end needs no guess about its cause.
-    let asked = matches!(stop.ending, Ending::Cancelled | Ending::TimedOut);
-    let looks = looks.filter(|_| !asked);
-    let folder = facts.live.folder();
-    // What it made until then is not where it belongs.
-    let made = kept.has_run() && matches!(step, Step::Execute | Step::Collect | Step::Publish);
-    Card {
-        step,
-        task: looks.as_ref().and_then(|looks| looks.task.clone()).or(failed),
-        // Of a script that was stopped, the code says only that it was.
-        exit: trouble.filter(|_| !asked).map(|trouble| trouble.code),
-        reason: stop.line(),
-        last_lines: lines.map(<[String]>::to_vec).unwrap_or_default(),
-        diagnosis: looks.as_ref().map(|looks| looks.message.clone()),
-        hint: stop.help.clone().or(looks.map(|looks| looks.hint)),
-        reproduce: trouble.filter(|_| !asked && reproduce.is_file()).map(|_| reproduce::command(&reproduce)),
-        log_path: Some(folder.log()).filter(|path| path.is_file()),
-        kept: made.then(|| folder.path().to_owned()),
-        again: again(stop, facts.request).filter(|_| made && step == Step::Publish),
-    }
-}
-
-/// What a script's last lines look like. A cause that Ploomber keeps to itself is looked for; where it is not found, the
-/// command that shows it is named.
-fn looks(trouble: &Trouble, modules: Option<&Modules>, reproduce: &Path) -> Option<Diagnosis> {
-    let looks = diagnose(trouble.last_lines.iter().map(String::as_str))?;
-    let Some(module) = looks.unimported.clone() else { return Some(looks) };
-    if let Some((missing, file)) = modules.and_then(|modules| modules.missing(&module)) {
-        return Some(looks.lacking(&missing, &file));
-    }
-    let hint = format!("`{} python -c 'import {module}'` shows why", reproduce::command(reproduce));
-    Some(Diagnosis { hint, ..looks })
-}
-
-/// The command that may publish what this run could not.
-fn again(stop: &Stop, request: &RunRequest) -> Option<String> {
-    let on_conflict = if stop.taken { Some(OnConflict::NewRun) } else { request.on_conflict };
-    again::command(&RunRequest { on_conflict, ..request.clone() })
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

@@ -22,12 +22,12 @@ use super::telling::Telling;
 use crate::engine::ExecSpec;
 use crate::environment::Network;
 use crate::id::RunId;
-use crate::logs::file::{DEFAULT_CAP, Written};
+use crate::logs::file::{Bound, Cut, Written};
 use crate::logs::marker::Marker;
 use crate::logs::tasks::{TaskEvent, TaskOutcome};
 use crate::logs::{Entry, Feed, Happened, LogFile, Masker, Options, Pipeline, Summary};
 use crate::secret::Secret;
-use crate::spec::amount::show_duration;
+use crate::spec::amount::{show_duration, show_size};
 use crate::store::Folder;
 
 /// One task as it was seen.
@@ -85,6 +85,10 @@ pub struct Ran {
     pub failed_part: Option<String>,
     /// The memory it had, where that was limited.
     pub memory_limit: Option<u64>,
+    /// The task that had begun and not ended.
+    pub running: Option<String>,
+    /// What the log on disk lacks, in words.
+    pub log_cut: Option<String>,
 }
 
 /// What the script needs besides the plan.
@@ -124,11 +128,8 @@ pub async fn run_script(
         telling.progress(Step::Execute, note);
     }
     let nonce = nonce().map_err(|error| Stop::of(Ending::Internal, &error))?;
-    let log =
-        LogFile::open(&setting.folder.log(), DEFAULT_CAP).map_err(|error| Stop::of(Ending::of_io(&error), &error))?;
-    let options = Options { nonce: Some(nonce.clone()), colours: setting.colours, ..Options::default() };
     let (mut sink, feed) =
-        Pipeline::new(setting.masker, log, &options).map_err(|error| Stop::of(Ending::of_io(&error), &error))?;
+        way(setting, plan.limits.log_bytes, &nonce).map_err(|error| Stop::of(Ending::of_io(&error), &error))?;
     let (runtime, listener) = (tokio::runtime::Handle::current(), telling.clone());
     let silence = Silence { idle_timeout: plan.limits.idle_timeout, ..Silence::default() };
     let seen = Seen { planned: setting.prepared.takeover.planned(), silence, ..Seen::default() };
@@ -157,7 +158,9 @@ pub async fn run_script(
         }
     };
     let mut summary = sink.finish().await;
-    let syncing = Syncing::begin(summary.as_mut().and_then(|summary| summary.log.take()));
+    let written = summary.as_mut().and_then(|summary| summary.log.take());
+    let log_cut = written.as_ref().and_then(Written::cut).map(|cut| told(cut, telling));
+    let syncing = Syncing::begin(written);
     ticking.abort();
     ended.send_replace(true);
     let seen = showing.await.map_err(|error| Stop::of(Ending::Internal, &error))?;
@@ -165,7 +168,10 @@ pub async fn run_script(
         telling.progress(Step::Execute, format!("the log on disk is not whole: {error}"));
     }
     match executed {
-        Ok((executed, clearing)) => Ok((ran(executed, summary, seen, plan.limits.memory_bytes), clearing, syncing)),
+        Ok((executed, clearing)) => {
+            let ran = Ran { log_cut, ..ran(executed, summary, seen, plan.limits.memory_bytes) };
+            Ok((ran, clearing, syncing))
+        }
         Err(error) => {
             syncing.done(telling).await;
             Err(error.into())
@@ -175,7 +181,31 @@ pub async fn run_script(
 
 fn ran(executed: Executed, summary: Option<Summary>, seen: Seen, memory_limit: Option<u64>) -> Ran {
     let last_lines = summary.map(|summary| summary.last_lines).unwrap_or_default();
-    Ran { executed, tasks: seen.tasks, last_lines, failed_part: seen.failed_part, memory_limit }
+    let (tasks, failed_part, running) = (seen.tasks, seen.failed_part, seen.current);
+    Ran { executed, tasks, last_lines, failed_part, memory_limit, running, log_cut: None }
+}
+
+/// The way of a run's output to its log and to whoever is shown it.
+fn way(setting: &Setting<'_>, most: Option<u64>, nonce: &str) -> std::io::Result<(Pipeline, Feed<Happened>)> {
+    let log = LogFile::open(&setting.folder.log(), most.unwrap_or(u64::MAX))?.sparing_the_disk();
+    let options = Options { nonce: Some(nonce.to_owned()), colours: setting.colours, ..Options::default() };
+    Pipeline::new(setting.masker, log, &options)
+}
+
+/// Tells what a log lacks.
+fn told(cut: Cut, telling: &Telling) -> String {
+    let words = cut_in_words(cut);
+    telling.warn(Step::Execute, format!("the log on disk is not whole: {words}"));
+    words
+}
+
+/// What a log lacks, and what it reached.
+fn cut_in_words(cut: Cut) -> String {
+    let why = match cut.bound {
+        Bound::Limit(cap) => format!("its limit is {} (`--log-limit`)", show_size(cap)),
+        Bound::Disk(free) => format!("its disk has only {} left", figures::bytes(free)),
+    };
+    format!("{} of its middle were left out, because {why}", figures::bytes(cut.bytes))
 }
 
 /// What was seen while the output went by.

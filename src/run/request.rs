@@ -88,6 +88,8 @@ pub struct LimitAsk {
     pub pids: Option<u32>,
     /// Bytes of disk.
     pub disk_bytes: Option<u64>,
+    /// Bytes of the log on this machine's disk, but for its end.
+    pub log_bytes: Option<u64>,
     /// Wall time of the execute step.
     pub timeout: Option<Duration>,
     /// Longest silence in the output.

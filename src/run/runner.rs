@@ -50,6 +50,10 @@ pub async fn run(request: &RunRequest, host: &Host, telling: Telling, cancel: &C
     let runs = Runs::of(&host.home);
     let live = runs.create((host.clock)(), &checkout.revision.commit)?;
     let mut kept = Kept::begin(&live, &checkout, request, (host.clock)());
+    // As it was typed it would mean another folder to whoever reads it elsewhere.
+    if let Some(folder) = published_here(request, host).pop() {
+        kept.record.storage = Location::Local(folder).to_string();
+    }
     live.save(&kept.record)?;
     let title = format!("{} at {}", named(request, &checkout), finish::shown(&checkout.revision));
     telling.tell(&RunEvent::Started { run: live.id().clone(), title });

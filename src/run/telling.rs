@@ -281,8 +281,8 @@ fn masked_finding(finding: &Diagnostic, masker: &Masker) -> Diagnostic {
 
 /// A card without secrets.
 ///
-/// Its last lines come out of the masked stream: masked again one by one, their ends would look like what a cut left of
-/// a secret.
+/// Its last lines, and the place and the calls among them, come out of the masked stream: masked again one by one, their
+/// ends would look like what a cut left of a secret.
 pub(super) fn masked_card(card: &Card, masker: &Masker) -> Card {
     let text = |text: &Option<String>| text.as_deref().map(|text| masker.text(text));
     Card {
@@ -338,11 +338,14 @@ mod tests {
             task: Some("-----".to_owned()),
             exit: Some(1),
             reason: "said MIIEvQIBADANBgkqhkiG".to_owned(),
+            place: None,
+            trace: Vec::new(),
             last_lines: lines.clone(),
             diagnosis: None,
             hint: None,
             reproduce: None,
             log_path: None,
+            log_cut: None,
             kept: None,
             again: None,
         };

@@ -104,6 +104,8 @@ pub(crate) fn failed() -> Report {
         task: Some("fit".to_owned()),
         exit: Some(1),
         reason: "the script ended with code 1".to_owned(),
+        place: None,
+        trace: Vec::new(),
         last_lines: vec![
             "10 %\r50 %\rTraceback (most recent call last):".to_owned(),
             "ModuleNotFoundError: No module named 'sklearn'\u{1b}]0;evil\u{7}".to_owned(),
@@ -113,6 +115,7 @@ pub(crate) fn failed() -> Report {
         hint: Some("add `scikit-learn` to environment.yml".to_owned()),
         reproduce: Some("soopervisor run . --storage local:artifacts".to_owned()),
         log_path: Some("/state/runs/log".into()),
+        log_cut: None,
         kept: None,
         again: None,
     })));
@@ -242,11 +245,14 @@ pub(crate) fn filled(next: &mut dyn FnMut() -> String, rows: usize, marker: Mark
         task: Some(next()),
         exit: Some(1),
         reason: next(),
+        place: None,
+        trace: Vec::new(),
         last_lines: (0..rows).map(|_| next()).collect(),
         diagnosis: Some(next()),
         hint: Some(next()),
         reproduce: Some("soopervisor run .".to_owned()),
         log_path: None,
+        log_cut: None,
         kept: None,
         again: None,
     });

@@ -20,8 +20,9 @@ fn a_failing_task_ends_with_its_card_and_publishes_nothing() {
     user.run(&[]).exits(4).says("second").says("the data is odd").says("soopervisor");
     assert_eq!(user.published_folders(), Vec::<std::path::PathBuf>::new());
     assert_eq!(user.containers(), [""; 0]);
-    let said = user.say(&["show", "latest"]).exits(0).says("failed").says("the data is odd");
-    drop(said);
+    let said = user.say(&["show", "latest"]).exits(0).says("failed").says("in second: ValueError: the data is odd");
+    // The user's own line, and nothing of Ploomber's.
+    said.says("at         tasks.py:").says("raise ValueError('the data is odd')").hides("site-packages");
     let run = std::fs::read_dir(user.runs()).unwrap().next().unwrap().unwrap().path();
     assert!(run.join("work/output/first.txt").is_file(), "partial outputs are kept, apart from published ones");
     assert!(std::fs::read_to_string(run.join("log")).unwrap().contains("the data is odd"));
@@ -86,7 +87,9 @@ fn memory_time_and_silence_are_told_apart() {
     let slow = user_whose_second_task("import time; [(time.sleep(0.2), print('.', flush=True)) for _ in range(600)]");
     slow.run(&["--timeout", "20s"]).exits(8).says("--timeout");
     let silent = user_whose_second_task("import time; time.sleep(120)");
-    silent.run(&["--idle-timeout", "15s"]).exits(8).says("--idle-timeout");
+    silent.run(&["--idle-timeout", "15s"]).exits(8).says("--idle-timeout").says("execute, task `second`: ");
+    silent.say(&["runs"]).exits(0).says("timed out");
+    hungry.say(&["runs"]).exits(0).says("out of memory");
     for user in [hungry, slow, silent] {
         assert_eq!(user.published_folders().len(), 0);
         assert_eq!(user.containers(), [""; 0]);

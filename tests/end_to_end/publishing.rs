@@ -92,9 +92,12 @@ fn another_result_for_the_same_commit_is_refused_and_kept_apart_on_demand() {
     user.run(&[]).exits(0);
     let first = std::fs::read(user.published().join("output/first.txt")).unwrap();
     let refused = user.run(&[]).exits(7).says("output/first.txt").says("--on-conflict");
-    refused
-        .says("what was made is in work/ and output/ of ")
-        .says("again      soopervisor run 'my repo' --storage local:artifacts --on-conflict new-run");
+    // It can be typed anywhere, and so can what `show` says of the storage.
+    let [repo, storage] = [user.repo(), user.storage()].map(|folder| std::fs::canonicalize(folder).unwrap());
+    let storage = format!("local:{}", storage.display());
+    let again = format!("again      soopervisor run '{}' --storage '{storage}' --on-conflict new-run", repo.display());
+    refused.says("what was made is in work/ and output/ of ").says(&again);
+    user.say(&["show", "latest"]).exits(0).says(&format!("storage      {storage}"));
     assert_eq!(std::fs::read(user.published().join("output/first.txt")).unwrap(), first);
     user.run(&["--on-conflict", "keep"]).exits(0);
     assert_eq!(user.published_folders().len(), 1);

@@ -149,6 +149,10 @@ pub struct Limits {
     /// Disk, where the engine's storage driver can limit it
     #[arg(long, env = "SOOPERVISOR_DISK", hide_env_values = true, value_name = "SIZE", value_parser = parse::size)]
     pub disk: Option<u64>,
+    /// Most of the log that is kept on disk, its last 4 MiB beside that [default: all of it]
+    #[arg(long, env = "SOOPERVISOR_LOG_LIMIT", hide_env_values = true, value_name = "SIZE")]
+    #[arg(value_parser = parse::size)]
+    pub log_limit: Option<u64>,
     /// The container's network
     #[arg(long, env = "SOOPERVISOR_NETWORK", hide_env_values = true, value_enum, value_name = "NETWORK")]
     pub network: Option<Network>,

@@ -107,7 +107,7 @@ pub(in crate::cli) fn verify(wanted: &Wanted) -> Result<Verified, Failure> {
 
 /// Compares two stored folders; pictures are fetched for a page only.
 pub(in crate::cli) fn compare(args: &args::Diff) -> Result<Comparison, Failure> {
-    let storage = opened(&args.storage.required()?)?;
+    let storage = opened_to_read(&args.storage.required()?)?;
     let project = project_here(args.project.as_ref())?;
     let globs = args.globs.iter().map(|glob| Pattern::parse(glob)).collect::<Result<Vec<_>, _>>();
     let globs = globs.map_err(|error| Failure::of(Exit::Usage, &error))?;
@@ -132,8 +132,21 @@ pub(in crate::cli) fn compare(args: &args::Diff) -> Result<Comparison, Failure> 
 impl Wanted {
     /// The storage, and the project: as asked for, or the one of the repository here.
     fn open(&self) -> Result<(Arc<dyn storage::Storage>, ProjectName), Failure> {
-        Ok((opened(&self.storage)?, project_here(self.project.as_ref())?))
+        Ok((opened_to_read(&self.storage)?, project_here(self.project.as_ref())?))
     }
+}
+
+/// A storage in which something is looked for. A folder that is not there holds nothing, and was most often typed in
+/// another one.
+fn opened_to_read(written: &str) -> Result<Arc<dyn storage::Storage>, Failure> {
+    if let storage::Location::Local(folder) = location(written)?
+        && !folder.exists()
+    {
+        let what = format!("there is no folder {}", folder.display());
+        let help = "`soopervisor runs` lists the runs of this machine, `soopervisor show RUN` says where one published";
+        return Err(Failure::new(Exit::StorageFailed, what).help(help));
+    }
+    opened(written)
 }
 
 /// The storage as written on the command line.
@@ -202,7 +215,7 @@ pub(in crate::cli) struct Pruning {
 impl Pruning {
     /// Opens the storage and asks git for what is to stay.
     pub(in crate::cli) fn open(args: &args::Prune) -> Result<Self, Failure> {
-        let storage = opened(&args.storage.required()?)?;
+        let storage = opened_to_read(&args.storage.required()?)?;
         let project = project_here(args.project.as_ref())?;
         let commits = if args.keep_heads || args.keep_tags {
             let here = repo::open(&current_dir()?, true).map_err(Stop::from)?;

@@ -43,13 +43,13 @@ pub struct Options {
     pub colours: bool,
     /// How many bytes wait in memory for a slow reader.
     pub queue_bytes: usize,
-    /// How many of the last lines are kept for the failure card.
+    /// How many of the last lines are kept for the failure card, which looks for the user's own line among them.
     pub last_lines: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nonce: None, colours: false, queue_bytes: 1024 * 1024, last_lines: 200 }
+        Self { nonce: None, colours: false, queue_bytes: 1024 * 1024, last_lines: 1000 }
     }
 }
 

@@ -130,3 +130,18 @@ async fn tasks_are_told_between_the_bytes_that_tell_them() {
     assert!(matches!(first, Some(Entry::Output { .. })));
     assert_eq!(second, Some(Entry::Event(Happened::Task(TaskEvent::Started { name: "load".to_owned() }))));
 }
+
+#[tokio::test]
+async fn a_traceback_with_colours_and_progress_bars_still_tells_the_users_own_line() {
+    let path = format!("{}/tests/fixtures/ploomber-output/notebook-helper.txt", env!("CARGO_MANIFEST_DIR"));
+    let text = fs_err::read_to_string(path).unwrap();
+    let coloured = text.replace("KeyError", "\x1b[31mKeyError\x1b[39m").replace("----> 3 ", "\x1b[32m----> 3\x1b[39m ");
+    let mut bench = bench(true, u64::MAX);
+    bench.send(Stream::Stderr, "\rExecuting:  25%|##  | 1/4\rExecuting: 100%|####| 4/4\n").await;
+    for piece in coloured.as_bytes().chunks(7) {
+        bench.send(Stream::Stderr, std::str::from_utf8(piece).unwrap()).await;
+    }
+    let (_, _, summary) = bench.end().await;
+    let found = crate::logs::trace(&summary.last_lines).unwrap();
+    assert_eq!(found.place.as_deref(), Some("helper.py:3 in clean: KeyError: 'age'"));
+}

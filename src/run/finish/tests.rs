@@ -1,7 +1,11 @@
 //! What stays behind at a run's end is said, and changes nothing else.
 
+use std::path::Path;
+
 use super::*;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Exit};
+use crate::run::cancel::CancelReason;
+use crate::run::execute::Executed;
 use crate::store::{Home, Runs};
 
 fn live(folder: &Path) -> LiveRun {
@@ -42,4 +46,24 @@ async fn a_container_and_a_work_folder_that_stay_are_both_said() {
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(said[0].starts_with("run/not-cleared: ") && said[0].contains("it went away"), "{said:?}");
     assert!(said[1].starts_with("run/work-left: "), "{said:?}");
+}
+
+#[test]
+fn a_run_that_was_stopped_for_its_time_is_told_which_option_gives_it_more() {
+    let help = |reason| {
+        let exit = Exit { code: 143, oom_killed: false, peak_memory_bytes: None };
+        let ran = Ran {
+            executed: Executed { exit, stopped: Some(reason) },
+            tasks: Vec::new(),
+            last_lines: Vec::new(),
+            failed_part: None,
+            memory_limit: None,
+            running: None,
+            log_cut: None,
+        };
+        stop_of(Ending::TimedOut, &ran, &Limits::default()).help.unwrap()
+    };
+    assert!(help(CancelReason::Idle).contains("`--idle-timeout`"));
+    let said = help(CancelReason::Timeout);
+    assert!(said.contains("`--timeout`") && !said.contains("idle"), "{said}");
 }

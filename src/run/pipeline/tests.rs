@@ -22,7 +22,7 @@ fn mark(words: &str) -> String {
 async fn played(played: Played, idle_timeout: Option<Duration>) -> (Vec<String>, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
-    let log = LogFile::open(&path, DEFAULT_CAP).unwrap();
+    let log = LogFile::open(&path, u64::MAX).unwrap();
     let (mut sink, feed) = Pipeline::new(&Masker::none(), log, &options()).unwrap();
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
@@ -81,4 +81,28 @@ async fn where_silence_ends_the_run_that_is_said_instead() {
 fn a_pipeline_may_be_silent_for_ten_minutes() {
     let words = Silence::default().in_words(None);
     assert_eq!(words, "nothing was printed for 10 minutes; `--idle-timeout 30m` ends such runs");
+}
+
+#[test]
+fn a_log_that_is_not_whole_says_what_it_lacks_and_why() {
+    let cut = |bound| cut_in_words(Cut { bytes: 3_100_000, bound });
+    let limit = cut(Bound::Limit(1 << 30));
+    assert_eq!(limit, "3.1 MB of its middle were left out, because its limit is 1 GiB (`--log-limit`)");
+    let disk = cut(Bound::Disk(2_000_000_000));
+    assert_eq!(disk, "3.1 MB of its middle were left out, because its disk has only 2.0 GB left");
+}
+
+#[test]
+fn the_task_that_had_begun_and_not_ended_is_known_when_the_script_is_over() {
+    let executed = Executed {
+        exit: crate::engine::Exit { code: 143, oom_killed: false, peak_memory_bytes: None },
+        stopped: Some(cancel::CancelReason::Timeout),
+    };
+    let event = |seen: &mut Seen, event| seen.take(Happened::Task(event)).unwrap();
+    let mut seen = Seen::default();
+    let elapsed = Duration::from_secs(1);
+    event(&mut seen, TaskEvent::Started { name: "load".to_owned() });
+    event(&mut seen, TaskEvent::Ended { name: "load".to_owned(), outcome: TaskOutcome::Ran, elapsed });
+    event(&mut seen, TaskEvent::Started { name: "fit".to_owned() });
+    assert_eq!(ran(executed, None, seen, None).running.as_deref(), Some("fit"));
 }

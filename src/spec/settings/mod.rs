@@ -43,6 +43,8 @@ pub struct Limits {
     pub idle_timeout: Option<Duration>,
     /// `disk`, in bytes.
     pub disk: Option<u64>,
+    /// `log-limit`, in bytes.
+    pub log_limit: Option<u64>,
 }
 
 /// A soopervisor.yaml; everything is optional.
@@ -191,7 +193,8 @@ fn arguments(fields: &mut Fields<'_>, node: &Node) -> Vec<Spanned<String>> {
 
 fn limits(fields: &mut Fields<'_>, node: &Node) -> Limits {
     let Some(node) = node.get("limits") else { return Limits::default() };
-    if !fields.mapping(node, "`limits`", &["memory", "cpus", "pids", "timeout", "idle-timeout", "disk"]) {
+    let known = ["memory", "cpus", "pids", "timeout", "idle-timeout", "disk", "log-limit"];
+    if !fields.mapping(node, "`limits`", &known) {
         return Limits::default();
     }
     #[expect(
@@ -207,6 +210,7 @@ fn limits(fields: &mut Fields<'_>, node: &Node) -> Limits {
         timeout: fields.duration(node, "timeout"),
         idle_timeout: fields.duration(node, "idle-timeout"),
         disk: fields.bytes(node, "disk"),
+        log_limit: fields.bytes(node, "log-limit"),
     }
 }
 

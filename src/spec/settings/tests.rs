@@ -18,7 +18,7 @@ fn reads_every_key() {
     let (settings, found) = read_text(
         "project: demo\nimage: x:1\nenvironment: env/e.yml\npipeline: p.yaml\nargs: --force -p 'a'\n\
          secrets: [TOKEN, {name: A, env: B}, {name: C, file: /run/c}]\noutputs: reports/**\nexclude: ['*.tmp']\n\
-         limits: {memory: 1.5GiB, cpus: 0.5, pids: 100, timeout: 1h30m, idle-timeout: 90, disk: 10G}\n\
+         limits: {memory: 1.5GiB, cpus: 0.5, pids: 100, timeout: 1h30m, idle-timeout: 90, disk: 10G, log-limit: 3g}\n\
          network: none\nenv: {N: 1, T: text}\nstorage: local:/data\non-conflict: new-run\nsplit-streams: yes\n",
     );
     assert_eq!(found, []);
@@ -30,6 +30,7 @@ fn reads_every_key() {
     assert_eq!((limits.memory, limits.cpus, limits.pids), (Some(1_610_612_736), Some(0.5), Some(100)));
     assert_eq!((limits.timeout, limits.idle_timeout), (Some(Duration::from_mins(90)), Some(Duration::from_secs(90))));
     assert_eq!((limits.disk, settings.split_streams), (Some(10 << 30), Some(true)));
+    assert_eq!(limits.log_limit, Some(3 << 30));
     assert_eq!(settings.env["N"], "1");
     assert_eq!(settings.outputs[0].as_str(), "reports/**");
 }
