@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow setup image channel lint bench
+.PHONY: help demo test slow features setup image channel lint bench
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do printf 'make %-8s %s\n' "$$name" "$$text"; done
@@ -16,6 +16,9 @@ test: ## every test
 
 slow: ## the tests that take minutes each
 	@scripts/slow.sh
+
+features: ## the builds with fewer features
+	@scripts/features.sh
 
 setup: ## tools, container engine, runner image and, where conda-forge does not answer, a local channel
 	@scripts/setup.sh

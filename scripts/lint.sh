@@ -20,6 +20,9 @@ say 'cargo fmt --check'
 cargo fmt --check || fail 'cargo fmt would change files: cargo fmt'
 say 'cargo clippy'
 cargo clippy --locked --quiet --all-targets -- -D warnings || fail 'cargo clippy'
+# What only stands together with a feature, or only without, shows at the two ends; `make features` has those between.
+say 'cargo clippy --no-default-features'
+cargo clippy --locked --quiet --no-default-features -- -D warnings || fail 'cargo clippy --no-default-features'
 say 'shellcheck'
 has shellcheck || install_packages shellcheck
 shellcheck -x -P scripts scripts/*.sh install/*.sh images/runner/*.sh src/engine/*.sh tests/scripts/*.sh .ci/run || fail shellcheck

@@ -218,9 +218,8 @@ impl Section<'_> {
     /// Where no call is the user's: the task's own file, and what was raised first. SQL fails so, and a dead kernel.
     fn untraced(&self, blocks: &[Block<'_>]) -> Option<(String, Vec<String>)> {
         let location = self.location?;
-        let is_ploombers = |block: &&Block<'_>| {
-            block.error.first().is_none_or(|raised| raised.starts_with("ploomber.exceptions."))
-        };
+        let is_ploombers =
+            |block: &&Block<'_>| block.error.first().is_none_or(|raised| raised.starts_with("ploomber.exceptions."));
         let block = blocks.iter().find(|block| !is_ploombers(block)).or_else(|| blocks.first())?;
         let raised = *block.error.first()?;
         // Ploomber's class and the task's name in front tell a user nothing that the card does not say.

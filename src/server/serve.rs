@@ -172,8 +172,8 @@ pub async fn serve(
     let worker = worker(&serving, &database, &watched, &metrics, &queued, &told)?.hurrying(stopping.now());
     let left = worker.take_over().await?;
     let set_up = set_up(&database, serving.auth).await?;
-    let source = serving.source.as_ref().map(|source| source.path.as_path());
-    let standing = Standing::with(serving.file.clone()).reading(source);
+    let standing =
+        Standing::with(serving.file.clone()).reading(serving.source.as_ref().map(|source| source.path.as_path()));
     let receiver = Receiver::new(database.clone(), serving.secrets.clone(), metrics.clone(), Arc::clone(&kept));
     let server = Server {
         database: database.clone(),
@@ -191,8 +191,8 @@ pub async fn serve(
     };
     let listener = http::bind(serving.listen, serving.auth).await?;
     let address = listener.local_addr().map_err(|source| ServeError::Io { action: "listen", source })?;
-    let parts = standing.parts.clone();
     let asked = Asked::new(database.clone(), Glance::new(poller.clone(), watched.clone()), Arc::clone(&told));
+    let parts = standing.parts.clone();
     let staff = Staffing {
         parts: parts.clone(),
         standing: standing.clone(),
@@ -212,10 +212,10 @@ pub async fn serve(
     };
     let staff = Box::new(move |file: Option<&Arc<File>>, retired: &CancellationToken| staff.begin(file, retired));
     let reload = Reload { database: database.clone(), source: serving.source, watching, receiver, standing, staff };
-    let (adopted, again) = (left.adopted.len(), left.queued);
+    let greeting = Greeting { address, set_up, adopted: left.adopted.len(), queued: left.queued };
     let lasting = Lasting { reload, poller, watched, worker, adopted: left.adopted, database: database.clone(), asked };
     let mut works = lasting.begin(&parts, &stop);
-    greet(Greeting { address, set_up, adopted, queued: again });
+    greet(greeting);
     let served = http::serve(listener, server, stop.clone()).await;
     // Whatever ended it, the others end too, and what they write is written.
     stop.cancel();

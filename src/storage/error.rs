@@ -318,7 +318,10 @@ impl StorageError {
     pub fn help(&self) -> Option<String> {
         Some(match self {
             Self::NoLocation => "name one: `--storage local:DIR`".to_owned(),
-            Self::NotBuilt(_) => "publish to a folder with `--storage local:DIR` and copy it from there".to_owned(),
+            Self::NotBuilt(name) => format!(
+                "build the program with it: `cargo build --release --features {name}`, or with everything, without \
+                 `--no-default-features`; or publish to a folder with `--storage local:DIR`"
+            ),
             Self::UnknownBackend { near, name } => unknown_help(name, near.as_deref()),
             Self::Credentials { remote, .. } => credentials_help(remote),
             Self::RemoteType { .. } => {

@@ -50,8 +50,7 @@ fn what_ploomber_says_about_kernels_and_optional_packages_comes_before_its_own_f
     let found = diagnose([frame, "No such kernel named ir"]).unwrap();
     assert_eq!((found.kind, found.message.as_str()), (Kind::MissingProgram, "No such kernel named ir"));
     assert!(found.hint.contains("r-irkernel"), "{}", found.hint);
-    let found =
-        diagnose([frame, "pyppeteer is required to use webpdf, install it with:", "pip install x"]).unwrap();
+    let found = diagnose([frame, "pyppeteer is required to use webpdf, install it with:", "pip install x"]).unwrap();
     assert_eq!(found.kind, Kind::MissingModule);
     assert!(found.message.starts_with("pyppeteer"), "{}", found.message);
 }
@@ -62,8 +61,7 @@ fn a_module_that_is_not_there_is_named_with_the_package_that_has_it() {
     let found = diagnose([format!("{frame}No module named 'sklearn.svm'").as_str()]).unwrap();
     assert_eq!(found.message, "No module named 'sklearn.svm', imported by a.b.load");
     assert!(found.hint.contains("add `- scikit-learn` to the dependencies in environment.yml"), "{}", found.hint);
-    let words =
-        format!("{frame}cannot import name 'x' from 'y' (/opt/y.py) (loaded 'a' from '/workspace/a/b.py').");
+    let words = format!("{frame}cannot import name 'x' from 'y' (/opt/y.py) (loaded 'a' from '/workspace/a/b.py').");
     let found = diagnose([words.as_str()]).unwrap();
     assert_eq!(found.message, "cannot import name 'x' from 'y' (/opt/y.py), imported by a/b.py");
     let client =
@@ -104,16 +102,12 @@ fn a_download_by_a_program_that_reaches_nobody_is_about_the_network() {
         "exit status 6",
     ];
     let found = diagnose(lines).unwrap();
-    assert_eq!(
-        (found.kind, found.message.as_str()),
-        (Kind::Network, "curl: (6) Could not resolve host: a.example")
-    );
+    assert_eq!((found.kind, found.message.as_str()), (Kind::Network, "curl: (6) Could not resolve host: a.example"));
 }
 
 #[test]
 fn a_shell_script_that_ends_with_a_code_is_told_as_one() {
-    let lines =
-        ["RuntimeError: Error executing code.", "Returned stdout: ", "stderr: no such table", "exit status 3"];
+    let lines = ["RuntimeError: Error executing code.", "Returned stdout: ", "stderr: no such table", "exit status 3"];
     let found = diagnose(lines).unwrap();
     assert_eq!(found.message, "the task's shell script ended with code 3");
     assert!(found.hint.contains("set -ex"), "{}", found.hint);

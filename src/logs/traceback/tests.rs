@@ -102,7 +102,8 @@ fn a_shell_script_has_its_own_name_and_what_it_printed() {
 
 #[test]
 fn what_a_database_says_more_than_its_first_line_is_kept() {
-    let more = "psycopg2.errors.UndefinedColumn: column \"dya\" does not exist\nLINE 6: SELECT substr(dya, 1, 7)\n          ^";
+    let more =
+        "psycopg2.errors.UndefinedColumn: column \"dya\" does not exist\nLINE 6: SELECT substr(dya, 1, 7)\n          ^";
     let text = printed("sql").join("\n").replace("sqlite3.OperationalError: no such column: dya", more);
     let found = trace(&lines(&text)).unwrap();
     let place = "sql/monthly.sql: psycopg2.errors.UndefinedColumn: column \"dya\" does not exist";
@@ -131,7 +132,8 @@ fn notebooks_of_earlier_versions_of_ipython_are_read_too() {
     assert_eq!(report(&cell), "nb.ipynb, cell [3], line 2 in clean: KeyError: 'age'");
     let cell = format!("<ipython-input-3-9e1622b385b6> in <module>\n{arrow}");
     assert_eq!(report(&cell), "nb.ipynb, cell [3], line 2: KeyError: 'age'");
-    let library = "\n/opt/env/lib/python3.8/site-packages/pandas/core/frame.py in __getitem__(self, key)\n-> 3455   indexer\n";
+    let library =
+        "\n/opt/env/lib/python3.8/site-packages/pandas/core/frame.py in __getitem__(self, key)\n-> 3455   indexer\n";
     assert_eq!(report(&(cell.clone() + library)), "nb.ipynb, cell [3], line 2: KeyError: 'age'");
     let helper = "\n/workspace/lib/helper.py in clean(d)\n      2     if True:\n----> 3         return d[\"age\"]\n";
     assert_eq!(report(&(cell + helper)), "lib/helper.py:3 in clean: KeyError: 'age'");

@@ -90,7 +90,7 @@ fn again(stop: &Stop, kept: &Kept, facts: &Facts<'_>) -> Option<String> {
     let on_conflict = if stop.taken { Some(OnConflict::NewRun) } else { request.on_conflict };
     let path = facts.host.current_dir.join(&request.path).components().collect();
     let storage = request.storage.as_ref().map(|_| kept.record.storage.clone());
-    again::command(&RunRequest { on_conflict, path, storage, ..request.clone() })
+    again::command(&RunRequest { path, storage, on_conflict, ..request.clone() })
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ pub mod alone;
 pub mod changed;
 pub mod checkout;
 pub(in crate::server) mod copies;
-pub mod driver;
 mod drain;
+pub mod driver;
 mod execute;
 pub mod handoff;
 
