@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
@@ -25,6 +26,10 @@ use crate::outputs::rooted::{self, Opener};
 
 /// Files fetched at once.
 const LANES: usize = 4;
+/// Connections that break one after the other without a byte, until that is a failure.
+const BREAKS: u32 = 3;
+/// Before the next one, a little longer each time.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What is fetched, where to, and how.
 #[derive(Debug, Clone)]
@@ -302,7 +307,7 @@ impl Fetch<'_> {
         }
     }
 
-    /// Fetches from `offset` to the end of the file.
+    /// Fetches from `offset` to the end of the file, and goes on from where a connection broke.
     async fn append(
         self,
         file: &mut tokio::fs::File,
@@ -312,29 +317,65 @@ impl Fetch<'_> {
     ) -> Result<u64, Broken> {
         use tokio::io::AsyncSeekExt;
         file.seek(io::SeekFrom::Start(offset)).await.map_err(Broken::Writing)?;
-        let mut fetched = 0;
-        if offset == entry.size {
-            return Ok(fetched);
+        let (mut fetched, mut breaks) = (0, 0);
+        while offset + fetched < entry.size {
+            let before = fetched;
+            let read = self.stretch(file, hash, entry, offset + fetched, &mut fetched).await;
+            breaks = if fetched > before { 1 } else { breaks + 1 };
+            let broken = match read {
+                // One byte more than the manifest says is enough to know; and what ends early for good is shorter.
+                Ok(()) if offset + fetched >= entry.size || breaks > BREAKS => break,
+                Ok(()) => None,
+                Err(Broken::Reading(error)) if breaks <= BREAKS => Some(error.to_string()),
+                // What cannot even be begun the storage has tried often enough.
+                Err(Broken::Storage(error)) if breaks <= BREAKS && before + offset > 0 && is_passing(&error) => {
+                    Some(error.to_string())
+                }
+                Err(error) => return Err(error),
+            };
+            tracing::debug!(?broken, at = offset + fetched, path = %entry.path, "the download goes on");
+            tokio::time::sleep(PAUSE * breaks).await;
         }
-        let open = self.storage.open(self.request.project, self.request.folder, entry, offset);
+        file.flush().await.map_err(Broken::Writing)?;
+        Ok(fetched)
+    }
+
+    /// What one connection brings.
+    async fn stretch(
+        self,
+        file: &mut tokio::fs::File,
+        hash: &mut Sha256,
+        entry: &Entry,
+        from: u64,
+        fetched: &mut u64,
+    ) -> Result<(), Broken> {
+        let open = self.storage.open(self.request.project, self.request.folder, entry, from);
         let mut reader = open.await.map_err(Broken::Storage)?;
-        let mut buffer = vec![0; 1024 * 1024];
+        let (mut buffer, mut here) = (vec![0; 1024 * 1024], 0);
         loop {
             if self.progress.cancelled() {
                 file.flush().await.map_err(Broken::Writing)?;
                 return Err(Broken::Storage(StorageError::Cancelled));
             }
             let read = reader.read(&mut buffer).await.map_err(Broken::Reading)?;
-            // One byte more than the manifest says is enough to know; the rest is not worth the disk.
-            if read == 0 || offset + fetched > entry.size {
-                file.flush().await.map_err(Broken::Writing)?;
-                return Ok(fetched);
+            if read == 0 {
+                return Ok(());
             }
             hash.update(&buffer[..read]);
             file.write_all(&buffer[..read]).await.map_err(Broken::Writing)?;
-            fetched += read as u64;
+            *fetched += read as u64;
+            here += read as u64;
+            // The rest is not worth the disk.
+            if from + here > entry.size {
+                return Ok(());
+            }
         }
     }
+}
+
+/// Whether a storage that could not be opened may be opened in a moment.
+fn is_passing(error: &StorageError) -> bool {
+    matches!(error, StorageError::Service { fault, .. } if fault.is_passing())
 }
 
 /// Why fetching stopped.
