@@ -2,7 +2,6 @@
 //! part but the last has five mebibytes, and what they become has no MD5.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::Response;
@@ -64,15 +63,20 @@ fn begin(state: &mut State, key: &str) -> Answer {
     }
     let id = format!("fake-upload-{}", state.number());
     state.uploads.insert(id.clone(), Upload { name: key.to_owned(), parts: BTreeMap::new() });
-    xml(200, format!("<?xml version='1.0'?><InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"))
+    let told = format!("<UploadId>{id}</UploadId>");
+    xml(200, element("InitiateMultipartUploadResult", &told))
+}
+
+/// As the XML API begins all of its answers.
+fn element(name: &str, within: &str) -> String {
+    format!("<?xml version='1.0'?><{name} xmlns='http://s3.amazonaws.com/doc/2006-03-01/'>{within}</{name}>")
 }
 
 fn uploads(state: &State) -> Answer {
-    let mut text = String::from("<?xml version='1.0'?><ListMultipartUploadsResult><IsTruncated>false</IsTruncated>");
-    for id in state.uploads.keys() {
-        text += &format!("<Upload><UploadId>{id}</UploadId></Upload>");
-    }
-    xml(200, text + "</ListMultipartUploadsResult>")
+    let each: Vec<String> =
+        state.uploads.keys().map(|id| format!("<Upload><UploadId>{id}</UploadId></Upload>")).collect();
+    let told = format!("<IsTruncated>false</IsTruncated>{}", each.concat());
+    xml(200, element("ListMultipartUploadsResult", &told))
 }
 
 /// The tag of a part.
@@ -97,12 +101,12 @@ fn part(state: &mut State, ask: &Ask, id: &str) -> Answer {
 }
 
 fn parts(state: &State, id: &str) -> Answer {
-    let mut text = String::from("<?xml version='1.0'?><ListPartsResult><IsTruncated>false</IsTruncated>");
+    let mut told = "<IsTruncated>false</IsTruncated>".to_owned();
     for (number, bytes) in state.uploads.get(id).into_iter().flat_map(|upload| &upload.parts) {
         let (tag, size) = (tag(bytes), bytes.len());
-        let _ = write!(text, "<Part><PartNumber>{number}</PartNumber><ETag>\"{tag}\"</ETag><Size>{size}</Size></Part>");
+        told += &format!("<Part><PartNumber>{number}</PartNumber><ETag>\"{tag}\"</ETag><Size>{size}</Size></Part>");
     }
-    xml(200, text + "</ListPartsResult>")
+    xml(200, element("ListPartsResult", &told))
 }
 
 /// What stands in an element.
@@ -138,5 +142,5 @@ fn complete(state: &mut State, ask: &Ask, id: &str) -> Answer {
     let name = upload.name.clone();
     state.uploads.remove(id);
     state.put(&name, whole.into(), false);
-    xml(200, format!("<?xml version='1.0'?><CompleteMultipartUploadResult><ETag>\"{id}\"</ETag></CompleteMultipartUploadResult>"))
+    xml(200, element("CompleteMultipartUploadResult", &format!("<ETag>\"{id}\"</ETag>")))
 }
