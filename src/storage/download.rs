@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
@@ -17,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::local::system;
 use super::local::times;
+use super::verify::{PAUSE, breaks};
 use super::{Done, Folder, Progress, Storage, StorageError, key};
 use crate::id::{Digest, ProjectName, RelPath};
 use crate::outputs::OutputKind;
@@ -26,10 +26,6 @@ use crate::outputs::rooted::{self, Opener};
 
 /// Files fetched at once.
 const LANES: usize = 4;
-/// Connections that break one after the other without a byte, until that is a failure.
-const BREAKS: u32 = 3;
-/// Before the next one, a little longer each time.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// What is fetched, where to, and how.
 #[derive(Debug, Clone)]
@@ -317,24 +313,25 @@ impl Fetch<'_> {
     ) -> Result<u64, Broken> {
         use tokio::io::AsyncSeekExt;
         file.seek(io::SeekFrom::Start(offset)).await.map_err(Broken::Writing)?;
-        let (mut fetched, mut breaks) = (0, 0);
+        let most = breaks(self.storage);
+        let (mut fetched, mut broken) = (0, 0);
         while offset + fetched < entry.size {
             let before = fetched;
             let read = self.stretch(file, hash, entry, offset + fetched, &mut fetched).await;
-            breaks = if fetched > before { 1 } else { breaks + 1 };
-            let broken = match read {
+            broken = if fetched > before { 1 } else { broken + 1 };
+            let why = match read {
                 // One byte more than the manifest says is enough to know; and what ends early for good is shorter.
-                Ok(()) if offset + fetched >= entry.size || breaks > BREAKS => break,
+                Ok(()) if offset + fetched >= entry.size || broken > most => break,
                 Ok(()) => None,
-                Err(Broken::Reading(error)) if breaks <= BREAKS => Some(error.to_string()),
+                Err(Broken::Reading(error)) if broken <= most => Some(error.to_string()),
                 // What cannot even be begun the storage has tried often enough.
-                Err(Broken::Storage(error)) if breaks <= BREAKS && before + offset > 0 && is_passing(&error) => {
+                Err(Broken::Storage(error)) if broken <= most && before + offset > 0 && is_passing(&error) => {
                     Some(error.to_string())
                 }
                 Err(error) => return Err(error),
             };
-            tracing::debug!(?broken, at = offset + fetched, path = %entry.path, "the download goes on");
-            tokio::time::sleep(PAUSE * breaks).await;
+            tracing::debug!(?why, at = offset + fetched, path = %entry.path, "the download goes on");
+            tokio::time::sleep(PAUSE * broken).await;
         }
         file.flush().await.map_err(Broken::Writing)?;
         Ok(fetched)

@@ -261,6 +261,28 @@ async fn a_download_that_breaks_off_goes_on_where_it_broke() {
     futures::future::join_all(places).await;
 }
 
+/// A bad line is no damage.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verify_that_breaks_off_goes_on_where_it_broke() {
+    let places = PLACES.map(|place| async move {
+        let well = place.open().await;
+        let run = publish_well(&well).await;
+        let (ill, proxy) = well.over_troubles().await;
+        proxy.fails(When::asked("GET", place.read()), Trouble::CutAnswer(5 << 20));
+        proxy.fails(When::asked("GET", place.read()).nth(2), Trouble::ShortAnswer(1 << 20));
+        let storage = ill.storage(&run.path("state"));
+        let report = verify(&*storage, &project(), &folder(), &()).await.expect("a report");
+        assert!(report.is_sound() && report.ok == 2, "{place:?}: {report:?}");
+        assert_eq!(proxy.left(), [""; 0], "{place:?}: it happened");
+    });
+    futures::future::join_all(places).await;
+    let well = Served::sftp();
+    let run = publish_well(&well).await;
+    let (ill, way) = well.over_ends(vec![End::CutAnswers(3_000_000), End::CutAnswers(2_000_000)]).await;
+    let report = verify(&*ill.storage(&run.path("state")), &project(), &folder(), &()).await.expect("a report");
+    assert!(report.is_sound() && report.ok == 2 && way.connections() == 3, "{report:?}");
+}
+
 /// Not for ever; and what came stays for the next try. Object stores are asked for minutes before they are given up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_download_of_which_nothing_comes_is_an_error_and_the_next_one_ends_it() {
