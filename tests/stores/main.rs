@@ -146,6 +146,16 @@ async fn google_cloud_storage_keeps_what_services_promise() {
     assert!(matches!(&absent, Fault::Setting(words) if words.contains("no such bucket")), "{absent:?}");
 }
 
+/// What a service says of a key holds its name, which may read like something else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_reads_like_an_error_is_none() {
+    let (_fake, set) = gcs_in_small().await;
+    let service = opened("gs://conformance/a place", set);
+    for name in ["credentials/c/manifest.json", "p/c/credential scores.csv", "p/c/InvalidToken.json"] {
+        assert_eq!(service.stat(name).await, Ok(None), "{name}");
+    }
+}
+
 /// Somebody else's emulator, of which less can be asked.
 #[tokio::test(flavor = "multi_thread")]
 async fn google_cloud_storage_gives_back_what_it_was_given() {
