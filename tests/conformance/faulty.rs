@@ -110,12 +110,12 @@ async fn assert_whole(well: &Served, run: &Run, told: &str) {
 }
 
 /// A publish of which something goes wrong with one request of each kind.
-async fn arrives_in_spite_of(place: Place, trouble: &Trouble) {
+async fn arrives_in_spite_of(place: Place, trouble: Trouble) {
     let told = format!("{place:?} and {trouble:?}");
     let (well, run) = (place.open().await, filled());
     let (ill, proxy) = well.over_troubles().await;
     for &(method, path) in place.requests() {
-        proxy.fails(When::asked(method, path), trouble.clone());
+        proxy.fails(When::asked(method, path), trouble);
     }
     let storage = ill.storage(&run.path("state"));
     let published = storage.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await;
@@ -129,7 +129,7 @@ async fn arrives_in_spite_of(place: Place, trouble: &Trouble) {
 async fn all_arrive_in_spite_of(troubles: &[Trouble]) {
     let places = PLACES.map(|place| async move {
         for trouble in troubles {
-            arrives_in_spite_of(place, trouble).await;
+            arrives_in_spite_of(place, *trouble).await;
         }
     });
     futures::future::join_all(places).await;

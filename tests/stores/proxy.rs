@@ -49,7 +49,7 @@ impl When {
 }
 
 /// What goes wrong with a request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Trouble {
     /// The connection ends after so many bytes of the request's body; the server has those, and no more.
     CutRequest(usize),
@@ -93,7 +93,7 @@ impl Shared {
             }
             line.met += 1;
             if line.met >= line.when.nth && line.met - line.when.nth < line.when.times {
-                met.push(line.trouble.clone());
+                met.push(line.trouble);
             }
         }
         met

@@ -98,8 +98,9 @@ fn azurite_with(start: fn(&str, &Path, &[&str], u16) -> Server, port: u16, kept:
 pub(crate) fn s3rver(place: &Path, port: u16, bucket: &str) -> Server {
     let program = folder_of_servers().join("node_modules/.bin/s3rver");
     let (folder, number) = (place.to_str().unwrap(), port.to_string());
-    let arguments = ["-d", folder, "-a", "127.0.0.1", "-p", &number, "--silent", "--configure-bucket", bucket];
-    Server::start("s3rver", &program, &[&arguments[..], &["--no-vhost-buckets", "--allow-mismatched-signatures"]].concat(), port)
+    let place = ["-d", folder, "-a", "127.0.0.1", "-p", &number, "--configure-bucket", bucket];
+    let manners = ["--silent", "--no-vhost-buckets", "--allow-mismatched-signatures"];
+    Server::start("s3rver", &program, &[&place[..], &manners].concat(), port)
 }
 
 /// A container there, and what is set to get to it.
