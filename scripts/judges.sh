@@ -2,9 +2,9 @@
 # Other people's programs that tests are held to: the vendors' own clients, GitHub's examples, a mail server. Pinned, each
 # set in a folder of the cache of its own. To be sourced after packages.sh. Tests fail where they are missing.
 
-# What the fake drives of tests/drives are judged by.
+# What the fake drives of tests/drives are judged by, and the Google Cloud Storage in small of tests/fake_gcs.
 judges_python=(dropbox==12.2.4 'box-sdk-gen[jwt]==1.17.0' google-api-python-client==2.202.0
-    google-auth-oauthlib==1.5.0 msal==1.39.0)
+    google-auth-oauthlib==1.5.0 msal==1.39.0 google-cloud-storage==3.17.1)
 judges_node=(@microsoft/microsoft-graph-client@3.0.7)
 # The SMTP server that tests/handlers sends real mails to.
 mail_judge=(aiosmtpd==1.4.6)

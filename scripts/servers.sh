@@ -1,9 +1,10 @@
 # shellcheck shell=bash
-# The servers that tests/stores and tests/ledger talk to: rclone, OpenSSH and Postgres from the distribution, S3 and Google Cloud Storage as Python
-# packages, Azure Blob Storage as a node package, all pinned. To be sourced after say.sh and packages.sh.
+# The servers that tests/stores, tests/conformance and tests/ledger talk to: rclone, OpenSSH and Postgres from the
+# distribution, S3 and Google Cloud Storage as Python packages, Azure Blob Storage and an S3 that keeps large files on the
+# disk as node packages, all pinned. To be sourced after say.sh and packages.sh.
 
 python_servers=('moto[server]==5.2.5' 'gcp-storage-emulator==2026.7.19')
-node_servers=('azurite@3.35.0')
+node_servers=('azurite@3.35.0' 's3rver@3.7.1')
 
 # need_servers: sets and exports SOOPERVISOR_TEST_SERVERS.
 need_servers() {

@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::local::system;
 use super::local::times;
+use super::verify::{PAUSE, breaks};
 use super::{Done, Folder, Progress, Storage, StorageError, key};
 use crate::id::{Digest, ProjectName, RelPath};
 use crate::outputs::OutputKind;
@@ -302,7 +303,7 @@ impl Fetch<'_> {
         }
     }
 
-    /// Fetches from `offset` to the end of the file.
+    /// Fetches from `offset` to the end of the file, and goes on from where a connection broke.
     async fn append(
         self,
         file: &mut tokio::fs::File,
@@ -312,29 +313,66 @@ impl Fetch<'_> {
     ) -> Result<u64, Broken> {
         use tokio::io::AsyncSeekExt;
         file.seek(io::SeekFrom::Start(offset)).await.map_err(Broken::Writing)?;
-        let mut fetched = 0;
-        if offset == entry.size {
-            return Ok(fetched);
+        let most = breaks(self.storage);
+        let (mut fetched, mut broken) = (0, 0);
+        while offset + fetched < entry.size {
+            let before = fetched;
+            let read = self.stretch(file, hash, entry, offset + fetched, &mut fetched).await;
+            broken = if fetched > before { 1 } else { broken + 1 };
+            let why = match read {
+                // One byte more than the manifest says is enough to know; and what ends early for good is shorter.
+                Ok(()) if offset + fetched >= entry.size || broken > most => break,
+                Ok(()) => None,
+                Err(Broken::Reading(error)) if broken <= most => Some(error.to_string()),
+                // What cannot even be begun the storage has tried often enough.
+                Err(Broken::Storage(error)) if broken <= most && before + offset > 0 && is_passing(&error) => {
+                    Some(error.to_string())
+                }
+                Err(error) => return Err(error),
+            };
+            tracing::debug!(?why, at = offset + fetched, path = %entry.path, "the download goes on");
+            tokio::time::sleep(PAUSE * broken).await;
         }
-        let open = self.storage.open(self.request.project, self.request.folder, entry, offset);
+        file.flush().await.map_err(Broken::Writing)?;
+        Ok(fetched)
+    }
+
+    /// What one connection brings.
+    async fn stretch(
+        self,
+        file: &mut tokio::fs::File,
+        hash: &mut Sha256,
+        entry: &Entry,
+        from: u64,
+        fetched: &mut u64,
+    ) -> Result<(), Broken> {
+        let open = self.storage.open(self.request.project, self.request.folder, entry, from);
         let mut reader = open.await.map_err(Broken::Storage)?;
-        let mut buffer = vec![0; 1024 * 1024];
+        let (mut buffer, mut here) = (vec![0; 1024 * 1024], 0);
         loop {
             if self.progress.cancelled() {
                 file.flush().await.map_err(Broken::Writing)?;
                 return Err(Broken::Storage(StorageError::Cancelled));
             }
             let read = reader.read(&mut buffer).await.map_err(Broken::Reading)?;
-            // One byte more than the manifest says is enough to know; the rest is not worth the disk.
-            if read == 0 || offset + fetched > entry.size {
-                file.flush().await.map_err(Broken::Writing)?;
-                return Ok(fetched);
+            if read == 0 {
+                return Ok(());
             }
             hash.update(&buffer[..read]);
             file.write_all(&buffer[..read]).await.map_err(Broken::Writing)?;
-            fetched += read as u64;
+            *fetched += read as u64;
+            here += read as u64;
+            // The rest is not worth the disk.
+            if from + here > entry.size {
+                return Ok(());
+            }
         }
     }
+}
+
+/// Whether a storage that could not be opened may be opened in a moment.
+fn is_passing(error: &StorageError) -> bool {
+    matches!(error, StorageError::Service { fault, .. } if fault.is_passing())
 }
 
 /// Why fetching stopped.

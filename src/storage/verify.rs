@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
+use std::time::Duration;
 
 use futures::StreamExt;
 use sha2::{Digest as _, Sha256};
@@ -14,6 +15,10 @@ use crate::outputs::manifest::Entry;
 
 /// Files read at once.
 const LANES: usize = 4;
+/// Connections to a service that break one after the other without a byte, until that is a failure.
+const BREAKS: u32 = 3;
+/// Before the next one, a little longer each time.
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
@@ -136,17 +141,12 @@ async fn examine(
         return Ok(Verdict::Changed);
     }
     let Some(expected) = entry.sha256 else { return Ok(Verdict::Fine(0)) };
-    let reader = match storage.open(project, folder, entry, 0).await {
-        Ok(reader) => reader,
+    let (found, bytes) = match read_whole(storage, project, folder, entry).await {
+        Ok(read) => read,
         Err(StorageError::Missing { .. }) => return Ok(Verdict::Missing),
         Err(StorageError::Replaced { .. }) => return Ok(Verdict::Changed),
         Err(error) => return Err(error),
     };
-    let (found, bytes) = digest(reader).await.map_err(|source| StorageError::Io {
-        action: "read",
-        path: entry.path.as_path().to_owned(),
-        source,
-    })?;
     Ok(match listed.mode {
         _ if found != expected || bytes != entry.size => Verdict::Changed,
         Some(mode) if mode != entry.mode => Verdict::Mode(bytes),
@@ -154,17 +154,51 @@ async fn examine(
     })
 }
 
+/// Connections that may break one after the other without a byte: none to a folder of this machine.
+pub(super) fn breaks(storage: &dyn Storage) -> u32 {
+    if storage.keeps_links() { 0 } else { BREAKS }
+}
+
+/// The digest and length of a stored file, gone on with where a connection broke or ended early.
+async fn read_whole(
+    storage: &dyn Storage,
+    project: &ProjectName,
+    folder: &Folder,
+    entry: &Entry,
+) -> Result<(Digest, u64), StorageError> {
+    let most = breaks(storage);
+    let (mut hash, mut bytes, mut broken) = (Sha256::new(), 0, 0);
+    loop {
+        let (reader, before) = (storage.open(project, folder, entry, bytes).await?, bytes);
+        let read = take(reader, &mut hash, &mut bytes).await;
+        broken = if bytes > before { 1 } else { broken + 1 };
+        match read {
+            Ok(()) if bytes >= entry.size || broken > most => return Ok((Digest(hash.finalize().into()), bytes)),
+            Err(source) if broken > most => {
+                return Err(StorageError::Io { action: "read", path: entry.path.as_path().to_owned(), source });
+            }
+            read => tracing::debug!(?read, at = bytes, path = %entry.path, "reading goes on"),
+        }
+        tokio::time::sleep(PAUSE * broken).await;
+    }
+}
+
 /// The digest and length of everything that comes.
 pub(super) async fn digest(reader: impl AsyncRead) -> std::io::Result<(Digest, u64)> {
-    let mut reader = pin!(reader);
     let (mut hash, mut bytes) = (Sha256::new(), 0);
+    take(reader, &mut hash, &mut bytes).await?;
+    Ok((Digest(hash.finalize().into()), bytes))
+}
+
+async fn take(reader: impl AsyncRead, hash: &mut Sha256, bytes: &mut u64) -> std::io::Result<()> {
+    let mut reader = pin!(reader);
     let mut buffer = vec![0; 1024 * 1024];
     loop {
         let read = reader.read(&mut buffer).await?;
         if read == 0 {
-            return Ok((Digest(hash.finalize().into()), bytes));
+            return Ok(());
         }
         hash.update(&buffer[..read]);
-        bytes += read as u64;
+        *bytes += read as u64;
     }
 }

@@ -71,6 +71,10 @@ impl Bench {
         Self::at(Served::azure())
     }
 
+    pub(crate) async fn on_gcs() -> Self {
+        Self::at(Served::gcs().await)
+    }
+
     #[expect(clippy::unused_async, reason = "one form for all benches")]
     pub(crate) async fn on_webdav() -> Self {
         Self::at(Served::webdav())
@@ -137,11 +141,6 @@ impl Bench {
     /// How many publishers and pruners it takes at once: an SSH server turns some away before anybody is let in.
     pub(crate) fn races(&self) -> u32 {
         self.served.as_ref().map_or(12, |served| served.races)
-    }
-
-    /// Whether it looks whether a key is there, and writes it, in two steps (moto; S3 does not).
-    pub(crate) fn in_turn(&self) -> bool {
-        self.storage.place().starts_with("s3:")
     }
 
     /// Publishes another commit, of which `files` are said to be what the first one has.

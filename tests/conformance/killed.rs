@@ -215,6 +215,11 @@ async fn what_had_arrived_at_azure_when_the_process_was_killed_is_not_sent_again
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_had_arrived_at_google_cloud_storage_when_the_process_was_killed_is_not_sent_again() {
+    is_gone_on_with(Served::gcs().await, SIZE, &[48 * MIB]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes; by hand after changes to how files are sent"]
 async fn killed_at_nine_places_a_large_file_comes_to_s3_and_to_azure() {
     // Of a round that was lost, the next one has to be sent first.

@@ -1,7 +1,8 @@
-//! Real servers of this machine, opened as the program opens them: moto (S3), Azurite (Azure), rclone (WebDAV), OpenSSH (SFTP).
+//! Real servers of this machine, opened as the program opens them: moto (S3), Azurite (Azure), rclone (WebDAV), OpenSSH
+//! (SFTP); and Google Cloud Storage in small, by Google's rules.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -9,7 +10,10 @@ use soopervisor::storage::backend::Shared;
 use soopervisor::storage::{Access, Location, Remotes, Storage, open};
 use soopervisor::web::Reach;
 
+use crate::fake_gcs::{BUCKET, Gcs};
+use crate::proxy::Proxy;
 use crate::servers::{self, Server, folder_of_servers, free_port};
+use crate::way::{End, Way};
 
 /// A place on a server, and what is set to get there.
 pub(crate) struct Served {
@@ -17,8 +21,10 @@ pub(crate) struct Served {
     set: BTreeMap<&'static str, String>,
     /// How many publishers and pruners at once it is good for.
     pub(crate) races: u32,
+    /// The server's own port.
+    port: u16,
     _server: Option<Server>,
-    _place: Option<tempfile::TempDir>,
+    place: Option<tempfile::TempDir>,
 }
 
 impl Served {
@@ -30,7 +36,8 @@ impl Served {
             let (port, program) = (free_port(), folder_of_servers().join("venv/bin/moto_server"));
             (port, Server::for_all("moto", &program, &["-p", &port.to_string()], port))
         });
-        let endpoint = format!("http://127.0.0.1:{port}");
+        // Who creates takes turns on the way there: moto looks whether a key is free and gives it in two steps.
+        let endpoint = format!("http://127.0.0.1:{}", Proxy::to(*port).await.port);
         let bucket = format!("bucket-{}", BUCKETS.fetch_add(1, Ordering::Relaxed));
         let made = reqwest::Client::new().put(format!("{endpoint}/{bucket}")).send().await.expect("an answer");
         assert!(made.status().is_success(), "{}", made.status());
@@ -39,7 +46,8 @@ impl Served {
             ("SOOPERVISOR_S3_ACCESS_KEY_ID", "testing".to_owned()),
             ("SOOPERVISOR_S3_SECRET_ACCESS_KEY", "testing-secret".to_owned()),
         ];
-        Self { text: format!("s3://{bucket}/a place/é"), set: set.into(), races: 8, _server: None, _place: None }
+        let text = format!("s3://{bucket}/a place/é");
+        Self { text, set: set.into(), races: 8, port: *port, _server: None, place: None }
     }
 
     /// A container of its own, of one server for all.
@@ -52,15 +60,94 @@ impl Served {
         });
         let name = format!("container-{}", CONTAINERS.fetch_add(1, Ordering::Relaxed));
         let set = servers::container(*port, &name);
-        Self { text: format!("az://{name}/a place/é"), set: set.into(), races: 8, _server: None, _place: None }
+        let text = format!("az://{name}/a place/é");
+        Self { text, set: set.into(), races: 8, port: *port, _server: None, place: None }
     }
 
-    /// Where the server of S3 is.
+    /// A server of its own that keeps everything on the disk. It knows no conditions.
+    pub(crate) fn s3_on_the_disk() -> Self {
+        let (port, place) = (free_port(), tempfile::tempdir().expect("a folder"));
+        let server = servers::s3rver(place.path(), port, "large");
+        let set = [
+            ("SOOPERVISOR_S3_ENDPOINT", format!("http://127.0.0.1:{port}")),
+            ("SOOPERVISOR_S3_ACCESS_KEY_ID", "S3RVER".to_owned()),
+            ("SOOPERVISOR_S3_SECRET_ACCESS_KEY", "S3RVER".to_owned()),
+        ];
+        let text = "s3://large/place".to_owned();
+        Self { text, set: set.into(), races: 1, port, _server: Some(server), place: Some(place) }
+    }
+
+    /// A server of its own that keeps everything on the disk.
+    pub(crate) fn azure_on_the_disk() -> Self {
+        let (port, place) = (free_port(), tempfile::tempdir().expect("a folder"));
+        let server = servers::azurite_on_the_disk(place.path(), port);
+        let set = servers::container(port, "large");
+        let text = "az://large/place".to_owned();
+        Self { text, set: set.into(), races: 1, port, _server: Some(server), place: Some(place) }
+    }
+
+    /// One of its own, for as long as the test's runtime lives.
+    pub(crate) async fn gcs() -> Self {
+        let fake = Gcs::start().await;
+        let set = [
+            ("SOOPERVISOR_GCS_ENDPOINT", fake.url()),
+            ("SOOPERVISOR_GCS_TOKEN", "no token at all".to_owned()),
+        ];
+        let text = format!("gs://{BUCKET}/a place/é");
+        Self { text, set: set.into(), races: 8, port: fake.port, _server: None, place: None }
+    }
+
+    /// The server's own port.
     pub(crate) fn port(&self) -> u16 {
-        self.set["SOOPERVISOR_S3_ENDPOINT"].rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
+        self.port
     }
 
-    /// The same over another port.
+    /// The same over a way on which things go wrong as its test says.
+    pub(crate) async fn over_troubles(&self) -> (Self, Proxy) {
+        let proxy = Proxy::to(self.port).await;
+        let (there, here) = (format!("127.0.0.1:{}", self.port), format!("127.0.0.1:{}", proxy.port));
+        let text = self.text.replace(&there, &here);
+        let mut set = self.set.clone();
+        for value in set.values_mut() {
+            *value = value.replace(&there, &here);
+        }
+        // That of S3 leads over a way already, which is not taken here.
+        if let Some(endpoint) = set.get_mut("SOOPERVISOR_S3_ENDPOINT") {
+            *endpoint = format!("http://{here}");
+        }
+        (Self { text, set, races: self.races, port: proxy.port, _server: None, place: None }, proxy)
+    }
+
+    /// The same SSH server over a way whose connections end so, one after the other.
+    pub(crate) async fn over_ends(&self, ends: Vec<End>) -> (Self, Way) {
+        let way = Way::ending(self.port, ends).await;
+        let place = self.place.as_ref().expect("a place").path();
+        let host = fs_err::read_to_string(place.join("host.pub")).expect("a key");
+        let known = place.join(format!("known_hosts-{}", way.port));
+        fs_err::write(&known, format!("[127.0.0.1]:{} {host}", way.port)).expect("written");
+        let text = self.text.replace(&format!(":{}/", self.port), &format!(":{}/", way.port));
+        let mut set = self.set.clone();
+        set.insert("SOOPERVISOR_SFTP_KNOWN_HOSTS", known.to_str().expect("text").to_owned());
+        (Self { text, set, races: self.races, port: way.port, _server: None, place: None }, way)
+    }
+
+    /// Unfinished files that lie on a file server.
+    pub(crate) fn unfinished(&self) -> Vec<PathBuf> {
+        let mut waiting: Vec<PathBuf> = self.place.iter().map(|place| place.path().to_owned()).collect();
+        let mut found = Vec::new();
+        while let Some(folder) = waiting.pop() {
+            for entry in fs_err::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
+                if entry.file_name().to_string_lossy().contains("soopervisor-part") {
+                    found.push(entry.path());
+                } else if entry.file_type().expect("a kind").is_dir() {
+                    waiting.push(entry.path());
+                }
+            }
+        }
+        found
+    }
+
+    /// S3 over another port.
     pub(crate) fn over(mut self, port: u16) -> Self {
         self.set.insert("SOOPERVISOR_S3_ENDPOINT", format!("http://127.0.0.1:{port}"));
         self
@@ -72,7 +159,7 @@ impl Served {
         let arguments = ["serve", "webdav", root, "--addr", &address, "--config", "/dev/null"];
         let server = Server::start("rclone", Path::new("rclone"), &arguments, port);
         let text = format!("webdav://{address}/a place/é");
-        Self { text, set: BTreeMap::new(), races: 8, _server: Some(server), _place: Some(place) }
+        Self { text, set: BTreeMap::new(), races: 8, port, _server: Some(server), place: Some(place) }
     }
 
     pub(crate) fn sftp() -> Self {
@@ -85,7 +172,7 @@ impl Served {
             ("SOOPERVISOR_SFTP_SSH_CONFIG", "/dev/null".to_owned()),
         ];
         let text = format!("sftp://127.0.0.1:{port}{}", file("a place"));
-        Self { text, set: set.into(), races: 4, _server: Some(server), _place: Some(place) }
+        Self { text, set: set.into(), races: 4, port, _server: Some(server), place: Some(place) }
     }
 
     fn opened(&self, state: &Path) -> (Location, Access) {

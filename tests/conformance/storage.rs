@@ -22,18 +22,27 @@ mod damaging;
 mod drives;
 #[path = "../drives/fake/mod.rs"]
 mod fake;
+#[path = "../fake_gcs/mod.rs"]
+mod fake_gcs;
+mod faulty;
 #[path = "../fixture_run/mod.rs"]
 mod fixture_run;
 #[path = "../drives/front/mod.rs"]
 mod front;
 mod killed;
+mod large;
 mod paced;
+#[path = "../stores/proxy.rs"]
+mod proxy;
 mod served;
 #[path = "../stores/servers.rs"]
 #[expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 mod servers;
 mod shelf;
 mod sweeping;
+#[path = "../stores/way.rs"]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+mod way;
 
 /// What servers need done before they start.
 fn run(program: &str, arguments: &[&str]) {
@@ -311,11 +320,7 @@ async fn of_publishers_at_once_one_wins_and_the_others_say_so(bench: Bench) {
         let (run, storage) = &publishers[at];
         storage.publish(run.publication(&format!("run-{at}"), OnConflict::Fail), Arc::new(()))
     };
-    let ended = if bench.in_turn() {
-        vec![publish(0).await, publish(1).await, publish(2).await, publish(3).await]
-    } else {
-        futures::future::join_all((0..4).map(publish)).await
-    };
+    let ended = futures::future::join_all((0..4).map(publish)).await;
     let won: Vec<usize> = (0..4).filter(|at| ended[*at].is_ok()).collect();
     assert_eq!(won.len(), 1, "one wins: {ended:?}");
     for result in &ended {
@@ -448,6 +453,7 @@ macro_rules! suite {
         suite!(@ local: $($test)*);
         suite!(@ on_s3: $($test)*);
         suite!(@ on_azure: $($test)*);
+        suite!(@ on_gcs: $($test)*);
         suite!(@ on_webdav: $($test)*);
         suite!(@ on_sftp: $($test)*);
         suite!(@ plain: $($test)*);
@@ -467,8 +473,6 @@ macro_rules! suite {
     };
 }
 
-// Google Cloud Storage is not among them: the emulator that there is ignores conditions, so that nobody wins; what it can
-// be held to is in `tests/stores/`.
 suite!(
     publishes_a_nasty_tree_and_gives_it_back,
     the_same_commit_again_follows_on_conflict,

@@ -1,13 +1,18 @@
 //! Every storage that is no drive, held to one suite against real servers: moto (S3), Azurite (Azure Blob), an emulator of
-//! Google Cloud Storage, rclone (WebDAV), OpenSSH (SFTP), a folder, and memory. A server that is missing is a failure.
+//! Google Cloud Storage and one of our own that Google's library judges, rclone (WebDAV), OpenSSH (SFTP), a folder, and
+//! memory. A server that is missing is a failure.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod careless;
+#[path = "../fake_gcs/mod.rs"]
+mod fake_gcs;
 #[path = "../fixture_run/mod.rs"]
 mod fixture_run;
 mod gcs_conditions;
+mod gcs_judged;
 mod going_on;
+mod proxy;
 mod races;
 mod servers;
 mod suite;
@@ -71,29 +76,52 @@ async fn a_folder_keeps_what_services_promise() {
     assert_nothing_unfinished(place.path());
 }
 
+/// What is set to get to S3 there.
+fn s3_at(endpoint: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("SOOPERVISOR_S3_ENDPOINT", endpoint.to_owned()),
+        ("SOOPERVISOR_S3_ACCESS_KEY_ID", "testing".to_owned()),
+        ("SOOPERVISOR_S3_SECRET_ACCESS_KEY", "testing-secret".to_owned()),
+    ]
+}
+
+/// S3 on that port.
+fn moto(port: u16) -> Server {
+    Server::start("moto", &folder_of_servers().join("venv/bin/moto_server"), &["-p", &port.to_string()], port)
+}
+
+/// The bucket `conformance` on that port, over a way on which who creates takes turns: moto looks whether a key is free and
+/// gives it in two steps; S3 does not.
+async fn bucket_in_turn(port: u16) -> String {
+    let endpoint = format!("http://127.0.0.1:{}", proxy::Proxy::to(port).await.port);
+    let made = reqwest::Client::new().put(format!("{endpoint}/conformance")).send().await.unwrap();
+    assert!(made.status().is_success());
+    endpoint
+}
+
+/// Google Cloud Storage in small, and what is set to get there.
+async fn gcs_in_small() -> (fake_gcs::Gcs, Vec<(&'static str, String)>) {
+    let fake = fake_gcs::Gcs::start().await;
+    let set = vec![
+        ("SOOPERVISOR_GCS_ENDPOINT", fake.url()),
+        ("SOOPERVISOR_GCS_TOKEN", "no token at all".to_owned()),
+    ];
+    (fake, set)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn s3_keeps_what_services_promise() {
     let port = free_port();
-    let _server =
-        Server::start("moto", &folder_of_servers().join("venv/bin/moto_server"), &["-p", &port.to_string()], port);
-    let endpoint = format!("http://127.0.0.1:{port}");
-    let made = reqwest::Client::new().put(format!("{endpoint}/conformance")).send().await.unwrap();
-    assert!(made.status().is_success());
-    let set = |endpoint: &str| {
-        vec![
-            ("SOOPERVISOR_S3_ENDPOINT", endpoint.to_owned()),
-            ("SOOPERVISOR_S3_ACCESS_KEY_ID", "testing".to_owned()),
-            ("SOOPERVISOR_S3_SECRET_ACCESS_KEY", "testing-secret".to_owned()),
-        ]
-    };
-    let store = opened("s3://conformance/a place/é", set(&endpoint));
+    let _server = moto(port);
+    let endpoint = bucket_in_turn(port).await;
+    let store = opened("s3://conformance/a place/é", s3_at(&endpoint));
     assert_eq!(store.place(), "s3://conformance/a place/é");
     suite::all(&store, 1_200).await;
-    swept(|name| opened(&format!("s3://conformance/{name}"), set(&endpoint)), 8).await;
-    let absent = opened("s3://no-such-bucket/x", set(&endpoint)).space().await.unwrap_err();
+    swept(|name| opened(&format!("s3://conformance/{name}"), s3_at(&endpoint)), 8).await;
+    let absent = opened("s3://no-such-bucket/x", s3_at(&endpoint)).space().await.unwrap_err();
     assert!(matches!(&absent, Fault::Setting(words) if words.contains("no such bucket")), "{absent:?}");
     let closed = format!("http://127.0.0.1:{}", free_port());
-    let client = opened("s3://conformance", set(&closed));
+    let client = opened("s3://conformance", s3_at(&closed));
     let waiting = tokio::time::timeout(std::time::Duration::from_mins(2), client.space());
     let unreachable = waiting.await.unwrap().unwrap_err();
     assert!(matches!(unreachable, Fault::Broken(_)), "{unreachable:?}");
@@ -108,6 +136,27 @@ async fn azure_keeps_what_services_promise() {
     suite::all(&opened("az://conformance/a place", set), 300).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn google_cloud_storage_keeps_what_services_promise() {
+    let (fake, set) = gcs_in_small().await;
+    suite::all(&opened("gs://conformance/a place/é", set.clone()), 1_200).await;
+    swept(|name| opened(&format!("gs://conformance/{name}"), set.clone()), 8).await;
+    assert!(fake.names().iter().all(|name| !name.contains(".soopervisor-part")), "{:?}", fake.names());
+    let absent = opened("gs://no-such-bucket/x", set).space().await.unwrap_err();
+    assert!(matches!(&absent, Fault::Setting(words) if words.contains("no such bucket")), "{absent:?}");
+}
+
+/// What a service says of a key holds its name, which may read like something else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_reads_like_an_error_is_none() {
+    let (_fake, set) = gcs_in_small().await;
+    let service = opened("gs://conformance/a place", set);
+    for name in ["credentials/c/manifest.json", "p/c/credential scores.csv", "p/c/InvalidToken.json"] {
+        assert_eq!(service.stat(name).await, Ok(None), "{name}");
+    }
+}
+
+/// Somebody else's emulator, of which less can be asked.
 #[tokio::test(flavor = "multi_thread")]
 async fn google_cloud_storage_gives_back_what_it_was_given() {
     let port = free_port();

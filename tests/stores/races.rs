@@ -13,7 +13,7 @@ use soopervisor::storage::{PublishOutcome, Storage, StorageError};
 use crate::careless::Careless;
 use crate::fixture_run::{Run, folder, project};
 use crate::servers::{self, Server, free_port};
-use crate::{assert_nothing_unfinished, opened, suite, swept};
+use crate::{assert_nothing_unfinished, bucket_in_turn, gcs_in_small, moto, opened, s3_at, suite, swept};
 
 const PUBLISHERS: usize = 4;
 const FILES: usize = 6;
@@ -106,6 +106,45 @@ async fn of_publishers_at_once_one_wins_on_openssh() {
         one_wins(|| over_ssh(place.path(), port, root.to_str().unwrap())).await;
         assert_nothing_unfinished(&root);
     }
+}
+
+/// Ten at a time, as on Google Drive.
+const RACES: usize = 10;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_publishers_at_once_one_wins_on_s3() {
+    let port = free_port();
+    let _server = moto(port);
+    let endpoint = bucket_in_turn(port).await;
+    let one = |race: usize| {
+        let set = s3_at(&endpoint);
+        async move { one_wins(|| opened(&format!("s3://conformance/race-{race}"), set.clone())).await }
+    };
+    futures::future::join_all((0..RACES).map(one)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_publishers_at_once_one_wins_on_azure() {
+    let port = free_port();
+    let _server = servers::azurite(Server::start, port);
+    let set = Vec::from(servers::container(port, "conformance"));
+    let one = |race: usize| {
+        let set = set.clone();
+        async move { one_wins(|| opened(&format!("az://conformance/race-{race}"), set.clone())).await }
+    };
+    futures::future::join_all((0..RACES).map(one)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_publishers_at_once_one_wins_on_google_cloud_storage() {
+    let (fake, set) = gcs_in_small().await;
+    let one = |race: usize| {
+        let set = set.clone();
+        async move { one_wins(|| opened(&format!("gs://conformance/race-{race}"), set.clone())).await }
+    };
+    futures::future::join_all((0..RACES).map(one)).await;
+    let manifests = fake.names().iter().filter(|name| name.ends_with("/manifest.json")).count();
+    assert_eq!(manifests, RACES, "{:?}", fake.names());
 }
 
 /// Its answer to a link is that all is well, and it made none.

@@ -76,10 +76,31 @@ const AZURITE: (&str, &str) =
 /// Azure Blob Storage in the memory of a server on that port: with [`Server::start`], or [`Server::for_all`].
 #[allow(clippy::allow_attributes, dead_code, reason = "each test program uses a part of it")]
 pub(crate) fn azurite(start: fn(&str, &Path, &[&str], u16) -> Server, port: u16) -> Server {
+    azurite_with(start, port, &["--inMemoryPersistence"])
+}
+
+/// Azure Blob Storage in a folder, by a server on that port.
+#[allow(clippy::allow_attributes, dead_code, reason = "each test program uses a part of it")]
+pub(crate) fn azurite_on_the_disk(place: &Path, port: u16) -> Server {
+    azurite_with(Server::start, port, &["--location", place.to_str().unwrap()])
+}
+
+#[allow(clippy::allow_attributes, dead_code, reason = "each test program uses a part of it")]
+fn azurite_with(start: fn(&str, &Path, &[&str], u16) -> Server, port: u16, kept: &[&str]) -> Server {
     let program = folder_of_servers().join("node_modules/.bin/azurite-blob");
     let number = port.to_string();
-    let place = ["--blobHost", "127.0.0.1", "--blobPort", &number, "--inMemoryPersistence"];
-    start("azurite", &program, &[&place[..], &["--skipApiVersionCheck", "--disableTelemetry"]].concat(), port)
+    let place = ["--blobHost", "127.0.0.1", "--blobPort", &number];
+    start("azurite", &program, &[&place[..], kept, &["--skipApiVersionCheck", "--disableTelemetry"]].concat(), port)
+}
+
+/// S3 in a folder, by a server on that port, with one bucket. Its only key and secret are `S3RVER`.
+#[allow(clippy::allow_attributes, dead_code, reason = "each test program uses a part of it")]
+pub(crate) fn s3rver(place: &Path, port: u16, bucket: &str) -> Server {
+    let program = folder_of_servers().join("node_modules/.bin/s3rver");
+    let (folder, number) = (place.to_str().unwrap(), port.to_string());
+    let place = ["-d", folder, "-a", "127.0.0.1", "-p", &number, "--configure-bucket", bucket];
+    let manners = ["--silent", "--no-vhost-buckets", "--allow-mismatched-signatures"];
+    Server::start("s3rver", &program, &[&place[..], &manners].concat(), port)
 }
 
 /// A container there, and what is set to get to it.

@@ -251,13 +251,7 @@ async fn of_two_who_create_one_succeeds(service: &Shared) {
     for round in 0..6 {
         let key = format!("p/race/{round}");
         let create = async |text: &'static str| create(service, &key, text.as_bytes()).await;
-        // moto looks whether a key is there and writes it in two steps; S3 does not.
-        let in_turn = service.place().starts_with("s3:");
-        let (one, other) = if in_turn {
-            (create("one").await, create("other").await)
-        } else {
-            futures::join!(create("one"), create("other"))
-        };
+        let (one, other) = futures::join!(create("one"), create("other"));
         let won = [matches!(one, Created::Ours(_)), matches!(other, Created::Ours(_))];
         let there = read(service, &key, 0).await.unwrap();
         assert!(there == b"one" || there == b"other", "no mixture: {there:?}");
@@ -266,8 +260,7 @@ async fn of_two_who_create_one_succeeds(service: &Shared) {
             assert_eq!(there == b"one", won[0], "{}: the winner's bytes", service.place());
         }
         let put = |text: &'static [u8]| service.put("p/race/put", Bytes::from_static(text));
-        let (one, other) =
-            if in_turn { (put(b"one").await, put(b"other").await) } else { futures::join!(put(b"one"), put(b"other")) };
+        let (one, other) = futures::join!(put(b"one"), put(b"other"));
         let (one, other) = (one.unwrap(), other.unwrap());
         if service.traits().create_only {
             assert!(one != other, "{}: {one} {other}", service.place());

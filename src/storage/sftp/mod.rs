@@ -29,6 +29,7 @@ mod write;
 use part::FLIGHT;
 pub use session::Host;
 use session::{Session, fault};
+use write::again;
 
 const LANES: usize = 8;
 const TRIES: u32 = 3;
@@ -190,7 +191,7 @@ impl Backend for Sftp {
     }
 
     async fn space(&self) -> Result<Space, Fault> {
-        let session = self.session().await?;
+        let session = again(|| self.session()).await?;
         if !session.client.support_statvfs() {
             return Ok(Space::default());
         }

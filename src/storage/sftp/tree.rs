@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _};
 use openssh_sftp_client::metadata::MetaData;
 
+use super::write::again;
 use super::{LANES, Sftp, is_broken, is_folder, told};
 use crate::storage::backend::claim::Claims;
 use crate::storage::backend::{Backend as _, Fault};
@@ -111,19 +112,21 @@ impl Sftp {
 #[async_trait]
 impl Claims for Sftp {
     async fn make_new(&self, folder: &str) -> Result<bool, Fault> {
-        let session = self.session().await?;
         let path = self.path(folder);
-        // Not asked again where the answer was lost: it would say that it is there.
-        let made = session.client.fs().create_dir(&path).await;
-        match made {
-            Ok(()) => Ok(true),
-            Err(error) => {
-                if is_broken(&error) {
-                    self.forget(&session).await;
+        again(|| async {
+            let session = self.session().await?;
+            // Where the answer was lost it is looked at: asked again, the server would say that it is there.
+            match session.client.fs().create_dir(&path).await {
+                Ok(()) => Ok(true),
+                Err(error) => {
+                    if is_broken(&error) {
+                        self.forget(&session).await;
+                    }
+                    self.look(&path).await?.map(|_| false).ok_or_else(|| told(error))
                 }
-                self.look(&path).await?.map(|_| false).ok_or_else(|| told(error))
             }
-        }
+        })
+        .await
     }
 
     async fn drop_claim(&self, folder: &str) -> Result<(), Fault> {

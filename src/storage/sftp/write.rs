@@ -1,6 +1,7 @@
 //! Files written beside their keys, which are then given to them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -10,13 +11,32 @@ use openssh_sftp_client::file::File;
 
 use super::part::{FLIGHT, Part};
 use super::session::Session;
-use super::{Sftp, folder_of, is_broken, told};
+use super::{Sftp, TRIES, folder_of, is_broken, told};
 use crate::storage::backend::claim::exclusively;
 use crate::storage::backend::{Backend as _, Fault, Sessions, Source};
 use crate::storage::key::beside;
 
 /// A disk that has less is full.
 const NO_ROOM: u64 = 1024 * 1024;
+/// Before another connection is tried.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// What `ask` comes to: a few times where the connection breaks, each with another one.
+pub(super) async fn again<T, F: Future<Output = Result<T, Fault>> + Send>(
+    ask: impl Fn() -> F + Send + Sync,
+) -> Result<T, Fault> {
+    let mut tries = 1;
+    loop {
+        match ask().await {
+            Err(fault) if fault.is_passing() && tries < TRIES => {
+                tracing::debug!(%fault, tries, "once more");
+                tries += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            asked => return asked,
+        }
+    }
+}
 
 impl Sftp {
     /// A new file, in a folder that is made if need be; or with `anew` false the one that is there.
@@ -41,43 +61,53 @@ impl Sftp {
         }
     }
 
-    /// Gives a finished file its name; `false` when the name is taken. The other name goes away in either case.
+    /// Gives a finished file its name; `false` when the name is taken, which it is too where an answer was lost that said
+    /// that it is ours: who asks compares what lies there. The other name goes away in either case.
     pub(super) async fn land(&self, part: &str, path: &str) -> Result<bool, Fault> {
+        again(|| self.land_once(part, path)).await
+    }
+
+    async fn land_once(&self, part: &str, path: &str) -> Result<bool, Fault> {
         let session = self.session().await?;
         let links = self.links(&session, part).await?;
         let landed = if links {
-            let linked = session.client.fs().hard_link(part, path).await;
-            let removed = self.unlink(part).await;
-            tracing::trace!(removed = removed.is_ok(), "linked");
-            linked
+            session.client.fs().hard_link(part, path).await
         } else if self.look(path).await?.is_some() {
             self.unlink(part).await?;
             return Ok(false);
         } else {
             session.client.fs().rename(part, path).await
         };
+        if let Err(error) = &landed
+            && is_broken(error)
+        {
+            self.forget(&session).await;
+        } else if links {
+            let removed = self.unlink(part).await;
+            tracing::trace!(removed = removed.is_ok(), "linked");
+        }
         match landed {
             Ok(()) => Ok(true),
-            Err(error) if is_broken(&error) => {
-                self.forget(&session).await;
-                Err(told(error))
-            }
-            Err(error) if self.look(path).await?.is_none() => Err(told(error)),
+            Err(error) if is_broken(&error) || self.look(path).await?.is_none() => Err(told(error)),
             Err(_) => Ok(false),
         }
     }
 
     /// Whether the server gives second names to files like this one.
-    async fn links(&self, session: &Session, part: &str) -> Result<bool, Fault> {
+    async fn links(&self, session: &Arc<Session>, part: &str) -> Result<bool, Fault> {
         let tried = session.links.get_or_try_init(|| async {
             if !session.client.support_hardlink() {
                 return Ok(false);
             }
             let second = format!("{part}-second");
             let linked = session.client.fs().hard_link(part, &second).await;
-            if let Err(error) = linked {
-                return if is_broken(&error) { Err(told(error)) } else { Ok(false) };
+            if let Err(error) = linked
+                && is_broken(&error)
+            {
+                self.forget(session).await;
+                return Err(told(error));
             }
+            // Some only say so; and one that is said to be there is of a try whose answer was lost.
             let there = self.look(&second).await?.is_some();
             if there {
                 self.unlink(&second).await?;
@@ -90,9 +120,14 @@ impl Sftp {
     /// [`Self::links`] where there is no file yet.
     pub(super) async fn links_in(&self, folder: &str) -> Result<bool, Fault> {
         let part = self.path(&beside(&format!("{folder}/x")));
-        let (session, file) = self.file(&part, folder, true).await?;
-        file.close().await.map_err(told)?;
-        let links = self.links(&session, &part).await;
+        let links = again(|| async {
+            let (session, file) = self.file(&part, folder, true).await?;
+            if let Err(error) = file.close().await {
+                return Err(self.not_written(&session, error).await);
+            }
+            self.links(&session, &part).await
+        });
+        let links = links.await;
         self.unlink(&part).await?;
         links
     }
@@ -138,35 +173,40 @@ impl Sftp {
         landed.map(Some)
     }
 
-    /// Writes a part beside `key` and gives it its name.
+    /// Writes a part beside `key` and gives it its name; once more where the connection broke. Then `false` may mean
+    /// that the first try was carried out: who asks looks at what lies there.
     pub(super) async fn write(&self, key: &str, bytes: Bytes, over: bool) -> Result<bool, Fault> {
-        let (folder, part) = (folder_of(key), self.path(&beside(key)));
-        if let Err(fault) = self.fill(&part, folder, bytes).await {
-            self.unlink(&part).await?;
-            return Err(fault);
+        again(|| self.write_once(key, bytes.clone(), over)).await
+    }
+
+    async fn write_once(&self, key: &str, bytes: Bytes, over: bool) -> Result<bool, Fault> {
+        let part = self.path(&beside(key));
+        let written = self.write_to(&part, key, bytes, over).await;
+        if !matches!(written, Ok(true)) {
+            let removed = self.unlink(&part).await;
+            tracing::debug!(removed = removed.is_ok(), "an unfinished file is not needed");
         }
+        written
+    }
+
+    async fn write_to(&self, part: &str, key: &str, bytes: Bytes, over: bool) -> Result<bool, Fault> {
+        self.fill(part, folder_of(key), bytes).await?;
+        let (session, path) = (self.session().await?, self.path(key));
         if !over {
-            let path = self.path(key);
-            let session = self.session().await?;
-            if self.links(&session, &part).await? {
-                return self.land(&part, &path).await;
+            if self.links(&session, part).await? {
+                return self.land(part, &path).await;
             }
-            let ours = exclusively(self, key, || self.land(&part, &path)).await;
-            if !matches!(ours, Ok(true)) {
-                self.unlink(&part).await?;
-            }
-            return ours;
+            return exclusively(self, key, || self.land(part, &path)).await;
         }
-        let to = self.path(key);
-        let session = self.session().await?;
         if !session.client.support_posix_rename() {
-            self.unlink(&to).await?;
+            self.unlink(&path).await?;
         }
-        match session.client.fs().rename(&part, &to).await {
+        match session.client.fs().rename(part, &path).await {
             Ok(()) => Ok(true),
             Err(error) => {
-                let removed = self.unlink(&part).await;
-                tracing::debug!(removed = removed.is_ok(), "an unfinished file is not needed");
+                if is_broken(&error) {
+                    self.forget(&session).await;
+                }
                 Err(told(error))
             }
         }
