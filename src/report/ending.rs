@@ -250,7 +250,9 @@ mod tests {
     #[test]
     fn what_the_steps_took_is_folded_between_steps_and_the_last_line_stays_whole() {
         let mut tally = Tally::default();
-        super::super::samples::success().iter().for_each(|event| tally.take(event));
+        for event in &super::super::samples::success() {
+            tally.take(event);
+        }
         let lines = tally.ending_within(0, "a closing line that is longer than forty columns", &Style::default(), 40);
         let expected = [
             "took       1 m 05 s (checkout 42 ms ·",

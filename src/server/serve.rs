@@ -172,8 +172,7 @@ pub async fn serve(
     let worker = worker(&serving, &database, &watched, &metrics, &queued, &told)?.hurrying(stopping.now());
     let left = worker.take_over().await?;
     let set_up = set_up(&database, serving.auth).await?;
-    let standing =
-        Standing::with(serving.file.clone()).reading(serving.source.as_ref().map(|source| source.path.as_path()));
+    let standing = standing(&serving);
     let receiver = Receiver::new(database.clone(), serving.secrets.clone(), metrics.clone(), Arc::clone(&kept));
     let server = Server {
         database: database.clone(),
@@ -223,6 +222,11 @@ pub async fn serve(
     database.close().await;
     tracing::info!("stopped");
     served.map_err(|source| ServeError::Io { action: "answer requests", source })
+}
+
+/// What is wrong with the file, as far as is known so far.
+fn standing(serving: &Serving) -> Standing {
+    Standing::with(serving.file.clone()).reading(serving.source.as_ref().map(|source| source.path.as_path()))
 }
 
 /// The data folder, in which something can be written and where no other server is.

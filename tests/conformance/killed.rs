@@ -112,7 +112,7 @@ impl Scene {
         let endpoint = set.values_mut().find(|value| value.starts_with(HERE)).expect("an endpoint");
         let (port, rest) = endpoint[HERE.len()..].split_once('/').unwrap_or((&endpoint[HERE.len()..], ""));
         let lines = Lines::to(port.parse().expect("a port")).await;
-        *endpoint = format!("{HERE}{}/{rest}", lines.port).trim_end_matches('/').to_owned();
+        format!("{HERE}{}/{rest}", lines.port).trim_end_matches('/').clone_into(endpoint);
         let scene = Self { served, lines, set, run: Run::new() };
         scene.make(size);
         scene

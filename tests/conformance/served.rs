@@ -89,10 +89,7 @@ impl Served {
     /// One of its own, for as long as the test's runtime lives.
     pub(crate) async fn gcs() -> Self {
         let fake = Gcs::start().await;
-        let set = [
-            ("SOOPERVISOR_GCS_ENDPOINT", fake.url()),
-            ("SOOPERVISOR_GCS_TOKEN", "no token at all".to_owned()),
-        ];
+        let set = [("SOOPERVISOR_GCS_ENDPOINT", fake.url()), ("SOOPERVISOR_GCS_TOKEN", "no token at all".to_owned())];
         let text = format!("gs://{BUCKET}/a place/é");
         Self { text, set: set.into(), races: 8, port: fake.port, _server: None, place: None }
     }

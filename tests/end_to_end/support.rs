@@ -6,8 +6,6 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::pty;
-
 /// What a data scientist's repository has at least; every test's repository asks for the same environment.
 pub(crate) const ENVIRONMENT: &str = "name: tiny\nchannels:\n  - conda-forge\ndependencies:\n  - python=3.11\n  - pip\n  - pip:\n      - ploomber\n      - sqlalchemy\n      - pandas\n";
 
@@ -91,15 +89,8 @@ impl User {
         self.begun(Command::new(env!("CARGO_BIN_EXE_soopervisor")), args)
     }
 
-    /// A run that is to be started on a terminal, in colours.
-    pub(crate) fn run_on_terminal(&self, more: &[&str]) -> Command {
-        let args = [&["run", "my repo", "--storage", "local:artifacts"][..], more].concat();
-        let mut command = self.begun(pty::foreground(env!("CARGO_BIN_EXE_soopervisor")), &args);
-        command.env_remove("NO_COLOR").env("TERM", "xterm-256color").env("LC_ALL", "C.UTF-8");
-        command
-    }
-
-    fn begun(&self, mut command: Command, args: &[&str]) -> Command {
+    /// The same for a program that is already put into a command, with whatever starts it.
+    pub(crate) fn begun(&self, mut command: Command, args: &[&str]) -> Command {
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
             if ["GITHUB_", "RUNNER_", "SOOPERVISOR_"].iter().any(|prefix| name.starts_with(prefix)) || name == "CI" {

@@ -1,8 +1,10 @@
 //! Runs on a terminal: what is drawn while they go on, and what is left when they are over. Beside it, what each of the
 //! other forms promises to those who read it.
 
+use std::process::Command;
+
 use crate::cancelling;
-use crate::pty::{Pty, Screen, is_coloured};
+use crate::pty::{self, Pty, Screen, is_coloured};
 use crate::publishing::{self, PIPELINE, TASKS};
 use crate::support::{User, eventually};
 
@@ -18,6 +20,14 @@ fn user() -> User {
     User::with(&[("pipeline.yaml", PIPELINE), ("tasks.py", &tasks)])
 }
 
+/// A run that is to be started on a terminal, in colours.
+fn on_terminal(user: &User, more: &[&str]) -> Command {
+    let args = [&["run", "my repo", "--storage", "local:artifacts"][..], more].concat();
+    let mut command = user.begun(pty::foreground(env!("CARGO_BIN_EXE_soopervisor")), &args);
+    command.env_remove("NO_COLOR").env("TERM", "xterm-256color").env("LC_ALL", "C.UTF-8");
+    command
+}
+
 fn spins(line: &str) -> bool {
     line.chars().any(|letter| SPINNER.contains(letter))
 }
@@ -26,7 +36,7 @@ fn spins(line: &str) -> bool {
 fn a_terminal_shows_what_goes_on_and_keeps_only_what_happened() {
     let user = user();
     let sha = user.git(&["rev-parse", "HEAD"]);
-    let terminal = Pty::start(&mut user.run_on_terminal(&[]), 80, 24);
+    let terminal = Pty::start(&mut on_terminal(&user, &[]), 80, 24);
     eventually(180, "the step and its task are at the bottom", || {
         let lines = Screen::after(&terminal.raw(), 80, 24).lines();
         let step = lines.iter().rposition(|line| spins(line) && line.contains("execute"));
@@ -48,7 +58,7 @@ fn a_terminal_shows_what_goes_on_and_keeps_only_what_happened() {
 #[test]
 fn a_narrow_terminal_without_colours_is_kept_within() {
     let user = user();
-    let mut command = user.run_on_terminal(&[]);
+    let mut command = on_terminal(&user, &[]);
     let terminal = Pty::start(command.env("NO_COLOR", "1"), 40, 12);
     let mut drawn = Screen::after("", 40, 12);
     let unfinished = |line: &String| line.starts_with("xxxx");
@@ -71,7 +81,7 @@ fn a_narrow_terminal_without_colours_is_kept_within() {
 #[test]
 fn a_typed_ctrl_c_asks_the_run_to_stop_and_the_terminal_is_as_it_was() {
     let user = cancelling::user();
-    let mut terminal = Pty::start(&mut user.run_on_terminal(&[]), 80, 24);
+    let mut terminal = Pty::start(&mut on_terminal(&user, &[]), 80, 24);
     cancelling::wait_until_it_runs(&user);
     assert_eq!(user.containers().len(), 1);
     terminal.press(b"\x03");
@@ -110,11 +120,11 @@ fn quiet_is_one_line_verbose_is_more_plain_has_no_escapes_and_json_is_json() {
         assert!(usual.contains(word) && verbose.contains(word), "{word}: {usual}\n{verbose}");
     }
     assert!(progress(&verbose) > progress(&usual), "{usual}\n{verbose}");
-    let mut command = user.run_on_terminal(&["--format", "plain", "--project", "plain"]);
+    let mut command = on_terminal(&user, &["--format", "plain", "--project", "plain"]);
     let plain = Pty::start(&mut command, 80, 24).end();
     plain.leaves_a_clean_terminal_and_exits(0);
     assert!(!plain.raw.contains('\x1b') && plain.raw.contains("==> execute"), "{}", plain.raw);
-    let mut command = user.run_on_terminal(&["--format", "json", "--project", "json"]);
+    let mut command = on_terminal(&user, &["--format", "json", "--project", "json"]);
     let json = Pty::start(&mut command, 80, 24).end();
     assert_eq!(json.code, 0, "{}", json.raw);
     let events: Vec<serde_json::Value> = json.raw.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

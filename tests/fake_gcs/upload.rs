@@ -120,9 +120,7 @@ impl Session {
     /// What a request says of where its bytes belong: from which on, and how many there are in all.
     fn place(ask: &Ask) -> (Option<usize>, Option<usize>) {
         match ask.header("content-range").strip_prefix("bytes ").and_then(|range| range.split_once('/')) {
-            Some((span, total)) => {
-                (span.split_once('-').and_then(|(from, _)| from.parse().ok()), total.parse().ok())
-            }
+            Some((span, total)) => (span.split_once('-').and_then(|(from, _)| from.parse().ok()), total.parse().ok()),
             None => (Some(0), Some(ask.body.len())),
         }
     }
@@ -154,8 +152,7 @@ impl Session {
         }
         if Self::place(ask).1 == Some(self.bytes.len()) {
             let bytes = Bytes::from(std::mem::take(&mut self.bytes));
-            let (done, answer) =
-                finish(state, &self.name, &self.query, (&self.described, &ask.headers), bytes.clone());
+            let (done, answer) = finish(state, &self.name, &self.query, (&self.described, &ask.headers), bytes.clone());
             self.done = done;
             self.bytes = if self.done.is_some() { Vec::new() } else { bytes.to_vec() };
             return answer;

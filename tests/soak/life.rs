@@ -11,6 +11,7 @@ use soopervisor::server::hook::genuine::HookSecrets;
 use soopervisor::server::http::Auth;
 use soopervisor::server::poll::state::FirstSeen;
 use soopervisor::server::serve::{Greeting, RepoAsk, Serving, default_database, serve};
+use soopervisor::server::stopping::Stopping;
 use soopervisor::server::{poll, work};
 use soopervisor::spec::Config;
 use soopervisor::store::Home;
@@ -38,7 +39,7 @@ pub(crate) struct Life {
     /// None once it has ended.
     threads: Option<Runtime>,
     served: Option<JoinHandle<()>>,
-    stop: CancellationToken,
+    stop: Stopping,
     pub(crate) base: String,
 }
 
@@ -106,14 +107,14 @@ fn serving(home: &Path, text: &str) -> Serving {
 impl Life {
     pub(crate) fn begin(home: &Path, text: &str) -> Self {
         let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let (serving, stop) = (serving(home, text), CancellationToken::new());
+        let (serving, stop) = (serving(home, text), Stopping::default());
         let (told, greeting) = std::sync::mpsc::channel::<SocketAddr>();
         let stopping = stop.clone();
         let served = threads.spawn(async move {
             serve(serving, move |greeting: Greeting| told.send(greeting.address).unwrap(), stopping).await.unwrap();
         });
         let base = format!("http://{}", greeting.recv_timeout(Duration::from_secs(30)).expect("it serves"));
-        threads.spawn(end_runs(home.to_owned(), stop.clone()));
+        threads.spawn(end_runs(home.to_owned(), stop.soon().clone()));
         Self { threads: Some(threads), served: Some(served), stop, base }
     }
 
@@ -124,7 +125,7 @@ impl Life {
     pub(crate) async fn end(mut self, how: End) -> Self {
         let (threads, served) = (self.threads.take().unwrap(), self.served.take().unwrap());
         if how == End::InOrder {
-            self.stop.cancel();
+            self.stop.ask();
             served.await.unwrap();
         }
         // Waiting for threads is no task's business.

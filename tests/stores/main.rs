@@ -102,10 +102,7 @@ async fn bucket_in_turn(port: u16) -> String {
 /// Google Cloud Storage in small, and what is set to get there.
 async fn gcs_in_small() -> (fake_gcs::Gcs, Vec<(&'static str, String)>) {
     let fake = fake_gcs::Gcs::start().await;
-    let set = vec![
-        ("SOOPERVISOR_GCS_ENDPOINT", fake.url()),
-        ("SOOPERVISOR_GCS_TOKEN", "no token at all".to_owned()),
-    ];
+    let set = vec![("SOOPERVISOR_GCS_ENDPOINT", fake.url()), ("SOOPERVISOR_GCS_TOKEN", "no token at all".to_owned())];
     (fake, set)
 }
 

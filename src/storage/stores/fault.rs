@@ -13,6 +13,13 @@ pub(super) fn fault(error: &opendal::Error) -> Fault {
     if says(&["NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist"]) {
         return Fault::Setting("there is no such bucket or container; make it first".to_owned());
     }
+    // The words of these have the name in them of what was asked for, which may be anything.
+    match error.kind() {
+        ErrorKind::NotFound => return Fault::NotFound,
+        ErrorKind::AlreadyExists | ErrorKind::ConditionNotMatch | ErrorKind::Conflict => return Fault::Exists,
+        ErrorKind::RateLimited => return Fault::Throttled(None),
+        _ => {}
+    }
     if says(&[
         "InvalidAccessKeyId",
         "SignatureDoesNotMatch",
@@ -36,11 +43,8 @@ pub(super) fn fault(error: &opendal::Error) -> Fault {
         return Fault::Damaged(words);
     }
     match error.kind() {
-        ErrorKind::NotFound => Fault::NotFound,
-        ErrorKind::AlreadyExists | ErrorKind::ConditionNotMatch | ErrorKind::Conflict => Fault::Exists,
         ErrorKind::PermissionDenied if status(error) == Some(401) => Fault::Login(words),
         ErrorKind::PermissionDenied => Fault::Forbidden(words),
-        ErrorKind::RateLimited => Fault::Throttled(None),
         ErrorKind::ConfigInvalid | ErrorKind::Unsupported => Fault::Setting(words),
         _ if error.is_temporary() || error.is_persistent() || status(error).is_none_or(|status| status >= 500) => {
             Fault::Broken(words)
