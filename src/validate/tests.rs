@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 
 use super::*;
-use crate::diag::{Severity, has_errors};
+use crate::diag::Severity;
 use crate::repo::MemoryTree;
 use crate::spec::ProductKind;
+
+mod hiding;
 
 const NOTEBOOK: &str = "# + tags=[\"parameters\"]\nupstream = None\nproduct = None\n\n# +\nx = 1\n";
 
@@ -228,7 +230,10 @@ fn requirement_files_are_read_beside_the_environment_file() {
     assert_eq!((pip.remote.concat(), pip.local.concat()), ("ploomberpandas".to_owned(), "-e .".to_owned()));
     let outcome = run(&with(lines));
     assert_eq!(codes(&outcome), ["environment/pip-line"]);
-    assert!(outcome.diagnostics[0].message.contains("no such file"), "{:?}", outcome.diagnostics);
+    // Whether it is a commit that lacks it, or a folder, is not known here.
+    let told = "`requirements.txt`, named by `-r requirements.txt`, cannot be read: there is no such file";
+    assert_eq!(outcome.diagnostics[0].message, told);
+    assert!(outcome.diagnostics[0].help.is_some());
 }
 
 #[test]

@@ -23,7 +23,10 @@ pub(super) const RULE: Rule = Rule {
             }
             match callable {
                 Callable::Here(function) if !function.decorated => signature(facts, task, function, out),
-                other => super::dotted_path::tell(RULE.code, other, source.as_str(), (&task.file, source.span), out),
+                other => {
+                    let place = (&task.file, source.span);
+                    super::dotted_path::tell(RULE.code, facts, (other, source.as_str()), place, out);
+                }
             }
         }
     },

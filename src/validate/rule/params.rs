@@ -50,7 +50,8 @@ pub(super) const RULE: Rule = Rule {
                 };
                 let inside = facts.pipeline.inside(text);
                 if inside.is_some_and(|path| !crate::validate::is_file(facts.tree, &path)) {
-                    error(format!("there is no file `{text}`"), value.span, "correct the path, or commit the file");
+                    let help = "create it and commit it, or correct the path";
+                    error(format!("there is no file `{text}`"), value.span, help);
                 }
             }
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Rule, at};
 use crate::diag::{Diagnostic, SourceText, Span};
-use crate::spec::yaml::Node;
-use crate::spec::{Pipeline, class};
+use crate::spec::yaml::{Node, Value};
+use crate::spec::{Pipeline, class, suggest};
 
 pub(super) const RULE: Rule = Rule {
     code: "pipeline/shape",
@@ -36,15 +36,10 @@ pub(crate) fn document(node: &Node, source: &Arc<SourceText>, out: &mut Vec<Diag
         );
     }
     match (node.entry("tasks"), node.get("location")) {
-        (None, None) => {
-            let near = node.as_map().unwrap_or_default().iter().find(|(key, _)| {
-                key.as_str().is_some_and(|key| crate::spec::suggest::closest(key, ["tasks"]).is_some())
-            });
-            match near {
-                Some((key, _)) => error("there is no key `tasks`".to_owned(), key.span, "did you mean `tasks`?"),
-                None => error("there is no key `tasks`".to_owned(), point, EXAMPLE),
-            }
-        }
+        (None, None) => match meant(node) {
+            Some(key) => error("there is no key `tasks`".to_owned(), key.span, "did you mean `tasks`?"),
+            None => error("there is no key `tasks`".to_owned(), point, EXAMPLE),
+        },
         (Some((key, tasks)), _) if tasks.is_null() => error("`tasks` is empty".to_owned(), key.span, EXAMPLE),
         (Some((_, tasks)), _)
             if tasks.as_seq().is_none()
@@ -55,6 +50,23 @@ pub(crate) fn document(node: &Node, source: &Arc<SourceText>, out: &mut Vec<Diag
         }
         _ => {}
     }
+}
+
+/// The key that was meant to be `tasks`.
+fn meant(node: &Node) -> Option<&Node> {
+    let mut keys = node.as_map()?.iter().map(|(key, _)| key);
+    keys.find(|key| key.as_str().is_some_and(|key| suggest::closest(key, ["tasks"]).is_some()))
+}
+
+/// The document with `tasks` under the name that was meant: what is in it can be looked at whatever it is called.
+pub(crate) fn mended(mut document: Node) -> Node {
+    let slip = meant(&document).filter(|_| document.get("tasks").is_none()).cloned();
+    if let (Some(slip), Value::Map(pairs)) = (slip, &mut document.value)
+        && let Some((key, _)) = pairs.iter_mut().find(|(key, _)| *key == slip)
+    {
+        key.value = Value::Str("tasks".to_owned());
+    }
+    document
 }
 
 /// What is said where a key is not there; one that is misspelt is told here, and not a second time as unknown.
