@@ -60,7 +60,7 @@ def judge(name):
         while error.__cause__ is not None:
             error = error.__cause__
         lines = str(error).strip().splitlines() or [""]
-        first = lines[0].replace(os.getcwd(), ".")
+        first = lines[0].replace(os.getcwd(), ".").replace(sys.prefix, "VENV")
         return {"verdict": "error", "exit": 1, "error": f"{type(error).__name__}: {first}"[:300]}
     return {"verdict": "ok", "exit": 0}
 

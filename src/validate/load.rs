@@ -186,7 +186,14 @@ pub(super) fn env(
     let path = placeholders::find(tree, root, file, out);
     // One of a name that Ploomber does not read was told.
     let Some(path) = path else { return (None, out.len() == told) };
-    let Some(env) = env_file(tree, &path, out) else { return (None, false) };
+    let Some((root, source)) = document(tree, &path, out) else { return (None, false) };
+    if root.is_falsy() && root.as_map().is_none() {
+        // To Ploomber it is as none.
+        let warning = Diagnostic::warning("env/shape", format!("`{path}` holds nothing")).at(&source, root.span);
+        out.push(warning.help("write `key: value` lines, or remove the file"));
+        return (None, true);
+    }
+    let Some(env) = mapping(&path, root, source, out) else { return (None, false) };
     let folder = file.parent().unwrap_or_default();
     let is_known = placeholders::scope(tree, &folder, &env, scope, out);
     (Some(env), is_known)
@@ -253,9 +260,13 @@ fn importable(root: &RelPath, folder: &RelPath, base: &RelPath) -> Vec<RelPath> 
     roots
 }
 
-/// An env.yaml: anything but a mapping is an error.
+/// A file of values: anything but a mapping is an error.
 pub(super) fn env_file(tree: &dyn Tree, path: &RelPath, out: &mut Vec<Diagnostic>) -> Option<EnvYaml> {
     let (root, source) = document(tree, path, out)?;
+    mapping(path, root, source, out)
+}
+
+fn mapping(path: &RelPath, root: Node, source: Arc<SourceText>, out: &mut Vec<Diagnostic>) -> Option<EnvYaml> {
     if root.as_map().is_some() {
         return Some(EnvYaml { root, source });
     }

@@ -415,6 +415,21 @@ fn a_serializer_of_a_grid_fails_in_every_build_and_is_refused() {
 }
 
 #[test]
+fn a_client_is_made_of_what_stands_beside_its_path() {
+    let told = |client: &str| {
+        let fns = "def one(path):\n    pass\n\ndef all(*args, **kwargs):\n    pass\n\ndef named(*, path):\n    pass\n";
+        let pipeline = format!("tasks: []\nclients: {{File: {client}}}\n");
+        codes(&run(&project().with("env.yaml", "{}").with("pipeline.yaml", pipeline).with("fns.py", fns)))
+    };
+    for client in ["{dotted_path: fns.one, path: x}", "fns.all", "{dotted_path: fns.named, path: x}"] {
+        assert_eq!(told(client), [] as [&str; 0], "{client}");
+    }
+    for client in ["fns.one", "fns.named", "{dotted_path: fns.one, pth: x}"] {
+        assert_eq!(told(client), ["pipeline/dotted-path"], "{client}");
+    }
+}
+
+#[test]
 fn every_rule_is_listed_once_with_a_sentence() {
     let listed = rules();
     let mut codes: Vec<_> = listed.iter().map(|rule| rule.code).collect();

@@ -7,6 +7,7 @@ use crate::diag::{Diagnostic, SourceText, Span};
 use crate::spec::suggest;
 use crate::spec::yaml::{Node, Value};
 use crate::validate::provided;
+use crate::validate::source::module::Function;
 use crate::validate::source::{Callable, Modules, resolve};
 
 pub(super) const RULE: Rule = Rule {
@@ -36,7 +37,9 @@ pub(super) const RULE: Rule = Rule {
             for key in
                 ["serializer", "unserializer", "on_finish", "on_render", "on_failure", "client", "product_client"]
             {
-                if let Some(node) = task.node.get(key).filter(|node| !node.is_null()) {
+                // Ploomber passes over a hook that Python takes for false.
+                let is_none = |node: &Node| if key.starts_with("on_") { node.is_falsy() } else { node.is_null() };
+                if let Some(node) = task.node.get(key).filter(|node| !is_none(node)) {
                     path(facts, &task.file, key, node, out);
                 }
             }
@@ -44,7 +47,8 @@ pub(super) const RULE: Rule = Rule {
     },
 };
 
-fn path(facts: &Facts<'_>, file: &Arc<SourceText>, key: &str, node: &Node, out: &mut Vec<Diagnostic>) {
+/// A dotted path that stands under a key, as a text or as a mapping with what it is called with.
+pub(super) fn path(facts: &Facts<'_>, file: &Arc<SourceText>, key: &str, node: &Node, out: &mut Vec<Diagnostic>) {
     let (dotted, place) = match &node.value {
         Value::Str(dotted) => (dotted.as_str(), node),
         Value::Map(_) => match node.get("dotted_path") {
@@ -63,6 +67,28 @@ fn path(facts: &Facts<'_>, file: &Arc<SourceText>, key: &str, node: &Node, out: 
     if !dotted.contains("{{") {
         let found = resolve(facts.tree, facts.roots, dotted, &mut Modules::default());
         tell(RULE.code, facts, (&found, dotted), (file, place.span), out);
+        if let (Callable::Here(function), "clients" | "client" | "product_client") = (&found, key) {
+            client(function, dotted, node, (file, place.span), out);
+        }
+    }
+}
+
+/// Clients are made when the pipeline is loaded, from what stands beside their `dotted_path` and nothing else.
+fn client(
+    function: &Function,
+    dotted: &str,
+    node: &Node,
+    place: (&Arc<SourceText>, Span),
+    out: &mut Vec<Diagnostic>,
+) {
+    if function.decorated || function.open {
+        return;
+    }
+    for (parameter, _) in function.parameters.iter().filter(|(name, default)| !default && node.get(name).is_none()) {
+        let name = dotted.rsplit('.').next().unwrap_or_default();
+        let message = format!("the function `{name}` needs `{parameter}`, and a client is made without it");
+        let help = format!("give it a default, or write `dotted_path: {dotted}` with `{parameter}:` beside it");
+        out.push(Diagnostic::error(RULE.code, message).at(place.0, place.1).help(help));
     }
 }
 

@@ -83,7 +83,7 @@ fn lacking(task: &Node, wanted: &str, start: Span, help: &str) -> (String, Span,
 
 /// Every task is a mapping or a source, and has the keys that it needs.
 pub(crate) fn task_shapes(tasks: &[Node], file: &Arc<SourceText>, pipeline: &Pipeline, out: &mut Vec<Diagnostic>) {
-    let mut error = |message: String, span, help: &str| out.push(at(RULE.code, message, file, span, help));
+    let mut error = |message: String, span: Span, help: &str| out.push(at(RULE.code, message, file, span, help));
     for task in tasks {
         let text = task.as_str().is_some();
         if task.as_map().is_none() && !text {
@@ -134,5 +134,22 @@ pub(crate) fn task_shapes(tasks: &[Node], file: &Arc<SourceText>, pipeline: &Pip
                 "remove it and declare `upstream = [...]` in the source, or add `meta: {extract_upstream: false}`";
             error("`upstream` cannot stand here when `extract_upstream` is on".to_owned(), key.span, help);
         }
+        if let Some(declared) = task.get("upstream").filter(|_| !pipeline.meta.extract_upstream) {
+            upstream(declared, &mut error);
+        }
+    }
+}
+
+/// Names are texts, also where a task is called by a number.
+fn upstream(declared: &Node, error: &mut dyn FnMut(String, Span, &str)) {
+    let help = "write the name of a task, or a list of names, in quotes if they are numbers";
+    match &declared.value {
+        Value::Null | Value::Str(_) | Value::Map(_) => {}
+        Value::Seq(names) => {
+            for name in names.iter().filter(|name| name.as_str().is_none()) {
+                error(format!("an upstream must be the name of a task, but this is {}", name.kind()), name.span, help);
+            }
+        }
+        _ => error(format!("`upstream` must be a text or a list, but is {}", declared.kind()), declared.span, help),
     }
 }
