@@ -3,12 +3,14 @@
 
 Run without arguments: makes a virtual environment in a temporary folder, installs the pinned Ploomber from PyPI,
 and runs itself there. Each case is loaded in a copy, in a process of its own, the way `ploomber status` loads it:
-entry point, DAGSpec, to_dag, render. Nothing of a case is written to.
+entry point, DAGSpec, to_dag, render. Nothing of a case is written to. Beside each verdict stands the sha256 of the case's
+files, so that tests/corpus.rs sees which case was edited since.
 
 Usage: scripts/verdicts.py [--python VENV/bin/python] [CASE ...]
 """
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -36,6 +38,17 @@ def install(folder):
     return python
 
 
+def digest(name):
+    """Every file in order, its path, its length and its bytes: what tests/corpus.rs computes, too."""
+    folder = CASES / name
+    files = {path.relative_to(folder).as_posix().encode(): path for path in folder.rglob("*") if path.is_file()}
+    total = hashlib.sha256()
+    for place, path in sorted(files.items()):
+        content = path.read_bytes()
+        total.update(b"%s\0%d\0%s" % (place, len(content), content))
+    return total.hexdigest()
+
+
 def judge(name):
     """Load one case; the verdict as a dictionary."""
     from ploomber.spec import DAGSpec
@@ -47,7 +60,7 @@ def judge(name):
         while error.__cause__ is not None:
             error = error.__cause__
         lines = str(error).strip().splitlines() or [""]
-        first = lines[0].replace(os.getcwd(), ".")
+        first = lines[0].replace(os.getcwd(), ".").replace(sys.prefix, "VENV")
         return {"verdict": "error", "exit": 1, "error": f"{type(error).__name__}: {first}"[:300]}
     return {"verdict": "ok", "exit": 0}
 
@@ -94,13 +107,15 @@ def main():
         python = arguments.python or install(folder)
         names = arguments.cases or sorted(case.name for case in CASES.iterdir() if case.is_dir())
         known = json.loads(VERDICTS.read_text())["cases"] if arguments.cases and VERDICTS.exists() else {}
+        known = {name: verdict for name, verdict in known.items() if (CASES / name).is_dir()}
 
         def batch(part):
             command = [python, __file__, "--child", *part]
             # Ploomber prints sets; a fixed seed keeps their order, and so this file, the same.
             seeded = {**os.environ, "PYTHONHASHSEED": "0"}
             answer = subprocess.run(command, check=True, capture_output=True, text=True, env=seeded)
-            return [json.loads(line) for line in answer.stdout.splitlines()]
+            judged = [json.loads(line) for line in answer.stdout.splitlines()]
+            return [[name, {**verdict, "sha256": digest(name)}] for name, verdict in judged]
 
         with ThreadPoolExecutor(2) as pool:
             for part in pool.map(batch, [names[0::2], names[1::2]]):

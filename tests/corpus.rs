@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use soopervisor::diag::{Diagnostic, Severity, has_errors, render};
 use soopervisor::id::RelPath;
 use soopervisor::repo::{MemoryTree, Tree};
@@ -21,23 +22,42 @@ fn read_json(name: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-fn add(tree: &mut MemoryTree, root: &Path, folder: &Path) {
+fn add(files: &mut BTreeMap<String, Vec<u8>>, root: &Path, folder: &Path) {
     for entry in fs_err::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            add(tree, root, &path);
+            add(files, root, &path);
         } else {
             let name = path.strip_prefix(root).unwrap().to_str().unwrap();
-            tree.insert(RelPath::normalise(name).unwrap(), Arc::<[u8]>::from(fs_err::read(&path).unwrap()));
+            files.insert(name.to_owned(), fs_err::read(&path).unwrap());
         }
     }
 }
 
-fn case(name: &str) -> MemoryTree {
+/// The files of a case by their paths.
+fn files(name: &str) -> BTreeMap<String, Vec<u8>> {
     let root = fixtures().join("specs").join(name);
+    let mut files = BTreeMap::new();
+    add(&mut files, &root, &root);
+    files
+}
+
+fn case(name: &str) -> MemoryTree {
     let mut tree = MemoryTree::new();
-    add(&mut tree, &root, &root);
+    for (path, bytes) in files(name) {
+        tree.insert(RelPath::normalise(&path).unwrap(), Arc::<[u8]>::from(bytes));
+    }
     tree
+}
+
+/// What `scripts/verdicts.py` writes beside a verdict: every file in order, its path, its length and its bytes.
+fn digest(files: &BTreeMap<String, Vec<u8>>) -> String {
+    let mut hash = Sha256::new();
+    for (path, bytes) in files {
+        hash.update(format!("{path}\0{}\0", bytes.len()));
+        hash.update(bytes);
+    }
+    hex::encode(hash.finalize())
 }
 
 fn names() -> Vec<String> {
@@ -80,6 +100,40 @@ fn agrees_with_ploomber_on_every_case_but_the_listed_ones() {
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), names().len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_verdict_is_about_the_files_as_they_are() {
+    let verdicts = read_json("verdicts.json");
+    let stale = |name: &String| verdicts["cases"][name]["sha256"] != digest(&files(name));
+    let stale: Vec<String> = names().into_iter().filter(stale).collect();
+    assert!(
+        stale.is_empty(),
+        "edited since Ploomber judged them; ask it again:\n  scripts/verdicts.py {}",
+        stale.join(" ")
+    );
+}
+
+#[test]
+fn an_edit_of_any_file_of_a_case_is_seen() {
+    let files = files("bad-class-typo");
+    let mut longer = files.clone();
+    longer.get_mut("pipeline.yaml").unwrap().push(b'\n');
+    let mut moved = files.clone();
+    let text = moved.remove("a.py").unwrap();
+    moved.insert("b.py".to_owned(), text);
+    let mut more = files.clone();
+    more.insert("c.py".to_owned(), Vec::new());
+    for other in [longer, moved, more] {
+        assert_ne!(digest(&other), digest(&files), "{:?}", other.keys());
+    }
+}
+
+#[test]
+fn where_we_differ_from_ploomber_we_say_more() {
+    for (name, exception) in read_json("exceptions.json").as_object().unwrap() {
+        assert_eq!(exception["ours"], "error", "{name}: Ploomber refuses it, and so have we to");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A plan in words, for `--dry-run`.
 
 use super::{Mode, Network, OnConflict, Packages, PlannedProduct, RunPlan};
+use crate::id::is_unsightly;
 use crate::spec::amount::{count, show_duration, show_size};
 
 /// As many products as one line shows.
@@ -20,14 +21,14 @@ impl RunPlan {
         }
         lines.push(format!(
             "pipeline  {}, {}",
-            self.entry_point.escape_debug(),
+            as_written(&self.entry_point),
             count(self.tasks.len() as u64, "task")
         ));
         match &self.packages {
             Packages::AsKept => {}
             Packages::Anew => lines.push("packages  solved anew, also for later runs".to_owned()),
             Packages::AsOf(commit) => {
-                lines.push(format!("packages  exactly those that `{}` ran with", commit.escape_debug()));
+                lines.push(format!("packages  exactly those that `{}` ran with", as_written(commit)));
             }
         }
         lines.push(format!("image     {}", self.image.as_deref().unwrap_or("the runner image")));
@@ -40,7 +41,7 @@ impl RunPlan {
             lines.push(format!("secrets   {}", self.secret_names.join(", ")));
         }
         for line in &self.local_installs {
-            lines.push(format!("install   {}", line.escape_debug()));
+            lines.push(format!("install   {}", as_written(line)));
         }
         lines.push(format!("reuse     {}", self.reuse_in_words()));
         lines.push(format!("build     {}", self.command_in_words(word)));
@@ -51,13 +52,13 @@ impl RunPlan {
             let more = if more == 0 { String::new() } else { format!(" and {more} more") };
             format!(
                 "collect   {}: {}",
-                task.name.escape_debug(),
+                as_written(&task.name),
                 if shown.is_empty() { "no files".to_owned() } else { shown + &more }
             )
         }));
         lines.push("collect   what lies in /output".to_owned());
-        lines.extend(self.outputs.include.iter().map(|glob| format!("collect   {}", glob.escape_debug())));
-        lines.extend(self.outputs.exclude.iter().map(|glob| format!("leave out {}", glob.escape_debug())));
+        lines.extend(self.outputs.include.iter().map(|glob| format!("collect   {}", as_written(glob))));
+        lines.extend(self.outputs.exclude.iter().map(|glob| format!("leave out {}", as_written(glob))));
         lines.push(format!(
             "publish   {}/{} in {}, {}",
             self.project,
@@ -103,7 +104,7 @@ impl RunPlan {
         match self.executes_anew() {
             _ if !self.reuse => "nothing: every task is executed".to_owned(),
             _ if self.revision.dirty_tree.is_some() => "nothing: there are uncommitted changes".to_owned(),
-            Some(argument) => format!("nothing: `{}` is given to Ploomber", argument.escape_debug()),
+            Some(argument) => format!("nothing: `{}` is given to Ploomber", as_written(argument)),
             None => {
                 "tasks that nothing changed for; the nearest published ancestor is looked up when it is run".to_owned()
             }
@@ -120,12 +121,21 @@ impl RunPlan {
 }
 
 fn product_in_words(product: &PlannedProduct) -> String {
-    let declared = product.declared.escape_debug();
+    let declared = as_written(&product.declared);
     match &product.path {
-        Some(_) => declared.to_string(),
+        Some(_) => declared,
         None if product.declared.contains("{{") || product.declared.contains("[[") => {
             format!("{declared} (found after the run)")
         }
         None => format!("{declared} (outside the project)"),
     }
+}
+
+/// The text as the user wrote it, what no terminal may get excepted.
+fn as_written(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_unsightly(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
 }

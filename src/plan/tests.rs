@@ -160,6 +160,25 @@ fn a_plan_is_described_in_the_order_of_what_happens() {
 }
 
 #[test]
+fn globs_and_names_are_shown_as_they_were_written() {
+    let (mut plan, _) = resolve(&request(), &facts(), &declared()).unwrap();
+    plan.outputs.include = vec!["res/*.csv".to_owned(), r"a\*b/**".to_owned(), "it's/[!x]*".to_owned()];
+    plan.outputs.exclude = vec![r"x\[1\]".to_owned(), "\u{1b}[2Jq\"uote".to_owned()];
+    plan.tasks[0].name = "it's \"the\" task".to_owned();
+    let told = plan.describe(&str::to_owned);
+    for line in [
+        "collect   res/*.csv",
+        r"collect   a\*b/**",
+        "collect   it's/[!x]*",
+        r"leave out x\[1\]",
+        r#"leave out \u{1b}[2Jq"uote"#,
+    ] {
+        assert!(told.iter().any(|shown| shown == line), "{line}: {told:?}");
+    }
+    assert!(told.iter().any(|shown| shown.starts_with("collect   it's \"the\" task: ")), "{told:?}");
+}
+
+#[test]
 fn every_form_of_partially_is_seen_and_nothing_else() {
     let leaves = |args: &[&str]| {
         let asked = Request { build_args: args.iter().map(|arg| (*arg).to_owned()).collect(), ..request() };

@@ -16,7 +16,7 @@ pub(super) fn same_frame(before: &Project, after: &Project) -> Result<(), String
     if (&before.dir, &before.entry_point, before.package) != (&after.dir, &after.entry_point, after.package) {
         return Err("the pipeline lies elsewhere, or has become a package".to_owned());
     }
-    if pipeline.location.is_some() || pipeline.meta.source_loader {
+    if pipeline.location.is_some() || pipeline.meta.source_loader.is_some() {
         return Err("the pipeline is made while it runs".to_owned());
     }
     let document = &pipeline.document;

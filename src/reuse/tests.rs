@@ -487,7 +487,7 @@ fn what_has_no_place_or_a_database_is_never_taken_over() {
     );
     assert_eq!(again("output/p3.ipynb", "/data/p3.ipynb"), ["t0", "t1", "t2", "t4", "t5"]);
     assert_eq!(again("name: t3\n", "name: t3\n    on_finish: tasks.t4\n").len(), 6);
-    assert_eq!(again("tasks:\n", "clients: {File: clients.get}\ntasks:\n"), [""; 0]);
+    assert_eq!(again("tasks:\n", "clients: {File: tasks.t4}\ntasks:\n"), [""; 0]);
 }
 
 #[test]

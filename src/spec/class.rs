@@ -14,6 +14,13 @@ pub struct TaskClass {
     pub product: Option<&'static str>,
 }
 
+impl TaskClass {
+    /// Whether no task of a pipeline.yaml can be of this class: others are made of it, or it takes no product.
+    pub fn is_abstract(&self) -> bool {
+        matches!(self.name, "Task" | "TaskFactory" | "TaskGroup" | "Link" | "Input")
+    }
+}
+
 const NOTEBOOK: TaskClass = TaskClass {
     name: "NotebookRunner",
     keys: &[
@@ -108,6 +115,9 @@ pub const SUFFIXES: [(&str, &str); 7] = [
     (".sh", "ShellScript"),
 ];
 
+/// Endings of files that a query is written to.
+const DATA: [&str; 2] = [".csv", ".parquet"];
+
 /// The key of a task that was meant to be `wanted`, which it lacks: `prodct`.
 pub fn misspelt<'a>(task: &'a Node, wanted: &str) -> Option<&'a Node> {
     if task.get(wanted).is_some() {
@@ -118,6 +128,30 @@ pub fn misspelt<'a>(task: &'a Node, wanted: &str) -> Option<&'a Node> {
         let name = key.scalar_text().unwrap_or_default();
         !all().any(|known| known == name) && suggest::closest(&name, all()) == Some(wanted)
     })
+}
+
+/// The class that was meant by a name that is none: the nearest, unless the look of the source speaks for another.
+pub fn meant(name: &str, by_look: Option<&'static TaskClass>) -> Option<&'static TaskClass> {
+    let near = suggest::closest(name, TASKS.iter().map(|class| class.name)).and_then(task)?;
+    let fits = match by_look.map(|look| look.name) {
+        _ if near.is_abstract() => false,
+        look if near.name == "PythonCallable" => look == Some(near.name),
+        None | Some("PythonCallable") => true,
+        Some("NotebookRunner") => matches!(near.name, "NotebookRunner" | "ScriptRunner"),
+        Some(look) => near.name == look || (look.starts_with("SQL") && near.name.starts_with("SQL")),
+    };
+    fits.then_some(near)
+}
+
+/// The product class with this name, or the one that was meant by it.
+pub fn product(name: &str) -> Option<&'static str> {
+    PRODUCTS.into_iter().find(|known| *known == name).or_else(|| suggest::closest(name, PRODUCTS))
+}
+
+/// Whether the ending is one of files that are tasks.
+pub fn is_file(source: &str) -> bool {
+    let ending = suffix(source);
+    SUFFIXES.iter().any(|(known, _)| *known == ending)
 }
 
 /// The class with this very name.
@@ -134,15 +168,43 @@ pub fn suffix(path: &str) -> &str {
     }
 }
 
+/// The ending of a data file that was meant by one which nearly is it: `.cvs`. Python's `get_close_matches` at its default
+/// cut-off, for words as short as endings.
+pub fn near_data(ending: &str) -> Option<&'static str> {
+    let is_near = |known: &str| strsim::osa_distance(ending, known) <= (known.len() / 3).max(1);
+    DATA.into_iter().find(|known| ending.len() > 1 && *known != ending && is_near(known))
+}
+
 /// The class a source has by how it looks, `product` deciding between the two SQL classes.
 pub fn by_source(source: &str, product: Option<&str>) -> Option<&'static TaskClass> {
     let ending = suffix(source);
-    if ending == ".sql" && product.is_some_and(|p| matches!(suffix(p), ".csv" | ".parquet")) {
+    let is_data = |ending: &str| DATA.contains(&ending) || near_data(ending).is_some();
+    if ending == ".sql" && product.is_some_and(|p| is_data(suffix(p))) {
         return task("SQLDump");
     }
     match SUFFIXES.iter().find(|(known, _)| *known == ending) {
         Some((_, class)) => task(class),
         None if !source.contains('/') && source.contains('.') => task("PythonCallable"),
         None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_class_is_the_nearest_one_unless_the_source_says_otherwise() {
+        let meant = |name: &str, source: &str| meant(name, by_source(source, None)).map(|class| class.name);
+        assert_eq!(meant("NotebookRuner", "a.py"), Some("NotebookRunner"));
+        assert_eq!(meant("scriptrunner", "a.py"), Some("ScriptRunner"));
+        assert_eq!(meant("SQLDmp", "a.sql"), Some("SQLDump"));
+        assert_eq!(meant("SQLUplod", "data.csv"), Some("SQLUpload"));
+        assert_eq!(meant("PythonCalable", "fns.get"), Some("PythonCallable"));
+        // A file is no function, and a query no notebook.
+        assert_eq!(meant("PythonCalable", "a.py"), None);
+        assert_eq!(meant("NotebookRuner", "a.sql"), None);
+        assert_eq!(meant("Taks", "a.py"), None);
+        assert_eq!(meant("Quite", "a.py"), None);
     }
 }

@@ -48,8 +48,8 @@ impl EnvYaml {
 /// Why a text could not be expanded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
-    /// A name without a value.
-    Undefined(String),
+    /// Names without a value, in order.
+    Undefined(Vec<String>),
     /// Not a template.
     Syntax(String),
 }
@@ -90,6 +90,19 @@ impl Scope {
         self.values.contains_key(name)
     }
 
+    /// Whether there is a value at the end of `section.key`.
+    fn reaches(&self, dotted: &str) -> bool {
+        let mut parts = dotted.split('.');
+        let Some(mut value) = parts.next().and_then(|first| self.values.get(first)) else { return false };
+        for part in parts {
+            let Value::Map(pairs) = value else { return false };
+            let found = pairs.iter().find(|(key, _)| key.scalar_text().as_deref() == Some(part));
+            let Some((_, next)) = found else { return false };
+            value = &next.value;
+        }
+        true
+    }
+
     /// The names that have a value.
     pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.values.keys().map(String::as_str)
@@ -113,8 +126,10 @@ impl Scope {
         if ["git", "git_hash"].iter().any(|name| used.contains(*name) && own(name)) {
             self.asked_git.store(true, Ordering::Relaxed);
         }
-        if let Some(name) = used.iter().filter(|name| !self.knows(name)).min() {
-            return Err(Trouble::Undefined(name.clone()));
+        let mut unknown: Vec<String> = used.iter().filter(|name| !self.knows(name)).cloned().collect();
+        if !unknown.is_empty() {
+            unknown.sort();
+            return Err(Trouble::Undefined(unknown));
         }
         if !is_plain(text) {
             // Loops and filters could be made to run for ever; what they come to is known to the run only.
@@ -127,9 +142,10 @@ impl Scope {
             .map(|(name, v)| (name.as_str(), jinja_value(v)))
             .collect();
         let rendered = template.render(context).map_err(|_| {
-            let mut nested: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+            let nested = template.undeclared_variables(true).into_iter();
+            let mut nested: Vec<String> = nested.filter(|name| name.contains('.') && !self.reaches(name)).collect();
             nested.sort();
-            Trouble::Undefined(nested.into_iter().find(|n| n.contains('.')).unwrap_or_else(|| text.to_owned()))
+            Trouble::Undefined(if nested.is_empty() { vec![text.to_owned()] } else { nested })
         })?;
         Ok(cast(&rendered))
     }
@@ -214,6 +230,7 @@ fn jinja_value(value: &Value) -> JinjaValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diag::Span;
 
     fn scope() -> Scope {
         let mut scope = Scope::defaults("flow", "", "flow");
@@ -276,7 +293,18 @@ mod tests {
 
     #[test]
     fn names_what_has_no_value() {
-        assert_eq!(scope().expand("{{nope}}"), Err(Trouble::Undefined("nope".to_owned())));
+        let undefined = |text: &str| match scope().expand(text) {
+            Err(Trouble::Undefined(names)) => names.join(" "),
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(undefined("{{nope}}"), "nope");
+        assert_eq!(undefined("{{other}}/{{n}}/{{nope}}"), "nope other");
+        let mut nested = scope();
+        let key = |name: &str| Node { value: Value::Str(name.to_owned()), span: Span::default(), plain: true };
+        nested.set("path", Value::Map(vec![(key("a"), key("x"))]));
+        assert_eq!(nested.expand("{{path.a}}"), Ok(Value::Str("x".to_owned())));
+        let unknown = vec!["path.b".to_owned(), "path.c".to_owned()];
+        assert_eq!(nested.expand("{{path.a}}/{{path.c}}/{{path.b}}"), Err(Trouble::Undefined(unknown)));
         assert!(matches!(scope().expand("{{n"), Err(Trouble::Syntax(_))));
     }
 }

@@ -20,7 +20,7 @@ pub mod yaml;
 pub use config::Config;
 pub use env::EnvYaml;
 pub use environment::{Dependency, Environment};
-pub use pipeline::{Meta, Pipeline, Product, ProductKind, Task};
+pub use pipeline::{Meta, Pipeline, Product, ProductKind, SourceLoader, Task};
 pub use settings::{Limits, SecretReference, SecretSource, Settings};
 
 /// A value, and where in its file it stands.

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use super::suggest;
+
 #[cfg(test)]
 mod tests;
 
@@ -65,18 +67,59 @@ pub enum PipError {
     },
 }
 
+impl PipError {
+    /// What to do about it, as far as that is known without the repository's files.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Unreadable { file, .. } => format!("create `{file}`, or correct the path"),
+            Self::Circle { file } => format!("remove the line that names `{file}` once more"),
+            Self::Outside { .. } => "the container has only what is in the repository; move the file there".to_owned(),
+            Self::Unsupported { line, .. } => {
+                let written = option(line).map_or("", |(name, _)| name);
+                let unknown = written.starts_with("--") && !OPTIONS.contains(&long_form(written));
+                match suggest::closest(written, OPTIONS).filter(|_| unknown) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "remove the line, or do without the option".to_owned(),
+                }
+            }
+            Self::NoValue { line } => format!("write the value behind `{line}`, or remove the line"),
+        }
+    }
+}
+
+/// A line that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Which of the lines that were given it is, or came by.
+    pub at: usize,
+    /// Why.
+    pub error: PipError,
+}
+
+/// What became of the lines that were given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Split {
+    /// Those that can be used.
+    pub lines: PipLines,
+    /// Those that cannot.
+    pub refused: Vec<Refused>,
+    /// Requirements, constraints and options with a value, each with which of the lines that were given it is, or came by.
+    pub from: Vec<(usize, String)>,
+}
+
 /// Splits the lines of the environment.yml in `folder`. Paths are relative to the repository's root, `/` between parts,
-/// `""` the root itself; `read` gets one and returns the text.
+/// `""` the root itself; `read` gets one and returns the text. What cannot be used hides nothing of the rest.
 pub fn split<S: AsRef<str>>(
     lines: &[S],
     folder: &str,
     read: &mut dyn FnMut(&str) -> Result<String, String>,
-) -> Result<PipLines, PipError> {
-    let mut splitter = Splitter { out: PipLines::default(), read, open: Vec::new(), done: BTreeSet::new() };
-    for line in lines {
-        splitter.line(line.as_ref(), folder, false)?;
+) -> Split {
+    let mut splitter = Splitter { out: Split::default(), at: 0, read, open: Vec::new(), done: BTreeSet::new() };
+    for (at, line) in lines.iter().enumerate() {
+        splitter.at = at;
+        splitter.line(line.as_ref(), folder, false);
     }
-    Ok(splitter.out)
+    splitter.out
 }
 
 /// The project name of a requirement line, normalised as PEP 503 says; for a bare URL what its `#egg=` or last part tells.
@@ -118,64 +161,69 @@ pub fn normalise(name: &str) -> String {
 }
 
 struct Splitter<'a> {
-    out: PipLines,
+    out: Split,
+    /// Which of the lines that were given is being followed.
+    at: usize,
     read: &'a mut dyn FnMut(&str) -> Result<String, String>,
     open: Vec<String>,
     done: BTreeSet<(String, bool)>,
 }
 
 impl Splitter<'_> {
+    fn refuse(&mut self, error: PipError) {
+        self.out.refused.push(Refused { at: self.at, error });
+    }
+
+    fn came(&mut self, line: &str) {
+        self.out.from.push((self.at, line.to_owned()));
+    }
+
     /// One logical line; `folder` is that of the file it stands in (`""` or `x/y`).
-    fn line(&mut self, raw: &str, folder: &str, constraint: bool) -> Result<(), PipError> {
+    fn line(&mut self, raw: &str, folder: &str, constraint: bool) {
         let line = without_comment(raw);
         if line.is_empty() {
-            return Ok(());
+            return;
         }
         if let Some((option, value)) = option(line) {
             return self.option(line, option, value, folder, constraint);
         }
+        self.came(line);
         if constraint {
-            self.out.constraints.push(line.to_owned());
+            self.out.lines.constraints.push(line.to_owned());
         } else if is_local(line) {
-            self.out.local.push(line.to_owned());
+            self.out.lines.local.push(line.to_owned());
         } else {
-            self.out.remote.push(line.to_owned());
+            self.out.lines.remote.push(line.to_owned());
         }
-        Ok(())
     }
 
-    fn option(&mut self, line: &str, name: &str, value: &str, folder: &str, constraint: bool) -> Result<(), PipError> {
+    fn option(&mut self, line: &str, name: &str, value: &str, folder: &str, constraint: bool) {
         let long = long_form(name);
+        let unsupported = |reason| PipError::Unsupported { line: line.to_owned(), reason };
         let takes_value =
             !matches!(long, "--pre" | "--no-index" | "--prefer-binary" | "--require-hashes" | "--upgrade");
+        if !OPTIONS.contains(&long) {
+            return self.refuse(unsupported("this option is not known here; remove it"));
+        }
         if takes_value && value.is_empty() {
-            return Err(PipError::NoValue { line: line.to_owned() });
+            return self.refuse(PipError::NoValue { line: line.to_owned() });
         }
         match long {
             "--requirement" => self.file(line, value, folder, constraint),
             "--constraint" => self.file(line, value, folder, true),
-            "--editable" => {
-                self.editable(line, value);
-                Ok(())
-            }
-            "--find-links" if !value.contains("://") || value.starts_with("file:") => Err(PipError::Unsupported {
-                line: line.to_owned(),
-                reason: "a folder is not seen by the builder; install the file itself (`./wheels/x.whl`) or serve the folder over https",
-            }),
+            "--editable" => self.editable(line, value),
+            "--find-links" if !value.contains("://") || value.starts_with("file:") => self.refuse(unsupported(
+                "a folder is not seen by the builder; install the file itself (`./wheels/x.whl`) or serve the folder over https",
+            )),
             "--index-url" | "--extra-index-url" | "--find-links" | "--trusted-host" | "--no-binary"
             | "--only-binary" => {
-                self.out.options.push(format!("{long} {value}"));
-                Ok(())
+                let line = format!("{long} {value}");
+                self.came(&line);
+                self.out.lines.options.push(line);
             }
-            "--pre" | "--no-index" => {
-                self.out.options.push(long.to_owned());
-                Ok(())
-            }
-            // Say how, not what: the environment is new and every file is checked against the lock's hashes anyway.
-            "--prefer-binary" | "--require-hashes" | "--upgrade" => Ok(()),
-            _ => {
-                Err(PipError::Unsupported { line: line.to_owned(), reason: "this option is not known here; remove it" })
-            }
+            "--pre" | "--no-index" => self.out.lines.options.push(long.to_owned()),
+            // The others say how, not what: the environment is new, and every file is checked against the lock's hashes.
+            _ => {}
         }
     }
 
@@ -183,44 +231,64 @@ impl Splitter<'_> {
     fn editable(&mut self, line: &str, value: &str) {
         let value = unquote(value);
         if is_local(value) {
-            self.out.local.push(format!("-e {value}"));
+            let line = format!("-e {value}");
+            self.came(&line);
+            self.out.lines.local.push(line);
         } else {
-            self.out
-                .notes
-                .push(format!("`{line}` is installed without `-e`: the environment is read-only during a run"));
-            self.out.remote.push(value.to_owned());
+            let note = format!("`{line}` is installed without `-e`: the environment is read-only during a run");
+            self.out.lines.notes.push(note);
+            self.came(value);
+            self.out.lines.remote.push(value.to_owned());
         }
     }
 
-    fn file(&mut self, line: &str, value: &str, folder: &str, constraint: bool) -> Result<(), PipError> {
+    fn file(&mut self, line: &str, value: &str, folder: &str, constraint: bool) {
         let value = unquote(value);
         if value.contains("://") {
-            return Err(PipError::Unsupported {
+            return self.refuse(PipError::Unsupported {
                 line: line.to_owned(),
                 reason: "a requirements file must be part of the repository, so that a commit always means the same",
             });
         }
-        let file = join(folder, value).ok_or_else(|| PipError::Outside { line: line.to_owned() })?;
+        let Some(file) = join(folder, value) else {
+            return self.refuse(PipError::Outside { line: line.to_owned() });
+        };
         if self.open.contains(&file) {
-            return Err(PipError::Circle { file });
+            return self.refuse(PipError::Circle { file });
         }
         if !self.done.insert((file.clone(), constraint)) {
-            return Ok(());
+            return;
         }
-        let text = (self.read)(&file).map_err(|reason| PipError::Unreadable {
-            file: file.clone(),
-            line: line.to_owned(),
-            reason,
-        })?;
+        let text = match (self.read)(&file) {
+            Ok(text) => text,
+            Err(reason) => return self.refuse(PipError::Unreadable { file, line: line.to_owned(), reason }),
+        };
         let inner = file.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
         self.open.push(file);
         for line in logical_lines(&text) {
-            self.line(&line, &inner, constraint)?;
+            self.line(&line, &inner, constraint);
         }
         self.open.pop();
-        Ok(())
     }
 }
+
+/// The options that mean something here, in their long form.
+const OPTIONS: [&str; 14] = [
+    "--requirement",
+    "--constraint",
+    "--editable",
+    "--index-url",
+    "--extra-index-url",
+    "--find-links",
+    "--trusted-host",
+    "--no-binary",
+    "--only-binary",
+    "--pre",
+    "--no-index",
+    "--prefer-binary",
+    "--require-hashes",
+    "--upgrade",
+];
 
 /// Whether a requirement points into the repository (or at any other path of this machine).
 fn is_local(line: &str) -> bool {

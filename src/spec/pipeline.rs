@@ -1,15 +1,15 @@
 //! pipeline.yaml with its placeholders expanded: tasks with source, class, products and upstream.
 //!
 //! Reading is lenient: what has the wrong shape is left out here and named by a rule of `validate`, which looks at
-//! the same nodes.
+//! the same nodes. A name that is misspelt is taken for the one that was meant, so that the rules see what stands there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Spanned;
 use super::class::{self, TaskClass};
 use super::env::SNAPSHOT;
 use super::yaml::{Node, Value};
+use super::{Spanned, suggest};
 use crate::diag::{SourceText, Span};
 use crate::id::RelPath;
 
@@ -43,8 +43,29 @@ pub struct Meta {
     pub product_default_class: BTreeMap<String, String>,
     /// A file with more tasks.
     pub import_tasks_from: Option<Spanned<String>>,
-    /// Sources come from somewhere else than the project's folder.
-    pub source_loader: bool,
+    /// Where sources come from, if not from the project's folder.
+    pub source_loader: Option<SourceLoader>,
+}
+
+/// Keys of `meta:`.
+pub const META_KEYS: [&str; 8] = [
+    "extract_upstream",
+    "extract_product",
+    "product_default_class",
+    "product_relative_to_source",
+    "jupyter_hot_reload",
+    "source_loader",
+    "jupyter_functions_as_notebooks",
+    "import_tasks_from",
+];
+
+/// Where Ploomber looks for sources in place of the project's folder; nowhere, if it says neither.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceLoader {
+    /// In these folders, relative to the one that is run, or to the module's.
+    pub folders: Vec<String>,
+    /// Beside the file of this module.
+    pub module: Option<String>,
 }
 
 /// One task.
@@ -140,26 +161,46 @@ impl Pipeline {
 
 impl Meta {
     fn read(node: Option<&Node>) -> Self {
-        let flag = |key: &str, default: bool| node.and_then(|n| n.get(key)).map_or(default, |v| !v.is_falsy());
-        let classes = node.and_then(|n| n.get("product_default_class")).and_then(Node::as_map).unwrap_or_default();
+        let value = |key: &str| node.and_then(|node| node.get(key).or_else(|| misspelt(node, key)));
+        let flag = |key: &str, default: bool| value(key).map_or(default, |v| !v.is_falsy());
+        let classes = value("product_default_class").and_then(Node::as_map).unwrap_or_default();
+        // Where `meta` cannot be read, nothing that it may say is held against the tasks.
+        let is_legible = node.is_none_or(|node| node.is_null() || node.as_map().is_some());
         Self {
-            extract_upstream: flag("extract_upstream", true),
+            extract_upstream: flag("extract_upstream", is_legible),
             extract_product: flag("extract_product", false),
             product_relative_to_source: flag("product_relative_to_source", false),
             product_default_class: classes
                 .iter()
                 .filter_map(|(k, v)| Some((k.as_str()?.to_owned(), v.as_str()?.to_owned())))
                 .collect(),
-            import_tasks_from: node.and_then(|n| n.get("import_tasks_from")).and_then(text),
-            source_loader: node.and_then(|n| n.get("source_loader")).is_some(),
+            import_tasks_from: value("import_tasks_from").and_then(text),
+            source_loader: value("source_loader").map(SourceLoader::read),
         }
+    }
+}
+
+/// The value of a key of `meta` that was meant to be `wanted`.
+fn misspelt<'a>(meta: &'a Node, wanted: &str) -> Option<&'a Node> {
+    let is_meant = |key: &Node| {
+        let name = key.scalar_text().unwrap_or_default();
+        !META_KEYS.contains(&name.as_str()) && suggest::closest(&name, META_KEYS) == Some(wanted)
+    };
+    meta.as_map()?.iter().find(|(key, _)| is_meant(key)).map(|(_, value)| value)
+}
+
+impl SourceLoader {
+    fn read(node: &Node) -> Self {
+        let folders = node.get("path").map(|path| path.as_seq().unwrap_or(std::slice::from_ref(path)));
+        let folders = folders.unwrap_or_default().iter().filter_map(Node::as_str).map(str::to_owned).collect();
+        Self { folders, module: node.get("module").and_then(Node::as_str).map(str::to_owned) }
     }
 }
 
 impl Task {
     fn read(node: &Node, meta: &Meta, file: &Arc<SourceText>) -> Option<Self> {
         let node = match &node.value {
-            Value::Map(_) => node.clone(),
+            Value::Map(_) => mended(node, meta),
             Value::Str(_) => {
                 let key = Node { value: Value::Str("source".to_owned()), ..node.clone() };
                 Node { value: Value::Map(vec![(key, node.clone())]), span: node.span, plain: node.plain }
@@ -168,11 +209,12 @@ impl Task {
         };
         let source = node.get("source").and_then(text);
         let product = node.get("product");
+        let by_look = source.as_ref().and_then(|s| class::by_source(s.as_str(), product.and_then(Node::as_str)));
         let class = match node.get("class").filter(|class| !class.is_falsy()) {
-            Some(class) => class.as_str().and_then(class::task),
-            None => source.as_ref().and_then(|s| class::by_source(s.as_str(), product.and_then(Node::as_str))),
+            Some(name) => name.as_str().and_then(|name| class::task(name).or_else(|| class::meant(name, by_look))),
+            None => by_look,
         };
-        let name = name_of(&node, source.as_ref(), class)?;
+        let name = name_of(&node, source.as_ref(), class);
         let mut task =
             Self { name, source, class, products: Vec::new(), upstream: Vec::new(), file: Arc::clone(file), node };
         task.set_products(task.node.get("product").cloned().as_ref(), meta);
@@ -201,10 +243,11 @@ impl Task {
     }
 
     /// The product class: the task's own, the pipeline's default, or Ploomber's.
-    pub fn product_class<'a>(&'a self, meta: &'a Meta) -> Option<&'a str> {
+    pub fn product_class(&self, meta: &Meta) -> Option<&'static str> {
         let own = self.node.get("product_class").and_then(Node::as_str);
         let class = self.class?;
-        own.or_else(|| meta.product_default_class.get(class.name).map(String::as_str)).or(class.product)
+        let written = own.or_else(|| meta.product_default_class.get(class.name).map(String::as_str));
+        written.map_or(class.product, |name| class::product(name).or(class.product))
     }
 
     /// Where to point when the task as a whole is meant.
@@ -227,18 +270,34 @@ fn text(node: &Node) -> Option<Spanned<String>> {
     node.as_str().map(|text| Spanned::new(text.to_owned(), node.span))
 }
 
-fn name_of(node: &Node, source: Option<&Spanned<String>>, class: Option<&TaskClass>) -> Option<Spanned<String>> {
-    if let Some(name) = node.get("name").filter(|name| !name.is_null()) {
-        return Some(Spanned::new(name.scalar_text()?, name.span));
+/// The task with the keys that were meant: a slip in a key says nothing about its value.
+fn mended(node: &Node, meta: &Meta) -> Node {
+    let mut mended = node.clone();
+    let Value::Map(pairs) = &mut mended.value else { return mended };
+    // Where the sources say what they make, no `product` was meant.
+    for wanted in ["source", "product"].into_iter().take(if meta.extract_product { 1 } else { 2 }) {
+        let Some(slip) = class::misspelt(node, wanted) else { continue };
+        if let Some((key, _)) = pairs.iter_mut().find(|(key, _)| key == slip) {
+            key.value = Value::Str(wanted.to_owned());
+        }
     }
-    let Some(source) = source else { return Some(Spanned::new(String::new(), node.span)) };
+    mended
+}
+
+/// A name of another kind than text is as good as none.
+fn name_of(node: &Node, source: Option<&Spanned<String>>, class: Option<&TaskClass>) -> Spanned<String> {
+    let written = node.get("name").filter(|name| !name.is_null());
+    if let Some((text, name)) = written.and_then(|name| Some((name.scalar_text()?, name))) {
+        return Spanned::new(text, name.span);
+    }
+    let Some(source) = source else { return Spanned::new(String::new(), node.span) };
     let last = source.as_str().rsplit('/').next().unwrap_or_default();
     let name = if class.is_some_and(|c| c.name == "PythonCallable") {
         last.rsplit('.').next().unwrap_or_default()
     } else {
         last.strip_suffix(class::suffix(last)).unwrap_or(last)
     };
-    Some(Spanned::new(name.to_owned(), source.span))
+    Spanned::new(name.to_owned(), source.span)
 }
 
 fn product(key: Option<String>, node: &Node, kind: ProductKind) -> Option<Product> {

@@ -5,7 +5,7 @@ use super::rule;
 use crate::diag::Diagnostic;
 use crate::id::RelPath;
 use crate::repo::{EntryKind, Tree};
-use crate::spec::pip::{self, PipLines};
+use crate::spec::pip::{self, PipError, PipLines, Refused, Split};
 use crate::spec::{Dependency, Environment, Spanned};
 
 /// Longer requirement files are refused.
@@ -55,7 +55,8 @@ pub(super) fn check(environment: &Environment, out: &mut Vec<Diagnostic>) {
                 .help("list at least `- python=3.11` below `dependencies:`"),
         );
     }
-    if environment.channels.is_none() {
+    let told = out.iter().any(|finding| finding.code == "environment/channels");
+    if environment.channels.is_none() && !told {
         out.push(
             Diagnostic::note("environment/channels", "no `channels` are named")
                 .at(source, crate::diag::Span::default())
@@ -66,58 +67,69 @@ pub(super) fn check(environment: &Environment, out: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The `pip:` lines, with the requirement files they name; nothing where one of them cannot be used. `root` is the
-/// folder that is run, `file` the environment.yml.
+/// The `pip:` lines, with the requirement files they name. `root` is the folder that is run, `file` the environment.yml.
 pub(super) fn pip(
     tree: &dyn Tree,
     root: &RelPath,
     file: &RelPath,
     environment: &Environment,
     out: &mut Vec<Diagnostic>,
-) -> PipLines {
+) -> Split {
     let lists = environment.dependencies.iter().filter_map(|dependency| match dependency {
         Dependency::Pip(lines) => Some(lines),
         Dependency::Conda(_) => None,
     });
     let written: Vec<&Spanned<String>> = lists.flatten().collect();
+    let texts: Vec<&str> = written.iter().map(|line| line.as_str()).collect();
     let folder = file.parent().unwrap_or_default();
-    let mut read = |path: &str| -> Result<String, String> {
-        let path = RelPath::normalise(path).map_err(|error| error.to_string())?;
-        match tree.read(&path, MAX_REQUIREMENTS) {
-            Ok(Some(bytes)) => String::from_utf8(bytes.to_vec()).map_err(|_| "it is not UTF-8 text".to_owned()),
-            Ok(None) => Err("there is no such file in the commit".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    };
-    let problem = |message: String, at: Option<&&Spanned<String>>| {
-        let problem = Diagnostic::error("environment/pip-line", message);
-        at.map_or(problem.clone(), |line| problem.at(&environment.source, line.span))
-    };
-    let texts: Vec<&str> = written.iter().map(|line| line.value.as_str()).collect();
-    let lines = pip::split(&texts, &folder.to_string(), &mut read).unwrap_or_else(|error| {
-        let message = error.to_string();
-        let at = written.iter().find(|line| message.contains(line.value.as_str())).or(written.first());
-        out.push(problem(message, at));
-        PipLines::default()
-    });
+    let split = pip::split(&texts, &folder.to_string(), &mut |path| requirements(tree, path));
     // What a requirements file says is told where that file is named.
-    let place = |line: &str| {
-        let named = written
-            .iter()
-            .find(|one| ["-r", "--requirement"].iter().any(|option| one.value.trim_start().starts_with(option)));
-        written.iter().find(|one| one.value.contains(line.trim_start_matches("-e "))).or(named).or(written.first())
+    let mut tell = |at: usize, (message, help): (String, String)| {
+        let problem = Diagnostic::error("environment/pip-line", message).help(help);
+        out.push(match written.get(at) {
+            Some(line) => problem.at(&environment.source, line.span),
+            None => problem,
+        });
     };
-    for line in &lines.remote {
-        if let Some((message, help)) = requirement::pip(line) {
-            out.push(problem(message, place(line)).help(help));
+    for Refused { at, error } in &split.refused {
+        tell(*at, (error.to_string(), way_out(tree, error)));
+    }
+    for (at, line) in &split.from {
+        if let Some(found) = slip(tree, root, &split.lines, line) {
+            tell(*at, found);
         }
     }
-    for line in &lines.local {
-        if let Some((message, help)) = missing(tree, root, line) {
-            out.push(problem(message, place(line)).help(help));
-        }
+    split
+}
+
+/// The text of a requirements file.
+fn requirements(tree: &dyn Tree, path: &str) -> Result<String, String> {
+    let path = RelPath::normalise(path).map_err(|error| error.to_string())?;
+    match tree.read(&path, MAX_REQUIREMENTS) {
+        Ok(Some(bytes)) => String::from_utf8(bytes.to_vec()).map_err(|_| "it is not UTF-8 text".to_owned()),
+        Ok(None) => Err("there is no such file".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
-    lines
+}
+
+fn way_out(tree: &dyn Tree, error: &PipError) -> String {
+    match error {
+        PipError::Unreadable { file, .. } => match RelPath::normalise(file) {
+            Ok(path) if tree.entry(&path).is_none() => rule::nearest(tree, &path),
+            _ => "save it as a text in UTF-8, one requirement a line".to_owned(),
+        },
+        _ => error.help(),
+    }
+}
+
+/// What is to be said of a line, wherever it stands.
+fn slip(tree: &dyn Tree, root: &RelPath, lines: &PipLines, line: &str) -> Option<(String, String)> {
+    if let Some((option, value)) = line.split_once(' ').filter(|_| line.starts_with("--")) {
+        return option.ends_with("-url").then(|| requirement::address(value)).flatten();
+    }
+    let address = requirement::address(line.strip_prefix("-e ").unwrap_or(line));
+    let is_local = || lines.local.iter().any(|local| local == line);
+    address.or_else(|| if is_local() { missing(tree, root, line) } else { requirement::pip(line) })
 }
 
 /// What is to be said of a line that installs what is not in the repository; pip is started in `root`.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::layout::Layout;
+use super::provided::Provided;
 use super::rule::{self, Facts};
 use super::{Options, absent, below, is_file, layout, placeholders, source};
 use crate::diag::{Diagnostic, SourceText, has_errors};
@@ -11,7 +12,7 @@ use crate::repo::{ReadError, Tree};
 use crate::spec::class;
 use crate::spec::env::{EnvYaml, SNAPSHOT, Scope};
 use crate::spec::yaml::{self, Node, Value};
-use crate::spec::{Environment, Pipeline, Settings, Spanned, environment, settings};
+use crate::spec::{Environment, Pipeline, Settings, Spanned, Task, environment, settings};
 
 /// A pipeline with everything around it.
 pub(super) struct Loaded {
@@ -162,56 +163,89 @@ fn environment_help(tree: &dyn Tree, root: &RelPath, options: &Options) -> Strin
     }
 }
 
+/// Which file is the pipeline, and where its paths begin.
+pub(super) fn layout(
+    tree: &dyn Tree,
+    root: &RelPath,
+    options: &Options,
+    settings: &Settings,
+) -> Result<Layout, Box<Diagnostic>> {
+    let named = options.pipeline.as_deref().or(settings.pipeline.as_ref().map(Spanned::as_str));
+    layout::find(tree, root, named, options.typed.as_deref())
+}
+
+/// env.yaml, with its values in `scope`; and whether all that it declares is known.
+pub(super) fn env(
+    tree: &dyn Tree,
+    root: &RelPath,
+    file: &RelPath,
+    scope: &mut Scope,
+    out: &mut Vec<Diagnostic>,
+) -> (Option<EnvYaml>, bool) {
+    let told = out.len();
+    let path = placeholders::find(tree, root, file, out);
+    // One of a name that Ploomber does not read was told.
+    let Some(path) = path else { return (None, out.len() == told) };
+    let Some((root, source)) = document(tree, &path, out) else { return (None, false) };
+    if root.is_falsy() && root.as_map().is_none() {
+        // To Ploomber it is as none.
+        let warning = Diagnostic::warning("env/shape", format!("`{path}` holds nothing")).at(&source, root.span);
+        out.push(warning.help("write `key: value` lines, or remove the file"));
+        return (None, true);
+    }
+    let Some(env) = mapping(&path, root, source, out) else { return (None, false) };
+    let folder = file.parent().unwrap_or_default();
+    let is_known = placeholders::scope(tree, &folder, &env, scope, out);
+    (Some(env), is_known)
+}
+
 /// The pipeline with env.yaml, its sources and everything the rules say about them.
 pub(super) fn pipeline(
     tree: &dyn Tree,
     root: &RelPath,
     options: &Options,
-    settings: &Settings,
+    layout: Layout,
+    provided: &Provided,
     out: &mut Vec<Diagnostic>,
 ) -> Option<Loaded> {
-    let named = options.pipeline.as_deref().or(settings.pipeline.as_ref().map(Spanned::as_str));
-    let Layout { file, root: base } = match layout::find(tree, root, named, options.typed.as_deref()) {
-        Ok(layout) => layout,
-        Err(problem) => {
-            out.push(*problem);
-            return None;
-        }
-    };
+    let Layout { file, root: base } = layout;
     let folder = file.parent().unwrap_or_default();
     let text = |path: &RelPath| path.as_str().unwrap_or_default().to_owned();
     let mut scope = Scope::defaults(&text(&folder), &text(&base), &text(root));
-    let env_path = placeholders::find(tree, root, &file, out);
-    let env = env_path.as_ref().and_then(|path| env_file(tree, path, out));
-    let env_unread = env_path.is_some() && env.is_none();
-    if let Some(env) = &env {
-        placeholders::scope(tree, &folder, env, &mut scope, out);
-        if options.sample && env.declares("sample") {
-            scope.set("sample", Value::Bool(true));
-        }
+    let (env, is_env_known) = env(tree, root, &file, &mut scope, out);
+    if options.sample && env.as_ref().is_some_and(|env| env.declares("sample")) {
+        scope.set("sample", Value::Bool(true));
     }
     let (node, source) = document(tree, &file, out)?;
     let mut problems = Vec::new();
     rule::document(&node, &source, &mut problems);
-    let readable = !has_errors(&problems);
+    let is_whole = !has_errors(&problems);
     out.append(&mut problems);
-    if !readable {
+    // Of a mapping the other keys can be looked at.
+    if !is_whole && node.as_map().is_none() {
         return None;
     }
+    let node = rule::mended(node);
     let mut undefined = Vec::new();
     let expanded = placeholders::expand(&node, &source, &scope, false, &mut undefined);
-    // What an unreadable env.yaml declares is not known; saying that it declares nothing would mislead.
-    out.extend(undefined.into_iter().filter(|found| !env_unread || found.code != "env/undefined"));
+    // What an env.yaml that cannot be read declares is not known; saying that it declares nothing would mislead.
+    out.extend(undefined.into_iter().filter(|found| is_env_known || found.code != "env/undefined"));
     let mut pipeline = Pipeline::read(expanded, base, &source);
-    import_tasks(tree, &folder, &mut pipeline, &scope, out);
+    let is_imported = import_tasks(tree, &folder, &mut pipeline, &scope, out);
+    let has_tasks = is_whole || pipeline.document.get("tasks").is_some_and(|tasks| tasks.as_seq().is_some());
+    let complete = is_imported && has_tasks && pipeline.tasks.iter().all(has_name);
     let roots = importable(root, &folder, &pipeline.root);
     let sources = source::load(tree, &mut pipeline, &roots);
-    rule::check_all(
-        &Facts { tree, pipeline: &pipeline, sources: &sources, roots: &roots, env: env.as_ref(), raw: &node },
-        out,
-    );
+    let (sources, roots, env_of) = (&sources[..], &roots[..], env.as_ref());
+    let facts = Facts { tree, pipeline: &pipeline, sources, roots, env: env_of, raw: &node, complete, provided };
+    rule::check_all(&facts, out);
     let entry_point = file.strip_prefix(root).unwrap_or(file).to_string();
-    Some(Loaded { entry_point, pipeline, env, asks_git: scope.asked_git() })
+    is_whole.then_some(Loaded { entry_point, pipeline, env, asks_git: scope.asked_git() })
+}
+
+/// Whether it is known what a task is called.
+fn has_name(task: &Task) -> bool {
+    !task.name.as_str().is_empty() && task.node.get("name").is_none_or(|name| name.scalar_text().is_some())
 }
 
 /// Folders that modules are imported from: the one that is run in, the pipeline's, and a package's `src`.
@@ -226,9 +260,13 @@ fn importable(root: &RelPath, folder: &RelPath, base: &RelPath) -> Vec<RelPath> 
     roots
 }
 
-/// An env.yaml: anything but a mapping is an error.
+/// A file of values: anything but a mapping is an error.
 pub(super) fn env_file(tree: &dyn Tree, path: &RelPath, out: &mut Vec<Diagnostic>) -> Option<EnvYaml> {
     let (root, source) = document(tree, path, out)?;
+    mapping(path, root, source, out)
+}
+
+fn mapping(path: &RelPath, root: Node, source: Arc<SourceText>, out: &mut Vec<Diagnostic>) -> Option<EnvYaml> {
     if root.as_map().is_some() {
         return Some(EnvYaml { root, source });
     }
@@ -238,42 +276,46 @@ pub(super) fn env_file(tree: &dyn Tree, path: &RelPath, out: &mut Vec<Diagnostic
     None
 }
 
-fn import_tasks(tree: &dyn Tree, folder: &RelPath, pipeline: &mut Pipeline, scope: &Scope, out: &mut Vec<Diagnostic>) {
-    let Some(from) = pipeline.meta.import_tasks_from.clone() else { return };
+/// Adds the tasks of another file, where `meta` names one; says whether they are all there.
+fn import_tasks(
+    tree: &dyn Tree,
+    folder: &RelPath,
+    pipeline: &mut Pipeline,
+    scope: &Scope,
+    out: &mut Vec<Diagnostic>,
+) -> bool {
+    let Some(from) = pipeline.meta.import_tasks_from.clone() else {
+        let written = pipeline.document.get("meta").and_then(|meta| meta.get("import_tasks_from"));
+        return written.is_none_or(Node::is_null);
+    };
     let prefix = folder.as_str().unwrap_or_default();
     let path = RelPath::normalise(format!("{prefix}/{}", from.as_str()).trim_start_matches('/')).ok();
     let Some(path) = path.filter(|path| is_file(tree, path)) else {
         let problem = Diagnostic::error("pipeline/import", format!("there is no file `{}`", from.value))
             .at(&pipeline.source, from.span);
         out.push(problem.help("correct the path; it is relative to pipeline.yaml"));
-        return;
+        return false;
     };
-    let Some((node, source)) = document(tree, &path, out) else { return };
+    let Some((node, source)) = document(tree, &path, out) else { return false };
     let node = placeholders::expand(&node, &source, scope, false, out);
-    match node.as_seq() {
-        Some(tasks) if !tasks.is_empty() => {
-            rule::task_shapes(tasks, &source, pipeline, out);
-            let first = pipeline.tasks.len();
-            pipeline.add(tasks, &source);
-            // Their sources are relative to the file they stand in, unless they are functions.
-            let folder = path.parent().unwrap_or_default();
-            for task in &mut pipeline.tasks[first..] {
-                let file = task.source.as_mut().filter(|source| {
-                    let ending = class::suffix(source.as_str());
-                    !source.as_str().starts_with('/') && class::SUFFIXES.iter().any(|(known, _)| *known == ending)
-                });
-                if let (Some(file), false) = (file, folder == pipeline.root) {
-                    file.value = format!("{SNAPSHOT}/{folder}/{}", file.value);
-                }
-            }
-        }
-        _ => {
-            let message = format!(
-                "`{path}` must be a list of tasks, but holds {}",
-                if node.is_falsy() { "nothing" } else { node.kind() }
-            );
-            let problem = Diagnostic::error("pipeline/import", message).at(&source, node.span);
-            out.push(problem.help("write the tasks as a list at the top, without `tasks:`"));
+    let Some(tasks) = node.as_seq().filter(|tasks| !tasks.is_empty()) else {
+        let held = if node.is_falsy() { "nothing" } else { node.kind() };
+        let message = format!("`{path}` must be a list of tasks, but holds {held}");
+        let problem = Diagnostic::error("pipeline/import", message).at(&source, node.span);
+        out.push(problem.help("write the tasks as a list at the top, without `tasks:`"));
+        return false;
+    };
+    rule::task_shapes(tasks, &source, pipeline, out);
+    let first = pipeline.tasks.len();
+    pipeline.add(tasks, &source);
+    // Their sources are relative to the file they stand in, unless they are functions.
+    let folder = path.parent().unwrap_or_default();
+    for task in &mut pipeline.tasks[first..] {
+        let file = task.source.as_mut();
+        let file = file.filter(|source| !source.as_str().starts_with('/') && class::is_file(source.as_str()));
+        if let (Some(file), false) = (file, folder == pipeline.root) {
+            file.value = format!("{SNAPSHOT}/{folder}/{}", file.value);
         }
     }
+    true
 }

@@ -5,17 +5,23 @@
 
 use std::sync::Arc;
 
-use crate::diag::{Diagnostic, SourceText, Span};
+use crate::diag::{Diagnostic, SourceText, Span, has_errors};
 use crate::id::RelPath;
 use crate::repo::{EntryKind, Tree};
-use crate::spec::pip::PipLines;
-use crate::spec::{EnvYaml, Environment, Pipeline, Settings};
+use crate::spec::env::Scope;
+use crate::spec::pip::{PipLines, Split};
+use crate::spec::{EnvYaml, Environment, Pipeline, Settings, Spanned};
+use order::Files;
+use provided::Provided;
 
 mod environment;
 mod layout;
+mod listing;
 mod load;
+mod order;
 mod origin;
 mod placeholders;
+mod provided;
 mod registry;
 mod requirement;
 mod rule;
@@ -70,7 +76,7 @@ pub struct Project {
 pub struct Outcome {
     /// Missing when one of the files could not be read; present with errors when they could.
     pub project: Option<Project>,
-    /// Everything there is to say, in the order of the files.
+    /// Everything there is to say: file by file, in each from its top to its end.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -78,13 +84,35 @@ pub struct Outcome {
 pub fn check(tree: &dyn Tree, root: &RelPath, options: &Options) -> Outcome {
     let mut findings = Vec::new();
     let settings = load::settings(tree, root, options, &mut findings);
-    let environment = load::environment(tree, root, options, &settings, &mut findings);
-    let pipeline = load::pipeline(tree, root, options, &settings, &mut findings);
-    let mut pip = PipLines::default();
+    let package = is_package(tree, root);
+    let mut files = Files::default();
+    let named = options.environment.as_deref().or(settings.environment.as_ref().map(Spanned::as_str));
+    let usual = ["environment.yml", "environment.yaml"];
+    files.environment.extend(usual.into_iter().chain(named).map(|name| below(root, name).to_string()));
+    let mut of_environment = Vec::new();
+    let environment = load::environment(tree, root, options, &settings, &mut of_environment);
+    let (mut pip, mut provided) = (Split::default(), Provided::default());
     if let Some((environment, path)) = &environment {
-        environment::check(environment, &mut findings);
-        pip = environment::pip(tree, root, &below(root, path), environment, &mut findings);
+        environment::check(environment, &mut of_environment);
+        pip = environment::pip(tree, root, &below(root, path), environment, &mut of_environment);
+        if !has_errors(&of_environment) {
+            provided = Provided::of(environment, &pip, &settings, package);
+        }
     }
+    findings.append(&mut of_environment);
+    let pipeline = match load::layout(tree, root, options, &settings) {
+        Ok(layout) => {
+            files.pipeline.push(layout.file.to_string());
+            load::pipeline(tree, root, options, layout, &provided, &mut findings)
+        }
+        Err(problem) => {
+            files.pipeline.extend(problem.place.as_ref().map(|(source, _)| source.name.clone()));
+            findings.push(*problem);
+            // Whichever file the pipeline will be, this is what it is given.
+            load::env(tree, root, &below(root, "pipeline.yaml"), &mut Scope::defaults("", "", ""), &mut findings);
+            None
+        }
+    };
     let project = match (environment, pipeline) {
         (Some((environment, environment_path)), Some(loaded)) => Some(Project {
             dir: root.clone(),
@@ -92,16 +120,15 @@ pub fn check(tree: &dyn Tree, root: &RelPath, options: &Options) -> Outcome {
             pipeline: loaded.pipeline,
             env: loaded.env,
             environment,
-            pip,
+            pip: pip.lines,
             environment_path,
             settings,
             asks_git: loaded.asks_git,
-            package: is_package(tree, root),
+            package,
         }),
         _ => None,
     };
-    findings.dedup();
-    Outcome { project, diagnostics: findings }
+    Outcome { project, diagnostics: files.sort(findings) }
 }
 
 fn is_package(tree: &dyn Tree, root: &RelPath) -> bool {

@@ -33,7 +33,7 @@ fn origin(tree: &dyn Tree, project: &Project, roots: &[RelPath], task: &Task) ->
     let source = task.source.as_ref()?.as_str();
     let is_file = |path: &RelPath| matches!(tree.entry(path), Some(EntryKind::File { .. }));
     if !task.is_function() {
-        let path = project.pipeline.inside(source).filter(|_| !project.pipeline.meta.source_loader)?;
+        let path = project.pipeline.inside(source).filter(|_| project.pipeline.meta.source_loader.is_none())?;
         return is_file(&path).then_some(Origin::File(path));
     }
     let (modules, name) = source.rsplit_once('.')?;

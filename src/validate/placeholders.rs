@@ -10,13 +10,26 @@ use crate::spec::env::{DEFAULTS, EnvYaml, Scope, Trouble};
 use crate::spec::suggest;
 use crate::spec::yaml::{Node, Value};
 
-/// Checks the shape and the keys, then gives every key its value.
-pub(super) fn scope(tree: &dyn Tree, folder: &RelPath, env: &EnvYaml, scope: &mut Scope, out: &mut Vec<Diagnostic>) {
+/// Checks the shape and the keys, then gives every key its value. Says whether all are known: not those of a file that
+/// it imports and that cannot be read.
+pub(super) fn scope(
+    tree: &dyn Tree,
+    folder: &RelPath,
+    env: &EnvYaml,
+    scope: &mut Scope,
+    out: &mut Vec<Diagnostic>,
+) -> bool {
     keys(&env.root, &env.source, true, out);
-    if let Some(base) = import(tree, folder, env, out) {
+    let base = import(tree, folder, env, out);
+    let named = env.root.get("meta").is_some_and(|meta| meta.as_map().is_none() || meta.get("import_from").is_some());
+    let is_whole = base.is_some() || !named;
+    if let Some(base) = base {
         values(&base, scope, out);
     }
-    values(env, scope, out);
+    let mut found = Vec::new();
+    values(env, scope, &mut found);
+    out.extend(found.into_iter().filter(|finding| is_whole || finding.code != "env/undefined"));
+    is_whole
 }
 
 fn keys(node: &Node, source: &Arc<SourceText>, top: bool, out: &mut Vec<Diagnostic>) {
@@ -112,10 +125,13 @@ pub(super) fn expand(
     out: &mut Vec<Diagnostic>,
 ) -> Node {
     scope.expand_tree(node, &mut |place, trouble| match trouble {
-        Trouble::Undefined(name) if in_env && (name == "env" || name.starts_with("env.")) => {}
-        Trouble::Undefined(name) => {
-            let problem = Diagnostic::error("env/undefined", format!("the placeholder `{{{{{name}}}}}` has no value"));
-            out.push(problem.at(source, place.span).help(undefined_help(&name, scope, in_env)));
+        Trouble::Undefined(names) => {
+            let process = |name: &str| in_env && (name == "env" || name.starts_with("env."));
+            for name in names.iter().filter(|name| !process(name)) {
+                let message = format!("the placeholder `{{{{{name}}}}}` has no value");
+                let help = undefined_help(name, scope, in_env);
+                out.push(Diagnostic::error("env/undefined", message).at(source, place.span).help(help));
+            }
         }
         Trouble::Syntax(message) => {
             let problem = Diagnostic::error("env/placeholder", format!("the placeholders cannot be read: {message}"));

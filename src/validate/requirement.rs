@@ -5,6 +5,24 @@
 /// What ends a version range before its version.
 const OPERATORS: [char; 5] = ['=', '<', '>', '!', '~'];
 
+/// Schemes of the addresses that a line for pip may have.
+const SCHEMES: [&str; 14] = [
+    "https",
+    "http",
+    "file",
+    "ftp",
+    "git+https",
+    "git+http",
+    "git+ssh",
+    "git+file",
+    "git+git",
+    "hg+https",
+    "hg+ssh",
+    "svn+https",
+    "svn+ssh",
+    "bzr+https",
+];
+
 /// The name in `channel::name[…]>=1`.
 pub(super) fn package(line: &str) -> &str {
     let line = line.rsplit("::").next().unwrap_or(line).trim();
@@ -83,6 +101,9 @@ pub(super) fn pip(line: &str) -> Option<(String, String)> {
         Some(inside) => inside.split_once(']').map_or("", |(_, rest)| rest).trim_start(),
         None => rest,
     };
+    if rest.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Some(two_words(text, name, rest));
+    }
     if !rest.starts_with(OPERATORS) {
         return None;
     }
@@ -94,6 +115,54 @@ pub(super) fn pip(line: &str) -> Option<(String, String)> {
     let wrong = range.split(',').map(str::trim).find(|part| !is_clause(part))?;
     let help = format!("write it as `{name}==1.2` or `{name}>=1,<2`, with a comma between ranges");
     Some((format!("`{wrong}` in `{text}` is not a version range"), help))
+}
+
+/// Said of a line with a second word behind the name.
+fn two_words(text: &str, name: &str, rest: &str) -> (String, String) {
+    let second = rest.split_whitespace().next().unwrap_or(rest);
+    let help = if second.starts_with(|c: char| c.is_ascii_digit()) {
+        format!("write `{name}=={second}`")
+    } else {
+        format!("one line has one package: write `- {name}` and `- {second}`")
+    };
+    (format!("`{second}` in `{text}` is not a version range"), help)
+}
+
+/// Slips in the address of a line for pip: a scheme that nothing understands, one slash where there are two, a blank.
+pub(super) fn address(line: &str) -> Option<(String, String)> {
+    let text = line.trim();
+    let Some((before, address)) = text.split_once("://") else { return one_slash(text) };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '.' | '-');
+    let front = before.trim_end_matches(plain);
+    let scheme = &before[front.len()..];
+    // Behind anything but `name @` it is no address of the line's own; what a variable begins with is not known.
+    if !(front.trim_end().is_empty() || front.trim_end().ends_with('@')) || scheme.is_empty() {
+        return None;
+    }
+    let lower = scheme.to_ascii_lowercase();
+    if !SCHEMES.contains(&lower.as_str()) && !lower.starts_with("hg+") && !lower.starts_with("svn+") {
+        let near = SCHEMES.into_iter().min_by_key(|known| strsim::osa_distance(known, &lower));
+        let help = match near.filter(|known| strsim::osa_distance(known, &lower) <= 2) {
+            Some(known) => format!("did you mean `{known}://`?"),
+            None => "a file is at `https://…`, a repository at `git+https://…` or `git+ssh://…`".to_owned(),
+        };
+        return Some((format!("pip knows no addresses that begin with `{scheme}://`"), help));
+    }
+    let (_, behind) = address.split_once(char::is_whitespace)?;
+    let behind = behind.trim_start();
+    if behind.is_empty() || behind.starts_with([';', '-', '#']) {
+        return None;
+    }
+    let help = "write `%20` for a blank in an address; a second package has a line of its own";
+    Some((format!("there is a blank in the address of `{text}`"), help.to_owned()))
+}
+
+/// `https:/example.com`, which pip takes for a folder of that name.
+fn one_slash(text: &str) -> Option<(String, String)> {
+    let (before, _) = text.split_once(":/")?;
+    let scheme = before.rsplit(['@', ' ']).next().unwrap_or(before);
+    let known = scheme != "file" && SCHEMES.contains(&scheme);
+    known.then(|| (format!("`{text}` lacks a slash"), format!("did you mean `{scheme}://`?")))
 }
 
 /// Whether it is an operator with a version; nothing is what stands behind a last comma.
@@ -161,6 +230,8 @@ mod tests {
             "git+https://h/y.git#egg=y==1==",
             "a==1.0 --hash=sha256:00==",
             "a>=${VERSION} ==",
+            "a --hash=sha256:00",
+            "a; python_version < '3'",
         ] {
             assert_eq!(pip(line), None, "{line}");
         }
@@ -168,6 +239,8 @@ mod tests {
         assert_eq!(told("pandas ==1.0 ==").1, "write `pandas ==1.0`, or add the version");
         assert_eq!(told("numpy>=1,<").1, "write `numpy>=1`, or add the version");
         assert_eq!(told("numpy>=1,<; python_version>'3'").1, "write `numpy>=1`, or add the version");
+        assert_eq!(told("pandas 1.0").1, "write `pandas==1.0`");
+        assert_eq!(told("dask[all] numpy").1, "one line has one package: write `- dask` and `- numpy`");
         for (line, part) in [
             ("pandas=1.0", "`=1.0` in"),
             ("pandas = 1 = 2", "`= 1 = 2` in"),
@@ -177,6 +250,45 @@ mod tests {
         ] {
             assert!(told(line).0.starts_with(part), "{line}: {:?}", told(line));
         }
+    }
+
+    #[test]
+    fn an_address_that_pip_can_ask_is_left_alone_and_a_slip_in_it_is_told() {
+        for line in [
+            "pandas",
+            "https://h/a.whl",
+            "HTTPS://h/a.whl --hash=sha256:00",
+            "https://h/a.whl ; python_version > '3'",
+            "git+https://h/y.git@v1#egg=y",
+            "git+ssh://git@h/y.git",
+            "git+${WHERE}://h/y.git",
+            "${WHERE}://h/y.git",
+            "https://${TOKEN}@h/a.whl",
+            "a @ https://h/a.whl",
+            "a@git+https://h/y.git",
+            "hg+static-http://h/y",
+            "file:///srv/a",
+            "file:/srv/a",
+            "./a:/b",
+        ] {
+            assert_eq!(address(line), None, "{line}");
+        }
+        let told = |line: &str| address(line).unwrap_or_else(|| panic!("{line}"));
+        for (line, near) in [
+            ("git+htps://h/y.git", "git+https"),
+            ("htps://h/a.whl", "https"),
+            ("gti+ssh://git@h/y.git", "git+ssh"),
+            ("a @ git+htps://h/y.git", "git+https"),
+            ("a@htttps://h/a.whl", "https"),
+            ("https:/h/a.whl", "https"),
+            ("a @ git+https:/h/y.git", "git+https"),
+        ] {
+            assert_eq!(told(line).1, format!("did you mean `{near}://`?"), "{line}");
+        }
+        assert_eq!(told("git+htps://h/y").0, "pip knows no addresses that begin with `git+htps://`");
+        assert!(told("s3://bucket/a.whl").1.contains("git+https://"), "nothing is near");
+        assert_eq!(told("https://x y").0, "there is a blank in the address of `https://x y`");
+        assert!(told("a @ https://h/my wheel.whl").1.contains("%20"));
     }
 
     #[test]

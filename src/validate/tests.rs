@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 
 use super::*;
-use crate::diag::{Severity, has_errors};
+use crate::diag::Severity;
 use crate::repo::MemoryTree;
 use crate::spec::ProductKind;
+
+mod hiding;
 
 const NOTEBOOK: &str = "# + tags=[\"parameters\"]\nupstream = None\nproduct = None\n\n# +\nx = 1\n";
 
@@ -228,7 +230,10 @@ fn requirement_files_are_read_beside_the_environment_file() {
     assert_eq!((pip.remote.concat(), pip.local.concat()), ("ploomberpandas".to_owned(), "-e .".to_owned()));
     let outcome = run(&with(lines));
     assert_eq!(codes(&outcome), ["environment/pip-line"]);
-    assert!(outcome.diagnostics[0].message.contains("no such file"), "{:?}", outcome.diagnostics);
+    // Whether it is a commit that lacks it, or a folder, is not known here.
+    let told = "`requirements.txt`, named by `-r requirements.txt`, cannot be read: there is no such file";
+    assert_eq!(outcome.diagnostics[0].message, told);
+    assert!(outcome.diagnostics[0].help.is_some());
 }
 
 #[test]
@@ -407,6 +412,21 @@ fn a_serializer_of_a_grid_fails_in_every_build_and_is_refused() {
     assert_eq!(codes(&alone), [] as [&str; 0], "{:?}", alone.diagnostics);
     let top = run(&tree("grid: {depth: [1, 2]}", "serializer: serial.save\n"));
     assert_eq!(codes(&top), [] as [&str; 0], "{:?}", top.diagnostics);
+}
+
+#[test]
+fn a_client_is_made_of_what_stands_beside_its_path() {
+    let told = |client: &str| {
+        let fns = "def one(path):\n    pass\n\ndef all(*args, **kwargs):\n    pass\n\ndef named(*, path):\n    pass\n";
+        let pipeline = format!("tasks: []\nclients: {{File: {client}}}\n");
+        codes(&run(&project().with("env.yaml", "{}").with("pipeline.yaml", pipeline).with("fns.py", fns)))
+    };
+    for client in ["{dotted_path: fns.one, path: x}", "fns.all", "{dotted_path: fns.named, path: x}"] {
+        assert_eq!(told(client), [] as [&str; 0], "{client}");
+    }
+    for client in ["fns.one", "fns.named", "{dotted_path: fns.one, pth: x}"] {
+        assert_eq!(told(client), ["pipeline/dotted-path"], "{client}");
+    }
 }
 
 #[test]

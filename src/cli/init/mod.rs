@@ -45,13 +45,25 @@ pub(super) fn execute(args: &args::Init) -> Result<Exit, Failure> {
 fn make(folder: &Path) -> Result<(), Failure> {
     match fs_err::create_dir(folder) {
         Err(_) if folder.is_dir() => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let failure = Failure::new(Exit::Usage, format!("there is no folder for `{}`", folder.display()));
-            Err(failure.help(format!("mkdir -p '{}'", folder.display())))
-        }
-        Err(error) => Err(Failure::of(Exit::Usage, &error)),
+        Err(error) => Err(no_folder(folder, &error)),
         Ok(()) => Ok(()),
     }
+}
+
+/// Why there is none, and what to type in its place.
+fn no_folder(folder: &Path, error: &std::io::Error) -> Failure {
+    let word = |path: &Path| quote::word(path.as_os_str().as_bytes()).unwrap_or_default();
+    if let Some(file) = folder.ancestors().find(|at| at.exists() && !at.is_dir()) {
+        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        return Failure::new(Exit::Usage, format!("`{}` is a file, not a folder", file.display()))
+            .why("PATH is the folder that gets what a pipeline lacks: the repository, or one in it")
+            .help(format!("soopervisor init {}", word(parent)));
+    }
+    if error.kind() == std::io::ErrorKind::NotFound {
+        let failure = Failure::new(Exit::Usage, format!("there is no folder for `{}`", folder.display()));
+        return failure.help(format!("mkdir -p {}", word(folder)));
+    }
+    Failure::of(Exit::Usage, error)
 }
 
 /// The commands that lead from here to the first run.
@@ -139,7 +151,13 @@ mod tests {
         assert!(make(&dir.path().join("new")).is_ok(), "and it may be there");
         assert!(make(&dir.path().join("a/b")).is_err() && !dir.path().join("a").exists());
         fs_err::write(dir.path().join("file"), "").unwrap();
-        assert!(make(&dir.path().join("file")).is_err());
+        for path in ["file", "file/below"] {
+            let refused = make(&dir.path().join(path)).unwrap_err();
+            assert_eq!(refused.exit, Exit::Usage);
+            assert!(refused.what.ends_with("/file` is a file, not a folder"), "{refused:?}");
+            let shown = quote::word(dir.path().as_os_str().as_bytes()).unwrap();
+            assert_eq!(refused.help, Some(format!("soopervisor init {shown}")));
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub struct Style {
     pub width: usize,
 }
 
-/// All of them for a terminal, worst last, with a closing count line.
+/// All of them for a terminal, in the order given, with a closing count line.
 pub fn human(diagnostics: &[Diagnostic], style: Style) -> String {
     let theme = GraphicalTheme {
         characters: if style.unicode { ThemeCharacters::unicode() } else { ThemeCharacters::ascii() },
@@ -35,10 +35,8 @@ pub fn human(diagnostics: &[Diagnostic], style: Style) -> String {
         .with_width(style.width.max(40))
         .with_links(false)
         .with_context_lines(1);
-    let mut sorted: Vec<&Diagnostic> = diagnostics.iter().collect();
-    sorted.sort_by_key(|diagnostic| diagnostic.severity);
     let mut text = String::new();
-    for diagnostic in sorted {
+    for diagnostic in diagnostics {
         let drawn = excerpt::Drawn::new(diagnostic, style.width);
         // Writing to a string cannot fail; a report that could not be drawn still says its message.
         if handler.render_report(&mut text, &drawn).is_err() {

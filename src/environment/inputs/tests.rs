@@ -13,7 +13,7 @@ fn raw(channels: Option<&[&str]>, conda: &[&str], pip: &[&str]) -> RawEnvironmen
     RawEnvironment {
         channels: channels.map(owned),
         conda: owned(conda),
-        pip: pip::split(pip, "", &mut |_| Err("none".to_owned())).unwrap(),
+        pip: pip::split(pip, "", &mut |_| Err("none".to_owned())).lines,
         variables: BTreeMap::new(),
     }
 }

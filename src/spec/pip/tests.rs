@@ -7,7 +7,16 @@ fn none(_: &str) -> Result<String, String> {
 }
 
 fn split_all(lines: &[&str]) -> PipLines {
-    split(lines, "", &mut none).unwrap()
+    let out = split(lines, "", &mut none);
+    assert_eq!(out.refused, [], "{lines:?}");
+    out.lines
+}
+
+/// Why the one line among them that cannot be used is not.
+fn refused(lines: &[&str], folder: &str, read: &mut dyn FnMut(&str) -> Result<String, String>) -> PipError {
+    let mut out = split(lines, folder, read);
+    assert_eq!(out.refused.len(), 1, "{lines:?}: {:?}", out.refused);
+    out.refused.remove(0).error
 }
 
 #[test]
@@ -60,7 +69,7 @@ fn reads_requirements_relative_to_the_file_that_names_them() {
         "limits.txt" => Ok("scipy<1.14".to_owned()),
         other => Err(format!("asked for {other}")),
     };
-    let out = split(&["-r requirements.txt", "-r requirements.txt"], "", &mut read).unwrap();
+    let out = split(&["-r requirements.txt", "-r requirements.txt"], "", &mut read).lines;
     assert_eq!(out.remote, ["pandas", "numpy   >=1.20", "scipy"]);
     assert_eq!(out.constraints, ["scipy<1.14"]);
     assert_eq!(out.local, ["-e ."]);
@@ -72,23 +81,47 @@ fn reads_a_file_beside_the_folder_of_environment_yml_but_none_outside_of_the_rep
         "requirements.txt" => Ok("pandas".to_owned()),
         other => Err(format!("asked for {other}")),
     };
-    assert_eq!(split(&["-r ../requirements.txt"], "pipelines", &mut read).unwrap().remote, ["pandas"]);
-    let outside = split(&["-r ../../requirements.txt"], "pipelines", &mut read);
-    assert!(matches!(outside, Err(PipError::Outside { .. })), "{outside:?}");
+    assert_eq!(split(&["-r ../requirements.txt"], "pipelines", &mut read).lines.remote, ["pandas"]);
+    let outside = refused(&["-r ../../requirements.txt"], "pipelines", &mut read);
+    assert!(matches!(outside, PipError::Outside { .. }), "{outside:?}");
 }
 
 #[test]
 fn refuses_circles_escapes_and_addresses() {
     let mut circle = |file: &str| Ok(if file == "a.txt" { "-r b.txt" } else { "-r a.txt" }.to_owned());
-    assert_eq!(split(&["-r a.txt"], "", &mut circle).unwrap_err(), PipError::Circle { file: "a.txt".to_owned() });
+    assert_eq!(refused(&["-r a.txt"], "", &mut circle), PipError::Circle { file: "a.txt".to_owned() });
     for line in ["-r ../x.txt", "-r /etc/passwd", "-r sub/../../x"] {
-        assert!(matches!(split(&[line], "", &mut none), Err(PipError::Outside { .. })), "{line}");
+        assert!(matches!(refused(&[line], "", &mut none), PipError::Outside { .. }), "{line}");
     }
-    assert!(matches!(split(&["-r https://example.com/r.txt"], "", &mut none), Err(PipError::Unsupported { .. })));
-    assert!(matches!(split(&["-f ./wheels"], "", &mut none), Err(PipError::Unsupported { .. })));
-    assert!(matches!(split(&["--install-option x"], "", &mut none), Err(PipError::Unsupported { .. })));
-    assert!(matches!(split(&["-r"], "", &mut none), Err(PipError::NoValue { .. })));
-    assert!(matches!(split(&["-r gone.txt"], "", &mut none), Err(PipError::Unreadable { .. })));
+    for line in ["-r https://example.com/r.txt", "-f ./wheels", "--install-option x", "--instal", "-x"] {
+        assert!(matches!(refused(&[line], "", &mut none), PipError::Unsupported { .. }), "{line}");
+    }
+    assert!(matches!(refused(&["-r"], "", &mut none), PipError::NoValue { .. }));
+    assert!(matches!(refused(&["-r gone.txt"], "", &mut none), PipError::Unreadable { .. }));
+}
+
+#[test]
+fn what_cannot_be_used_hides_nothing_of_the_rest_and_everything_knows_the_line_it_came_by() {
+    let mut read = |file: &str| match file {
+        "r.txt" => Ok("-r gone.txt\nscipy=1\n--bar\n-r r.txt\n-e .\n".to_owned()),
+        other => Err(format!("no {other}")),
+    };
+    let out = split(&["-r missing.txt", "pandas", "-r r.txt", "-i", "numpy"], "", &mut read);
+    let refused: Vec<(usize, String)> = out.refused.iter().map(|one| (one.at, one.error.to_string())).collect();
+    assert_eq!(refused.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [0, 2, 2, 2, 3], "{refused:?}");
+    assert_eq!(out.lines.remote, ["pandas", "scipy=1", "numpy"]);
+    let from: Vec<(usize, &str)> = out.from.iter().map(|(at, line)| (*at, line.as_str())).collect();
+    assert_eq!(from, [(1, "pandas"), (2, "scipy=1"), (2, "-e ."), (4, "numpy")]);
+}
+
+#[test]
+fn every_refusal_says_what_to_do() {
+    let help = |line: &str| refused(&[line], "", &mut none).help();
+    assert_eq!(help("--extra-index-ulr https://example.com"), "did you mean `--extra-index-url`?");
+    assert_eq!(help("--quite-another-thing"), "remove the line, or do without the option");
+    assert!(help("-f ./wheels").starts_with("remove the line"));
+    assert!(help("-r gone.txt").contains("`gone.txt`") && help("-r ../x").contains("move the file"));
+    assert!(help("-r").contains("the value"));
 }
 
 #[test]

@@ -268,21 +268,18 @@ fn secret(fields: &mut Fields<'_>, item: &Node) -> Option<SecretReference> {
         if !fields.mapping(item, "a secret", &["name", "env", "file"]) {
             return None;
         }
-        let Some(name) = fields.text(item, "name") else {
+        let (name, env, file) = (fields.text(item, "name"), fields.text(item, "env"), fields.text(item, "file"));
+        if item.get("name").is_none_or(Node::is_null) {
             fields.error("a secret needs a `name`", item.span, "write `- name: TOKEN` and `env:` or `file:` below it");
-            return None;
-        };
-        let source = match (fields.text(item, "env"), fields.text(item, "file")) {
-            (Some(_), Some(file)) => {
-                fields.error(
-                    "a secret comes from `env` or from `file`, not from both",
-                    file.span,
-                    "remove one of the two",
-                );
-                return None;
-            }
+        }
+        if let (Some(_), Some(file)) = (&env, &file) {
+            let message = "a secret comes from `env` or from `file`, not from both";
+            fields.error(message, file.span, "remove one of the two");
+        }
+        let name = name?;
+        let source = match (env, file) {
+            (_, Some(file)) => SecretSource::File(file.value),
             (Some(env), None) => SecretSource::Env(env.value),
-            (None, Some(file)) => SecretSource::File(file.value),
             (None, None) => SecretSource::Env(name.value.clone()),
         };
         SecretReference { name, source }
@@ -357,11 +354,11 @@ fn legacy_storage(fields: &mut Fields<'_>, document: &Node, settings: &mut Setti
         return;
     }
     let form = "this form of `storage` is the one of soopervisor 0.3";
-    let Some(provider) = fields.text(storage, "provider") else {
+    let (provider, path) = (fields.text(storage, "provider"), fields.text(storage, "path"));
+    let Some(provider) = provider else {
         fields.warning("settings/legacy", form, key.span, "remove it: it names no storage");
         return;
     };
-    let path = fields.text(storage, "path");
     if !["local", "box"].contains(&provider.as_str()) {
         let message = format!("there is no storage `{}`", provider.value);
         fields.error(message, provider.span, "write `storage: local:DIR` or `storage: box:FOLDER`");

@@ -49,6 +49,22 @@ fn says_every_wrong_key_and_value_at_once() {
 }
 
 #[test]
+fn everything_about_a_secret_is_told_at_once_and_once() {
+    let found = said("secrets: [{name: 5, env: [a]}, {name: 'a b', env: X, file: Y}, {env: X}]\n");
+    let messages: Vec<&str> = found.iter().map(|(_, message)| message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "`name` must be a text, but is a number",
+            "`env` must be a text, but is a list",
+            "a secret comes from `env` or from `file`, not from both",
+            "a secret's name must be a variable name",
+            "a secret needs a `name`",
+        ]
+    );
+}
+
+#[test]
 fn a_secret_written_as_its_value_is_refused_without_showing_it() {
     let (settings, found) = read_text("secrets: ['ghp_0123456789=']\n");
     assert!(settings.secrets.is_empty());

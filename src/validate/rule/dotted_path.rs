@@ -6,6 +6,8 @@ use super::{Facts, Rule};
 use crate::diag::{Diagnostic, SourceText, Span};
 use crate::spec::suggest;
 use crate::spec::yaml::{Node, Value};
+use crate::validate::provided;
+use crate::validate::source::module::Function;
 use crate::validate::source::{Callable, Modules, resolve};
 
 pub(super) const RULE: Rule = Rule {
@@ -35,7 +37,9 @@ pub(super) const RULE: Rule = Rule {
             for key in
                 ["serializer", "unserializer", "on_finish", "on_render", "on_failure", "client", "product_client"]
             {
-                if let Some(node) = task.node.get(key).filter(|node| !node.is_null()) {
+                // Ploomber passes over a hook that Python takes for false.
+                let is_none = |node: &Node| if key.starts_with("on_") { node.is_falsy() } else { node.is_null() };
+                if let Some(node) = task.node.get(key).filter(|node| !is_none(node)) {
                     path(facts, &task.file, key, node, out);
                 }
             }
@@ -43,7 +47,8 @@ pub(super) const RULE: Rule = Rule {
     },
 };
 
-fn path(facts: &Facts<'_>, file: &Arc<SourceText>, key: &str, node: &Node, out: &mut Vec<Diagnostic>) {
+/// A dotted path that stands under a key, as a text or as a mapping with what it is called with.
+pub(super) fn path(facts: &Facts<'_>, file: &Arc<SourceText>, key: &str, node: &Node, out: &mut Vec<Diagnostic>) {
     let (dotted, place) = match &node.value {
         Value::Str(dotted) => (dotted.as_str(), node),
         Value::Map(_) => match node.get("dotted_path") {
@@ -61,7 +66,29 @@ fn path(facts: &Facts<'_>, file: &Arc<SourceText>, key: &str, node: &Node, out: 
     };
     if !dotted.contains("{{") {
         let found = resolve(facts.tree, facts.roots, dotted, &mut Modules::default());
-        tell(RULE.code, &found, dotted, (file, place.span), out);
+        tell(RULE.code, facts, (&found, dotted), (file, place.span), out);
+        if let (Callable::Here(function), "clients" | "client" | "product_client") = (&found, key) {
+            client(function, dotted, node, (file, place.span), out);
+        }
+    }
+}
+
+/// Clients are made when the pipeline is loaded, from what stands beside their `dotted_path` and nothing else.
+fn client(
+    function: &Function,
+    dotted: &str,
+    node: &Node,
+    place: (&Arc<SourceText>, Span),
+    out: &mut Vec<Diagnostic>,
+) {
+    if function.decorated || function.open {
+        return;
+    }
+    for (parameter, _) in function.parameters.iter().filter(|(name, default)| !default && node.get(name).is_none()) {
+        let name = dotted.rsplit('.').next().unwrap_or_default();
+        let message = format!("the function `{name}` needs `{parameter}`, and a client is made without it");
+        let help = format!("give it a default, or write `dotted_path: {dotted}` with `{parameter}:` beside it");
+        out.push(Diagnostic::error(RULE.code, message).at(place.0, place.1).help(help));
     }
 }
 
@@ -69,12 +96,12 @@ fn path(facts: &Facts<'_>, file: &Arc<SourceText>, key: &str, node: &Node, out: 
 /// where it breaks, however many name it.
 pub(super) fn tell(
     code: &'static str,
-    found: &Callable,
-    dotted: &str,
+    facts: &Facts<'_>,
+    (found, dotted): (&Callable, &str),
     place: (&Arc<SourceText>, Span),
     out: &mut Vec<Diagnostic>,
 ) {
-    let Some(problem) = judge(code, found, dotted) else { return };
+    let Some(problem) = judge(code, facts, found, dotted) else { return };
     let Callable::Broken(source, span) = found else { return out.push(problem.at(place.0, place.1)) };
     let problem = problem.at(source, *span);
     if !out.iter().any(|told| told.message == problem.message && told.place == problem.place) {
@@ -83,9 +110,8 @@ pub(super) fn tell(
 }
 
 /// What is to be said about a dotted path.
-fn judge(code: &'static str, found: &Callable, dotted: &str) -> Option<Diagnostic> {
+fn judge(code: &'static str, facts: &Facts<'_>, found: &Callable, dotted: &str) -> Option<Diagnostic> {
     let name = dotted.rsplit('.').next().unwrap_or_default();
-    let first = dotted.split('.').next().unwrap_or_default();
     match found {
         Callable::Here(_) | Callable::Unclear => None,
         Callable::Malformed => {
@@ -114,17 +140,30 @@ fn judge(code: &'static str, found: &Callable, dotted: &str) -> Option<Diagnosti
             Diagnostic::error(code, format!("there is no module `{module}` in this repository"))
                 .help(format!("add `{}.py`, or correct the path", module.replace('.', "/"))),
         ),
-        Callable::Elsewhere(modules) => match suggest::closest(first, modules.iter().map(String::as_str)) {
-            // A near miss of a module that is here is a slip; anything else may be installed.
-            Some(near) if strsim::osa_distance(first, near) <= 2 => {
-                let problem = Diagnostic::error(code, format!("there is no module `{first}`"));
-                Some(problem.help(format!("did you mean `{near}`?")))
-            }
-            _ if first == "ploomber" => None,
-            _ => Some(
-                Diagnostic::warning(code, format!("the module `{first}` is not in this repository"))
-                    .help("a package of environment.yml has to provide it"),
-            ),
-        },
+        Callable::Elsewhere(modules) => elsewhere(code, facts, modules, dotted),
     }
+}
+
+/// What is to be said about a module that the repository does not have where Python would look: packages may.
+fn elsewhere(code: &'static str, facts: &Facts<'_>, modules: &[String], dotted: &str) -> Option<Diagnostic> {
+    let first = dotted.split('.').next().unwrap_or_default();
+    // A near miss of a module that is here is a slip; anything else may be installed.
+    let near = suggest::closest(first, modules.iter().map(String::as_str));
+    if let Some(near) = near.filter(|near| strsim::osa_distance(first, near) <= 2) {
+        let problem = Diagnostic::error(code, format!("there is no module `{first}`"));
+        return Some(problem.help(format!("did you mean `{near}`?")));
+    }
+    if first == "ploomber" || facts.provided.offers(first) {
+        return None;
+    }
+    if facts.provided.lacks(facts.tree, first) {
+        let problem = Diagnostic::error(code, format!("nothing provides the module `{first}`"));
+        let help = match provided::near(first) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("add `{first}.py` to the repository, or the package that has it to environment.yml"),
+        };
+        return Some(problem.help(help));
+    }
+    let warning = Diagnostic::warning(code, format!("the module `{first}` is not in this repository"));
+    Some(warning.help("a package of environment.yml has to provide it"))
 }

@@ -8,7 +8,7 @@ pub(super) const RULE: Rule = Rule {
     code: "env/unused",
     about: "every key of env.yaml is used by the pipeline",
     check: |facts, out| {
-        let Some(env) = facts.env else { return };
+        let Some(env) = facts.env.filter(|_| facts.complete) else { return };
         let mut used = String::new();
         texts(facts.raw, &mut used);
         facts.pipeline.tasks.iter().for_each(|task| texts(&task.node, &mut used));

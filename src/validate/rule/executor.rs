@@ -1,7 +1,9 @@
 //! `executor:` of pipeline.yaml.
 
-use super::{Rule, at};
+use super::{Facts, Rule, at, dotted_path};
+use crate::diag::Diagnostic;
 use crate::spec::suggest;
+use crate::spec::yaml::Node;
 
 pub(super) const RULE: Rule = Rule {
     code: "pipeline/executor",
@@ -17,17 +19,16 @@ pub(super) const RULE: Rule = Rule {
                 executor.span,
                 suggest::help(name, ["serial", "parallel"]),
             )),
-            None if executor.as_map().is_some() => {
-                if executor.get("dotted_path").is_none() {
-                    out.push(at(
-                        RULE.code,
-                        "the executor has no `dotted_path`",
-                        facts.file(),
-                        key.span,
-                        "write `dotted_path: ploomber.executors.Serial` below it",
-                    ));
-                }
-            }
+            None if executor.as_map().is_some() => match executor.get("dotted_path") {
+                None => out.push(at(
+                    RULE.code,
+                    "the executor has no `dotted_path`",
+                    facts.file(),
+                    key.span,
+                    "write `dotted_path: ploomber.executors.Serial` below it",
+                )),
+                Some(dotted) => class(facts, executor, dotted, out),
+            },
             None => {
                 let message = format!("`executor` must be a text, but is {}", executor.kind());
                 out.push(at(
@@ -41,3 +42,23 @@ pub(super) const RULE: Rule = Rule {
         }
     },
 };
+
+/// Ploomber's own executors.
+const CLASSES: [&str; 3] = ["Serial", "Parallel", "ParallelDill"];
+
+/// A class that is an executor, by its dotted path.
+fn class(facts: &Facts<'_>, executor: &Node, dotted: &Node, out: &mut Vec<Diagnostic>) {
+    let Some(text) = dotted.as_str() else {
+        let message = format!("`dotted_path` must be a text, but is {}", dotted.kind());
+        let help = "write `dotted_path: ploomber.executors.Serial`";
+        return out.push(at(RULE.code, message, facts.file(), dotted.span, help));
+    };
+    match text.strip_prefix("ploomber.executors.").filter(|name| !name.contains('.')) {
+        Some(name) if CLASSES.contains(&name) => {}
+        Some(name) => {
+            let message = format!("there is no executor `{text}`");
+            out.push(at(RULE.code, message, facts.file(), dotted.span, suggest::help(name, CLASSES)));
+        }
+        None => dotted_path::path(facts, facts.file(), "executor", executor, out),
+    }
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Facts, Rule, at};
 use crate::diag::Diagnostic;
+use crate::spec::yaml::Node;
 use crate::spec::{Task, class};
 use crate::validate::source::module::Function;
 use crate::validate::source::{Callable, Found};
@@ -23,25 +24,43 @@ pub(super) const RULE: Rule = Rule {
             }
             match callable {
                 Callable::Here(function) if !function.decorated => signature(facts, task, function, out),
-                other => super::dotted_path::tell(RULE.code, other, source.as_str(), (&task.file, source.span), out),
+                other => {
+                    let place = (&task.file, source.span);
+                    super::dotted_path::tell(RULE.code, facts, (other, source.as_str()), place, out);
+                }
             }
         }
     },
 };
 
 fn signature(facts: &Facts<'_>, task: &Task, function: &Function, out: &mut Vec<Diagnostic>) {
-    let grid = task.node.get("grid");
     let serialized = task.node.get("serializer").is_some() || facts.pipeline.document.get("serializer").is_some();
-    if grid.is_some() || serialized {
+    // That a grid cannot have one of these was told.
+    let refused = task.node.get("grid").is_some() && task.node.get("unserializer").is_some();
+    if serialized || refused {
         return;
     }
     let mut passed: BTreeSet<String> = ["product".to_owned()].into();
     if !task.upstream.is_empty() {
         passed.insert("upstream".to_owned());
     }
-    let params = task.node.get("params").and_then(|params| params.as_map()).unwrap_or_default();
-    passed.extend(params.iter().filter_map(|(key, _)| key.scalar_text()));
-    let name = &task.name.value;
+    passed.extend(keys(task.node.get("params")));
+    let Some(grid) = task.node.get("grid") else { return compare(task, function, &passed, out) };
+    // Each mapping of a list makes tasks of its own.
+    for cell in grid.as_seq().unwrap_or(std::slice::from_ref(grid)).iter().filter(|cell| cell.as_map().is_some()) {
+        let passed: BTreeSet<String> = passed.iter().cloned().chain(keys(Some(cell))).collect();
+        compare(task, function, &passed, out);
+    }
+}
+
+fn keys(node: Option<&Node>) -> Vec<String> {
+    let pairs = node.and_then(Node::as_map).unwrap_or_default();
+    pairs.iter().filter_map(|(key, _)| key.scalar_text()).collect()
+}
+
+/// What the function needs and does not get, and what it gets and does not take.
+fn compare(task: &Task, function: &Function, passed: &BTreeSet<String>, out: &mut Vec<Diagnostic>) {
+    let name = task.source.as_ref().and_then(|source| source.as_str().rsplit('.').next()).unwrap_or_default();
     for (parameter, _) in
         function.parameters.iter().filter(|(parameter, default)| !default && !passed.contains(parameter))
     {

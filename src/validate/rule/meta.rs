@@ -1,6 +1,7 @@
 //! `meta:` of pipeline.yaml.
 
 use super::{Rule, at};
+use crate::spec::pipeline::META_KEYS;
 use crate::spec::yaml::Node;
 use crate::spec::{class, suggest};
 
@@ -34,23 +35,12 @@ pub(super) const RULE: Rule = Rule {
                         "name a file".to_owned(),
                     );
                 }
-                known if KEYS.contains(&known) => {}
-                _ => error(format!("`meta` has no key `{name}`"), key.span, suggest::help(&name, KEYS)),
+                known if META_KEYS.contains(&known) => {}
+                _ => error(format!("`meta` has no key `{name}`"), key.span, suggest::help(&name, META_KEYS)),
             }
         }
     },
 };
-
-const KEYS: [&str; 8] = [
-    "extract_upstream",
-    "extract_product",
-    "product_default_class",
-    "product_relative_to_source",
-    "jupyter_hot_reload",
-    "source_loader",
-    "jupyter_functions_as_notebooks",
-    "import_tasks_from",
-];
 
 fn classes(node: &Node, error: &mut dyn FnMut(String, crate::diag::Span, String)) {
     let Some(pairs) = node.as_map() else {
@@ -85,10 +75,23 @@ fn loader(node: &Node, error: &mut dyn FnMut(String, crate::diag::Span, String))
             "write `path:` or `module:` below it".to_owned(),
         );
     };
-    for (key, _) in pairs {
+    for (key, value) in pairs {
         let name = key.scalar_text().unwrap_or_default();
-        if !matches!(name.as_str(), "path" | "module") {
-            error(format!("`source_loader` has no key `{name}`"), key.span, suggest::help(&name, ["path", "module"]));
+        // Several folders are looked into one after the other.
+        let folders = value.as_seq().is_some_and(|all| !all.is_empty() && all.iter().all(|one| one.as_str().is_some()));
+        match name.as_str() {
+            "path" | "module" if value.as_str().is_some() => {}
+            "path" if folders || (value.is_null() && node.get("module").is_some()) => {}
+            "module" if value.is_null() && node.get("path").is_some() => {}
+            "path" | "module" => error(
+                format!("`{name}` of `source_loader` must be a text, but is {}", value.kind()),
+                if value.is_null() { key.span } else { value.span },
+                format!("name a {}", if name == "path" { "folder" } else { "module" }),
+            ),
+            _ => {
+                let help = suggest::help(&name, ["path", "module"]);
+                error(format!("`source_loader` has no key `{name}`"), key.span, help);
+            }
         }
     }
     if pairs.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::provided::Provided;
 use super::source::Found;
 use crate::diag::{Diagnostic, SourceText, Span};
 use crate::id::RelPath;
@@ -33,7 +34,7 @@ mod template;
 mod top_key;
 mod upstream;
 
-pub(super) use shape::{document, task_shapes};
+pub(super) use shape::{document, mended, task_shapes};
 pub(super) use source::nearest;
 
 /// What a rule may look at.
@@ -47,6 +48,10 @@ pub(super) struct Facts<'a> {
     pub env: Option<&'a EnvYaml>,
     /// The document before expansion.
     pub raw: &'a Node,
+    /// Whether every task could be read, also of other files: what is nowhere here may be in those that could not.
+    pub complete: bool,
+    /// What is known of the modules that packages bring along.
+    pub provided: &'a Provided,
 }
 
 impl Facts<'_> {

@@ -1,8 +1,9 @@
 //! A notebook's product: the executed notebook has to be one of them, in a format that exists.
 
 use super::{Rule, at};
+use crate::diag::Span;
 use crate::spec::class;
-use crate::spec::yaml::Node;
+use crate::spec::yaml::{Node, Value};
 use crate::spec::{Product, Task};
 
 pub(super) const RULE: Rule = Rule {
@@ -13,6 +14,10 @@ pub(super) const RULE: Rule = Rule {
             facts.tasks().filter(|(task, _)| task.class.is_some_and(|class| class.name == "NotebookRunner"))
         {
             if task.products.is_empty() || task.product_class(&facts.pipeline.meta) != Some("File") {
+                continue;
+            }
+            if let Some((message, span)) = wrong_key(task) {
+                out.push(at(RULE.code, message, &task.file, span, "write `nb_product_key: nb`, or remove it"));
                 continue;
             }
             for key in keys(task) {
@@ -36,6 +41,20 @@ pub(super) const RULE: Rule = Rule {
 };
 
 const ENDINGS: [&str; 6] = [".ipynb", ".html", ".md", ".pdf", ".rst", ".tex"];
+
+/// What is wrong with `nb_product_key` itself.
+fn wrong_key(task: &Task) -> Option<(String, Span)> {
+    let (key, value) = task.node.entry("nb_product_key")?;
+    let one = task.products.first().is_some_and(|product| product.key.is_none());
+    match &value.value {
+        Value::Seq(keys) if one && !keys.is_empty() => {
+            Some(("`nb_product_key` is a list, but the product is one path".to_owned(), value.span))
+        }
+        Value::Str(_) | Value::Seq(_) => None,
+        Value::Null => Some(("`nb_product_key` must be a text or a list, but is nothing".to_owned(), key.span)),
+        _ => Some((format!("`nb_product_key` must be a text or a list, but is {}", value.kind()), value.span)),
+    }
+}
 
 /// The keys under which executed notebooks go.
 fn keys(task: &Task) -> Vec<String> {

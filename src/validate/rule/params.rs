@@ -1,6 +1,7 @@
 //! `params:` of a task.
 
-use super::{Rule, at};
+use super::{Rule, at, dotted_path};
+use crate::validate::source::{Modules, resolve};
 
 pub(super) const RULE: Rule = Rule {
     code: "task/params",
@@ -30,6 +31,14 @@ pub(super) const RULE: Rule = Rule {
                     "Ploomber sets it; choose another name",
                 );
             }
+            for (_, value) in pairs {
+                if let Some(dotted) = value.as_str().and_then(called) {
+                    let found = resolve(facts.tree, facts.roots, &dotted, &mut Modules::default());
+                    dotted_path::tell(RULE.code, facts, (&found, &dotted), (&task.file, value.span), out);
+                }
+            }
+            let mut error =
+                |message: String, span, help: &str| out.push(at(RULE.code, message, &task.file, span, help));
             let Some(resources) = params.get("resources_") else { continue };
             let Some(files) = resources.as_map() else {
                 error(
@@ -50,9 +59,18 @@ pub(super) const RULE: Rule = Rule {
                 };
                 let inside = facts.pipeline.inside(text);
                 if inside.is_some_and(|path| !crate::validate::is_file(facts.tree, &path)) {
-                    error(format!("there is no file `{text}`"), value.span, "correct the path, or commit the file");
+                    let help = "create it and commit it, or correct the path";
+                    error(format!("there is no file `{text}`"), value.span, help);
                 }
             }
         }
     },
 };
+
+/// The dotted path of a value that Ploomber calls to have the param: `module::function`.
+fn called(text: &str) -> Option<String> {
+    let (module, function) = text.split_once("::")?;
+    let plain = |c: char| c.is_alphanumeric() || c == '_';
+    let is_path = !module.is_empty() && module.chars().all(|c| plain(c) || c == '.');
+    (is_path && !function.is_empty() && function.chars().all(plain)).then(|| format!("{module}.{function}"))
+}

@@ -19,10 +19,11 @@ pub(super) const RULE: Rule = Rule {
                 }
                 continue;
             };
-            if task.class.is_none() || facts.pipeline.meta.extract_product {
+            if facts.pipeline.meta.extract_product {
                 continue;
             }
-            let file = task.product_class(&facts.pipeline.meta).is_none_or(|class| class == "File");
+            // Nothing and a number are no product of any class.
+            let file = task.product_class(&facts.pipeline.meta) == Some("File");
             match &product.value {
                 Value::Map(pairs) if pairs.is_empty() => {
                     error("`product` is empty".to_owned(), key.span, "name what the task makes");

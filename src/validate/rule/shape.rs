@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Rule, at};
 use crate::diag::{Diagnostic, SourceText, Span};
-use crate::spec::yaml::Node;
-use crate::spec::{Pipeline, class};
+use crate::spec::yaml::{Node, Value};
+use crate::spec::{Pipeline, class, suggest};
 
 pub(super) const RULE: Rule = Rule {
     code: "pipeline/shape",
@@ -36,15 +36,10 @@ pub(crate) fn document(node: &Node, source: &Arc<SourceText>, out: &mut Vec<Diag
         );
     }
     match (node.entry("tasks"), node.get("location")) {
-        (None, None) => {
-            let near = node.as_map().unwrap_or_default().iter().find(|(key, _)| {
-                key.as_str().is_some_and(|key| crate::spec::suggest::closest(key, ["tasks"]).is_some())
-            });
-            match near {
-                Some((key, _)) => error("there is no key `tasks`".to_owned(), key.span, "did you mean `tasks`?"),
-                None => error("there is no key `tasks`".to_owned(), point, EXAMPLE),
-            }
-        }
+        (None, None) => match meant(node) {
+            Some(key) => error("there is no key `tasks`".to_owned(), key.span, "did you mean `tasks`?"),
+            None => error("there is no key `tasks`".to_owned(), point, EXAMPLE),
+        },
         (Some((key, tasks)), _) if tasks.is_null() => error("`tasks` is empty".to_owned(), key.span, EXAMPLE),
         (Some((_, tasks)), _)
             if tasks.as_seq().is_none()
@@ -55,6 +50,23 @@ pub(crate) fn document(node: &Node, source: &Arc<SourceText>, out: &mut Vec<Diag
         }
         _ => {}
     }
+}
+
+/// The key that was meant to be `tasks`.
+fn meant(node: &Node) -> Option<&Node> {
+    let mut keys = node.as_map()?.iter().map(|(key, _)| key);
+    keys.find(|key| key.as_str().is_some_and(|key| suggest::closest(key, ["tasks"]).is_some()))
+}
+
+/// The document with `tasks` under the name that was meant: what is in it can be looked at whatever it is called.
+pub(crate) fn mended(mut document: Node) -> Node {
+    let slip = meant(&document).filter(|_| document.get("tasks").is_none()).cloned();
+    if let (Some(slip), Value::Map(pairs)) = (slip, &mut document.value)
+        && let Some((key, _)) = pairs.iter_mut().find(|(key, _)| *key == slip)
+    {
+        key.value = Value::Str("tasks".to_owned());
+    }
+    document
 }
 
 /// What is said where a key is not there; one that is misspelt is told here, and not a second time as unknown.
@@ -71,7 +83,7 @@ fn lacking(task: &Node, wanted: &str, start: Span, help: &str) -> (String, Span,
 
 /// Every task is a mapping or a source, and has the keys that it needs.
 pub(crate) fn task_shapes(tasks: &[Node], file: &Arc<SourceText>, pipeline: &Pipeline, out: &mut Vec<Diagnostic>) {
-    let mut error = |message: String, span, help: &str| out.push(at(RULE.code, message, file, span, help));
+    let mut error = |message: String, span: Span, help: &str| out.push(at(RULE.code, message, file, span, help));
     for task in tasks {
         let text = task.as_str().is_some();
         if task.as_map().is_none() && !text {
@@ -122,5 +134,22 @@ pub(crate) fn task_shapes(tasks: &[Node], file: &Arc<SourceText>, pipeline: &Pip
                 "remove it and declare `upstream = [...]` in the source, or add `meta: {extract_upstream: false}`";
             error("`upstream` cannot stand here when `extract_upstream` is on".to_owned(), key.span, help);
         }
+        if let Some(declared) = task.get("upstream").filter(|_| !pipeline.meta.extract_upstream) {
+            upstream(declared, &mut error);
+        }
+    }
+}
+
+/// Names are texts, also where a task is called by a number.
+fn upstream(declared: &Node, error: &mut dyn FnMut(String, Span, &str)) {
+    let help = "write the name of a task, or a list of names, in quotes if they are numbers";
+    match &declared.value {
+        Value::Null | Value::Str(_) | Value::Map(_) => {}
+        Value::Seq(names) => {
+            for name in names.iter().filter(|name| name.as_str().is_none()) {
+                error(format!("an upstream must be the name of a task, but this is {}", name.kind()), name.span, help);
+            }
+        }
+        _ => error(format!("`upstream` must be a text or a list, but is {}", declared.kind()), declared.span, help),
     }
 }

@@ -24,17 +24,26 @@ pub(super) const RULE: Rule = Rule {
                 Found::Unreadable(why) => {
                     error(format!("the source cannot be read: {why}"), "save it as UTF-8".to_owned());
                 }
-                Found::Notebook { broken: Some(why), path, .. } => {
-                    error(format!("`{path}` cannot be run: {why}"), broken_help(why, path).to_owned());
-                }
-                Found::Notebook { trouble: Some(trouble), path, .. } => {
-                    error(trouble_message(*trouble, path), trouble_help(*trouble));
-                }
-                Found::Notebook { parameters: false, path, .. } => {
-                    let problem = Diagnostic::warning(RULE.code, format!("`{path}` has no cell tagged `parameters`"));
+                Found::Notebook { parameters, broken, trouble, path } => {
+                    if let Some(why) = broken {
+                        error(format!("`{path}` cannot be run: {why}"), broken_help(why, path).to_owned());
+                    }
+                    if let Some(trouble) = trouble {
+                        error(trouble_message(*trouble, path), trouble_help(*trouble));
+                    }
+                    if *parameters || broken.is_some() {
+                        continue;
+                    }
+                    let message = format!("`{path}` has no cell tagged `parameters`");
+                    if facts.pipeline.meta.source_loader.is_some() {
+                        // Ploomber mends only files that it did not load by other ways.
+                        error(message, tagging(path).to_owned());
+                        continue;
+                    }
+                    let problem = Diagnostic::warning(RULE.code, message).at(&task.file, span);
                     let help =
                         format!("Ploomber writes one into the file when it loads the pipeline; {}", tagging(path));
-                    out.push(problem.at(&task.file, span).help(help));
+                    out.push(problem.help(help));
                 }
                 _ => {}
             }
@@ -96,6 +105,6 @@ pub(crate) fn nearest(tree: &dyn crate::repo::Tree, path: &RelPath) -> String {
     match suggest::closest(&wanted, names.iter().map(String::as_str)) {
         Some(near) if folder.is_root() => format!("did you mean `{near}`?"),
         Some(near) => format!("did you mean `{folder}/{near}`?"),
-        None => "create it, or commit it if it is not in Git yet".to_owned(),
+        None => "create it and commit it, or correct the path".to_owned(),
     }
 }

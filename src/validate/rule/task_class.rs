@@ -21,7 +21,7 @@ pub(super) const RULE: Rule = Rule {
                             help,
                         ));
                     }
-                    Some(class) if matches!(class.name, "Task" | "TaskFactory" | "TaskGroup" | "Link" | "Input") => {
+                    Some(class) if class.is_abstract() => {
                         out.push(at(
                             RULE.code,
                             format!("a task cannot be of class `{name}` in a pipeline.yaml"),
@@ -54,8 +54,7 @@ pub(super) const RULE: Rule = Rule {
             let endings = || class::SUFFIXES.map(|(ending, _)| format!("`{ending}`")).join(", ");
             let product =
                 task.node.get("product").and_then(|product| product.as_str()).map(class::suffix).unwrap_or_default();
-            let typo = [".csv", ".parquet"].into_iter().find(|known| *known != product && near(product, known));
-            if let (".sql", Some(known)) = (ending, typo) {
+            if let (".sql", Some(known)) = (ending, class::near_data(product)) {
                 let span = task.node.get("product").map_or(source.span, |product| product.span);
                 out.push(at(
                     RULE.code,
@@ -75,8 +74,3 @@ pub(super) const RULE: Rule = Rule {
         }
     },
 };
-
-/// Python's `get_close_matches` at its default cut-off, for words as short as endings.
-fn near(found: &str, known: &str) -> bool {
-    found.len() > 1 && found != known && strsim::osa_distance(found, known) <= (known.len() / 3).max(1)
-}

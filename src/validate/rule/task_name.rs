@@ -5,33 +5,20 @@ use std::collections::HashMap;
 use super::{Rule, at};
 use crate::diag::Diagnostic;
 use crate::spec::Task;
-use crate::spec::yaml::Node;
 
 pub(super) const RULE: Rule = Rule {
     code: "task/duplicate-name",
     about: "no two tasks have the same name",
     check: |facts, out| {
-        for (task, node) in facts
-            .pipeline
-            .document
-            .get("tasks")
-            .and_then(Node::as_seq)
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|task| Some((task, task.get("name")?)))
-        {
-            if node.scalar_text().is_none() && task.as_map().is_some() {
-                out.push(at(
-                    RULE.code,
-                    format!("`name` must be a text, but is {}", node.kind()),
-                    facts.file(),
-                    node.span,
-                    "write `name: my-task`",
-                ));
+        let is_text = |task: &Task| task.node.get("name").is_none_or(|name| name.scalar_text().is_some());
+        for (task, _) in facts.tasks() {
+            if let Some(node) = task.node.get("name").filter(|_| !is_text(task)) {
+                let message = format!("`name` must be a text, but is {}", node.kind());
+                out.push(at(RULE.code, message, &task.file, node.span, "write `name: my-task`"));
             }
         }
         let mut seen: HashMap<&str, &Task> = HashMap::new();
-        for (task, _) in facts.tasks().filter(|(task, _)| task.node.get("grid").is_none()) {
+        for (task, _) in facts.tasks().filter(|(task, _)| task.node.get("grid").is_none() && is_text(task)) {
             let name = task.name.as_str();
             if name.is_empty() {
                 continue;

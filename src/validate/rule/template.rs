@@ -13,12 +13,14 @@ pub(super) const RULE: Rule = Rule {
             let (Found::Template(template), Some(class)) = (found, task.class) else { continue };
             let mut error =
                 |message: String, help: String| out.push(at(RULE.code, message, &task.file, task.span(), help));
-            if let Some(line) = template.brackets {
+            let lines: Vec<String> = template.brackets.iter().map(usize::to_string).collect();
+            if let Some((last, others)) = lines.split_last() {
                 let help = "write `[ -f x ]` or `test -f x`, or call a script that has the `[[`";
-                error(
-                    format!("Ploomber reads the `[[` in line {line} of the source as a placeholder"),
-                    help.to_owned(),
-                );
+                let place = match others {
+                    [] => format!("line {last}"),
+                    _ => format!("lines {} and {last}", others.join(", ")),
+                };
+                error(format!("Ploomber reads the `[[` in {place} of the source as a placeholder"), help.to_owned());
             }
             if let Some((why, line)) = &template.broken {
                 error(

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Facts, Rule, at};
 use crate::diag::Diagnostic;
-use crate::spec::suggest;
+use crate::spec::{Spanned, suggest};
 
 pub(super) const RULE: Rule = Rule {
     code: "task/upstream",
@@ -23,6 +23,11 @@ pub(super) const RULE: Rule = Rule {
             .filter(|(_, task)| task.node.get("grid").is_none())
             .map(|(index, task)| (task.name.as_str(), index))
             .collect();
+        // Where the class is not known, neither is what a source without a name of its own makes of itself.
+        let nameless = tasks.iter().filter(|task| task.class.is_none() && task.node.get("name").is_none());
+        let nameless: Vec<&str> = nameless.filter_map(|task| task.source.as_ref()).map(Spanned::as_str).collect();
+        let is_part = |source: &&str, name: &str| source.split(['/', '.']).any(|part| part == name);
+        let may_be = |name: &str| !facts.complete || nameless.iter().any(|source| is_part(source, name));
         let mut edges: Vec<Vec<usize>> = vec![Vec::new(); tasks.len()];
         for (index, task) in tasks.iter().enumerate() {
             for wanted in &task.upstream {
@@ -32,7 +37,7 @@ pub(super) const RULE: Rule = Rule {
                     edges[index].extend(matching);
                 } else if let Some(at) = names.get(name) {
                     edges[index].push(*at);
-                } else if !grids.iter().any(|grid| name.starts_with(grid) && name.len() > grid.len()) {
+                } else if !may_be(name) && !grids.iter().any(|grid| name.starts_with(grid) && name.len() > grid.len()) {
                     let help = suggest::help(name, names.keys().copied());
                     out.push(at(
                         RULE.code,

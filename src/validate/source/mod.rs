@@ -11,6 +11,7 @@ use crate::spec::class;
 use crate::spec::yaml::{Node, Value};
 use crate::spec::{Pipeline, Spanned, Task};
 
+mod loader;
 pub(crate) mod module;
 mod notebook;
 pub(super) mod outline;
@@ -26,7 +27,7 @@ const LIMIT: u64 = 32 * 1024 * 1024;
 /// What was found at a task's source.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// Nothing can be said: no source, no class, made by a source loader, or known only to the run.
+    /// Nothing can be said: no source, no class, where nobody knows where to look, or known only to the run.
     Unknown,
     /// No file.
     Missing(RelPath),
@@ -99,7 +100,13 @@ pub(crate) fn load(tree: &dyn Tree, pipeline: &mut Pipeline, roots: &[RelPath]) 
 }
 
 fn look(tree: &dyn Tree, pipeline: &Pipeline, task: &mut Task, roots: &[RelPath], modules: &mut Modules) -> Found {
-    let (Some(source), Some(class)) = (task.source.clone(), task.class) else { return Found::Unknown };
+    let Some(source) = task.source.clone() else { return Found::Unknown };
+    let Some(class) = task.class else {
+        // Of whatever class it was meant to be: a file with such an ending has to be there.
+        let is_file = class::is_file(source.as_str()) && !source.as_str().contains("://");
+        let found = is_file.then(|| place(tree, pipeline, source.as_str(), roots).err()).flatten();
+        return found.unwrap_or(Found::Unknown);
+    };
     if task.is_function() {
         let callable = resolve(tree, roots, source.as_str(), modules);
         if let (Callable::Here(function), true) = (&callable, pipeline.meta.extract_upstream) {
@@ -111,21 +118,28 @@ fn look(tree: &dyn Tree, pipeline: &Pipeline, task: &mut Task, roots: &[RelPath]
         class.name,
         "NotebookRunner" | "ScriptRunner" | "ShellScript" | "SQLScript" | "SQLDump" | "SQLTransfer"
     );
-    if !by_file || pipeline.meta.source_loader || source.as_str().contains("{{") {
+    if !by_file {
         return Found::Unknown;
     }
-    let Some(path) = pipeline.inside(source.as_str()) else { return Found::Outside };
-    let text = match (tree.entry(&path), tree.read(&path, LIMIT)) {
-        (Some(EntryKind::Folder | EntryKind::Submodule), _) => return Found::Folder(path),
-        (_, Ok(None)) => return Found::Missing(path),
-        (_, Err(ReadError::TooLong { .. })) => return Found::Unknown,
-        (_, Err(error)) => return Found::Unreadable(error.to_string()),
-        (_, Ok(Some(bytes))) => match String::from_utf8(bytes.to_vec()) {
+    let path = match place(tree, pipeline, source.as_str(), roots) {
+        Ok(path) => path,
+        Err(found) => return found,
+    };
+    let notebook = matches!(class.name, "NotebookRunner" | "ScriptRunner");
+    if notebook && matches!(class::suffix(source.as_str()), ".sh" | ".sql") {
+        // That it is no notebook is told; what it would lack as one is not.
+        return Found::Unknown;
+    }
+    let text = match tree.read(&path, LIMIT) {
+        Ok(None) => return Found::Missing(path),
+        Err(ReadError::TooLong { .. }) => return Found::Unknown,
+        Err(error) => return Found::Unreadable(error.to_string()),
+        Ok(Some(bytes)) => match String::from_utf8(bytes.to_vec()) {
             Ok(text) => text,
             Err(error) => return Found::Unreadable(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to())),
         },
     };
-    if !matches!(class.name, "NotebookRunner" | "ScriptRunner") {
+    if !notebook {
         let template = template::read(&text);
         if pipeline.meta.extract_upstream {
             task.upstream = spanned(&template.upstream, &source);
@@ -135,18 +149,34 @@ fn look(tree: &dyn Tree, pipeline: &Pipeline, task: &mut Task, roots: &[RelPath]
     script(pipeline, task, &source, &text, path)
 }
 
+/// Where the file of a source lies, or what is to be said in place of that.
+fn place(tree: &dyn Tree, pipeline: &Pipeline, source: &str, roots: &[RelPath]) -> Result<RelPath, Found> {
+    if source.contains("{{") {
+        return Err(Found::Unknown);
+    }
+    let path = match &pipeline.meta.source_loader {
+        Some(loader) => loader::find(tree, pipeline, loader, source, roots)?,
+        None => pipeline.inside(source).ok_or(Found::Outside)?,
+    };
+    match tree.entry(&path) {
+        Some(EntryKind::Folder | EntryKind::Submodule) => Err(Found::Folder(path)),
+        // What lies behind a link to a folder has no entry of its own.
+        None if matches!(tree.read(&path, LIMIT), Ok(None)) => Err(Found::Missing(path)),
+        _ => Ok(path),
+    }
+}
+
 fn script(pipeline: &Pipeline, task: &mut Task, source: &Spanned<String>, text: &str, path: RelPath) -> Found {
     let ending = class::suffix(source.as_str());
     if text.trim().is_empty() {
         let broken = Some("the file is empty".to_owned());
         return Found::Notebook { parameters: false, broken, trouble: None, path };
     }
-    let cell = match notebook::parameters(text, ending) {
-        notebook::Cell::Found(_, true) => {
-            let broken = Some("the parameters cell is the last one, so there is nothing to run".to_owned());
-            return Found::Notebook { parameters: true, broken, trouble: None, path };
+    let (cell, broken) = match notebook::parameters(text, ending) {
+        notebook::Cell::Found(cell, true) => {
+            (cell, Some("the parameters cell is the last one, so there is nothing to run".to_owned()))
         }
-        notebook::Cell::Found(cell, false) => cell,
+        notebook::Cell::Found(cell, false) => (cell, None),
         notebook::Cell::Missing => return Found::Notebook { parameters: false, broken: None, trouble: None, path },
         notebook::Cell::Broken(why) => {
             return Found::Notebook { parameters: false, broken: Some(why), trouble: None, path };
@@ -176,7 +206,7 @@ fn script(pipeline: &Pipeline, task: &mut Task, source: &Spanned<String>, text: 
         };
         task.set_products(node.as_ref(), &pipeline.meta);
     }
-    Found::Notebook { parameters: true, broken: None, trouble, path }
+    Found::Notebook { parameters: true, broken, trouble, path }
 }
 
 /// `list('a', "b")` and `NULL` in words that the literal reader knows.

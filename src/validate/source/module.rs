@@ -13,6 +13,8 @@ pub(crate) struct Function {
     pub parameters: Vec<(String, bool)>,
     /// A decorator may change what it takes.
     pub decorated: bool,
+    /// Whether it takes `*args` or `**kwargs`, which are among its parameters, too.
+    pub open: bool,
     /// The names it asks `upstream[…]` for.
     pub upstream: Vec<String>,
 }
@@ -163,7 +165,7 @@ fn line(tokens: &[Placed]) -> &[Placed] {
 /// Reads `(a, b=1, *args, **kwargs): body`.
 fn signature(tokens: &[Placed], decorated: bool) -> Function {
     let mut function = Function { decorated, ..Function::default() };
-    let (mut depth, mut fresh, mut end) = (0_usize, true, tokens.len());
+    let (mut depth, mut fresh, mut starred, mut end) = (0_usize, true, false, tokens.len());
     for (index, placed) in tokens.iter().enumerate() {
         match &placed.token {
             Token::Mark('(' | '[' | '{') => depth += 1,
@@ -174,7 +176,8 @@ fn signature(tokens: &[Placed], decorated: bool) -> Function {
                     break;
                 }
             }
-            Token::Mark(',') if depth == 1 => fresh = true,
+            Token::Mark(',') if depth == 1 => (fresh, starred) = (true, false),
+            Token::Mark('*') if depth == 1 && fresh => starred = true,
             Token::Mark('=') if depth == 1 => {
                 if let Some(last) = function.parameters.last_mut() {
                     last.1 = true;
@@ -183,6 +186,7 @@ fn signature(tokens: &[Placed], decorated: bool) -> Function {
             Token::Name(name) if depth == 1 && fresh => {
                 // Ploomber asks for `*args` and `**kwargs` by name, too.
                 function.parameters.push((name.clone(), false));
+                function.open |= starred;
                 fresh = false;
             }
             _ => {}

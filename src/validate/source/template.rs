@@ -17,8 +17,8 @@ pub(crate) struct Template {
     pub judged: bool,
     /// Whether it says itself what `product` is.
     pub sets_product: bool,
-    /// The line of a `[[ … ]]` that is no placeholder: Ploomber reads it as one, bash as a test.
-    pub brackets: Option<usize>,
+    /// The lines of `[[ … ]]` that are no placeholders: Ploomber reads them as such, bash as tests.
+    pub brackets: Vec<usize>,
     /// Why it is no template, with the line.
     pub broken: Option<(String, usize)>,
 }
@@ -58,7 +58,7 @@ pub(super) fn read(text: &str) -> Template {
     for found in BRACKETS.captures_iter(text) {
         match jinja.template_from_str(&format!("{{{{{}}}}}", &found[1])) {
             Ok(parsed) => template.names.extend(outside(parsed.undeclared_variables(false))),
-            Err(_) => template.brackets = Some(text[..found.get_match().start()].matches('\n').count() + 1),
+            Err(_) => template.brackets.push(text[..found.get_match().start()].matches('\n').count() + 1),
         }
     }
     match jinja.template_from_str(text) {
