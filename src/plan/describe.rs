@@ -19,11 +19,7 @@ impl RunPlan {
         if !self.pipeline_dir.is_root() {
             lines.push(format!("folder    {}", self.pipeline_dir));
         }
-        lines.push(format!(
-            "pipeline  {}, {}",
-            as_written(&self.entry_point),
-            count(self.tasks.len() as u64, "task")
-        ));
+        lines.push(format!("pipeline  {}, {}", as_written(&self.entry_point), count(self.tasks.len() as u64, "task")));
         match &self.packages {
             Packages::AsKept => {}
             Packages::Anew => lines.push("packages  solved anew, also for later runs".to_owned()),

@@ -109,11 +109,7 @@ pub struct Split {
 
 /// Splits the lines of the environment.yml in `folder`. Paths are relative to the repository's root, `/` between parts,
 /// `""` the root itself; `read` gets one and returns the text. What cannot be used hides nothing of the rest.
-pub fn split<S: AsRef<str>>(
-    lines: &[S],
-    folder: &str,
-    read: &mut dyn FnMut(&str) -> Result<String, String>,
-) -> Split {
+pub fn split<S: AsRef<str>>(lines: &[S], folder: &str, read: &mut dyn FnMut(&str) -> Result<String, String>) -> Split {
     let mut splitter = Splitter { out: Split::default(), at: 0, read, open: Vec::new(), done: BTreeSet::new() };
     for (at, line) in lines.iter().enumerate() {
         splitter.at = at;

@@ -74,13 +74,7 @@ pub(super) fn path(facts: &Facts<'_>, file: &Arc<SourceText>, key: &str, node: &
 }
 
 /// Clients are made when the pipeline is loaded, from what stands beside their `dotted_path` and nothing else.
-fn client(
-    function: &Function,
-    dotted: &str,
-    node: &Node,
-    place: (&Arc<SourceText>, Span),
-    out: &mut Vec<Diagnostic>,
-) {
+fn client(function: &Function, dotted: &str, node: &Node, place: (&Arc<SourceText>, Span), out: &mut Vec<Diagnostic>) {
     if function.decorated || function.open {
         return;
     }

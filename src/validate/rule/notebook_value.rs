@@ -34,20 +34,8 @@ pub(super) const RULE: Rule = Rule {
 
 /// How nbconvert writes notebooks, without what packages add.
 const EXPORTERS: [&str; 14] = [
-    "asciidoc",
-    "custom",
-    "html",
-    "latex",
-    "markdown",
-    "notebook",
-    "pdf",
-    "python",
-    "qtpdf",
-    "qtpng",
-    "rst",
-    "script",
-    "slides",
-    "webpdf",
+    "asciidoc", "custom", "html", "latex", "markdown", "notebook", "pdf", "python", "qtpdf", "qtpng", "rst", "script",
+    "slides", "webpdf",
 ];
 
 /// Values of a kind that no script or notebook can use.

@@ -106,8 +106,7 @@ fn a_line_for_pip_that_cannot_be_used_hides_no_other() {
 #[test]
 fn a_misspelt_key_is_read_as_the_one_that_was_meant() {
     // Of `meta`: the tasks are not held to what its default would ask of them.
-    let tree =
-        with("meta: {extract_upstrem: false}\ntasks:\n  - {source: a.py, product: a.ipynb, upstream: [b]}\n");
+    let tree = with("meta: {extract_upstrem: false}\ntasks:\n  - {source: a.py, product: a.ipynb, upstream: [b]}\n");
     assert_eq!(told_codes(&tree), ["pipeline/meta", "task/upstream"], "{:?}", told(&tree));
     // Of a task: what it makes and reads is looked at, and others may need it.
     let tree = with(
