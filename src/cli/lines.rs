@@ -67,7 +67,9 @@ pub(super) fn begin(asked: Option<LogFormat>, modules: bool, filter: &str) {
     let form = Form::of(asked);
     OBJECTS.store(form == Form::Object, Ordering::Relaxed);
     let lines = Lines { form, modules };
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).event_format(lines);
+    // Whoever read stderr may be gone: what cannot be said there is no reason to panic.
+    let subscriber = tracing_subscriber::fmt().log_internal_errors(false);
+    let subscriber = subscriber.with_env_filter(filter).with_writer(io::stderr).event_format(lines);
     // A test that runs two verbs in one process has one already.
     let _ = subscriber.try_init();
 }

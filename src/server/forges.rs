@@ -245,7 +245,7 @@ mod tests {
             "credentials: {{app: {{app_id: 7, private_key: 'file:{0}'}}, hub: {{token: 'file:{0}'}}}}\nrepos:\n",
             secret.display()
         );
-        let repos = [("acme/churn", "app"), ("acme/report", "app"), ("other/churn", "app"), ("acme/docs", "hub")];
+        let repos = [("acme/churn", "app"), ("acme/report", "app"), ("other/sales", "app"), ("acme/docs", "hub")];
         for (repo, by) in repos {
             text += &format!("  - {{url: 'https://github.com/{repo}', credential: {by}}}\n");
         }
@@ -257,7 +257,7 @@ mod tests {
         while let Ok(turn) = tokio::time::timeout(patience, churn.turn(Rank::End)).await {
             all.push(turn);
         }
-        for (repo, free) in [("acme/report", false), ("other/churn", true), ("acme/docs", true)] {
+        for (repo, free) in [("acme/report", false), ("other/sales", true), ("acme/docs", true)] {
             let other = line(repo);
             let turn = tokio::time::timeout(patience, other.turn(Rank::End)).await;
             assert_eq!(turn.is_ok(), free, "{repo}");

@@ -248,7 +248,7 @@ async fn a_publish_to_s3_that_fails_leaves_none_of_its_uploads() {
     let storage = scene.storage();
     // Both are on their way, and whichever comes to its end first is another file by then.
     let touching = async {
-        while scene.lines.sent() < 24 * MIB {
+        while scene.lines.sent() < 9 * MIB {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         for name in ["work/large.bin", "work/other.bin"] {

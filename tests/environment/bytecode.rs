@@ -40,7 +40,7 @@ impl Small {
         let raw = RawEnvironment {
             channels: Some(vec!["conda-forge".to_owned(), self.extra.clone()]),
             conda: ["python=3.11", "pip", "ploomber"].map(str::to_owned).to_vec(),
-            pip: pip::split(&["click==8.1.7"], "", &mut |_| Err("none".to_owned())).unwrap(),
+            pip: pip::split(&["click==8.1.7"], "", &mut |_| Err("none".to_owned())).lines,
             variables: BTreeMap::from([("ROUND".to_owned(), round.to_owned())]),
         };
         Inputs::new(&raw, &self.real.config, &|_| None).unwrap()

@@ -54,7 +54,7 @@ impl Real {
         let raw = RawEnvironment {
             channels: Some(vec!["conda-forge".to_owned()]),
             conda: conda.iter().map(|text| (*text).to_owned()).collect(),
-            pip: pip::split(lines, "", &mut |_| Err("none".to_owned())).unwrap(),
+            pip: pip::split(lines, "", &mut |_| Err("none".to_owned())).lines,
             variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         };
         Inputs::new(&raw, &self.config, &|_| None).unwrap()
@@ -306,7 +306,7 @@ async fn a_line_of_git_is_installed_at_a_commit_which_its_lock_keeps() {
     let raw = RawEnvironment {
         channels: Some(["conda-forge", "bioconda"].map(str::to_owned).to_vec()),
         conda: ["python=3.11", "pip", "ploomber"].map(str::to_owned).to_vec(),
-        pip: pip::split(&[line.as_str(), "click==8.1.7"], "", &mut |_| Err("none".to_owned())).unwrap(),
+        pip: pip::split(&[line.as_str(), "click==8.1.7"], "", &mut |_| Err("none".to_owned())).lines,
         variables: BTreeMap::new(),
     };
     let inputs = Inputs::new(&raw, &real.config, &|_| None).unwrap();

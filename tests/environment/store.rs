@@ -63,7 +63,7 @@ impl Fixture {
         let raw = RawEnvironment {
             channels: Some(vec!["conda-forge".to_owned()]),
             conda: conda.iter().map(|text| (*text).to_owned()).collect(),
-            pip: pip::split(lines, "", &mut |_| Err("none".to_owned())).unwrap(),
+            pip: pip::split(lines, "", &mut |_| Err("none".to_owned())).lines,
             ..RawEnvironment::default()
         };
         Inputs::new(&raw, &self.config, &|_| None).unwrap()

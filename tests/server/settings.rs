@@ -187,7 +187,7 @@ async fn handlers_of_the_api_are_done_beside_those_of_the_file() {
     assert_eq!((&file["name"], &file["source"], &file["text"]), (&json!("first"), &json!("file"), &Value::Null));
     assert_eq!((&api["name"], &api["source"], &api["text"]), (&json!("extra"), &json!("api"), &json!(good)));
     let (status, said) = setting.ask("DELETE", at("first"), None).await;
-    assert!(status == 400 && said.contains("in the server's file"), "{status} {said}");
+    assert!(status == 409 && said.contains("in the server's file"), "{status} {said}");
     // What was done is with the event, also by whom.
     let (_, newest) = setting.ask("GET", format!("{}/api/events?limit=1", server.base), None).await;
     let newest: Value = serde_json::from_str(&newest).unwrap();

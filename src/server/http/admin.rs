@@ -276,7 +276,7 @@ pub(super) async fn delete_handler(
     if !there && written.is_some_and(|file| file.handlers.iter().any(|handler| handler.name == name)) {
         let error = format!("the handler `{name}` is in the server's file, and no request changes that");
         let help = "take it out there, or write `enabled: false` at it; the file is read again within seconds";
-        return Err(Problem::bad(error, help));
+        return Err(Problem::new(StatusCode::CONFLICT, error, help));
     }
     if !there {
         return Err(DatabaseError::Missing { what: "handler", name }.into());

@@ -91,6 +91,9 @@ fn responses(route: &Route) -> Value {
     if route.path.contains('{') || route.id == "trigger" || route.id == "listRuns" {
         problems.push(("404", "not there"));
     }
+    if route.id == "deleteHandler" {
+        problems.push(("409", "it is in the server's file, where it is to be taken out"));
+    }
     if route.id == "getLog" {
         problems.push(("503", "too many follow logs now"));
     }
