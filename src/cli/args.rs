@@ -279,4 +279,24 @@ mod tests {
     fn the_command_is_well_formed() {
         Cli::command().debug_assert();
     }
+
+    #[test]
+    fn what_follows_two_dashes_is_ploombers_with_a_path_and_without_one() {
+        let script = |words: &[&str]| match Cli::try_parse_from([&["soopervisor", "script"][..], words].concat()) {
+            Ok(Cli { verb: Verb::Script(script), .. }) => (script.pipeline.path, script.pipeline.build_args),
+            other => panic!("{words:?}: {other:?}"),
+        };
+        let none = Vec::<String>::new();
+        assert_eq!(script(&[]), (".".into(), none.clone()));
+        assert_eq!(script(&["repo"]), ("repo".into(), none));
+        assert_eq!(script(&["--", "--force"]), (".".into(), vec!["--force".to_owned()]));
+        let both = vec!["--force".to_owned(), "x".to_owned()];
+        assert_eq!(script(&["repo", "--sample", "--", "--force", "x"]), ("repo".into(), both.clone()));
+        match Cli::try_parse_from(["soopervisor", "run", "repo", "--dry-run", "--", "--force", "x"]) {
+            Ok(Cli { verb: Verb::Run(run), .. }) => {
+                assert_eq!((&run.pipeline.path, &run.pipeline.build_args), (&"repo".into(), &both));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -14,6 +14,9 @@ use crate::run::request::EnvAsk;
 #[command(next_help_heading = "Pipeline")]
 pub struct Pipeline {
     /// The repository, or the folder in it that holds pipeline.yaml
+    // Numbered, as the last ones are: clap counts them in the order in which it got them, and `script`, which changes
+    // this one, hands it in anew.
+    #[arg(index = 1)]
     pub path: PathBuf,
     /// Which files of it.
     #[command(flatten)]
@@ -47,7 +50,7 @@ pub struct Pipeline {
     #[arg(long, env = "SOOPERVISOR_NO_REUSE", hide_env_values = true, value_parser = parse::switch)]
     pub no_reuse: bool,
     /// Arguments for `ploomber build`
-    #[arg(last = true, value_name = "PLOOMBER ARGS")]
+    #[arg(index = 2, last = true, value_name = "PLOOMBER ARGS")]
     pub build_args: Vec<String>,
 }
 
