@@ -36,6 +36,20 @@ run() {
   return "$code"
 }
 
+# Whether anything of a process group still runs. What is dead and was not waited for yet does not.
+lives() {
+  kill -s 0 -- "-$1" 2>/dev/null || return 1
+  local stat fields
+  for stat in /proc/[0-9]*/stat; do
+    { read -r fields <"$stat"; } 2>/dev/null || continue
+    fields=${fields##*) } # behind the name: the state, the parent, the group
+    [[ $fields == [!ZX]' '*' '"$1 "* ]] || continue
+    fields=${fields#* * }
+    [[ ${fields%% *} != "$1" ]] || return 0
+  done
+  return 1
+}
+
 # A shell that dies of a signal may print what it was executing; this one passes the signal on and exits by itself.
 stop() {
   [[ $sv_child != new ]] || sv_child=${!:-}
@@ -43,7 +57,9 @@ stop() {
     trap 'kill -s KILL -- "-$sv_child" 2>/dev/null' HUP INT TERM
     kill -s "$1" -- "-$sv_child" 2>/dev/null || true
     wait "$sv_child" 2>/dev/null || true
-    kill -s KILL -- "-$sv_child" 2>/dev/null || true # whatever it left behind
+    # Ploomber ends at once; its tasks may have to clean up, and get the time that whoever asked leaves them.
+    while lives "$sv_child" && sleep 0.1; do :; done
+    kill -s KILL -- "-$sv_child" 2>/dev/null || true # a second signal that cut the pause short
   fi
   exit "$2"
 }

@@ -41,6 +41,36 @@ fn ctrl_c_stops_the_container_and_says_so() {
     user.say(&["show", "latest"]).exits(0).says("cancelled");
 }
 
+/// A pipeline whose task cleans up when it is asked to end, which takes it three seconds.
+fn tidy_user() -> User {
+    let asked = "    import os, signal, time\n    def tidy(*_):\n        print('asked to end', flush=True)\n        time.sleep(3)\n        print('cleaned up', flush=True)\n        os._exit(0)\n    signal.signal(signal.SIGTERM, tidy)\n    print('writing the first', flush=True)\n    time.sleep(300)";
+    let tasks = TASKS.replace("    print('writing the first')", asked);
+    User::with(&[("pipeline.yaml", PIPELINE), ("tasks.py", &tasks)])
+}
+
+#[test]
+fn a_task_that_is_asked_to_end_may_clean_up_although_ploomber_has_ended_at_once() {
+    for asked in ["INT", "TERM"] {
+        let user = tidy_user();
+        let child = user.start(&[]);
+        wait_until_it_runs(&user);
+        let since = std::time::Instant::now();
+        signal(&child, asked);
+        let said = Said::from(child.wait_with_output().unwrap()).exits(130);
+        said.says("asked to end").says("cleaned up");
+        assert!(since.elapsed() < std::time::Duration::from_secs(9), "{asked}: nothing waits longer than the task");
+        assert_eq!(user.containers(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_task_whose_time_is_up_may_clean_up_and_the_card_says_how_to_repeat_it() {
+    let user = tidy_user();
+    let said = user.run(&["--timeout", "25s"]).exits(8);
+    said.says("asked to end").says("cleaned up").says("reproduce.sh");
+    assert_eq!(user.containers(), [""; 0]);
+}
+
 #[test]
 fn a_second_ctrl_c_kills_a_pipeline_that_does_not_listen() {
     let tasks = TASKS.replace("    print('writing the first')", "    import signal, time\n    for number in (signal.SIGTERM, signal.SIGINT): signal.signal(number, signal.SIG_IGN)\n    print('writing the first', flush=True)\n    time.sleep(300)");
