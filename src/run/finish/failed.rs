@@ -48,12 +48,18 @@ pub(super) fn card(stop: &Stop, step: Option<Step>, kept: &Kept, facts: &Facts<'
         last_lines: trouble.map(|trouble| last_lines(trouble).to_vec()).unwrap_or_default(),
         diagnosis: looks.as_ref().map(|looks| looks.message.clone()),
         hint: stop.help.clone().or_else(|| hint.cloned()),
-        reproduce: told.filter(|_| reproduce.is_file()).map(|_| reproduce::command(&reproduce)),
+        reproduce: trouble.filter(|_| is_repeatable(stop) && reproduce.is_file()).map(|_| reproduce::command(&reproduce)),
         log_path: Some(folder.log()).filter(|path| path.is_file()),
         log_cut: kept.ran.as_ref().and_then(|trouble| trouble.log_cut.clone()),
         kept: made.then(|| folder.path().to_owned()),
         again: again(stop, kept, facts).filter(|_| made && step == Step::Publish),
     }
+}
+
+/// Whether somebody may want to see the same again: a run that took too long is looked into like any other, and who stopped
+/// one knows why.
+fn is_repeatable(stop: &Stop) -> bool {
+    stop.ending != Ending::Cancelled
 }
 
 fn is_placed(trace: Option<&Trace>) -> bool {
@@ -138,6 +144,13 @@ mod tests {
         let (name, reason) = ("load".to_owned(), String::new());
         kept.tasks.push(TaskSeen { name, outcome: Outcome::Failed, elapsed, reason });
         assert_eq!(task(&stopped, None, None, &kept).as_deref(), Some("load"));
+    }
+
+    #[test]
+    fn what_took_too_long_is_repeated_like_a_failure_and_what_was_stopped_is_not() {
+        for (ending, repeated) in [(Ending::TimedOut, true), (Ending::ScriptFailed, true), (Ending::Cancelled, false)] {
+            assert_eq!(is_repeatable(&Stop::new(ending, "it ended")), repeated, "{ending:?}");
+        }
     }
 
     #[test]
