@@ -49,12 +49,16 @@ fn listener(sender: Sender<RunEvent>, backlog: Arc<Backlog>) -> Listener {
     })
 }
 
-/// Bytes that wait; everything but output is small.
+/// What an event takes in memory besides its output: a pipeline that writes byte by byte makes one of each.
+const OVERHEAD: usize = 256;
+
+/// What an event takes in memory while it waits.
 fn size(event: &RunEvent) -> usize {
-    match event {
+    let output = match event {
         RunEvent::Output { bytes, .. } => bytes.as_bytes().len(),
         _ => 0,
-    }
+    };
+    output + OVERHEAD
 }
 
 fn lock(done: &Mutex<bool>) -> MutexGuard<'_, bool> {
@@ -120,6 +124,19 @@ mod tests {
         let since = Instant::now();
         desk.close(&cancel);
         assert!(since.elapsed() < Duration::from_secs(30), "it waited for the reader");
+    }
+
+    #[test]
+    fn events_without_a_byte_fill_the_backlog_too() {
+        let (_let_go, stuck) = channel();
+        let (desk, mut listener) = open(Box::new(Stuck(stuck)));
+        let backlog = desk.backlog();
+        let told = (0..1_000_000).take_while(|_| {
+            listener(&ended());
+            backlog.has_room()
+        });
+        let told = told.count();
+        assert!((1000..100_000).contains(&told), "{told} events wait in memory");
     }
 
     #[test]

@@ -14,8 +14,8 @@ use tokio::sync::Notify;
 use super::mask::MaskedBytes;
 use crate::engine::Stream;
 
-/// What an entry costs beside its bytes.
-const OVERHEAD: usize = 64;
+/// What an entry costs beside its bytes: its place in the queue, and two small pieces of memory.
+const OVERHEAD: usize = 128;
 /// How much is read back at a time.
 const PIECE: u64 = 64 * 1024;
 

@@ -53,45 +53,53 @@ impl Splitter {
         Self { head: [&[EDGE], nonce.as_bytes(), b" "].concat(), held: Vec::new() }
     }
 
-    /// Takes the next bytes and hands on their pieces, in order.
-    pub fn push(&mut self, mut bytes: &[u8], mut piece: impl FnMut(Piece<'_>)) {
-        while !bytes.is_empty() {
+    /// Takes the next bytes and hands on their pieces, in order: text between two markers as one, whatever is in it.
+    pub fn push(&mut self, bytes: &[u8], mut piece: impl FnMut(Piece<'_>)) {
+        // How much of what is held came before these bytes, and where the text begins that was not handed on yet.
+        let (mut earlier, mut text) = (self.held.len(), 0);
+        let mut at = 0;
+        while at < bytes.len() {
             if self.held.is_empty() {
-                let Some(at) = memchr(EDGE, bytes) else {
-                    piece(Piece::Text(bytes));
-                    return;
-                };
-                if at > 0 {
-                    piece(Piece::Text(&bytes[..at]));
-                }
-                bytes = &bytes[at..];
+                let Some(edge) = memchr(EDGE, &bytes[at..]) else { break };
+                at += edge;
             }
-            let byte = bytes[0];
-            let grown = self.held.len();
-            let fits = match self.head.get(grown) {
-                Some(expected) => *expected == byte,
-                None => self.fits_body(byte),
-            };
-            if !fits {
-                // What was held is text; this byte may begin a marker itself, so it is looked at again.
-                self.give_up(&mut piece);
-                if byte != EDGE || grown == 0 {
-                    piece(Piece::Text(&bytes[..1]));
-                    bytes = &bytes[1..];
-                }
+            let byte = bytes[at];
+            if !self.fits(byte) {
+                self.give_up(earlier, &mut piece);
+                earlier = 0;
+                // What was held is text; an edge may begin a marker itself, so it is looked at again.
+                at += usize::from(byte != EDGE);
                 continue;
             }
             self.held.push(byte);
-            bytes = &bytes[1..];
-            if byte == b'\n' && grown >= self.head.len() {
-                self.complete(&mut piece);
+            at += 1;
+            if byte != b'\n' {
+                continue;
             }
+            if let Some(marker) = self.whole() {
+                hand_on(&bytes[text..at - (self.held.len() - earlier)], &mut piece);
+                piece(Piece::Marker(marker));
+                self.held.clear();
+                text = at;
+            } else {
+                self.give_up(earlier, &mut piece);
+            }
+            earlier = 0;
         }
+        hand_on(&bytes[text..bytes.len() - (self.held.len() - earlier)], &mut piece);
     }
 
     /// The end of the stream: half a marker is text.
     pub fn finish(mut self, mut piece: impl FnMut(Piece<'_>)) {
-        self.give_up(&mut piece);
+        self.give_up(self.held.len(), &mut piece);
+    }
+
+    /// Whether a marker may go on with this byte.
+    fn fits(&self, byte: u8) -> bool {
+        match self.head.get(self.held.len()) {
+            Some(expected) => *expected == byte,
+            None => self.fits_body(byte),
+        }
     }
 
     /// Behind the head: a name without control characters, the edge, a newline.
@@ -104,21 +112,22 @@ impl Splitter {
         }
     }
 
-    fn complete(&mut self, piece: &mut impl FnMut(Piece<'_>)) {
-        let body = &self.held[self.head.len()..self.held.len() - 2];
-        if let Some(marker) = std::str::from_utf8(body).ok().and_then(parse) {
-            piece(Piece::Marker(marker));
-            self.held.clear();
-        } else {
-            self.give_up(piece);
-        }
+    /// The marker that is held, its newline last.
+    fn whole(&self) -> Option<Marker> {
+        let body = self.held.get(self.head.len()..self.held.len() - 2)?;
+        std::str::from_utf8(body).ok().and_then(parse)
     }
 
-    fn give_up(&mut self, piece: &mut impl FnMut(Piece<'_>)) {
-        if !self.held.is_empty() {
-            piece(Piece::Text(&self.held));
-            self.held.clear();
-        }
+    /// It was no marker: what came earlier is handed on, the rest goes with the text that it stands in.
+    fn give_up(&mut self, earlier: usize, piece: &mut impl FnMut(Piece<'_>)) {
+        hand_on(&self.held[..earlier], piece);
+        self.held.clear();
+    }
+}
+
+fn hand_on(text: &[u8], piece: &mut impl FnMut(Piece<'_>)) {
+    if !text.is_empty() {
+        piece(Piece::Text(text));
     }
 }
 
@@ -182,6 +191,33 @@ mod tests {
         ] {
             assert_eq!(split(&[text.as_bytes()]), (text.clone().into_bytes(), vec![]), "{text:?}");
         }
+    }
+
+    #[test]
+    fn text_is_handed_on_in_one_piece_whatever_is_in_it() {
+        let count = |chunks: &[&[u8]]| {
+            let (mut pieces, mut length) = (0, 0);
+            let mut splitter = Splitter::new(NONCE);
+            let mut take = |piece: Piece<'_>| {
+                pieces += 1;
+                if let Piece::Text(text) = piece {
+                    length += text.len();
+                }
+            };
+            for chunk in chunks {
+                splitter.push(chunk, &mut take);
+            }
+            splitter.finish(&mut take);
+            (pieces, length)
+        };
+        let edges = [EDGE; 10_000];
+        // The last one might have begun a marker: what comes of it is known with the next bytes.
+        assert_eq!(count(&[&edges]), (2, 10_000));
+        assert_eq!(count(&[&edges, &edges, b"\n"]), (5, 20_001));
+        let near = [&[EDGE][..], NONCE.as_bytes(), b" stop\x1e\n"].concat().repeat(100);
+        assert_eq!(count(&[&near]), (1, near.len()));
+        let marked = format!("a\x1eb\x1e{NONCE} start build\x1e\n\x1e\x1ec");
+        assert_eq!(count(&[marked.as_bytes()]), (3, 6));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Bytes that may wait.
+    /// Bytes of memory that may wait.
     const ROOM: usize = 4 << 20;
 
     /// More waits.
