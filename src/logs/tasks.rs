@@ -1,13 +1,19 @@
 //! Reads what Ploomber prints about its tasks: the progress bar, the final table, the failure headings.
 //!
-//! Display only: nothing is decided by it, and a pipeline that prints the same words fools nobody but its own reader.
+//! Display only: nothing is decided by it, and a pipeline that prints the same words of one of its own tasks fools nobody
+//! but its own reader. Of what is no task of it, nothing is told.
 
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::mask::MaskedBytes;
 
 /// No line that matters is longer.
 const LONGEST: usize = 4096;
+/// No pipeline has more tasks. A grid's can have any number in their names, so that names alone are no bound.
+const MOST: usize = 10_000;
 /// What the progress bar of a task begins with.
 const BAR: &[u8] = b"Building task '";
 /// A word of the table's heading.
@@ -56,12 +62,34 @@ pub struct TaskTime {
     pub elapsed: Duration,
 }
 
+/// Which names the tasks of a pipeline can have; any, where nobody knows.
+#[derive(Clone, Default)]
+pub struct Known(Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>);
+
+impl Known {
+    /// Those that `is_one` is true of.
+    pub fn of(is_one: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(is_one)))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.as_ref().is_none_or(|is_one| is_one(name))
+    }
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Known(some)" } else { "Known(any)" })
+    }
+}
+
 /// The tasks of one build.
 #[derive(Debug, Default)]
 pub struct Tasks {
+    known: Known,
     line: Vec<u8>,
     current: Option<(String, Instant)>,
-    ended: Vec<String>,
+    ended: HashSet<String>,
     /// Where the columns of the table begin, while it is being read.
     columns: Option<[usize; 3]>,
     heading: bool,
@@ -69,6 +97,16 @@ pub struct Tasks {
 }
 
 impl Tasks {
+    /// Tells of tasks with these names only.
+    pub fn of(known: Known) -> Self {
+        Self { known, ..Self::default() }
+    }
+
+    /// Whether something may be told of it.
+    fn counts(&self, name: &str) -> bool {
+        self.ended.len() < MOST && self.known.has(name)
+    }
+
     /// Takes the next bytes, seen at `now`.
     pub fn push(&mut self, bytes: &MaskedBytes, now: Instant, mut event: impl FnMut(TaskEvent)) {
         let all = bytes.as_bytes();
@@ -129,7 +167,8 @@ impl Tasks {
     }
 
     fn start(&mut self, name: String, now: Instant, event: &mut impl FnMut(TaskEvent)) {
-        if self.current.as_ref().is_some_and(|(current, _)| *current == name) || self.ended.contains(&name) {
+        let is_current = self.current.as_ref().is_some_and(|(current, _)| *current == name);
+        if is_current || !self.counts(&name) || self.ended.contains(&name) {
             return;
         }
         if let Some((before, since)) = self.current.take() {
@@ -140,13 +179,13 @@ impl Tasks {
     }
 
     fn end(&mut self, name: String, outcome: TaskOutcome, elapsed: Duration, event: &mut impl FnMut(TaskEvent)) {
-        if self.ended.contains(&name) {
+        if !self.counts(&name) || self.ended.contains(&name) {
             return;
         }
         if self.current.as_ref().is_some_and(|(current, _)| *current == name) {
             self.current = None;
         }
-        self.ended.push(name.clone());
+        self.ended.insert(name.clone());
         event(TaskEvent::Ended { name, outcome, elapsed });
     }
 
@@ -175,6 +214,9 @@ impl Tasks {
         let seconds = cell(elapsed, percentage).parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
         match (cell(ran, elapsed).as_str(), seconds) {
             (state @ ("True" | "False"), Some(elapsed)) if !name.is_empty() => {
+                if self.table.len() >= MOST || !self.known.has(&name) {
+                    return;
+                }
                 let outcome = if state == "True" { TaskOutcome::Ran } else { TaskOutcome::Skipped };
                 self.table.push(TaskTime { name: name.clone(), ran: state == "True", elapsed });
                 self.end(name, outcome, elapsed, event);
@@ -227,7 +269,11 @@ mod tests {
     use crate::logs::mask::Masker;
 
     fn events(text: &str, chunk: usize) -> (Vec<String>, Tasks) {
-        let mut tasks = Tasks::default();
+        events_of(Known::default(), text, chunk)
+    }
+
+    fn events_of(known: Known, text: &str, chunk: usize) -> (Vec<String>, Tasks) {
+        let mut tasks = Tasks::of(known);
         let mut out = Vec::new();
         for bytes in text.as_bytes().chunks(chunk) {
             let bytes = Masker::none().stream().push(bytes);
@@ -284,5 +330,26 @@ mod tests {
         assert_eq!(events(&fixture("exception"), 20).0, ["start load", "Failed load"]);
         assert_eq!(events(&fixture("notebook"), 20).0, ["start load", "Ran load", "start nb", "Failed nb"]);
         assert_eq!(events(&fixture("missing-product"), 20).0, ["start load", "Failed load"]);
+    }
+
+    #[test]
+    fn what_is_printed_of_a_task_that_the_pipeline_does_not_have_is_text() {
+        let known = || Known::of(|name| ["load", "nb", "fit"].contains(&name));
+        let forged = "Building task 'forged':   0%|\rDAGBuildError: TaskBuildError: Error building task \"forged\"\n";
+        let bar = "Building task 'nb'";
+        let text = format!("{forged}{}", fixture("success").replace(bar, &format!("{forged}{bar}")));
+        for chunk in [1, 50, usize::MAX] {
+            let (seen, tasks) = events_of(known(), &text, chunk);
+            assert_eq!(seen, ["start load", "Ran load", "start nb", "Ran nb", "start fit", "Ran fit"], "{chunk}");
+            assert_eq!(tasks.table().len(), 3);
+        }
+        assert!(events(&text, usize::MAX).0.contains(&"start forged".to_owned()), "where nobody knows, all are told");
+    }
+
+    #[test]
+    fn a_pipeline_that_prints_task_after_task_makes_no_event_of_each() {
+        let text: String = (0..MOST + 500).map(|number| format!("Building task 'fit-{number}':   0%|\n")).collect();
+        let (seen, tasks) = events(&text, usize::MAX);
+        assert!(seen.len() <= 2 * MOST + 1 && tasks.ended.len() <= MOST, "{} events", seen.len());
     }
 }

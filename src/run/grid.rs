@@ -18,6 +18,11 @@ pub(super) fn declared_as<'a>(seen: &str, tasks: impl Iterator<Item = (&'a str, 
     fitting
 }
 
+/// Whether a pipeline of `tasks` (as for [`declared_as`]) can have one of the name `seen`.
+pub(super) fn is_one<'a>(seen: &str, mut tasks: impl Iterator<Item = (&'a str, bool)>) -> bool {
+    tasks.any(|(name, grid)| if grid { made(name, seen) } else { name == seen })
+}
+
 /// Whether a grid of this name has a task of that one.
 fn made(grid: &str, task: &str) -> bool {
     let filled = grid.split_once("[[").and_then(|(start, rest)| Some((start, rest.rsplit_once("]]")?.1)));
@@ -61,5 +66,8 @@ mod tests {
         ] {
             assert_eq!(of(seen), grid, "{seen}");
         }
+        let is_one = |seen| is_one(seen, tasks.into_iter());
+        assert!(is_one("get") && is_one("fit-x") && is_one("fit-12") && is_one("n10"));
+        assert!(!is_one("fit-") && !is_one("elsewhere") && !is_one("get-0"));
     }
 }

@@ -24,9 +24,10 @@ use crate::environment::Network;
 use crate::id::RunId;
 use crate::logs::file::{Bound, Cut, Written};
 use crate::logs::marker::Marker;
-use crate::logs::tasks::{TaskEvent, TaskOutcome};
+use crate::logs::tasks::{Known, TaskEvent, TaskOutcome};
 use crate::logs::{Entry, Feed, Happened, LogFile, Masker, Options, Pipeline, Summary};
 use crate::secret::Secret;
+use crate::spec;
 use crate::spec::amount::{show_duration, show_size};
 use crate::store::Folder;
 
@@ -128,8 +129,7 @@ pub async fn run_script(
         telling.progress(Step::Execute, note);
     }
     let nonce = nonce().map_err(|error| Stop::of(Ending::Internal, &error))?;
-    let (mut sink, feed) =
-        way(setting, plan.limits.log_bytes, &nonce).map_err(|error| Stop::of(Ending::of_io(&error), &error))?;
+    let (mut sink, feed) = way(decided, setting, &nonce).map_err(|error| Stop::of(Ending::of_io(&error), &error))?;
     let (runtime, listener) = (tokio::runtime::Handle::current(), telling.clone());
     let silence = Silence { idle_timeout: plan.limits.idle_timeout, ..Silence::default() };
     let seen = Seen { planned: setting.prepared.takeover.planned(), silence, ..Seen::default() };
@@ -186,10 +186,22 @@ fn ran(executed: Executed, summary: Option<Summary>, seen: Seen, memory_limit: O
 }
 
 /// The way of a run's output to its log and to whoever is shown it.
-fn way(setting: &Setting<'_>, most: Option<u64>, nonce: &str) -> std::io::Result<(Pipeline, Feed<Happened>)> {
-    let log = LogFile::open(&setting.folder.log(), most.unwrap_or(u64::MAX))?.sparing_the_disk();
-    let options = Options { nonce: Some(nonce.to_owned()), colours: setting.colours, ..Options::default() };
+fn way(decided: &Decided, setting: &Setting<'_>, nonce: &str) -> std::io::Result<(Pipeline, Feed<Happened>)> {
+    let most = decided.plan.limits.log_bytes.unwrap_or(u64::MAX);
+    let log = LogFile::open(&setting.folder.log(), most)?.sparing_the_disk();
+    let (nonce, tasks) = (Some(nonce.to_owned()), known(&decided.project.pipeline));
+    let options = Options { nonce, colours: setting.colours, tasks, ..Options::default() };
     Pipeline::new(setting.masker, log, &options)
+}
+
+/// The tasks that a pipeline has; a function that makes them says so only while it runs, as does a placeholder in a name.
+fn known(pipeline: &spec::Pipeline) -> Known {
+    let names = pipeline.tasks.iter().map(|task| (task.name.as_str().to_owned(), task.node.get("grid").is_some()));
+    let names: Vec<(String, bool)> = names.collect();
+    if pipeline.location.is_some() || names.iter().any(|(name, _)| name.contains("{{")) {
+        return Known::default();
+    }
+    Known::of(move |seen| super::grid::is_one(seen, names.iter().map(|(name, grid)| (name.as_str(), *grid))))
 }
 
 /// Tells what a log lacks.

@@ -17,7 +17,7 @@ use super::last::LastLines;
 use super::marker::{Marker, Piece, Splitter};
 use super::mask::{Mark, MaskStream, MaskedBytes, Masker};
 use super::plain::Plain;
-use super::tasks::{TaskEvent, TaskTime, Tasks};
+use super::tasks::{Known, TaskEvent, TaskTime, Tasks};
 use crate::engine::{OutputSink, Stream};
 
 /// After so long without output, what is held back is looked at again.
@@ -45,11 +45,13 @@ pub struct Options {
     pub queue_bytes: usize,
     /// How many of the last lines are kept for the failure card, which looks for the user's own line among them.
     pub last_lines: usize,
+    /// Which tasks may be told of.
+    pub tasks: Known,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nonce: None, colours: false, queue_bytes: 1024 * 1024, last_lines: 1000 }
+        Self { nonce: None, colours: false, queue_bytes: 1024 * 1024, last_lines: 1000, tasks: Known::default() }
     }
 }
 
@@ -85,7 +87,7 @@ impl Pipeline {
             splitter: options.nonce.as_deref().map(Splitter::new),
             plain: Plain::new(),
             mask: masker.stream(),
-            tasks: Tasks::default(),
+            tasks: Tasks::of(options.tasks.clone()),
         };
         let core = Core {
             lanes: [lane(), lane()],
