@@ -67,6 +67,8 @@ enum Step {
     Gap,
     Effect(Effect),
     KillForMemory,
+    FillDisk,
+    DiskNotHeld,
     Hang { minds_term: bool },
     Lose(String),
 }
@@ -159,6 +161,18 @@ impl Outcome {
         self.with(Step::KillForMemory).oom()
     }
 
+    /// It has written more than its disk limit allows at this point, and goes on.
+    #[must_use]
+    pub fn fill_disk(self) -> Self {
+        self.with(Step::FillDisk)
+    }
+
+    /// The engine does not hold disk limits.
+    #[must_use]
+    pub fn disk_not_held(self) -> Self {
+        self.with(Step::DiskNotHeld)
+    }
+
     /// Some process was killed for memory; told only when all has ended.
     #[must_use]
     pub fn oom(mut self) -> Self {
@@ -246,6 +260,7 @@ impl Engine for Fake {
             architecture: std::env::consts::ARCH.into(),
             cgroup: "cgroup v2".into(),
             rootless: false,
+            storage: "fake on nothing".into(),
         })
     }
 
@@ -288,6 +303,7 @@ impl Engine for Fake {
                 sent: watch::channel(0).0,
                 ended: watch::channel(false).0,
                 killed_for_memory: watch::channel(false).0,
+                disk_filled: watch::channel(false).0,
             }),
         }))
     }
@@ -300,11 +316,13 @@ impl Engine for Fake {
 const TERM: i64 = 15;
 const KILL: i64 = 9;
 
-/// What was sent to a session (0, [`TERM`] or [`KILL`]), whether it has ended, and whether it lost a process.
+/// What was sent to a session (0, [`TERM`] or [`KILL`]), whether it has ended, lost a process, or written too
+/// much.
 struct Signals {
     sent: watch::Sender<i64>,
     ended: watch::Sender<bool>,
     killed_for_memory: watch::Sender<bool>,
+    disk_filled: watch::Sender<bool>,
 }
 
 impl Signals {
@@ -342,6 +360,10 @@ impl Control for Signals {
         // The sender is `self`: this cannot fail while we wait.
         let _ = self.killed_for_memory.subscribe().wait_for(|killed| *killed).await;
     }
+
+    async fn out_of_disk(&self) {
+        let _ = self.disk_filled.subscribe().wait_for(|filled| *filled).await;
+    }
 }
 
 struct Played {
@@ -375,6 +397,10 @@ impl Played {
                 Step::KillForMemory => {
                     self.signals.killed_for_memory.send_replace(true);
                 }
+                Step::FillDisk => {
+                    self.signals.disk_filled.send_replace(true);
+                }
+                Step::DiskNotHeld => sink.disk_not_held().await,
                 Step::Hang { minds_term } => return Ok(Some(self.signals.deadly(minds_term).await)),
                 Step::Lose(reason) => return Err(EngineError::Gone { reason }),
             }

@@ -81,7 +81,7 @@ pub struct SessionSpec {
     pub cpus: Option<f64>,
     /// Processes and threads.
     pub pids: u32,
-    /// Bytes of disk, where the driver can.
+    /// Bytes of its own layer on the disk; looked after from time to time where the storage driver holds no limit.
     pub disk_bytes: Option<u64>,
     /// Whether it has a network.
     pub network: bool,
@@ -115,6 +115,9 @@ pub trait OutputSink: Send {
     async fn output(&mut self, stream: Stream, bytes: &[u8]);
     /// Some output was lost (the daemon restarted); said once a gap.
     async fn gap(&mut self);
+    /// The storage driver does not hold the limit that was asked for ([`Control::out_of_disk`] looks after it); said
+    /// before any output.
+    async fn disk_not_held(&mut self) {}
 }
 
 /// How a script ended.
@@ -155,6 +158,9 @@ pub struct EngineInfo {
     pub cgroup: String,
     /// Whether the daemon runs without root.
     pub rootless: bool,
+    /// The storage driver and what it lies on, `overlay2 on extfs`; empty where it does not say.
+    #[serde(default)]
+    pub storage: String,
 }
 
 /// An image that is present.
@@ -252,6 +258,11 @@ pub trait Control: Send + Sync {
     /// Returns once the kernel has killed one of its processes for memory; the others may live on. Never returns
     /// where that does not happen, or where the engine does not tell.
     async fn out_of_memory(&self) {
+        std::future::pending::<()>().await;
+    }
+    /// Returns once it has written more to its own layer than its limit allows, seen from time to time. Never returns
+    /// where there is no limit, or where the engine does not tell.
+    async fn out_of_disk(&self) {
         std::future::pending::<()>().await;
     }
 }

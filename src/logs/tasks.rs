@@ -1,7 +1,7 @@
 //! Reads what Ploomber prints about its tasks: the progress bar, the final table, the failure headings.
 //!
-//! Display only: nothing is decided by it, and a pipeline that prints the same words of one of its own tasks fools nobody
-//! but its own reader. Of what is no task of it, nothing is told.
+//! Display only: nothing is decided by it, and a pipeline that prints the same words of one of its own tasks fools
+//! nobody but its own reader. Of what is no task of it, nothing is told.
 
 use std::collections::HashSet;
 use std::fmt;

@@ -83,7 +83,9 @@ impl RunPlan {
         words.push(if limits.pids == 1 { "1 process".to_owned() } else { format!("{} processes", limits.pids) });
         words.extend(limits.timeout.map(|span| format!("timeout {}", show_duration(span))));
         words.extend(limits.idle_timeout.map(|span| format!("idle timeout {}", show_duration(span))));
-        words.extend(limits.disk_bytes.map(|bytes| format!("disk {}", show_size(bytes))));
+        words.extend(limits.disk_bytes.map(|bytes| {
+            format!("disk {} (looked at every second where the engine cannot limit it)", show_size(bytes))
+        }));
         words.extend(limits.log_bytes.map(|bytes| format!("log {}", show_size(bytes))));
         words.extend((self.network == Network::None).then(|| "no network".to_owned()));
         words.join(", ")

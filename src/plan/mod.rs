@@ -80,7 +80,7 @@ pub struct Limits {
     pub timeout: Option<Duration>,
     /// Longest silence in the output; default none.
     pub idle_timeout: Option<Duration>,
-    /// Bytes of disk, where the engine's driver can hold to it.
+    /// Bytes that the container may write to its own layer: held by the engine's driver, or looked after.
     pub disk_bytes: Option<u64>,
     /// Bytes of the log on this machine's disk, but for its end; default as much as comes.
     pub log_bytes: Option<u64>,

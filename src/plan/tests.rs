@@ -131,6 +131,7 @@ fn a_plan_is_described_in_the_order_of_what_happens() {
         memory_bytes: Some(3 << 29),
         cpus: Some(1.5),
         timeout: Some(Duration::from_mins(90)),
+        disk_bytes: Some(100 << 20),
         network: Some(Network::None),
         secret_names: vec!["API_KEY".into()],
         env: BTreeMap::from([("REGION".into(), "not shown".into())]),
@@ -145,7 +146,7 @@ fn a_plan_is_described_in_the_order_of_what_happens() {
     folder    examples/penguins
     pipeline  pipeline.yaml, 1 task
     image     the runner image
-    limits    memory 1.5 GiB, 1.5 processors, 4096 processes, timeout 1h30m, no network
+    limits    memory 1.5 GiB, 1.5 processors, 4096 processes, timeout 1h30m, disk 100 MiB (looked at every second where the engine cannot limit it), no network
     variables REGION
     secrets   API_KEY
     install   -e .

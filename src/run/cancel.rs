@@ -14,6 +14,8 @@ pub enum CancelReason {
     Idle,
     /// A process was killed for memory, and what was left of the pipeline fell silent.
     OutOfMemory,
+    /// The container had written more than `--disk` allows.
+    OutOfDisk,
 }
 
 /// How urgent it is.

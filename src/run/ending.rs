@@ -60,6 +60,7 @@ impl Ending {
             (Some(CancelReason::Signal), _) => Self::Cancelled,
             (Some(CancelReason::Timeout | CancelReason::Idle), _) => Self::TimedOut,
             (Some(CancelReason::OutOfMemory), _) => Self::OutOfMemory,
+            (Some(CancelReason::OutOfDisk), _) => Self::DiskFull,
             (None, 0) => Self::Succeeded,
             // Any failure with the flag: a killed worker makes its parent fail with a code of its own.
             (None, _) if executed.exit.oom_killed => Self::OutOfMemory,
@@ -115,6 +116,7 @@ mod tests {
             (executed(143, false, Some(CancelReason::Signal)), false, Ending::Cancelled),
             (executed(143, false, Some(CancelReason::Idle)), false, Ending::TimedOut),
             (executed(143, true, Some(CancelReason::OutOfMemory)), false, Ending::OutOfMemory),
+            (executed(143, false, Some(CancelReason::OutOfDisk)), false, Ending::DiskFull),
             (executed(3, false, None), false, Ending::ScriptFailed),
         ];
         for (executed, disk_full, expected) in cases {

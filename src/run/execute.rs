@@ -1,4 +1,4 @@
-//! One script in one container: delivered, watched (time, silence, memory, requests to stop) and always removed.
+//! One script in one container: delivered, watched (time, silence, memory, disk, requests to stop) and always removed.
 //!
 //! Knows nothing of pipelines; what the exit means for the user is `ending`'s question.
 
@@ -145,6 +145,7 @@ async fn asked_to_stop(watch: Watch, mut cancel: Cancel, heard: &Heard, control:
         () = sleep_or_never(watch.timeout) => CancelReason::Timeout,
         () = heard.silence(watch.idle_timeout) => CancelReason::Idle,
         () = hung_after_memory_kill(watch.after_memory_kill, control, heard) => CancelReason::OutOfMemory,
+        () = control.out_of_disk() => CancelReason::OutOfDisk,
     }
 }
 
@@ -228,6 +229,10 @@ impl OutputSink for Listening<'_> {
 
     async fn gap(&mut self) {
         self.inner.gap().await;
+    }
+
+    async fn disk_not_held(&mut self) {
+        self.inner.disk_not_held().await;
     }
 }
 

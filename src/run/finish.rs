@@ -215,12 +215,19 @@ pub(super) fn stop_of(ending: Ending, ran: &Ran, limits: &Limits) -> Stop {
             }
             None => format!("a process was killed because the machine's memory was used up{then}"),
         },
+        (Ending::DiskFull, Some(super::cancel::CancelReason::OutOfDisk)) => {
+            let limit = limits.disk_bytes.map(|bytes| format!(" {}", crate::spec::amount::show_size(bytes)));
+            format!("the container wrote more than --disk{} allows", limit.unwrap_or_default())
+        }
         (Ending::DiskFull, _) => "there is no space left on the disk".to_owned(),
         (Ending::Killed, _) => format!("the container was killed from outside (code {code})"),
         _ => format!("the script ended with code {code}{during}"),
     };
     let help = match ending {
         Ending::OutOfMemory => Some("give it more with `--memory`, or use `--sample`"),
+        Ending::DiskFull if ran.executed.stopped == Some(super::cancel::CancelReason::OutOfDisk) => {
+            Some("give it more with `--disk`, or let it write to the repository's folder, which does not count")
+        }
         Ending::DiskFull => Some("`docker system prune` and `soopervisor doctor` show where space can be won"),
         Ending::TimedOut if ran.executed.stopped == Some(super::cancel::CancelReason::Idle) => {
             Some("give it longer with `--idle-timeout`, or let the task print something now and then")

@@ -19,6 +19,7 @@ use super::prepare::Prepared;
 use super::stop::Stop;
 use super::takeover::Planned;
 use super::telling::Telling;
+use crate::diag::Diagnostic;
 use crate::engine::ExecSpec;
 use crate::environment::Network;
 use crate::id::RunId;
@@ -194,7 +195,7 @@ fn way(decided: &Decided, setting: &Setting<'_>, nonce: &str) -> std::io::Result
     Pipeline::new(setting.masker, log, &options)
 }
 
-/// The tasks that a pipeline has; a function that makes them says so only while it runs, as does a placeholder in a name.
+/// The tasks that a pipeline has. A function that makes them says so only while it runs, as does a placeholder in a name.
 fn known(pipeline: &spec::Pipeline) -> Known {
     let names = pipeline.tasks.iter().map(|task| (task.name.as_str().to_owned(), task.node.get("grid").is_some()));
     let names: Vec<(String, bool)> = names.collect();
@@ -357,8 +358,16 @@ impl Seen {
             }
             // The log has a line about it, and so has everybody who reads it.
             Happened::Gap => None,
+            Happened::DiskNotHeld => Some(RunEvent::Diagnosed(disk_not_held())),
         }
     }
+}
+
+fn disk_not_held() -> Diagnostic {
+    let message = "the engine's storage driver cannot limit the disk: how much the container has written is looked at \
+                   every second, and the run ends once that is more than `--disk` allows";
+    let help = "a driver that can: overlay2 on xfs with the mount option pquota, btrfs, zfs";
+    Diagnostic::warning("run/disk-not-held", message).help(help)
 }
 
 fn part_in_words(name: &str) -> &str {

@@ -149,7 +149,7 @@ pub struct Limits {
     #[arg(long, env = "SOOPERVISOR_PIDS", hide_env_values = true, value_name = "NUMBER")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub pids: Option<u32>,
-    /// Disk, where the engine's storage driver can limit it
+    /// Disk beside the repository's folder, as /tmp: `10g`
     #[arg(long, env = "SOOPERVISOR_DISK", hide_env_values = true, value_name = "SIZE", value_parser = parse::size)]
     pub disk: Option<u64>,
     /// Most of the log that is kept on disk, its last 4 MiB beside that [default: all of it]

@@ -107,8 +107,20 @@ fn engine(home: &Home) -> Vec<Check> {
     };
     let info = facts.info;
     let rootless = if info.rootless { ", rootless" } else { "" };
-    let found = format!("{}, {}, {}{rootless}, {}", info.name, info.architecture, info.cgroup, info.address);
+    let disk = disk_limits(&info.storage);
+    let found = format!("{}, {}, {}{rootless}{disk}, {}", info.name, info.architecture, info.cgroup, info.address);
     vec![Check::ok("container engine", found), image(&facts.image), shared_files(facts.shares_files)]
+}
+
+/// The driver, and whether `--disk` is held by it; of those that may, the file system's mount options decide.
+fn disk_limits(storage: &str) -> String {
+    match storage {
+        "" => String::new(),
+        driver if driver.contains("overlay") && !driver.contains("xfs") => {
+            format!(", {driver} (cannot limit the disk: `--disk` is looked after every second)")
+        }
+        driver => format!(", {driver}"),
+    }
 }
 
 fn image((reference, here): &(String, bool)) -> Check {
@@ -198,6 +210,13 @@ mod tests {
         assert_eq!(shared_files(Ok(Err("x".to_owned()))).found, "x");
         let unwritable = shared_files(Err("its folder can be written"));
         assert_eq!((unwritable.level, unwritable.mend), (Level::Skipped, None), "the engine is not to blame");
+    }
+
+    #[test]
+    fn a_driver_that_cannot_limit_the_disk_is_told() {
+        assert_eq!(disk_limits(""), "");
+        assert_eq!(disk_limits("overlay2 on xfs"), ", overlay2 on xfs");
+        assert!(disk_limits("overlay2 on extfs").contains("`--disk` is looked after"));
     }
 
     #[test]

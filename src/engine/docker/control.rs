@@ -9,6 +9,7 @@ use bollard::query_parameters::KillContainerOptionsBuilder;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::disk;
 use super::fate::Fate;
 use super::fault::{fault, status};
 use crate::engine::{Control, EngineError};
@@ -23,6 +24,8 @@ pub(super) struct Ladder {
     id: String,
     started: Instant,
     fate: Option<watch::Receiver<Fate>>,
+    /// Bytes that it may write to its own layer.
+    disk: Option<u64>,
 }
 
 impl Ladder {
@@ -31,8 +34,9 @@ impl Ladder {
         id: String,
         started: Instant,
         fate: Option<watch::Receiver<Fate>>,
+        disk: Option<u64>,
     ) -> Self {
-        Self { client, id, started, fate }
+        Self { client, id, started, fate, disk }
     }
 
     /// Whether it has ended by then; at once where nobody follows it.
@@ -92,6 +96,13 @@ impl Control for Ladder {
         if fate.wait_for(|fate| fate.oom_killed).await.is_err() {
             // Nobody follows the container any more: nothing will be told.
             std::future::pending::<()>().await;
+        }
+    }
+
+    async fn out_of_disk(&self) {
+        match self.disk {
+            Some(limit) => disk::outgrown(&self.client, &self.id, limit).await,
+            None => std::future::pending().await,
         }
     }
 }

@@ -93,6 +93,7 @@ mod tests {
             architecture: "x86_64".to_owned(),
             cgroup: "cgroup v2".to_owned(),
             rootless: true,
+            storage: "overlay2 on extfs".to_owned(),
         }
     }
 

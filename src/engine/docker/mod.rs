@@ -14,6 +14,7 @@ pub mod address;
 mod connect;
 mod container;
 mod control;
+mod disk;
 mod errand;
 mod fate;
 mod fault;
@@ -99,7 +100,7 @@ impl Docker {
         let created = self.create_with(spec, name, limit).await;
         match created {
             Err(EngineError::Refused { reason, .. }) if limit && is_about_disk(&reason) => {
-                tracing::info!(%reason, "this storage driver cannot limit disk use; going on without");
+                tracing::info!(%reason, "this storage driver cannot limit disk use; it is looked after instead");
                 let created = self.create_with(spec, name, false).await;
                 self.limits_disk.get_or_init(|| false);
                 created
@@ -141,6 +142,15 @@ impl Docker {
     }
 }
 
+/// The storage driver and what it lies on: `overlay2 on extfs`.
+fn storage(driver: Option<String>, status: Option<Vec<Vec<String>>>) -> String {
+    let below = status.unwrap_or_default().into_iter().find_map(|pair| match <[String; 2]>::try_from(pair) {
+        Ok([key, value]) if key == "Backing Filesystem" => Some(format!(" on {value}")),
+        _ => None,
+    });
+    driver.unwrap_or_default() + &below.unwrap_or_default()
+}
+
 /// The words of Docker, and of Podman.
 fn is_about_image(reason: &str) -> bool {
     reason.contains("No such image") || reason.contains("no such image") || reason.contains("image not known")
@@ -177,6 +187,7 @@ impl Engine for Docker {
                 Some(bollard::models::SystemInfoCgroupVersionEnum::_2) => "cgroup v2".into(),
                 _ => "unknown".into(),
             },
+            storage: storage(info.driver, info.driver_status),
             rootless: options.iter().any(|option| option.contains("name=rootless"))
                 || (self.kind == Kind::Podman && self.podman_is_rootless(&root)),
         };
@@ -209,7 +220,8 @@ impl Engine for Docker {
     async fn start(&self, spec: SessionSpec) -> Result<Box<dyn Session>, EngineError> {
         let name = container::name(&spec);
         let id = self.create(&spec, &name).await?;
-        let mut live = Box::new(session::Live::new(self.client.clone(), id.clone(), name));
+        let disk = spec.disk_bytes.map(|limit| session::Disk { limit, held: self.limits_disk() != Some(false) });
+        let mut live = Box::new(session::Live::new(self.client.clone(), id.clone(), name, disk));
         let started = match volume::put_files(&self.client, &id, &spec.carried.files).await {
             Ok(()) => live.start().await,
             Err(error) => Err(error),
@@ -240,5 +252,19 @@ impl Engine for Docker {
 
     fn volumes(&self) -> Option<&dyn Volumes> {
         Some(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_storage_driver_is_told_with_what_it_lies_on() {
+        let pair = |key: &str, value: &str| vec![key.to_owned(), value.to_owned()];
+        let status = vec![pair("Backing Filesystem", "extfs"), pair("Supports d_type", "true"), vec!["odd".to_owned()]];
+        assert_eq!(storage(Some("overlay2".to_owned()), Some(status)), "overlay2 on extfs");
+        assert_eq!(storage(Some("vfs".to_owned()), None), "vfs");
+        assert_eq!(storage(None, None), "");
     }
 }

@@ -44,10 +44,20 @@ pub(super) struct Live {
     name: String,
     watch: Option<Watch>,
     attached: Option<AttachContainerResults>,
+    disk: Option<Disk>,
     /// When it was last asked to start.
     started: tokio::time::Instant,
     ended: bool,
     closed: bool,
+}
+
+/// A limit for what the container writes to its own layer.
+#[derive(Clone, Copy)]
+pub(super) struct Disk {
+    /// Bytes.
+    pub(super) limit: u64,
+    /// Whether the storage driver took it; what some of them take and do not hold to is looked after all the same.
+    pub(super) held: bool,
 }
 
 /// What the container itself says, and where it is kept.
@@ -90,9 +100,9 @@ async fn hand_on(out: &mut Vec<u8>, sink: &mut dyn OutputSink) {
 
 impl Live {
     /// Takes charge of a container that was just created: from here on it is removed whatever happens.
-    pub(super) fn new(client: bollard::Docker, id: String, name: String) -> Self {
+    pub(super) fn new(client: bollard::Docker, id: String, name: String, disk: Option<Disk>) -> Self {
         let started = tokio::time::Instant::now();
-        Self { client, id, name, watch: None, attached: None, started, ended: false, closed: false }
+        Self { client, id, name, watch: None, attached: None, disk, started, ended: false, closed: false }
     }
 
     /// Attaches, begins to watch, then starts: any other order loses output or the exit code.
@@ -275,7 +285,8 @@ impl Session for Live {
 
     fn control(&self) -> Arc<dyn Control> {
         let fate = self.watch.as_ref().map(Watch::subscribe);
-        Arc::new(Ladder::new(self.client.clone(), self.id.clone(), self.started, fate))
+        let disk = self.disk.map(|disk| disk.limit);
+        Arc::new(Ladder::new(self.client.clone(), self.id.clone(), self.started, fate, disk))
     }
 
     async fn exec(&mut self, spec: ExecSpec, sink: &mut dyn OutputSink) -> Result<Exit, EngineError> {
@@ -286,6 +297,9 @@ impl Session for Live {
             reason: "this container has already been given one".into(),
         })?;
         drop(spec);
+        if self.disk.is_some_and(|disk| !disk.held) {
+            sink.disk_not_held().await;
+        }
         let peak = memory::Gauge::begin(self.client.clone(), self.id.clone());
         let fate = self.run(&frame, attached, &mut told, sink).await;
         let rest = told.word.rest();

@@ -32,6 +32,8 @@ pub enum Happened {
     Task(TaskEvent),
     /// The engine lost some output.
     Gap,
+    /// The engine does not hold the disk limit.
+    DiskNotHeld,
 }
 
 /// How a pipeline is set up.
@@ -142,6 +144,12 @@ impl OutputSink for Pipeline {
         if let Some(core) = self.core.lock().await.as_mut() {
             core.outlet.note("[some output was lost here: the container engine could not be reached]\n").await;
             core.outlet.sender.event(Happened::Gap);
+        }
+    }
+
+    async fn disk_not_held(&mut self) {
+        if let Some(core) = self.core.lock().await.as_ref() {
+            core.outlet.sender.event(Happened::DiskNotHeld);
         }
     }
 }

@@ -62,6 +62,13 @@ async fn a_memory_kill_that_is_told_at_the_end_only_leaves_the_exit_as_it_is() {
 }
 
 #[tokio::test]
+async fn one_that_has_written_more_than_it_may_is_stopped() {
+    let (executed, took) = played(Outcome::exit(0).stdout("working\n").fill_disk().hang(), WATCH).await;
+    assert_eq!(executed.stopped, Some(CancelReason::OutOfDisk));
+    assert!(took < GRACE, "{took:?}");
+}
+
+#[tokio::test]
 async fn an_idle_timeout_shorter_than_that_comes_first() {
     let watch = Watch { idle_timeout: Some(SILENCE / 10), ..Watch::default() };
     let (executed, _) = played(Outcome::exit(0).kill_for_memory().hang(), watch).await;

@@ -31,6 +31,7 @@ pub(super) fn card(stop: &Stop, step: Option<Step>, kept: &Kept, facts: &Facts<'
     // An asked-for end needs no guess about its cause.
     let asked = matches!(stop.ending, Ending::Cancelled | Ending::TimedOut);
     let told = trouble.filter(|_| !asked);
+    let repeated = trouble.filter(|_| is_repeatable(stop) && reproduce.is_file());
     let trace = told.and_then(|trouble| trace(&trouble.last_lines));
     let looks = told.and_then(|trouble| looks(trouble, trace.as_ref(), kept.modules.as_ref(), &reproduce));
     let hint = looks.as_ref().filter(|looks| !looks.is_bare() || !is_placed(trace.as_ref())).map(|looks| &looks.hint);
@@ -48,7 +49,7 @@ pub(super) fn card(stop: &Stop, step: Option<Step>, kept: &Kept, facts: &Facts<'
         last_lines: trouble.map(|trouble| last_lines(trouble).to_vec()).unwrap_or_default(),
         diagnosis: looks.as_ref().map(|looks| looks.message.clone()),
         hint: stop.help.clone().or_else(|| hint.cloned()),
-        reproduce: trouble.filter(|_| is_repeatable(stop) && reproduce.is_file()).map(|_| reproduce::command(&reproduce)),
+        reproduce: repeated.map(|_| reproduce::command(&reproduce)),
         log_path: Some(folder.log()).filter(|path| path.is_file()),
         log_cut: kept.ran.as_ref().and_then(|trouble| trouble.log_cut.clone()),
         kept: made.then(|| folder.path().to_owned()),
@@ -56,8 +57,8 @@ pub(super) fn card(stop: &Stop, step: Option<Step>, kept: &Kept, facts: &Facts<'
     }
 }
 
-/// Whether somebody may want to see the same again: a run that took too long is looked into like any other, and who stopped
-/// one knows why.
+/// Whether somebody may want to see the same again: a run that took too long is looked into like any other, and who
+/// stopped one knows why.
 fn is_repeatable(stop: &Stop) -> bool {
     stop.ending != Ending::Cancelled
 }

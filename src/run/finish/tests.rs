@@ -49,8 +49,8 @@ async fn a_container_and_a_work_folder_that_stay_are_both_said() {
 }
 
 #[test]
-fn a_run_that_was_stopped_for_its_time_is_told_which_option_gives_it_more() {
-    let help = |reason| {
+fn a_run_that_was_stopped_for_its_time_or_its_disk_is_told_which_option_gives_it_more() {
+    let told = |ending, reason| {
         let exit = Exit { code: 143, oom_killed: false, peak_memory_bytes: None };
         let ran = Ran {
             executed: Executed { exit, stopped: Some(reason) },
@@ -61,9 +61,14 @@ fn a_run_that_was_stopped_for_its_time_is_told_which_option_gives_it_more() {
             running: None,
             log_cut: None,
         };
-        stop_of(Ending::TimedOut, &ran, &Limits::default()).help.unwrap()
+        let limits = Limits { disk_bytes: Some(100 << 20), ..Limits::default() };
+        stop_of(ending, &ran, &limits)
     };
+    let help = |reason| told(Ending::TimedOut, reason).help.unwrap();
     assert!(help(CancelReason::Idle).contains("`--idle-timeout`"));
     let said = help(CancelReason::Timeout);
     assert!(said.contains("`--timeout`") && !said.contains("idle"), "{said}");
+    let full = told(Ending::DiskFull, CancelReason::OutOfDisk);
+    assert_eq!(full.message, "the container wrote more than --disk 100 MiB allows");
+    assert!(full.help.unwrap().contains("`--disk`"));
 }

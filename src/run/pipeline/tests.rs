@@ -106,3 +106,29 @@ fn the_task_that_had_begun_and_not_ended_is_known_when_the_script_is_over() {
     event(&mut seen, TaskEvent::Started { name: "fit".to_owned() });
     assert_eq!(ran(executed, None, seen, None).running.as_deref(), Some("fit"));
 }
+
+#[tokio::test]
+async fn a_disk_limit_that_the_engine_does_not_hold_is_a_finding() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = LogFile::open(&folder.path().join("log"), u64::MAX).unwrap();
+    let (mut sink, feed) = Pipeline::new(&Masker::none(), log, &options()).unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let telling = Telling::new(Box::new(move |event: &RunEvent| {
+        if let RunEvent::Diagnosed(finding) = event {
+            heard.lock().unwrap().push(finding.code);
+        }
+    }));
+    let (_ended, over) = watch::channel(false);
+    let showing = tokio::spawn(show(feed, telling, Seen::default(), over));
+    let engine = Fake::new();
+    engine.plan(Purpose::Run, Played::exit(0).disk_not_held().stdout("done\n"));
+    let (_canceller, cancel) = cancel::pair();
+    let exec = ExecSpec { script: "true".to_owned(), secrets: Vec::new(), nonce: String::new() };
+    let run = execute(&engine, fake::spec("disk-tests"), exec, Watch::default(), &cancel, &mut sink);
+    let (_, clearing) = run.await.unwrap();
+    clearing.gone().await.unwrap();
+    sink.finish().await.unwrap();
+    showing.await.unwrap();
+    assert_eq!(*told.lock().unwrap(), ["run/disk-not-held"]);
+}
