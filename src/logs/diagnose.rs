@@ -15,6 +15,8 @@ pub enum Kind {
     OutOfMemory,
     /// The disk is full.
     DiskFull,
+    /// No further process or thread could be started.
+    TooManyProcesses,
     /// Programs of the environment do not start in this image: its C library is another one.
     ForeignLibc,
     /// A Python module is not in the environment.
@@ -73,7 +75,10 @@ pub fn diagnose<'a>(lines: impl IntoIterator<Item = &'a str>) -> Option<Diagnosi
     let lines: Vec<&str> = lines.into_iter().collect();
     let task = lines.iter().find_map(|line| failed_task(line)).map(str::to_owned);
     let unimported = unimported(&lines);
+    // Python calls a lock that is taken by the same name.
+    let forks = lines.iter().any(|line| line.contains("fork"));
     let of_line = |line: &str| match kind(line)? {
+        Kind::TooManyProcesses if line.starts_with(BUSY) && !forks => Some(Kind::Exception),
         Kind::Exception if unimported.is_some() && line.contains(NO_CLASS) => Some(Kind::Unimported),
         other => Some(other),
     };
@@ -143,6 +148,17 @@ fn unframed(message: &str) -> Option<String> {
     Some(format!("{cause}, imported by {by}"))
 }
 
+/// How Python says that there is no room for another process.
+const BUSY: &str = "BlockingIOError: ";
+
+/// What Python, bash and dash say where no further process or thread can be started.
+fn is_about_processes(line: &str) -> bool {
+    let unavailable = line.trim_end().ends_with("Resource temporarily unavailable");
+    (unavailable && (line.starts_with(BUSY) || line.contains("fork: ")))
+        || line.trim_end().ends_with(": Cannot fork")
+        || line.starts_with("RuntimeError: can't start new thread")
+}
+
 /// Whether a program wants a newer glibc than there is, or one at all: without the loader that it names, the kernel says
 /// that the program itself is not there.
 fn is_foreign_libc(line: &str) -> bool {
@@ -179,6 +195,9 @@ fn kind(line: &str) -> Option<Kind> {
     // As every program of a shell script says it: `dd: error writing 'big': No space left on device`.
     if line.trim_end().ends_with(": No space left on device") {
         return Some(Kind::DiskFull);
+    }
+    if is_about_processes(line) {
+        return Some(Kind::TooManyProcesses);
     }
     if line.starts_with("bash: ") || line.contains(": line ") {
         return shell_kind(line);

@@ -235,7 +235,16 @@ pub(super) fn stop_of(ending: Ending, ran: &Ran, limits: &Limits) -> Stop {
         Ending::TimedOut => Some("give it longer with `--timeout`, or try `--sample` first"),
         _ => None,
     };
-    Stop::new(ending, message).help(help.map(str::to_owned))
+    let help = help.map(str::to_owned).or_else(|| too_many(ending, ran, limits));
+    Stop::new(ending, message).help(help)
+}
+
+/// The limit that a script ran into which could start no further process.
+fn too_many(ending: Ending, ran: &Ran, limits: &Limits) -> Option<String> {
+    let looks = failed::recent(&ran.last_lines).filter(|_| ending == Ending::ScriptFailed)?;
+    (looks.kind == Kind::TooManyProcesses).then(|| {
+        format!("{} processes and threads may run at once, most likely too few: `--pids` gives it more", limits.pids)
+    })
 }
 
 /// `4 tasks` and how many of them were up to date.

@@ -103,6 +103,18 @@ fn a_full_disk_inside_is_named() {
 }
 
 #[test]
+fn who_writes_more_than_the_disk_limit_is_ended_also_where_the_engine_cannot_limit_it() {
+    let writes = "import time; open('/tmp/big', 'wb').write(bytes(100 << 20)); print('written', flush=True); time.sleep(120)";
+    let user = user_whose_second_task(writes);
+    user.run(&["--disk", "40m"]).exits(10).says("disk");
+    assert_eq!(user.published_folders().len(), 0);
+    assert_eq!(user.containers(), [""; 0]);
+    user.say(&["run", "my repo", "--storage", "local:artifacts", "--disk", "40m", "--dry-run"])
+        .exits(0)
+        .says("disk 40 MiB (looked at every second where the engine cannot limit it)");
+}
+
+#[test]
 fn a_missing_product_is_named_with_its_task() {
     // Ploomber is content when the file is there at the end of the task; a later task takes it away.
     let user = user_whose_second_task("Path(upstream['first']).rename('gone'); upstream = {'first': 'gone'}");

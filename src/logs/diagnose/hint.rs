@@ -57,6 +57,10 @@ pub(super) fn hint(kind: Kind, message: &str) -> String {
             "free some disk space (`docker system prune`; `soopervisor doctor` shows what there is), then run again"
                 .to_owned()
         }
+        Kind::TooManyProcesses => {
+            "the run's limit of processes and threads was reached, most likely: give it more with `--pids`, or let it start fewer at once"
+                .to_owned()
+        }
         Kind::ForeignLibc => {
             "the image's C library is older than the one that the environment was made for, or musl's: take an `--image` with a newer glibc, such as debian:stable-slim, or have packages for an older one solved: CONDA_OVERRIDE_GLIBC=2.17"
                 .to_owned()

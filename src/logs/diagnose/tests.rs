@@ -179,3 +179,20 @@ fn a_build_that_went_well_gives_no_cause() {
     assert_eq!(diagnose(text.split(['\n', '\r'])), None);
     assert_eq!(diagnose(["Error handling is on", "  ValueError: quoted inside", "done"]), None);
 }
+
+#[test]
+fn no_room_for_another_process_is_told_from_a_lock_that_is_taken() {
+    let busy = "BlockingIOError: [Errno 11] Resource temporarily unavailable";
+    for lines in [
+        &["    self.pid = _fork_exec(", busy][..],
+        &["RuntimeError: can't start new thread"],
+        &["run.sh: fork: retry: Resource temporarily unavailable", "run.sh: fork: Resource temporarily unavailable"],
+        &["sh: 1: Cannot fork", "FileNotFoundError: [Errno 2] No such file or directory: 'x'"],
+    ] {
+        let found = diagnose(lines.iter().copied()).unwrap();
+        assert_eq!(found.kind, Kind::TooManyProcesses, "{lines:?}");
+        assert!(found.hint.contains("`--pids`"), "{}", found.hint);
+    }
+    let lock = diagnose(["    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)", busy]).unwrap();
+    assert_eq!((lock.kind, lock.is_bare()), (Kind::Exception, true));
+}

@@ -48,19 +48,32 @@ async fn a_container_and_a_work_folder_that_stay_are_both_said() {
     assert!(said[1].starts_with("run/work-left: "), "{said:?}");
 }
 
+fn ran(code: i64, stopped: Option<CancelReason>, last_lines: &[&str]) -> Ran {
+    let exit = Exit { code, oom_killed: false, peak_memory_bytes: None };
+    Ran {
+        executed: Executed { exit, stopped },
+        tasks: Vec::new(),
+        last_lines: last_lines.iter().map(|line| (*line).to_owned()).collect(),
+        failed_part: None,
+        memory_limit: None,
+        running: None,
+        log_cut: None,
+    }
+}
+
+#[test]
+fn a_run_that_could_start_no_further_process_is_told_how_many_it_may() {
+    let limits = Limits { pids: 40, ..Limits::default() };
+    let help = |last: &str| stop_of(Ending::ScriptFailed, &ran(1, None, &["working", last]), &limits).help;
+    let said = help("run.sh: fork: Resource temporarily unavailable").unwrap();
+    assert!(said.starts_with("40 processes and threads") && said.contains("`--pids`"), "{said}");
+    assert_eq!(help("ValueError: no"), None);
+}
+
 #[test]
 fn a_run_that_was_stopped_for_its_time_or_its_disk_is_told_which_option_gives_it_more() {
     let told = |ending, reason| {
-        let exit = Exit { code: 143, oom_killed: false, peak_memory_bytes: None };
-        let ran = Ran {
-            executed: Executed { exit, stopped: Some(reason) },
-            tasks: Vec::new(),
-            last_lines: Vec::new(),
-            failed_part: None,
-            memory_limit: None,
-            running: None,
-            log_cut: None,
-        };
+        let ran = ran(143, Some(reason), &[]);
         let limits = Limits { disk_bytes: Some(100 << 20), ..Limits::default() };
         stop_of(ending, &ran, &limits)
     };
