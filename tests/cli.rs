@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "cli/arguments.rs"]
+mod arguments;
 #[path = "fixture_run/mod.rs"]
 mod fixture_run;
 #[path = "cli/pruning.rs"]

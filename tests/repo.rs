@@ -514,10 +514,12 @@ fn lfs_content_comes_from_the_clone_or_is_asked_for() {
     fixture.commit();
     let error = export(&fixture.open().unwrap()).unwrap_err();
     assert_eq!(error.to_string(), "the content of 1 file in Git LFS is not here: `data.bin`");
+    assert_eq!(fixture.open().unwrap().check_lfs().unwrap_err().to_string(), error.to_string());
     assert_eq!(error.help().unwrap(), "fetch it: `git lfs pull`");
 
     let object = format!(".git/lfs/objects/{}/{}/{oid}", &oid[..2], &oid[2..4]);
     fixture.write(&object, content);
+    fixture.open().unwrap().check_lfs().unwrap();
     assert_eq!(export(&fixture.open().unwrap()).unwrap().1[OsStr::new("data.bin")].1, content);
 
     fixture.write(&object, "the fake thing");

@@ -1,6 +1,7 @@
 //! `soopervisor run`: the request goes to the runner, its events to a reporter.
 
 use std::io::Read;
+use std::path::Path;
 
 use super::args::{self, Format};
 use super::console::Console;
@@ -38,12 +39,11 @@ pub(super) fn check(pipeline: &args::Pipeline) -> Result<(), Failure> {
         let refuse = |why| Failure::new(Exit::Usage, "a value of `--secret` is not understood").why(why);
         parse::secret(secret).map_err(refuse)?;
     }
-    check_path(pipeline)
+    check_path(&pipeline.path)
 }
 
 /// A path that is not there is most often a mistyped verb.
-fn check_path(pipeline: &args::Pipeline) -> Result<(), Failure> {
-    let path = &pipeline.path;
+pub(super) fn check_path(path: &Path) -> Result<(), Failure> {
     if path.is_dir() {
         return Ok(());
     }

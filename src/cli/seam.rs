@@ -79,6 +79,8 @@ pub(super) fn run_within(
 pub(super) fn plan(request: &RunRequest, home: &Home) -> Result<Decided<RunPlan>, Failure> {
     let Decided { mut findings, value } = decide(request, home, |decided| decided)?;
     let Some(decided) = value else { return Ok(Decided { findings, value: None }) };
+    // A run sees it when it writes the commit out.
+    decided.checkout.check_lfs().map_err(Stop::from)?;
     findings.extend(run::decide::judge_secrets(&decided.secrets));
     let value = (!has_errors(&findings)).then(|| RunPlan::clone(&decided.plan));
     Ok(Decided { findings, value })

@@ -4,7 +4,7 @@ use super::args::{self, FindingFormat};
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::seam;
+use super::{run, seam};
 use crate::diag::{Diagnostic, has_errors, render};
 
 pub(super) fn execute(args: &args::Validate, console: Console) -> Result<Exit, Failure> {
@@ -14,6 +14,7 @@ pub(super) fn execute(args: &args::Validate, console: Console) -> Result<Exit, F
         }
         return Ok(Exit::Ok);
     }
+    run::check_path(&args.path)?;
     let (findings, no_commit) = seam::validate(&args.path, &args.files)?;
     match args.format {
         FindingFormat::Human if findings.is_empty() => Console::answer("everything is fine\n"),

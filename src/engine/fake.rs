@@ -396,6 +396,7 @@ impl Played {
                 Step::Effect(effect) => effect(&self.seen()),
                 Step::KillForMemory => {
                     self.signals.killed_for_memory.send_replace(true);
+                    sink.killed_for_memory().await;
                 }
                 Step::FillDisk => {
                     self.signals.disk_filled.send_replace(true);

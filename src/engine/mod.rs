@@ -115,6 +115,8 @@ pub trait OutputSink: Send {
     async fn output(&mut self, stream: Stream, bytes: &[u8]);
     /// Some output was lost (the daemon restarted); said once a gap.
     async fn gap(&mut self);
+    /// The kernel has killed a process for memory; the others may go on.
+    async fn killed_for_memory(&mut self) {}
     /// The storage driver does not hold the limit that was asked for ([`Control::out_of_disk`] looks after it); said
     /// before any output.
     async fn disk_not_held(&mut self) {}

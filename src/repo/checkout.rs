@@ -94,6 +94,14 @@ impl Checkout {
         super::export::export(&self.listing, into, owner)
     }
 
+    /// Looks, without writing anything, whether [`Checkout::export`] would find the content of files in Git LFS.
+    ///
+    /// # Errors
+    /// When some of it is not here.
+    pub fn check_lfs(&self) -> Result<(), RepoError> {
+        super::export::check_lfs(&self.listing)
+    }
+
     /// Whether the commit is so large that its files are kept for later runs, where they can be.
     pub fn is_worth_keeping(&self) -> bool {
         super::snapshots::is_worth_keeping(&self.listing)

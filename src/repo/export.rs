@@ -108,10 +108,7 @@ pub(super) fn export(listing: &Listing, into: &Dir, owner: Option<(u32, u32)>) -
     }
     let mut done = export.files()?;
     let missing = export.missing.lock().map(|set| set.clone()).unwrap_or_default();
-    if !missing.is_empty() {
-        let files = missing.iter().take(SHOWN).cloned().collect();
-        return Err(RepoError::LfsMissing { files, total: missing.len() });
-    }
+    lfs_missing(&missing)?;
     done.links = export.links()?;
     let mut entries = export.entries.into_inner().unwrap_or_default();
     entries.sort();
@@ -306,6 +303,35 @@ fn uses_lfs(listing: &Listing) -> Result<bool, RepoError> {
         }
     }
     Ok(false)
+}
+
+/// Looks whether the content of all files in Git LFS is here, without writing any of it.
+pub(super) fn check_lfs(listing: &Listing) -> Result<(), RepoError> {
+    if !uses_lfs(listing)? {
+        return Ok(());
+    }
+    let mut missing = BTreeSet::new();
+    for (number, source) in listing.sources.iter().enumerate() {
+        let mut blobs = Blobs::start(&source.git, false)?;
+        let is_small = |item: &&Item| matches!(item.kind, EntryKind::File { .. }) && item.size <= lfs::LONGEST_POINTER;
+        for item in listing.items.iter().filter(|item| item.source == number).filter(is_small) {
+            let size = blobs.ask(&item.oid)?;
+            let bytes = blobs.content_bytes(size)?;
+            blobs.end()?;
+            if Pointer::parse(&bytes).is_some_and(|pointer| !lfs::is_here(&source.lfs_objects, &pointer)) {
+                missing.insert(item.path.clone());
+            }
+        }
+    }
+    lfs_missing(&missing)
+}
+
+fn lfs_missing(missing: &BTreeSet<RelPath>) -> Result<(), RepoError> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let files = missing.iter().take(SHOWN).cloned().collect();
+    Err(RepoError::LfsMissing { files, total: missing.len() })
 }
 
 fn io(doing: &'static str, path: &RelPath) -> impl FnOnce(std::io::Error) -> RepoError + use<> {

@@ -51,10 +51,20 @@ pub(super) fn below(common_dir: &Path, setting: Option<Vec<u8>>) -> PathBuf {
     common_dir.join(std::ffi::OsStr::from_bytes(&storage)).join("objects")
 }
 
+/// Where the content of a pointer is kept.
+fn object(objects: &Path, pointer: &Pointer) -> PathBuf {
+    let name = pointer.digest.to_string();
+    objects.join(&name[..2]).join(&name[2..4]).join(&name)
+}
+
+/// Whether the content of a pointer is here; whether it is whole is seen while it is copied.
+pub(super) fn is_here(objects: &Path, pointer: &Pointer) -> bool {
+    object(objects, pointer).is_file()
+}
+
 /// Copies the content of a pointer, and checks it on the way; `false` when it is not here.
 pub(super) fn copy(objects: &Path, pointer: &Pointer, path: &RelPath, to: &mut impl Write) -> Result<bool, RepoError> {
-    let name = pointer.digest.to_string();
-    let object = objects.join(&name[..2]).join(&name[2..4]).join(&name);
+    let object = object(objects, pointer);
     let mut file = match std::fs::File::open(&object) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),

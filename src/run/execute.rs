@@ -231,6 +231,10 @@ impl OutputSink for Listening<'_> {
         self.inner.gap().await;
     }
 
+    async fn killed_for_memory(&mut self) {
+        self.inner.killed_for_memory().await;
+    }
+
     async fn disk_not_held(&mut self) {
         self.inner.disk_not_held().await;
     }

@@ -12,7 +12,7 @@ use super::container::Shape;
 use super::decide::Decided;
 use super::ending::Ending;
 use super::event::{Outcome, RunEvent, Step};
-use super::execute::{Clearing, Container, Executed, Watch, execute};
+use super::execute::{Clearing, Container, Executed, SILENCE_AFTER_MEMORY_KILL, Watch, execute};
 use super::figures;
 use super::layers::Over;
 use super::prepare::Prepared;
@@ -231,6 +231,8 @@ struct Seen {
     in_step: bool,
     /// The task that goes on.
     current: Option<String>,
+    /// Whether a process was killed for memory, and that was not told yet.
+    lost: bool,
     silence: Silence,
 }
 
@@ -238,20 +240,35 @@ struct Seen {
 /// by Ploomber for ever, without a word; tasks that compute for longer and are well lose a line by it.
 const SILENCE: Duration = Duration::from_mins(10);
 
+/// The same once a process was killed for memory: what is left may wait for it, and is stopped in the end.
+const SILENCE_AFTER_LOSS: Duration = Duration::from_secs(5);
+
 /// When a silence is told, and what will come of it.
 #[derive(Clone, Copy)]
 struct Silence {
     limit: Duration,
+    after_loss: Duration,
     idle_timeout: Option<Duration>,
 }
 
 impl Default for Silence {
     fn default() -> Self {
-        Self { limit: SILENCE, idle_timeout: None }
+        Self { limit: SILENCE, after_loss: SILENCE_AFTER_LOSS, idle_timeout: None }
     }
 }
 
 impl Silence {
+    /// What is said of it after a process was lost.
+    fn after_loss_in_words(self, task: Option<&str>) -> String {
+        let task = task.map(|task| format!("; task `{task}` is running")).unwrap_or_default();
+        let silent = show_duration(self.after_loss);
+        let limit = show_duration(SILENCE_AFTER_MEMORY_KILL);
+        format!(
+            "a process was killed because memory was used up, and nothing was printed for {silent}{task}; the run ends \
+             after {limit} of it"
+        )
+    }
+
     /// What is said of it.
     fn in_words(self, task: Option<&str>) -> String {
         let limit = match self.limit.as_secs() / 60 {
@@ -268,14 +285,22 @@ impl Silence {
 }
 
 /// What comes next; a long wait for it is told, once.
-async fn next(feed: &mut Feed<Happened>, telling: &Telling, seen: &Seen) -> std::io::Result<Option<Entry<Happened>>> {
+async fn next(
+    feed: &mut Feed<Happened>,
+    telling: &Telling,
+    seen: &mut Seen,
+) -> std::io::Result<Option<Entry<Happened>>> {
     if !seen.in_step {
         return feed.next().await;
     }
-    if let Ok(entry) = tokio::time::timeout(seen.silence.limit, feed.next()).await {
+    let limit = if seen.lost { seen.silence.after_loss } else { seen.silence.limit };
+    if let Ok(entry) = tokio::time::timeout(limit, feed.next()).await {
         return entry;
     }
-    telling.warn(Step::Execute, seen.silence.in_words(seen.current.as_deref()));
+    let task = seen.current.as_deref();
+    let words = if seen.lost { seen.silence.after_loss_in_words(task) } else { seen.silence.in_words(task) };
+    seen.lost = false;
+    telling.warn(Step::Execute, words);
     feed.next().await
 }
 
@@ -287,7 +312,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 async fn show(mut feed: Feed<Happened>, telling: Telling, mut seen: Seen, mut over: watch::Receiver<bool>) -> Seen {
     let mut shown = true;
     loop {
-        let entry = match next(&mut feed, &telling, &seen).await {
+        let entry = match next(&mut feed, &telling, &mut seen).await {
             Ok(Some(entry)) => entry,
             Ok(None) => return seen,
             Err(error) => {
@@ -358,6 +383,10 @@ impl Seen {
             }
             // The log has a line about it, and so has everybody who reads it.
             Happened::Gap => None,
+            Happened::KilledForMemory => {
+                self.lost = true;
+                None
+            }
             Happened::DiskNotHeld => Some(RunEvent::Diagnosed(disk_not_held())),
         }
     }

@@ -113,7 +113,15 @@ impl Stop {
 
 impl From<RepoError> for Stop {
     fn from(error: RepoError) -> Self {
-        Self::of(Ending::InvalidSpec, &error).help(error.help())
+        // These are seen while the commit is written out, beside the environment.
+        let closing = match &error {
+            RepoError::LfsMissing { .. } | RepoError::LfsDamaged { .. } => {
+                Some("not started: the content of its files in Git LFS is not here")
+            }
+            RepoError::ObjectsMissing { .. } => Some("not started: the repository lacks objects of the commit"),
+            _ => None,
+        };
+        Self { closing, ..Self::of(Ending::InvalidSpec, &error) }.help(error.help())
     }
 }
 
@@ -229,6 +237,9 @@ mod tests {
         let pip = Stop::new(Ending::InvalidSpec, "the `pip:` section cannot be installed (resolve):\nerror: no");
         let said = pip.words(Some(Step::Prepare), false);
         assert_eq!(said, "not started: the `pip:` section of environment.yml cannot be installed");
+        let lfs = Stop::from(RepoError::LfsMissing { files: Vec::new(), total: 1 });
+        let said = lfs.words(Some(Step::Prepare), false);
+        assert_eq!(said, "not started: the content of its files in Git LFS is not here");
         let storage = Stop::new(Ending::StorageFailed, "x");
         assert_eq!(storage.words(validate, false), "not started: the storage cannot be used");
         assert_eq!(storage.words(Some(Step::Publish), true), "could not be published");

@@ -50,7 +50,7 @@ fn tidy_user() -> User {
 
 #[test]
 fn a_task_that_is_asked_to_end_may_clean_up_although_ploomber_has_ended_at_once() {
-    for asked in ["INT", "TERM"] {
+    for asked in ["INT", "HUP"] {
         let user = tidy_user();
         let child = user.start(&[]);
         wait_until_it_runs(&user);

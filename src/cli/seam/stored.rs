@@ -59,6 +59,7 @@ pub(in crate::cli) fn download(
     to: Option<&Path>,
     force: bool,
 ) -> Result<Fetched, Failure> {
+    patterns(globs)?;
     let (storage, project) = wanted.open()?;
     block_on(async {
         let folder = resolve(&*storage, &project, &wanted.commit).await?;
@@ -107,10 +108,11 @@ pub(in crate::cli) fn verify(wanted: &Wanted) -> Result<Verified, Failure> {
 
 /// Compares two stored folders; pictures are fetched for a page only.
 pub(in crate::cli) fn compare(args: &args::Diff) -> Result<Comparison, Failure> {
+    check_commit(&args.before)?;
+    check_commit(&args.after)?;
+    let globs = patterns(&args.globs)?;
     let storage = opened_to_read(&args.storage.required()?)?;
     let project = project_here(args.project.as_ref())?;
-    let globs = args.globs.iter().map(|glob| Pattern::parse(glob)).collect::<Result<Vec<_>, _>>();
-    let globs = globs.map_err(|error| Failure::of(Exit::Usage, &error))?;
     let limits = if args.html.is_some() { Limits::default().with_pictures() } else { Limits::default() };
     block_on(async {
         let before = resolve(&*storage, &project, &args.before).await?;
@@ -132,8 +134,25 @@ pub(in crate::cli) fn compare(args: &args::Diff) -> Result<Comparison, Failure> 
 impl Wanted {
     /// The storage, and the project: as asked for, or the one of the repository here.
     fn open(&self) -> Result<(Arc<dyn storage::Storage>, ProjectName), Failure> {
+        check_commit(&self.commit)?;
         Ok((opened_to_read(&self.storage)?, project_here(self.project.as_ref())?))
     }
+}
+
+/// Patterns as typed; what is wrong with one is known without a storage.
+fn patterns(written: &[String]) -> Result<Vec<Pattern>, Failure> {
+    let parsed = written.iter().map(|glob| Pattern::parse(glob)).collect::<Result<Vec<_>, _>>();
+    parsed.map_err(|error| Failure::of(Exit::Usage, &error))
+}
+
+/// Git gives no commit, branch or tag such a name: it is a pattern that stands in the place of one.
+fn check_commit(written: &str) -> Result<(), Failure> {
+    if !written.contains(['*', '?', '[']) && !written.contains("..") {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Usage, format!("`{written}` is no commit, branch or tag"))
+        .why("patterns of files stand behind the commit")
+        .help("soopervisor download latest '*.csv'"))
 }
 
 /// A storage in which something is looked for. A folder that is not there holds nothing, and was most often typed in
@@ -280,5 +299,16 @@ mod tests {
         assert!(!not_written(storage, Path::new("/results")).help.unwrap_or_default().contains("--to"));
         let other = not_written(StorageError::WouldOverwrite { first: Vec::new(), total: 1 }, Path::new("/results"));
         assert!(other.help.unwrap().contains("--force"));
+    }
+
+    #[test]
+    fn a_pattern_in_the_place_of_a_commit_is_wrong_usage() {
+        for written in ["../*", "*.csv", "v1..v2", "out?put", "[ab]"] {
+            assert_eq!(check_commit(written).unwrap_err().exit, Exit::Usage, "{written}");
+        }
+        for written in ["latest", "4f1c2d9a", "main", "feature/x", "v1.2.0", "4f1c-dirty-0a1b"] {
+            assert_eq!(check_commit(written), Ok(()), "{written}");
+        }
+        assert_eq!(patterns(&["../*".to_owned()]).unwrap_err().exit, Exit::Usage);
     }
 }

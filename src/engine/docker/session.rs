@@ -80,11 +80,14 @@ impl Told {
                 let message = frame.into_bytes();
                 let (text, said) = self.word.take(&message);
                 self.done |= said.contains(&Said::Done);
-                if let (true, Some(known)) = (said.contains(&Said::KilledForMemory), &self.known) {
-                    known.send_modify(|fate| fate.oom_killed = true);
-                }
                 if !text.is_empty() {
                     sink.output(Stream::Stderr, &text).await;
+                }
+                if said.contains(&Said::KilledForMemory) {
+                    if let Some(known) = &self.known {
+                        known.send_modify(|fate| fate.oom_killed = true);
+                    }
+                    sink.killed_for_memory().await;
                 }
             }
         }

@@ -32,6 +32,8 @@ pub enum Happened {
     Task(TaskEvent),
     /// The engine lost some output.
     Gap,
+    /// The kernel has killed a process for memory.
+    KilledForMemory,
     /// The engine does not hold the disk limit.
     DiskNotHeld,
 }
@@ -144,6 +146,12 @@ impl OutputSink for Pipeline {
         if let Some(core) = self.core.lock().await.as_mut() {
             core.outlet.note("[some output was lost here: the container engine could not be reached]\n").await;
             core.outlet.sender.event(Happened::Gap);
+        }
+    }
+
+    async fn killed_for_memory(&mut self) {
+        if let Some(core) = self.core.lock().await.as_ref() {
+            core.outlet.sender.event(Happened::KilledForMemory);
         }
     }
 

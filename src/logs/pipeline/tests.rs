@@ -37,7 +37,7 @@ impl Bench {
             match entry {
                 Entry::Output { bytes, .. } => shown += &bytes.to_text(),
                 Entry::Event(Happened::Step(marker)) => shown.extend(["{", &format!("{marker:?}"), "}"]),
-                Entry::Event(Happened::Task(_)) => {}
+                Entry::Event(Happened::Task(_) | Happened::KilledForMemory | Happened::DiskNotHeld) => {}
                 Entry::Event(Happened::Gap) => shown += "{gap}",
             }
         }

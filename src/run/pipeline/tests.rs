@@ -31,7 +31,7 @@ async fn played(played: Played, idle_timeout: Option<Duration>) -> (Vec<String>,
             heard.lock().unwrap().push(text.clone());
         }
     }));
-    let seen = Seen { silence: Silence { limit: LIMIT, idle_timeout }, ..Seen::default() };
+    let seen = Seen { silence: Silence { limit: LIMIT, after_loss: LIMIT, idle_timeout }, ..Seen::default() };
     let (_ended, over) = watch::channel(false);
     let showing = tokio::spawn(show(feed, telling, seen, over));
     let engine = Fake::new();
@@ -75,6 +75,16 @@ async fn where_silence_ends_the_run_that_is_said_instead() {
     let (told, _) = played(two_silences(), Some(Duration::from_hours(1))).await;
     assert!(told.iter().all(|text| text.ends_with("the run ends after 1h of it (`--idle-timeout`)")), "{told:?}");
     assert_eq!(told.len(), 2);
+}
+
+#[tokio::test]
+async fn a_process_that_was_killed_for_memory_is_told_as_soon_as_the_rest_is_silent() {
+    let bar = "Building task 'load':   0%|          | 0/2 [00:00<?, ?it/s]\r";
+    let begun = Played::exit(0).stdout(mark("start build") + bar).kill_for_memory();
+    let (told, _) = played(begun.pause(LIMIT * 4).stdout("done\n"), None).await;
+    let words = "a process was killed because memory was used up, and nothing was printed for 300ms; task `load` is \
+                 running; the run ends after 1m of it";
+    assert_eq!(told, [words]);
 }
 
 #[test]
