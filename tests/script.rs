@@ -363,6 +363,36 @@ fn a_terminated_script_takes_its_children_along_and_prints_nothing_of_itself() {
     }
 }
 
+/// Ploomber ends at once, and a process of a task takes two seconds to clean up.
+const CLEANS_UP: &str = r#"trap 'exit 1' TERM
+(
+  trap 'sleep 2; touch "$HOME/cleaned"; exit' TERM
+  echo ready >"$HOME/ready"
+  while :; do sleep 0.1; done
+) &
+wait"#;
+
+#[test]
+fn a_terminated_script_waits_until_its_grandchildren_have_cleaned_up_and_a_second_signal_ends_that() {
+    for signals in [1, 2] {
+        let stage = Stage::new(CLEANS_UP);
+        let mut command = stage.command(&plan(), Some(NONCE));
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_for(&stage.path("home/ready"));
+        let began = Instant::now();
+        for number in 0..signals {
+            std::thread::sleep(Duration::from_millis(500 * number));
+            assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+        }
+        let output = child.wait_with_output().unwrap();
+        let played = Played { status: output.status, stdout: output.stdout, stderr: output.stderr };
+        assert_eq!(played.status.code(), Some(143), "{}", played.text());
+        assert_eq!(played.marks(NONCE).last().unwrap(), "end build 143");
+        assert_eq!(stage.path("home/cleaned").exists(), signals == 1, "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    }
+}
+
 fn wait_for(path: &Path) -> String {
     let began = Instant::now();
     loop {

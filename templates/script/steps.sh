@@ -58,7 +58,7 @@ stop() {
     kill -s "$1" -- "-$sv_child" 2>/dev/null || true
     wait "$sv_child" 2>/dev/null || true
     # Ploomber ends at once; its tasks may have to clean up, and get the time that whoever asked leaves them.
-    while lives "$sv_child" && sleep 0.1; do :; done
+    while lives "$sv_child" && { sleep 0.1; } 2>/dev/null; do :; done
     kill -s KILL -- "-$sv_child" 2>/dev/null || true # a second signal that cut the pause short
   fi
   exit "$2"

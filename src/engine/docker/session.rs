@@ -80,13 +80,14 @@ impl Told {
                 let message = frame.into_bytes();
                 let (text, said) = self.word.take(&message);
                 self.done |= said.contains(&Said::Done);
+                let killed = said.contains(&Said::KilledForMemory);
+                if let (true, Some(known)) = (killed, &self.known) {
+                    known.send_modify(|fate| fate.oom_killed = true);
+                }
                 if !text.is_empty() {
                     sink.output(Stream::Stderr, &text).await;
                 }
-                if said.contains(&Said::KilledForMemory) {
-                    if let Some(known) = &self.known {
-                        known.send_modify(|fate| fate.oom_killed = true);
-                    }
+                if killed {
                     sink.killed_for_memory().await;
                 }
             }
