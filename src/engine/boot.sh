@@ -37,6 +37,17 @@ __sv_killed_for_memory() {
     return 1
 }
 
+# Whether a process or thread of this container was refused because there were as many as there may be.
+__sv_refused_processes() {
+    for __sv_counts in /sys/fs/cgroup/pids.events /sys/fs/cgroup/pids/pids.events; do
+        [ -r "$__sv_counts" ] || continue
+        while read -r __sv_key __sv_count; do
+            if [ "$__sv_key" = max ] && [ "$__sv_count" != 0 ]; then return 0; fi
+        done <"$__sv_counts"
+    done
+    return 1
+}
+
 __sv_tell() {
     [ -z "$__sv_word" ] || printf '\036%s %s\036\n' "$__sv_word" "$1"
 }
@@ -156,6 +167,7 @@ if [ "$__sv_code" -eq 0 ]; then
     exit 0
 fi
 
+! __sv_refused_processes || __sv_tell pids >&7
 # The engine learns of a memory kill from the container's control group, and forgets one that it reads after the group
 # is gone. So the group stays a moment longer.
 if __sv_killed_for_memory; then

@@ -117,6 +117,9 @@ pub trait OutputSink: Send {
     async fn gap(&mut self);
     /// The kernel has killed a process for memory; the others may go on.
     async fn killed_for_memory(&mut self) {}
+    /// A process or thread was refused because there were as many as there may be; said at the end of a script that
+    /// failed.
+    async fn processes_refused(&mut self) {}
     /// The storage driver does not hold the limit that was asked for ([`Control::out_of_disk`] looks after it); said
     /// before any output.
     async fn disk_not_held(&mut self) {}

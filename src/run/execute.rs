@@ -235,6 +235,10 @@ impl OutputSink for Listening<'_> {
         self.inner.killed_for_memory().await;
     }
 
+    async fn processes_refused(&mut self) {
+        self.inner.processes_refused().await;
+    }
+
     async fn disk_not_held(&mut self) {
         self.inner.disk_not_held().await;
     }

@@ -28,7 +28,7 @@ use crate::diag::Diagnostic;
 use crate::environment::Network;
 use crate::id::{Digest, Revision, RunId};
 use crate::logs::Masker;
-use crate::logs::diagnose::Kind;
+use crate::logs::diagnose::{Diagnosis, Kind};
 use crate::outputs::manifest::{About, EnvironmentNote, ImageNote, TaskNote, Timing};
 use crate::plan::{Limits, Mode};
 use crate::repo::Checkout;
@@ -241,9 +241,13 @@ pub(super) fn stop_of(ending: Ending, ran: &Ran, limits: &Limits) -> Stop {
 
 /// The limit that a script ran into which could start no further process.
 fn too_many(ending: Ending, ran: &Ran, limits: &Limits) -> Option<String> {
-    let looks = failed::recent(&ran.last_lines).filter(|_| ending == Ending::ScriptFailed)?;
-    (looks.kind == Kind::TooManyProcesses).then(|| {
-        format!("{} processes and threads may run at once, most likely too few: `--pids` gives it more", limits.pids)
+    let looks = failed::recent(&ran.last_lines);
+    let said = looks.as_ref().is_some_and(|looks| looks.kind == Kind::TooManyProcesses);
+    // What went wrong for another reason has got along with fewer.
+    let may_be = ran.processes_refused && looks.as_ref().is_none_or(Diagnosis::is_bare);
+    let why = if ran.processes_refused { "that was too few" } else { "most likely too few" };
+    (ending == Ending::ScriptFailed && (said || may_be)).then(|| {
+        format!("{} processes and threads may run at once, {why}: `--pids` gives it more", limits.pids)
     })
 }
 

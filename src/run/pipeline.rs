@@ -91,6 +91,8 @@ pub struct Ran {
     pub running: Option<String>,
     /// What the log on disk lacks, in words.
     pub log_cut: Option<String>,
+    /// Whether a process or thread was refused because there were as many as there may be.
+    pub processes_refused: bool,
 }
 
 /// What the script needs besides the plan.
@@ -182,8 +184,8 @@ pub async fn run_script(
 
 fn ran(executed: Executed, summary: Option<Summary>, seen: Seen, memory_limit: Option<u64>) -> Ran {
     let last_lines = summary.map(|summary| summary.last_lines).unwrap_or_default();
-    let (tasks, failed_part, running) = (seen.tasks, seen.failed_part, seen.current);
-    Ran { executed, tasks, last_lines, failed_part, memory_limit, running, log_cut: None }
+    let (tasks, failed_part, running, processes_refused) = (seen.tasks, seen.failed_part, seen.current, seen.refused);
+    Ran { executed, tasks, last_lines, failed_part, memory_limit, running, log_cut: None, processes_refused }
 }
 
 /// The way of a run's output to its log and to whoever is shown it.
@@ -233,6 +235,8 @@ struct Seen {
     current: Option<String>,
     /// Whether a process was killed for memory, and that was not told yet.
     lost: bool,
+    /// Whether a process or thread was refused.
+    refused: bool,
     silence: Silence,
 }
 
@@ -385,6 +389,10 @@ impl Seen {
             Happened::Gap => None,
             Happened::KilledForMemory => {
                 self.lost = true;
+                None
+            }
+            Happened::ProcessesRefused => {
+                self.refused = true;
                 None
             }
             Happened::DiskNotHeld => Some(RunEvent::Diagnosed(disk_not_held())),

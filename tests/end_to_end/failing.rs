@@ -103,6 +103,13 @@ fn a_full_disk_inside_is_named() {
 }
 
 #[test]
+fn a_pipeline_that_starts_more_processes_than_it_may_is_told_how_many_those_are() {
+    let user = user_whose_second_task("import subprocess; [subprocess.Popen(['sleep', '60']) for _ in range(400)]");
+    user.run(&["--pids", "200"]).exits(4).says("200 processes and threads may run at once").says("`--pids`");
+    assert_eq!(user.containers(), [""; 0]);
+}
+
+#[test]
 fn who_writes_more_than_the_disk_limit_is_ended_also_where_the_engine_cannot_limit_it() {
     let writes = "import time; open('/tmp/big', 'wb').write(bytes(100 << 20)); print('written', flush=True); time.sleep(120)";
     let user = user_whose_second_task(writes);

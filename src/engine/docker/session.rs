@@ -90,6 +90,9 @@ impl Told {
                 if killed {
                     sink.killed_for_memory().await;
                 }
+                if said.contains(&Said::ProcessesRefused) {
+                    sink.processes_refused().await;
+                }
             }
         }
     }

@@ -16,18 +16,21 @@ const EDGE: u8 = 0x1e;
 pub(super) enum Said {
     /// A process of it was killed for memory.
     KilledForMemory,
+    /// A process or thread of it was refused, because there were as many as there may be.
+    ProcessesRefused,
     /// The script has ended with code 0, and nothing but `boot.sh` is left of it.
     Done,
 }
 
 /// How it says it.
-const WORDS: [(Said, &str); 2] = [(Said::KilledForMemory, "oom"), (Said::Done, "done")];
+const WORDS: [(Said, &str); 3] =
+    [(Said::KilledForMemory, "oom"), (Said::ProcessesRefused, "pids"), (Said::Done, "done")];
 
 /// One container's word, and the end of its stderr that may be the beginning of it.
 pub(super) struct Word {
     text: String,
     /// Everything that can be said, as it comes.
-    sayings: [(Said, Vec<u8>); 2],
+    sayings: [(Said, Vec<u8>); 3],
     held: Vec<u8>,
 }
 
@@ -88,8 +91,8 @@ mod tests {
 
     #[test]
     fn is_taken_out_wherever_the_stream_is_cut_and_all_else_stays() {
-        let (oom, done) = ("\x1eabc oom\x1e\n", "\x1eabc done\x1e\n");
-        let whole = format!("one\x1e{oom}two\x1eabc oom\x1e.\n\x1exyz oom\x1e\n{oom}{done}three\x1eabc d");
+        let (oom, pids, done) = ("\x1eabc oom\x1e\n", "\x1eabc pids\x1e\n", "\x1eabc done\x1e\n");
+        let whole = format!("one\x1e{oom}two\x1eabc oom\x1e.\n\x1exyz oom\x1e\n{pids}{oom}{done}three\x1eabc d");
         let text = "one\x1etwo\x1eabc oom\x1e.\n\x1exyz oom\x1e\nthree\x1eabc d";
         for cut in 0..whole.len() {
             let mut word = Word::of("abc".to_owned());
@@ -101,7 +104,8 @@ mod tests {
             }
             seen.extend_from_slice(&word.rest());
             assert_eq!(String::from_utf8(seen).unwrap(), text, "cut at {cut}");
-            assert_eq!(told, [Said::KilledForMemory, Said::KilledForMemory, Said::Done], "cut at {cut}");
+            let expected = [Said::KilledForMemory, Said::ProcessesRefused, Said::KilledForMemory, Said::Done];
+            assert_eq!(told, expected, "cut at {cut}");
         }
     }
 

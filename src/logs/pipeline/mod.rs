@@ -34,6 +34,8 @@ pub enum Happened {
     Gap,
     /// The kernel has killed a process for memory.
     KilledForMemory,
+    /// A process or thread was refused because there were too many.
+    ProcessesRefused,
     /// The engine does not hold the disk limit.
     DiskNotHeld,
 }
@@ -152,6 +154,12 @@ impl OutputSink for Pipeline {
     async fn killed_for_memory(&mut self) {
         if let Some(core) = self.core.lock().await.as_ref() {
             core.outlet.sender.event(Happened::KilledForMemory);
+        }
+    }
+
+    async fn processes_refused(&mut self) {
+        if let Some(core) = self.core.lock().await.as_ref() {
+            core.outlet.sender.event(Happened::ProcessesRefused);
         }
     }
 

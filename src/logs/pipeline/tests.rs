@@ -37,8 +37,8 @@ impl Bench {
             match entry {
                 Entry::Output { bytes, .. } => shown += &bytes.to_text(),
                 Entry::Event(Happened::Step(marker)) => shown.extend(["{", &format!("{marker:?}"), "}"]),
-                Entry::Event(Happened::Task(_) | Happened::KilledForMemory | Happened::DiskNotHeld) => {}
                 Entry::Event(Happened::Gap) => shown += "{gap}",
+                Entry::Event(_) => {}
             }
         }
         (shown, fs_err::read_to_string(self.folder.path().join("log")).unwrap(), summary)

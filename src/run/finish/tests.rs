@@ -58,6 +58,7 @@ fn ran(code: i64, stopped: Option<CancelReason>, last_lines: &[&str]) -> Ran {
         memory_limit: None,
         running: None,
         log_cut: None,
+        processes_refused: false,
     }
 }
 
@@ -68,6 +69,12 @@ fn a_run_that_could_start_no_further_process_is_told_how_many_it_may() {
     let said = help("run.sh: fork: Resource temporarily unavailable").unwrap();
     assert!(said.starts_with("40 processes and threads") && said.contains("`--pids`"), "{said}");
     assert_eq!(help("ValueError: no"), None);
+    let refused = |last: &str| {
+        let ran = Ran { processes_refused: true, ..ran(1, None, &["working", last]) };
+        stop_of(Ending::ScriptFailed, &ran, &limits).help
+    };
+    assert!(refused("pthread_create failed").unwrap().contains("that was too few"));
+    assert_eq!(refused("ModuleNotFoundError: No module named 'x'"), None);
 }
 
 #[test]

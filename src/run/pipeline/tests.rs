@@ -114,7 +114,9 @@ fn the_task_that_had_begun_and_not_ended_is_known_when_the_script_is_over() {
     event(&mut seen, TaskEvent::Started { name: "load".to_owned() });
     event(&mut seen, TaskEvent::Ended { name: "load".to_owned(), outcome: TaskOutcome::Ran, elapsed });
     event(&mut seen, TaskEvent::Started { name: "fit".to_owned() });
-    assert_eq!(ran(executed, None, seen, None).running.as_deref(), Some("fit"));
+    assert!(seen.take(Happened::ProcessesRefused).is_none());
+    let ran = ran(executed, None, seen, None);
+    assert_eq!((ran.running.as_deref(), ran.processes_refused), (Some("fit"), true));
 }
 
 #[tokio::test]
