@@ -32,4 +32,8 @@ lacks() {
 for address in s3://bucket gs://bucket azblob://container webdav://files.acme.example/dav sftp://files.acme.example/srv; do
     lacks 7 "is not part of this build" verify 4f1c2d --storage "$address"
 done
+for verb in serve 'trigger acme/churn' 'token list'; do
+    # shellcheck disable=SC2086 # the verb has words of its own
+    lacks 2 'the server is not part of this build' $verb
+done
 result='four feature sets are clean, and the smallest program says what it lacks'

@@ -148,12 +148,25 @@ pub enum Verb {
     #[cfg(feature = "server")]
     #[command(subcommand)]
     Admin(super::token::Admin),
+    /// What a server does, in a program that was built without it
+    #[cfg(not(feature = "server"))]
+    #[command(name = "serve", aliases = ["worker", "trigger", "token", "admin", "handlers"], hide = true)]
+    Absent(Absent),
     /// Do what a GitHub workflow's event asks for (the action starts it)
     Action,
     /// Print completions for a shell
     Completions(Completions),
     /// Print the manual page, or write all of them to a folder
     Man(Man),
+}
+
+/// Whatever follows a verb that this program does not have.
+#[cfg(not(feature = "server"))]
+#[derive(Debug, Clone, Args)]
+pub struct Absent {
+    /// Not looked at
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub rest: Vec<std::ffi::OsString>,
 }
 
 /// How findings are told.
