@@ -1,8 +1,8 @@
 //! The masker: a stream transducer that is independent of how its input is cut.
 //!
-//! [`Masker`] is compiled once a run and shared; each stream has its own [`MaskStream`]. What it does not catch:
-//! a secret that is compressed, reversed, broken into lines other than by base64, or encoded in a way that `forms` does
-//! not list.
+//! [`Masker`] is compiled once a run and shared; each stream has its own [`MaskStream`]. Besides the values that it is
+//! given, it hides credentials in addresses, whosever they are (`address`). What it does not catch: a secret that is
+//! compressed, reversed, broken into lines other than by base64, or encoded in a way that `forms` does not list.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::secret::SecretSet;
 
+mod address;
 mod automaton;
 mod canary;
 mod forms;
