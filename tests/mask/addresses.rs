@@ -74,6 +74,13 @@ fn a_secret_with_a_name_and_one_without_are_one_mask_where_they_meet() {
 }
 
 #[test]
+fn what_is_used_further_keeps_addresses_and_no_secret() {
+    let masker = masker(&["correct-horse"]).named_only();
+    let text = "https://me:pw@h/correct-horse?sig=abc";
+    assert_eq!(masked(&masker, text), "https://me:pw@h/***?sig=abc");
+}
+
+#[test]
 fn an_address_that_the_end_cuts_off_shows_no_beginning_of_a_password() {
     let masker = unnamed();
     for (text, expected) in [

@@ -108,6 +108,8 @@ struct Shared {
 #[derive(Clone)]
 pub struct Masker {
     shared: Arc<Shared>,
+    /// Whether credentials in addresses are hidden that nobody named.
+    addresses: bool,
 }
 
 impl Masker {
@@ -133,7 +135,15 @@ impl Masker {
 
     fn compile(patterns: Vec<Pattern>, names: Vec<String>, canary: Option<Vec<u8>>) -> Self {
         let hits = names.iter().map(|_| AtomicU64::new(0)).collect();
-        Self { shared: Arc::new(Shared { automaton: Automaton::new(patterns), names, hits, canary }) }
+        let shared = Arc::new(Shared { automaton: Automaton::new(patterns), names, hits, canary });
+        Self { shared, addresses: true }
+    }
+
+    /// The same for what is used further and not only shown: a signed address in it has to stay one. Hides the values that it
+    /// was given, and no others.
+    #[must_use]
+    pub fn named_only(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), addresses: false }
     }
 
     /// A new stream.
