@@ -83,8 +83,9 @@ fn numbered(text: &str) -> String {
     out
 }
 
-/// As shells write a word of it: in single quotes (Python's `shlex.quote`, bash, dash), in double quotes, with backslashes
-/// (fish, zsh, `printf %q`), in `$'…'`, and as `set -x` shows it in `[[ … =~ … ]]` and `[[ … == … ]]`.
+/// As shells write a word of it: in single quotes (Python's `shlex.quote`, bash, dash, zsh), in double quotes, with
+/// backslashes (bash's `printf %q`, some others, fish, zsh), in `$'…'`, and as `set -x` of bash shows it in `[[ … =~ … ]]` and
+/// `[[ … == … ]]`.
 fn shell(text: &str) -> Vec<String> {
     let quoted = [
         text.replace('\'', "'\"'\"'"),
@@ -92,15 +93,17 @@ fn shell(text: &str) -> Vec<String> {
         bash_word(text, true),
         bash_word(text, false),
         dollar_text(text, "\\E"),
-        dollar_text(text, "\\033"),
+        dollar_text(text, "\\033").replace('!', "\\!"),
         dollar(text.as_bytes()),
     ];
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c) || !c.is_ascii();
     let mut forms = vec![
-        dash(text),
+        grouped(text, "\"", "'"),
+        grouped(text, "", "\\'"),
         escape(text, |c| "\"\\$`".contains(c)),
         escape(text, |c| !plain(c)),
-        escape(text, |c| c != '~' && !plain(c)),
+        escape(text, |c| c == '%' || !"!^`".contains(c) && !plain(c)),
+        escape(text, |c| !"!~".contains(c) && !plain(c)),
         escape(text, |c| "$()*+.?[\\^{|".contains(c)),
         escape(text, |c| !KEPT.contains(&c)),
     ];
@@ -168,20 +171,26 @@ pub(super) fn dollar(bytes: &[u8]) -> String {
     out
 }
 
-/// Single quotes as dash's `set` and `export -p` write them: those that follow each other together, without what stands
-/// before the first and behind the last character.
-fn dash(text: &str) -> String {
+/// Single quotes as dash (in double quotes) and zsh (behind backslashes) write them: those that follow each other together;
+/// without what stands before the first and behind the last character.
+fn grouped(text: &str, around: &str, quote: &str) -> String {
     let mut out = String::new();
-    let mut quotes = 0;
+    let mut inside = false;
     for c in text.chars() {
         if c == '\'' {
-            out.push_str(if quotes > 0 || out.is_empty() { "" } else { "'" });
-            out.push_str(if quotes == 0 { "\"'" } else { "'" });
-            quotes += 1;
+            if !inside {
+                out.push_str(if out.is_empty() { "" } else { "'" });
+                out.push_str(around);
+            }
+            out.push_str(quote);
+            inside = true;
             continue;
         }
-        out.push_str(if quotes > 0 { "\"'" } else { "" });
-        quotes = 0;
+        if inside {
+            out.push_str(around);
+            out.push('\'');
+        }
+        inside = false;
         out.push(c);
     }
     out
