@@ -7,8 +7,12 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use soopervisor::logs::mask::{CanaryFailed, MaskedBytes, Masker, canary};
 use soopervisor::secret::{Secret, SecretSet};
 
+#[path = "mask/addresses.rs"]
+mod addresses;
 #[path = "mask/oracle.rs"]
 mod oracle;
+#[path = "mask/shells.rs"]
+mod shells;
 
 use oracle::oracle;
 
@@ -190,6 +194,13 @@ fn every_encoding_of_a_secret_is_hidden() {
         STANDARD.encode(value),
         URL_SAFE_NO_PAD.encode(value),
         STANDARD.encode(format!("{value}\n")),
+        value.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat(),
+        value.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat(),
+        value.bytes().map(|byte| format!("\\x{byte:02x}")).collect::<Vec<_>>().concat(),
+        value.bytes().map(|byte| format!("\\{byte:03o}")).collect::<Vec<_>>().concat(),
+        value.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>().concat(),
+        value.chars().map(|c| format!("&#{};", u32::from(c))).collect::<Vec<_>>().concat(),
+        value.chars().map(|c| format!("&#x{:X};", u32::from(c))).collect::<Vec<_>>().concat(),
     ] {
         let out = masked(&masker, &format!("<{text}>"));
         assert!(out.len() <= "<b'***'>".len() + 4 && out.contains("***"), "{text} became {out}");

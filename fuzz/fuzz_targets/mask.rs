@@ -1,7 +1,8 @@
 //! The masker against brute force: `cargo fuzz run mask`.
 //!
 //! The first byte cuts the stream; then secrets, each ended by 0xFF; the rest is the text. Letters are folded to four,
-//! so that secrets and their beginnings really meet in the text, and none of their encodings can.
+//! so that secrets and their beginnings really meet in the text, and none of their encodings can. Then the rest as it is: cut or
+//! not, the same must come out.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -27,4 +28,15 @@ fuzz_target!(|data: &[u8]| {
     }
     out.append(&stream.finish());
     assert_eq!(out.as_bytes(), oracle::oracle(&parts, &text));
+    // As they came: addresses, too, come out the same wherever they are cut.
+    let pieces = |step: usize| {
+        let mut stream = masker.stream();
+        let mut out = MaskedBytes::default();
+        for chunk in rest.chunks(step) {
+            out.append(&stream.push(chunk));
+        }
+        out.append(&stream.finish());
+        out
+    };
+    assert_eq!(pieces(1 + usize::from(*cut)), pieces(rest.len().max(1)));
 });

@@ -16,6 +16,7 @@ mod url;
 pub use error::SecretError;
 pub use source::{EnvVar, SecretFile, Source};
 pub use spec::{Origin, SecretSpec, resolve};
+pub(crate) use url::is_telling;
 
 /// Hiding less would shred the log.
 const SHORTEST: usize = 4;

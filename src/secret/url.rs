@@ -1,13 +1,17 @@
 //! Credentials inside addresses: `https://user:token@host`, `?access_token=…`.
 //!
-//! Pure; finds them anywhere in a text and never tells whether they work.
+//! Pure; finds them anywhere in a text and never tells whether they work. These are addresses that we were given; what a
+//! pipeline prints is `logs::mask`'s, which asks here which parameters tell.
 
 /// Parameters that carry a credential.
-const TELLING: [&str; 19] = [
+const TELLING: [&str; 22] = [
     "token",
     "access_token",
     "auth_token",
+    "job_token",
+    "oauth_token",
     "private_token",
+    "session_token",
     "refresh_token",
     "id_token",
     "api_key",
@@ -24,6 +28,12 @@ const TELLING: [&str; 19] = [
     "x-amz-security-token",
     "x-goog-signature",
 ];
+
+/// Whether a parameter of this name carries a credential in whatever address is printed. `key` does in those that we are
+/// given; elsewhere it is a key of a table more often than one of an API.
+pub(crate) fn is_telling(name: &[u8]) -> bool {
+    TELLING.iter().filter(|known| **known != "key").any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+}
 
 /// Passwords and tokens of all addresses in `text`, as written and percent-decoded.
 pub(super) fn credentials(text: &str) -> Vec<Vec<u8>> {

@@ -77,16 +77,17 @@ impl Secrets {
         Masker::new(&set)
     }
 
-    /// The same, without any of the values.
+    /// The same, without any of the values. What steps behind it use keeps the addresses that somebody else signed.
     ///
     /// # Errors
     /// The fault that it was, without any of the values.
     pub fn hide(&self, answer: Answer) -> Answer {
         let masker = self.masker();
+        let named = masker.named_only();
         match answer {
-            Ok(result) => Ok(hidden(&masker, result)),
+            Ok(result) => Ok(hidden(&named, result)),
             Err(fault) => {
-                let (message, result) = (masker.text(&fault.message), hidden(&masker, fault.result));
+                let (message, result) = (masker.text(&fault.message), hidden(&named, fault.result));
                 Err(EffectFault { message, result, ..fault })
             }
         }
@@ -199,6 +200,10 @@ mod tests {
         assert!(!answer.contains("second-value") && !answer.contains("c2Vjb25k"), "{answer}");
         let fault = secrets.hide(Err(EffectFault::new("no host hooks.example/T0/deadbeef: second-value"))).unwrap_err();
         assert!(!fault.message.contains("second-value"), "{fault}");
+        let signed = json!({"upload": "https://s3.example/k?X-Amz-Signature=0af1"});
+        assert_eq!(secrets.hide(Ok(signed.clone())).unwrap(), signed, "the next step uses it");
+        let fault = secrets.hide(Err(EffectFault::new("no answer from https://me:pw@h/?sig=0af1"))).unwrap_err();
+        assert_eq!(fault.message, "no answer from https://me:***@h/?sig=***");
     }
 
     #[test]

@@ -56,6 +56,10 @@ pub fn canary(masker: &Masker) -> Result<(), CanaryFailed> {
         ("as base64 for URLs", URL_SAFE_NO_PAD.encode(needle)),
         ("percent-encoded", url::form_urlencoded::byte_serialize(needle).collect()),
         ("as hexadecimal digits", hex::encode(needle)),
+        ("with every byte percent-encoded", numbered(needle, "%", "", |byte| format!("{byte:02X}"))),
+        ("with every byte as an octal escape", numbered(needle, "\\", "", |byte| format!("{byte:03o}"))),
+        ("with every byte as a character reference", numbered(needle, "&#", ";", |byte| byte.to_string())),
+        ("as a word of bash", word(&raw)),
     ];
     for (form, text) in texts {
         let text = format!("canary: <{text}>\n").into_bytes();
@@ -70,6 +74,23 @@ pub fn canary(masker: &Masker) -> Result<(), CanaryFailed> {
         }
     }
     Ok(())
+}
+
+/// Each byte as a number with something around it.
+fn numbered(bytes: &[u8], before: &str, after: &str, digits: impl Fn(u8) -> String) -> String {
+    bytes.iter().map(|byte| [before, &digits(*byte), after].concat()).collect()
+}
+
+/// As `printf %q` writes it: a backslash before what a shell would read otherwise.
+fn word(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        if " \"&'".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
 }
 
 /// Whether `out` is `text` with one mask in it, and at most the two characters at its edges that base64 shares with

@@ -1,8 +1,8 @@
 //! The masker: a stream transducer that is independent of how its input is cut.
 //!
-//! [`Masker`] is compiled once a run and shared; each stream has its own [`MaskStream`]. What it does not catch:
-//! a secret that is compressed, reversed, broken into lines other than by base64, or encoded in a way that `forms` does
-//! not list.
+//! [`Masker`] is compiled once a run and shared; each stream has its own [`MaskStream`]. Besides the values that it is
+//! given, it hides credentials in addresses, whosever they are (`address`). What it does not catch: a secret that is
+//! compressed, reversed, broken into lines other than by base64, or encoded in a way that `forms` does not list.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::secret::SecretSet;
 
+mod address;
 mod automaton;
 mod canary;
 mod forms;
@@ -107,6 +108,8 @@ struct Shared {
 #[derive(Clone)]
 pub struct Masker {
     shared: Arc<Shared>,
+    /// Whether credentials in addresses are hidden that nobody named.
+    addresses: bool,
 }
 
 impl Masker {
@@ -132,7 +135,15 @@ impl Masker {
 
     fn compile(patterns: Vec<Pattern>, names: Vec<String>, canary: Option<Vec<u8>>) -> Self {
         let hits = names.iter().map(|_| AtomicU64::new(0)).collect();
-        Self { shared: Arc::new(Shared { automaton: Automaton::new(patterns), names, hits, canary }) }
+        let shared = Arc::new(Shared { automaton: Automaton::new(patterns), names, hits, canary });
+        Self { shared, addresses: true }
+    }
+
+    /// The same for what is used further and not only shown: a signed address in it has to stay one. Hides the values that it
+    /// was given, and no others.
+    #[must_use]
+    pub fn named_only(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), addresses: false }
     }
 
     /// A new stream.

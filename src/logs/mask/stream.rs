@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::address::Addresses;
 use super::automaton::Run;
 use super::{MASK, MaskedBytes, Masker, Shared};
 
@@ -27,6 +28,8 @@ pub struct MaskStream {
     state: u32,
     /// What goes on behind line ends.
     run: Run,
+    /// Values that nobody named, in addresses; none where these are shown.
+    addresses: Option<Addresses>,
     /// Bytes read so far.
     read: u64,
     /// Bytes `shown..read`, which may still become part of a secret.
@@ -49,6 +52,7 @@ impl MaskStream {
             shared: Arc::clone(&masker.shared),
             state: 0,
             run: Run::default(),
+            addresses: masker.addresses.then(Addresses::default),
             read: 0,
             held: Vec::new(),
             shown: 0,
@@ -73,9 +77,13 @@ impl MaskStream {
         }
         self.marks.extend(marks.iter().map(|mark| (self.read + mark.at as u64, mark.bytes.clone())));
         self.find(bytes);
+        if let Some(addresses) = &mut self.addresses {
+            addresses.push(bytes);
+        }
+        self.cover_addresses();
         self.read += bytes.len() as u64;
         let settled = self.shared.automaton.live(self.state, &self.run, self.read);
-        self.release(settled, bytes)
+        self.release(settled.min(self.address()), bytes)
     }
 
     /// Shows what waits although it might begin a secret, as long as it is too little to tell anything of it.
@@ -88,7 +96,8 @@ impl MaskStream {
 
     pub(in crate::logs) fn idle_marked(&mut self) -> (MaskedBytes, Vec<Mark>) {
         let guarded = self.shared.automaton.guarded(self.state, &self.run, self.read, 0);
-        self.release(guarded.start, &[])
+        // A user and a password are not shown by halves: they wait for the end of their address.
+        self.release(guarded.start.min(self.address()), &[])
     }
 
     /// The end of the stream: what is left, with a cut-off beginning of a secret hidden too.
@@ -99,6 +108,7 @@ impl MaskStream {
     pub(in crate::logs) fn finish_marked(mut self) -> (MaskedBytes, Vec<Mark>) {
         let guarded = self.shared.automaton.guarded(self.state, &self.run, self.read, 0);
         self.cover(guarded.start, guarded.end);
+        self.finish_address();
         self.release(self.read, &[])
     }
 
@@ -110,6 +120,7 @@ impl MaskStream {
         if bytes.iter().any(|byte| *byte != bytes[0]) {
             self.cover(guarded.start, guarded.end);
         }
+        self.finish_address();
         self.release(self.read, &[]).0
     }
 
@@ -130,6 +141,33 @@ impl MaskStream {
         self.run = run;
     }
 
+    /// From where on what was read may have to be hidden as part of an address.
+    fn address(&self) -> u64 {
+        self.addresses.as_ref().map_or(self.read, Addresses::live)
+    }
+
+    fn finish_address(&mut self) {
+        if let Some(addresses) = &mut self.addresses {
+            addresses.finish();
+        }
+        self.cover_addresses();
+    }
+
+    /// Covers what addresses hide, which may lie before what is covered already.
+    fn cover_addresses(&mut self) {
+        let hidden = self.addresses.as_mut().map(Addresses::take).unwrap_or_default();
+        if hidden.is_empty() {
+            return;
+        }
+        let mut all = std::mem::take(&mut self.covered);
+        all.extend(hidden);
+        all.sort_unstable();
+        for (start, end) in all {
+            self.cover(start, end);
+        }
+    }
+
+    /// Ranges come in the order in which they end, or in which they begin.
     fn cover(&mut self, mut start: u64, mut end: u64) {
         // What an idle stream has shown cannot be taken back.
         start = start.max(self.shown);

@@ -18,6 +18,8 @@ const SHORTEST_LINE: usize = 8;
 const SHORTEST_BROKEN: usize = 8;
 /// Longer values get the plain, JSON and base64 forms only: memory grows with every form.
 const MANY_FORMS: usize = 64 * 1024;
+/// Longer values are not looked for with every character as a number: those are the longest forms.
+const MANY_NUMBERS: usize = 4 * 1024;
 
 /// All patterns for one value.
 pub(super) fn of(value: &[u8]) -> BTreeSet<Vec<u8>> {
@@ -119,10 +121,15 @@ fn encoded(value: &[u8], found: &mut BTreeSet<Vec<u8>>) {
     }
     found.insert(hex::encode(value).into_bytes());
     found.insert(hex::encode_upper(value).into_bytes());
-    for separator in [" ", ":", "-", "\\x"] {
+    for separator in [" ", ":", "-", "\\x", "%"] {
         for digits in [hex::encode(value), hex::encode_upper(value)] {
             found.insert(spaced(&digits, separator));
         }
+    }
+    if value.len() <= MANY_NUMBERS {
+        found.insert(quote::octal(value));
+        let text = std::str::from_utf8(value).ok();
+        found.extend(text.into_iter().flat_map(quote::every).map(String::into_bytes));
     }
     let once = quote::percent(value);
     // A link inside a link.
@@ -130,7 +137,7 @@ fn encoded(value: &[u8], found: &mut BTreeSet<Vec<u8>>) {
     found.extend(once);
 }
 
-/// `53 33`, `53:33`, `\x53\x33`: as dumps and literals write bytes.
+/// `53 33`, `53:33`, `\x53\x33`, `%53%33`: as dumps, literals and encoders that keep no byte write them.
 fn spaced(digits: &str, separator: &str) -> Vec<u8> {
     let pairs: Vec<&str> = (0..digits.len() / 2).map(|at| &digits[at * 2..at * 2 + 2]).collect();
     pairs.join(separator).into_bytes()
@@ -139,6 +146,10 @@ fn spaced(digits: &str, separator: &str) -> Vec<u8> {
 /// Quoted and escaped forms, without those that would still hold a newline.
 fn escaped(text: &[u8], found: &mut BTreeSet<Vec<u8>>) {
     found.extend(quote::bytes_literal(text));
+    found.insert(quote::dollar(text).into_bytes());
+    if !text.contains(&b'\n') {
+        found.insert(quote::every_byte_escaped(text));
+    }
     if let Ok(text) = std::str::from_utf8(text) {
         found.extend(quote::all(text).into_iter().filter(|form| !form.contains('\n')).map(String::into_bytes));
     }
@@ -215,9 +226,44 @@ mod tests {
             ("S3cret", "53 33 63 72 65 74"),
             ("S3cret", "53:33:63:72:65:74"),
             ("S3cret", "53\\x33\\x63\\x72\\x65\\x74"),
+            ("S3cret", "53%33%63%72%65%74"),
+            ("p@ss", "\\u0070\\u0040\\u0073\\u0073"),
+            ("jjjé", "\\u006A\\u006A\\u006A\\u00E9"),
+            ("p@ss", "\\160\\100\\163\\163"),
+            ("jjjé", "&#106;&#106;&#106;&#233;"),
+            ("jjjé", "&#x6a;&#x6a;&#x6a;&#xe9;"),
+            ("jjjé", "&#x6A;&#x6A;&#x6A;&#xE9;"),
         ] {
             assert!(has(value.as_bytes(), form), "{form}");
         }
+    }
+
+    #[test]
+    fn words_of_shells_are_patterns_and_so_is_what_tracing_makes_of_them() {
+        for (value, form) in [
+            ("#a,b~c:~d#", r"\#a\,b~c:\~d#"),
+            ("#a,b~c:~d#", r"#a\,b~c:\~d#"),
+            ("it's a", r"it\'\''s\ a"),
+            ("it's a", r"it'\''\'\'''\''s a"),
+            ("it''s a", "it'\"''\"'s a"),
+            ("it''s a'", r"it'\'\''s a'\'"),
+            ("a%b^c~d!e", r"a\%b^c\~d!e"),
+            ("a%b^c~d!e", r"a%b\^c~d!e"),
+            ("tab\there\u{1b}é", r"tab\there\Eé"),
+            ("tab\there\u{1b}é", r"tab\there\033é"),
+            ("tab\there\u{1b}é", r"tab\there\E\303\251"),
+            ("a.b(c)", r"a\.b\(c\)"),
+            ("a.b(c)", r"\a\.\b\(\c\)"),
+        ] {
+            assert!(has(value.as_bytes(), form), "{form}");
+        }
+        assert!(of(b"\xff\xfe\x01secret").contains(&br"\377\376\001secret"[..]));
+    }
+
+    #[test]
+    fn a_long_value_is_not_looked_for_as_numbers() {
+        let value = "k".repeat(MANY_NUMBERS + 1);
+        assert!(!of(value.as_bytes()).iter().any(|form| form.starts_with(b"&#")));
     }
 
     #[test]

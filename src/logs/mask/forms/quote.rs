@@ -4,6 +4,9 @@
 
 use std::fmt::Write as _;
 
+/// Before these bytes, which it uses itself, bash writes no backslash.
+const KEPT: [char; 2] = ['\x01', '\x7f'];
+
 /// The forms of a text.
 pub(super) fn all(text: &str) -> Vec<String> {
     let json = json(text);
@@ -80,16 +83,151 @@ fn numbered(text: &str) -> String {
     out
 }
 
-/// Single quotes closed and opened again, double quotes, `printf %q`, and `$'…'`.
-fn shell(text: &str) -> [String; 5] {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c) || !c.is_ascii();
-    [
+/// As shells write a word of it: in single quotes (Python's `shlex.quote`, bash, dash, zsh), in double quotes, with
+/// backslashes (bash's `printf %q`, some others, fish, zsh), in `$'…'`, and as `set -x` of bash shows it in `[[ … =~ … ]]` and
+/// `[[ … == … ]]`.
+fn shell(text: &str) -> Vec<String> {
+    let quoted = [
         text.replace('\'', "'\"'\"'"),
         text.replace('\'', "'\\''"),
+        bash_word(text, true),
+        bash_word(text, false),
+        dollar_text(text, "\\E"),
+        dollar_text(text, "\\033").replace('!', "\\!"),
+        dollar(text.as_bytes()),
+    ];
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c) || !c.is_ascii();
+    let mut forms = vec![
+        grouped(text, "\"", "'"),
+        grouped(text, "", "\\'"),
         escape(text, |c| "\"\\$`".contains(c)),
         escape(text, |c| !plain(c)),
-        escape(text, |c| "'\\".contains(c)).replace('\n', "\\n").replace('\t', "\\t").replace('\r', "\\r"),
-    ]
+        escape(text, |c| c == '%' || !"!^`".contains(c) && !plain(c)),
+        escape(text, |c| !"!~".contains(c) && !plain(c)),
+        escape(text, |c| "$()*+.?[\\^{|".contains(c)),
+        escape(text, |c| !KEPT.contains(&c)),
+    ];
+    // `set -x` quotes once more what was quoted before.
+    forms.extend(quoted.iter().map(|once| once.replace('\'', "'\\''")));
+    forms.extend(quoted);
+    forms
+}
+
+/// A word as bash's `printf %q` writes it: with a backslash before a comma too, before `#` only where the word `begins`
+/// with it, before `~` only there and behind `:` and `=`.
+fn bash_word(text: &str, begins: bool) -> String {
+    let mut out = String::new();
+    let mut before = if begins { None } else { Some('x') };
+    for c in text.chars() {
+        let special = match c {
+            '#' => before.is_none(),
+            '~' => matches!(before, None | Some(':' | '=')),
+            c => c.is_ascii() && !c.is_ascii_alphanumeric() && !"_-./:=@%+".contains(c),
+        };
+        if special {
+            out.push('\\');
+        }
+        out.push(c);
+        before = Some(c);
+    }
+    out
+}
+
+/// Inside `$'…'` where letters beyond ASCII may be printed; shells differ in how they write ESC.
+fn dollar_text(text: &str, escape: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '\x1b' => out.push_str(escape),
+            c if c.is_ascii() || c.is_control() => out.push_str(&dollar(c.encode_utf8(&mut [0; 4]).as_bytes())),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Inside `$'…'` where they may not, as in the C locale, which most images have; and of what is no text.
+pub(super) fn dollar(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for byte in bytes {
+        match byte {
+            b'\\' => out.push_str("\\\\"),
+            b'\'' => out.push_str("\\'"),
+            0x07 => out.push_str("\\a"),
+            0x08 => out.push_str("\\b"),
+            b'\t' => out.push_str("\\t"),
+            b'\n' => out.push_str("\\n"),
+            0x0b => out.push_str("\\v"),
+            0x0c => out.push_str("\\f"),
+            b'\r' => out.push_str("\\r"),
+            0x1b => out.push_str("\\E"),
+            0x20..=0x7e => out.push(char::from(*byte)),
+            byte => {
+                // Writing into a string cannot fail.
+                let _ = write!(out, "\\{byte:03o}");
+            }
+        }
+    }
+    out
+}
+
+/// Single quotes as dash (in double quotes) and zsh (behind backslashes) write them: those that follow each other together;
+/// without what stands before the first and behind the last character.
+fn grouped(text: &str, around: &str, quote: &str) -> String {
+    let mut out = String::new();
+    let mut inside = false;
+    for c in text.chars() {
+        if c == '\'' {
+            if !inside {
+                out.push_str(if out.is_empty() { "" } else { "'" });
+                out.push_str(around);
+            }
+            out.push_str(quote);
+            inside = true;
+            continue;
+        }
+        if inside {
+            out.push_str(around);
+            out.push('\'');
+        }
+        inside = false;
+        out.push(c);
+    }
+    out
+}
+
+/// Every byte behind a backslash: `set -x` in `[[ … == … ]]` in the C locale.
+pub(super) fn every_byte_escaped(bytes: &[u8]) -> Vec<u8> {
+    let kept = |byte: u8| KEPT.contains(&char::from(byte));
+    let pairs = bytes.iter().flat_map(|byte| (!kept(*byte)).then_some(b'\\').into_iter().chain([*byte]));
+    pairs.collect()
+}
+
+/// Every character as a number, as encoders write it that keep none: `\u0041`, `&#65;`, `&#x41;`.
+pub(super) fn every(text: &str) -> [String; 5] {
+    let mut forms = [const { String::new() }; 5];
+    let [lower, upper, decimal, hex, hex_upper] = &mut forms;
+    for c in text.chars() {
+        let number = u32::from(c);
+        // Writing into a string cannot fail.
+        let _ = write!(decimal, "&#{number};");
+        let _ = write!(hex, "&#x{number:x};");
+        let _ = write!(hex_upper, "&#x{number:X};");
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(lower, "\\u{unit:04x}");
+            let _ = write!(upper, "\\u{unit:04X}");
+        }
+    }
+    forms
+}
+
+/// Every byte as an octal escape: `\101`.
+pub(super) fn octal(bytes: &[u8]) -> Vec<u8> {
+    let mut out = String::new();
+    for byte in bytes {
+        let _ = write!(out, "\\{byte:03o}");
+    }
+    out.into_bytes()
 }
 
 /// A quote inside its own kind, as SQL, YAML, CSV and PowerShell write it.
