@@ -470,7 +470,7 @@ fn whoever_may_see_a_script_or_its_product_is_executed_too() {
 
 #[test]
 fn what_has_no_place_or_a_database_is_never_taken_over() {
-    let tree = plain().tree();
+    let tree = plain().tree().with("hooks.py", "def hook():\n    return None\n");
     let text = |tree: &MemoryTree| {
         String::from_utf8(tree.read(&"pipeline.yaml".parse().unwrap(), 1 << 20).unwrap().unwrap().to_vec()).unwrap()
     };
@@ -486,8 +486,8 @@ fn what_has_no_place_or_a_database_is_never_taken_over() {
         "its folder is named by all others' products"
     );
     assert_eq!(again("output/p3.ipynb", "/data/p3.ipynb"), ["t0", "t1", "t2", "t4", "t5"]);
-    assert_eq!(again("name: t3\n", "name: t3\n    on_finish: tasks.t4\n").len(), 6);
-    assert_eq!(again("tasks:\n", "clients: {File: tasks.t4}\ntasks:\n"), [""; 0]);
+    assert_eq!(again("name: t3\n", "name: t3\n    on_finish: hooks.hook\n").len(), 6);
+    assert_eq!(again("tasks:\n", "clients: {File: hooks.hook}\ntasks:\n"), [""; 0]);
 }
 
 #[test]
