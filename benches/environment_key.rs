@@ -28,7 +28,7 @@ fn inputs(text: &str, config: &Config) -> Inputs {
     let (environment, found) = soopervisor::spec::environment::parse("environment.yml", text.as_bytes());
     let environment = environment.filter(|_| found.is_empty()).expect("an environment");
     let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("      - ")).collect();
-    let pip = pip::split(&lines, "", &mut |_| Err("none".to_owned())).expect("lines");
+    let pip = pip::split(&lines, "", &mut |_| Err("none".to_owned())).lines;
     Inputs::new(&RawEnvironment::of(&environment, pip), config, &|_| None).expect("inputs")
 }
 

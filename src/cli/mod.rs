@@ -160,8 +160,9 @@ fn dispatch(verb: &Verb, console: Console) -> Result<Exit, Failure> {
         #[cfg(feature = "server")]
         Verb::Admin(verb) => token::admin(verb),
         #[cfg(not(feature = "server"))]
-        Verb::Absent(_) => Err(Failure::new(Exit::Usage, "the server is not part of this build")
-            .help("build the program with it: `cargo build --release --features server`, or without `--no-default-features`")),
+        Verb::Absent(_) => Err(Failure::new(Exit::Usage, "the server is not part of this build").help(
+            "build the program with it: `cargo build --release --features server`, or without `--no-default-features`",
+        )),
         Verb::Action => action::execute(console),
         Verb::Completions(args) => Ok(documents::completions(args)),
         Verb::Man(args) => documents::man(args),

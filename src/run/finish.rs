@@ -246,9 +246,8 @@ fn too_many(ending: Ending, ran: &Ran, limits: &Limits) -> Option<String> {
     // What went wrong for another reason has got along with fewer.
     let may_be = ran.processes_refused && looks.as_ref().is_none_or(Diagnosis::is_bare);
     let why = if ran.processes_refused { "that was too few" } else { "most likely too few" };
-    (ending == Ending::ScriptFailed && (said || may_be)).then(|| {
-        format!("{} processes and threads may run at once, {why}: `--pids` gives it more", limits.pids)
-    })
+    (ending == Ending::ScriptFailed && (said || may_be))
+        .then(|| format!("{} processes and threads may run at once, {why}: `--pids` gives it more", limits.pids))
 }
 
 /// `4 tasks` and how many of them were up to date.

@@ -111,7 +111,8 @@ fn a_pipeline_that_starts_more_processes_than_it_may_is_told_how_many_those_are(
 
 #[test]
 fn who_writes_more_than_the_disk_limit_is_ended_also_where_the_engine_cannot_limit_it() {
-    let writes = "import time; open('/tmp/big', 'wb').write(bytes(100 << 20)); print('written', flush=True); time.sleep(120)";
+    let writes =
+        "import time; open('/tmp/big', 'wb').write(bytes(100 << 20)); print('written', flush=True); time.sleep(120)";
     let user = user_whose_second_task(writes);
     user.run(&["--disk", "40m"]).exits(10).says("disk");
     assert_eq!(user.published_folders().len(), 0);

@@ -19,7 +19,10 @@ fn passwords_and_tokens_in_addresses_are_hidden() {
     for (text, expected) in [
         ("https://user:pa55word@host/x?token=abc", "https://user:***@host/x?token=***"),
         ("got 'postgresql+psycopg2://me:p@ss:w@rd@db:5432/x'", "got 'postgresql+psycopg2://me:***@db:5432/x'"),
-        ("redis://:hunter2@h https://x-access-token:t@github.com/", "redis://:***@h https://x-access-token:***@github.com/"),
+        (
+            "redis://:hunter2@h https://x-access-token:t@github.com/",
+            "redis://:***@h https://x-access-token:***@github.com/",
+        ),
         ("https://ghp_xxx@github.com/a/b", "https://***@github.com/a/b"),
         ("https://0123456789abcdef0123@o1.example/2", "https://***@o1.example/2"),
         ("https://0123:x-oauth-basic@github.com", "https://***:***@github.com"),

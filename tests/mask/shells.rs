@@ -54,7 +54,11 @@ fn hides(shell: &str, script: &str, locale: &str, values: &[String]) {
         for line in lines {
             let out = cut(&masker, &[*line]);
             let shown = out.contains(|c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || !c.is_ascii());
-            assert!(out.contains("***") && !shown, "{shell} {locale}: {value:?} in {:?}", String::from_utf8_lossy(line));
+            assert!(
+                out.contains("***") && !shown,
+                "{shell} {locale}: {value:?} in {:?}",
+                String::from_utf8_lossy(line)
+            );
         }
     }
 }
