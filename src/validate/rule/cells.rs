@@ -16,7 +16,7 @@ const GLOBALS: [&str; 6] = ["range", "dict", "lipsum", "cycler", "joiner", "name
 type Cell = BTreeMap<String, Option<String>>;
 
 /// What each task of a grid gets, in order; `None` where there is no grid, or where its values are made in the run.
-pub(super) fn cells(task: &Task) -> Option<Vec<Cell>> {
+fn cells(task: &Task) -> Option<Vec<Cell>> {
     let grid = task.node.get("grid")?;
     let mut fixed = Cell::new();
     for (key, value) in task.node.get("params").and_then(Node::as_map).unwrap_or_default() {

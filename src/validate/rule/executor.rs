@@ -84,7 +84,14 @@ fn class(facts: &Facts<'_>, executor: &Node, dotted: &Node, out: &mut Vec<Diagno
         return out.push(at(RULE.code, message, facts.file(), dotted.span, help));
     };
     match text.strip_prefix("ploomber.executors.").filter(|name| !name.contains('.')) {
-        Some(name) if CLASSES.contains(&name) => arguments(facts, executor, name, out),
+        Some(name) if CLASSES.contains(&name) => {
+            if name == "ParallelDill" && facts.provided.lacks(facts.tree, "multiprocess") {
+                let message = "the executor `ParallelDill` needs the package `multiprocess`, which nothing brings";
+                let help = "add `multiprocess` to environment.yml, or write `executor: parallel`";
+                out.push(at(RULE.code, message, facts.file(), dotted.span, help));
+            }
+            arguments(facts, executor, name, out);
+        }
         Some(name) => {
             let message = format!("there is no executor `{text}`");
             out.push(at(RULE.code, message, facts.file(), dotted.span, suggest::help(name, CLASSES)));

@@ -269,6 +269,10 @@ fn an_executor_is_made_of_what_it_takes() {
         ["1:68 pipeline/executor: processes cannot be started by `thread`"]
     );
     assert_eq!(
+        executor("dotted_path: ploomber.executors.ParallelDill"),
+        ["1:25 pipeline/executor: the executor `ParallelDill` needs the package `multiprocess`, which nothing brings"]
+    );
+    assert_eq!(
         executor("dotted_path: fns.hook"),
         ["1:25 pipeline/dotted-path: the function `hook` needs `nope`, and an executor is made without it"]
     );
