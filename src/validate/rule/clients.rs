@@ -52,10 +52,18 @@ fn owners() -> impl Iterator<Item = &'static str> + Clone {
     tasks.chain(class::PRODUCTS.into_iter().filter(|name| *name != "MetaProduct"))
 }
 
-/// Whether there is a client for a class; where that cannot be told, there may be.
+/// Whether there is a client for a class; where that cannot be told, there may be. A slip in a key is told by itself.
 fn has(facts: &Facts<'_>, class: &str) -> bool {
-    let Some(clients) = facts.pipeline.document.get("clients").filter(|clients| !clients.is_falsy()) else { return false };
-    clients.as_map().is_none() || clients.get(class).is_some_and(|client| !client.is_null())
+    let document = &facts.pipeline.document;
+    let is_meant = |key: &Node, wanted: &str| key.as_str().is_some_and(|key| suggest::closest(key, [wanted]).is_some());
+    let Some(clients) = document.get("clients").filter(|clients| !clients.is_falsy()) else {
+        return document.as_map().unwrap_or_default().iter().any(|(key, _)| is_meant(key, "clients"));
+    };
+    let Some(pairs) = clients.as_map() else { return true };
+    pairs.iter().filter(|(_, client)| !client.is_null()).any(|(key, _)| {
+        let is_known = key.as_str().is_some_and(|key| owners().any(|owner| owner == key));
+        key.as_str() == Some(class) || (!is_known && is_meant(key, class))
+    })
 }
 
 /// The class of a task's product that has no client, and where the product stands.

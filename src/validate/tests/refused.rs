@@ -61,6 +61,11 @@ fn a_table_in_a_database_needs_a_client_of_its_own() {
         ["2:42 pipeline/clients: `on_finish` of a task of class `SQLScript` gets its client, and there is none"]
     );
     assert_eq!(told(&sql("clients: {SQLScript: fns.bare}\n", ", on_finish: fns.own")), [""; 0]);
+    // A slip in a key is told once.
+    for top in ["clients: {SQLiteRelaton: fns.bare}\n", "cleints: {SQLiteRelation: fns.bare}\n"] {
+        let found = told(&sql(top, ", product_class: SQLiteRelation"));
+        assert!(found.len() == 1 && found[0].starts_with("1:"), "{found:?}");
+    }
 }
 
 #[test]
