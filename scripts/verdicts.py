@@ -2,8 +2,8 @@
 """Ask real Ploomber what it says about every case of tests/fixtures/specs, and write verdicts.json.
 
 Run without arguments: makes a virtual environment in a temporary folder, installs the pinned Ploomber from PyPI,
-and runs itself there. Each case is loaded in a copy, in a process of its own, the way `ploomber status` loads it:
-entry point, DAGSpec, to_dag, render. Nothing of a case is written to. Beside each verdict stands the sha256 of the case's
+and runs itself there. Each case is loaded in a copy, in a process of its own, the way `ploomber build` loads it: by the
+parser of Ploomber's command line, which reads env.yaml once more than DAGSpec does, and then render. Nothing of a case is written to. Beside each verdict stands the sha256 of the case's
 files, so that tests/corpus.rs sees which case was edited since.
 
 Usage: scripts/verdicts.py [--python VENV/bin/python] [CASE ...]
@@ -51,11 +51,15 @@ def digest(name):
 
 def judge(name):
     """Load one case; the verdict as a dictionary."""
-    from ploomber.spec import DAGSpec
-    from ploomber.util import default
+    from ploomber.cli.parsers import CustomParser
 
     try:
-        DAGSpec(default.entry_point()).to_dag().render(show_progress=False)
+        sys.argv = ["ploomber"]
+        parser = CustomParser(prog="ploomber build")
+        with parser:
+            pass
+        dag, _ = parser.load_from_entry_point_arg()
+        dag.render(show_progress=False)
     except BaseException as error:  # a case may raise anything, SystemExit included
         while error.__cause__ is not None:
             error = error.__cause__
@@ -98,7 +102,7 @@ def main():
     parser.add_argument("cases", nargs="*")
     arguments = parser.parse_args()
     if arguments.child:
-        import ploomber.spec  # noqa: F401  imported once, before the forks
+        import ploomber.cli.parsers  # noqa: F401  imported once, before the forks
 
         for name in arguments.cases:
             print(json.dumps([name, child(name)]), flush=True)

@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 
 use crate::spec::Task;
 
-/// For each task the tasks that it needs directly; `None` where it asks for one that cannot be found.
+/// For each task the tasks that it needs directly; `None` where it asks for one that cannot be found, or only the run knows
+/// for which.
 pub(super) fn needs(tasks: &[Task]) -> Vec<Option<BTreeSet<usize>>> {
     tasks
         .iter()
         .map(|task| {
+            if !task.upstream_known {
+                return None;
+            }
             task.upstream.iter().try_fold(BTreeSet::new(), |mut found, wanted| {
                 let fitting: Vec<usize> = (0..tasks.len()).filter(|at| fits(&tasks[*at], wanted.as_str())).collect();
                 // A pattern may fit nothing; a name must be somebody's.

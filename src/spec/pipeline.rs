@@ -85,6 +85,8 @@ pub struct Task {
     pub products: Vec<Product>,
     /// Tasks it needs: as declared, or as its source says; patterns as written.
     pub upstream: Vec<Spanned<String>>,
+    /// Whether these are all; `false` where the source computes them in ways that only Python can follow.
+    pub upstream_known: bool,
 }
 
 /// What kind of thing a product is.
@@ -215,8 +217,8 @@ impl Task {
             None => by_look,
         };
         let name = name_of(&node, source.as_ref(), class);
-        let mut task =
-            Self { name, source, class, products: Vec::new(), upstream: Vec::new(), file: Arc::clone(file), node };
+        let (products, upstream, file) = (Vec::new(), Vec::new(), Arc::clone(file));
+        let mut task = Self { name, source, class, products, upstream, upstream_known: true, file, node };
         task.set_products(task.node.get("product").cloned().as_ref(), meta);
         task.upstream = match task.node.get("upstream") {
             Some(one) if one.as_seq().is_none() => text(one).into_iter().collect(),

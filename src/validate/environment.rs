@@ -82,7 +82,9 @@ pub(super) fn pip(
     let written: Vec<&Spanned<String>> = lists.flatten().collect();
     let texts: Vec<&str> = written.iter().map(|line| line.as_str()).collect();
     let folder = file.parent().unwrap_or_default();
-    let split = pip::split(&texts, &folder.to_string(), &mut |path| requirements(tree, path));
+    let shown = folder.to_string();
+    // As it is, not as it is shown: a name may hold what no line of a terminal should.
+    let split = pip::split(&texts, folder.as_str().unwrap_or(&shown), &mut |path| requirements(tree, path));
     // What a requirements file says is told where that file is named.
     let mut tell = |at: usize, (message, help): (String, String)| {
         let problem = Diagnostic::error("environment/pip-line", message).help(help);
@@ -92,7 +94,11 @@ pub(super) fn pip(
         });
     };
     for Refused { at, error } in &split.refused {
-        tell(*at, (error.to_string(), way_out(tree, error)));
+        let help = match error {
+            PipError::Unreadable { file, .. } => unreadable_help(tree, file),
+            other => shown_error(other).help(),
+        };
+        tell(*at, (shown_error(error).to_string(), help));
     }
     for (at, line) in &split.from {
         if let Some(found) = slip(tree, root, &split.lines, line) {
@@ -112,13 +118,22 @@ fn requirements(tree: &dyn Tree, path: &str) -> Result<String, String> {
     }
 }
 
-fn way_out(tree: &dyn Tree, error: &PipError) -> String {
+fn unreadable_help(tree: &dyn Tree, file: &str) -> String {
+    match RelPath::normalise(file) {
+        Ok(path) if tree.entry(&path).is_none() => rule::nearest(tree, &path),
+        _ => "save it as a text in UTF-8, one requirement a line".to_owned(),
+    }
+}
+
+/// The error with its file as paths are shown.
+fn shown_error(error: &PipError) -> PipError {
+    let shown = |file: &str| RelPath::normalise(file).map_or_else(|_| file.to_owned(), |path| path.to_string());
     match error {
-        PipError::Unreadable { file, .. } => match RelPath::normalise(file) {
-            Ok(path) if tree.entry(&path).is_none() => rule::nearest(tree, &path),
-            _ => "save it as a text in UTF-8, one requirement a line".to_owned(),
-        },
-        _ => error.help(),
+        PipError::Unreadable { file, line, reason } => {
+            PipError::Unreadable { file: shown(file), line: line.clone(), reason: reason.clone() }
+        }
+        PipError::Circle { file } => PipError::Circle { file: shown(file) },
+        other => other.clone(),
     }
 }
 

@@ -187,12 +187,6 @@ pub(super) fn env(
     // One of a name that Ploomber does not read was told.
     let Some(path) = path else { return (None, out.len() == told) };
     let Some((root, source)) = document(tree, &path, out) else { return (None, false) };
-    if root.is_falsy() && root.as_map().is_none() {
-        // To Ploomber it is as none.
-        let warning = Diagnostic::warning("env/shape", format!("`{path}` holds nothing")).at(&source, root.span);
-        out.push(warning.help("write `key: value` lines, or remove the file"));
-        return (None, true);
-    }
     let Some(env) = mapping(&path, root, source, out) else { return (None, false) };
     let folder = file.parent().unwrap_or_default();
     let is_known = placeholders::scope(tree, &folder, &env, scope, out);
@@ -239,7 +233,8 @@ pub(super) fn pipeline(
     let (sources, roots, env_of) = (&sources[..], &roots[..], env.as_ref());
     let facts = Facts { tree, pipeline: &pipeline, sources, roots, env: env_of, raw: &node, complete, provided };
     rule::check_all(&facts, out);
-    let entry_point = file.strip_prefix(root).unwrap_or(file).to_string();
+    let entry = file.strip_prefix(root).unwrap_or(file);
+    let entry_point = entry.as_str().map_or_else(|| entry.to_string(), str::to_owned);
     is_whole.then_some(Loaded { entry_point, pipeline, env, asks_git: scope.asked_git() })
 }
 
@@ -314,7 +309,7 @@ fn import_tasks(
         let file = task.source.as_mut();
         let file = file.filter(|source| !source.as_str().starts_with('/') && class::is_file(source.as_str()));
         if let (Some(file), false) = (file, folder == pipeline.root) {
-            file.value = format!("{SNAPSHOT}/{folder}/{}", file.value);
+            file.value = format!("{SNAPSHOT}/{}/{}", folder.as_str().unwrap_or_default(), file.value);
         }
     }
     true

@@ -56,6 +56,11 @@ impl Provided {
         Self { named: all.into_iter().flatten().collect(), is_closed, own: OnceCell::new() }
     }
 
+    /// Whether all that is installed is known.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
     /// Whether Python has the module itself, or a package of its very name is installed.
     pub(super) fn offers(&self, module: &str) -> bool {
         words(PYTHON).any(|known| known == module) || self.named.contains(&normalise(module))

@@ -8,6 +8,7 @@ use crate::repo::MemoryTree;
 use crate::spec::ProductKind;
 
 mod hiding;
+mod refused;
 
 const NOTEBOOK: &str = "# + tags=[\"parameters\"]\nupstream = None\nproduct = None\n\n# +\nx = 1\n";
 
@@ -411,7 +412,7 @@ fn a_serializer_of_a_grid_fails_in_every_build_and_is_refused() {
     let alone = run(&tree("params: {depth: 1}, serializer: serial.save", ""));
     assert_eq!(codes(&alone), [] as [&str; 0], "{:?}", alone.diagnostics);
     let top = run(&tree("grid: {depth: [1, 2]}", "serializer: serial.save\n"));
-    assert_eq!(codes(&top), [] as [&str; 0], "{:?}", top.diagnostics);
+    assert_eq!(codes(&top), ["source/function"], "`get` takes `product`: {:?}", top.diagnostics);
 }
 
 #[test]

@@ -37,8 +37,13 @@ pub(super) const RULE: Rule = Rule {
             for key in
                 ["serializer", "unserializer", "on_finish", "on_render", "on_failure", "client", "product_client"]
             {
-                // Ploomber passes over a hook that Python takes for false.
-                let is_none = |node: &Node| if key.starts_with("on_") { node.is_falsy() } else { node.is_null() };
+                // Ploomber passes over a hook that Python takes for false, and in a grid over a serializer.
+                let in_grid = task.node.get("grid").is_some();
+                let is_none = |node: &Node| match key {
+                    "serializer" | "unserializer" => in_grid && node.is_falsy(),
+                    "client" | "product_client" => node.is_null(),
+                    _ => node.is_falsy(),
+                };
                 if let Some(node) = task.node.get(key).filter(|node| !is_none(node)) {
                     path(facts, &task.file, key, node, out);
                 }
@@ -64,26 +69,77 @@ pub(super) fn path(facts: &Facts<'_>, file: &Arc<SourceText>, key: &str, node: &
             return out.push(problem.at(file, node.span).help("write `module.function`"));
         }
     };
+    for (beside, _) in node.as_map().unwrap_or_default().iter().filter(|(beside, _)| beside.as_str().is_none()) {
+        let message = format!("a key beside `dotted_path` must be a text, but this is {}", beside.kind());
+        let help = "name a parameter of the function, or remove it";
+        out.push(Diagnostic::error(RULE.code, message).at(file, beside.span).help(help));
+    }
     if !dotted.contains("{{") {
         let found = resolve(facts.tree, facts.roots, dotted, &mut Modules::default());
         tell(RULE.code, facts, (&found, dotted), (file, place.span), out);
-        if let (Callable::Here(function), "clients" | "client" | "product_client") = (&found, key) {
-            client(function, dotted, node, (file, place.span), out);
+        let made = match key {
+            "clients" | "client" | "product_client" => "a client is made",
+            "executor" => "an executor is made",
+            "location" => "the pipeline is made",
+            _ => return,
+        };
+        if let Callable::Here(function) = &found {
+            maker(function, (dotted, made), node, (file, place.span), out);
         }
     }
 }
 
-/// Clients are made when the pipeline is loaded, from what stands beside their `dotted_path` and nothing else.
-fn client(function: &Function, dotted: &str, node: &Node, place: (&Arc<SourceText>, Span), out: &mut Vec<Diagnostic>) {
+/// Clients, executors and whole pipelines are made when the pipeline is loaded, from what stands beside their `dotted_path`
+/// and nothing else.
+fn maker(
+    function: &Function,
+    (dotted, made): (&str, &str),
+    node: &Node,
+    place: (&Arc<SourceText>, Span),
+    out: &mut Vec<Diagnostic>,
+) {
     if function.decorated || function.open {
         return;
     }
-    for (parameter, _) in function.parameters.iter().filter(|(name, default)| !default && node.get(name).is_none()) {
-        let name = dotted.rsplit('.').next().unwrap_or_default();
-        let message = format!("the function `{name}` needs `{parameter}`, and a client is made without it");
-        let help = format!("give it a default, or write `dotted_path: {dotted}` with `{parameter}:` beside it");
+    let name = dotted.rsplit('.').next().unwrap_or_default();
+    let untaken = untaken(function, dotted, node);
+    let lacking = |(parameter, default): &&(String, bool)| {
+        !default && node.get(parameter).is_none() && !is_meant(&untaken, parameter)
+    };
+    for (parameter, _) in function.parameters.iter().filter(lacking) {
+        let message = format!("the function `{name}` needs `{parameter}`, and {made} without it");
+        // What makes a whole pipeline is named by a text only.
+        let help = match node.as_map() {
+            None if made.starts_with("the pipeline") => "give it a default".to_owned(),
+            _ => format!("give it a default, or write `dotted_path: {dotted}` with `{parameter}:` beside it"),
+        };
         out.push(Diagnostic::error(RULE.code, message).at(place.0, place.1).help(help));
     }
+    for (span, problem, help) in untaken {
+        out.push(Diagnostic::error(RULE.code, problem).at(place.0, span).help(help));
+    }
+}
+
+/// Whether one of the keys that are not taken was meant to be this parameter: then it is not lacking, too.
+pub(super) fn is_meant(untaken: &[(Span, String, String)], parameter: &str) -> bool {
+    untaken.iter().any(|(_, _, help)| *help == format!("did you mean `{parameter}`?"))
+}
+
+/// Keys beside a `dotted_path` that the function does not take: where they stand, and what is to be said.
+pub(super) fn untaken(function: &Function, dotted: &str, node: &Node) -> Vec<(Span, String, String)> {
+    let name = dotted.rsplit('.').next().unwrap_or_default();
+    let beside = node.as_map().unwrap_or_default().iter().filter_map(|(key, _)| Some((key.as_str()?, key.span)));
+    let is_taken = |key: &str| function.open || function.parameters.iter().any(|(parameter, _)| parameter == key);
+    let untaken = beside.filter(|(key, _)| *key != "dotted_path" && !is_taken(key));
+    let told = untaken.map(|(key, span)| {
+        let help = suggest::closest(key, function.parameters.iter().map(|(parameter, _)| parameter.as_str()));
+        let help = match help {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("remove the key, or add a parameter `{key}` to the function"),
+        };
+        (span, format!("the function `{name}` takes no `{key}`"), help)
+    });
+    told.collect()
 }
 
 /// Says what there is to say about a dotted path that stands at `place`; a module that cannot be read is told once,
@@ -139,7 +195,7 @@ fn judge(code: &'static str, facts: &Facts<'_>, found: &Callable, dotted: &str) 
 }
 
 /// What is to be said about a module that the repository does not have where Python would look: packages may.
-fn elsewhere(code: &'static str, facts: &Facts<'_>, modules: &[String], dotted: &str) -> Option<Diagnostic> {
+pub(super) fn elsewhere(code: &'static str, facts: &Facts<'_>, modules: &[String], dotted: &str) -> Option<Diagnostic> {
     let first = dotted.split('.').next().unwrap_or_default();
     // A near miss of a module that is here is a slip; anything else may be installed.
     let near = suggest::closest(first, modules.iter().map(String::as_str));

@@ -46,6 +46,36 @@ pub(super) const RULE: Rule = Rule {
 /// Ploomber's own executors.
 const CLASSES: [&str; 3] = ["Serial", "Parallel", "ParallelDill"];
 
+/// What each of them takes.
+fn parameters(class: &str) -> &'static [&'static str] {
+    match class {
+        "Serial" => &["build_in_subprocess", "catch_exceptions", "catch_warnings"],
+        "Parallel" => &["processes", "print_progress", "start_method"],
+        _ => &["processes", "print_progress"],
+    }
+}
+
+/// How Python starts processes.
+const METHODS: [&str; 3] = ["fork", "forkserver", "spawn"];
+
+/// What is said of keys beside the dotted path of one of them.
+fn arguments(facts: &Facts<'_>, executor: &Node, class: &str, out: &mut Vec<Diagnostic>) {
+    let known = parameters(class);
+    let beside = executor.as_map().unwrap_or_default().iter().filter(|(key, _)| key.as_str() != Some("dotted_path"));
+    for (key, value) in beside {
+        let name = key.scalar_text().unwrap_or_default();
+        let is_method = value.is_falsy() || value.as_str().is_some_and(|text| METHODS.contains(&text) || text.contains('{'));
+        if key.as_str().is_none() || !known.contains(&name.as_str()) {
+            let help = suggest::help(&name, known.iter().copied());
+            out.push(at(RULE.code, format!("the executor `{class}` takes no `{name}`"), facts.file(), key.span, help));
+        } else if name == "start_method" && !is_method {
+            let text = value.scalar_text().unwrap_or_default();
+            let message = format!("processes cannot be started by `{text}`");
+            out.push(at(RULE.code, message, facts.file(), value.span, suggest::help(&text, METHODS)));
+        }
+    }
+}
+
 /// A class that is an executor, by its dotted path.
 fn class(facts: &Facts<'_>, executor: &Node, dotted: &Node, out: &mut Vec<Diagnostic>) {
     let Some(text) = dotted.as_str() else {
@@ -54,7 +84,14 @@ fn class(facts: &Facts<'_>, executor: &Node, dotted: &Node, out: &mut Vec<Diagno
         return out.push(at(RULE.code, message, facts.file(), dotted.span, help));
     };
     match text.strip_prefix("ploomber.executors.").filter(|name| !name.contains('.')) {
-        Some(name) if CLASSES.contains(&name) => {}
+        Some(name) if CLASSES.contains(&name) => {
+            if name == "ParallelDill" && facts.provided.lacks(facts.tree, "multiprocess") {
+                let message = "the executor `ParallelDill` needs the package `multiprocess`, which nothing brings";
+                let help = "add `multiprocess` to environment.yml, or write `executor: parallel`";
+                out.push(at(RULE.code, message, facts.file(), dotted.span, help));
+            }
+            arguments(facts, executor, name, out);
+        }
         Some(name) => {
             let message = format!("there is no executor `{text}`");
             out.push(at(RULE.code, message, facts.file(), dotted.span, suggest::help(name, CLASSES)));

@@ -34,13 +34,26 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn signature(facts: &Facts<'_>, task: &Task, function: &Function, out: &mut Vec<Diagnostic>) {
-    let serialized = task.node.get("serializer").is_some() || facts.pipeline.document.get("serializer").is_some();
-    // That a grid cannot have one of these was told.
-    let refused = task.node.get("grid").is_some() && task.node.get("unserializer").is_some();
-    if serialized || refused {
+    let set = |key: &str| task.node.get(key).is_some_and(|value| !value.is_falsy());
+    let of_all = facts.pipeline.document.get("serializer");
+    // That a grid cannot have one of these was told, and that nothing cannot be one.
+    let refused = task.node.get("grid").is_some() && (set("serializer") || set("unserializer"));
+    if refused || of_all.is_some_and(Node::is_falsy) {
         return;
     }
-    let mut passed: BTreeSet<String> = ["product".to_owned()].into();
+    let is_serialized = set("serializer") || of_all.is_some();
+    let takes_product = function.parameters.iter().any(|(name, _)| name == "product");
+    if is_serialized && takes_product {
+        let message = format!("the function `{}` takes `product`, but a serializer writes what it returns", name_of(task));
+        let help = "remove its parameter `product` and return the result, or remove the serializer";
+        out.push(at(RULE.code, message, &task.file, task.span(), help));
+    }
+    let product = (!is_serialized || takes_product).then(|| "product".to_owned());
+    called(task, function, product.into_iter().collect(), out);
+}
+
+/// Compares what a function takes with what each of its tasks passes besides `passed`.
+fn called(task: &Task, function: &Function, mut passed: BTreeSet<String>, out: &mut Vec<Diagnostic>) {
     if !task.upstream.is_empty() {
         passed.insert("upstream".to_owned());
     }
@@ -58,9 +71,14 @@ fn keys(node: Option<&Node>) -> Vec<String> {
     pairs.iter().filter_map(|(key, _)| key.scalar_text()).collect()
 }
 
+/// What the function is called in its module.
+fn name_of(task: &Task) -> &str {
+    task.source.as_ref().and_then(|source| source.as_str().rsplit('.').next()).unwrap_or_default()
+}
+
 /// What the function needs and does not get, and what it gets and does not take.
 fn compare(task: &Task, function: &Function, passed: &BTreeSet<String>, out: &mut Vec<Diagnostic>) {
-    let name = task.source.as_ref().and_then(|source| source.as_str().rsplit('.').next()).unwrap_or_default();
+    let name = name_of(task);
     for (parameter, _) in
         function.parameters.iter().filter(|(parameter, default)| !default && !passed.contains(parameter))
     {

@@ -28,6 +28,7 @@ pub(super) const RULE: Rule = Rule {
                 );
                 error(message, key.1, &help);
             }
+            handed_on(task, &mut error);
             let cells = match (grid.as_seq(), grid.as_map()) {
                 (Some(items), _) => items,
                 (None, Some(_)) => std::slice::from_ref(grid),
@@ -59,6 +60,21 @@ pub(super) const RULE: Rule = Rule {
         }
     },
 };
+
+/// Clients, which `TaskSpec.to_task` of Ploomber 0.23.3 hands on as they are written, too: one to a class that takes no such
+/// key, the other to be used as if it were a client.
+fn handed_on(task: &Task, error: &mut dyn FnMut(String, Span, &str)) {
+    if let Some((key, _)) = task.node.entry("product_client") {
+        let message = "a task with `grid` takes no `product_client`".to_owned();
+        error(message, key.span, "write it below `clients:` at the top, with the product's class as its key");
+    }
+    let taken = task.class.is_some_and(|class| class.keys.contains(&"client"));
+    if let Some((key, _)) = task.node.entry("client").filter(|(_, client)| taken && !client.is_falsy()) {
+        let message = "Ploomber does not call the function of `client` for a task with `grid`".to_owned();
+        let help = "it uses the text itself, which fails; write it below `clients:` at the top, with the task's class as its key";
+        error(message, key.span, help);
+    }
+}
 
 /// Keys whose dotted path Ploomber 0.23.3 hands on to the tasks of a grid as it is written (`TaskSpec.to_task`) and then
 /// calls; `unserializer` only where there is something to read.

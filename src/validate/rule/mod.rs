@@ -10,23 +10,29 @@ use crate::repo::Tree;
 use crate::spec::yaml::Node;
 use crate::spec::{EnvYaml, Pipeline, Task};
 
+mod cells;
+mod clients;
 mod config;
 mod dotted_path;
+mod env_module;
 mod env_unused;
 mod executor;
 mod function;
 mod grid;
+mod hook;
 mod meta;
 mod notebook_product;
 mod notebook_value;
 mod params;
 mod product;
+mod product_class;
 mod product_clash;
 mod product_git;
 mod product_place;
 mod relation;
 mod shape;
 mod source;
+mod strict;
 mod task_class;
 mod task_key;
 mod task_name;
@@ -73,12 +79,15 @@ pub(super) struct Rule {
 }
 
 /// Every rule, in the order in which findings are shown.
-pub(super) const ALL: [&Rule; 22] = [
+pub(super) const ALL: [&Rule; 27] = [
     &top_key::RULE,
     &meta::RULE,
     &config::RULE,
     &executor::RULE,
     &dotted_path::RULE,
+    &clients::RULE,
+    &hook::RULE,
+    &env_module::RULE,
     &shape::RULE,
     &task_class::RULE,
     &task_key::RULE,
@@ -87,6 +96,7 @@ pub(super) const ALL: [&Rule; 22] = [
     &grid::RULE,
     &notebook_value::RULE,
     &product::RULE,
+    &product_class::RULE,
     &notebook_product::RULE,
     &relation::RULE,
     &product_clash::RULE,
@@ -95,6 +105,7 @@ pub(super) const ALL: [&Rule; 22] = [
     &source::RULE,
     &function::RULE,
     &template::RULE,
+    &strict::RULE,
     &upstream::RULE,
 ];
 

@@ -68,7 +68,7 @@ pub(super) const RULE: Rule = Rule {
 };
 
 /// The dotted path of a value that Ploomber calls to have the param: `module::function`.
-fn called(text: &str) -> Option<String> {
+pub(super) fn called(text: &str) -> Option<String> {
     let (module, function) = text.split_once("::")?;
     let plain = |c: char| c.is_alphanumeric() || c == '_';
     let is_path = !module.is_empty() && module.chars().all(|c| plain(c) || c == '.');

@@ -24,7 +24,7 @@ pub(super) const RULE: Rule = Rule {
                 Found::Unreadable(why) => {
                     error(format!("the source cannot be read: {why}"), "save it as UTF-8".to_owned());
                 }
-                Found::Notebook { parameters, broken, trouble, path } => {
+                Found::Notebook { parameters, broken, trouble, path, .. } => {
                     if let Some(why) = broken {
                         error(format!("`{path}` cannot be run: {why}"), broken_help(why, path).to_owned());
                     }

@@ -1,9 +1,9 @@
 //! SQL and shell sources: `{{product}}` is there, and every placeholder has a value.
 
-use super::{Rule, at};
-use crate::spec::suggest;
+use super::{Facts, Rule, at};
 use crate::spec::yaml::Node;
-use crate::validate::source::Found;
+use crate::spec::{Task, suggest};
+use crate::validate::source::{FILTERS, Found, Template};
 
 pub(super) const RULE: Rule = Rule {
     code: "source/template",
@@ -28,6 +28,9 @@ pub(super) const RULE: Rule = Rule {
                     "close every `{{` with `}}`".to_owned(),
                 );
                 continue;
+            }
+            for (message, help) in uses(facts, task, template) {
+                error(message, help);
             }
             if !template.judged {
                 continue;
@@ -64,3 +67,47 @@ pub(super) const RULE: Rule = Rule {
         }
     },
 };
+
+/// What a product of several files has besides its keys.
+const ATTRIBUTES: [&str; 12] = [
+    "client", "delete", "download", "exists", "get", "items", "keys", "missing", "render", "task",
+    "to_json_serializable", "upload",
+];
+
+/// What is to be said of keys, filters and files that a template uses and that there are not.
+fn uses(facts: &Facts<'_>, task: &Task, template: &Template) -> Vec<(String, String)> {
+    let mut told = Vec::new();
+    let product = task.node.get("product").and_then(Node::as_map).filter(|_| !template.sets_product);
+    let known: Vec<&str> = product.unwrap_or_default().iter().filter_map(|(key, _)| key.as_str()).collect();
+    let is_known = |key: &str| {
+        known.contains(&key) || ATTRIBUTES.contains(&key) || matches!(key, "values" | "metadata") || key.starts_with('_')
+    };
+    for (key, line) in template.keys.iter().filter(|(key, _)| product.is_some() && !is_known(key)) {
+        let message = format!("the product has no key `{key}`, which line {line} of the source asks for");
+        told.push((message, suggest::help(key, known.iter().copied())));
+    }
+    for (name, line) in &template.filters {
+        let help = match suggest::closest(name, FILTERS) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "remove it, or do its work in the source".to_owned(),
+        };
+        told.push((format!("Jinja has no filter `{name}`, which line {line} of the source uses"), help));
+    }
+    for include in &template.includes {
+        let (line, name) = (include.line, include.name.as_deref().unwrap_or("another file"));
+        let by_loader = facts.pipeline.meta.source_loader.is_some() && !starts_at_root(task);
+        told.push(if by_loader {
+            let message = format!("no folder of `source_loader` has `{name}`, which line {line} of the source includes");
+            (message, "create it and commit it, or correct the path; it is relative to those folders".to_owned())
+        } else {
+            let message = format!("line {line} of the source includes `{name}`, and Ploomber has no folder to look in");
+            let help = "put the text into the source, or write `source_loader: {path: FOLDER}` below `meta:`, with both files there";
+            (message, help.to_owned())
+        });
+    }
+    told
+}
+
+fn starts_at_root(task: &Task) -> bool {
+    task.source.as_ref().is_some_and(|source| source.as_str().starts_with('/'))
+}

@@ -29,6 +29,16 @@ pub(super) fn find(
     all.iter().find(|path| is_there(path)).or(all.first()).cloned().ok_or(Found::Unknown)
 }
 
+/// Whether none of the loader's folders has a file of this name; `false` where nobody knows which they are.
+pub(super) fn lacks(tree: &dyn Tree, pipeline: &Pipeline, loader: &SourceLoader, name: &str, roots: &[RelPath]) -> bool {
+    let is_silent = loader.module.is_none() && loader.folders.is_empty();
+    let places = folders(tree, pipeline, loader, roots).filter(|_| !is_silent);
+    let (Some(places), Ok(name)) = (places, RelPath::normalise(name)) else { return false };
+    // What lies behind a link to a folder has no entry of its own.
+    let is_there = |path: &RelPath| tree.entry(path).is_some() || !matches!(tree.read(path, LIMIT), Ok(None));
+    !places.iter().any(|place| is_there(&place.join(&name)))
+}
+
 /// What can be said of a source where nobody knows where to look: that no folder has such a file.
 fn anywhere(tree: &dyn Tree, pipeline: &Pipeline, source: &str) -> Found {
     let Some(path) = pipeline.inside(source) else { return Found::Unknown };

@@ -17,9 +17,10 @@ mod notebook;
 pub(super) mod outline;
 mod python;
 mod template;
+mod value;
 
 use module::{Binding, Module};
-pub(crate) use template::Template;
+pub(crate) use template::{FILTERS, Template};
 
 /// Bytes of one source that are read.
 const LIMIT: u64 = 32 * 1024 * 1024;
@@ -45,6 +46,10 @@ pub(crate) enum Found {
         broken: Option<String>,
         /// What is wrong with `upstream = …`.
         trouble: Option<UpstreamTrouble>,
+        /// Whether what it says of its `product` can be read without running it.
+        product_known: bool,
+        /// The names that its parameters cell gives a value, where all that it does is to give names values.
+        declared: Option<Vec<String>>,
         /// Where it lies.
         path: RelPath,
     },
@@ -140,7 +145,13 @@ fn look(tree: &dyn Tree, pipeline: &Pipeline, task: &mut Task, roots: &[RelPath]
         },
     };
     if !notebook {
-        let template = template::read(&text);
+        let mut template = template::read(&text);
+        if let Some(loader) = pipeline.meta.source_loader.as_ref().filter(|_| !source.as_str().starts_with('/')) {
+            template.includes.retain(|include| {
+                let name = include.name.as_deref().filter(|_| !include.may_lack);
+                name.is_some_and(|name| loader::lacks(tree, pipeline, loader, name, roots))
+            });
+        }
         if pipeline.meta.extract_upstream {
             task.upstream = spanned(&template.upstream, &source);
         }
@@ -168,19 +179,24 @@ fn place(tree: &dyn Tree, pipeline: &Pipeline, source: &str, roots: &[RelPath]) 
 
 fn script(pipeline: &Pipeline, task: &mut Task, source: &Spanned<String>, text: &str, path: RelPath) -> Found {
     let ending = class::suffix(source.as_str());
+    let without_cell = |broken: Option<String>, path: RelPath| Found::Notebook {
+        parameters: false,
+        broken,
+        trouble: None,
+        product_known: true,
+        declared: None,
+        path,
+    };
     if text.trim().is_empty() {
-        let broken = Some("the file is empty".to_owned());
-        return Found::Notebook { parameters: false, broken, trouble: None, path };
+        return without_cell(Some("the file is empty".to_owned()), path);
     }
     let (cell, broken) = match notebook::parameters(text, ending) {
         notebook::Cell::Found(cell, true) => {
             (cell, Some("the parameters cell is the last one, so there is nothing to run".to_owned()))
         }
         notebook::Cell::Found(cell, false) => (cell, None),
-        notebook::Cell::Missing => return Found::Notebook { parameters: false, broken: None, trouble: None, path },
-        notebook::Cell::Broken(why) => {
-            return Found::Notebook { parameters: false, broken: Some(why), trouble: None, path };
-        }
+        notebook::Cell::Missing => return without_cell(None, path),
+        notebook::Cell::Broken(why) => return without_cell(Some(why), path),
     };
     let r = matches!(ending, ".R" | ".r" | ".Rmd");
     let cell = if r { r_as_python(&cell) } else { cell };
@@ -190,23 +206,30 @@ fn script(pipeline: &Pipeline, task: &mut Task, source: &Spanned<String>, text: 
         match python::assigned(&tokens, "upstream") {
             // An R script without the variable has no upstream; a Python one must say so.
             python::Assigned::Missing => trouble = (!r).then_some(UpstreamTrouble::Missing),
-            python::Assigned::Other => {
-                trouble = Some(if r { UpstreamTrouble::RList } else { UpstreamTrouble::NotLiteral });
-            }
+            python::Assigned::Other | python::Assigned::Unclear if r => trouble = Some(UpstreamTrouble::RList),
+            python::Assigned::Other => trouble = Some(UpstreamTrouble::NotLiteral),
+            // Ploomber evaluates it; what it comes to is known to the run.
+            python::Assigned::Unclear => task.upstream_known = false,
             python::Assigned::Literal(node) => match names(&node) {
                 Some(names) => task.upstream = spanned(&names, source),
                 None => trouble = (!r).then_some(UpstreamTrouble::WrongKind(node.kind())),
             },
         }
     }
+    let mut product_known = true;
     if pipeline.meta.extract_product {
-        let node = match python::assigned(&tokens, "product") {
+        let assigned = python::assigned(&tokens, "product");
+        product_known = !matches!(assigned, python::Assigned::Unclear);
+        let node = match assigned {
             python::Assigned::Literal(node) => Some(at(node, source)),
             _ => None,
         };
         task.set_products(node.as_ref(), &pipeline.meta);
     }
-    Found::Notebook { parameters: true, broken, trouble, path }
+    // Of a notebook, only its kernel knows the language.
+    let is_python = ending == ".py" && task.node.get("kernelspec_name").is_none();
+    let declared = is_python.then(|| value::declared(&tokens)).flatten();
+    Found::Notebook { parameters: true, broken, trouble, product_known, declared, path }
 }
 
 /// `list('a', "b")` and `NULL` in words that the literal reader knows.

@@ -21,7 +21,7 @@ pub(crate) struct Function {
 
 /// What a module binds a name to.
 pub(crate) enum Binding {
-    /// `def name(…)`.
+    /// `def name(…)`, or a class without bases, which is called as its `__init__` says.
     Function(Function),
     /// `def name(…)` below an `if` or a `try`: Ploomber cannot cut its source out.
     Indented,
@@ -48,8 +48,10 @@ pub(super) struct Module {
 /// Where a name was seen.
 #[derive(Default)]
 struct Seen {
-    /// Where the parameters of the last `def` start, and whether it is decorated.
+    /// Where the parameters of the last `def` start, and whether it is decorated; nothing where the name was bound anew.
     def: Option<(usize, bool)>,
+    /// Where what follows the name of the last `class` starts, if that is what the name is bound to.
+    class: Option<(usize, bool)>,
     /// Whether the last assignment is a literal.
     literal: bool,
     /// `def` below an `if`, a `try` or the like.
@@ -102,13 +104,17 @@ impl Module {
     fn first_of_line(&mut self, index: usize, decorated: bool) {
         let at = index + usize::from(self.word(index) == "async");
         if self.word(at) == "def" && !self.word(at + 1).is_empty() {
-            self.seen(at + 1).def = Some((at + 2, decorated));
+            *self.seen(at + 1) = Seen { def: Some((at + 2, decorated)), ..Seen::default() };
             if at == index {
                 self.functions.push(self.word(at + 1).to_owned());
             }
         }
+        if self.word(index) == "class" && !self.word(index + 1).is_empty() {
+            *self.seen(index + 1) = Seen { class: Some((index + 2, decorated)), ..Seen::default() };
+        }
         if let Some(assigned) = python::assignment(&self.tokens, index) {
-            self.seen(index).literal = matches!(assigned, Assigned::Literal(_));
+            let literal = matches!(assigned, Assigned::Literal(_));
+            *self.seen(index) = Seen { literal, ..Seen::default() };
         }
         let star = || line(&self.tokens[index..]).iter().any(|t| t.token == Token::Mark('*'));
         // Conditional definitions are indented; they may bind the name.
@@ -143,11 +149,14 @@ impl Module {
         self.functions.clone()
     }
 
-    /// What `name` is bound to; the last `def` counts.
+    /// What `name` is bound to; the last `def`, `class` or assignment counts.
     pub(super) fn binding(&self, name: &str) -> Binding {
         match self.names.get(name) {
             Some(Seen { def: Some((at, decorated)), .. }) => {
                 Binding::Function(signature(&self.tokens[*at..], *decorated))
+            }
+            Some(Seen { class: Some((at, false)), .. }) => {
+                class(&self.tokens[*at..]).map_or(Binding::Other, Binding::Function)
             }
             Some(Seen { literal: true, .. }) => Binding::Literal,
             Some(Seen { indented: true, .. }) => Binding::Indented,
@@ -196,6 +205,49 @@ fn signature(tokens: &[Placed], decorated: bool) -> Function {
     let stop = body.iter().position(|t| t.top).unwrap_or(body.len());
     function.upstream = upstream_keys(&body[..stop]);
     function
+}
+
+/// What a class takes that has no bases, by its own `__init__`; `tokens` begin behind its name. `None` where anything else
+/// may have a say in that.
+fn class(tokens: &[Placed]) -> Option<Function> {
+    let is_name = |placed: &Placed, name: &str| matches!(&placed.token, Token::Name(word) if word == name);
+    let colon = tokens.iter().position(|placed| placed.token == Token::Mark(':'))?;
+    let has_bases = tokens[..colon].iter().any(|placed| match &placed.token {
+        Token::Mark('(' | ')') => false,
+        Token::Name(word) => word != "object",
+        _ => true,
+    });
+    let body = &tokens[colon..];
+    let body = &body[..body.iter().position(|placed| placed.top).unwrap_or(body.len())];
+    let unclear = ["class", "__new__", "__call__", "__signature__", "exec", "locals", "vars"];
+    let is_unclear = body.iter().any(|placed| {
+        placed.token == Token::Mark('@') || unclear.iter().any(|name| is_name(placed, name))
+    });
+    if has_bases || is_unclear {
+        return None;
+    }
+    let bound: Vec<usize> = (1..body.len())
+        .filter(|at| is_name(&body[*at], "__init__") && body[*at - 1].token != Token::Mark('.'))
+        .collect();
+    let mut function = match bound[..] {
+        [] => Function::default(),
+        [at] if is_name(&body[at - 1], "def") => {
+            let before = &body[..at];
+            let conditions = ["if", "try", "with", "for", "while"];
+            if before.iter().any(|placed| conditions.iter().any(|word| is_name(placed, word))) {
+                return None;
+            }
+            let mut function = signature(&body[at + 1..], false);
+            if function.parameters.first().is_none_or(|(name, _)| name != "self") {
+                return None;
+            }
+            function.parameters.remove(0);
+            function
+        }
+        _ => return None,
+    };
+    function.upstream = upstream_keys(body);
+    Some(function)
 }
 
 fn upstream_keys(tokens: &[Placed]) -> Vec<String> {

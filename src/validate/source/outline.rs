@@ -103,7 +103,7 @@ pub fn refers(code: &str, name: &str) -> bool {
     tokens.iter().any(|placed| match &placed.token {
         Token::Name(word) => word == name,
         // An f-string holds code, and so does what is evaluated.
-        Token::Text(text) => (reflects || text.contains('{')) && has_word(text, name),
+        Token::Text(text) | Token::Format(text) => (reflects || text.contains('{')) && has_word(text, name),
         _ => false,
     })
 }

@@ -1,5 +1,6 @@
 //! Just enough Python: tokens, literal values, function signatures. Nothing is ever run.
 
+use super::value;
 use crate::diag::Span;
 use crate::spec::yaml::{Node, Value};
 
@@ -8,6 +9,8 @@ use crate::spec::yaml::{Node, Value};
 pub(super) enum Token {
     Name(String),
     Text(String),
+    /// A text with code in it: `f"{x}"`.
+    Format(String),
     Number(String),
     Mark(char),
     /// The end of a line outside brackets.
@@ -84,7 +87,10 @@ fn word(text: &str, at: &mut usize) -> Token {
     *at += name.len();
     let prefix = matches!(name.to_ascii_lowercase().as_str(), "r" | "b" | "u" | "f" | "rb" | "br" | "fr" | "rf");
     if prefix && text[*at..].starts_with(['\'', '"']) {
-        string(text, at, name.contains(['r', 'R']))
+        match string(text, at, name.contains(['r', 'R'])) {
+            Token::Text(value) if name.contains(['f', 'F']) && value.contains('{') => Token::Format(value),
+            other => other,
+        }
     } else {
         Token::Name(name.to_owned())
     }
@@ -150,10 +156,12 @@ pub(super) fn unbalanced(text: &str) -> Option<usize> {
 pub(super) enum Assigned {
     /// There is none.
     Missing,
-    /// A literal.
+    /// A literal, or what comes to one.
     Literal(Node),
-    /// Something that only running could tell.
+    /// Something that needs a name which only the rest of the file has.
     Other,
+    /// Something that only running could tell.
+    Unclear,
 }
 
 /// Finds an assignment of a variable at the top of a text.
@@ -168,17 +176,13 @@ pub(super) fn assignment(tokens: &[Placed], index: usize) -> Option<Assigned> {
     if !tokens[index].top || !equals(index + 1) || equals(index + 2) {
         return None;
     }
-    let mut rest = &tokens[index + 2..];
-    Some(match literal(&mut rest, 0) {
-        Some(node) if rest.first().is_none_or(|t| matches!(t.token, Token::Newline | Token::Mark(';'))) => {
-            Assigned::Literal(node)
-        }
-        _ => Assigned::Other,
-    })
+    let rest = &tokens[index + 2..];
+    let end = rest.iter().position(|t| matches!(t.token, Token::Newline | Token::Mark(';'))).unwrap_or(rest.len());
+    Some(value::of(&rest[..end]))
 }
 
 /// Reads one literal: none, booleans, numbers, texts, and collections of them (a set or a tuple becomes a list).
-fn literal(rest: &mut &[Placed], depth: usize) -> Option<Node> {
+pub(super) fn literal(rest: &mut &[Placed], depth: usize) -> Option<Node> {
     let (first, tail) = rest.split_first()?;
     *rest = tail;
     let span = Span { start: first.at, len: 1 };
@@ -201,6 +205,11 @@ fn literal(rest: &mut &[Placed], depth: usize) -> Option<Node> {
         Token::Number(text) => {
             text.parse().map(Value::Int).or_else(|_| text.parse().map(Value::Float)).unwrap_or(Value::Int(0))
         }
+        Token::Mark('-') if depth < 50 => match literal(rest, depth + 1)?.value {
+            Value::Int(number) => Value::Int(number.checked_neg()?),
+            Value::Float(number) => Value::Float(-number),
+            _ => return None,
+        },
         Token::Mark(open @ ('[' | '(' | '{')) if depth < 50 => collection(rest, *open, depth)?,
         _ => return None,
     };

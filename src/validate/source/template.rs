@@ -21,6 +21,23 @@ pub(crate) struct Template {
     pub brackets: Vec<usize>,
     /// Why it is no template, with the line.
     pub broken: Option<(String, usize)>,
+    /// Keys of `product` that are certain to be asked for, with the line.
+    pub keys: Vec<(String, usize)>,
+    /// Filters that Jinja does not have, with the line.
+    pub filters: Vec<(String, usize)>,
+    /// Files that are certain to be included, with the line: the name where it is a text, and whether it may be missing.
+    pub includes: Vec<Include>,
+}
+
+/// A file that a template asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Include {
+    /// Its name, where that is a text.
+    pub name: Option<String>,
+    /// Whether the template does without it.
+    pub may_lack: bool,
+    /// Where it is asked for.
+    pub line: usize,
 }
 
 #[expect(clippy::expect_used, reason = "the patterns are constants of this file and used by its tests")]
@@ -33,11 +50,85 @@ static BLOCK: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?s)\{#.*?#\}|\{\{.*?
 static UPSTREAM: LazyLock<Regex> =
     LazyLock::new(|| pattern(r#"\bupstream\s*(?:\[\s*(?:'([^']*)'|"([^"]*)")\s*\]|\.\s*([A-Za-z_]\w*))"#));
 static SETS_PRODUCT: LazyLock<Regex> = LazyLock::new(|| pattern(r"\{%-?\s*set\s+product\b"));
-/// Names that Jinja itself provides.
-const GLOBALS: [&str; 7] = ["range", "dict", "lipsum", "cycler", "joiner", "namespace", "raise"];
+/// Names that Jinja itself provides, and Ploomber.
+const GLOBALS: [&str; 8] = ["range", "dict", "lipsum", "cycler", "joiner", "namespace", "raise", "get_key"];
+/// The filters of Jinja 3.1.
+pub(crate) const FILTERS: [&str; 54] = [
+    "abs", "attr", "batch", "capitalize", "center", "count", "d", "default", "dictsort", "e", "escape", "filesizeformat",
+    "first", "float", "forceescape", "format", "groupby", "indent", "int", "items", "join", "last", "length", "list",
+    "lower", "map", "max", "min", "pprint", "random", "reject", "rejectattr", "replace", "reverse", "round", "safe",
+    "select", "selectattr", "slice", "sort", "string", "striptags", "sum", "title", "tojson", "trim", "truncate", "unique",
+    "upper", "urlencode", "urlize", "wordcount", "wordwrap", "xmlattr",
+];
+/// Texts inside a placeholder or a statement.
+static QUOTED: LazyLock<Regex> = LazyLock::new(|| pattern(r#"'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*""#));
+static FILTER: LazyLock<Regex> = LazyLock::new(|| pattern(r"\|\s*([A-Za-z_][\w.]*)"));
+/// A placeholder that is a key of `product` and nothing else.
+static KEY: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r#"^product\s*(?:\[\s*(?:'([^'\\]*)'|"([^"\\]*)")\s*\]|\.\s*([A-Za-z_]\w*))$"#));
+static INCLUDE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r#"(?s)^(?:include|import|extends|from)\b\s*(?:'([^'\\]*)'|"([^"\\]*)")?(.*)$"#));
 /// Statements of Jinja that the parser here does not have; a file that uses them is not judged.
 static BEYOND: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"\{%-?\s*(?:import|from|include|extends|macro|call|do|block|raw)\b"));
+
+fn line(text: &str, at: usize) -> usize {
+    text[..at].matches('\n').count() + 1
+}
+
+/// Takes in what is rendered whatever the params are: what stands in no `{% if %}`, `{% for %}` or the like.
+fn certain(text: &str, template: &mut Template) {
+    let (mut depth, mut raw) = (0_usize, false);
+    for block in BLOCK.find_iter(text).filter(|block| !block.as_str().starts_with("{#")) {
+        let at = line(text, block.start());
+        let inner = block.as_str();
+        let inner = inner[2..inner.len() - 2].trim_matches(['-', '+']).trim();
+        if block.as_str().starts_with("{{") {
+            if depth == 0 && !raw {
+                placeholder(inner, at, template);
+            }
+            continue;
+        }
+        let word = inner.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        match word {
+            "endraw" => raw = false,
+            _ if raw => {}
+            "raw" => raw = true,
+            "if" | "for" | "macro" | "call" | "filter" | "block" | "with" | "autoescape" => depth += 1,
+            "set" if !inner.contains('=') => depth += 1,
+            _ if word.starts_with("end") => depth = depth.saturating_sub(1),
+            "include" | "import" | "extends" | "from" if depth == 0 => template.includes.extend(include(inner, at)),
+            "set" if depth == 0 => filters(inner, at, template),
+            _ => {}
+        }
+    }
+}
+
+fn include(inner: &str, line: usize) -> Option<Include> {
+    let found = INCLUDE.captures(inner)?;
+    let name = found.get(1).or(found.get(2)).map(|name| name.as_str().to_owned());
+    let may_lack = found.get(3).is_some_and(|rest| rest.as_str().contains("ignore"));
+    Some(Include { name, may_lack, line })
+}
+
+fn placeholder(inner: &str, line: usize, template: &mut Template) {
+    if let Some(found) = KEY.captures(inner) {
+        let key = found.iter().skip(1).flatten().map(|key| (key.as_str().to_owned(), line));
+        template.keys.extend(key);
+    }
+    filters(inner, line, template);
+}
+
+/// Jinja looks filters up when it reads a template, but for those of an `if`.
+fn filters(inner: &str, line: usize, template: &mut Template) {
+    let plain = QUOTED.replace_all(inner, "''");
+    let is_read = plain.matches(['\'', '"']).count() == 2 * plain.matches("''").count();
+    if !is_read || plain.split_whitespace().any(|word| word == "if") {
+        return;
+    }
+    let names = FILTER.captures_iter(&plain).map(|found| found[1].to_owned());
+    template.filters.extend(names.filter(|name| !FILTERS.contains(&name.as_str())).map(|name| (name, line)));
+}
 
 /// Reads a template.
 pub(super) fn read(text: &str) -> Template {
@@ -49,6 +140,7 @@ pub(super) fn read(text: &str) -> Template {
     }
     template.upstream.sort();
     template.upstream.dedup();
+    certain(text, &mut template);
     if BEYOND.is_match(text) {
         template.judged = false;
         return template;
@@ -56,9 +148,19 @@ pub(super) fn read(text: &str) -> Template {
     let jinja = Jinja::new();
     let outside = |names: HashSet<String>| names.into_iter().filter(|name| !GLOBALS.contains(&name.as_str()));
     for found in BRACKETS.captures_iter(text) {
-        match jinja.template_from_str(&format!("{{{{{}}}}}", &found[1])) {
-            Ok(parsed) => template.names.extend(outside(parsed.undeclared_variables(false))),
-            Err(_) => template.brackets.push(text[..found.get_match().start()].matches('\n').count() + 1),
+        // A bracket that closes one inside may stand before those that close the placeholder.
+        let behind = &text[found.get_match().end()..];
+        let more = behind.bytes().take_while(|byte| *byte == b']').count().min(3);
+        let names_of = |more: usize| {
+            let inside = format!("{{{{{}{}}}}}", &found[1], "]".repeat(more));
+            let parsed = jinja.template_from_str(&inside).ok()?;
+            let names: HashSet<String> = parsed.undeclared_variables(false);
+            Some(names)
+        };
+        let parsed = (0..=more).find_map(names_of);
+        match parsed {
+            Some(names) => template.names.extend(outside(names)),
+            None => template.brackets.push(line(text, found.get_match().start())),
         }
     }
     match jinja.template_from_str(text) {
@@ -71,4 +173,55 @@ pub(super) fn read(text: &str) -> Template {
     template.names.sort();
     template.names.dedup();
     template
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_the_product_are_told_where_they_are_certain_to_be_asked_for() {
+        let keys = |text: &str| read(text).keys.into_iter().map(|(key, line)| format!("{key} {line}")).collect::<Vec<_>>();
+        assert_eq!(keys("{{product['a']}}\n{{- product.b }} {{ product[\"c\"] -}}"), ["a 1", "b 2", "c 2"]);
+        for text in [
+            "{{product}}",
+            "{{product['a'] | default('x')}}",
+            "{% if x %}{{product['a']}}{% endif %}",
+            "{% raw %}{% endif %}{{product['a']}}{% endraw %}",
+            "{# {{product['a']}} #}",
+            "{{product['a'] if x else 1}}",
+            "{% set product = 1 %}{% if product['a'] is defined %}{% endif %}",
+            "[[product['a']]]",
+        ] {
+            assert_eq!(keys(text), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn filters_that_jinja_does_not_have_are_told_and_pipes_of_a_shell_are_none() {
+        let filters = |text: &str| read(text).filters.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(filters("{{ product|nope }} {{ 'a' | upper|other('|x') }}{% set x = y|third %}"), ["nope", "other", "third"]);
+        for text in ["{{product|upper}} | nope", "{{ 'a|nope' }}", "{% if x %}{{ y|nope }}{% endif %}", "{{ x|nope if y else z }}"] {
+            assert_eq!(filters(text), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_asked_for_are_told_with_what_they_are_called() {
+        let includes = |text: &str| {
+            let told = read(text).includes.into_iter();
+            told.map(|one| (one.name.unwrap_or_else(|| "?".to_owned()), one.may_lack, one.line)).collect::<Vec<_>>()
+        };
+        let text = "{% include 'a.sh' %}\n{%- import \"m\" as m -%}\n{% include x %}{% include 'b' ignore missing %}";
+        let told = [("a.sh", false, 1), ("m", false, 2), ("?", false, 3), ("b", true, 3)];
+        assert_eq!(includes(text), told.map(|(name, may_lack, line)| (name.to_owned(), may_lack, line)));
+        assert!(includes("{% if x %}{% include 'a' %}{% endif %}").is_empty());
+    }
+
+    #[test]
+    fn a_bracket_inside_brackets_is_read_as_ploomber_reads_it() {
+        let template = read("touch {{product}} [[product['z']]] [[ -f x ]]\n");
+        assert_eq!((template.names, template.brackets), (vec!["product".to_owned()], vec![1]));
+        assert_eq!(read("{{ get_key('a.json', 'b') }}").names, [""; 0]);
+    }
 }
