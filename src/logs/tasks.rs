@@ -62,9 +62,11 @@ pub struct TaskTime {
     pub elapsed: Duration,
 }
 
+type IsOne = dyn Fn(&str) -> bool + Send + Sync;
+
 /// Which names the tasks of a pipeline can have; any, where nobody knows.
 #[derive(Clone, Default)]
-pub struct Known(Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>);
+pub struct Known(Option<Arc<IsOne>>);
 
 impl Known {
     /// Those that `is_one` is true of.

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use super::Style;
 use super::lines::{escaped, one_line};
 use crate::run::card::{Card, Published};
@@ -134,10 +136,10 @@ pub(super) fn folded(line: &str, indent: &str, columns: usize) -> Vec<String> {
 }
 
 /// Columns of a text in which no colours but our own are, which take none.
-fn width(text: &str) -> usize {
+pub(super) fn width(text: &str) -> usize {
     let mut pieces = text.split("\x1b[");
-    let first = pieces.next().unwrap_or_default().chars().count();
-    first + pieces.map(|piece| piece.split_once('m').map_or(0, |(_, rest)| rest.chars().count())).sum::<usize>()
+    let first = pieces.next().unwrap_or_default().width();
+    first + pieces.map(|piece| piece.split_once('m').map_or(0, |(_, rest)| rest.width())).sum::<usize>()
 }
 
 /// A line of output, as it would stand on a terminal: only what was last written over it.

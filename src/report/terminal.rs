@@ -307,7 +307,7 @@ mod tests {
 
     /// A terminal of 40 columns as it is: it has a cursor, and begins a new line only for what comes after the last column.
     #[derive(Debug, Clone, Default)]
-    struct Cells(Arc<Mutex<Grid>>);
+    struct Cells(Arc<Mutex<Grid>>, Arc<Mutex<super::super::tty::Pen>>);
 
     /// Rows, and the row and column of the cursor.
     type Grid = (Vec<Vec<char>>, usize, usize);
@@ -322,6 +322,10 @@ mod tests {
                     (*row, *column) = (*row + 1, 0);
                 }
                 if letter == '\n' {
+                    continue;
+                }
+                if letter == '\r' {
+                    *column = 0;
                     continue;
                 }
                 rows.resize((*row + 1).max(rows.len()), vec![' '; Self::COLUMNS]);
@@ -370,14 +374,20 @@ mod tests {
             Ok(())
         }
         fn write_line(&self, text: &str) -> std::io::Result<()> {
-            self.put(&format!("{text}\n"));
+            self.write_str(text)?;
+            self.1.lock().unwrap().home();
+            self.put("\n");
             Ok(())
         }
         fn write_str(&self, text: &str) -> std::io::Result<()> {
+            if self.1.lock().unwrap().begins_below(text, self.width()) {
+                self.put("\n");
+            }
             self.put(text);
             Ok(())
         }
         fn clear_line(&self) -> std::io::Result<()> {
+            self.1.lock().unwrap().home();
             let (rows, row, column) = &mut *self.0.lock().unwrap();
             if let Some(row) = rows.get_mut(*row) {
                 row.fill(' ');
@@ -387,6 +397,21 @@ mod tests {
         }
         fn flush(&self) -> std::io::Result<()> {
             Ok(())
+        }
+    }
+
+    #[test]
+    fn a_step_and_the_line_that_is_still_written_stand_below_each_other() {
+        let cells = Cells::default();
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(cells.clone()), 255);
+        let mut terminal = Terminal::new(Out::new(Box::new(cells.clone())), target, Style::default());
+        let step = crate::run::event::Step::Execute;
+        terminal.event(&RunEvent::StepStarted { step, detail: "4 tasks".to_owned() });
+        for text in ["half a line", &"x".repeat(100), "\rhälf 漢字"] {
+            std::thread::sleep(Duration::from_millis(10));
+            terminal.output(text.as_bytes());
+            let lines = cells.lines();
+            assert!(lines.len() == 2 && lines[1].contains("4 tasks"), "{lines:#?}");
         }
     }
 

@@ -4,8 +4,11 @@
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::TermLike;
+
+use super::ending::width;
 
 /// Columns where the terminal does not tell.
 const COLUMNS: u16 = 80;
@@ -18,6 +21,41 @@ const ECHO: u16 = 4;
 #[derive(Debug, Default)]
 pub(super) struct Tty {
     gone: AtomicBool,
+    pen: Mutex<Pen>,
+}
+
+/// Where the next letter goes. indicatif fills each line with blanks, so that the next one begins below it by itself; in
+/// fewer columns than the terminal has that does not happen, and is done here.
+#[derive(Debug, Default)]
+pub(super) struct Pen {
+    column: usize,
+    /// The line was filled with blanks.
+    filled: bool,
+}
+
+impl Pen {
+    /// Whether a new line begins before `text`, in so many columns; afterwards it is written.
+    pub(super) fn begins_below(&mut self, text: &str, columns: u16) -> bool {
+        if text.is_empty() {
+            return false;
+        }
+        if text.starts_with('\r') {
+            self.home();
+        }
+        // Columns alone would not do: there are letters of which two libraries do not think the same.
+        let below = self.filled || self.column >= usize::from(columns);
+        if below {
+            self.home();
+        }
+        self.column += width(text);
+        self.filled = self.column > 0 && text.bytes().all(|byte| byte == b' ');
+        below
+    }
+
+    /// The cursor is at the beginning of a line.
+    pub(super) fn home(&mut self) {
+        *self = Self::default();
+    }
 }
 
 impl Tty {
@@ -28,6 +66,10 @@ impl Tty {
         if io::stderr().lock().write_all(text.as_bytes()).is_err() {
             self.gone.store(true, Ordering::Relaxed);
         }
+    }
+
+    fn pen(&self) -> MutexGuard<'_, Pen> {
+        self.pen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn go(&self, steps: usize, letter: char) {
@@ -73,16 +115,22 @@ impl TermLike for Tty {
     }
 
     fn write_line(&self, text: &str) -> io::Result<()> {
-        self.send(&format!("{text}\n"));
+        self.write_str(text)?;
+        self.pen().home();
+        self.send("\n");
         Ok(())
     }
 
     fn write_str(&self, text: &str) -> io::Result<()> {
+        if self.pen().begins_below(text, self.width()) {
+            self.send("\n");
+        }
         self.send(text);
         Ok(())
     }
 
     fn clear_line(&self) -> io::Result<()> {
+        self.pen().home();
         self.send("\r\x1b[2K");
         Ok(())
     }

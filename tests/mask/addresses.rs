@@ -193,7 +193,7 @@ fn what_has_no_end_is_neither_kept_nor_read_again_and_again() {
         }
     }
     // Some 30 MiB in all; a search that began anew at each byte would take hours.
-    assert!(begin.elapsed() < Duration::from_secs(120), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_mins(2), "{:?}", begin.elapsed());
 }
 
 #[test]

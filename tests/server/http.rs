@@ -125,7 +125,7 @@ async fn every_request_of_the_table_is_there_and_asks_for_the_scope_that_it_says
         assert!(!matches!(status, 404 | 405), "{method} {path}: {status}");
         let Some(scope) = scope else { continue };
         assert_eq!(status, 401, "{method} {path}: {text}");
-        let forged = format!("{}x", &admin[..admin.len() - 1]);
+        let forged = format!("{}{}", &admin[..admin.len() - 1], if admin.ends_with('x') { 'y' } else { 'x' });
         assert_eq!(api.ask(method, &path, Some(&forged), body.clone()).await.0, 401, "{method} {path}");
         for (token, has) in [(&read, Scope::Read), (&run, Scope::Run), (&admin, Scope::Admin)] {
             let (status, text) = api.ask(method, &path, Some(token), body.clone()).await;

@@ -81,7 +81,7 @@ async fn schemathesis_finds_nothing_with_the_token_of_an_admin() {
     let server = serving(home.path(), &forge).await;
     // It takes back the first ones, and asks with the last.
     let mut token = String::new();
-    for _ in 0..8 {
+    for _ in 0..24 {
         let (code, made) = ask(home.path(), &["token", "create", "judge", "--scope", "admin"]);
         assert_eq!(code, 0, "{made}");
         made.trim().clone_into(&mut token);

@@ -103,7 +103,8 @@ fn render(template: &str, cell: &Cell) -> Option<String> {
     while let Some(start) = rest.find("[[") {
         let Some(len) = rest[start..].find("]]") else { break };
         let name = rest[start + 2..start + len].trim();
-        let is_name = name.chars().all(|c| c.is_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_numeric());
+        let is_name =
+            name.chars().all(|c| c.is_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_numeric());
         if name.is_empty() || !is_name || GLOBALS.contains(&name) {
             return None;
         }
@@ -120,7 +121,8 @@ fn render(template: &str, cell: &Cell) -> Option<String> {
 /// Names in `[[…]]` that no task of the grid has a value for.
 pub(super) fn unknown(task: &Task) -> Vec<String> {
     let Some((name, cells)) = task.node.get("name").and_then(Node::as_str).zip(cells(task)) else { return Vec::new() };
-    let asked = name.split("[[").skip(1).filter_map(|part| part.split_once("]]")).map(|(name, _)| name.trim().to_owned());
+    let asked =
+        name.split("[[").skip(1).filter_map(|part| part.split_once("]]")).map(|(name, _)| name.trim().to_owned());
     asked.filter(|name| !cells.iter().any(|cell| cell.contains_key(name))).collect()
 }
 

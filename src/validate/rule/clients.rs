@@ -33,7 +33,8 @@ pub(super) const RULE: Rule = Rule {
             let hooks = ["on_finish", "on_render", "on_failure"].into_iter().filter_map(|key| task.node.entry(key));
             for (key, _) in hooks.filter(|(_, hook)| !hook.is_falsy()) {
                 let hook = key.as_str().unwrap_or_default();
-                let message = format!("`{hook}` of a task of class `{}` gets its client, and there is none", class.name);
+                let message =
+                    format!("`{hook}` of a task of class `{}` gets its client, and there is none", class.name);
                 let help = format!("write `{}: module.function` below `clients:` at the top", class.name);
                 out.push(at(RULE.code, message, &task.file, key.span, help));
             }
@@ -48,7 +49,8 @@ const ASKED: [&str; 2] = ["SQLScript", "SQLDump"];
 
 /// Classes that a client can be for.
 fn owners() -> impl Iterator<Item = &'static str> + Clone {
-    let tasks = class::TASKS.iter().map(|class| class.name).filter(|name| !matches!(*name, "TaskFactory" | "TaskGroup"));
+    let tasks =
+        class::TASKS.iter().map(|class| class.name).filter(|name| !matches!(*name, "TaskFactory" | "TaskGroup"));
     tasks.chain(class::PRODUCTS.into_iter().filter(|name| *name != "MetaProduct"))
 }
 

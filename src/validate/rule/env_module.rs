@@ -15,7 +15,13 @@ pub(super) const RULE: Rule = Rule {
         }
         let Some(text) = value.as_str() else {
             let message = format!("`_module` must be a text, but is {}", value.kind());
-            return out.push(at(RULE.code, message, &env.source, value.span, "write `_module: '{{here}}'`, or a module"));
+            return out.push(at(
+                RULE.code,
+                message,
+                &env.source,
+                value.span,
+                "write `_module: '{{here}}'`, or a module",
+            ));
         };
         if let Some(problem) = judge(facts, text) {
             out.push(problem.at(&env.source, value.span));
@@ -40,7 +46,8 @@ fn judge(facts: &Facts<'_>, text: &str) -> Option<Diagnostic> {
     let first = text.split('.').next().unwrap_or_default();
     match there(text) {
         Some(EntryKind::File { .. }) => {
-            let problem = Diagnostic::error(RULE.code, format!("`{text}` is a file, and `_module` names a folder or a module"));
+            let problem =
+                Diagnostic::error(RULE.code, format!("`{text}` is a file, and `_module` names a folder or a module"));
             return Some(problem.help("name its folder, or write `_module: '{{here}}'`"));
         }
         Some(_) => return None,

@@ -64,7 +64,8 @@ fn arguments(facts: &Facts<'_>, executor: &Node, class: &str, out: &mut Vec<Diag
     let beside = executor.as_map().unwrap_or_default().iter().filter(|(key, _)| key.as_str() != Some("dotted_path"));
     for (key, value) in beside {
         let name = key.scalar_text().unwrap_or_default();
-        let is_method = value.is_falsy() || value.as_str().is_some_and(|text| METHODS.contains(&text) || text.contains('{'));
+        let is_method =
+            value.is_falsy() || value.as_str().is_some_and(|text| METHODS.contains(&text) || text.contains('{'));
         if key.as_str().is_none() || !known.contains(&name.as_str()) {
             let help = suggest::help(&name, known.iter().copied());
             out.push(at(RULE.code, format!("the executor `{class}` takes no `{name}`"), facts.file(), key.span, help));

@@ -44,7 +44,8 @@ fn signature(facts: &Facts<'_>, task: &Task, function: &Function, out: &mut Vec<
     let is_serialized = set("serializer") || of_all.is_some();
     let takes_product = function.parameters.iter().any(|(name, _)| name == "product");
     if is_serialized && takes_product {
-        let message = format!("the function `{}` takes `product`, but a serializer writes what it returns", name_of(task));
+        let message =
+            format!("the function `{}` takes `product`, but a serializer writes what it returns", name_of(task));
         let help = "remove its parameter `product` and return the result, or remove the serializer";
         out.push(at(RULE.code, message, &task.file, task.span(), help));
     }

@@ -75,7 +75,8 @@ impl Hook<'_> {
             !default && !is_passed(parameter) && !dotted_path::is_meant(&untaken, parameter)
         };
         for (parameter, _) in function.parameters.iter().filter(lacking) {
-            let message = format!("the function `{name}` needs `{parameter}`, which no `{}` of {} gets", self.key, self.owner);
+            let message =
+                format!("the function `{name}` needs `{parameter}`, which no `{}` of {} gets", self.key, self.owner);
             let passed = self.passed.join("`, `");
             let help = format!("it can take `{passed}`; remove `{parameter}`, or give it a default");
             out.push(told(self.severity, message).at(file, place.span).help(help));

@@ -28,7 +28,8 @@ pub(super) const RULE: Rule = Rule {
                 out.push(at(RULE.code, format!("`{key}` cannot be `{text}`"), &task.file, value.span, help));
             }
             kinds(facts, task, out);
-            let exporter = task.node.get("nbconvert_exporter_name").filter(|value| !value.is_null() && is_notebook(task));
+            let exporter =
+                task.node.get("nbconvert_exporter_name").filter(|value| !value.is_null() && is_notebook(task));
             if let Some(value) = exporter {
                 exporters(facts, task, value, out);
             }

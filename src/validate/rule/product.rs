@@ -13,7 +13,8 @@ pub(super) const RULE: Rule = Rule {
             let mut error =
                 |message: String, span: Span, help: &str| out.push(at(RULE.code, message, &task.file, span, help));
             let Some((key, product)) = task.node.entry("product") else {
-                let read = matches!(found, crate::validate::source::Found::Notebook { broken: None, product_known: true, .. });
+                let read =
+                    matches!(found, crate::validate::source::Found::Notebook { broken: None, product_known: true, .. });
                 if facts.pipeline.meta.extract_product && read && task.products.is_empty() {
                     let help = "write `product = {'nb': 'output/report.ipynb'}` in its parameters cell";
                     error("the source declares no `product`".to_owned(), task.span(), help);

@@ -13,7 +13,8 @@ pub(super) const RULE: Rule = Rule {
             match task.product_class(&facts.pipeline.meta) {
                 Some(class @ ("EmptyProduct" | "MetaProduct" | "Product")) => {
                     let message = format!("a product cannot be of class `{class}` in a pipeline.yaml");
-                    let help = "name another class, such as `File`; for several products, write a mapping below `product:`";
+                    let help =
+                        "name another class, such as `File`; for several products, write a mapping below `product:`";
                     out.push(at(RULE.code, message, &task.file, span, help));
                 }
                 Some("GenericProduct") => {

@@ -24,7 +24,8 @@ pub(super) const RULE: Rule = Rule {
 
 /// Says what the cell sets and the task does not pass, and the other way round.
 fn compare(task: &Task, declared: &[String], out: &mut Vec<Diagnostic>) {
-    let keys = |node: &Node| -> Option<Vec<String>> { node.as_map()?.iter().map(|(key, _)| key.scalar_text()).collect() };
+    let keys =
+        |node: &Node| -> Option<Vec<String>> { node.as_map()?.iter().map(|(key, _)| key.scalar_text()).collect() };
     let Some(params) = task.node.get("params").map_or(Some(Vec::new()), keys) else { return };
     let cells: Vec<Vec<String>> = match task.node.get("grid") {
         None => vec![Vec::new()],

@@ -48,7 +48,10 @@ fn twice_in_grid(task: &Task, names: &[String]) -> Option<(String, String)> {
     let twice = names.iter().find(|name| !seen.insert(name.as_str()))?;
     let help = match cells::unknown(task).first() {
         Some(unknown) => format!("the grid has no `{unknown}`; name a key of it, or leave the `[[…]]` out for numbers"),
-        None => "write each key of the grid that has several values into the name, or leave the `[[…]]` out for numbers".to_owned(),
+        None => {
+            "write each key of the grid that has several values into the name, or leave the `[[…]]` out for numbers"
+                .to_owned()
+        }
     };
     Some((format!("the grid makes two tasks that are called `{twice}`"), help))
 }

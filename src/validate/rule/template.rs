@@ -70,8 +70,18 @@ pub(super) const RULE: Rule = Rule {
 
 /// What a product of several files has besides its keys.
 const ATTRIBUTES: [&str; 12] = [
-    "client", "delete", "download", "exists", "get", "items", "keys", "missing", "render", "task",
-    "to_json_serializable", "upload",
+    "client",
+    "delete",
+    "download",
+    "exists",
+    "get",
+    "items",
+    "keys",
+    "missing",
+    "render",
+    "task",
+    "to_json_serializable",
+    "upload",
 ];
 
 /// What is to be said of keys, filters and files that a template uses and that there are not.
@@ -80,7 +90,10 @@ fn uses(facts: &Facts<'_>, task: &Task, template: &Template) -> Vec<(String, Str
     let product = task.node.get("product").and_then(Node::as_map).filter(|_| !template.sets_product);
     let known: Vec<&str> = product.unwrap_or_default().iter().filter_map(|(key, _)| key.as_str()).collect();
     let is_known = |key: &str| {
-        known.contains(&key) || ATTRIBUTES.contains(&key) || matches!(key, "values" | "metadata") || key.starts_with('_')
+        known.contains(&key)
+            || ATTRIBUTES.contains(&key)
+            || matches!(key, "values" | "metadata")
+            || key.starts_with('_')
     };
     for (key, line) in template.keys.iter().filter(|(key, _)| product.is_some() && !is_known(key)) {
         let message = format!("the product has no key `{key}`, which line {line} of the source asks for");

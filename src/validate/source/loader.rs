@@ -30,7 +30,13 @@ pub(super) fn find(
 }
 
 /// Whether none of the loader's folders has a file of this name; `false` where nobody knows which they are.
-pub(super) fn lacks(tree: &dyn Tree, pipeline: &Pipeline, loader: &SourceLoader, name: &str, roots: &[RelPath]) -> bool {
+pub(super) fn lacks(
+    tree: &dyn Tree,
+    pipeline: &Pipeline,
+    loader: &SourceLoader,
+    name: &str,
+    roots: &[RelPath],
+) -> bool {
     let is_silent = loader.module.is_none() && loader.folders.is_empty();
     let places = folders(tree, pipeline, loader, roots).filter(|_| !is_silent);
     let (Some(places), Ok(name)) = (places, RelPath::normalise(name)) else { return false };

@@ -220,9 +220,8 @@ fn class(tokens: &[Placed]) -> Option<Function> {
     let body = &tokens[colon..];
     let body = &body[..body.iter().position(|placed| placed.top).unwrap_or(body.len())];
     let unclear = ["class", "__new__", "__call__", "__signature__", "exec", "locals", "vars"];
-    let is_unclear = body.iter().any(|placed| {
-        placed.token == Token::Mark('@') || unclear.iter().any(|name| is_name(placed, name))
-    });
+    let is_unclear =
+        body.iter().any(|placed| placed.token == Token::Mark('@') || unclear.iter().any(|name| is_name(placed, name)));
     if has_bases || is_unclear {
         return None;
     }

@@ -54,11 +54,60 @@ static SETS_PRODUCT: LazyLock<Regex> = LazyLock::new(|| pattern(r"\{%-?\s*set\s+
 const GLOBALS: [&str; 8] = ["range", "dict", "lipsum", "cycler", "joiner", "namespace", "raise", "get_key"];
 /// The filters of Jinja 3.1.
 pub(crate) const FILTERS: [&str; 54] = [
-    "abs", "attr", "batch", "capitalize", "center", "count", "d", "default", "dictsort", "e", "escape", "filesizeformat",
-    "first", "float", "forceescape", "format", "groupby", "indent", "int", "items", "join", "last", "length", "list",
-    "lower", "map", "max", "min", "pprint", "random", "reject", "rejectattr", "replace", "reverse", "round", "safe",
-    "select", "selectattr", "slice", "sort", "string", "striptags", "sum", "title", "tojson", "trim", "truncate", "unique",
-    "upper", "urlencode", "urlize", "wordcount", "wordwrap", "xmlattr",
+    "abs",
+    "attr",
+    "batch",
+    "capitalize",
+    "center",
+    "count",
+    "d",
+    "default",
+    "dictsort",
+    "e",
+    "escape",
+    "filesizeformat",
+    "first",
+    "float",
+    "forceescape",
+    "format",
+    "groupby",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "pprint",
+    "random",
+    "reject",
+    "rejectattr",
+    "replace",
+    "reverse",
+    "round",
+    "safe",
+    "select",
+    "selectattr",
+    "slice",
+    "sort",
+    "string",
+    "striptags",
+    "sum",
+    "title",
+    "tojson",
+    "trim",
+    "truncate",
+    "unique",
+    "upper",
+    "urlencode",
+    "urlize",
+    "wordcount",
+    "wordwrap",
+    "xmlattr",
 ];
 /// Texts inside a placeholder or a statement.
 static QUOTED: LazyLock<Regex> = LazyLock::new(|| pattern(r#"'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*""#));
@@ -181,7 +230,8 @@ mod tests {
 
     #[test]
     fn keys_of_the_product_are_told_where_they_are_certain_to_be_asked_for() {
-        let keys = |text: &str| read(text).keys.into_iter().map(|(key, line)| format!("{key} {line}")).collect::<Vec<_>>();
+        let keys =
+            |text: &str| read(text).keys.into_iter().map(|(key, line)| format!("{key} {line}")).collect::<Vec<_>>();
         assert_eq!(keys("{{product['a']}}\n{{- product.b }} {{ product[\"c\"] -}}"), ["a 1", "b 2", "c 2"]);
         for text in [
             "{{product}}",
@@ -200,8 +250,16 @@ mod tests {
     #[test]
     fn filters_that_jinja_does_not_have_are_told_and_pipes_of_a_shell_are_none() {
         let filters = |text: &str| read(text).filters.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-        assert_eq!(filters("{{ product|nope }} {{ 'a' | upper|other('|x') }}{% set x = y|third %}"), ["nope", "other", "third"]);
-        for text in ["{{product|upper}} | nope", "{{ 'a|nope' }}", "{% if x %}{{ y|nope }}{% endif %}", "{{ x|nope if y else z }}"] {
+        assert_eq!(
+            filters("{{ product|nope }} {{ 'a' | upper|other('|x') }}{% set x = y|third %}"),
+            ["nope", "other", "third"]
+        );
+        for text in [
+            "{{product|upper}} | nope",
+            "{{ 'a|nope' }}",
+            "{% if x %}{{ y|nope }}{% endif %}",
+            "{{ x|nope if y else z }}",
+        ] {
             assert_eq!(filters(text), [""; 0], "{text}");
         }
     }

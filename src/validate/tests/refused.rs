@@ -34,7 +34,8 @@ fn told(tree: &MemoryTree) -> Vec<String> {
 #[test]
 fn a_table_in_a_database_needs_a_client_of_its_own() {
     let sql = |top: &str, more: &str| task(top, &format!("source: q.sql, product: [t, table]{more}"));
-    let lacks = |class: &str| format!("pipeline/clients: a product of class `{class}` needs a client, and there is none");
+    let lacks =
+        |class: &str| format!("pipeline/clients: a product of class `{class}` needs a client, and there is none");
     for (top, more) in [
         ("", ", product_class: SQLiteRelation"),
         ("clients: {SQLScript: fns.bare}\n", ", product_class: SQLiteRelation"),
@@ -76,7 +77,8 @@ fn clients_are_for_classes_that_there_are() {
     }
     assert_eq!(clients("{Nope: null}"), [""; 0]);
     for class in ["Nope", "sqlscript", "TaskGroup", "MetaProduct", "DBAPIClient", "5"] {
-        let expected = format!("1:11 pipeline/clients: no client can be for `{class}`, which is no class of tasks or products");
+        let expected =
+            format!("1:11 pipeline/clients: no client can be for `{class}`, which is no class of tasks or products");
         assert_eq!(clients(&format!("{{{class}: fns.bare}}")), [expected]);
     }
     assert_eq!(
@@ -96,13 +98,15 @@ fn hooks_need_only_what_ploomber_passes() {
         for key in ["on_finish", "on_render", "on_failure"] {
             let found = of_task(&format!("{key}: fns.{hook}"));
             let column = 37 + key.len();
-            let expected =
-                format!("2:{column} pipeline/hook: the function `{hook}` needs `{lacking}`, which no `{key}` of a task gets");
+            let expected = format!(
+                "2:{column} pipeline/hook: the function `{hook}` needs `{lacking}`, which no `{key}` of a task gets"
+            );
             assert_eq!(found.first(), Some(&expected), "{found:?}");
         }
     }
     assert_eq!(of_all("on_finish: fns.report"), [""; 0]);
-    let needs = |key: &str| format!("pipeline/hook: the function `hook` needs `nope`, which no `{key}` of the pipeline gets");
+    let needs =
+        |key: &str| format!("pipeline/hook: the function `hook` needs `nope`, which no `{key}` of the pipeline gets");
     assert_eq!(of_all("on_render: fns.hook"), [format!("1:12 {}", needs("on_render"))]);
     assert_eq!(of_all("on_finish: fns.hook"), [format!("1:12 {}", needs("on_finish"))]);
     // Only a run that has failed already calls it.
@@ -151,7 +155,9 @@ fn a_grid_makes_no_two_tasks_of_one_name_or_product() {
         let fit = format!("{{source: fns.fit, product: o.txt, name: '{name}', grid: {grid}}}");
         told(&with(&format!("tasks:\n  - {fit}\n{more}")))
     };
-    for (name, values) in [("g-", "{y: [1, 1]}"), ("g-[[y]]", "{y: [1, 2]}"), ("g-[[a]]", "{y: 1}"), ("g-[[y]]", "{y: 'v::all'}")] {
+    for (name, values) in
+        [("g-", "{y: [1, 1]}"), ("g-[[y]]", "{y: [1, 2]}"), ("g-[[a]]", "{y: 1}"), ("g-[[y]]", "{y: 'v::all'}")]
+    {
         let found = grid(name, values, "");
         assert!(!found.iter().any(|found| found.contains("task/duplicate-name")), "{name} {values}: {found:?}");
     }
@@ -168,7 +174,8 @@ fn a_grid_makes_no_two_tasks_of_one_name_or_product() {
         ["3:32 product/clash: the task `g-` makes `o-1.txt` too"]
     );
     assert_eq!(grid("g-", "{y: [1, 2]}", "  - {source: fns.get, product: o-2.txt}\n"), [""; 0]);
-    let client = told(&task("", "source: s.sh, product: x, name: g-, grid: {}, client: fns.bare, product_client: fns.bare"));
+    let client =
+        told(&task("", "source: s.sh, product: x, name: g-, grid: {}, client: fns.bare, product_client: fns.bare"));
     assert_eq!(
         client,
         [
@@ -180,13 +187,15 @@ fn a_grid_makes_no_two_tasks_of_one_name_or_product() {
 
 #[test]
 fn what_a_template_asks_for_and_there_is_not_is_told() {
-    let shell = |product: &str, text: &str| told(&task("", &format!("source: s.sh, product: {product}")).with("s.sh", text));
+    let shell =
+        |product: &str, text: &str| told(&task("", &format!("source: s.sh, product: {product}")).with("s.sh", text));
     let line = "2:14 source/template: ";
     assert_eq!(
         shell("{a: x, b: y}", "touch {{product['a']}}\ntouch {{product['z']}}\n"),
         [format!("{line}the product has no key `z`, which line 2 of the source asks for")]
     );
-    for text in ["touch {{product['a']}} {{product.b}} {{product['exists']}}", "{% if 1 %}{{product['z']}}{% endif %}"] {
+    for text in ["touch {{product['a']}} {{product.b}} {{product['exists']}}", "{% if 1 %}{{product['z']}}{% endif %}"]
+    {
         assert_eq!(shell("{a: x, b: y}", text), [""; 0], "{text}");
     }
     assert_eq!(
@@ -221,7 +230,10 @@ fn a_notebook_is_held_to_the_values_of_its_keys() {
     }
     let value = |message: &str| vec![format!("2:63 task/value: {message}")];
     assert_eq!(notebook("nbconvert_exporter_name: quite"), value("there is no exporter `quite`"));
-    assert_eq!(notebook("nbconvert_exporter_name: 5"), value("`nbconvert_exporter_name` must be a text, but is a number"));
+    assert_eq!(
+        notebook("nbconvert_exporter_name: 5"),
+        value("`nbconvert_exporter_name` must be a text, but is a number")
+    );
     assert_eq!(
         notebook("nbconvert_exporter_name: {nb: html}"),
         value("a mapping of exporters needs a list in `nb_product_key`")
@@ -243,10 +255,7 @@ fn strict_analysis_holds_the_parameters_cell_to_what_is_passed() {
         told(&tree.with("b.py", format!("# + tags=[\"parameters\"]\nupstream = None\n{cell}\n\n# +\n1\n")))
     };
     assert_eq!(strict("z = 1", ", params: {z: 2}"), [""; 0]);
-    assert_eq!(
-        strict("z = 1", ""),
-        ["2:14 source/strict: the parameters cell sets `z`, which the task does not pass"]
-    );
+    assert_eq!(strict("z = 1", ""), ["2:14 source/strict: the parameters cell sets `z`, which the task does not pass"]);
     assert_eq!(
         strict("", ", params: {z: 2}"),
         ["2:14 source/strict: the task passes `z`, which the parameters cell does not set"]
@@ -307,7 +316,11 @@ fn the_upstream_of_a_notebook_may_be_computed() {
 #[test]
 fn the_module_of_env_yaml_is_a_folder_or_a_module() {
     let module = |value: &str| {
-        told(&task("", "source: fns.get, product: x").with("env.yaml", format!("_module: {value}\n")).with("pkg/x.txt", ""))
+        told(
+            &task("", "source: fns.get, product: x")
+                .with("env.yaml", format!("_module: {value}\n"))
+                .with("pkg/x.txt", ""),
+        )
     };
     for value in ["'{{here}}'", "pkg", "fns", "json", "null", "."] {
         assert_eq!(module(value), [""; 0], "{value}");
