@@ -1,6 +1,7 @@
-//! Whether the server can go on. It writes a few bytes where it will have to write: what is full still reads well. Where runs are
-//! begun in this process it greets the container engine, too, which has gone only when it is silent for a while. Whoever asks
-//! is told where it fails, the log why; never the other way round.
+//! Whether the server can go on. It writes a few bytes where it will have to write: what is full still reads well. It does so in
+//! a transaction, as most that it writes: where none can be begun, nothing is. Where runs are begun in this process it greets
+//! the container engine, too, which has gone only when it is silent for a while. Whoever asks is told where it fails, the
+//! log why; never the other way round.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -107,7 +108,7 @@ async fn engine(server: &Server, known: Greeted) -> Greeted {
 
 async fn database(server: &Server) -> Option<String> {
     let who = json!(server.worker);
-    match tokio::time::timeout(LONGEST, server.database.move_cursor(ROW, &who)).await {
+    match tokio::time::timeout(LONGEST, server.database.try_writing(ROW, &who)).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(room::words(&error)),
         Err(_) => Some("it does not answer".to_owned()),
