@@ -132,14 +132,18 @@ pub(super) async fn ready(server: &Server, probe: &Probe) -> Response {
     let (database, disk) = (found.database.is_none(), found.disk.is_none());
     // Said only where runs are begun here.
     let engine = server.engine.is_some().then_some(found.engine.gone.is_none());
-    let is_well = database && disk && engine != Some(false);
+    // Nobody is to be sent to whom nothing new is asked of.
+    let stopping = server.stopping.is_cancelled();
+    let is_well = database && disk && engine != Some(false) && !stopping;
     let status = if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     // Whoever may look has the words; anybody may know where.
     let place = |trouble: Trouble| format!("{} {}", trouble.place, trouble.code);
     let wrong: Vec<String> = server.standing.trouble().into_iter().map(place).collect();
     // Those that are down are begun anew; deliveries are kept meanwhile, so nobody else need be asked.
     let down = server.standing.parts.down();
-    let told = json!({"database": database, "disk": disk, "engine": engine, "settings": wrong, "down": down});
+    let told = json!({
+        "database": database, "disk": disk, "engine": engine, "settings": wrong, "down": down, "stopping": stopping,
+    });
     (status, Json(told)).into_response()
 }
 
