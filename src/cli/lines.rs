@@ -208,7 +208,8 @@ impl Said {
         if !more.is_empty() {
             let _ = write!(text, " ({})", more.join(", "));
         }
-        for cause in causes.into_iter().map(|(_, value)| word(value)).filter(|cause| !cause.trim().is_empty() && !self.message.contains(cause)) {
+        let is_new = |cause: &String| !cause.trim().is_empty() && !self.message.contains(cause);
+        for cause in causes.into_iter().map(|(_, value)| word(value)).filter(is_new) {
             text.push_str(": ");
             text.push_str(&cause);
         }
