@@ -208,7 +208,8 @@ impl Said {
         if !more.is_empty() {
             let _ = write!(text, " ({})", more.join(", "));
         }
-        for cause in causes.into_iter().map(|(_, value)| word(value)).filter(|cause| !self.message.contains(cause)) {
+        let is_new = |cause: &String| !cause.trim().is_empty() && !self.message.contains(cause);
+        for cause in causes.into_iter().map(|(_, value)| word(value)).filter(is_new) {
             text.push_str(": ");
             text.push_str(&cause);
         }
@@ -326,6 +327,8 @@ mod tests {
         let line = |say: &dyn Fn()| written(Form::Bare, false, say);
         let unwritten = line(&|| tracing::warn!(run = 12, error = "no room", "not written"));
         assert_eq!(unwritten, "WARN run 12: not written: no room");
+        let silent = line(&|| tracing::warn!(run = 12, error = " ", "not written"));
+        assert_eq!(silent, "WARN run 12: not written", "no line ends with a colon");
         let told = line(&|| {
             tracing::warn!(repo = "acme/churn", fault = "no access", "not read");
         });

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::event::{Event, Kind};
+use super::event::{Event, Kind, Source};
 use super::ledger;
 use crate::run::figures::count;
 use crate::store::database::{self, Database, DatabaseError, NewRun, Repo, Settlement};
@@ -19,6 +19,9 @@ use crate::store::database::{self, Database, DatabaseError, NewRun, Repo, Settle
 const LEASE_MS: i64 = 10_000;
 /// Events that are taken at a time.
 const AT_ONCE: i64 = 16;
+/// The priority of a run that nobody says one for, and of one that a person asks for, who waits for it.
+const USUAL: i64 = 50;
+const BY_HAND: i64 = 60;
 /// How often an event is tried that cannot be decided.
 const TRIES: i64 = 5;
 
@@ -41,9 +44,16 @@ impl Decide for ByHand {
             return Ok(Settlement::default());
         }
         let mode = event.payload.get("mode").and_then(Value::as_str).unwrap_or("full");
-        let run = new_run(event, repo, row, mode, 10).ok_or("the event has no commit")?;
+        let run = new_run(event, repo, row, mode, usual_priority(event)).ok_or("the event has no commit")?;
         Ok(Settlement { runs: vec![run], actions: Vec::new() })
     }
+}
+
+/// How soon a run of an event is begun where nobody says it: higher ones go first.
+pub fn usual_priority(event: &Event) -> i64 {
+    // What the server itself asks for is what another repository's run leads to.
+    let is_asked = event.kind == Kind::Manual && event.source != Source::Server;
+    if is_asked || event.kind == Kind::Comment { BY_HAND } else { USUAL }
 }
 
 /// A run of the commit of an event. What the worker needs besides is the repository's setting `run`.
@@ -208,7 +218,6 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::server::event::Source;
     use crate::store::database::NewRepo;
 
     /// Decides for one branch only.
@@ -219,6 +228,24 @@ mod tests {
             assert_eq!(event.branch(), Some("main"), "as wanted");
             Ok(Settlement::default())
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_person_asks_for_goes_before_pushes_and_what_a_repository_asks_for_of_another_as_they_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&format!("sqlite:{}", folder.path().join("it.db").display())).await.unwrap();
+        let url = "https://h.example/acme/churn".to_owned();
+        database.watch(&[NewRepo { url, name: "acme/churn".into(), settings: json!({}) }]).await.unwrap();
+        let repo = database.repo("acme/churn").await.unwrap();
+        let event = |kind, source| {
+            let mut event = Event::new(kind, "acme/churn", Timestamp::UNIX_EPOCH, source);
+            event.after = Some("a".repeat(40).parse().unwrap());
+            event
+        };
+        let asked = |source| ByHand.decide(&event(Kind::Manual, source), &repo, 1).unwrap().runs[0].priority;
+        let usual = |kind| usual_priority(&event(kind, Source::Webhook));
+        assert_eq!((asked(Source::Api), asked(Source::Person), asked(Source::Server)), (60, 60, 50));
+        assert_eq!((usual(Kind::Push), usual(Kind::PullRequest), usual(Kind::Comment)), (50, 50, 60));
     }
 
     #[tokio::test]

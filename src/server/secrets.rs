@@ -93,8 +93,8 @@ impl Secrets {
         }
     }
 
-    /// What the server or its handlers need and what has no value now, all at once; asked before a server starts, so that nobody
-    /// waits for a mail that cannot be sent, or for a delivery that an empty secret signs.
+    /// What the server, its handlers or the runs that it begins need and what has no value now, all at once; asked before
+    /// a server starts, so that nobody waits for a mail that cannot be sent, or for a delivery that an empty secret signs.
     pub fn missing(&self) -> Vec<String> {
         let enabled = self.file.handlers.iter().filter(|handler| handler.enabled);
         let verbs: Vec<Verb> = enabled.flat_map(Handler::verbs).collect();
@@ -106,8 +106,26 @@ impl Secrets {
             Some(("webhooks" | "server", _)) => true,
             Some(("credentials", name)) => self.file.repos.iter().any(|repo| repo.credential.as_deref() == Some(name)),
             Some(_) => false,
-            None => asks(&[Verb::Shell, Verb::Http, Verb::Chat]),
+            // Where all runs are begun by workers, those have the values.
+            None => {
+                asks(&[Verb::Shell, Verb::Http, Verb::Chat]) || (self.file.server.workers > 0 && self.is_for_runs(name))
+            }
         };
+        self.lacking(needed)
+    }
+
+    /// What the runs of repositories need and what has no value now, on the machine that begins them.
+    pub fn missing_for_runs(&self) -> Vec<String> {
+        self.lacking(|name| self.is_for_runs(name))
+    }
+
+    fn is_for_runs(&self, name: &str) -> bool {
+        self.file.secrets.contains_key(name)
+            && self.file.repos.iter().any(|repo| repo.secrets.iter().any(|needed| needed == name))
+    }
+
+    /// Which of those that are needed have no value, and why.
+    fn lacking(&self, needed: impl Fn(&str) -> bool) -> Vec<String> {
         let needed = self.all().into_iter().filter(|(name, _)| needed(name));
         needed.filter_map(|(name, reference)| Some(lacking(&resolve(&name, &*reference.source()).err()?))).collect()
     }
@@ -216,6 +234,23 @@ mod tests {
         assert_eq!(missing.len(), 1, "{missing:?}");
         assert!(missing[0].contains("`GONE`") && missing[0].contains("gone"), "{missing:?}");
         assert!(secrets.mail().unwrap_err().message.contains("mail.password"));
+    }
+
+    #[test]
+    fn what_runs_get_and_what_is_not_there_is_told_where_runs_are_begun() {
+        let secrets = |server: &str| {
+            let text = format!(
+                "{server}\nsecrets: {{RUN: env:SOOP_NOWHERE_A, REST: env:SOOP_NOWHERE_B}}\nrepos: [{{url: 'https://h.example/a/b', \
+                 secrets: [RUN]}}]\n"
+            );
+            let (file, found) = crate::server::file::parse("server.yaml", text.as_bytes());
+            Secrets::of(Arc::new(file.unwrap_or_else(|| panic!("{found:?}"))))
+        };
+        let (here, elsewhere) = (secrets("server: {workers: 1}"), secrets("server: {workers: 0}"));
+        let told = here.missing();
+        assert!(told.len() == 1 && told[0].contains("`RUN`") && told[0].contains("SOOP_NOWHERE_A"), "{told:?}");
+        assert!(elsewhere.missing().is_empty(), "its workers have the values");
+        assert_eq!(elsewhere.missing_for_runs(), told);
     }
 
     #[test]

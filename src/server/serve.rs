@@ -34,7 +34,7 @@ use super::reload::{Reload, Source};
 use super::room;
 use super::rounds::Rounds;
 use super::standing::Standing;
-use super::stopping::Stopping;
+use super::stopping::{Stopping, answer_last};
 use super::sweep;
 use super::work::copies::Copies;
 use super::work::{self, Worker};
@@ -187,6 +187,7 @@ pub async fn serve(
         worker: worker.name.clone(),
         standing: standing.clone(),
         engine: (serving.work.limits.here > 0).then(|| Arc::clone(&serving.host.connect)),
+        stopping: stop.clone(),
     };
     let listener = http::bind(serving.listen, serving.auth).await?;
     let address = listener.local_addr().map_err(|source| ServeError::Io { action: "listen", source })?;
@@ -213,12 +214,11 @@ pub async fn serve(
     let reload = Reload { database: database.clone(), source: serving.source, watching, receiver, standing, staff };
     let greeting = Greeting { address, set_up, adopted: left.adopted.len(), queued: left.queued };
     let lasting = Lasting { reload, poller, watched, worker, adopted: left.adopted, database: database.clone(), asked };
-    let mut works = lasting.begin(&parts, &stop);
+    let (works, closed) = (lasting.begin(&parts, &stop), CancellationToken::new());
     greet(greeting);
-    let served = http::serve(listener, server, stop.clone()).await;
-    // Whatever ended it, the others end too, and what they write is written.
-    stop.cancel();
-    while works.join_next().await.is_some() {}
+    // What is delivered while runs are waited for is kept, and the next server reads it.
+    let answering = http::serve(listener, server, closed.clone());
+    let served = answer_last(answering, works, &stop, &closed).await;
     database.close().await;
     tracing::info!("stopped");
     served.map_err(|source| ServeError::Io { action: "answer requests", source })

@@ -75,7 +75,8 @@ impl Fault {
             causes.push(at.to_string());
             cause = at.source();
         }
-        causes.dedup();
+        // Some have no words of their own.
+        causes.retain(|words| !words.trim().is_empty());
         match causes.last() {
             Some(last) => Self::Broken(format!("{what}: {last}")),
             None => Self::Broken(what.to_owned()),

@@ -95,9 +95,11 @@ impl Answer {
 
     /// What every service means by a status, where it has nothing better to say.
     pub fn plain_fault(&self, words: &str) -> Fault {
+        // No sentence shall end with a colon.
+        let why = if words.trim().is_empty() { "it does not say why" } else { words };
         match self.status {
-            401 => Fault::Login(format!("the service no longer takes the token: {words}")),
-            403 => Fault::Forbidden(words.to_owned()),
+            401 => Fault::Login(format!("the service no longer takes the token: {why}")),
+            403 => Fault::Forbidden(why.to_owned()),
             404 | 410 => Fault::NotFound,
             409 | 412 => Fault::Exists,
             413 => Fault::TooLarge(None),

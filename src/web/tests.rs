@@ -297,6 +297,14 @@ fn a_service_says_for_how_long_or_until_when_to_wait() {
     }
 }
 
+#[test]
+fn a_refusal_without_words_is_told_as_one() {
+    let answer = |status| Answer { status, headers: reqwest::header::HeaderMap::new(), body: bytes::Bytes::new() };
+    assert_eq!(answer(403).plain_fault(" ").to_string(), "not allowed: it does not say why");
+    assert_eq!(answer(403).plain_fault("no scope").to_string(), "not allowed: no scope");
+    assert!(answer(401).plain_fault("").to_string().ends_with("the token: it does not say why"));
+}
+
 #[tokio::test]
 async fn nobody_who_listens_is_told_from_a_service_that_fails() {
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -122,6 +122,15 @@ async fn a_copy_of_sqlite_is_whole_while_others_write() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_for_a_copy_of_postgres_is_told_what_makes_one() {
+    let place = postgres().await;
+    let copy = place.folder.path().join("copy.db");
+    let refused = place.database.backup(&copy).await.unwrap_err().to_string();
+    assert_eq!(refused, "no copy was made: this is a Postgres, which is copied with `pg_dump`");
+    assert!(!copy.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_file_of_sqlite_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let place = sqlite().await;

@@ -30,6 +30,8 @@ pub(crate) struct Api {
     pub(crate) events: Events,
     set_up: String,
     metrics: Metrics,
+    /// Told that it is to stop, it answers until its listener is.
+    stopping: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -45,7 +47,7 @@ impl Api {
         let (database, told) = (place.database.clone(), Arc::<Notify>::default());
         let set_up = token::new().unwrap();
         let events = Events::new(database.clone(), Arc::new(ByHand), Arc::clone(&told), Arc::default());
-        let metrics = Metrics::default();
+        let (metrics, stopping) = (Metrics::default(), CancellationToken::new());
         let server = Server {
             database,
             poller: place.poller(),
@@ -59,13 +61,14 @@ impl Api {
             worker: "w".to_owned(),
             standing: Standing::with(Some(Arc::default())),
             engine: None,
+            stopping: stopping.clone(),
         };
         let listener = bind("127.0.0.1:0".parse().unwrap(), auth).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         tokio::spawn(serve(listener, server, stop.clone()));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { place, forge, base, client, events, set_up: text(&set_up), metrics, stop }
+        Self { place, forge, base, client, events, set_up: text(&set_up), metrics, stopping, stop }
     }
 
     pub(crate) async fn token(&self, scope: &str) -> String {
@@ -590,6 +593,28 @@ async fn a_server_that_can_write_nothing_is_not_ready() {
     until("it is not ready", || async { api.ask("get", "/readyz", None, None).await.0 == 503 }).await;
     let (_, text) = api.ask("get", "/readyz", None, None).await;
     assert!(text.contains("\"disk\":false"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_told_to_stop_keeps_deliveries_and_says_that_it_is_not_ready() {
+    let api = Api::start(Auth::Everybody).await;
+    let run = api.token("run").await;
+    api.stopping.cancel();
+    assert_eq!(api.ask("get", "/healthz", None, None).await.0, 200);
+    let (status, text) = api.ask("get", "/readyz", None, None).await;
+    assert!(status == 503 && text.contains("\"database\":true") && text.contains("\"stopping\":true"), "{text}");
+    let asked = api.client.post(format!("{}/api/trigger", api.base)).bearer_auth(&run);
+    let asked = asked.json(&json!({"repo": "acme/churn"})).send().await.unwrap();
+    assert_eq!((asked.status().as_u16(), asked.headers()["retry-after"].to_str().unwrap()), (503, "30"));
+    let problem: Value = serde_json::from_str(&asked.text().await.unwrap()).unwrap();
+    assert_eq!(problem["error"], "the server is told to stop");
+    assert!(problem["help"].as_str().unwrap().contains("`soopervisor trigger`"), "{problem}");
+    let body = json!({"ref": "refs/heads/main", "repository": {"clone_url": api.forge.url()}}).to_string();
+    let delivered = api.client.post(format!("{}/hooks/github", api.base)).header("X-GitHub-Event", "push");
+    let delivered = delivered.header("X-GitHub-Delivery", "late").header("Content-Type", "application/json");
+    let signed = delivered.header("X-Hub-Signature-256", super::hook::sign(body.as_bytes()));
+    assert_eq!(signed.body(body).send().await.unwrap().status(), 202);
+    assert_eq!(api.place.database.waiting().await.unwrap(), (0, 1), "it is kept, and nothing else is asked for");
 }
 
 #[tokio::test(flavor = "multi_thread")]

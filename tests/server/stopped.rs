@@ -21,6 +21,7 @@ async fn a_server_that_is_told_to_end_lets_a_run_end_publishes_it_and_begins_no_
     // Another one is asked for while the server waits for the first.
     let other = NewRun { key: "other".into(), lane: "other".into(), mode: "sample".into(), ..run.new.clone() };
     let other = database.enqueue(&other).await.unwrap().id;
+    answers_while_it_waits(&server.base).await;
     assert!(server.child.wait().unwrap().success(), "it ends in order");
     let first = database.run(run.id).await.unwrap();
     assert_eq!((first.state, first.exit_code, first.epoch), (RunState::Succeeded, Some(0), 1), "{first:?}");
@@ -41,6 +42,17 @@ async fn a_server_that_is_told_to_end_lets_a_run_end_publishes_it_and_begins_no_
     assert_eq!((other.state, other.epoch), (RunState::Succeeded, 1), "{other:?}");
     assert_eq!(database.attempts(first.id).await.unwrap().len(), 1, "the first one is not begun again");
     assert_eq!(machine.published().len(), 1, "the project has no sample of its own: it came to the same");
+}
+
+/// It is there and not ready, and whoever asks for a run is told when to come back.
+async fn answers_while_it_waits(base: &str) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = async |path: &str| client.get(format!("{base}{path}")).send().await.unwrap().status().as_u16();
+    until("it is not ready", || async { get("/readyz").await == 503 }).await;
+    assert_eq!(get("/healthz").await, 200);
+    let ask = client.post(format!("{base}/api/trigger")).json(&serde_json::json!({"repo": "acme/churn"}));
+    let refused = ask.send().await.unwrap();
+    assert!(refused.status() == 503 && refused.headers().contains_key("retry-after"), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -49,6 +49,10 @@ fn parsed(path: &Path) -> Result<File, Failure> {
 /// What a worker needs of the file: repositories with their credentials, and the database.
 pub(in crate::cli) fn for_worker(path: &Path, home: &Home) -> Result<(Vec<RepoAsk>, Option<String>), Failure> {
     let (file, host, logins) = (Arc::new(parsed(path)?), seam::host(home)?, Logins::default());
+    // Other runs can be begun all the same.
+    for missing in Secrets::of(Arc::clone(&file)).missing_for_runs() {
+        Console::note(&format!("runs that need it will fail: {missing}\n"));
+    }
     let repos = file.repos.iter().map(|repo| watched(&file, repo, &host, &logins)).collect::<Result<_, _>>()?;
     Ok((repos, file.server.database.as_ref().map(text_of).transpose()?))
 }

@@ -48,7 +48,7 @@ const RUN: &[Key] = &[
     may("args", TEXTS, "arguments for `ploomber build`"),
     may("project", Form::Template, "first folder in the storage, instead of the repository's"),
     may("storage", Form::Template, "where outputs go, instead of the repository's"),
-    may("priority", Form::Count(0, 100), "higher ones go first; 50 is usual"),
+    may("priority", Form::Count(0, 100), "higher ones go first [default: 50, and 60 where a person asks]"),
     may("timeout", Form::Duration, "how long it may take"),
     may("supersede", Form::Flag, "cancel runs of the same branch that still wait (default true)"),
     may("wait", Form::Flag, "go on when it has ended (the default), or as soon as it is queued"),
@@ -120,7 +120,7 @@ const COMMAND: &[Key] = &[
     may("args", TEXTS, "arguments for `ploomber build`"),
     may("project", Form::Template, "first folder in the storage, instead of the repository's"),
     may("storage", Form::Template, "where outputs go, instead of the repository's"),
-    may("priority", Form::Count(0, 100), "higher ones go first; 50 is usual"),
+    may("priority", Form::Count(0, 100), "higher ones go first [default: 60]"),
     may("timeout", Form::Duration, "how long it may take"),
 ];
 

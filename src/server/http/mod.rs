@@ -109,6 +109,8 @@ pub struct Server {
     pub standing: Standing,
     /// Connects to the container engine, where runs are begun in this process.
     pub engine: Option<Connect>,
+    /// Cancelled when the server is to stop: nothing new is asked for, and what is delivered is kept for the next one.
+    pub stopping: CancellationToken,
 }
 
 /// Binds the address.

@@ -99,6 +99,7 @@ fn responses(route: &Route) -> Value {
     }
     if route.id == "trigger" {
         problems.push(("502", "the repository cannot be read"));
+        problems.push(("503", "the server is told to stop"));
     }
     for (status, about) in problems {
         // What a framework refuses by itself is plain text.
@@ -272,7 +273,7 @@ fn schemas() -> Value {
     let told: Vec<(&str, &str)> = EVENT.iter().copied().chain([("steps", "[EventStep]")]).collect();
     json!({
         "Problem": object(&[("error", "string"), ("help", "string")]),
-        "Ready": object(&[("database", "boolean"), ("disk", "boolean"), ("engine", "boolean?"), ("settings", "[string]"), ("down", "[string]")]),
+        "Ready": object(&[("database", "boolean"), ("disk", "boolean"), ("engine", "boolean?"), ("settings", "[string]"), ("down", "[string]"), ("stopping", "boolean")]),
         "SetUp": ask(&[("token", "string"), ("name", "name")], &["name"]),
         "Repo": object(REPO),
         "RepoList": object(&[("repos", "[Repo]"), ("help", "string?")]),

@@ -1,8 +1,8 @@
 //! Answers that are no success: a status, what is wrong, and what to do. Never what the database or a file said in detail.
 
 use axum::Json;
-use axum::http::header::WWW_AUTHENTICATE;
-use axum::http::{HeaderName, StatusCode};
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -86,12 +86,19 @@ impl From<DatabaseError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = Json(Body { error: &self.error, help: &self.help });
-        // Makes a browser ask for the token.
-        let challenge: Option<[(HeaderName, &str); 1]> = (self.status == StatusCode::UNAUTHORIZED)
-            .then_some([(WWW_AUTHENTICATE, "Basic realm=\"soopervisor: any user, a token as the password\"")]);
-        match challenge {
-            Some(challenge) => (self.status, challenge, body).into_response(),
-            None => (self.status, body).into_response(),
+        let mut response = (self.status, body).into_response();
+        let more = match self.status {
+            // Makes a browser ask for the token.
+            StatusCode::UNAUTHORIZED => {
+                Some((WWW_AUTHENTICATE, "Basic realm=\"soopervisor: any user, a token as the password\""))
+            }
+            // What there is too much of now is less then, and who is told to stop has done so.
+            StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, "30")),
+            _ => None,
+        };
+        if let Some((name, value)) = more {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
+        response
     }
 }

@@ -1,6 +1,7 @@
-//! Whether the server can go on. It writes a few bytes where it will have to write: what is full still reads well. Where runs are
-//! begun in this process it greets the container engine, too, which has gone only when it is silent for a while. Whoever asks
-//! is told where it fails, the log why; never the other way round.
+//! Whether the server can go on. It writes a few bytes where it will have to write: what is full still reads well. It does so in
+//! a transaction, as most that it writes: where none can be begun, nothing is. Where runs are begun in this process it greets
+//! the container engine, too, which has gone only when it is silent for a while. Whoever asks is told where it fails, the
+//! log why; never the other way round.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -107,7 +108,7 @@ async fn engine(server: &Server, known: Greeted) -> Greeted {
 
 async fn database(server: &Server) -> Option<String> {
     let who = json!(server.worker);
-    match tokio::time::timeout(LONGEST, server.database.move_cursor(ROW, &who)).await {
+    match tokio::time::timeout(LONGEST, server.database.try_writing(ROW, &who)).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(room::words(&error)),
         Err(_) => Some("it does not answer".to_owned()),
@@ -131,14 +132,18 @@ pub(super) async fn ready(server: &Server, probe: &Probe) -> Response {
     let (database, disk) = (found.database.is_none(), found.disk.is_none());
     // Said only where runs are begun here.
     let engine = server.engine.is_some().then_some(found.engine.gone.is_none());
-    let is_well = database && disk && engine != Some(false);
+    // Nobody is to be sent to whom nothing new is asked of.
+    let stopping = server.stopping.is_cancelled();
+    let is_well = database && disk && engine != Some(false) && !stopping;
     let status = if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     // Whoever may look has the words; anybody may know where.
     let place = |trouble: Trouble| format!("{} {}", trouble.place, trouble.code);
     let wrong: Vec<String> = server.standing.trouble().into_iter().map(place).collect();
     // Those that are down are begun anew; deliveries are kept meanwhile, so nobody else need be asked.
     let down = server.standing.parts.down();
-    let told = json!({"database": database, "disk": disk, "engine": engine, "settings": wrong, "down": down});
+    let told = json!({
+        "database": database, "disk": disk, "engine": engine, "settings": wrong, "down": down, "stopping": stopping,
+    });
     (status, Json(told)).into_response()
 }
 

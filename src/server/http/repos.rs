@@ -100,6 +100,11 @@ pub(super) async fn trigger(
 
 /// Asks for a run in the name of somebody who may: what the API does, and the page's button.
 pub(super) async fn asked(server: &Server, caller: &Caller, ask: &TriggerAsk) -> Result<Triggered, Problem> {
+    if server.stopping.is_cancelled() {
+        // What is there now is what the poller says, who has ended.
+        let help = "ask again once it is started anew; `soopervisor trigger` leaves it to that one now";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is told to stop", help));
+    }
     let repo = trigger::repo(&server.database, &ask.repo).await.map_err(refused)?;
     // Who asks by hand means what is there now, not what was there a minute ago.
     match Glance::new(server.poller.clone(), server.watches.clone()).at(repo.id).await {

@@ -50,7 +50,8 @@ impl Doing {
         // Of all that an event has, only its number in the database makes a run belong to it.
         let row = self.database.event_by_key(&ledger::key(call.event)).await.map_err(fault)?;
         event.chain = chain::of_run(call.event, &call.key.handler, &repo.name).map_err(|why| refused(call, why))?;
-        let run = queue::new_run(&event, &repo, row, mode, wanted.priority.map_or(50, i64::from));
+        let priority = wanted.priority.map_or_else(|| queue::usual_priority(call.event), i64::from);
+        let run = queue::new_run(&event, &repo, row, mode, priority);
         let mut run = run.ok_or_else(|| EffectFault::new(no_commit(&event)))?;
         run.key = call.key.to_string();
         run.supersede = wanted.supersede.unwrap_or(run.supersede);

@@ -63,6 +63,9 @@ pub enum DatabaseError {
     /// What is stored is not what this program stores.
     #[error("the database holds something that is not understood: {0}")]
     Content(String),
+    /// It is not copied.
+    #[error("no copy was made: {0}")]
+    Copy(String),
     /// The lease is gone: another worker has the run, or it has ended. Nothing was written.
     #[error("run {run} is no longer held with epoch {epoch}: stop working on it")]
     Fenced {

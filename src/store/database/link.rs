@@ -5,12 +5,15 @@
 //!
 //! SQLite has one writing connection, so that no two transactions ever wait for each other inside it, and several
 //! that read. Postgres has one pool.
+//!
+//! Where a disk is full, SQLite ends a transaction by itself. Whoever then ends it once more is told that there is none, and the
+//! connection counts it as open for ever: it could begin no other. Such a connection is given up, and a new one made.
 
 use std::path::Path;
 use std::time::Duration;
 
 use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow, install_default_drivers};
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Executor, SqlSafeStr, SqlStr, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Row, SqlSafeStr, SqlStr, Transaction};
 
 use super::error::DatabaseError;
 use super::migrations;
@@ -19,7 +22,7 @@ use super::migrations;
 const SQLITE_NOW: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 
 /// A statement with its values.
-type AnyQuery<'a> = sqlx::query::Query<'a, Any, AnyArguments>;
+pub(super) type AnyQuery<'a> = sqlx::query::Query<'a, Any, AnyArguments>;
 
 /// Which of the two it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +75,12 @@ impl Database {
                 .acquire_timeout(Duration::from_secs(30))
                 .after_connect(move |connection, _| Box::pin(settle_sqlite(connection, settings)))
         };
-        let writer = open(1, WRITER).connect(&address).await.map_err(DatabaseError::Open)?;
+        // What was to be undone is undone by then: the pool waits for an answer of the connection first.
+        let writer = open(1, WRITER).before_acquire(|connection, _| {
+            let whole = !connection.is_in_transaction();
+            Box::pin(async move { Ok::<_, sqlx::Error>(whole) })
+        });
+        let writer = writer.connect(&address).await.map_err(DatabaseError::Open)?;
         let readers = open(4, READER).connect(&address).await.map_err(DatabaseError::Open)?;
         Ok(Self { dialect: Dialect::Sqlite, writer, readers })
     }
@@ -159,11 +167,13 @@ impl Database {
     }
 }
 
+/// Counts only before the first table is made.
+const VACUUM: &str = "PRAGMA auto_vacuum = INCREMENTAL";
+
 /// What the connection that writes to SQLite is set to.
 const WRITER: &[&str] = &[
     "PRAGMA busy_timeout = 5000",
-    // Counts only before the first table is made.
-    "PRAGMA auto_vacuum = INCREMENTAL",
+    VACUUM,
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
     "PRAGMA foreign_keys = ON",
@@ -174,7 +184,76 @@ const READER: &[&str] = &["PRAGMA busy_timeout = 5000"];
 
 async fn settle_sqlite(connection: &mut AnyConnection, settings: &'static [&'static str]) -> Result<(), sqlx::Error> {
     for pragma in settings {
+        // To say it again is to write, and a new connection is made while the disk is full, too.
+        if *pragma == VACUUM && is_incremental(connection).await? {
+            continue;
+        }
         connection.execute(*pragma).await?;
     }
     Ok(())
+}
+
+async fn is_incremental(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query("PRAGMA auto_vacuum").fetch_one(connection).await?;
+    Ok(row.try_get::<i64, _>(0)? == 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const FILL: &str = "INSERT INTO filler (body) VALUES (zeroblob(1000000))";
+
+    async fn opened(folder: &Path) -> (String, Database) {
+        let address = format!("sqlite:{}", folder.join("it.db").display());
+        let database = Database::open(&address).await.unwrap();
+        sqlx::query("CREATE TABLE filler (body BLOB NOT NULL)").execute(database.writer()).await.unwrap();
+        (address, database)
+    }
+
+    /// Fails a transaction in its middle: there is no room for what it writes.
+    async fn fill(database: &Database) {
+        // Of this connection only, and no less than the file has by now.
+        sqlx::query("PRAGMA max_page_count = 1").execute(database.writer()).await.unwrap();
+        let mut transaction = database.begin().await.unwrap();
+        let error = sqlx::query(FILL).execute(&mut *transaction).await.unwrap_err();
+        assert!(error.to_string().contains("full"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_in_the_middle_of_a_transaction_is_in_the_way_of_none_that_follows() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, database) = opened(folder.path()).await;
+        for turn in 0..3 {
+            fill(&database).await;
+            database.try_writing("readyz", &json!(turn)).await.unwrap();
+            let mut transaction = database.begin().await.unwrap();
+            sqlx::query(FILL).execute(&mut *transaction).await.unwrap();
+            transaction.rollback().await.unwrap();
+            assert_eq!(database.cursor("readyz").await.unwrap(), Some(json!(turn)));
+        }
+        let row = sqlx::query("SELECT count(*) FROM filler").fetch_one(database.reader()).await.unwrap();
+        assert_eq!(row.try_get::<i64, _>(0).unwrap(), 0, "nothing of what failed is kept");
+        // The connection that took the place of the first is set as that one was: `NORMAL`, which is not the usual.
+        let row = sqlx::query("PRAGMA synchronous").fetch_one(database.writer()).await.unwrap();
+        assert_eq!(row.try_get::<i64, _>(0).unwrap(), 1);
+        let row = sqlx::query("PRAGMA auto_vacuum").fetch_one(database.reader()).await.unwrap();
+        assert_eq!(row.try_get::<i64, _>(0).unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn whoever_can_write_a_row_but_begin_no_transaction_is_found_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let (address, database) = opened(folder.path()).await;
+        // One that keeps its connection, whatever that believes.
+        let writer = AnyPoolOptions::new().max_connections(1).connect(&address).await.unwrap();
+        let stuck = Database { dialect: Dialect::Sqlite, writer, readers: database.reader().clone() };
+        fill(&stuck).await;
+        stuck.move_cursor("readyz", &json!(1)).await.unwrap();
+        stuck.try_writing("readyz", &json!(2)).await.unwrap_err();
+        assert_eq!(stuck.cursor("readyz").await.unwrap(), Some(json!(1)));
+        database.try_writing("readyz", &json!(3)).await.unwrap();
+    }
 }

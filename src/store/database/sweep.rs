@@ -144,9 +144,9 @@ impl Database {
     /// When the file exists or cannot be written, and on Postgres, which has tools of its own (`pg_dump`).
     pub async fn backup(&self, path: &Path) -> Result<(), DatabaseError> {
         if self.dialect() == Dialect::Postgres {
-            return Err(DatabaseError::Content("copies of Postgres are made with `pg_dump`".to_owned()));
+            return Err(DatabaseError::Copy("this is a Postgres, which is copied with `pg_dump`".to_owned()));
         }
-        let words = |error: std::io::Error| DatabaseError::Content(format!("{}: {error}", path.display()));
+        let words = |error: std::io::Error| DatabaseError::Copy(format!("`{}`: {error}", path.display()));
         // Hashes of tokens and everybody's history are in it. SQLite writes into a file that is empty.
         std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(words)?;
         let query = sqlx::query("VACUUM INTO $1").bind(path.display().to_string());
