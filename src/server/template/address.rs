@@ -1,4 +1,4 @@
-//! Values in addresses: who names a branch does not choose the path of a request, its query or its host.
+//! Values in addresses: who names a branch does not choose the path of a request, nor its query.
 //!
 //! Each value is one part of a path, or one value of a query: whatever is neither a letter nor a digit nor one of `-._~` is
 //! percent-encoded, slashes included. Parsers of addresses take an encoded dot for a dot, so a value that makes a whole part
