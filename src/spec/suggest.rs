@@ -21,8 +21,23 @@ pub fn help<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) ->
         return format!("did you mean `{candidate}`?");
     }
     let mut names: Vec<&str> = known.into_iter().collect();
+    if names.is_empty() {
+        return "there are none here yet".to_owned();
+    }
     names.sort_unstable();
     let more = if names.len() > SHOWN { ", …" } else { "" };
     let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
     format!("known here: {}{more}", shown.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::help;
+
+    #[test]
+    fn a_near_name_is_meant_else_all_are_told_and_that_there_are_none() {
+        assert_eq!(help("uper", ["lower", "upper"]), "did you mean `upper`?");
+        assert_eq!(help("x", ["b", "a"]), "known here: `a`, `b`");
+        assert_eq!(help("x", [""; 0]), "there are none here yet");
+    }
 }

@@ -93,7 +93,11 @@ const STATUS: &[Key] = &[
     must("state", STATES, "pending, success, failure, error"),
     may("context", Form::Template, "whose status it is [default: soopervisor]"),
     may("description", Form::Template, "one line, at most 140 characters"),
-    may("url", Form::Template, "where more stands"),
+    may(
+        "url",
+        Form::Address,
+        "where more stands; values in it are percent-encoded, but for one that it begins with, and for `| raw`",
+    ),
     may("commit", Form::Template, "another commit than the event's"),
 ];
 
@@ -106,7 +110,11 @@ const CHECK: &[Key] = &[
     ),
     must("title", Form::Template, "one line"),
     must("summary", Form::Markdown, "Markdown; values in it are shown as they are and never obeyed, but for `| raw`"),
-    may("url", Form::Template, "where more stands"),
+    may(
+        "url",
+        Form::Address,
+        "where more stands; values in it are percent-encoded, but for one that it begins with, and for `| raw`",
+    ),
     may("commit", Form::Template, "another commit than the event's"),
 ];
 
@@ -153,7 +161,11 @@ const DISPATCH: &[Key] = &[
 ];
 
 const HTTP: &[Key] = &[
-    must("url", Form::Template, "where to"),
+    must(
+        "url",
+        Form::Address,
+        "where to; values in it are percent-encoded, but for one that it begins with, and for `| raw`",
+    ),
     may(
         "method",
         Form::Choice(&["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]),

@@ -168,6 +168,10 @@ pub fn event() -> &'static Shape {
     &EVENT
 }
 
+/// The one key of what stands in for a value of which nothing is known: one of Unicode's noncharacters, which are for a
+/// program's own use and in no text that is exchanged. Its value is the name.
+pub const UNKNOWN: &str = "\u{fdd2}";
+
 impl Shape {
     /// The field of this name, where the shape has names.
     pub fn field(&self, name: &str) -> Option<&'static Field> {
@@ -177,12 +181,17 @@ impl Shape {
         }
     }
 
-    /// A value that stands for one that is not known yet: texts and numbers are their own name in angle quotes.
+    /// A value that stands for one that is not known yet: texts and numbers are their own name in angle quotes, what may be
+    /// anything is an object of [`UNKNOWN`], which templates take for whatever they ask it for.
     pub fn stand_in(&self, name: &str) -> serde_json::Value {
         use serde_json::Value;
         match self {
             Self::Bool => Value::Bool(true),
-            Self::Number | Self::Text | Self::Any => Value::String(format!("‹{name}›")),
+            Self::Number | Self::Text => Value::String(format!("‹{name}›")),
+            Self::Any => {
+                let known = (UNKNOWN.to_owned(), Value::String(name.to_owned()));
+                Value::Object(std::iter::once(known).collect())
+            }
             Self::Texts | Self::Paths => Value::Array(vec![Value::String(format!("‹{name}›"))]),
             Self::Object(fields) => {
                 let inner =

@@ -1,15 +1,18 @@
 //! What only makes sense together: names that refer to other sections, and keys that exclude one another.
 
 use std::path::Path;
+use std::time::Duration;
 
-use super::read::Reader;
-use super::section::{Credential, Dependents, MailServer, Repo};
+use super::read::{Reader, nearest};
+use super::section::{Credential, Dependents, MailServer, Poll, Repo};
 use super::{File, MailTls};
 use crate::id::ProjectName;
 use crate::secret::SecretSpec;
 use crate::server::action::reach;
-use crate::spec::suggest;
 use crate::storage::{Location, Remotes, StorageError};
+
+/// Between two readings of a repository, at least: what is shorter would do nothing but read.
+const SHORTEST_POLL: Duration = Duration::from_secs(1);
 
 pub(super) fn check(reader: &mut Reader<'_>, file: &File) {
     repos(reader, file);
@@ -50,6 +53,11 @@ fn repos(reader: &mut Reader<'_>, file: &File) {
         }
         secrets(reader, file, repo);
         storage(reader, repo);
+        if matches!(repo.poll, Poll::Every(every) if every < SHORTEST_POLL) {
+            let help = "write `poll: 1s` or more, `poll: off`, or nothing for 60s";
+            let span = reader.span(&at("poll"));
+            reader.error("server/value", "`poll` is shorter than a second", span, help);
+        }
         if let Dependents::Named(globs) = &repo.dependents {
             for (place, glob) in globs.iter().enumerate() {
                 let span = reader.span(&at(&format!("dependents/{place}")));
@@ -64,7 +72,7 @@ fn repos(reader: &mut Reader<'_>, file: &File) {
             None => {
                 let message = format!("there is no credential `{name}`");
                 let known = file.credentials.keys().map(String::as_str);
-                reader.error("server/reference", message, span, suggest::help(name, known));
+                reader.error("server/reference", message, span, nearest("credentials", name, known));
             }
             Some(credential) if repo.url.starts_with("http") && credential.is_ssh_only() => {
                 let message = format!("the credential `{name}` is an SSH key, and the address is none of SSH");
@@ -121,7 +129,7 @@ fn secrets(reader: &mut Reader<'_>, file: &File, repo: &Repo) {
             None => {
                 let message = format!("there is no secret `{name}`");
                 let known = file.secrets.keys().map(String::as_str);
-                reader.error("server/reference", message, span, suggest::help(name, known));
+                reader.error("server/reference", message, span, nearest("secrets", name, known));
             }
             Some(_) => {
                 if let Err(error) = name.parse::<SecretSpec>() {

@@ -40,6 +40,8 @@ pub enum Form {
     Markdown,
     /// The same as a message, which goes to one chat or another, or in a mail.
     Message,
+    /// The same as an address: what is filled in is one part of it.
+    Address,
     /// Anything; texts in it may have something to fill in.
     Json,
     /// A text that is executed, and never filled in.

@@ -194,11 +194,12 @@ impl<'a> Reader<'a> {
                 _ => self.value(node, other, name, at),
             },
             Form::Json => self.json(node, at, 0),
-            Form::Template | Form::Markdown | Form::Message => {
+            Form::Template | Form::Markdown | Form::Message | Form::Address => {
                 let text = self.text(node, name)?;
                 let manner = match form {
                     Form::Markdown => Manner::Markdown,
                     Form::Message => Manner::Marked,
+                    Form::Address => Manner::Address,
                     _ => Manner::Plain,
                 };
                 self.template(node, text, at, manner)
@@ -340,6 +341,18 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// Which name of a section may be meant, or where to write it.
+pub(in crate::server) fn nearest<'a>(
+    section: &str,
+    name: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> String {
+    if known.clone().into_iter().next().is_none() {
+        return format!("add it to `{section}` at the top of the server's file");
+    }
+    suggest::help(name, known)
 }
 
 /// A key that stands there twice is an error: of two lists of handlers one would be lost.

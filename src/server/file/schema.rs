@@ -92,7 +92,9 @@ fn form(form: &Form) -> Value {
     let text = |pattern: &str| json!({"type": "string", "pattern": pattern});
     match form {
         Form::Text | Form::Script | Form::Glob | Form::Cron | Form::Zone => json!({"type": "string", "minLength": 1}),
-        Form::Template | Form::Markdown | Form::Message => json!({"type": ["string", "number", "boolean"]}),
+        Form::Template | Form::Markdown | Form::Message | Form::Address => {
+            json!({"type": ["string", "number", "boolean"]})
+        }
         Form::Name => text("^[A-Za-z0-9._/-]+$"),
         Form::Flag => json!({"type": "boolean"}),
         Form::Count(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),

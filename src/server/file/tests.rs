@@ -75,6 +75,29 @@ fn names_of_repositories_that_are_not_there_are_told_with_those_that_are() {
 }
 
 #[test]
+fn a_name_of_a_section_that_has_none_is_told_where_to_write_it() {
+    let repo = |more: &str| format!("repos: [{{url: 'https://h/a/b', {more}}}]\n");
+    for (text, section) in [(repo("credential: c"), "credentials"), (repo("secrets: [S]"), "secrets")] {
+        let said = wrong(&text);
+        assert!(said.len() == 1 && said[0].contains(&format!("add it to `{section}`")), "{said:?}");
+    }
+    let said = wrong(&format!("credentials: {{d: {{token: env:D}}}}\n{}", repo("credential: x")));
+    assert!(said.len() == 1 && said[0].ends_with("known here: `d`"), "{said:?}");
+}
+
+#[test]
+fn a_repository_is_not_read_more_often_than_every_second() {
+    let repo = |poll: &str| format!("repos: [{{url: 'https://h/a/b', poll: {poll}}}]\n");
+    for poll in ["1ms", "999ms"] {
+        let said = wrong(&repo(poll));
+        assert!(said.len() == 1 && said[0].starts_with("1:38 server/value write `poll: 1s`"), "{said:?}");
+    }
+    for poll in ["1s", "1000ms", "off"] {
+        assert_eq!(wrong(&repo(poll)), [""; 0], "{poll}");
+    }
+}
+
+#[test]
 fn what_would_fail_at_each_run_is_told_when_the_file_is_read() {
     let step = |step: &str| format!("handlers:\n  - name: x\n    on: push\n    do: {step}\n");
     for text in [

@@ -115,9 +115,17 @@ fn rehearsed(single: &Single, on: &str, index: String, names: &Value) -> Rehears
         action: single.action.verb,
         when: single.when.as_ref().map(|when| when.text().to_owned()),
         holds,
-        arguments: marked::plain_document(rendered.unwrap_or_default()),
+        arguments: readable(marked::plain_document(rendered.unwrap_or_default())),
         error,
     }
+}
+
+/// What is not known yet is shown in an address as everywhere.
+fn readable(mut arguments: Value) -> Value {
+    if let Some(Value::String(url)) = arguments.get_mut("url") {
+        *url = url.replace("%E2%80%B9", "‹").replace("%E2%80%BA", "›");
+    }
+    arguments
 }
 
 /// All names, with what is not known yet standing for itself.

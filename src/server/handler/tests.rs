@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
+use super::rehearse::rehearse;
 use super::{Memory, Report, State, decide, execute};
 use crate::server::action::arguments::{
     Chat, Check, Command, Comment, Dispatch, Http, Label, Log, Mail, Run, Shell, Status, Trigger,
@@ -125,6 +126,36 @@ async fn results_are_there_for_later_steps_by_name() {
         done[2..],
         ["2 comment succeeded in 2s: https://ci/runs/1; line two", "3 http https://x/main", "4 log 3 200"]
     );
+}
+
+#[tokio::test]
+async fn who_names_a_branch_does_not_choose_the_path_of_a_request() {
+    let text = "    do: [{http: {url: 'https://x/deploy/{{ event.branch }}/preview?n={{ event.branch }}'}}]\n";
+    let mut event = event();
+    let encoded = "0 http https://x/deploy/q%2F%252e%2Fadmin%23/preview?n=q%2F%252e%2Fadmin%23";
+    for (branch, wanted) in [("q/%2e/admin#", Ok(encoded)), ("..", Err("leads to another folder"))] {
+        event.reference = Some(format!("refs/heads/{branch}"));
+        let (file, effects) = (file(text), Noting::default());
+        let plans = decide(&file.handlers, &event);
+        let report = execute(&plans[0], &file.notify, &effects, &Memory::default()).await.unwrap();
+        match wanted {
+            Ok(done) => assert_eq!(effects.done(), [done]),
+            Err(why) => assert!(report.error.unwrap().contains(why) && effects.done().is_empty()),
+        }
+    }
+}
+
+#[test]
+fn a_rehearsal_fills_in_what_an_answer_may_hold_and_shows_addresses_as_they_will_be() {
+    let file = file("    do:
+      - {http: {url: 'https://x/'}, name: p1}
+      - http: {url: 'https://x/{{ p1.json.deep }}/{{ event.message }}'}
+      - log: {text: '{{ p1.json.list[0].n }}{% for one in p1.json.list %} {{ one.n }}{% endfor %}'}\n");
+    let rehearsed = rehearse(&file.handlers, &event());
+    let steps = &rehearsed[0].steps;
+    assert!(steps.iter().all(|step| step.error.is_none()), "{steps:?}");
+    assert_eq!(steps[1].arguments["url"], "https://x/‹p1.json.deep›/Fix%20it");
+    assert_eq!(steps[2].arguments["text"], "‹p1.json.list[0].n› ‹p1.json.list[0].n›");
 }
 
 #[tokio::test]

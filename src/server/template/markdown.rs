@@ -16,7 +16,7 @@ const LONGEST: usize = 10_000;
 
 /// Adds the escape and the filters that do without it.
 pub(super) fn teach(environment: &mut Environment<'static>) {
-    super::guarded(environment, escaped);
+    super::guarded(environment, escaped, "");
     environment.add_filter("code", |value: Jinja| Jinja::from_safe_string(escape::code(&value.to_string(), LONGEST)));
     environment.add_filter("block", |value: Jinja| {
         let lines: Vec<String> = match value.kind() {

@@ -9,6 +9,9 @@ use serde_json::Value;
 const BEGIN: char = '\u{fdd0}';
 const END: char = '\u{fdd1}';
 
+/// A value that is nothing, between marks.
+pub(super) const NOTHING: &str = "\u{fdd0}\u{fdd1}";
+
 fn is_mark(c: char) -> bool {
     matches!(c, BEGIN | END)
 }
@@ -33,6 +36,23 @@ pub fn plain_document(document: Value) -> Value {
         }
         other => other,
     }
+}
+
+/// The text by pieces, and whether each is a stranger's; a value that is empty is one, too.
+pub(super) fn pieces(text: &str) -> Vec<(&str, bool)> {
+    let mut found = Vec::new();
+    let (mut strange, mut rest) = (false, text);
+    while let Some((at, mark)) = rest.char_indices().find(|(_, c)| is_mark(*c)) {
+        if strange || at > 0 {
+            found.push((&rest[..at], strange));
+        }
+        strange = mark == BEGIN;
+        rest = &rest[at + mark.len_utf8()..];
+    }
+    if strange || !rest.is_empty() {
+        found.push((rest, strange));
+    }
+    found
 }
 
 /// Each character, and whether it is a stranger's.
@@ -75,6 +95,8 @@ mod tests {
         assert_eq!(plain(&text), "<!here> A<B> https://ci.example/runs/7 3fine");
         assert_eq!(strange(&text), "A<B>");
         assert_eq!(strange(&filled("{% if run.status == 'failed' %}{{ '<' ~ event.branch }}{% endif %}")), "<a<b>");
+        let several = format!("a{}{}b", mark(""), mark("c"));
+        assert_eq!(pieces(&several), [("a", false), ("", true), ("c", true), ("b", false)]);
         assert_eq!(plain_document(json!({"a": [mark("x"), 1]})), json!({"a": ["x", 1]}));
     }
 }

@@ -4,20 +4,24 @@
 //! empty text. What is known and null is filled in as nothing. Texts are filled in as they are: nothing escapes HTML or
 //! quotes for a shell, so no template's text is ever given to a shell; shell steps get values as variables. In Markdown
 //! ([`Manner::Markdown`]) values are escaped, because names of branches, titles and lines of output are anybody's; in messages
-//! ([`Manner::Marked`]) they are marked, and escaped by who sends them. Loops and the length of what comes out are bounded.
+//! ([`Manner::Marked`]) they are marked, and escaped by who sends them; in addresses ([`Manner::Address`]) they are
+//! percent-encoded. Loops and the length of what comes out are bounded.
 
 use std::io::{self, Write};
 use std::sync::LazyLock;
 
-use minijinja::value::ValueKind;
+use minijinja::value::{Rest, ValueKind};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, escape_formatter};
 use serde_json::Value;
 
 use super::criterion::{Fault, Scope};
+use super::event::schema;
 use crate::spec::suggest;
 
+mod address;
 mod markdown;
 pub mod marked;
+mod standin;
 
 /// Bytes of one template.
 pub const MAX_BYTES: usize = 64 * 1024;
@@ -36,7 +40,13 @@ static MARKDOWN: LazyLock<Environment<'static>> = LazyLock::new(|| {
 
 static MARKED: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut jinja = environment();
-    guarded(&mut jinja, marked::mark);
+    guarded(&mut jinja, marked::mark, "");
+    jinja
+});
+
+static ADDRESS: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut jinja = environment();
+    address::teach(&mut jinja);
     jinja
 });
 
@@ -49,6 +59,8 @@ pub enum Manner {
     Markdown,
     /// They are marked, so that whoever sends the text can do the same in the form of its reader: see [`marked`].
     Marked,
+    /// Each is one part of a path or one value of a query, but for the one that the address begins with.
+    Address,
 }
 
 impl Manner {
@@ -57,12 +69,13 @@ impl Manner {
             Self::Plain => &PLAIN,
             Self::Markdown => &MARKDOWN,
             Self::Marked => &MARKED,
+            Self::Address => &ADDRESS,
         }
     }
 
     fn values(self, names: &Value) -> minijinja::Value {
         match self {
-            Self::Plain => jinja(names),
+            Self::Plain | Self::Address => jinja(names),
             Self::Markdown | Self::Marked => markdown::values(names),
         }
     }
@@ -80,16 +93,34 @@ fn environment() -> Environment<'static> {
         ValueKind::Bool => Ok(out.write_str(if value.is_true() { "true" } else { "false" })?),
         _ => escape_formatter(out, state, value),
     });
+    for name in ["default", "d"] {
+        jinja.add_filter(name, or_else);
+    }
+    jinja.add_filter("urlencode", address::urlencode);
+    jinja.add_filter("items", standin::items);
     jinja
 }
 
-/// Texts are filled in as `guard` writes them, but for those of which the template says that they are trusted.
-fn guarded(jinja: &mut Environment<'static>, guard: fn(&str) -> String) {
+/// The filter `default`. What is known and null is nothing here, so that something stands in for it, too.
+fn or_else(value: &minijinja::Value, others: Rest<minijinja::Value>) -> Result<minijinja::Value, minijinja::Error> {
+    if others.len() > 2 {
+        return Err(minijinja::Error::from(minijinja::ErrorKind::TooManyArguments));
+    }
+    let mut others = others.0.into_iter();
+    let other = others.next().unwrap_or_else(|| minijinja::Value::from(""));
+    let also_empty = others.next().is_some_and(|flag| flag.is_true());
+    let is_absent = value.is_undefined() || value.is_none() || (also_empty && !value.is_true());
+    Ok(if is_absent { other } else { value.clone() })
+}
+
+/// Texts are filled in as `guard` writes them, but for those of which the template says that they are trusted; null is
+/// written as `nothing`.
+fn guarded(jinja: &mut Environment<'static>, guard: fn(&str) -> String, nothing: &'static str) {
     // What a block of a template made is guarded already.
     jinja.set_auto_escape_callback(|_| AutoEscape::Custom("guarded".into()));
     jinja.set_formatter(move |out, _, value| {
         let written = match value.kind() {
-            ValueKind::None => String::new(),
+            ValueKind::None => nothing.to_owned(),
             ValueKind::Bool => if value.is_true() { "true" } else { "false" }.to_owned(),
             ValueKind::Number => value.to_string(),
             ValueKind::Undefined => {
@@ -158,13 +189,19 @@ impl Template {
     /// Fills it in. `names` is an object of the names that the scope declares.
     ///
     /// # Errors
-    /// When a name is not there after all, or a bound was reached.
+    /// When a name is not there after all, a bound was reached, or a value would lead an address elsewhere.
     pub fn render(&self, names: &Value) -> Result<String, RenderError> {
         let failed = |error: &minijinja::Error| RenderError(said(error));
         let template = self.manner.environment().template_from_str(&self.text).map_err(|error| failed(&error))?;
         let mut out = Bounded(Vec::new());
         match template.render_captured_to(self.manner.values(names), &mut out) {
-            Ok(_) => Ok(String::from_utf8_lossy(&out.0).into_owned()),
+            Ok(_) => {
+                let text = String::from_utf8_lossy(&out.0).into_owned();
+                if self.manner == Manner::Address {
+                    return address::filled(&text, address::begins_with_a_name(&self.text)).map_err(RenderError);
+                }
+                Ok(text)
+            }
             Err(_) if out.0.len() >= MAX_OUTPUT => {
                 Err(RenderError(format!("it becomes longer than {MAX_OUTPUT} bytes")))
             }
@@ -190,9 +227,10 @@ fn jinja(value: &Value) -> minijinja::Value {
         },
         Value::String(text) => minijinja::Value::from(text.as_str()),
         Value::Array(items) => minijinja::Value::from(items.iter().map(jinja).collect::<Vec<_>>()),
-        Value::Object(map) => {
-            minijinja::Value::from_pairs(map.iter().map(|(name, value)| (name.as_str(), jinja(value))))
-        }
+        Value::Object(map) => match map.get(schema::UNKNOWN).and_then(Value::as_str) {
+            Some(name) => standin::StandIn::value(name),
+            None => minijinja::Value::from_pairs(map.iter().map(|(name, value)| (name.as_str(), jinja(value)))),
+        },
     }
 }
 
@@ -224,9 +262,9 @@ fn of_grammar(text: &str, error: &minijinja::Error) -> Fault {
 }
 
 /// Filters that are worth a word; the engine names none of its own.
-const FILTERS: [&str; 18] = [
+const FILTERS: [&str; 19] = [
     "default", "first", "indent", "int", "join", "last", "length", "lines", "lower", "replace", "reverse", "round",
-    "sort", "split", "title", "trim", "unique", "upper",
+    "sort", "split", "title", "trim", "unique", "upper", "urlencode",
 ];
 
 /// A filter that is not there.
@@ -291,6 +329,8 @@ mod tests {
             ("{{ event.delivery }}.", "."),
             ("{{ event.payload.n == 1 }}", "true"),
             ("{{ event.delivery|default('none', true) }}", "none"),
+            ("{{ event.delivery|default('none') }} {{ event.payload.x|default('none') }}", "none none"),
+            ("{{ event.payload.n|default(2) }}{{ event.delivery|d }}", "1"),
             ("{% for path in event.paths %}{{ loop.index }}{{ path }}{% endfor %}", "1a2b"),
             ("{% if event.payload.n == 1 %}one{% endif %}", "one"),
             ("{{ event.paths|join(', ') }} {{ event.payload|tojson }}", "a, b {\"n\": 1}"),

@@ -54,7 +54,7 @@ pub(crate) enum Found {
         path: RelPath,
     },
     /// A file with placeholders.
-    Template(Template),
+    Template(Box<Template>),
     /// A function, or why there is none.
     Function(Callable),
 }
@@ -155,7 +155,7 @@ fn look(tree: &dyn Tree, pipeline: &Pipeline, task: &mut Task, roots: &[RelPath]
         if pipeline.meta.extract_upstream {
             task.upstream = spanned(&template.upstream, &source);
         }
-        return Found::Template(template);
+        return Found::Template(Box::new(template));
     }
     script(pipeline, task, &source, &text, path)
 }

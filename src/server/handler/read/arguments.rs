@@ -7,9 +7,9 @@ use crate::diag::Span;
 use crate::server::action::dispatch::is_workflow;
 use crate::server::action::{Argument, Verb};
 use crate::server::event::Kind;
+use crate::server::file::read::nearest;
 use crate::server::file::site::{Lack, Need};
 use crate::server::template::is_template;
-use crate::spec::suggest;
 use crate::spec::yaml::Node;
 
 impl Walk<'_, '_, '_> {
@@ -133,7 +133,7 @@ impl Walk<'_, '_, '_> {
                 None => {
                     let message = format!("there is no credential `{name}`");
                     let known = self.file.credentials.keys().map(String::as_str);
-                    self.reader.error("server/reference", message, value.span, suggest::help(&name, known));
+                    self.reader.error("server/reference", message, value.span, nearest("credentials", &name, known));
                     return;
                 }
             }
@@ -172,12 +172,8 @@ impl Walk<'_, '_, '_> {
                 let name = self.reader.raw(item).unwrap_or_default();
                 if !known.contains(&name.as_str()) {
                     let message = format!("there is no {what} `{name}`");
-                    let help = if known.is_empty() {
-                        let section = if what == "target" { "notify" } else { "secrets" };
-                        format!("add it to `{section}` at the top of the server's file")
-                    } else {
-                        suggest::help(&name, known.iter().copied())
-                    };
+                    let section = if what == "target" { "notify" } else { "secrets" };
+                    let help = nearest(section, &name, known.iter().copied());
                     self.reader.error("server/reference", message, item.span, help);
                 }
             }
