@@ -147,10 +147,12 @@ async fn who_names_a_branch_does_not_choose_the_path_of_a_request() {
 
 #[test]
 fn a_rehearsal_fills_in_what_an_answer_may_hold_and_shows_addresses_as_they_will_be() {
-    let file = file("    do:
+    let file = file(
+        "    do:
       - {http: {url: 'https://x/'}, name: p1}
       - http: {url: 'https://x/{{ p1.json.deep }}/{{ event.message }}'}
-      - log: {text: '{{ p1.json.list[0].n }}{% for one in p1.json.list %} {{ one.n }}{% endfor %}'}\n");
+      - log: {text: '{{ p1.json.list[0].n }}{% for one in p1.json.list %} {{ one.n }}{% endfor %}'}\n",
+    );
     let rehearsed = rehearse(&file.handlers, &event());
     let steps = &rehearsed[0].steps;
     assert!(steps.iter().all(|step| step.error.is_none()), "{steps:?}");

@@ -59,15 +59,12 @@ fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, more @ ..] = rest {
-        rest = match (first, more) {
-            (b'%', [high, low, after @ ..]) => {
-                bytes.extend(hex::decode([*high, *low]).unwrap_or_default());
-                after
-            }
-            _ => {
-                bytes.push(*first);
-                more
-            }
+        rest = if let (b'%', [high, low, after @ ..]) = (first, more) {
+            bytes.extend(hex::decode([*high, *low]).unwrap_or_default());
+            after
+        } else {
+            bytes.push(*first);
+            more
         };
     }
     String::from_utf8_lossy(&bytes).into_owned()

@@ -263,8 +263,25 @@ fn of_grammar(text: &str, error: &minijinja::Error) -> Fault {
 
 /// Filters that are worth a word; the engine names none of its own.
 const FILTERS: [&str; 19] = [
-    "default", "first", "indent", "int", "join", "last", "length", "lines", "lower", "replace", "reverse", "round",
-    "sort", "split", "title", "trim", "unique", "upper", "urlencode",
+    "default",
+    "first",
+    "indent",
+    "int",
+    "join",
+    "last",
+    "length",
+    "lines",
+    "lower",
+    "replace",
+    "reverse",
+    "round",
+    "sort",
+    "split",
+    "title",
+    "trim",
+    "unique",
+    "upper",
+    "urlencode",
 ];
 
 /// A filter that is not there.
