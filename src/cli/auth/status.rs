@@ -68,8 +68,8 @@ pub(super) fn execute(args: &args::AuthStatus, home: &Home) -> Result<Exit, Fail
     Ok(if good { Exit::Ok } else { Exit::StorageFailed })
 }
 
-/// The drives by their own names, those of config.yaml, those that somebody is logged in to, and those of variables, of
-/// which `_` may stand for `-`.
+/// The drives by their own names, those of config.yaml, those that somebody is logged in to, and those of variables,
+/// where `_` stands for `-`.
 fn every(
     remotes: &Remotes,
     kept: impl Iterator<Item = String>,
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn remotes_of_the_file_and_of_variables_are_told_whether_anybody_is_logged_in_or_not() {
-        let text = "remotes: {team-box: {type: box}, lab: {type: s3}, old_drive: {type: gdrive}}";
+        let text = "remotes: {team-box: {type: box}, lab: {type: s3}, old-drive: {type: gdrive}}";
         let (config, found) = crate::spec::config::parse("config.yaml", text.as_bytes());
         assert_eq!(found, []);
         let set = [
@@ -192,7 +192,7 @@ mod tests {
         let remotes = Remotes::new(config.remotes, std::sync::Arc::new(lookup));
         let kept = ["box", "box#0123", "team-box", "gone"].map(str::to_owned);
         let told = every(&remotes, kept.into_iter(), set.iter().map(|(name, _)| (*name).to_owned()));
-        assert_eq!(told, ["box", "dropbox", "onedrive", "gdrive", "team-box", "old_drive", "gone", "my-cloud"]);
+        assert_eq!(told, ["box", "dropbox", "onedrive", "gdrive", "team-box", "old-drive", "gone", "my-cloud"]);
     }
 
     #[test]
