@@ -262,6 +262,7 @@ impl Pruning {
             keep_bytes: args.keep_size,
             branches: args.keep_branch.iter().cloned().collect(),
             commits,
+            with_foreign: args.with_foreign,
         };
         Ok(Self { storage, project, policy })
     }
