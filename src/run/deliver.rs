@@ -193,8 +193,8 @@ fn pace(done: Done, elapsed: std::time::Duration) -> String {
     format!(", {}/s{}", figures::bytes(rate), left.unwrap_or_default())
 }
 
-/// How long it takes yet, as things have gone so far: a service may take so many bytes or so many files a second, and what
-/// takes longer counts. Nothing while too little has gone to tell, and at the very end.
+/// How long it takes yet, as things have gone so far: a service may take so many bytes or so many files a second, and
+/// what takes longer counts. Nothing while too little has gone to tell, and at the very end.
 fn left(done: Done, elapsed: std::time::Duration) -> Option<std::time::Duration> {
     let estimate = |done: u64, all: u64| {
         let missing = u128::from(all.saturating_sub(done));

@@ -2,8 +2,8 @@
 //!
 //! Only a folder whose name is a revision and whose manifest says that it belongs to that project and revision is ever
 //! touched, and one of such a name without a manifest that nobody wrote to for a week: what a publish left that broke
-//! off; or that a prune began to take away, of which it left a mark. The newest whole commit always stays, and so does a
-//! folder into which somebody put files of their own, unless that is wanted.
+//! off; or that a prune began to take away, of which it left a mark. The newest whole commit always stays, and so does
+//! a folder into which somebody put files of their own, unless that is wanted.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

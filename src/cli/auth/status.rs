@@ -188,7 +188,8 @@ mod tests {
             ("SOOPERVISOR_BUCKET_TYPE", "s3"),
             ("SOOPERVISOR_BOX_SUBJECT_TYPE", "enterprise"),
         ];
-        let lookup = move |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let lookup =
+            move |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         let remotes = Remotes::new(config.remotes, std::sync::Arc::new(lookup));
         let kept = ["box", "box#0123", "team-box", "gone"].map(str::to_owned);
         let told = every(&remotes, kept.into_iter(), set.iter().map(|(name, _)| (*name).to_owned()));

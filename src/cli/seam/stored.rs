@@ -232,8 +232,8 @@ async fn resolve(
     Ok(storage::resolve::resolve(storage, project, commit.as_str()).await.map_err(Stop::from)?)
 }
 
-/// Whether only git knows what that is: where the work tree here stands, or so many commits before. Of a branch the storage
-/// knows what was published of it last, and a tag may be called as a branch is.
+/// Whether only git knows what that is: where the work tree here stands, or so many commits before. Of a branch the
+/// storage knows what was published of it last, and a tag may be called as a branch is.
 fn is_of_git(wanted: &str) -> bool {
     wanted.strip_prefix("HEAD").is_some_and(|rest| rest.is_empty() || rest.starts_with('~'))
 }

@@ -315,8 +315,8 @@ pub trait Sessions: Send + Sync {
     /// Remembers; the newest counts.
     fn remember(&self, key: &str, session: &str);
 
-    /// Who remembers a key from wherever the answers of its requests arrive, which may be another task; none where that is
-    /// not wanted. Its user drops it before the key is forgotten.
+    /// Who remembers a key from wherever the answers of its requests arrive, which may be another task; none where that
+    /// is not wanted. Its user drops it before the key is forgotten.
     fn keeper(&self, _: &str) -> Option<Keeper> {
         None
     }

@@ -125,8 +125,8 @@ impl Upload {
         *self.keeper.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Has remembered what is new. This is done where an answer arrives: who reads the file may be busy with it for as long
-    /// as parts are answered faster than they are read.
+    /// Has remembered what is new. This is done where an answer arrives: who reads the file may be busy with it for as
+    /// long as parts are answered faster than they are read.
     fn tell(&self) {
         let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(keeper) = &*keeper
@@ -409,7 +409,7 @@ mod tests {
         upload.chunk(8, part("two"), false);
         assert_eq!(count(), 3);
         let last = Half::parse(told.lock().unwrap().last().unwrap()).unwrap();
-        assert_eq!((last.id.as_str(), last.parts.len()), ("id", 2));
+        assert_eq!((last.id.as_str(), last.parts()), ("id", 2));
         upload.over();
         upload.keep("2".to_owned(), part("three"));
         assert_eq!(count(), 3);

@@ -110,8 +110,8 @@ impl<T: HttpTransport> Resuming<T> {
         }
     }
 
-    /// Reads what the upload is called, so that it is remembered before anything is sent to it. Where that is not understood,
-    /// it stands in the address of the first part.
+    /// Reads what the upload is called, so that it is remembered before anything is sent to it. Where that is not
+    /// understood, it stands in the address of the first part.
     async fn begun(&self, told: Response<HttpBody>) -> Answer {
         if !told.status().is_success() {
             return Ok(told);

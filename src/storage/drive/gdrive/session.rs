@@ -108,8 +108,8 @@ impl GoogleDrive {
         Ok(None)
     }
 
-    /// Who asks a session at that address: with a token where that is the upload service itself, as the vendor's own programs
-    /// do; anywhere else the address is all that is needed, and the token nobody's business.
+    /// Who asks a session at that address: with a token where that is the upload service itself, as the vendor's own
+    /// programs do; anywhere else the address is all that is needed, and the token nobody's business.
     fn session_at(&self, url: &str) -> &Web {
         let is_own = Url::parse(&self.writes.led(url)).is_ok_and(|url| self.address.upload.is_of(&url));
         if is_own { &self.writes } else { &self.bare }
@@ -169,8 +169,8 @@ fn told(answer: Result<Answer, Fault>) -> Result<At, Fault> {
         Ok(answer) if answer.status == 308 => arrived(answer.header("range")).map(At::Wanted),
         // It is done, and the answer does not tell of the file: that is asked for by its id.
         Ok(answer) => Ok(answer.json().map_or(At::Gone, At::Done)),
-        // Its id is taken: the session did what it was for. Or, as a new token would have been asked for, its address is good
-        // no longer.
+        // Its id is taken: the session did what it was for. Or its address is good no longer: a token would have been
+        // renewed.
         Err(Fault::NotFound | Fault::Exists | Fault::Login(_)) => Ok(At::Gone),
         Err(fault) => Err(fault),
     }
