@@ -314,6 +314,32 @@ async fn prune_removes_only_folders_that_a_manifest_proves_and_never_the_newest(
     assert!(!gone.is_empty() && shelf.keys().iter().any(|key| key.starts_with("demo/0177456789")));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn prune_leaves_a_folder_of_a_service_that_holds_files_of_others() {
+    let (shelf, run) = (shelf::plain(), filled(1));
+    let remote = remote(&shelf, None);
+    for (at, digit) in ["0199", "0188", "0177"].iter().enumerate() {
+        let mut publication = run.publication("r", OnConflict::Fail);
+        publication.about.revision = SHA.replacen("0123", digit, 1).parse().expect("a revision");
+        publication.about.commit = publication.about.revision.commit.clone();
+        publication.about.ended =
+            jiff::Timestamp::from_second(i64::try_from(at).expect("small") * 86_400).expect("a time");
+        remote.publish(publication, Arc::new(())).await.expect("published");
+    }
+    let key = format!("demo/{}/users-own.txt", SHA.replacen("0123", "0199", 1));
+    shelf.objects.lock().expect("objects").insert(key.clone(), "mine".into());
+    let (one, now) = (Policy { keep_last: Some(1), ..Policy::default() }, jiff::Timestamp::now());
+    let plan = prune::plan(&remote, &project(), &one, now).await.expect("a plan");
+    assert_eq!((plan.go.len(), plan.stay.len(), plan.foreign.len()), (1, 2, 1));
+    prune::remove(&remote, &project(), &plan, &()).await.expect("a report");
+    assert!(shelf.keys().contains(&key));
+    let wanted = Policy { with_foreign: true, ..one };
+    let plan = prune::plan(&remote, &project(), &wanted, now).await.expect("a plan");
+    assert_eq!((plan.go.len(), plan.stay.len(), plan.foreign.len()), (1, 1, 1));
+    prune::remove(&remote, &project(), &plan, &()).await.expect("a report");
+    assert!(!shelf.keys().contains(&key));
+}
+
 const DEAD: Duration = Duration::from_millis(60);
 
 /// With the program's own bounds, but what is waited for.

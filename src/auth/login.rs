@@ -68,7 +68,11 @@ impl Login {
             Source::ClientCredentials { app, .. } => seen.extend(app.secret.clone()),
             Source::Refresh { .. } | Source::File => {}
         }
-        let keeper = Keeper { issuer, tokens, name, seed };
+        let variable = match &source {
+            Source::Refresh { variable, .. } => Some(variable.clone()),
+            _ => None,
+        };
+        let keeper = Keeper { issuer, tokens, name, seed, variable };
         Ok(Arc::new(Self { keeper, source, held: Mutex::default(), seen: StdMutex::new(seen), first }))
     }
 
@@ -189,10 +193,7 @@ impl Login {
         let refresh = old.refresh.as_ref().ok_or_else(|| Fault::Login(format!("{from} holds no refresh token")))?;
         match issuer.for_app(old.app()).refresh(refresh).await {
             Ok(grant) => Ok(old.renewed(issuer.provider, grant)),
-            Err(fault) if is_over(&fault) => {
-                let again = format!("`{}`, then `soopervisor auth export {}`", issuer.login(), issuer.remote);
-                Err(Fault::Login(format!("{} no longer takes {from}: {again}", issuer.provider.title())))
-            }
+            Err(fault) if is_over(&fault) => Err(not_taken(issuer, from)),
             Err(fault) => Err(issuer.refused(fault)),
         }
     }
@@ -217,6 +218,8 @@ struct Keeper {
     name: String,
     /// What stands in a variable, where nothing is kept yet.
     seed: Option<Entry>,
+    /// That variable, where one is set.
+    variable: Option<String>,
 }
 
 impl Keeper {
@@ -251,9 +254,18 @@ impl Keeper {
     }
 
     fn over(&self) -> Fault {
+        if let Some(variable) = &self.variable {
+            return not_taken(&self.issuer, variable);
+        }
         let (provider, login) = (self.issuer.provider.title(), self.issuer.login());
         Fault::Login(format!("the login at {provider} has ended or was taken back: `{login}`"))
     }
+}
+
+/// A token of a variable has ended or was taken back; logging in alone does not put another one there.
+fn not_taken(issuer: &Issuer, variable: &str) -> Fault {
+    let (provider, login, remote) = (issuer.provider.title(), issuer.login(), &issuer.remote);
+    Fault::Login(format!("{provider} no longer takes {variable}: `{login}`, then `soopervisor auth export {remote}`"))
 }
 
 fn is_usable(entry: &Entry, stale: Option<&Secret>) -> bool {

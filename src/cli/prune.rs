@@ -85,6 +85,7 @@ fn tell(plan: &Plan, report: Option<&Report>, dry_run: bool) -> String {
     let total: u64 = gone.iter().map(|one| one.bytes).sum();
     let _ = writeln!(text, "{} of {}, {} {sum}", gone.len(), folders(gone.len() + plan.stay.len()), bytes(total));
     incomplete(&mut text, plan, report, word, sum);
+    foreign(&mut text, plan);
     let some = |report: &Report| !report.removed.is_empty() || !report.swept.is_empty();
     if report.is_some_and(|report| !report.freed && some(report)) {
         text += "the drive keeps them in its bin: the room is free when that is emptied\n";
@@ -127,6 +128,16 @@ fn incomplete(text: &mut String, plan: &Plan, report: Option<&Report>, word: &st
     }
 }
 
+/// Files that go with a folder, or keep it: somebody put them there.
+fn foreign(text: &mut String, plan: &Plan) {
+    for (folder, files) in &plan.foreign {
+        let files = figures::count(*files as u64, "file");
+        let goes = plan.go.iter().any(|one| one.folder == *folder);
+        let what = if goes { "all of it goes" } else { "it stays without `--with-foreign`" };
+        let _ = writeln!(text, "{folder} holds {files} that its manifest does not name: {what}");
+    }
+}
+
 fn document(plan: &Plan, report: Option<&Report>) -> serde_json::Value {
     let one = |one: &Candidate| {
         json!({
@@ -144,7 +155,9 @@ fn document(plan: &Plan, report: Option<&Report>) -> serde_json::Value {
     let left =
         left.chain(report.into_iter().flat_map(|report| report.left.iter().map(|(one, why)| (one, why.clone()))));
     let stay: Vec<_> = plan.stay.iter().map(|(kept, why)| json!({"reason": why, "folder": kept.folder})).collect();
+    let foreign = plan.foreign.iter().map(|(folder, files)| json!({"folder": folder, "files": files}));
     json!({
+        "foreign": foreign.collect::<Vec<_>>(),
         "would_remove": plan.go.iter().map(one).collect::<Vec<_>>(),
         "stay": stay,
         "removed": report.map(|report| report.removed.iter().map(one).collect::<Vec<_>>()),
@@ -181,6 +194,7 @@ mod tests {
             doubtful: Vec::new(),
             unfinished: vec![unfinished('3', Some("2026-11-01T10:00:00Z"))],
             under_way: vec![(unfinished('4', None), "this storage does not tell when it was written")],
+            foreign: Vec::new(),
         };
         insta::assert_snapshot!("prune_plan", tell(&plan, None, true));
         let report = Report {
@@ -195,5 +209,16 @@ mod tests {
         let told = document(&plan, Some(&report));
         assert_eq!(told["incomplete"]["stay"][1]["why"], "somebody is writing to it");
         assert_eq!(document(&plan, None)["would_remove"][0]["bytes"], 12_300_000);
+    }
+
+    #[test]
+    fn files_of_others_are_told_with_what_becomes_of_their_folder() {
+        let (goes, stays) = (candidate('1', None, 500), candidate('2', None, 500));
+        let foreign = vec![(goes.folder.clone(), 1), (stays.folder.clone(), 3)];
+        let plan = Plan { go: vec![goes], stay: vec![(stays, "files of others")], foreign, ..Plan::default() };
+        let text = tell(&plan, None, true);
+        assert!(text.contains("1111 holds 1 file that its manifest does not name: all of it goes\n"), "{text}");
+        assert!(text.contains("2222 holds 3 files") && text.contains("stays without `--with-foreign`\n"), "{text}");
+        assert_eq!(document(&plan, None)["foreign"][1]["files"], 3);
     }
 }

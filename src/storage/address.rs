@@ -41,12 +41,7 @@ pub(super) fn read(kind: RemoteKind, scheme: &str, address: &str) -> Result<Loca
         }
         RemoteKind::Sftp => {
             let (host, port) = port(host).ok_or_else(|| wrong("its port is none"))?;
-            let path = match path.strip_prefix("~/") {
-                Some(own) => own.to_owned(),
-                None if path == "~" => String::new(),
-                None => format!("/{path}"),
-            };
-            sftp(remote, user, host, port, &path)
+            sftp(remote, user, host, port, &on_server(path))
         }
         _ => Err(wrong("there is no host in it: it is written `NAME:FOLDER`")),
     }
@@ -92,12 +87,17 @@ pub(super) fn named(
         RemoteKind::Sftp => {
             let endpoint = set("endpoint").ok_or_else(|| wrong("no `endpoint` is set for it"))?;
             let endpoint = endpoint.strip_prefix("sftp://").unwrap_or(&endpoint);
-            let (host, port) = port(endpoint.trim_end_matches('/')).ok_or_else(|| wrong("its port is none"))?;
-            sftp(remote, set("user"), host, port, &join(&set("folder").unwrap_or_default(), below))
+            let (host, path) = endpoint.split_once('/').unwrap_or((endpoint, ""));
+            let (host, port) = port(host).ok_or_else(|| wrong(NO_PORT))?;
+            let folder = set("folder").unwrap_or_default();
+            // `sftp://HOST/PATH`, as it is written on the command line, is taken here too.
+            let root = if path.is_empty() { folder } else { join(&on_server(path), &folder) };
+            sftp(remote, set("user"), host, port, &join(&root, below))
         }
     }
 }
 
+const NO_PORT: &str = "its port is none: write `endpoint: HOST:PORT`, with `user` and `folder` beside it";
 const ESCAPES: &str = "a folder of it is called `.` or `..`";
 
 fn bucket(kind: RemoteKind, remote: String, bucket: &str, prefix: &str) -> Result<Location, StorageError> {
@@ -147,6 +147,15 @@ fn sftp(
     let clean = parts(path).ok_or_else(|| wrong(ESCAPES))?;
     let path = if path.starts_with('/') { format!("/{clean}") } else { clean };
     Ok(Location::Sftp { remote, user, host: host.to_owned(), port, path })
+}
+
+/// The path of an address: from the root, or with `~/` from where one logs in.
+fn on_server(path: &str) -> String {
+    match path.strip_prefix("~/") {
+        Some(own) => own.to_owned(),
+        None if path == "~" => String::new(),
+        None => format!("/{path}"),
+    }
 }
 
 /// `host`, `host:22`, `[::1]:22`.

@@ -165,6 +165,8 @@ pub enum StorageError {
         wanted: String,
         /// The newest of those that are there.
         known: Vec<Folder>,
+        /// Some of those whose manifest is missing or not to be believed.
+        unreadable: Vec<Folder>,
     },
     /// A publish of that commit was begun and not finished.
     #[error(
@@ -362,10 +364,9 @@ impl StorageError {
             Self::Corrupt { .. } | Self::Replaced { .. } | Self::Missing { .. } | Self::Damaged { .. } => {
                 format!("see what else is damaged with `soopervisor verify`; {ANEW}")
             }
-            Self::NoCommit { known, .. } if !known.is_empty() => format!(
-                "there are, the newest first: {}; `latest` is the first of them, and `soopervisor run` publishes another",
-                list(known)
-            ),
+            Self::NoCommit { known, unreadable, .. } if !known.is_empty() || !unreadable.is_empty() => {
+                others(known, unreadable)
+            }
             Self::Full { .. } => {
                 "make room there (`soopervisor prune` removes old commits), or leave files out with `exclude:`"
                     .to_owned()
@@ -422,6 +423,21 @@ fn service_help(fault: &Fault) -> Option<String> {
     })
 }
 
+/// What there is, where nothing was published under the name that was asked for.
+fn others(known: &[Folder], unreadable: &[Folder]) -> String {
+    let mut told = Vec::new();
+    if !known.is_empty() {
+        told.push(format!(
+            "there are, the newest first: {}; `latest` is the first of them, and `soopervisor run` publishes another",
+            list(known)
+        ));
+    }
+    if !unreadable.is_empty() {
+        told.push(format!("passed over, because their manifests are not to be believed: {}", list(unreadable)));
+    }
+    told.join("; ")
+}
+
 fn list<T: std::fmt::Display>(items: &[T]) -> String {
     items.iter().map(|item| format!("`{item}`")).collect::<Vec<_>>().join(", ")
 }
@@ -444,6 +460,20 @@ mod tests {
         assert_eq!(full.to_string(), "box: has 1 byte free, 3 MiB are needed");
         let files = StorageError::TooManyFiles { path: there, needed: 7, free: 1 };
         assert!(files.to_string().ends_with("has room for 1 more file, 7 are needed"), "{files}");
+    }
+
+    #[test]
+    fn who_asks_for_what_is_not_there_is_told_what_is_and_what_was_passed_over() {
+        let folder = |letter: &str| letter.repeat(40).parse::<Folder>().unwrap();
+        let none = |known: Vec<Folder>, unreadable: Vec<Folder>| {
+            let project = "demo".parse().unwrap();
+            StorageError::NoCommit { project, wanted: "t9".to_owned(), known, unreadable }
+        };
+        assert_eq!(none(Vec::new(), Vec::new()).help(), None);
+        let help = none(vec![folder("a")], Vec::new()).help().unwrap();
+        assert!(help.contains("`latest` is the first of them") && !help.contains("passed over"), "{help}");
+        let help = none(vec![folder("a")], vec![folder("c")]).help().unwrap();
+        assert!(help.contains("; passed over, ") && help.contains(&"c".repeat(40)), "{help}");
     }
 
     #[test]

@@ -2,16 +2,18 @@
 //!
 //! Only a folder whose name is a revision and whose manifest says that it belongs to that project and revision is ever
 //! touched, and one of such a name without a manifest that nobody wrote to for a week: what a publish left that broke
-//! off; or that a prune began to take away, of which it left a mark. The newest whole commit always stays.
+//! off; or that a prune began to take away, of which it left a mark. The newest whole commit always stays, and so does
+//! a folder into which somebody put files of their own, unless that is wanted.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use super::{Folder, Progress, Storage, StorageError, Swept, Unfinished};
-use crate::id::{CommitSha, ProjectName};
+use crate::id::{CommitSha, ProjectName, RelPath};
+use crate::outputs::OutputKind;
 use crate::outputs::manifest::Manifest;
 
 /// Manifests read at once.
@@ -33,6 +35,8 @@ pub struct Policy {
     pub branches: BTreeSet<String>,
     /// These commits stay: tags, heads, whatever somebody names.
     pub commits: BTreeSet<CommitSha>,
+    /// Also what holds files that its manifest does not name may go.
+    pub with_foreign: bool,
 }
 
 /// What would be done.
@@ -48,6 +52,8 @@ pub struct Plan {
     pub unfinished: Vec<Unfinished>,
     /// What has no manifest and stays, and why.
     pub under_way: Vec<(Unfinished, &'static str)>,
+    /// Folders that the limits let go and that hold so many files which their manifests do not name.
+    pub foreign: Vec<(Folder, usize)>,
 }
 
 impl Plan {
@@ -119,6 +125,7 @@ pub async fn plan(
     // Names decide between equal times, so that the same storage gives the same plan.
     candidates.sort_by_key(|one| (std::cmp::Reverse(one.ended), one.folder.to_string()));
     decide(candidates, policy, now, &mut plan);
+    spare(storage, project, policy, &mut plan).await?;
     for one in storage.unfinished(project).await? {
         let age = one.touched.map(|touched| Duration::try_from(now.duration_since(touched)).unwrap_or_default());
         match age {
@@ -167,6 +174,55 @@ fn decide(newest_first: Vec<Candidate>, policy: &Policy, now: Timestamp, plan: &
         }
     }
     plan.go.reverse();
+}
+
+/// A folder goes with everything in it, so that one with files of others stays unless that is wanted.
+async fn spare(
+    storage: &dyn Storage,
+    project: &ProjectName,
+    policy: &Policy,
+    plan: &mut Plan,
+) -> Result<(), StorageError> {
+    let go = std::mem::take(&mut plan.go);
+    let folders: Vec<Folder> = go.iter().map(|one| one.folder.clone()).collect();
+    let counted = folders.into_iter().map(|folder| async move { foreign(storage, project, &folder).await });
+    let counted: Vec<usize> = futures::stream::iter(counted).buffered(LANES).try_collect().await?;
+    for (one, files) in go.into_iter().zip(counted) {
+        if files > 0 {
+            plan.foreign.push((one.folder.clone(), files));
+        }
+        if files == 0 || policy.with_foreign {
+            plan.go.push(one);
+        } else {
+            plan.stay.push((one, "files of others"));
+        }
+    }
+    plan.stay.sort_by_key(|(one, _)| (std::cmp::Reverse(one.ended), one.folder.to_string()));
+    Ok(())
+}
+
+/// How many files of a folder its manifest does not name.
+async fn foreign(storage: &dyn Storage, project: &ProjectName, folder: &Folder) -> Result<usize, StorageError> {
+    let manifest = match storage.manifest(project, folder).await {
+        Ok(manifest) => manifest,
+        // Somebody removed it meanwhile, or put another one there: that shows again when it is to go.
+        Err(StorageError::Missing { .. } | StorageError::Manifest { .. }) => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    let listed = match storage.list(project, folder).await {
+        Ok(listed) => listed,
+        Err(StorageError::Missing { .. } | StorageError::Manifest { .. }) => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    let own: BTreeSet<&RelPath> = manifest.files.iter().map(|entry| &entry.path).collect();
+    let others = listed.iter().filter(|one| one.kind != Some(OutputKind::Folder) && !own.contains(&one.path));
+    Ok(others.filter(|one| !is_litter(&one.path)).count())
+}
+
+/// What programs that show folders leave in them, and what we left ourselves: nobody misses it.
+fn is_litter(path: &RelPath) -> bool {
+    let name = path.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    name.starts_with(b".soopervisor-") || matches!(name, b".DS_Store" | b"Thumbs.db" | b"desktop.ini")
 }
 
 /// What was done.
@@ -296,6 +352,17 @@ mod tests {
         assert!(plan.is_about_nothing(), "{plan:?}");
         remove(&storage, &project, &plan, &()).await.unwrap();
         assert!(folder.join("x").is_file());
+    }
+
+    #[test]
+    fn what_nobody_misses_is_told_from_what_somebody_put_there() {
+        let path = |text: &str| text.parse::<RelPath>().unwrap();
+        for litter in [".DS_Store", "plots/Thumbs.db", "desktop.ini", "a/.soopervisor-part-1"] {
+            assert!(is_litter(&path(litter)), "{litter}");
+        }
+        for own in ["users-own.txt", "DS_Store", "desktop.ini/notes", ".hidden"] {
+            assert!(!is_litter(&path(own)), "{own}");
+        }
     }
 
     #[test]

@@ -100,15 +100,21 @@ async fn by_manifest(
     folders: Vec<Folder>,
     wanted: &str,
 ) -> Result<Folder, StorageError> {
-    let (mut newest, mut damaged): (Option<((bool, Timestamp), Folder)>, _) = (None, None);
+    let (mut newest, mut failed): (Option<((bool, Timestamp), Folder)>, _) = (None, None);
+    let mut unreadable: Vec<(Folder, StorageError)> = Vec::new();
     let mut there: Vec<(Timestamp, Folder)> = Vec::new();
     for folder in folders {
-        // One damaged folder must not hide the others; where no other fits, it may be the one.
+        // One damaged folder must not hide the others. What could not be asked for may be the one where no other fits.
         let about = match storage.manifest(project, &folder).await {
             Ok(manifest) => manifest.about,
             Err(error) => {
                 tracing::info!(%folder, %error, "passed over");
-                damaged.get_or_insert(error);
+                match error {
+                    StorageError::Manifest { .. } | StorageError::Missing { .. } => unreadable.push((folder, error)),
+                    error => {
+                        failed.get_or_insert(error);
+                    }
+                }
                 continue;
             }
         };
@@ -120,10 +126,18 @@ async fn by_manifest(
             newest = Some((rank, folder));
         }
     }
-    let none = || {
-        there.sort_by_key(|(ended, _)| std::cmp::Reverse(*ended));
-        let known = there.into_iter().take(KNOWN).map(|(_, folder)| folder).collect();
-        StorageError::NoCommit { project: project.clone(), wanted: wanted.to_owned(), known }
-    };
-    newest.map(|(_, folder)| folder).ok_or_else(|| damaged.unwrap_or_else(none))
+    if let Some((_, folder)) = newest {
+        return Ok(folder);
+    }
+    if let Some(failed) = failed {
+        return Err(failed);
+    }
+    // Every folder is one of these then.
+    if wanted == "latest" && !unreadable.is_empty() {
+        return Err(unreadable.swap_remove(0).1);
+    }
+    there.sort_by_key(|(ended, _)| std::cmp::Reverse(*ended));
+    let known = there.into_iter().take(KNOWN).map(|(_, folder)| folder).collect();
+    let unreadable = unreadable.into_iter().take(KNOWN).map(|(folder, _)| folder).collect();
+    Err(StorageError::NoCommit { project: project.clone(), wanted: wanted.to_owned(), known, unreadable })
 }

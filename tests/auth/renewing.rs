@@ -139,6 +139,21 @@ async fn a_login_that_was_taken_back_says_what_to_type() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_is_taken_no_longer_is_told_by_the_variable_that_holds_it() {
+    let place = Place::new().await;
+    for drive in Drive::ALL {
+        let (name, token) = (drive.prefix(), place.fake.tokens(drive).refresh);
+        place.fake.revoke_tokens(drive);
+        let variable = format!("SOOPERVISOR_{}_REFRESH_TOKEN", name.to_uppercase());
+        let said = finished(place.command(&["auth", "status", name]).env(&variable, &token).output().unwrap());
+        place.search(&said);
+        assert_eq!(said.code, 7, "{name}: {}", said.err);
+        assert!(said.err.contains(&format!("no longer takes {variable}")), "{name}: {}", said.err);
+        assert!(said.err.contains(&format!("`soopervisor auth export {name}`")), "{name}: {}", said.err);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pair_that_somebody_else_put_there_meanwhile_is_taken() {
     let place = Place::new().await;
     place.keep(Drive::Box, &place.fake.tokens(Drive::Box), 0);

@@ -95,6 +95,24 @@ async fn what_is_young_small_or_of_a_branch_stays_as_the_options_say() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_with_files_of_others_stays_unless_that_is_wanted() {
+    let scene = Scene::new().await;
+    let own = scene.folder.join("demo").join(sha(1)).join("users-own.txt");
+    std::fs::write(&own, "mine").unwrap();
+    std::fs::write(scene.folder.join("demo").join(sha(0)).join(".DS_Store"), "of a program").unwrap();
+    assert_eq!(scene.would_go(&["--keep-last", "1"]), [0, 2]);
+    let said = stdout(&scene.prune(&["--yes", "--keep-last", "1", "--json"]));
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(told["foreign"], serde_json::json!([{"folder": sha(1), "files": 1}]));
+    assert!(own.is_file());
+    let said = scene.prune(&["--yes", "--keep-last", "1"]);
+    assert!(stdout(&said).contains("holds 1 file that its manifest does not name"), "{}", stdout(&said));
+    assert_eq!(scene.would_go(&["--keep-last", "1", "--with-foreign"]), [1]);
+    assert_eq!(code(&scene.prune(&["--yes", "--keep-last", "1", "--with-foreign"])), 0);
+    assert!(!own.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn on_a_terminal_it_is_asked_for_and_nothing_but_yes_removes() {
     let scene = Scene::new().await;
     let keep = ["--keep-last", "1", "--keep-branch", "other"];

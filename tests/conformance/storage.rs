@@ -234,6 +234,38 @@ async fn a_commit_is_found_by_sha_latest_and_branch(bench: Bench) {
     }
 }
 
+async fn a_manifest_that_nobody_can_believe_hides_no_other_commit(bench: Bench) {
+    bench.run.product("a", "1");
+    bench.publish("r", OnConflict::Fail).await.expect("published");
+    let sound = SHA.replacen("0123", "0199", 1);
+    let mut publication = bench.run.publication("r", OnConflict::Fail);
+    publication.about.revision = sound.parse().expect("a revision");
+    publication.about.commit = publication.about.revision.commit.clone();
+    publication.about.branch = Some("main".to_owned());
+    bench.storage.publish(publication, Arc::new(())).await.expect("published");
+    let text = r#"{"schema":1,"project":"demo","commit":"bbbb"}"#;
+    match &bench.service {
+        None => fs_err::write(bench.place("manifest.json"), text).expect("written"),
+        Some(service) => {
+            let key = format!("demo/{SHA}/manifest.json");
+            service.remove(&key).await.expect("removed");
+            assert!(service.put(&key, text.into()).await.expect("written"));
+        }
+    }
+    for wanted in [sound.as_str(), "main", "latest"] {
+        assert_eq!(resolve(&*bench.storage, &project(), wanted).await.expect(wanted).to_string(), sound, "{wanted}");
+    }
+    // Git may know these, and is asked where the storage has nothing of that name.
+    for wanted in ["HEAD", "t9", "ffffffff"] {
+        match resolve(&*bench.storage, &project(), wanted).await {
+            Err(StorageError::NoCommit { known, unreadable, .. }) => {
+                assert_eq!((known.len(), unreadable), (1, vec![folder()]), "{wanted}");
+            }
+            other => panic!("{wanted}: {other:?}"),
+        }
+    }
+}
+
 async fn what_was_begun_and_not_finished_is_told_from_what_is_not_there(bench: Bench) {
     let Some(service) = bench.service.clone() else {
         assert!(bench.storage.unfinished(&project()).await.expect("unfinished").is_empty());
@@ -481,6 +513,7 @@ suite!(
     download_goes_on_where_it_broke_off,
     download_does_not_write_through_links_of_the_target,
     a_commit_is_found_by_sha_latest_and_branch,
+    a_manifest_that_nobody_can_believe_hides_no_other_commit,
     what_was_begun_and_not_finished_is_told_from_what_is_not_there,
     an_ambiguous_sha_lists_what_fits,
     of_publishers_at_once_one_wins_and_the_others_say_so,

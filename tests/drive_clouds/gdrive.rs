@@ -1,5 +1,7 @@
 //! What only Google Drive does: names that are taken twice, listings that lag, ids made beforehand.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::json;
 use soopervisor::storage::backend::{Created, Made};
 
@@ -22,6 +24,24 @@ async fn folder(fake: &Fake, parent: &str, name: &str) -> String {
 
 fn stale(fake: &Fake, times: usize) {
     fake.fault(DRIVE, When::path("/drive/v3/files?q=").method("GET").times(times), Fault::Stale);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_go_with_a_token_and_a_session_goes_on_with_a_new_one() {
+    for vendors_addresses in [false, true] {
+        let fake = Fake::start().await;
+        if vendors_addresses {
+            fake.hand_out_vendors_addresses(DRIVE);
+        }
+        let (service, bytes) = (open(&fake, DRIVE, ""), noise(20 * MIB, 4));
+        fake.fault(DRIVE, When::path("upload_id=").method("PUT").nth(2), Fault::Expired);
+        made(&*service, "p/large", &bytes).await;
+        assert!(fake.read(DRIVE, "p/large").unwrap() == bytes);
+        // Sixteen MiB, the rest of them refused, and the rest once more.
+        assert_eq!(fake.count(DRIVE, "PUT", "upload_id="), 3);
+        assert_eq!(fake.count(DRIVE, "POST", "uploadType=resumable"), 1);
+        assert_eq!(service.login.renewed.load(Ordering::SeqCst), 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

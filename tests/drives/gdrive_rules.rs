@@ -35,6 +35,16 @@ async fn a_broken_upload_tells_how_far_it_came_and_goes_on() {
 }
 
 #[tokio::test]
+async fn a_session_wants_no_token_and_takes_none_that_is_not_good() {
+    let kit = Kit::new(Drive::GDrive).await;
+    let url = session(&kit, &json!({"name": "large"})).await;
+    let ask = || kit.client.put(&url).header("Content-Range", "bytes */9");
+    assert_eq!(ask().send().await.unwrap().status().as_u16(), 308);
+    assert_eq!(ask().bearer_auth(kit.fake.token(Drive::GDrive)).send().await.unwrap().status().as_u16(), 308);
+    assert_eq!(ask().bearer_auth("ended").send().await.unwrap().status().as_u16(), 401);
+}
+
+#[tokio::test]
 async fn a_create_that_is_done_twice_makes_two_unless_the_id_was_chosen() {
     let kit = Kit::new(Drive::GDrive).await;
     let folder = json!({"name": "f", "mimeType": "application/vnd.google-apps.folder"});

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
-use soopervisor::storage::backend::{Created, Fault, Sessions, Shared, Source};
+use soopervisor::storage::backend::{Created, Fault, Keeper, Sessions, Shared, Source};
 
 /// Names that some service has trouble with, as `storage::key` hands them over.
 const NAMES: [&str; 10] = [
@@ -197,7 +197,7 @@ async fn a_folder_goes_and_its_neighbours_stay(service: &Shared) {
 
 /// What was remembered of one file.
 #[derive(Default)]
-pub(crate) struct Remembered(pub(crate) Mutex<Option<String>>);
+pub(crate) struct Remembered(pub(crate) Arc<Mutex<Option<String>>>);
 
 impl Sessions for Remembered {
     fn recall(&self, _: &str) -> Option<String> {
@@ -205,6 +205,10 @@ impl Sessions for Remembered {
     }
     fn remember(&self, _: &str, session: &str) {
         *self.0.lock().unwrap() = Some(session.to_owned());
+    }
+    fn keeper(&self, _: &str) -> Option<Keeper> {
+        let held = Arc::clone(&self.0);
+        Some(Box::new(move |session| *held.lock().unwrap() = Some(session.to_owned())))
     }
     fn forget(&self, _: &str) {
         *self.0.lock().unwrap() = None;
@@ -220,7 +224,7 @@ pub(crate) async fn what_an_earlier_try_left_goes_with_the_next(service: &Shared
     for name in [left, other] {
         std::fs::write(root.join(name), "half").unwrap();
     }
-    let sessions = Remembered(Mutex::new(Some(left.to_owned())));
+    let sessions = Remembered(Arc::new(Mutex::new(Some(left.to_owned()))));
     let mut source = source(service, &vec![7; 9 << 20]);
     let created = service.create("p/left/nine", &mut source, &sessions).await.unwrap();
     assert!(matches!(created, Created::Ours(_)), "{created:?}");

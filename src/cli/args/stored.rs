@@ -108,6 +108,9 @@ pub struct Prune {
     /// Keep the commits that its tags point to
     #[arg(long)]
     pub keep_tags: bool,
+    /// Remove folders also into which somebody put files of their own
+    #[arg(long)]
+    pub with_foreign: bool,
     /// Where they are.
     #[command(flatten)]
     pub storage: Storage,

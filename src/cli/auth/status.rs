@@ -10,8 +10,9 @@ use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::seam;
 use super::{Remote, client, tokens};
-use crate::auth::{HELPER, Login, Provider, Source};
+use crate::auth::{HELPER, Login, Provider, Source, variable};
 use crate::report::bytes;
+use crate::storage::Remotes;
 use crate::store::Home;
 use crate::web::Fault;
 
@@ -41,11 +42,9 @@ pub(super) fn execute(args: &args::AuthStatus, home: &Home) -> Result<Exit, Fail
         }
         vec![name.clone()]
     } else {
-        let mut names: Vec<String> = Provider::ALL.iter().map(|provider| provider.name().to_owned()).collect();
-        let more = kept.iter().flatten().map(|(name, _)| name.clone());
-        // Descendants of single-use tokens in variables have no name of their own.
-        names.extend(more.filter(|name| Provider::named(name).is_none() && !name.contains('#')));
-        names
+        let kept = kept.iter().flatten().map(|(name, _)| name.clone());
+        let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        every(&seam::remotes(home)?, kept, variables)
     };
     let client = client(home)?;
     let rows = seam::block_on(async {
@@ -69,12 +68,45 @@ pub(super) fn execute(args: &args::AuthStatus, home: &Home) -> Result<Exit, Fail
     Ok(if good { Exit::Ok } else { Exit::StorageFailed })
 }
 
+/// The drives by their own names, those of config.yaml, those that somebody is logged in to, and those of variables,
+/// where `_` stands for `-`.
+fn every(
+    remotes: &Remotes,
+    kept: impl Iterator<Item = String>,
+    variables: impl Iterator<Item = String>,
+) -> Vec<String> {
+    let is_drive = |name: &String| {
+        let kind = remotes.kind(name).ok().flatten();
+        kind.is_some_and(|kind| Provider::named(kind.name()).is_some())
+    };
+    let written = remotes.names().map(str::to_owned).filter(is_drive);
+    // Descendants of single-use tokens in variables have no name of their own.
+    let kept = kept.filter(|name| !name.contains('#'));
+    let set = variables.filter_map(|name| {
+        let name = name.strip_prefix("SOOPERVISOR_")?.strip_suffix("_TYPE")?;
+        Some(name.to_ascii_lowercase().replace('_', "-")).filter(is_drive)
+    });
+    let mut names: Vec<String> = Provider::ALL.iter().map(|provider| provider.name().to_owned()).collect();
+    for name in written.chain(kept) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    for name in set {
+        if names.iter().all(|known| variable(known) != variable(&name)) {
+            names.push(name);
+        }
+    }
+    names
+}
+
 async fn row(name: &str, client: &reqwest::Client, home: &Home) -> Result<Row, Failure> {
     let remote = match Remote::named(name, home) {
         Ok(remote) => remote,
-        // Kept for a name that means nothing any more.
+        // Kept for a name that means nothing any more, or set to what cannot be asked.
         Err(failure) if Provider::named(name).is_none() => {
-            let source = Some("tokens.json".to_owned());
+            let is_kept = tokens(home).read().is_ok_and(|kept| kept.contains_key(name));
+            let source = Some(if is_kept { "tokens.json" } else { "not usable" }.to_owned());
             return Ok(Row { remote: name.to_owned(), source, problem: Some(failure.what), ..Row::default() });
         }
         Err(failure) => return Err(failure),
@@ -143,6 +175,26 @@ fn table(rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn remotes_of_the_file_and_of_variables_are_told_whether_anybody_is_logged_in_or_not() {
+        let text = "remotes: {team-box: {type: box}, lab: {type: s3}, old-drive: {type: gdrive}}";
+        let (config, found) = crate::spec::config::parse("config.yaml", text.as_bytes());
+        assert_eq!(found, []);
+        let set = [
+            ("SOOPERVISOR_MY_CLOUD_TYPE", "onedrive"),
+            ("SOOPERVISOR_TEAM_BOX_TYPE", "box"),
+            ("SOOPERVISOR_OLD_DRIVE_TYPE", "gdrive"),
+            ("SOOPERVISOR_BUCKET_TYPE", "s3"),
+            ("SOOPERVISOR_BOX_SUBJECT_TYPE", "enterprise"),
+        ];
+        let lookup =
+            move |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let remotes = Remotes::new(config.remotes, std::sync::Arc::new(lookup));
+        let kept = ["box", "box#0123", "team-box", "gone"].map(str::to_owned);
+        let told = every(&remotes, kept.into_iter(), set.iter().map(|(name, _)| (*name).to_owned()));
+        assert_eq!(told, ["box", "dropbox", "onedrive", "gdrive", "team-box", "old-drive", "gone", "my-cloud"]);
+    }
 
     #[test]
     fn the_table_says_who_where_from_and_until_when() {

@@ -214,14 +214,28 @@ async fn resolve(
     project: &ProjectName,
     wanted: &str,
 ) -> Result<storage::Folder, Failure> {
+    let by_git = || {
+        let here = current_dir().ok().and_then(|here| repo::open(&here, true).ok());
+        here.and_then(|here| here.commit_of(wanted).ok().flatten())
+    };
+    // No manifest can say what this is, so that none is read for it.
+    if is_of_git(wanted)
+        && let Some(commit) = by_git()
+    {
+        return Ok(storage::resolve::resolve(storage, project, commit.as_str()).await.map_err(Stop::from)?);
+    }
     let unknown = match storage::resolve::resolve(storage, project, wanted).await {
         Err(unknown @ storage::StorageError::NoCommit { .. }) => unknown,
         found => return Ok(found.map_err(Stop::from)?),
     };
-    let here = current_dir().ok().and_then(|here| repo::open(&here, true).ok());
-    let commit = here.and_then(|here| here.commit_of(wanted).ok().flatten());
-    let Some(commit) = commit else { return Err(Stop::from(unknown).into()) };
+    let Some(commit) = by_git() else { return Err(Stop::from(unknown).into()) };
     Ok(storage::resolve::resolve(storage, project, commit.as_str()).await.map_err(Stop::from)?)
+}
+
+/// Whether only git knows what that is: where the work tree here stands, or so many commits before. Of a branch the
+/// storage knows what was published of it last, and a tag may be called as a branch is.
+fn is_of_git(wanted: &str) -> bool {
+    wanted.strip_prefix("HEAD").is_some_and(|rest| rest.is_empty() || rest.starts_with('~'))
 }
 
 /// A project's folders in a storage, and what of them stays.
@@ -248,6 +262,7 @@ impl Pruning {
             keep_bytes: args.keep_size,
             branches: args.keep_branch.iter().cloned().collect(),
             commits,
+            with_foreign: args.with_foreign,
         };
         Ok(Self { storage, project, policy })
     }
@@ -299,6 +314,16 @@ mod tests {
         assert!(!not_written(storage, Path::new("/results")).help.unwrap_or_default().contains("--to"));
         let other = not_written(StorageError::WouldOverwrite { first: Vec::new(), total: 1 }, Path::new("/results"));
         assert!(other.help.unwrap().contains("--force"));
+    }
+
+    #[test]
+    fn only_where_the_work_tree_stands_is_gits_alone_to_say() {
+        for wanted in ["HEAD", "HEAD~", "HEAD~3"] {
+            assert!(is_of_git(wanted), "{wanted}");
+        }
+        for wanted in ["HEADLINE", "head", "main", "v1", "latest", "4f1c2d9a"] {
+            assert!(!is_of_git(wanted), "{wanted}");
+        }
     }
 
     #[test]

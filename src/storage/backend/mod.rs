@@ -303,6 +303,9 @@ pub struct Removed {
     pub freed: bool,
 }
 
+/// Remembers what it is told of one key, as [`Sessions::remember`] does.
+pub type Keeper = Box<dyn Fn(&str) + Send + Sync>;
+
 /// What is remembered, across a crash of this process too, of files that are half sent. A session's name may be a
 /// credential: it is kept in a file of the user's own and told to nobody.
 pub trait Sessions: Send + Sync {
@@ -311,6 +314,12 @@ pub trait Sessions: Send + Sync {
 
     /// Remembers; the newest counts.
     fn remember(&self, key: &str, session: &str);
+
+    /// Who remembers a key from wherever the answers of its requests arrive, which may be another task; none where that
+    /// is not wanted. Its user drops it before the key is forgotten.
+    fn keeper(&self, _: &str) -> Option<Keeper> {
+        None
+    }
 
     /// Over, well or not.
     fn forget(&self, key: &str);

@@ -10,6 +10,8 @@ const CONFIG: &str = "remotes:
   minio: {type: s3, bucket: data, prefix: a/b, endpoint: 'https://minio:9000'}
   cloud: {type: webdav, endpoint: 'https://cloud.example.com/dav', user: me}
   lab: {type: sftp, endpoint: 'lab:2222', folder: /srv/out}
+  ssh-lab: {type: sftp, endpoint: 'sftp://lab:2222/srv/out', folder: team}
+  ssh-own: {type: sftp, endpoint: 'sftp://lab/~/out/'}
   disk: {type: local, folder: /mnt/disk}
 ";
 
@@ -68,6 +70,9 @@ fn every_place_is_told_as_it_would_be_written() {
         ("sftp://me@host:2222/srv/x", "sftp://me@host:2222/srv/x"),
         ("sftp://host/~/x", "sftp://host/~/x"),
         ("lab:x", "sftp://lab:2222/srv/out/x"),
+        ("ssh-lab", "sftp://lab:2222/srv/out/team"),
+        ("ssh-lab:x", "sftp://lab:2222/srv/out/team/x"),
+        ("ssh-own:x", "sftp://lab/~/out/x"),
     ] {
         assert_eq!(parse(text).unwrap().to_string(), told, "{text}");
     }

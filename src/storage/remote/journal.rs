@@ -10,14 +10,14 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::tally::Tally;
-use crate::storage::backend::Sessions;
+use crate::storage::backend::{Keeper, Sessions};
 
 /// What the folder itself is remembered under; no key of a file is like it.
 const FOLDER: &str = "/";
@@ -56,12 +56,50 @@ impl Kept {
 }
 
 /// The half-sent files of one folder.
-pub(super) struct Journal {
+pub(super) struct Journal(Arc<Book>);
+
+/// What of it is shared with those who remember while the answers of a service arrive.
+struct Book {
     place: String,
     stays: bool,
     halves: Mutex<BTreeMap<String, Half>>,
     /// The file, and the lock that is held as long as this lives.
     kept: Option<(PathBuf, File)>,
+}
+
+impl Book {
+    fn halves(&self) -> MutexGuard<'_, BTreeMap<String, Half>> {
+        self.halves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn save(&self, halves: &BTreeMap<String, Half>) {
+        let Some((path, _)) = &self.kept else { return };
+        let written = Written { place: &self.place, stays: self.stays, halves };
+        let saved = || -> std::io::Result<()> {
+            let beside = path.with_extension("new");
+            let mut options = OpenOptions::new();
+            let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+            file.write_all(&serde_json::to_vec(&written)?)?;
+            // Not synced: after a crash of the whole machine, what is lost or empty is only begun anew, and on a disk
+            // that has much to write each sync takes as long as that.
+            fs_err::rename(&beside, path)
+        };
+        if let Err(error) = saved() {
+            tracing::info!(%error, "half-sent files are not kept track of");
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Half>) -> bool) {
+        let mut halves = self.halves();
+        if change(&mut halves) {
+            self.save(&halves);
+        }
+    }
+
+    fn remember(&self, key: &str, session: &str, size: u64) {
+        let half = Half { session: session.to_owned(), size };
+        self.change(|halves| halves.insert(key.to_owned(), half.clone()) != Some(half));
+    }
 }
 
 impl Journal {
@@ -70,7 +108,7 @@ impl Journal {
     pub(super) fn open(journals: Option<&Path>, place: &str, stays: bool, folder: &str) -> Self {
         let kept = journals.and_then(|journals| Self::take(journals, place, folder).ok().flatten());
         let halves = kept.as_ref().and_then(|(path, _)| Kept::read(path)).unwrap_or_default().halves;
-        Self { place: place.to_owned(), stays, halves: Mutex::new(halves), kept }
+        Self(Arc::new(Book { place: place.to_owned(), stays, halves: Mutex::new(halves), kept }))
     }
 
     fn take(journals: &Path, place: &str, folder: &str) -> std::io::Result<Option<(PathBuf, File)>> {
@@ -98,49 +136,26 @@ impl Journal {
         let lock = path.with_extension("lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(lock).ok()?;
         lock.try_lock().ok()?;
-        Some(Self { place: left.place, stays: true, halves: Mutex::new(left.halves), kept: Some((path, lock)) })
-    }
-
-    fn save(&self, halves: &BTreeMap<String, Half>) {
-        let Some((path, _)) = &self.kept else { return };
-        let written = Written { place: &self.place, stays: self.stays, halves };
-        let saved = || -> std::io::Result<()> {
-            let beside = path.with_extension("new");
-            let mut options = OpenOptions::new();
-            let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
-            file.write_all(&serde_json::to_vec(&written)?)?;
-            // Not synced: after a crash of the whole machine, what is lost or empty is only begun anew, and on a disk
-            // that has much to write each sync takes as long as that.
-            fs_err::rename(&beside, path)
-        };
-        if let Err(error) = saved() {
-            tracing::info!(%error, "half-sent files are not kept track of");
-        }
-    }
-
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Half>) -> bool) {
-        let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
-        if change(&mut halves) {
-            self.save(&halves);
-        }
+        let (halves, kept) = (Mutex::new(left.halves), Some((path, lock)));
+        Some(Self(Arc::new(Book { place: left.place, stays: true, halves, kept })))
     }
 
     /// Remembers that the folder was made by this publish, which may not come to its end.
     pub(super) fn own(&self) -> bool {
         let own = Half { session: "ours".to_owned(), size: 0 };
-        self.change(|halves| halves.insert(FOLDER.to_owned(), own.clone()) != Some(own));
+        self.0.change(|halves| halves.insert(FOLDER.to_owned(), own.clone()) != Some(own));
         true
     }
 
     /// Whether the folder was made by this publish, or by one of this machine that broke off.
     pub(super) fn owns(&self) -> bool {
-        self.halves.lock().unwrap_or_else(PoisonError::into_inner).contains_key(FOLDER)
+        self.0.halves().contains_key(FOLDER)
     }
 
     /// Somebody else removed the folder: nothing of it can be gone on with, but for what never lay in it.
     pub(super) fn disown(&self) {
-        let stays = self.stays;
-        self.change(|halves| {
+        let stays = self.0.stays;
+        self.0.change(|halves| {
             let before = halves.len();
             halves.retain(|key, _| stays && key.as_str() != FOLDER);
             halves.len() != before
@@ -149,19 +164,19 @@ impl Journal {
 
     /// Keys that are half sent and not `wanted` in that size, and what is remembered of them.
     pub(super) fn left(&self, wanted: impl Fn(&str, u64) -> bool) -> Vec<(String, String)> {
-        let halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
+        let halves = self.0.halves();
         let left = halves.iter().filter(|(key, half)| key.as_str() != FOLDER && !wanted(key.as_str(), half.size));
         left.map(|(key, half)| (key.clone(), half.session.clone())).collect()
     }
 
     /// What was remembered of a key is of no use any more.
     pub(super) fn forget(&self, key: &str) {
-        self.change(|halves| halves.remove(key).is_some());
+        self.0.change(|halves| halves.remove(key).is_some());
     }
 
     /// Everything is sent and published: nothing to go on with.
     pub(super) fn close(&self) {
-        if let Some((path, _lock)) = &self.kept {
+        if let Some((path, _lock)) = &self.0.kept {
             let _ = fs_err::remove_file(path);
             let _ = fs_err::remove_file(path.with_extension("lock"));
         }
@@ -231,13 +246,17 @@ impl Part<'_> {
 
 impl Sessions for Part<'_> {
     fn recall(&self, key: &str) -> Option<String> {
-        let halves = self.journal.halves.lock().unwrap_or_else(PoisonError::into_inner);
+        let halves = self.journal.0.halves();
         halves.get(key).filter(|half| half.size == self.size).map(|half| half.session.clone())
     }
 
     fn remember(&self, key: &str, session: &str) {
-        let half = Half { session: session.to_owned(), size: self.size };
-        self.journal.change(|halves| halves.insert(key.to_owned(), half.clone()) != Some(half));
+        self.journal.0.remember(key, session, self.size);
+    }
+
+    fn keeper(&self, key: &str) -> Option<Keeper> {
+        let (book, key, size) = (Arc::clone(&self.journal.0), key.to_owned(), self.size);
+        Some(Box::new(move |session| book.remember(&key, session, size)))
     }
 
     fn forget(&self, key: &str) {
@@ -293,6 +312,22 @@ mod tests {
         assert_eq!(journal.left(|_, _| false), left, "no folder holds it");
         journal.forget("p/f/a.bin");
         assert!(journal.left(|_, _| false).is_empty());
+    }
+
+    #[test]
+    fn what_a_keeper_is_told_is_in_the_file_at_once() {
+        let place = tempfile::tempdir().unwrap();
+        let progress: std::sync::Arc<dyn Progress> = std::sync::Arc::new(());
+        let tally = Tally::new(&progress, 1, 10);
+        let journal = Journal::open(Some(place.path()), PLACE, true, "p/f/");
+        let keeper = journal.of(10, &tally).keeper("p/f/a.bin").unwrap();
+        let written = || Kept::read(&files(place.path(), PLACE, "p/f/").0).unwrap().halves;
+        for session in ["its name", "its name and a part"] {
+            keeper(session);
+            let expected = Half { session: session.to_owned(), size: 10 };
+            assert_eq!(written().get("p/f/a.bin"), Some(&expected));
+        }
+        assert_eq!(journal.of(10, &tally).recall("p/f/a.bin").as_deref(), Some("its name and a part"));
     }
 
     #[test]

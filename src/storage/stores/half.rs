@@ -11,7 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use opendal::Buffer;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Notify;
+
+use crate::storage::backend::Keeper;
 
 /// An upload, as it is remembered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,12 @@ impl Half {
     /// What was remembered, if it can be read.
     pub(super) fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
+    }
+
+    /// Parts that have arrived.
+    #[cfg(test)]
+    pub(super) fn parts(&self) -> usize {
+        self.parts.len()
     }
 }
 
@@ -93,19 +100,40 @@ struct State {
 }
 
 /// An upload on its way, shared by who sends its requests and who reads its file.
-#[derive(Debug)]
 pub(super) struct Upload {
     /// Bytes of the whole file.
     pub(super) size: u64,
     state: Mutex<State>,
-    news: Notify,
+    /// Who remembers it, until it is over. Who writes holds this, so that what is older never comes last.
+    keeper: Mutex<Option<Keeper>>,
 }
 
 impl Upload {
     /// An upload of so many bytes, of which this was remembered.
     pub(super) fn new(size: u64, recalled: Option<Half>) -> Self {
         let state = State { half: recalled.unwrap_or_default(), ..State::default() };
-        Self { size, state: Mutex::new(state), news: Notify::new() }
+        Self { size, state: Mutex::new(state), keeper: Mutex::new(None) }
+    }
+
+    /// The same, remembered by `keeper` as soon as there is something new.
+    pub(super) fn kept_by(self, keeper: Option<Keeper>) -> Self {
+        Self { keeper: Mutex::new(keeper), ..self }
+    }
+
+    /// Nothing that arrives from here on is remembered.
+    pub(super) fn over(&self) {
+        *self.keeper.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Has remembered what is new. This is done where an answer arrives: who reads the file may be busy with it for as
+    /// long as parts are answered faster than they are read.
+    fn tell(&self) {
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(keeper) = &*keeper
+            && let Some(text) = self.to_remember(false)
+        {
+            keeper(&text);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -130,15 +158,16 @@ impl Upload {
         state.arrived = 0;
     }
 
-    /// The service calls it so.
+    /// The service calls it so; that is remembered when this returns, whoever was told of it first.
     pub(super) fn called(&self, id: &str) {
         let mut state = self.state();
         if state.half.id != id {
             id.clone_into(&mut state.half.id);
             state.half.parts.clear();
             state.urgent = true;
-            self.news.notify_one();
         }
+        drop(state);
+        self.tell();
     }
 
     /// The tag of a part of that number that has arrived with the same bytes; others in its place are to be sent over.
@@ -159,7 +188,8 @@ impl Upload {
         let mut state = self.state();
         state.half.parts.insert(number, part);
         state.fresh += 1;
-        self.news.notify_one();
+        drop(state);
+        self.tell();
     }
 
     /// Whether a block of the same bytes has arrived; from here on it stands for the one of that name, and for no other.
@@ -224,8 +254,9 @@ impl Upload {
         if !is_known {
             state.half.parts.insert(name, part);
             state.urgent = true;
-            self.news.notify_one();
         }
+        drop(state);
+        self.tell();
         Chunk::Send
     }
 
@@ -250,11 +281,6 @@ impl Upload {
     /// Whether the service was asked for it, or would have been.
     pub(super) fn is_begun(&self) -> bool {
         self.state().begun
-    }
-
-    /// Waits until there is more to remember.
-    pub(super) async fn news(&self) {
-        self.news.notified().await;
     }
 
     /// What is to be remembered now; with `all`, however little is new. Of many parts not each is worth writing all of them.
@@ -364,5 +390,29 @@ mod tests {
         upload.keep("last".to_owned(), part("x"));
         assert!(upload.to_remember(false).is_none() && upload.to_remember(true).is_some());
         assert!(upload.to_remember(true).is_none());
+    }
+
+    #[test]
+    fn what_is_new_is_remembered_where_it_is_heard_and_nothing_is_once_it_is_over() {
+        let told = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let heard = std::sync::Arc::clone(&told);
+        let keeper: Keeper = Box::new(move |text| heard.lock().unwrap().push(text.to_owned()));
+        let upload = Upload::new(0, None).kept_by(Some(keeper));
+        let count = || told.lock().unwrap().len();
+        upload.open("a");
+        assert_eq!(count(), 0);
+        upload.called("id");
+        upload.called("id");
+        assert_eq!(count(), 1, "its name at once, and once");
+        upload.keep("1".to_owned(), part("one"));
+        assert_eq!(count(), 2);
+        upload.chunk(8, part("two"), false);
+        assert_eq!(count(), 3);
+        let last = Half::parse(told.lock().unwrap().last().unwrap()).unwrap();
+        assert_eq!((last.id.as_str(), last.parts()), ("id", 2));
+        upload.over();
+        upload.keep("2".to_owned(), part("three"));
+        assert_eq!(count(), 3);
+        assert!(upload.to_remember(true).is_some(), "who asks still hears of it");
     }
 }

@@ -29,7 +29,8 @@ impl<'a> Resume<'a> {
     /// Of so many bytes, from where an earlier process left it.
     pub(super) fn new(key: &'a str, size: u64, sessions: &'a dyn Sessions) -> Self {
         let recalled = sessions.recall(key).and_then(|text| Half::parse(&text));
-        Self { upload: Arc::new(Upload::new(size, recalled)), key, sessions }
+        let upload = Upload::new(size, recalled).kept_by(sessions.keeper(key));
+        Self { upload: Arc::new(upload), key, sessions }
     }
 
     /// The store, for this upload.
@@ -38,34 +39,16 @@ impl<'a> Resume<'a> {
         through(&store.operator, transport)
     }
 
-    /// Does `work`, and remembers meanwhile what arrives.
-    pub(super) async fn minding<T>(&self, work: impl Future<Output = T>) -> T {
-        let mut work = std::pin::pin!(work);
-        loop {
-            tokio::select! {
-                done = &mut work => {
-                    self.remember(false);
-                    return done;
-                }
-                () = self.upload.news() => self.remember(false),
-            }
-        }
-    }
-
-    fn remember(&self, all: bool) {
-        if let Some(text) = self.upload.to_remember(all) {
-            self.sessions.remember(self.key, &text);
-        }
-    }
-
     /// The key is there.
     pub(super) fn done(&self) {
+        self.upload.over();
         self.sessions.forget(self.key);
     }
 
     /// It broke off, and the service was asked to give it up: nothing of it is remembered unless there still is something.
     /// Whether that was because the service did not know it any more.
     pub(super) fn broke_off(&self, kind: Kind, fault: &Fault, given_up: &Result<(), Fault>) -> bool {
+        self.upload.over();
         let is_gone = self.upload.is_gone();
         if !self.upload.is_begun() {
             return is_gone;
@@ -77,10 +60,17 @@ impl<'a> Resume<'a> {
         };
         if is_gone || nothing_left {
             self.sessions.forget(self.key);
-        } else {
-            self.remember(true);
+        } else if let Some(text) = self.upload.to_remember(true) {
+            self.sessions.remember(self.key, &text);
         }
         is_gone
+    }
+}
+
+/// A part that is still on its way when nobody waits for it any more has nothing to say.
+impl Drop for Resume<'_> {
+    fn drop(&mut self) {
+        self.upload.over();
     }
 }
 
@@ -116,9 +106,22 @@ impl<T: HttpTransport> Resuming<T> {
     async fn create(&self, request: Request<Buffer>) -> Answer {
         match self.upload.open(&address(request.uri())) {
             Some(id) => created(&id),
-            // What it is called stands in the address of its first part.
-            None => self.inner.fetch(request).await,
+            None => self.begun(self.inner.fetch(request).await?).await,
         }
+    }
+
+    /// Reads what the upload is called, so that it is remembered before anything is sent to it. Where that is not
+    /// understood, it stands in the address of the first part.
+    async fn begun(&self, told: Response<HttpBody>) -> Answer {
+        if !told.status().is_success() {
+            return Ok(told);
+        }
+        let (head, mut body) = told.into_parts();
+        let text = body.to_buffer().await?;
+        if let Some(id) = called(&text.to_bytes()) {
+            self.upload.called(&id);
+        }
+        Ok(Response::from_parts(head, held(text)))
     }
 
     async fn part(&self, request: Request<Buffer>) -> Answer {
@@ -289,15 +292,28 @@ pub(super) fn created(id: &str) -> Answer {
     answer(StatusCode::OK, None, Buffer::from(text))
 }
 
-/// What a service would say.
-pub(super) fn answer(status: StatusCode, header: Option<(HeaderName, &str)>, body: Buffer) -> Answer {
+/// What S3 calls an upload, as it answers who asked for it.
+fn called(text: &[u8]) -> Option<String> {
+    let (_, rest) = std::str::from_utf8(text).ok()?.split_once("<UploadId>")?;
+    let (id, _) = rest.split_once("</UploadId>")?;
+    let id = id.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&");
+    Some(id).filter(|id| !id.is_empty())
+}
+
+/// A body that is here already.
+fn held(body: Buffer) -> HttpBody {
     let size = body.len() as u64;
     let pieces: Vec<opendal::Result<Buffer>> = if body.is_empty() { Vec::new() } else { vec![Ok(body)] };
+    HttpBody::new(futures::stream::iter(pieces), Some(size))
+}
+
+/// What a service would say.
+pub(super) fn answer(status: StatusCode, header: Option<(HeaderName, &str)>, body: Buffer) -> Answer {
     let mut told = Response::builder().status(status);
     if let Some((name, value)) = header {
         told = told.header(name, value);
     }
-    told.body(HttpBody::new(futures::stream::iter(pieces), Some(size))).map_err(unexpected)
+    told.body(held(body)).map_err(unexpected)
 }
 
 #[cfg(test)]

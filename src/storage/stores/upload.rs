@@ -166,12 +166,7 @@ async fn write(
         Err(fault) => return Err(fault),
     };
     let mut parts = (store.kind == Kind::S3).then(Parts::default);
-    let filled = fill(&mut writer, source, pieces.chunk, parts.as_mut(), sessions, sent);
-    let filled = match &resume {
-        Some(resume) => resume.minding(filled).await,
-        None => filled.await,
-    };
-    let why = match filled {
+    let why = match fill(&mut writer, source, pieces.chunk, parts.as_mut(), sessions, sent).await {
         Ok(metadata) => {
             if let Some(resume) = resume {
                 resume.done();

@@ -4,8 +4,8 @@
 //! asked for beforehand, so that a request whose answer was lost is refused when it is repeated, and never makes a second
 //! file. Of several of one name the oldest counts, for everybody who looks; who reads looks into all folders of a name.
 //! Two publishers of one commit may both make a file of one name: manifests note ids, files are read and removed by
-//! them, and only of manifests does one win. Listings lag: what this process made it knows by itself. The address of an upload session is a credential: it is sent
-//! without a token and told to nobody.
+//! them, and only of manifests does one win. Listings lag: what this process made it knows by itself. The address of an
+//! upload session is a credential: it is told to nobody, and a token goes along only to the upload service's own host.
 
 mod copy;
 mod file;
@@ -56,7 +56,7 @@ const BY_ID: &str = "id:";
 pub struct GoogleDrive {
     reads: Web,
     writes: Web,
-    /// For addresses that are credentials themselves.
+    /// For addresses that are credentials themselves, at other hosts than the service's own.
     bare: Web,
     address: Address,
     /// The id of the folder that `root` begins in.

@@ -11,7 +11,7 @@ use super::upload::OCTETS;
 use crate::storage::backend::{Fault, Sessions, Source};
 use crate::storage::drive::patience::Patience;
 use crate::storage::drive::pieces::Pieces;
-use crate::web::{Answer, Endpoint};
+use crate::web::{Answer, Endpoint, Web};
 
 /// A multiple of 256 KiB, as the service demands.
 const CHUNK: u64 = 16 * 1024 * 1024;
@@ -108,10 +108,18 @@ impl GoogleDrive {
         Ok(None)
     }
 
+    /// Who asks a session at that address: with a token where that is the upload service itself, as the vendor's own
+    /// programs do; anywhere else the address is all that is needed, and the token nobody's business.
+    fn session_at(&self, url: &str) -> &Web {
+        let is_own = Url::parse(&self.writes.led(url)).is_ok_and(|url| self.address.upload.is_of(&url));
+        if is_own { &self.writes } else { &self.bare }
+    }
+
     /// How far an upload is.
     async fn ask(&self, url: &str, size: u64) -> Result<At, Fault> {
         let range = format!("bytes */{size}");
-        let ask = self.bare.send(|client| client.put(url).header("content-range", &range).header(CONTENT_LENGTH, 0));
+        let web = self.session_at(url);
+        let ask = web.send(|client| client.put(url).header("content-range", &range).header(CONTENT_LENGTH, 0));
         told(ask.await)
     }
 
@@ -126,8 +134,8 @@ impl GoogleDrive {
                 self.ask(url, size).await
             } else {
                 let range = format!("bytes {at}-{}/{size}", at + bytes.len() as u64 - 1);
-                let put =
-                    self.bare.send_once(|client| client.put(url).header("content-range", &range).body(bytes.clone()));
+                let web = self.session_at(url);
+                let put = web.send_once(|client| client.put(url).header("content-range", &range).body(bytes.clone()));
                 told(put.await)
             };
             let wanted = match answer {
@@ -161,7 +169,8 @@ fn told(answer: Result<Answer, Fault>) -> Result<At, Fault> {
         Ok(answer) if answer.status == 308 => arrived(answer.header("range")).map(At::Wanted),
         // It is done, and the answer does not tell of the file: that is asked for by its id.
         Ok(answer) => Ok(answer.json().map_or(At::Gone, At::Done)),
-        // Its id is taken: the session did what it was for. Or, as no token was sent, its address is good no longer.
+        // Its id is taken: the session did what it was for. Or its address is good no longer: a token would have been
+        // renewed.
         Err(Fault::NotFound | Fault::Exists | Fault::Login(_)) => Ok(At::Gone),
         Err(fault) => Err(fault),
     }

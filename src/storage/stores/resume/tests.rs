@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::storage::backend::{Backend as _, Created, HashKind, Hasher, Source};
+use crate::storage::backend::{Backend as _, Created, HashKind, Hasher, Keeper, Source};
 
 const MIB: u64 = 1024 * 1024;
 /// Five parts and the beginning of one.
@@ -32,6 +32,9 @@ struct Held {
     /// Once it has taken so many bytes of parts, nobody hears of it any more.
     silent_after: Option<u64>,
     is_silent: bool,
+    /// What is remembered here is looked at with each part of an upload, and when it is put together.
+    watched: Option<Arc<Known>>,
+    seen: Vec<Option<Half>>,
 }
 
 /// Requests that are no parts are of fewer bytes together.
@@ -67,6 +70,9 @@ impl Held {
     fn take(&mut self, request: &Request<Buffer>) -> Option<Answer> {
         let (step, body) = (step(request), request.body().to_bytes());
         self.asked.push(step);
+        if let (Some(known), "UploadPart" | "CompleteMultipartUpload") = (&self.watched, step) {
+            self.seen.push(known.text().and_then(|text| Half::parse(&text)));
+        }
         let is_over = self.silent_after.is_some_and(|most| self.received + body.len() as u64 > most + LITTLE);
         if is_over {
             self.is_silent = true;
@@ -278,7 +284,7 @@ impl Fake {
 
 /// What one file is remembered by, from one process to the next.
 #[derive(Default)]
-struct Known(Mutex<Option<String>>);
+struct Known(Arc<Mutex<Option<String>>>);
 
 impl Known {
     fn text(&self) -> Option<String> {
@@ -292,6 +298,10 @@ impl Sessions for Known {
     }
     fn remember(&self, _: &str, session: &str) {
         *self.0.lock().unwrap() = Some(session.to_owned());
+    }
+    fn keeper(&self, _: &str) -> Option<Keeper> {
+        let held = Arc::clone(&self.0);
+        Some(Box::new(move |session| *held.lock().unwrap() = Some(session.to_owned())))
     }
     fn forget(&self, _: &str) {
         *self.0.lock().unwrap() = None;
@@ -340,6 +350,30 @@ async fn what_had_arrived_when_we_were_killed_is_not_sent_again() {
         assert!(received <= most, "{kind:?}: {received} bytes were sent where {most} were missing");
         assert_eq!((fake.begun(), known.text()), (u32::from(kind != Kind::Azblob), None), "{kind:?}");
         assert_eq!(fake.open(), 0, "{kind:?}: nothing is left of it");
+    }
+}
+
+/// Where a service answers faster than the file is read, the file's reader waits for nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_service_answers_at_once_is_remembered_at_once() {
+    let (content, fake, known) = (content(), Fake::default(), Arc::new(Known::default()));
+    fake.held().watched = Some(Arc::clone(&known));
+    assert!(matches!(fake.create(Kind::S3, &content, &known).await, Created::Ours(_)));
+    let seen = std::mem::take(&mut fake.held().seen);
+    assert_eq!(seen.len(), 7, "six parts, and their end");
+    for there in &seen {
+        assert_eq!(there.as_ref().map(|half| half.id.as_str()), Some("up load+/&=1"), "before the first part goes");
+    }
+    assert_eq!(seen[6].as_ref().map(Half::parts), Some(6), "before they are put together");
+    assert_eq!(known.text(), None, "and nothing once it is there");
+}
+
+#[test]
+fn what_an_upload_is_called_is_read_from_the_answer() {
+    let text = "<A><UploadId>up &lt;load&gt; &amp;amp; more</UploadId></A>";
+    assert_eq!(called(text.as_bytes()).as_deref(), Some("up <load> &amp; more"));
+    for none in ["", "<UploadId></UploadId>", "<UploadId>cut", "<Error><Code>AccessDenied</Code></Error>"] {
+        assert_eq!(called(none.as_bytes()), None, "{none}");
     }
 }
 

@@ -38,10 +38,14 @@ pub async fn answer(shared: &Arc<Shared>, ask: &mut Ask) -> Answer {
         (["device", "code"], Method::POST) => return grants::device(shared, ask).await,
         (["o", "oauth2", "v2", "auth"], Method::GET) => return grants::authorize(shared, ask),
         (["revoke"], Method::POST) => return revoke(shared, ask).await,
-        // A session's URL is a permission of its own.
-        (["upload", "drive", "v3", "files", ..], Method::PUT) => return resumable::put(shared, ask).await,
+        // A session's URL is a permission of its own; a token that is sent along has to be good.
+        (["upload", "drive", "v3", "files", ..], Method::PUT) => {
+            refuse_stale(shared, ask).await?;
+            return resumable::put(shared, ask).await;
+        }
         // rclone sends chunks with POST, and Google takes them.
         (["upload", "drive", "v3", "files", ..], Method::POST) if ask.query("upload_id").is_some() => {
+            refuse_stale(shared, ask).await?;
             return resumable::put(shared, ask).await;
         }
         (["upload", "drive", "v3", "files", ..], Method::DELETE) => return resumable::abort(shared, ask),
@@ -49,7 +53,7 @@ pub async fn answer(shared: &Arc<Shared>, ask: &mut Ask) -> Answer {
     }
     let good = ask.bearer().is_some_and(|token| shared.account(Drive::GDrive).tokens.is_good(&token));
     if !good {
-        return Err(error(401, "authError", "Invalid Credentials").with("www-authenticate", REALM).into());
+        return Err(invalid());
     }
     match (parts.as_slice(), ask.method.clone()) {
         (["upload", "drive", "v3", "files"], Method::POST) => upload::begin(shared, ask, None).await,
@@ -64,6 +68,20 @@ pub async fn answer(shared: &Arc<Shared>, ask: &mut Ask) -> Answer {
         (["drive", "v3", "files", id, "copy"], Method::POST) => files::copy(shared, ask, id).await,
         _ => Err(refuse(404, "notFound", "Not Found")),
     }
+}
+
+fn invalid() -> Refusal {
+    error(401, "authError", "Invalid Credentials").with("www-authenticate", REALM).into()
+}
+
+/// What is sent with a token that has ended is read and not taken.
+async fn refuse_stale(shared: &Shared, ask: &mut Ask) -> Result<(), Refusal> {
+    let Some(token) = ask.bearer() else { return Ok(()) };
+    if shared.account(Drive::GDrive).tokens.is_good(&token) {
+        return Ok(());
+    }
+    while ask.body.next().await?.is_some() {}
+    Err(invalid())
 }
 
 async fn revoke(shared: &Shared, ask: &mut Ask) -> Answer {
