@@ -58,7 +58,13 @@ stop() {
     kill -s "$1" -- "-$sv_child" 2>/dev/null || true
     wait "$sv_child" 2>/dev/null || true
     # Ploomber ends at once; its tasks may have to clean up, and get the time that whoever asked leaves them.
-    while lives "$sv_child" && { sleep 0.1; } 2>/dev/null; do :; done
+    local pauses=0
+    while lives "$sv_child" && { sleep 0.1; } 2>/dev/null; do
+      pauses=$((pauses + 1))
+      # What a shell started behind itself does not hear SIGINT, and may be waited for by nobody.
+      if [[ $1 != TERM && $pauses -eq 20 ]]; then kill -s TERM -- "-$sv_child" 2>/dev/null || true; fi
+      if [[ $pauses -ge 100 ]]; then break; fi
+    done
     kill -s KILL -- "-$sv_child" 2>/dev/null || true # a second signal that cut the pause short
   fi
   exit "$2"
