@@ -246,17 +246,21 @@ async fn a_publish_to_s3_that_fails_leaves_none_of_its_uploads() {
     scene.run.product("other.bin", vec![7; 80 << 20]);
     let publication = scene.run.publication("r", OnConflict::Fail);
     let storage = scene.storage();
-    // Both are on their way, and whichever comes to its end first is another file by then.
-    let touching = async {
-        while scene.lines.sent() < 9 * MIB {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    // Both are on their way, and whichever comes to its end first is another file by then. In a thread of its own: who
+    // publishes may not pause.
+    let lines = Arc::clone(&scene.lines);
+    let files = ["work/large.bin", "work/other.bin"].map(|name| scene.run.path(name));
+    let touching = std::thread::spawn(move || {
+        while lines.sent() < 9 * MIB {
+            std::thread::sleep(Duration::from_millis(5));
         }
-        for name in ["work/large.bin", "work/other.bin"] {
-            let file = std::fs::File::options().append(true).open(scene.run.path(name)).expect("a file");
+        for path in files {
+            let file = std::fs::File::options().append(true).open(path).expect("a file");
             file.set_modified(std::time::UNIX_EPOCH).expect("touched");
         }
-    };
-    let (published, ()) = futures::join!(storage.publish(publication, Arc::new(())), touching);
+    });
+    let published = storage.publish(publication, Arc::new(())).await;
+    touching.join().expect("touched");
     assert!(matches!(published, Err(StorageError::Changed { .. })), "{published:?}");
     assert_eq!(scene.uploads().await, 0);
 }

@@ -207,6 +207,8 @@ impl Sender {
                     return;
                 }
                 Err(error) if error.is_connect() => {}
+                // It ends, and says that nothing was written.
+                Ok(503) => {}
                 // It was being stopped: it may have been written, or not.
                 Ok(500 | 502) | Err(_) => self.asked.lock().unwrap().1 += 1,
                 Ok(other) => panic!("{other}"),
