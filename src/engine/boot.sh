@@ -52,6 +52,14 @@ __sv_tell() {
     [ -z "$__sv_word" ] || printf '\036%s %s\036\n' "$__sv_word" "$1"
 }
 
+# Whether a pipe that we are shown is the one that our reader holds: it left our word in it.
+__sv_greeted() {
+    [ -p "$1" ] || return
+    __sv_taken=
+    { IFS= read -r -t 1 __sv_taken <>"$1"; } 2>/dev/null
+    [ "$__sv_taken" = "$__sv_word" ]
+}
+
 # Lengths count bytes, so the locale must not join them to characters.
 __sv_had_locale=${LC_ALL+yes} __sv_locale=${LC_ALL-}
 LC_ALL=C
@@ -119,6 +127,11 @@ done
 
 # Bash would write that the script was killed into the script's own output.
 exec 8>&2 2>/dev/null
+# The script's output goes past the engine where it can. Opened for both: without a reader it waits, as for a slow one.
+if [ -n "$__sv_word" ] && __sv_greeted /soopervisor/pipes/out && __sv_greeted /soopervisor/pipes/err; then
+    exec 1<>/soopervisor/pipes/out 8<>/soopervisor/pipes/err
+    __sv_tell piped >&7
+fi
 # A signal is the script's to answer, and its children's: a shell runs its traps only once its child has ended. Ours is
 # to wait for the answer.
 [ -z "$__sv_asked" ] || exit 143

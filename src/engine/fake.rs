@@ -47,6 +47,7 @@ pub fn spec(run: &str) -> SessionSpec {
         user: (10_001, 10_001),
         mounts: Vec::new(),
         carried: Carried::default(),
+        pipes: None,
         env: BTreeMap::new(),
         workdir: "/".to_owned(),
         memory_bytes: None,

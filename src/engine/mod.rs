@@ -71,6 +71,10 @@ pub struct SessionSpec {
     /// What an engine that does not see our files gets in the place of mounts; no part of what is written down.
     #[serde(skip)]
     pub carried: Carried,
+    /// A folder of ours below which the engine may make named pipes for the output, which then need not go through its
+    /// daemon; it makes the folder itself. Only asked for where the engine sees our files.
+    #[serde(default)]
+    pub pipes: Option<HostPath>,
     /// Variables that are no secrets.
     pub env: BTreeMap<String, String>,
     /// Where the script starts.

@@ -95,6 +95,7 @@ impl Builder<'_> {
             user: self.user,
             mounts: job.mounts.clone(),
             carried: job.carried.clone(),
+            pipes: None,
             env: job.env.clone(),
             workdir: "/".to_owned(),
             memory_bytes: None,

@@ -90,6 +90,7 @@ impl Carrying<'_> {
             _ = cancel.reached(Urgency::Ask) => {}
         }
         session.carried = self.carried(std::mem::take(&mut session.mounts));
+        session.pipes = None;
         let engine = self.setting.prepared.engine.as_ref();
         let (executed, clearing) = execute(engine, session, exec, watch, self.cancel, sink).await?;
         let brought = self.bring_back(hold, executed).await;

@@ -75,6 +75,7 @@ impl<'a> Shape<'a> {
             user: self.user,
             mounts: self.mounts(),
             carried: Carried::default(),
+            pipes: Some(HostPath(self.folder.pipes())),
             env: env.chain(trusted).chain(self.network.env.clone()).collect(),
             workdir: guest::WORK.to_owned(),
             memory_bytes: limits.memory_bytes,

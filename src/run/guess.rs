@@ -16,7 +16,7 @@ use super::host::Host;
 use super::laying::Folders;
 use super::prepare::owner_of;
 use super::request::RunRequest;
-use crate::engine::SessionSpec;
+use crate::engine::{HostPath, SessionSpec};
 use crate::store::LiveRun;
 
 /// So many requests are remembered.
@@ -79,6 +79,7 @@ fn moved(remembered: Remembered, live: &LiveRun) -> Option<SessionSpec> {
             return None;
         }
     }
+    spec.pipes = spec.pipes.map(|_| HostPath(live.folder().pipes()));
     Some(spec)
 }
 

@@ -59,6 +59,11 @@ impl Folder {
         self.0.join("output")
     }
 
+    /// Named pipes between the container and the process that drives the run, while it does.
+    pub fn pipes(&self) -> PathBuf {
+        self.0.join("pipes")
+    }
+
     /// The lock.
     pub fn lock(&self) -> PathBuf {
         self.0.join("lock")
@@ -117,6 +122,7 @@ impl LiveRun {
         file::remove_tree(&self.folder.work())?;
         file::remove_tree(&self.folder.layers())?;
         file::remove_tree(&self.folder.home())?;
+        file::remove_tree(&self.folder.pipes())?;
         file::remove_tree(&self.folder.output())
     }
 }

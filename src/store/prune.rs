@@ -169,6 +169,7 @@ fn remove_work(folder: &Folder) -> Result<bool, StoreError> {
     file::remove_tree(&folder.work())?;
     file::remove_tree(&folder.layers())?;
     file::remove_tree(&folder.home())?;
+    file::remove_tree(&folder.pipes())?;
     file::remove_tree(&folder.output())?;
     Ok(true)
 }

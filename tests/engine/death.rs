@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use soopervisor::engine::docker::Docker;
-use soopervisor::engine::{Engine as _, EngineError, Errand, Purpose};
+use soopervisor::engine::{Engine as _, EngineError, Errand, HostPath, Purpose, SessionSpec};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
@@ -193,6 +193,26 @@ async fn a_run_survives_a_daemon_that_comes_back_and_says_that_output_is_missing
     close(session).await;
     assert_eq!((exit.unwrap().code, heard.gaps), (4, 1));
     assert_eq!(heard.stdout(), "before\nafter\n");
+}
+
+#[tokio::test]
+async fn an_outage_loses_nothing_of_what_goes_through_pipes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (docker, cut) = through_a_relay(folder.path()).await;
+    let piped = SessionSpec { pipes: Some(HostPath(folder.path().join("pipes"))), ..spec() };
+    let mut session = docker.start(piped).await.unwrap();
+    let mut heard = Heard::default();
+    let outage = async {
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        cut.send_replace(true);
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        cut.send_replace(false);
+    };
+    let text = "for i in {1..60}; do echo $i; sleep 0.05; done; exit 4";
+    let (exit, ()) = in_time(async { tokio::join!(session.exec(script(text), &mut heard), outage) }).await;
+    close(session).await;
+    let expected = (1..=60).fold(String::new(), |all, i| format!("{all}{i}\n"));
+    assert_eq!((exit.unwrap().code, heard.gaps, heard.stdout()), (4, 0, expected.as_str()));
 }
 
 #[tokio::test]

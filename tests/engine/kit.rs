@@ -48,6 +48,7 @@ pub(crate) fn spec() -> SessionSpec {
         user: (10001, 10001),
         mounts: Vec::new(),
         carried: Carried::default(),
+        pipes: None,
         env: BTreeMap::new(),
         workdir: "/tmp".into(),
         memory_bytes: Some(256 << 20),

@@ -9,5 +9,6 @@ mod elsewhere;
 mod hardening;
 mod kit;
 mod output;
+mod pipes;
 mod places;
 mod promises;

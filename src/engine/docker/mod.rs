@@ -22,6 +22,7 @@ mod greeting;
 mod image;
 mod known;
 mod memory;
+mod pipes;
 mod probe;
 mod session;
 mod sweep;
@@ -217,11 +218,17 @@ impl Engine for Docker {
         probe::overlays(self, folder, image, user).await
     }
 
-    async fn start(&self, spec: SessionSpec) -> Result<Box<dyn Session>, EngineError> {
+    async fn start(&self, mut spec: SessionSpec) -> Result<Box<dyn Session>, EngineError> {
         let name = container::name(&spec);
+        let pipes = spec.pipes.take().and_then(|place| {
+            pipes::Pipes::make(&place.0)
+                .inspect_err(|error| tracing::debug!(%error, "the output comes through the engine"))
+                .ok()
+        });
+        spec.mounts.extend(pipes.as_ref().map(pipes::Pipes::mount));
         let id = self.create(&spec, &name).await?;
         let disk = spec.disk_bytes.map(|limit| session::Disk { limit, held: self.limits_disk() != Some(false) });
-        let mut live = Box::new(session::Live::new(self.client.clone(), id.clone(), name, disk));
+        let mut live = Box::new(session::Live::new(self.client.clone(), id.clone(), name, disk, pipes));
         let started = match volume::put_files(&self.client, &id, &spec.carried.files).await {
             Ok(()) => live.start().await,
             Err(error) => Err(error),

@@ -153,6 +153,7 @@ fn spec(shown: &Path, image: &str) -> Result<SessionSpec, EngineError> {
         user: NOBODY,
         mounts: vec![Mount { host: HostPath(shown.to_owned()), guest: GuestPath("/probe".into()), writable: false }],
         carried: Carried::default(),
+        pipes: None,
         env: BTreeMap::new(),
         workdir: "/".into(),
         memory_bytes: Some(64 << 20),

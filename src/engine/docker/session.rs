@@ -20,6 +20,7 @@ use super::control::Ladder;
 use super::fate::{Fate, Watch};
 use super::fault::{deepest, fault, status, within};
 use super::memory;
+use super::pipes::Pipes;
 use super::word::{Said, Word};
 use crate::engine::{Control, EngineError, ExecSpec, Exit, OutputSink, Session, Stream, frame};
 
@@ -44,6 +45,8 @@ pub(super) struct Live {
     name: String,
     watch: Option<Watch>,
     attached: Option<AttachContainerResults>,
+    /// The script's output, where the container takes them.
+    pipes: Option<Pipes>,
     disk: Option<Disk>,
     /// When it was last asked to start.
     started: tokio::time::Instant,
@@ -64,11 +67,20 @@ pub(super) struct Disk {
 struct Told {
     word: Word,
     known: Option<watch::Sender<Fate>>,
+    /// The script writes into our pipes.
+    piped: bool,
     /// The script has ended with code 0 and left no process.
     done: bool,
 }
 
 impl Told {
+    /// The engine's stream broke off. What goes through pipes waits in them.
+    async fn gap(&self, sink: &mut dyn OutputSink) {
+        if !self.piped {
+            sink.gap().await;
+        }
+    }
+
     /// Takes what is not standard output: the container's own word is taken out of it.
     async fn beside(&mut self, frame: LogOutput, sink: &mut dyn OutputSink) {
         match frame {
@@ -79,6 +91,7 @@ impl Told {
             frame => {
                 let message = frame.into_bytes();
                 let (text, said) = self.word.take(&message);
+                self.piped |= said.contains(&Said::Piped);
                 self.done |= said.contains(&Said::Done);
                 let killed = said.contains(&Said::KilledForMemory);
                 if let (true, Some(known)) = (killed, &self.known) {
@@ -98,6 +111,10 @@ impl Told {
     }
 }
 
+fn of_pipes(error: &std::io::Error) -> EngineError {
+    EngineError::Refused { action: "read the output", reason: error.to_string() }
+}
+
 async fn hand_on(out: &mut Vec<u8>, sink: &mut dyn OutputSink) {
     if !out.is_empty() {
         sink.output(Stream::Stdout, out).await;
@@ -107,9 +124,15 @@ async fn hand_on(out: &mut Vec<u8>, sink: &mut dyn OutputSink) {
 
 impl Live {
     /// Takes charge of a container that was just created: from here on it is removed whatever happens.
-    pub(super) fn new(client: bollard::Docker, id: String, name: String, disk: Option<Disk>) -> Self {
+    pub(super) fn new(
+        client: bollard::Docker,
+        id: String,
+        name: String,
+        disk: Option<Disk>,
+        pipes: Option<Pipes>,
+    ) -> Self {
         let started = tokio::time::Instant::now();
-        Self { client, id, name, watch: None, attached: None, disk, started, ended: false, closed: false }
+        Self { client, id, name, watch: None, attached: None, pipes, disk, started, ended: false, closed: false }
     }
 
     /// Attaches, begins to watch, then starts: any other order loses output or the exit code.
@@ -134,12 +157,30 @@ impl Live {
         started
     }
 
-    /// Delivers until the stream ends; `Err` only says that it broke off.
-    async fn pump(output: Output, told: &mut Told, sink: &mut dyn OutputSink) -> Result<(), Error> {
+    /// Delivers until the engine's stream ends; `Err` only says that it broke off. What is left in the pipes then is not
+    /// delivered: whether somebody still writes is for the caller to know.
+    async fn pump(
+        output: Output,
+        pipes: &mut Option<Pipes>,
+        told: &mut Told,
+        sink: &mut dyn OutputSink,
+    ) -> Result<(), Error> {
         // Everything behind us costs by the call: what came while we were busy goes on together.
         let mut waiting = output.ready_chunks(TOGETHER);
         let mut out = Vec::new();
-        while let Some(frames) = waiting.next().await {
+        loop {
+            let frames = match pipes.as_mut().filter(|_| told.piped) {
+                None => waiting.next().await,
+                Some(pipes) => tokio::select! {
+                    frames = waiting.next() => frames,
+                    piece = pipes.next() => {
+                        let (stream, bytes) = piece?;
+                        sink.output(stream, bytes).await;
+                        continue;
+                    }
+                },
+            };
+            let Some(frames) = frames else { return Ok(()) };
             for frame in frames {
                 match frame {
                     Ok(LogOutput::StdOut { message } | LogOutput::StdIn { message }) => out.extend_from_slice(&message),
@@ -151,7 +192,6 @@ impl Live {
             }
             hand_on(&mut out, sink).await;
         }
-        Ok(())
     }
 
     /// After the last byte: how the container ended, or `None` where it runs on without us.
@@ -204,7 +244,8 @@ impl Live {
         let AttachContainerResults { output, input } = attached;
         // Both at once: a container that writes before it has read its frame would wait for us for ever. The input
         // stays open until the end: closing it is the signal that we are gone.
-        let (_lifeline, pumped) = tokio::join!(feed(input, frame), Self::pump(output, told, sink));
+        let pump = Self::pump(output, &mut self.pipes, told, sink);
+        let (_lifeline, pumped) = tokio::join!(feed(input, frame), pump);
         if let (Ok(()), true, Some(known)) = (&pumped, told.done, &told.known) {
             // All of its output is here and nothing runs any more. The engine tells the exit only once it has taken the
             // container's network down, which takes longer than everything that is still to be done with the outputs.
@@ -213,18 +254,18 @@ impl Live {
         if let Some(fate) = self.fate().await {
             if let Err(error) = pumped {
                 tracing::warn!(%error, "the output broke off shortly before the container ended");
-                sink.gap().await;
+                told.gap(sink).await;
             }
             return Ok(fate);
         }
         let again = self.take_up().await?;
-        sink.gap().await;
+        told.gap(sink).await;
         let again = match again {
             Ok(again) => again,
             Err(fate) => return Ok(fate),
         };
         let AttachContainerResults { output, input: _lifeline } = again;
-        let broken = Self::pump(output, told, sink).await.err().map(|error| deepest(&error));
+        let broken = Self::pump(output, &mut self.pipes, told, sink).await.err().map(|error| deepest(&error));
         self.fate().await.ok_or_else(|| EngineError::Gone {
             reason: broken.unwrap_or_else(|| "the connection broke a second time".into()),
         })
@@ -297,7 +338,11 @@ impl Session for Live {
     }
 
     async fn exec(&mut self, spec: ExecSpec, sink: &mut dyn OutputSink) -> Result<Exit, EngineError> {
-        let mut told = Told { word: Word::new(), known: self.watch.as_ref().map(Watch::known), done: false };
+        let known = self.watch.as_ref().map(Watch::known);
+        let mut told = Told { word: Word::new(), known, piped: false, done: false };
+        if let Some(pipes) = &self.pipes {
+            pipes.greet(told.word.as_str()).map_err(|error| of_pipes(&error))?;
+        }
         let frame = frame::encode(&spec, told.word.as_str())?;
         let attached = self.attached.take().ok_or_else(|| EngineError::Refused {
             action: "run a script",
@@ -312,6 +357,9 @@ impl Session for Live {
         let rest = told.word.rest();
         if !rest.is_empty() {
             sink.output(Stream::Stderr, &rest).await;
+        }
+        if let (Some(pipes), true) = (&mut self.pipes, told.piped) {
+            pipes.rest(sink).await.map_err(|error| of_pipes(&error))?;
         }
         let fate = fate?;
         self.ended = true;

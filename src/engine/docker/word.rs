@@ -18,19 +18,21 @@ pub(super) enum Said {
     KilledForMemory,
     /// A process or thread of it was refused, because there were as many as there may be.
     ProcessesRefused,
+    /// The script's output goes into the pipes that it was shown.
+    Piped,
     /// The script has ended with code 0, and nothing but `boot.sh` is left of it.
     Done,
 }
 
 /// How it says it.
-const WORDS: [(Said, &str); 3] =
-    [(Said::KilledForMemory, "oom"), (Said::ProcessesRefused, "pids"), (Said::Done, "done")];
+const WORDS: [(Said, &str); 4] =
+    [(Said::KilledForMemory, "oom"), (Said::ProcessesRefused, "pids"), (Said::Piped, "piped"), (Said::Done, "done")];
 
 /// One container's word, and the end of its stderr that may be the beginning of it.
 pub(super) struct Word {
     text: String,
     /// Everything that can be said, as it comes.
-    sayings: [(Said, Vec<u8>); 3],
+    sayings: [(Said, Vec<u8>); 4],
     held: Vec<u8>,
 }
 

@@ -104,6 +104,7 @@ impl Job {
                     mount(&self.files(), GUEST, true),
                 ],
                 carried: Carried::default(),
+                pipes: None,
                 env: BTreeMap::new(),
                 workdir: "/".to_owned(),
                 memory_bytes: Some(MEMORY),

@@ -245,6 +245,7 @@ impl Job {
             user: self.user,
             mounts: vec![mount(self.workspace.tree(), guest::WORK), mount(self.workspace.home(), guest::HOME)],
             carried: Carried::default(),
+            pipes: None,
             env,
             workdir: guest::WORK.to_owned(),
             memory_bytes: self.wanted.memory,
