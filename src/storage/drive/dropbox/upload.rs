@@ -254,9 +254,9 @@ impl<'a> Counted<'a> {
 
     /// So many are on their way now.
     fn going(&mut self, bytes: u64) {
-        if bytes > self.going {
+        if bytes >= self.going {
             self.sessions.sent(bytes - self.going);
-        } else if bytes < self.going {
+        } else {
             self.sessions.unsent(self.going - bytes);
         }
         self.going = bytes;
