@@ -75,7 +75,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
     }
 
     /// Gives up a half-sent file of which `session` was remembered, and with which nobody goes on; `false`, and nothing done,
-    /// where that ends by itself, or where it cannot be told yet whose it is. What is gone already is no failure.
+    /// where that ends by itself. What is gone already is no failure.
     ///
     /// # Errors
     /// When it could not be given up.

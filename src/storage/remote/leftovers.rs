@@ -2,8 +2,7 @@
 //!
 //! They are known from the journals of this machine, and from nothing else: what a bucket holds of unfinished uploads may be
 //! of anybody. A publish looks for them in its own journal when it begins and when it ends, and in those of its place that
-//! nobody came back to for a week, or that hold what could not be given up when their folder was published; so does a prune
-//! that finds a folder without a manifest.
+//! nobody came back to for a week; so does a prune that finds a folder without a manifest.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -46,20 +46,9 @@ impl<'a> Resume<'a> {
     /// The key is there; whether it has to be read to know that it is what was sent.
     pub(super) fn done(&self) -> bool {
         self.upload.over();
-<<<<<<< HEAD
         self.sessions.forget(self.key);
-=======
-        self.forget();
         self.upload.is_doubtful()
     }
-
-    /// Nothing is remembered but that something may be there besides, of which nobody heard.
-    fn forget(&self) {
-        match self.upload.unheard() {
-            Some(text) => self.sessions.remember(self.key, &text),
-            None => self.sessions.forget(self.key),
-        }
->>>>>>> 6bb5364 (feat(storage): blocks for Azure are compared with the CRC-64 that it tells)
     }
 
     /// It broke off, and the service was asked to give it up: nothing of it is remembered unless there still is something.

@@ -32,19 +32,10 @@ struct Held {
     /// Once it has taken so many bytes of parts, nobody hears of it any more.
     silent_after: Option<u64>,
     is_silent: bool,
-<<<<<<< HEAD
-=======
-    /// Nobody hears what an upload that is asked for is called.
-    is_deaf: bool,
-    /// Uploads of other keys and of other times: id, key, seconds since they were begun.
-    others: Vec<(String, String, i64)>,
-    /// So many seconds ago the uploads here were begun.
-    ago: i64,
     /// So many blocks more are stored with a bit that is another one, until a file is made of them.
     spoils: u32,
     /// What is told of each block in the place of its checksum.
     lies: Option<&'static str>,
->>>>>>> 6bb5364 (feat(storage): blocks for Azure are compared with the CRC-64 that it tells)
     /// What is remembered here is looked at with each part of an upload, and when it is put together.
     watched: Option<Arc<Known>>,
     seen: Vec<Option<Half>>,
@@ -147,8 +138,6 @@ impl Held {
         }
     }
 
-<<<<<<< HEAD
-=======
     fn block(&mut self, request: &Request<Buffer>, body: &[u8]) -> Answer {
         let name = asked(request.uri(), "blockid").unwrap();
         let mut body = body.to_vec();
@@ -170,31 +159,6 @@ impl Held {
         answer(StatusCode::PARTIAL_CONTENT, told, Buffer::from(there.slice(from..end)))
     }
 
-    /// Uploads of the bucket, or what one of them has.
-    fn listed(&self, request: &Request<Buffer>) -> Answer {
-        assert!(request.headers().contains_key("authorization"), "it is signed: {request:?}");
-        let now = Timestamp::now().as_second();
-        let text = if let Some(id) = asked(request.uri(), "uploadId") {
-            assert_eq!(request.uri().path(), "/runs/team/p/c/large%20file");
-            let parts = self.uploads.get(&id).map_or(0, BTreeMap::len);
-            format!("<ListPartsResult>{}</ListPartsResult>", "<Part><Size>1</Size></Part>".repeat(parts))
-        } else {
-            assert_eq!(asked(request.uri(), "prefix").as_deref(), Some("team/p/c/large file"));
-            assert_eq!((request.uri().path(), asked(request.uri(), "uploads").as_deref()), ("/runs", Some("")));
-            let own = self.uploads.keys().map(|id| (id.clone(), "team/p/c/large file".to_owned(), self.ago));
-            let own = own.filter(|(id, ..)| self.others.iter().all(|(other, ..)| other != id));
-            let told = own.chain(self.others.iter().cloned()).map(|(id, key, ago)| {
-                let begun = Timestamp::from_second(now - ago).unwrap();
-                let id = id.replace('&', "&amp;");
-                format!("<Upload><Key>{key}</Key><UploadId>{id}</UploadId><Initiated>{begun}</Initiated></Upload>")
-            });
-            format!("<ListMultipartUploadsResult>{}</ListMultipartUploadsResult>", told.collect::<String>())
-        };
-        let date = Timestamp::from_second(now).unwrap().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        answer(StatusCode::OK, Some((DATE, date.as_str())), Buffer::from(text))
-    }
-
->>>>>>> 6bb5364 (feat(storage): blocks for Azure are compared with the CRC-64 that it tells)
     /// Of the bytes of a session some may have been taken when the line goes dead.
     fn take_some(&mut self, request: &Request<Buffer>, body: &[u8]) {
         if let Some(there) = self.sessions.get_mut(&request.uri().to_string()) {
@@ -440,8 +404,6 @@ async fn what_a_service_answers_at_once_is_remembered_at_once() {
     assert_eq!(known.text(), None, "and nothing once it is there");
 }
 
-<<<<<<< HEAD
-=======
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_did_not_arrive_as_it_was_sent_is_sent_once_more() {
     let content = content();
@@ -476,98 +438,6 @@ async fn a_service_that_tells_other_checksums_of_blocks_than_azure_is_found_to_b
     assert!(!fake.asked().contains(&"DeleteBlob"), "nothing was wrong");
 }
 
-/// What is remembered, with all that was asked for so many seconds earlier.
-fn aged(text: &str, seconds: i64) -> String {
-    let mut half = Half::parse(text).unwrap();
-    half.asked.iter_mut().for_each(|asked| *asked -= seconds);
-    serde_json::to_string(&half).unwrap()
-}
-
-/// An upload to S3 that was made, and of which the process that asked for it was killed before it heard what it is called.
-async fn unheard(content: &Arc<Vec<u8>>) -> (Fake, Arc<Known>) {
-    let (fake, known) = (Fake::default(), Arc::new(Known::default()));
-    fake.held().is_deaf = true;
-    fake.until_silent(Kind::S3, content, 2 * SIZE, &known).await;
-    fake.held().is_deaf = false;
-    assert_eq!((fake.begun(), fake.open()), (1, 1));
-    let half = Half::parse(&known.text().unwrap()).unwrap();
-    assert_eq!((half.id.as_str(), half.parts(), half.asked.len()), ("", 0, 1), "that it was asked for is remembered");
-    (fake, known)
-}
-
-const HOUR: i64 = 60 * 60;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upload_of_which_nobody_heard_is_given_up_when_it_cannot_be_a_living_publishers() {
-    let content = content();
-    let (fake, known) = unheard(&content).await;
-    // Gone on with by a process that cannot tell yet whose it is.
-    assert!(matches!(fake.create(Kind::S3, &content, &known).await, Created::Ours(_)));
-    assert!(fake.has(&content));
-    assert_eq!((fake.begun(), fake.open()), (2, 1));
-    let text = known.text().expect("what was never heard of is still remembered");
-    let store = fake.store(Kind::S3, 9);
-    fake.held().asked.clear();
-    assert_eq!(store.abandon(KEY, &text).await, Ok(false));
-    assert_eq!(fake.asked(), [""; 0], "it is too early to ask");
-    fake.held().ago = HOUR;
-    assert_eq!(store.abandon(KEY, &aged(&text, 3 * HOUR)).await, Ok(true), "it was begun later than that");
-    assert_eq!((fake.asked(), fake.open()), (vec!["ListObjects"], 1));
-    fake.held().ago = 3 * HOUR;
-    fake.held().asked.clear();
-    assert_eq!(store.abandon(KEY, &aged(&text, 3 * HOUR)).await, Ok(true));
-    assert_eq!(fake.asked(), ["ListObjects", "ListObjects", "AbortMultipartUpload"]);
-    assert_eq!(fake.open(), 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upload_of_somebody_else_to_the_same_key_is_left_alone() {
-    let content = content();
-    let (fake, known) = unheard(&content).await;
-    let text = aged(&known.text().unwrap(), 3 * HOUR);
-    let store = fake.store(Kind::S3, 9);
-    let key = "team/p/c/large file";
-    {
-        let mut held = fake.held();
-        held.asked.clear();
-        let ours = held.uploads.keys().next().cloned().unwrap();
-        // Young, with parts, of another key, of the day before.
-        held.others = [
-            (ours, key, 2 * HOUR - 60),
-            ("with parts".to_owned(), key, 3 * HOUR),
-            ("longer".to_owned(), "team/p/c/large file.2", 3 * HOUR),
-            ("before".to_owned(), key, 30 * HOUR),
-        ]
-        .map(|(id, key, ago)| (id, key.to_owned(), ago))
-        .to_vec();
-        for id in ["with parts", "longer", "before"] {
-            held.uploads.insert(id.to_owned(), BTreeMap::new());
-        }
-        held.uploads.insert("with parts".to_owned(), BTreeMap::from([("1".to_owned(), Bytes::new())]));
-    }
-    assert_eq!(store.abandon(KEY, &text).await, Ok(false), "one is too young to tell whose it is");
-    assert_eq!(fake.asked(), ["ListObjects", "ListObjects"], "nothing is given up");
-    assert_eq!(fake.open(), 4);
-    fake.held().others.remove(0);
-    fake.held().uploads.retain(|id, _| ["with parts", "longer", "before"].contains(&id.as_str()));
-    assert_eq!(store.abandon(KEY, &text).await, Ok(true), "all that is there is somebody else's");
-    assert_eq!(fake.open(), 3);
-}
-
-#[tokio::test]
-async fn an_upload_that_was_refused_is_not_looked_for() {
-    let upload = Arc::new(Upload::new(SIZE, None));
-    upload.open("a");
-    let resuming = Resuming { inner: Fake::default(), upload: Arc::clone(&upload) };
-    for (status, is_left) in [(403, false), (412, false), (500, true)] {
-        let asked = upload.asks();
-        let told = resuming.begun(said(status, "<Error/>").unwrap(), asked).await.unwrap();
-        assert_eq!(told.status().as_u16(), status);
-        assert_eq!(upload.unheard().is_some(), is_left, "{status}");
-    }
-}
-
->>>>>>> 6bb5364 (feat(storage): blocks for Azure are compared with the CRC-64 that it tells)
 #[test]
 fn what_an_upload_is_called_is_read_from_the_answer() {
     let text = "<A><UploadId>up &lt;load&gt; &amp;amp; more</UploadId></A>";
