@@ -340,6 +340,30 @@ async fn prune_leaves_a_folder_of_a_service_that_holds_files_of_others() {
     assert!(!shelf.keys().contains(&key));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_others_are_seen_whatever_they_are_called() {
+    let (shelf, run) = (shelf::plain(), filled(1));
+    let remote = remote(&shelf, None);
+    remote.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect("published");
+    let mut later = run.publication("r", OnConflict::Fail);
+    later.about.revision = SHA.replacen("0123", "0199", 1).parse().expect("a revision");
+    later.about.commit = later.about.revision.commit.clone();
+    later.about.ended += jiff::SignedDuration::from_hours(24);
+    remote.publish(later, Arc::new(())).await.expect("published");
+    let (one, now) = (Policy { keep_last: Some(1), ..Policy::default() }, jiff::Timestamp::now());
+    let go = async || prune::plan(&remote, &project(), &one, now).await.expect("a plan").go.len();
+    assert_eq!((go().await, is_sound(&remote).await), (1, true));
+    // Not as we write names, no path at all, and one that is read as the name of a file of ours.
+    for name in ["100% sure.txt", "a//b", "../x", "%2e%2e/x", "f%30.csv"] {
+        let key = format!("demo/{SHA}/{name}");
+        shelf.objects.lock().expect("objects").insert(key.clone(), "mine".into());
+        let report = verify(&remote, &project(), &folder(), &()).await.expect("a report");
+        assert_eq!((report.extra.len(), report.ok, report.changed.len()), (1, 2, 0), "{name}: {report:?}");
+        assert_eq!(go().await, 0, "{name}");
+        shelf.objects.lock().expect("objects").remove(&key);
+    }
+}
+
 const DEAD: Duration = Duration::from_millis(60);
 
 /// With the program's own bounds, but what is waited for.

@@ -144,6 +144,31 @@ pub fn from_object(key: &str) -> Option<RelPath> {
     RelPath::from_bytes(&bytes).ok()
 }
 
+/// The path by which people are told of a file that no manifest names: what its key stands for, or the key as it is where
+/// that is no path, or one that `is_ours` says is of something else.
+pub(super) fn foreign(key: &str, is_ours: impl Fn(&RelPath) -> bool) -> RelPath {
+    let parts = key.split('/').map(|part| match part {
+        "" => "%".to_owned(),
+        "." | ".." => part.replace('.', "%2e"),
+        part => part.replace('\0', "%00"),
+    });
+    let spelled = parts.collect::<Vec<_>>().join("/");
+    let ways = [from_object(key), RelPath::from_bytes(spelled.as_bytes()).ok()];
+    if let Some(path) = ways.into_iter().flatten().find(|path| !is_ours(path)) {
+        return path;
+    }
+    // One character is told by its bytes, which no other path is.
+    let start = spelled.rfind('/').map_or(0, |at| at + 1);
+    let (above, last) = spelled.split_at(start);
+    let mut text = above.to_owned();
+    let mut rest = last.chars();
+    if let Some(first) = rest.next() {
+        escape(&mut text, first.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+    text.push_str(rest.as_str());
+    RelPath::from_bytes(text.as_bytes()).unwrap_or_default()
+}
+
 /// Names that some service or system keeps for itself, with any ending or without one.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 /// Names that some service refuses or drops silently.
@@ -426,6 +451,26 @@ mod tests {
             ["a", " a", "a ", "a.", "%20a"].iter().map(|name| object(&project, &folder, &path(name))).collect();
         let trimmed: std::collections::BTreeSet<_> = keys.iter().map(|key| key.trim_matches([' ', '.'])).collect();
         assert_eq!(trimmed.len(), keys.len(), "{keys:?}");
+    }
+
+    #[test]
+    fn every_key_of_somebody_else_has_a_path_that_is_none_of_ours() {
+        let ours = [path("taken.csv"), path("d/taken.csv")];
+        let told = |key: &str| foreign(key, |path| ours.contains(path)).to_string();
+        for (key, path) in [
+            ("notes.txt", "notes.txt"),
+            ("a%3ab", "a:b"),
+            ("100% sure.txt", "100% sure.txt"),
+            ("50%", "50%"),
+            ("d//x", "d/%/x"),
+            ("d/../x", "d/%2e%2e/x"),
+            ("%2e%2e/x", "%2e%2e/x"),
+            // Stored elsewhere by us, under its plain name by somebody else; and another spelling of our own.
+            ("d/taken.csv", "d/%74aken.csv"),
+            ("t%61ken.csv", "t%61ken.csv"),
+        ] {
+            assert_eq!(told(key), path, "{key}");
+        }
     }
 
     #[test]

@@ -73,6 +73,31 @@ async fn parts_that_fail_or_whose_answers_are_lost_are_mended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_dropbox_it_is_told_how_much_of_a_request_has_gone_out_and_what_broke_off_is_taken_back() {
+    // In chunks, and in one request.
+    for (route, length) in [("append_v2", 60_000_000), ("upload_session/start", 40_000_000)] {
+        let bench = Bench::new(Drive::Dropbox).await;
+        let slow = Script::Slow(Duration::from_secs(1));
+        bench.fake.fault(Drive::Dropbox, When::path(route), slow);
+        bench.fake.fault(Drive::Dropbox, When::path(route), Script::CutRequest(100_000));
+        let (content, memory) = (bytes(length, 4), Arc::new(Memory::default()));
+        let (service, sent, known) = (Arc::clone(&bench.service), content.clone(), Arc::clone(&memory));
+        let sending = tokio::spawn(async move { send(&*service, "p/large", &sent, &*known).await });
+        let mut seen = Vec::new();
+        while !sending.is_finished() {
+            seen.push(memory.progress.load(Ordering::SeqCst));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        ours(sending.await.unwrap(), &content, bench.kind());
+        assert_eq!(memory.progress.load(Ordering::SeqCst), whole(length), "{route}: progress ends where the file does");
+        let first = whole(if route == "append_v2" { 16 << 20 } else { length });
+        assert!(seen.iter().any(|at| *at > 0 && *at < first), "{route}: {seen:?}");
+        assert!(seen.iter().all(|at| *at <= whole(length)), "{route}: never more than there is");
+        assert_eq!(bench.fake.faults_left(), 0, "{route}: it happened");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_is_over_is_begun_anew() {
     for drive in BOTH {
         let (method, route, _) = part(drive);

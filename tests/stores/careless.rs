@@ -1,5 +1,6 @@
 //! A WebDAV server in small that is as careless as Apache's: it looks whether a name is free and gives it in two steps,
-//! whatever `Overwrite` says. Folders it makes once. Kept in memory; gone with its test.
+//! whatever `Overwrite` says. Folders it makes once. It puts files together of pieces, as Nextcloud does. Kept in memory; gone
+//! with its test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use tokio::sync::Barrier;
@@ -23,6 +24,10 @@ struct Tree {
     folders: BTreeSet<String>,
     /// How often a name was given that was somebody else's by then.
     lost: usize,
+    /// Every file that was sent: where to, and how long.
+    sent: Vec<(String, usize)>,
+    /// Once it has so many files, nobody hears of the next ones any more.
+    silent_after: Option<usize>,
     /// Where everybody who has looked waits for the others before anything is given.
     meeting: Option<Arc<Barrier>>,
 }
@@ -38,7 +43,8 @@ impl Careless {
         server.tree().folders.insert(String::new());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let router = axum::Router::new().fallback(answer).with_state(server.clone());
+        let any_length = axum::extract::DefaultBodyLimit::disable();
+        let router = axum::Router::new().fallback(answer).layer(any_length).with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         (server, address)
     }
@@ -51,6 +57,43 @@ impl Careless {
     /// From now on nobody is given a name before so many have found theirs free.
     pub(crate) fn lets_meet(&self, many: usize) {
         self.tree().meeting = Some(Arc::new(Barrier::new(many)));
+    }
+
+    /// There are these folders.
+    pub(crate) fn has(&self, folders: &[&str]) {
+        self.tree().folders.extend(folders.iter().map(|&folder| folder.to_owned()));
+    }
+
+    /// Every file that was sent so far: where to, and how long.
+    pub(crate) fn sent(&self) -> Vec<(String, usize)> {
+        self.tree().sent.clone()
+    }
+
+    /// Once it was sent so many files, it is silent.
+    pub(crate) fn silent_after(&self, files: Option<usize>) {
+        self.tree().silent_after = files;
+    }
+
+    /// All that is there.
+    pub(crate) fn files(&self) -> BTreeMap<String, Bytes> {
+        self.tree().files.iter().map(|(name, (bytes, _))| (name.clone(), bytes.clone())).collect()
+    }
+
+    /// What lies below a folder is gone.
+    pub(crate) fn forget(&self, folder: &str) {
+        let (mut tree, below) = (self.tree(), format!("{folder}/"));
+        tree.files.retain(|name, _| !name.starts_with(&below));
+        tree.folders.retain(|name| !name.starts_with(&below));
+    }
+
+    /// Folders below a folder.
+    pub(crate) fn folders_below(&self, folder: &str) -> usize {
+        self.tree().folders.iter().filter(|name| name.starts_with(&format!("{folder}/"))).count()
+    }
+
+    fn is_silent(&self) -> bool {
+        let tree = self.tree();
+        tree.silent_after.is_some_and(|most| tree.sent.len() >= most)
     }
 
     fn tree(&self) -> MutexGuard<'_, Tree> {
@@ -76,7 +119,12 @@ async fn answer(
 ) -> Response<Body> {
     let path = named(uri.path());
     match method.as_str() {
-        "PUT" => server.put(path, body),
+        "PUT" => {
+            if server.is_silent() {
+                std::future::pending::<()>().await;
+            }
+            server.put(path, body)
+        }
         "GET" => match server.tree().files.get(&path) {
             Some((bytes, _)) => Response::new(Body::from(bytes.clone())),
             None => status(404),
@@ -91,7 +139,11 @@ async fn answer(
         "PROPFIND" => server.found(&path, headers.get("depth").is_some_and(|depth| depth == "1")),
         "MOVE" => {
             let to: Uri = headers["destination"].to_str().unwrap().parse().unwrap();
-            server.give(path, named(to.path()), headers.get("overwrite").is_none_or(|over| over != "F")).await
+            let to = named(to.path());
+            match path.strip_suffix("/.file") {
+                Some(folder) => server.put_together(folder, to, &headers["oc-total-length"]),
+                None => server.give(path, to, headers.get("overwrite").is_none_or(|over| over != "F")).await,
+            }
         }
         _ => status(405),
     }
@@ -103,7 +155,28 @@ impl Careless {
         if !tree.folders.contains(path.rsplit_once('/').map_or("", |(above, _)| above)) {
             return status(409);
         }
+        tree.sent.push((path.clone(), body.len()));
         tree.files.insert(path, (body, Timestamp::now()));
+        status(201)
+    }
+
+    /// All files of a folder, one after the other; the folder is gone then.
+    fn put_together(&self, folder: &str, to: String, length: &HeaderValue) -> Response<Body> {
+        let (mut tree, below) = (self.tree(), format!("{folder}/"));
+        if !tree.folders.contains(folder) {
+            return status(404);
+        }
+        if tree.files.contains_key(&to) || !tree.folders.contains(to.rsplit_once('/').map_or("", |(above, _)| above)) {
+            return status(412);
+        }
+        let names: Vec<String> = tree.files.keys().filter(|name| name.starts_with(&below)).cloned().collect();
+        let pieces: Vec<Bytes> = names.iter().filter_map(|name| Some(tree.files.remove(name)?.0)).collect();
+        tree.folders.remove(folder);
+        let whole = pieces.concat();
+        if *length != whole.len().to_string() {
+            return status(400);
+        }
+        tree.files.insert(to, (whole.into(), Timestamp::now()));
         status(201)
     }
 

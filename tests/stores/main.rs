@@ -12,6 +12,7 @@ mod fixture_run;
 mod gcs_conditions;
 mod gcs_judged;
 mod going_on;
+mod pieces;
 mod proxy;
 mod races;
 mod servers;

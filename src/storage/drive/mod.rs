@@ -10,6 +10,7 @@ mod escape;
 mod gdrive;
 mod memory;
 mod onedrive;
+mod outgoing;
 mod patience;
 mod pieces;
 

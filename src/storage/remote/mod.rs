@@ -15,6 +15,7 @@
 //! A crash between any two steps leaves a folder without a manifest, which nobody takes for a commit and the next
 //! publish goes on with. Links and empty folders are in the manifest only.
 
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -242,14 +243,19 @@ impl Storage for Remote {
 
     async fn list(&self, project: &ProjectName, folder: &Folder) -> Result<Vec<Listed>, StorageError> {
         let manifest = self.manifest(project, folder).await?;
-        let own: std::collections::HashMap<&str, &RelPath> =
-            manifest.files.iter().filter_map(|entry| Some((entry.stored.as_deref()?, &entry.path))).collect();
+        let prefix = key::object_folder(project, folder);
+        let ours = manifest.files.iter().filter(|entry| entry.kind == OutputKind::File);
+        let own: HashMap<String, &RelPath> = ours
+            .filter_map(|entry| Some((object(project, folder, entry).strip_prefix(&prefix)?.to_owned(), &entry.path)))
+            .collect();
+        let paths: HashSet<&RelPath> = manifest.files.iter().map(|entry| &entry.path).collect();
         let files = self.contents(project, folder).await?.into_iter();
         // Marks are of nobody once there is a manifest, and go with the next publish.
         let files = files.filter(|meta| meta.key != key::MANIFEST && !key::is_mark(&meta.key));
         Ok(files
-            .filter_map(|meta| {
-                own.get(&*meta.key).map_or_else(|| key::from_object(&meta.key), |path| Some((*path).clone()))
+            .map(|meta| match own.get(&meta.key) {
+                Some(path) => (*path).clone(),
+                None => key::foreign(&meta.key, |path| paths.contains(path)),
             })
             .map(|path| Listed { path, kind: Some(OutputKind::File), link: None, mode: None })
             .collect())

@@ -97,6 +97,8 @@ struct State {
     fresh: usize,
     /// Something that is to be remembered at once.
     urgent: bool,
+    /// Whether the service says of something that it is not what was sent, however often it is sent.
+    doubtful: bool,
 }
 
 /// An upload on its way, shared by who sends its requests and who reads its file.
@@ -271,6 +273,16 @@ impl Upload {
         if state.reused {
             state.gone = true;
         }
+    }
+
+    /// What the service says of what it has is not what was sent.
+    pub(super) fn doubt(&self) {
+        self.state().doubtful = true;
+    }
+
+    /// Whether there is any such doubt.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.state().doubtful
     }
 
     /// Whether the service does not know it any more.

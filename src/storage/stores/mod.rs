@@ -20,6 +20,7 @@ use super::backend::{
 };
 
 mod abandon;
+mod crc64;
 mod fault;
 mod half;
 mod parts;

@@ -12,9 +12,13 @@ use http::{Request, Response, StatusCode, Uri};
 use opendal::raw::ServiceOperation;
 use opendal::{Buffer, ErrorKind, HttpBody, HttpTransport, HttpTransporter, OperationContext, Operator};
 
+use super::crc64::crc64;
 use super::half::{Chunk, Half, Part, Upload};
 use super::{Fault, Kind, ObjectStore};
 use crate::storage::backend::Sessions;
+
+/// What Azure computed of the bytes of a request.
+const SUM: &str = "x-ms-content-crc64";
 
 pub(super) type Answer = opendal::Result<Response<HttpBody>>;
 
@@ -39,10 +43,12 @@ impl<'a> Resume<'a> {
         through(&store.operator, transport)
     }
 
-    /// The key is there.
-    pub(super) fn done(&self) {
+    /// The key is there; whether it has to be read to know that it is what was sent.
+    pub(super) fn done(&self) -> bool {
         self.upload.over();
         self.sessions.forget(self.key);
+        self.upload.is_doubtful()
+    }
     }
 
     /// It broke off, and the service was asked to give it up: nothing of it is remembered unless there still is something.
@@ -213,7 +219,8 @@ impl<T: HttpTransport> Resuming<T> {
 }
 
 /// Azure: blocks have names that opendal gives anew each time, so they are known by their bytes, and the list of them is
-/// written anew. A signature is over its length, which stays.
+/// written anew. A signature is over its length, which stays. What Azure computes of a block it tells with its answer; a
+/// header by which it would refuse others is part of the signature, and opendal knows none.
 impl<T: HttpTransport> Resuming<T> {
     async fn block(&self, request: Request<Buffer>) -> Answer {
         let Some(name) = asked(request.uri(), "blockid") else { return self.inner.fetch(request).await };
@@ -222,8 +229,14 @@ impl<T: HttpTransport> Resuming<T> {
         if self.upload.claim(&name, &part) {
             return answer(StatusCode::CREATED, None, Buffer::new());
         }
-        let told = self.inner.fetch(request).await?;
-        if told.status().is_success() {
+        let mut told = self.inner.fetch(request.clone()).await?;
+        if is_other(&told, request.body()) && !self.upload.is_doubtful() {
+            tracing::debug!(name, "a block did not arrive as it was sent; once more");
+            told = self.inner.fetch(request.clone()).await?;
+        }
+        if is_other(&told, request.body()) {
+            self.upload.doubt();
+        } else if told.status().is_success() {
             self.upload.keep_block(name, part);
         }
         Ok(told)
@@ -236,12 +249,22 @@ impl<T: HttpTransport> Resuming<T> {
         if renamed.len() != list.len() {
             return Err(opendal::Error::new(ErrorKind::Unexpected, "a block's name has another length"));
         }
-        let told = self.inner.fetch(Request::from_parts(parts, Buffer::from(renamed))).await?;
+        let list = Buffer::from(renamed);
+        let told = self.inner.fetch(Request::from_parts(parts, list.clone())).await?;
+        if is_other(&told, &list) {
+            self.upload.doubt();
+        }
         if told.status() == StatusCode::BAD_REQUEST {
             self.upload.refused();
         }
         Ok(told)
     }
+}
+
+/// Whether Azure says that what it took is not what was sent. That it does not say so is no proof: not all that speaks like
+/// it computes anything.
+fn is_other(told: &Response<HttpBody>, sent: &Buffer) -> bool {
+    told.status().is_success() && header(told, HeaderName::from_static(SUM)).is_some_and(|sum| sum != crc64(sent))
 }
 
 /// What a request is for, as opendal calls it.

@@ -103,6 +103,19 @@ pub(super) async fn check(
         Says::Other(tag) => tag,
         Says::Nothing => return Ok(None),
     };
+    by_reading(store, key, sent, parts, &format!("tagged {tag}")).await
+}
+
+/// As [`check`], where the service says something else: what can be read decides who is right, and what is said is heard no
+/// more once it was wrong.
+pub(super) async fn by_reading(
+    store: &ObjectStore,
+    key: &str,
+    sent: &Sent<'_>,
+    parts: bool,
+    told: &str,
+) -> Result<Option<Checksum>, Fault> {
+    let tags = &store.tags;
     let _turn = tags.turn.lock().await;
     if !tags.tell_nothing(parts) {
         match read_back(store, key, sent.checksum).await {
@@ -111,7 +124,7 @@ pub(super) async fn check(
                 return Ok(Some(there));
             }
             Ok(there) => {
-                let words = format!("sent {}, stored {}, tagged {tag}", sent.checksum.hex(), there.hex());
+                let words = format!("sent {}, stored {}, {told}", sent.checksum.hex(), there.hex());
                 return Err(Fault::Damaged(words));
             }
             // Who may write need not be allowed to read.

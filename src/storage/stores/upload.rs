@@ -40,11 +40,19 @@ impl Pieces {
 
 /// What writing came to.
 enum Written {
-    /// With what an entity tag of its parts has to be, where there were several.
-    Whole(Metadata, Option<String>),
+    Whole(Whole),
     Taken,
     /// The service does not know the upload that was begun.
     Gone,
+}
+
+/// A key that is there.
+struct Whole {
+    metadata: Metadata,
+    /// What an entity tag of its parts has to be, where there were several.
+    tag: Option<String>,
+    /// Whether the service said of a part that it is not what was sent.
+    doubtful: bool,
 }
 
 /// The checksums of parts, put together as S3 does for an entity tag.
@@ -115,8 +123,8 @@ async fn attempt(
     if let (Some(root), true) = (&store.folder, written.is_err()) {
         parts::remove(root, &target).await;
     }
-    let (metadata, tag) = match written? {
-        Written::Whole(metadata, tag) => (metadata, tag),
+    let Whole { metadata, tag, doubtful } = match written? {
+        Written::Whole(whole) => whole,
         Written::Taken => return taken(store, key).await,
         Written::Gone => return Err(Fault::Broken("the service has lost two uploads of one file".to_owned())),
     };
@@ -126,7 +134,7 @@ async fn attempt(
         sessions.unsent(sent);
         return taken(store, key).await;
     }
-    let arrived = Arrived { size: source.size(), checksum: source.checksum(), tag };
+    let arrived = Arrived { size: source.size(), checksum: source.checksum(), tag, doubtful };
     match verify(store, key, &metadata, &arrived).await {
         Ok(checksum) => Ok(Created::Ours(Receipt { checksum, id: None })),
         Err(fault) => {
@@ -168,10 +176,8 @@ async fn write(
     let mut parts = (store.kind == Kind::S3).then(Parts::default);
     let why = match fill(&mut writer, source, pieces.chunk, parts.as_mut(), sessions, sent).await {
         Ok(metadata) => {
-            if let Some(resume) = resume {
-                resume.done();
-            }
-            return Ok(Written::Whole(metadata, parts.and_then(|parts| parts.tag())));
+            let doubtful = resume.is_some_and(|resume| resume.done());
+            return Ok(Written::Whole(Whole { metadata, tag: parts.and_then(|parts| parts.tag()), doubtful }));
         }
         Err(why) => why,
     };
@@ -223,7 +229,7 @@ async fn write_whole(
         Ok(metadata) => {
             *sent += length;
             sessions.sent(length);
-            Ok(Written::Whole(metadata, None))
+            Ok(Written::Whole(Whole { metadata, tag: None, doubtful: false }))
         }
         Err(Fault::Exists) => Ok(Written::Taken),
         Err(fault) => Err(fault),
@@ -236,6 +242,8 @@ struct Arrived {
     checksum: Option<Checksum>,
     /// What an entity tag of its parts has to be, where there were several.
     tag: Option<String>,
+    /// Whether the service said of a part that it is not what was sent.
+    doubtful: bool,
 }
 
 /// Removes what is not what was sent: we made it, so that we may take it away.
@@ -263,6 +271,10 @@ async fn look(
     if let (Kind::S3, Some(checksum)) = (store.kind, &arrived.checksum) {
         let sent = Sent { size: arrived.size, checksum, tag: arrived.tag.as_deref() };
         return tags::check(store, key, written, &sent).await;
+    }
+    if let (true, Some(checksum)) = (arrived.doubtful, &arrived.checksum) {
+        let sent = Sent { size: arrived.size, checksum, tag: None };
+        return tags::by_reading(store, key, &sent, true, "of a part another checksum was told").await;
     }
     let mut there = store.checksum(written);
     if there.is_none() {
@@ -301,7 +313,7 @@ pub(super) async fn put(store: &ObjectStore, key: &str, bytes: Bytes) -> Result<
 
 async fn put_once(store: &ObjectStore, key: &str, bytes: Bytes) -> Result<bool, Fault> {
     let checksum = store.traits().hash.map(|kind| Hasher::of(kind, &bytes));
-    let arrived = Arrived { size: bytes.len() as u64, checksum, tag: None };
+    let arrived = Arrived { size: bytes.len() as u64, checksum, tag: None, doubtful: false };
     let written = match store.operator.write_with(key, bytes).if_not_exists(true).await.map_err(|error| fault(&error)) {
         Ok(written) => written,
         Err(Fault::Exists) => return Ok(false),

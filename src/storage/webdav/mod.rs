@@ -3,7 +3,7 @@
 //! A file goes out as one stream to a name beside its key, its length is compared, and it is moved to the key without
 //! overwriting. Where two such moves to one key come at the same moment, some servers (Apache) let both succeed. So small
 //! objects are [claimed](super::backend::claim) first, and of the folder of a commit it is told whether somebody made it
-//! before: then files that differ need names of their own.
+//! before: then files that differ need names of their own. To Nextcloud and ownCloud large files go [in pieces](chunks).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,6 +24,7 @@ use crate::secret::Secret;
 use crate::web::{self, Answer, Judge, Pace, Pacer, Web};
 
 mod answer;
+mod chunks;
 mod tree;
 
 use answer::Found;
@@ -62,6 +63,8 @@ pub enum Entry {
 pub struct WebDav {
     web: Web,
     root: Url,
+    /// Where pieces of large files go, on servers that take them.
+    uploads: Option<Url>,
     entry: Option<HeaderValue>,
     place: String,
 }
@@ -86,7 +89,8 @@ impl WebDav {
     pub fn new(client: Client, root: Url, entry: &Entry, place: String) -> Self {
         // Its own lanes bound what a server has to do at once; only one that says "too many" is asked more slowly.
         let pacer = Pacer::shared(&format!("webdav {}", root.authority()), Pace::steady(1000.0, 100.0));
-        Self { web: Web::new(client, None, pacer, Arc::new(Words)), root, entry: header(entry), place }
+        let (web, uploads) = (Web::new(client, None, pacer, Arc::new(Words)), chunks::uploads(&root));
+        Self { web, root, uploads, entry: header(entry), place }
     }
 
     /// The address of a key, each of its parts escaped.
@@ -135,6 +139,19 @@ impl WebDav {
             tracing::debug!(removed = removed.is_ok(), "an earlier try broke off");
         }
         sessions.remember(key, part);
+    }
+
+    /// Sends a file; the part that it is then.
+    async fn in_one_piece(&self, key: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<String, Fault> {
+        let part = beside(key);
+        self.remember(key, &part, source.size(), sessions).await;
+        let Err(fault) = self.send(&part, source, sessions).await else { return Ok(part) };
+        let removed = self.remove(&part).await;
+        tracing::debug!(removed = removed.is_ok(), "an upload broke off");
+        if removed.is_ok() {
+            sessions.forget(key);
+        }
+        Err(fault)
     }
 
     /// Sends a part, in a folder that is made if need be, until it is there with its whole length.
@@ -344,16 +361,10 @@ impl Backend for WebDav {
         {
             return Ok(Created::Taken(Some(meta)));
         }
-        let part = beside(key);
-        self.remember(key, &part, source.size(), sessions).await;
-        if let Err(fault) = self.send(&part, source, sessions).await {
-            let removed = self.remove(&part).await;
-            tracing::debug!(removed = removed.is_ok(), "an upload broke off");
-            if removed.is_ok() {
-                sessions.forget(key);
-            }
-            return Err(fault);
-        }
+        let part = match self.in_pieces(key, source, sessions).await? {
+            Some(part) => part,
+            None => self.in_one_piece(key, source, sessions).await?,
+        };
         let landed = self.land(&part, key, false).await;
         let landed = self.clean(&part, landed).await?;
         sessions.forget(key);

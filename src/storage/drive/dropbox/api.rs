@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::judge::tags;
 use crate::storage::backend::{Checksum, HashKind};
 use crate::storage::drive::latest;
+use crate::storage::drive::outgoing::Outgoing;
 use crate::web::{Answer, Endpoint, Fault, Web};
 
 /// The header that holds the argument of what has a file for a body.
@@ -93,6 +94,23 @@ impl Api {
             tries();
             let request = client.post(&url).header(ARG, &header).header("content-type", "application/octet-stream");
             request.body(bytes.clone())
+        };
+        self.web.send_for(|answer| told.iter().any(|tag| is(answer, tag)), make).await
+    }
+
+    /// As [`Self::send`], with a body that may be looked at while it goes out.
+    pub(super) async fn send_out(
+        &self,
+        route: &str,
+        argument: &Value,
+        out: &Outgoing,
+        told: &[&str],
+    ) -> Result<Answer, Fault> {
+        let (url, header) = (self.content.at(&format!("/2/{route}")), ascii(argument));
+        let make = |client: &Client| {
+            let request = client.post(&url).header(ARG, &header).header("content-type", "application/octet-stream");
+            // Of a stream nobody knows how long it is.
+            request.header("content-length", out.len()).body(out.body())
         };
         self.web.send_for(|answer| told.iter().any(|tag| is(answer, tag)), make).await
     }

@@ -3,18 +3,21 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Dropbox;
 use super::api::is;
 use crate::storage::backend::{Backend as _, Created, HashKind, Hasher, Pending, Receipt, Sessions, Source};
-use crate::web::Fault;
+use crate::storage::drive::outgoing::Outgoing;
+use crate::web::{Answer, Fault};
 
 /// Up to here in one request; 150 MiB would be allowed.
 pub(super) const SMALL: u64 = 48 * 1024 * 1024;
 /// From here on the session of a file that goes in one request is remembered, too: should we die before it is a file, the
 /// bytes are there.
 const WORTH_REMEMBERING: u64 = 1024 * 1024;
+/// Of fewer bytes nobody sees that they go out.
+const WORTH_TELLING: u64 = 1024 * 1024;
 /// A multiple of 4 MiB, as Dropbox advises.
 const CHUNK: u64 = 16 * 1024 * 1024;
 /// Answers about an offset that do not move a file on.
@@ -58,7 +61,7 @@ impl Dropbox {
         }
         let mut remembered = sessions.recall(key).and_then(|text| serde_json::from_str::<Remembered>(&text).ok());
         for _ in 0..2 {
-            let mut counted = Counted { sessions, bytes: 0 };
+            let mut counted = Counted::new(sessions);
             let (session, sent) = if let Some(Remembered { session, sum }) = remembered.take() {
                 let sent = self.go_on(&session, source, &mut counted).await;
                 let same = sum.is_none_or(|sum| source.checksum().is_some_and(|ours| ours.hex() == sum));
@@ -74,11 +77,14 @@ impl Dropbox {
                 Ok(()) => return pending(key, session, source),
                 // The session is over: once more from the beginning.
                 Err(Fault::NotFound) => {
-                    sessions.unsent(counted.bytes);
+                    counted.take_back();
                     sessions.forget(key);
                     source.rewind()?;
                 }
-                Err(fault) => return Err(fault),
+                Err(fault) => {
+                    counted.going(0);
+                    return Err(fault);
+                }
             }
         }
         Err(Fault::Broken("Dropbox has lost two sessions of one file".to_owned()))
@@ -102,12 +108,20 @@ impl Dropbox {
         source.drain().await?;
         let sum = source.checksum().map(|sum| sum.hex());
         let argument = json!({"close": true, "content_hash": &sum});
-        let started = self.api.send("files/upload_session/start", &argument, &bytes, &[], || ()).await?;
-        let session = started.json::<Started>()?.session_id;
+        let mut counted = Counted::new(sessions);
+        let started = self.go_out("files/upload_session/start", &argument, &bytes, &[], &mut counted).await;
+        let started = started.and_then(|answer| answer.json::<Started>());
+        let session = match started {
+            Ok(started) => started.session_id,
+            Err(fault) => {
+                counted.going(0);
+                return Err(fault);
+            }
+        };
         if size >= WORTH_REMEMBERING {
             remember(key, &session, sum, sessions)?;
         }
-        sessions.sent(size);
+        counted.more(size);
         pending(key, session, source)
     }
 
@@ -123,7 +137,7 @@ impl Dropbox {
     /// Finds out how much of a session has arrived and sends the rest.
     async fn go_on(&self, session: &str, source: &mut Source, counted: &mut Counted<'_>) -> Result<(), Fault> {
         // Nothing, at the very beginning: where bytes have arrived, Dropbox says how many.
-        match self.append(session, 0, &Bytes::new(), false).await? {
+        match self.append(session, 0, &Bytes::new(), false, counted).await? {
             Appended::Closed => {
                 source.drain().await?;
                 counted.more(source.size());
@@ -146,8 +160,7 @@ impl Dropbox {
             let _room = self.memory.room(CHUNK.min(size - offset)).await?;
             let bytes = source.next(CHUNK).await?.unwrap_or_default();
             let last = source.at() == size;
-            self.chunk(session, offset, bytes, last).await?;
-            counted.more(source.at() - offset);
+            self.chunk(session, offset, bytes, last, counted).await?;
             if last {
                 return Ok(());
             }
@@ -155,31 +168,48 @@ impl Dropbox {
     }
 
     /// Sends one chunk, or what is missing of it where a try before was not answered.
-    async fn chunk(&self, session: &str, mut offset: u64, mut bytes: Bytes, last: bool) -> Result<(), Fault> {
+    async fn chunk(
+        &self,
+        session: &str,
+        mut offset: u64,
+        mut bytes: Bytes,
+        last: bool,
+        counted: &mut Counted<'_>,
+    ) -> Result<(), Fault> {
         let end = offset + bytes.len() as u64;
         for _ in 0..STUCK {
-            match self.append(session, offset, &bytes, last).await? {
-                Appended::All => return Ok(()),
-                Appended::Closed if last => return Ok(()),
-                Appended::Not(there) if there == end && !last => return Ok(()),
-                Appended::Not(there) if there > offset && there <= end => {
-                    let arrived = usize::try_from(there - offset).unwrap_or(usize::MAX);
-                    bytes = bytes.slice(arrived.min(bytes.len())..);
-                    offset = there;
-                }
+            let (arrived, done) = match self.append(session, offset, &bytes, last, counted).await? {
+                Appended::All => (end, true),
+                Appended::Closed if last => (end, true),
+                // All of the last one may be there, and the session still open.
+                Appended::Not(there) if there > offset && there <= end => (there, there == end && !last),
                 Appended::Not(_) | Appended::Closed | Appended::Gone => return Err(Fault::NotFound),
+            };
+            counted.more(arrived - offset);
+            if done {
+                return Ok(());
             }
+            let known = usize::try_from(arrived - offset).unwrap_or(usize::MAX);
+            bytes = bytes.slice(known.min(bytes.len())..);
+            offset = arrived;
         }
         Err(Fault::Broken("a chunk does not arrive whole".to_owned()))
     }
 
-    async fn append(&self, session: &str, offset: u64, bytes: &Bytes, close: bool) -> Result<Appended, Fault> {
+    async fn append(
+        &self,
+        session: &str,
+        offset: u64,
+        bytes: &Bytes,
+        close: bool,
+        counted: &mut Counted<'_>,
+    ) -> Result<Appended, Fault> {
         let mut argument = json!({"cursor": {"session_id": session, "offset": offset}, "close": close});
         if !bytes.is_empty() {
             argument["content_hash"] = json!(Hasher::of(HashKind::Dropbox, bytes).hex());
         }
         let told = ["incorrect_offset", "closed", "not_found"];
-        let answer = self.api.send("files/upload_session/append_v2", &argument, bytes, &told, || ()).await?;
+        let answer = self.go_out("files/upload_session/append_v2", &argument, bytes, &told, counted).await?;
         if is(&answer, "incorrect_offset") {
             let there = answer.value()["error"]["correct_offset"].as_u64();
             return there.map(Appended::Not).ok_or_else(|| Fault::Form("an offset that is none".to_owned()));
@@ -190,18 +220,60 @@ impl Dropbox {
             () => Appended::All,
         })
     }
+
+    /// A request with bytes of the file, of which it is told while they go out, unless they are few.
+    async fn go_out(
+        &self,
+        route: &str,
+        argument: &Value,
+        bytes: &Bytes,
+        told: &[&str],
+        counted: &mut Counted<'_>,
+    ) -> Result<Answer, Fault> {
+        if (bytes.len() as u64) < WORTH_TELLING {
+            return self.api.send(route, argument, bytes, told, || ()).await;
+        }
+        let out = Outgoing::new(bytes.clone());
+        out.watched(self.api.send_out(route, argument, &out, told), |gone| counted.going(gone)).await
+    }
 }
 
 /// What was told of a file's progress, to be taken back when it has to be sent anew.
 struct Counted<'a> {
     sessions: &'a dyn Sessions,
+    /// That have arrived.
     bytes: u64,
+    /// That are on their way, of which nobody knows yet whether they arrive.
+    going: u64,
 }
 
-impl Counted<'_> {
+impl<'a> Counted<'a> {
+    fn new(sessions: &'a dyn Sessions) -> Self {
+        Self { sessions, bytes: 0, going: 0 }
+    }
+
+    /// So many are on their way now.
+    fn going(&mut self, bytes: u64) {
+        if bytes >= self.going {
+            self.sessions.sent(bytes - self.going);
+        } else {
+            self.sessions.unsent(self.going - bytes);
+        }
+        self.going = bytes;
+    }
+
+    /// So many more have arrived; nothing is on its way any more.
     fn more(&mut self, bytes: u64) {
+        self.going(bytes);
         self.bytes += bytes;
-        self.sessions.sent(bytes);
+        self.going = 0;
+    }
+
+    /// None of them counts.
+    fn take_back(&mut self) {
+        self.going(0);
+        self.sessions.unsent(self.bytes);
+        self.bytes = 0;
     }
 }
 

@@ -32,6 +32,10 @@ struct Held {
     /// Once it has taken so many bytes of parts, nobody hears of it any more.
     silent_after: Option<u64>,
     is_silent: bool,
+    /// So many blocks more are stored with a bit that is another one, until a file is made of them.
+    spoils: u32,
+    /// What is told of each block in the place of its checksum.
+    lies: Option<&'static str>,
     /// What is remembered here is looked at with each part of an upload, and when it is put together.
     watched: Option<Arc<Known>>,
     seen: Vec<Option<Half>>,
@@ -115,12 +119,16 @@ impl Held {
                 self.sessions.remove(&request.uri().to_string());
                 said(499, "")
             }
-            "PutBlock" => {
-                let name = asked(request.uri(), "blockid").unwrap();
-                self.uploads.entry(String::new()).or_default().insert(name, body);
-                said(201, "")
+            "PutBlock" => self.block(request, &body),
+            "DeleteBlob" => {
+                self.object = None;
+                said(202, "")
             }
-            "PutBlockList" => self.list(&body),
+            "GetBlob" => self.piece(request),
+            "PutBlockList" => {
+                self.spoils = 0;
+                self.list(&body)
+            }
             "HeadObject" | "GetBlobProperties" | "GetObject" => match &self.object {
                 Some(object) => with(200, CONTENT_LENGTH, &object.len().to_string()),
                 None => said(404, ""),
@@ -128,6 +136,27 @@ impl Held {
             _ if request.uri().path().starts_with("/session/") => self.append(request, &body),
             other => panic!("{other}: {request:?}"),
         }
+    }
+
+    fn block(&mut self, request: &Request<Buffer>, body: &[u8]) -> Answer {
+        let name = asked(request.uri(), "blockid").unwrap();
+        let mut body = body.to_vec();
+        if self.spoils > 0 {
+            self.spoils -= 1;
+            body[0] ^= 1;
+        }
+        let sum = self.lies.map_or_else(|| crc64(&Buffer::from(body.clone())), str::to_owned);
+        self.uploads.entry(String::new()).or_default().insert(name, body.into());
+        with(201, HeaderName::from_static(SUM), &sum)
+    }
+
+    fn piece(&self, request: &Request<Buffer>) -> Answer {
+        let (from, end) = wanted(request).unwrap();
+        let there = self.object.as_ref().unwrap();
+        let end = end.min(there.len());
+        let range = format!("bytes {from}-{}/{}", end - 1, there.len());
+        let told = Some((CONTENT_RANGE, range.as_str()));
+        answer(StatusCode::PARTIAL_CONTENT, told, Buffer::from(there.slice(from..end)))
     }
 
     /// Of the bytes of a session some may have been taken when the line goes dead.
@@ -198,6 +227,13 @@ impl Held {
 
 fn range_of(request: &Request<Buffer>) -> Option<(u64, bool)> {
     from(request.headers().get(CONTENT_RANGE)?.to_str().ok()?)
+}
+
+/// From where to where a file is asked for.
+fn wanted(request: &Request<Buffer>) -> Option<(usize, usize)> {
+    let range = request.headers().get(RANGE)?.to_str().ok()?;
+    let (from, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    Some((from.parse().ok()?, last.parse().map_or(usize::MAX, |last: usize| last + 1)))
 }
 
 impl Fake {
@@ -366,6 +402,40 @@ async fn what_a_service_answers_at_once_is_remembered_at_once() {
     }
     assert_eq!(seen[6].as_ref().map(Half::parts), Some(6), "before they are put together");
     assert_eq!(known.text(), None, "and nothing once it is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_did_not_arrive_as_it_was_sent_is_sent_once_more() {
+    let content = content();
+    for (spoils, blocks) in [(1, 7), (0, 6)] {
+        let (fake, known) = (Fake::default(), Known::default());
+        fake.held().spoils = spoils;
+        let created = fake.create(Kind::Azblob, &content, &known).await;
+        assert!(matches!(created, Created::Ours(_)), "{created:?}");
+        assert!(fake.has(&content));
+        let asked = fake.asked();
+        assert_eq!(asked.iter().filter(|step| **step == "PutBlock").count(), blocks, "{asked:?}");
+        assert!(!asked.contains(&"GetBlob") && !asked.contains(&"DeleteBlob"), "{asked:?}");
+    }
+    // As often as it is sent: all of it is read back, taken away and sent anew.
+    let (fake, known) = (Fake::default(), Known::default());
+    fake.held().spoils = u32::MAX;
+    let created = fake.create(Kind::Azblob, &content, &known).await;
+    assert!(matches!(created, Created::Ours(_)), "{created:?}");
+    assert!(fake.has(&content), "the second time it arrived");
+    let asked = fake.asked();
+    assert!(asked.contains(&"GetBlob") && asked.contains(&"DeleteBlob"), "{asked:?}");
+    assert_eq!(known.text(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_tells_other_checksums_of_blocks_than_azure_is_found_to_be_right() {
+    let (content, fake, known) = (content(), Fake::default(), Known::default());
+    fake.held().lies = Some("AAAAAAAAAAA=");
+    let created = fake.create(Kind::Azblob, &content, &known).await;
+    assert!(matches!(created, Created::Ours(_)), "{created:?}");
+    assert!(fake.has(&content) && fake.asked().contains(&"GetBlob"));
+    assert!(!fake.asked().contains(&"DeleteBlob"), "nothing was wrong");
 }
 
 #[test]
