@@ -218,6 +218,39 @@ fn what_a_template_asks_for_and_there_is_not_is_told() {
 }
 
 #[test]
+fn what_a_template_asks_upstream_for_and_there_is_not_is_told() {
+    let shell = |upstream: &str, text: &str| {
+        let tasks = "  - {source: a.py, product: {nb: a.ipynb, b: b.csv}}\n  - {source: s.sh, product: x";
+        let meta = if upstream.is_empty() { "" } else { "meta: {extract_upstream: false}\n" };
+        told(&with(&format!("{meta}tasks:\n{tasks}{upstream}}}\n")).with("s.sh", &format!("{text} {{{{product}}}}\n")))
+    };
+    let declared = ", upstream: [a]";
+    assert_eq!(
+        shell(declared, "cp {{upstream['a']['b']}} {{upstream['nope']}}"),
+        ["4:14 source/template: the task does not declare `nope`, which line 1 of the source asks for"]
+    );
+    assert_eq!(
+        shell("", "cp {{upstream.a.z}}"),
+        ["3:14 source/template: the product of `a` has no key `z`, which line 1 of the source asks for"]
+    );
+    // One that is read from the source is looked up among the tasks.
+    assert_eq!(
+        shell("", "cp {{upstream['nope']}}"),
+        ["3:14 task/upstream: the task `s` needs `nope`, which is no task"]
+    );
+    let none = "source/template: the placeholder `{{upstream}}` of the source has no value";
+    assert_eq!(shell("", "cp {{upstream}}"), [format!("3:14 {none}")]);
+    assert_eq!(shell(", name: s", "cp {{upstream['a']}}"), [format!("4:14 {none}")]);
+    for text in [
+        "{{upstream['a']['b']}} {{upstream.a.exists}} {{upstream.first}} {{upstream['a']}}",
+        "{% if 0 %}{{upstream['nope']}}{% endif %}{{upstream.keys()}}",
+        "{{upstream['nope'] | default('x')}}",
+    ] {
+        assert_eq!(shell(declared, text), [""; 0], "{text}");
+    }
+}
+
+#[test]
 fn a_notebook_is_held_to_the_values_of_its_keys() {
     let notebook = |more: &str| told(&task("", &format!("source: a.py, product: a.ipynb, {more}")));
     for more in [
