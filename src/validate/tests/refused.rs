@@ -298,6 +298,26 @@ fn strict_analysis_holds_the_parameters_cell_to_what_is_passed() {
 }
 
 #[test]
+fn names_without_a_value_are_told_where_ploomber_asks_for_them() {
+    let notebook = |more: &str, code: &str| {
+        let tree = task("", &format!("source: b.py, product: b.ipynb{more}"));
+        told(&tree.with("b.py", format!("# + tags=[\"parameters\"]\nupstream = None\n\n# +\n{code}\n")))
+    };
+    let (strict, regular) = ("Ploomber refuses the pipeline", "Ploomber does not run the notebook");
+    let nope = |more: &str| notebook(more, "print(product, nope)");
+    assert_eq!(nope(""), [format!("5:16 source/code: `nope` has no value here: {regular}")]);
+    assert_eq!(nope(", static_analysis: strict"), [format!("5:16 source/code: `nope` has no value here: {strict}")]);
+    assert_eq!(notebook("", "x = (1"), [format!("5:5 source/code: this bracket has no partner: {regular}")]);
+    for more in [", static_analysis: disable", ", params: {nope: 1}"] {
+        assert_eq!(nope(more), [""; 0], "{more}");
+    }
+    assert_eq!(notebook("", "%%bash\necho nope"), [""; 0]);
+    let cell = "# + tags=[\"parameters\"]\nupstream = names\n\n# +\nnope\n";
+    let both = told(&task("", "source: b.py, product: b.ipynb").with("b.py", cell));
+    assert!(both.len() == 2 && both[1].contains("`nope`") && !both[0].contains("source/code"), "{both:?}");
+}
+
+#[test]
 fn an_executor_is_made_of_what_it_takes() {
     let executor = |executor: &str| told(&task(&format!("executor: {{{executor}}}\n"), "source: fns.get, product: x"));
     for one in [
