@@ -87,18 +87,24 @@ fn names(code: &str, tokens: &[Placed], given: &[String]) -> Result<Vec<Undefine
     Ok(found)
 }
 
-/// Marks that Python does not have: magics, help, shells.
+/// Marks that Python does not have: magics, help, shells, quotes of a typesetter.
 fn is_foreign(tokens: &[Placed], at: usize) -> bool {
-    match tokens[at].token {
+    match &tokens[at].token {
         Token::Mark('?' | '$' | '`') => true,
         Token::Mark('!') => !walk::is_mark(tokens, at + 1, '='),
+        Token::Name(name) => !name.starts_with(|c: char| c == '_' || c.is_alphabetic()),
         _ => false,
     }
 }
 
 fn column(code: &str, at: usize) -> usize {
     let start = code[..at].rfind('\n').map_or(0, |end| end + 1);
-    code[start..at].bytes().fold(0, |column, byte| if byte == b'\t' { column / 8 * 8 + 8 } else { column + 1 })
+    code[start..at].bytes().fold(0, |column, byte| match byte {
+        b'\t' => column / 8 * 8 + 8,
+        // A form feed begins a page, and so a line.
+        0x0c => 0,
+        _ => column + 1,
+    })
 }
 
 /// Whether the line begins a `try` one of whose handlers would catch the lack of a name.
