@@ -70,6 +70,8 @@ fn what_has_a_value_somehow_is_silent() {
         "a = b = lambda: c\nc = 1\n",
         "print(*[1], **{'a': 1}, sep='')\n",
         "def f(a, /, *, b=1): return a, b\n",
+        "def f():\n\treturn 1\n\x0cx = f()\nprint(x)\n",
+        "def f():\n\tif given:\n        \tx = 1\n\treturn x\n",
         "x = 1 if given else 2\ny = x if x else (yield)\n",
     ] {
         assert_eq!(names(code), [""; 0], "{code}");
@@ -78,9 +80,15 @@ fn what_has_a_value_somehow_is_silent() {
 
 #[test]
 fn code_that_cannot_be_followed_is_silent() {
-    for code in
-        ["from os import *\nprint(nope)\n", "nope?\n", "x = !ls\nnope\n", "print(nope\n", "def (nope)\n", "for nope:\n"]
-    {
+    for code in [
+        "x = “nope”\n",
+        "from os import *\nprint(nope)\n",
+        "nope?\n",
+        "x = !ls\nnope\n",
+        "print(nope\n",
+        "def (nope)\n",
+        "for nope:\n",
+    ] {
         assert_eq!(names(code), [""; 0], "{code}");
     }
     let deep = format!("{}nope{}\n", "(".repeat(10_000), ")".repeat(10_000));
