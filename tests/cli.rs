@@ -260,6 +260,8 @@ fn an_empty_home_has_no_environments_and_nothing_to_prune() {
     assert_eq!(json, expected);
     let prune = place.run(&["env", "prune", "--all"]);
     assert!(code(&prune) == 0 && stdout(&prune).contains("nothing to remove"), "{}", stderr(&prune));
+    let quiet = place.run(&["env", "prune", "--all", "-q"]);
+    assert_eq!((code(&quiet), stdout(&quiet).as_str(), stderr(&quiet).as_str()), (0, "", ""));
     for words in [&["env"][..], &["env", "why"], &["env", "why", "cafe0123"], &["env", "why", "no folder"]] {
         assert_eq!(code(&place.run(words)), 2, "{words:?}");
     }
