@@ -260,6 +260,8 @@ fn an_empty_home_has_no_environments_and_nothing_to_prune() {
     assert_eq!(json, expected);
     let prune = place.run(&["env", "prune", "--all"]);
     assert!(code(&prune) == 0 && stdout(&prune).contains("nothing to remove"), "{}", stderr(&prune));
+    let quiet = place.run(&["env", "prune", "--all", "-q"]);
+    assert_eq!((code(&quiet), stdout(&quiet).as_str(), stderr(&quiet).as_str()), (0, "", ""));
     for words in [&["env"][..], &["env", "why"], &["env", "why", "cafe0123"], &["env", "why", "no folder"]] {
         assert_eq!(code(&place.run(words)), 2, "{words:?}");
     }
@@ -447,6 +449,12 @@ fn doctor_says_each_check_in_words_and_in_json() {
     let json: serde_json::Value =
         serde_json::from_str(&stdout(&place.run(&["doctor", "--offline", "--json"]))).unwrap();
     assert!(json["checks"].as_array().unwrap().len() >= 9);
+    let more = stdout(
+        &place.command(&[&words[..], &["-v"]].concat()).env("DOCKER_HOST", "unix:///nowhere/x").output().unwrap(),
+    );
+    for looked_at in ["; 2.25 or newer is needed", "DOCKER_HOST is set", "looked for at "] {
+        assert!(more.contains(looked_at) && !text.contains(looked_at), "{looked_at} in {more}");
+    }
     let broken = place.run(&["doctor", "--offline", "--storage", "local:/proc/nowhere"]);
     assert!(stdout(&broken).contains("fail    storage"), "{}", stdout(&broken));
 }
@@ -551,6 +559,13 @@ fn a_project_is_checked_and_its_script_printed_where_one_stands() {
     let folder = repository(&place);
     let here = |words: &[&str]| place.command(words).current_dir(&folder).output().unwrap();
     assert!(stdout(&here(&["validate"])).contains("everything is fine"));
+    // What was looked at goes beside the answer.
+    let more = here(&["validate", "-v"]);
+    assert_eq!(stdout(&more), "everything is fine\n");
+    for told in ["read ", "environment.yml", "pipeline     pipeline.yaml: ", " rules in "] {
+        assert!(stderr(&more).contains(told), "{told} in {}", stderr(&more));
+    }
+    assert_eq!(stderr(&here(&["validate", "-v", "--format", "json"])), "");
     assert!(stdout(&here(&["script"])).starts_with("#!/usr/bin/env bash"));
     assert_eq!(stdout(&here(&[".", "--storage", "local:a", "--dry-run", "-q"])), "");
 }

@@ -32,6 +32,16 @@ impl Console {
         self.verbosity == Verbosity::Quiet
     }
 
+    /// Whether all is to be said.
+    pub(super) fn is_verbose(self) -> bool {
+        self.verbosity == Verbosity::Verbose
+    }
+
+    /// How much is to be said.
+    pub(super) fn verbosity(self) -> Verbosity {
+        self.verbosity
+    }
+
     /// Answers; a closed pipe is no error.
     pub(super) fn answer(text: &str) {
         let mut out = Out::new(Box::new(io::stdout()));

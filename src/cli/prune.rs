@@ -26,6 +26,8 @@ pub(super) fn execute(args: &args::Prune, console: Console) -> Result<Exit, Fail
     let report = if plan.is_empty() || args.dry_run || !wanted { None } else { Some(pruning.remove(&plan)?) };
     if args.json {
         Console::answer(&format!("{}\n", document(&plan, report.as_ref())));
+    } else if console.is_quiet() {
+        Console::note(&report.as_ref().map(left).unwrap_or_default());
     } else {
         Console::answer(&tell(&plan, report.as_ref(), args.dry_run));
     }
@@ -33,8 +35,16 @@ pub(super) fn execute(args: &args::Prune, console: Console) -> Result<Exit, Fail
         let line = format!("left alone: `{folder}`, because its manifest is not to be believed: {why}\n");
         Console::note(&line);
     }
-    let _ = console;
     Ok(Exit::Ok)
+}
+
+/// What was to go and is still there: all that is told where little is to be said.
+fn left(report: &Report) -> String {
+    let mut text = String::new();
+    for (one, why) in &report.left {
+        text += &format!("left alone: `{}`, which is incomplete: {why}\n", one.folder);
+    }
+    text
 }
 
 /// Shows the plan and asks on a terminal; elsewhere nothing is removed without `--yes`.
@@ -206,6 +216,9 @@ mod tests {
         let text = tell(&plan, Some(&report), false);
         assert!(text.contains("removed") && text.contains("bin"), "{text}");
         assert!(text.contains("stays              3333") && text.contains("somebody is writing"), "{text}");
+        let quiet = left(&report);
+        assert!(quiet.starts_with("left alone: `3333") && quiet.ends_with(": somebody is writing to it\n"), "{quiet}");
+        assert_eq!(left(&Report { left: Vec::new(), ..report.clone() }), "");
         let told = document(&plan, Some(&report));
         assert_eq!(told["incomplete"]["stay"][1]["why"], "somebody is writing to it");
         assert_eq!(document(&plan, None)["would_remove"][0]["bytes"], 12_300_000);

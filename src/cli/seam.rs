@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::args::Files;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::diag::{Diagnostic, Severity, SourceText, has_errors};
@@ -24,6 +23,7 @@ use crate::store::Home;
 use crate::{environment, repo, run, storage};
 
 mod left;
+pub(super) mod looked;
 mod stored;
 
 pub(super) use left::Left;
@@ -187,21 +187,6 @@ pub(super) fn keep(home: &Home) -> Result<environment::Keep, Failure> {
 pub(super) fn shown(home: &Home) -> Result<Vec<PathBuf>, Failure> {
     let host = host(home)?;
     block_on(async { Ok((host.connect)().await?.shown().await?) })
-}
-
-/// Everything that is to be said about the files below `path`, as they are on disk, and why a run would find no commit
-/// there.
-pub(super) fn validate(path: &Path, files: &Files) -> Result<(Vec<Diagnostic>, Option<Failure>), Failure> {
-    // The whole work tree is looked at, as a run has all of it: products may lie beside the folder.
-    let (tree, folder, none) = repo::look(path).map_err(Stop::from)?;
-    let options = crate::validate::Options {
-        sample: false,
-        pipeline: files.pipeline.clone(),
-        environment: files.environment.clone(),
-        settings: None,
-        typed: Some(path.display().to_string()),
-    };
-    Ok((crate::validate::check(&tree, &folder, &options).diagnostics, none.map(|none| Stop::from(none).into())))
 }
 
 /// Codes of all rules, and what each is about.

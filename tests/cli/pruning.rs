@@ -88,8 +88,11 @@ async fn what_is_young_small_or_of_a_branch_stays_as_the_options_say() {
         let refused = scene.prune(&[&["--dry-run"][..], wrong].concat());
         assert!(code(&refused) == 2 && stderr(&refused).contains(told), "{wrong:?}: {}", stderr(&refused));
     }
-    let removed = scene.prune(&["--yes", "--keep-days", "10"]);
-    assert_eq!(code(&removed), 0, "{}", stderr(&removed));
+    // With `-q` nothing is said of what went well.
+    for words in [&["--dry-run", "--keep-days", "10", "-q"][..], &["--yes", "--keep-days", "10", "-q"]] {
+        let removed = scene.prune(words);
+        assert_eq!((code(&removed), stdout(&removed).as_str(), stderr(&removed).as_str()), (0, "", ""), "{words:?}");
+    }
     let left: Vec<bool> = (0..COMMITS.len()).map(|at| scene.folder.join("demo").join(sha(at)).exists()).collect();
     assert_eq!(left, [false, false, true, true]);
 }

@@ -27,6 +27,21 @@ for value in "$@"; do
 done
 "#;
 
+/// The same for what zsh has ways of its own to quote, alone and with something else in the word.
+const ZSH: &str = r#"
+for value in "$@"; do
+  print -r -- "${(q)value}"
+  print -r -- "${(qq)value}"
+  print -r -- "${(q-)value}"
+  print -r -- "${(q+)value}"
+  before="x y$value" behind="${value}x y"
+  print -r -- "${(q-)before}"
+  print -r -- "${(q-)behind}"
+  print -r -- "${(q+)before}"
+  print -r -- "${(q+)behind}"
+done
+"#;
+
 /// Letters that no shell prints by itself, among all that shells treat in a way of their own.
 fn value(random: &mut Random, beyond: &[&str]) -> String {
     const SPECIAL: &[u8] = b" !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~''##~~\t\x1b\x01\x7f";
@@ -78,4 +93,14 @@ fn whatever_a_plain_shell_prints_or_traces_is_hidden() {
     let mut random = Random(0x5eed_0005);
     let values: Vec<String> = (0..150).map(|_| value(&mut random, &["A"])).collect();
     hides("sh", SH, "C", &values);
+}
+
+#[test]
+fn whatever_zsh_quotes_is_hidden_in_either_locale() {
+    let mut random = Random(0x5eed_0006);
+    for locale in ["C", "C.UTF-8"] {
+        let mut values: Vec<String> = (0..150).map(|_| value(&mut random, &["A", "É", "☃"])).collect();
+        values.extend(["AB'CD EF", "DON'T $X", "A''B C9", "'X Y9'", "=AB'CD", "'''AB"].map(str::to_owned));
+        hides("zsh", ZSH, locale, &values);
+    }
 }

@@ -20,11 +20,19 @@ pub(super) fn git() -> Check {
         Err(error) => return Check::fail(NAME, Exit::Usage, format!("git cannot be run: {error}"), mend),
     };
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    match git_version(&text) {
+    let check = match git_version(&text) {
         Some(version) if version >= OLDEST_GIT => Check::ok(NAME, text),
         Some(_) => Check::fail(NAME, Exit::Usage, format!("{text} is too old"), mend),
         None => Check::warn(NAME, format!("`{text}` names no version"), mend),
-    }
+    };
+    let place = found("git").map_or_else(|| "git".to_owned(), |program| program.display().to_string());
+    check.looking_at(format!("{place}; {}.{} or newer is needed", OLDEST_GIT.0, OLDEST_GIT.1))
+}
+
+/// Where a program is, as the system looks for it.
+fn found(program: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|program| program.is_file())
 }
 
 fn git_version(text: &str) -> Option<(u32, u32)> {
@@ -44,7 +52,8 @@ pub(super) fn state(home: &Home) -> Check {
         try_in(home.cache()).and_then(|_| try_in(home.state())).map(drop)
     });
     match tried {
-        Ok(()) => Check::ok(NAME, format!("{}, {}", home.cache().display(), home.state().display())),
+        Ok(()) => Check::ok(NAME, format!("{}, {}", home.cache().display(), home.state().display()))
+            .looking_at("a file was made in each, and removed"),
         Err(why) => Check::fail(
             NAME,
             Exit::Internal,
@@ -55,6 +64,11 @@ pub(super) fn state(home: &Home) -> Check {
 }
 
 pub(super) fn disk(name: &'static str, folder: &Path, needed: u64) -> Check {
+    let asked = format!("for {}; {} or more are advised", folder.display(), bytes(needed));
+    room(name, folder, needed).looking_at(asked)
+}
+
+fn room(name: &'static str, folder: &Path, needed: u64) -> Check {
     let there = nearest(folder);
     let folder = if writable(&there) {
         there

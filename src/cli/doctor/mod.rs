@@ -8,6 +8,7 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::seam;
+use crate::report::Verbosity;
 use crate::run::host::RUNNER_IMAGE;
 use crate::store::Home;
 
@@ -33,6 +34,9 @@ struct Check {
     level: Level,
     found: String,
     mend: Option<String>,
+    /// What was looked at: told where all is to be said.
+    #[serde(skip)]
+    looked_at: Vec<String>,
     /// The exit code that a run would end with for this reason.
     #[serde(skip)]
     exit: Exit,
@@ -40,7 +44,7 @@ struct Check {
 
 impl Check {
     fn new(name: &'static str, level: Level, found: impl Into<String>) -> Self {
-        Self { name, level, found: found.into(), mend: None, exit: Exit::Internal }
+        Self { name, level, found: found.into(), mend: None, looked_at: Vec::new(), exit: Exit::Internal }
     }
 
     fn ok(name: &'static str, found: impl Into<String>) -> Self {
@@ -53,6 +57,12 @@ impl Check {
 
     fn fail(name: &'static str, exit: Exit, found: impl Into<String>, mend: impl Into<String>) -> Self {
         Self { mend: Some(mend.into()), exit, ..Self::new(name, Level::Fail, found) }
+    }
+
+    /// The same check with one thing more that was looked at.
+    fn looking_at(mut self, what: impl Into<String>) -> Self {
+        self.looked_at.push(what.into());
+        self
     }
 }
 
@@ -80,7 +90,7 @@ pub(super) fn execute(args: &args::Doctor, console: Console) -> Result<Exit, Fai
         let worst = checks.iter().map(|check| check.level).max();
         Console::answer(&format!("{}\n", json!({"schema": 1, "level": worst, "checks": checks})));
     } else {
-        Console::answer(&draw(&checks, console.stdout().color, console.is_quiet()));
+        Console::answer(&draw(&checks, console.stdout().color, console.verbosity()));
     }
     let failed = checks.iter().find(|check| check.level == Level::Fail);
     Ok(failed.map_or(Exit::Ok, |check| check.exit))
@@ -102,14 +112,27 @@ fn engine(home: &Home) -> Vec<Check> {
             // That one says itself how the permission is got.
             let forbidden = found.starts_with("no permission");
             let mend = if forbidden { "do that, or use an engine that you may: DOCKER_HOST" } else { MEND };
-            return vec![Check::fail("container engine", failure.exit, found, mend)];
+            return vec![Check::fail("container engine", failure.exit, found, mend).looking_at(docker_host())];
         }
     };
     let info = facts.info;
     let rootless = if info.rootless { ", rootless" } else { "" };
     let disk = disk_limits(&info.storage);
     let found = format!("{}, {}, {}{rootless}{disk}, {}", info.name, info.architecture, info.cgroup, info.address);
-    vec![Check::ok("container engine", found), image(&facts.image), shared_files(facts.shares_files)]
+    let engine = Check::ok("container engine", found).looking_at(docker_host());
+    let shared = shared_files(facts.shares_files);
+    let shown = format!("a file below {} was shown to a container", home.environments().display());
+    let shared = if shared.level == Level::Skipped { shared } else { shared.looking_at(shown) };
+    vec![engine, image(&facts.image), shared]
+}
+
+/// Who says which engine it is.
+fn docker_host() -> &'static str {
+    if std::env::var_os("DOCKER_HOST").is_some_and(|value| !value.is_empty()) {
+        "DOCKER_HOST is set, and names it"
+    } else {
+        "DOCKER_HOST is not set: Docker's context, or the usual sockets"
+    }
 }
 
 /// The driver, and whether `--disk` is held by it; of those that may, the file system's mount options decide.
@@ -155,7 +178,8 @@ fn shared_files(shared: Result<Result<bool, String>, &'static str>) -> Check {
 fn settings(home: &Home) -> Check {
     match seam::settings(home) {
         Ok(Some(path)) => Check::ok("settings", path),
-        Ok(None) => Check::ok("settings", "none, defaults are used"),
+        Ok(None) => Check::ok("settings", "none, defaults are used")
+            .looking_at(format!("looked for at {}", home.config().display())),
         Err(failure) => {
             let mend = format!("mend or remove {}", home.config().display());
             let found = std::iter::once(failure.what).chain(failure.why).collect::<Vec<_>>().join(": ");
@@ -164,10 +188,11 @@ fn settings(home: &Home) -> Check {
     }
 }
 
-/// One line a check, and whether a run may begin. Where little is to be said, only of what is to be looked at.
-fn draw(checks: &[Check], color: bool, quiet: bool) -> String {
+/// One line a check, and whether a run may begin. Where little is to be said, only of what is to be looked at; where all
+/// is, with what each check looked at.
+fn draw(checks: &[Check], color: bool, verbosity: Verbosity) -> String {
     let mut text = String::new();
-    for check in checks.iter().filter(|check| !quiet || check.level >= Level::Warn) {
+    for check in checks.iter().filter(|check| verbosity > Verbosity::Quiet || check.level >= Level::Warn) {
         let (word, code) = match check.level {
             Level::Ok => ("ok", "32"),
             Level::Skipped => ("skipped", "2"),
@@ -177,6 +202,9 @@ fn draw(checks: &[Check], color: bool, quiet: bool) -> String {
         let word = format!("{word:<7}");
         let word = if color { format!("\x1b[{code}m{word}\x1b[0m") } else { word };
         text += &format!("{word} {:<20} {}\n", check.name, check.found.replace('\n', " "));
+        for what in check.looked_at.iter().filter(|_| verbosity == Verbosity::Verbose) {
+            text += &format!("{:<28} {what}\n", "");
+        }
         if let Some(mend) = &check.mend {
             text += &format!("{:<28} help: {mend}\n", "");
         }
@@ -227,11 +255,16 @@ mod tests {
             Check::warn("disk", "1.0 GB free", "make room"),
             Check::new("clock", Level::Skipped, "offline"),
         ];
-        insta::assert_snapshot!("doctor_answer", draw(&checks, false, false));
-        assert!(draw(&checks[..1], false, false).ends_with("ready to run\n"));
-        assert!(draw(&[checks[0].clone(), checks[3].clone()], false, false).ends_with("ready to run, 1 not checked\n"));
-        assert_eq!(draw(&checks[..1], false, true), "ready to run\n");
-        let quiet = draw(&checks, false, true);
+        let usual = |checks: &[Check]| draw(checks, false, Verbosity::Normal);
+        insta::assert_snapshot!("doctor_answer", usual(&checks));
+        assert!(usual(&checks[..1]).ends_with("ready to run\n"));
+        assert!(usual(&[checks[0].clone(), checks[3].clone()]).ends_with("ready to run, 1 not checked\n"));
+        assert_eq!(draw(&checks[..1], false, Verbosity::Quiet), "ready to run\n");
+        let git = [checks[0].clone().looking_at("at /usr/bin/git")];
+        assert_eq!(usual(&git), usual(&checks[..1]));
+        let more = draw(&git, false, Verbosity::Verbose);
+        assert_eq!(more.lines().nth(1).map(str::trim), Some("at /usr/bin/git"), "{more}");
+        let quiet = draw(&checks, false, Verbosity::Quiet);
         assert!(quiet.starts_with("fail    container engine") && !quiet.contains("git 2.39.5"), "{quiet}");
     }
 }

@@ -34,7 +34,30 @@ pub(super) fn all(config: &Config) -> Vec<Check> {
     let ((channel, theirs), packages) = runtime.block_on(asking);
     let date = theirs.or(packages.as_ref().ok().copied().flatten());
     let mend = "a proxy (HTTPS_PROXY), or a mirror (PIP_INDEX_URL)";
-    vec![channel, place(INDEX, index, &packages, mend), clock(date, Timestamp::now())]
+    let named = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"];
+    let named = named.into_iter().find(|name| config.host_env.contains_key(*name));
+    let named = named.map_or_else(|| "the usual one".to_owned(), |name| format!("named by {name}"));
+    let index = place(INDEX, index, &packages, mend).looking_at(named).looking_at(reach(config));
+    let now = Timestamp::now();
+    let clock = clock(date, now);
+    let clock = match date {
+        Some(theirs) => clock.looking_at(format!("theirs {theirs:.0}, ours {now:.0}")),
+        None => clock,
+    };
+    // A folder in its place is asked nothing.
+    let channel = if channel.looked_at.is_empty() { channel } else { channel.looking_at(reach(config)) };
+    vec![channel, index, clock]
+}
+
+/// How the places are reached: by which variables' proxies, and whose certificates are trusted besides the system's.
+fn reach(config: &Config) -> String {
+    let is_proxy = |name: &&str| matches!(&*name.to_ascii_lowercase(), "https_proxy" | "http_proxy" | "all_proxy");
+    let proxies: Vec<&str> = config.host_env.keys().map(String::as_str).filter(is_proxy).collect();
+    let by = if proxies.is_empty() { "without a proxy".to_owned() } else { format!("by {}", proxies.join(", ")) };
+    match &config.ca_bundle {
+        Some(bundle) => format!("{by}; the certificates of {} are trusted, too", bundle.display()),
+        None => by,
+    }
 }
 
 /// The first place that stands for conda-forge and has an answer.
@@ -96,11 +119,20 @@ fn host(address: &str) -> String {
 
 fn place(name: &'static str, address: &str, answer: &Result<Option<Timestamp>, String>, mend: &str) -> Check {
     let host = host(address);
-    match answer {
+    let check = match answer {
         Ok(_) => Check::ok(name, format!("{host} answers")),
         // Environments that are built already need no network.
         Err(why) => Check::warn(name, format!("{host} does not answer: {why}"), mend),
+    };
+    match origin(address) {
+        Some(origin) => check.looking_at(format!("asked {origin}")),
+        None => check,
     }
+}
+
+/// Scheme, host and port, for people: passwords stand in front of the host, tokens in paths behind it.
+fn origin(address: &str) -> Option<String> {
+    Some(url::Url::parse(address).ok()?.origin().ascii_serialization())
 }
 
 fn clock(theirs: Option<Timestamp>, ours: Timestamp) -> Check {
@@ -139,6 +171,18 @@ mod tests {
         let address = "https://ann:hunter2@index.example/simple";
         let check = place(INDEX, address, &Err("refused".to_owned()), "mend");
         assert_eq!(check.found, "index.example does not answer: refused");
+        assert_eq!(check.looked_at, ["asked https://index.example"]);
+    }
+
+    #[test]
+    fn proxies_are_told_by_the_names_of_their_variables() {
+        let mut config = Config::new("/dev/null/env".into());
+        config.host_env.clear();
+        assert_eq!(reach(&config), "without a proxy");
+        config.host_env.insert("https_proxy".to_owned(), "http://ann:hunter2@proxy.example".to_owned());
+        config.host_env.insert("NO_PROXY".to_owned(), "localhost".to_owned());
+        config.ca_bundle = Some("/etc/company.pem".into());
+        assert_eq!(reach(&config), "by https_proxy; the certificates of /etc/company.pem are trusted, too");
     }
 
     #[test]

@@ -25,10 +25,12 @@ pub(super) fn check(written: Option<&str>, offline: bool) -> Check {
         return Check::new(NAME, Level::Skipped, "none is given (--storage or SOOPERVISOR_STORAGE)");
     };
     match seam::location(written) {
-        Ok(Location::Local(folder)) => local(&folder),
+        Ok(Location::Local(folder)) => {
+            local(&folder).looking_at(format!("a file was to be made in {}", nearest(&folder).display()))
+        }
         Ok(_) if offline => Check::new(NAME, Level::Skipped, "offline"),
         Ok(_) => match seam::storage_health(written, PATIENCE) {
-            Ok(health) => well(&health),
+            Ok(health) => well(&health).looking_at("a small file was written there, and removed"),
             Err(failure) => failed(failure),
         },
         Err(failure) => failed(failure),

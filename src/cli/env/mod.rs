@@ -15,7 +15,7 @@ pub(super) fn execute(args: &Env, console: Console) -> Result<Exit, Failure> {
     let home = Home::from_env()?;
     match args {
         Env::List(args) => list::execute(args, &home),
-        Env::Prune(args) => prune::execute(args, &home),
+        Env::Prune(args) => prune::execute(args, &home, console),
         Env::Why(args) => why::execute(args, &home, console),
     }
 }

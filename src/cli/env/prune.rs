@@ -15,9 +15,14 @@ use crate::run::figures::count;
 use crate::run::stop::Stop;
 use crate::store::Home;
 
-pub(super) fn execute(args: &args::EnvPrune, home: &Home) -> Result<Exit, Failure> {
+pub(super) fn execute(args: &args::EnvPrune, home: &Home, console: Console) -> Result<Exit, Failure> {
+    let answer = |text: &str| {
+        if !console.is_quiet() {
+            Console::answer(text);
+        }
+    };
     let Some(store) = seam::environments(home)? else {
-        Console::answer("nothing to remove: no environment was ever built here\n");
+        answer("nothing to remove: no environment was ever built here\n");
         return Ok(Exit::Ok);
     };
     let asked = args.all || args.older_than.is_some() || args.keep_size.is_some();
@@ -26,14 +31,21 @@ pub(super) fn execute(args: &args::EnvPrune, home: &Home) -> Result<Exit, Failur
     // Leases say who uses what; an engine that answers says it a second time.
     let shown = seam::shown(home).unwrap_or_default();
     if asked && !args.dry_run && !args.yes && !agreed(&store, wish, &shown, args.all)? {
-        Console::answer("nothing was removed: nobody said yes\n");
+        answer("nothing was removed: nobody said yes\n");
         return Ok(Exit::Ok);
     }
     let pruned = store.prune(Room { dry_run: args.dry_run, ..wish }, &shown).map_err(Stop::from)?;
     Console::note(&super::unreadable(&pruned.unreadable));
-    Console::answer(&tell(&pruned, args.dry_run, args.all));
+    answer(&tell(&pruned, args.dry_run, args.all));
     if store.has_volumes() && !args.dry_run {
-        Console::answer(&tell_volumes(seam::sweep_volumes(&store, home), pruned.volumes));
+        let removed = seam::sweep_volumes(&store, home);
+        let is_told = removed.is_err() && console.is_quiet();
+        let text = tell_volumes(removed, pruned.volumes);
+        if is_told {
+            Console::note(&text);
+        } else {
+            answer(&text);
+        }
     }
     Ok(Exit::Ok)
 }

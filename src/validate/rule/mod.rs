@@ -38,6 +38,7 @@ mod task_key;
 mod task_name;
 mod template;
 mod top_key;
+mod undefined;
 mod upstream;
 
 pub(super) use shape::{document, mended, task_shapes};
@@ -79,7 +80,7 @@ pub(super) struct Rule {
 }
 
 /// Every rule, in the order in which findings are shown.
-pub(super) const ALL: [&Rule; 27] = [
+pub(super) const ALL: [&Rule; 28] = [
     &top_key::RULE,
     &meta::RULE,
     &config::RULE,
@@ -106,6 +107,7 @@ pub(super) const ALL: [&Rule; 27] = [
     &function::RULE,
     &template::RULE,
     &strict::RULE,
+    &undefined::RULE,
     &upstream::RULE,
 ];
 

@@ -2,12 +2,12 @@
 
 use super::{Facts, Rule, at};
 use crate::spec::yaml::Node;
-use crate::spec::{Task, suggest};
+use crate::spec::{Spanned, Task, suggest};
 use crate::validate::source::{FILTERS, Found, Template};
 
 pub(super) const RULE: Rule = Rule {
     code: "source/template",
-    about: "SQL and shell sources use `{{product}}`, and no placeholder without a value",
+    about: "SQL and shell sources use `{{product}}`, and no placeholder, upstream task or key without a value",
     check: |facts, out| {
         for (task, found) in facts.tasks() {
             let (Found::Template(template), Some(class)) = (found, task.class) else { continue };
@@ -29,7 +29,7 @@ pub(super) const RULE: Rule = Rule {
                 );
                 continue;
             }
-            for (message, help) in uses(facts, task, template) {
+            for (message, help) in uses(facts, task, template).into_iter().chain(asked(facts, task, template)) {
                 error(message, help);
             }
             if !template.judged {
@@ -54,11 +54,17 @@ pub(super) const RULE: Rule = Rule {
                 error(format!("the source does not use `{unused}`"), help);
             }
             for name in &template.names {
-                if params.contains(name) || matches!(name.as_str(), "product" | "upstream") {
+                let is_passed = match name.as_str() {
+                    "product" => true,
+                    "upstream" => upstream.is_some() || task.node.get("upstream").is_some_and(|node| !node.is_falsy()),
+                    name => params.iter().any(|param| param == name),
+                };
+                if is_passed {
                     continue;
                 }
                 let options = params.iter().map(String::as_str).chain(["product", "upstream"]);
                 let help = match suggest::closest(name, options) {
+                    _ if name == "upstream" => no_upstream(facts).to_owned(),
                     Some(near) => format!("did you mean `{{{{{near}}}}}`?"),
                     None => format!("add `{name}` to the task's `params`"),
                 };
@@ -67,6 +73,55 @@ pub(super) const RULE: Rule = Rule {
         }
     },
 };
+
+/// What to do where a template uses `upstream` and the task needs no other.
+fn no_upstream(facts: &Facts<'_>) -> &'static str {
+    if facts.pipeline.meta.extract_upstream {
+        "name the task that is needed, as in `{{upstream['task']}}`, or remove it"
+    } else {
+        "add `upstream: [TASK]` to the task, or remove it"
+    }
+}
+
+/// What `upstream` has besides its tasks.
+const METHODS: [&str; 8] = ["first", "get", "items", "keys", "pop", "to_dict", "to_json_serializable", "values"];
+
+/// What is to be said of tasks that a template asks `upstream` for and that the task does not declare, and of keys that
+/// their products do not have.
+fn asked(facts: &Facts<'_>, task: &Task, template: &Template) -> Vec<(String, String)> {
+    let mut told = Vec::new();
+    let declared: Vec<&str> = task.upstream.iter().map(Spanned::as_str).collect();
+    for asked in &template.asked {
+        let (name, line) = (asked.task.as_str(), asked.line);
+        if !declared.contains(&name) {
+            // Where they are read from the source, each was looked up among the tasks; where there are none, that is told.
+            let is_read = facts.pipeline.meta.extract_upstream;
+            if !is_read && !declared.is_empty() && !METHODS.contains(&name) && !name.starts_with('_') {
+                let message = format!("the task does not declare `{name}`, which line {line} of the source asks for");
+                let help =
+                    format!("add it to the task's `upstream`; {}", suggest::help(name, declared.iter().copied()));
+                told.push((message, help));
+            }
+            continue;
+        }
+        let Some(key) = &asked.key else { continue };
+        let same = |other: &&Task| other.name.as_str() == name && other.node.get("grid").is_none();
+        let needed = facts.pipeline.tasks.iter().find(same);
+        let Some(product) = needed.and_then(|needed| needed.node.get("product")?.as_map()) else { continue };
+        let known: Vec<&str> = product.iter().filter_map(|(key, _)| key.as_str()).collect();
+        if !has_key(&known, key) {
+            let message =
+                format!("the product of `{name}` has no key `{key}`, which line {line} of the source asks for");
+            told.push((message, suggest::help(key, known.iter().copied())));
+        }
+    }
+    told
+}
+
+/// Whether a product of several files has a key or an attribute.
+fn has_key(known: &[&str], key: &str) -> bool {
+    known.contains(&key) || ATTRIBUTES.contains(&key) || matches!(key, "values" | "metadata") || key.starts_with('_')
+}
 
 /// What a product of several files has besides its keys.
 const ATTRIBUTES: [&str; 12] = [
@@ -89,13 +144,7 @@ fn uses(facts: &Facts<'_>, task: &Task, template: &Template) -> Vec<(String, Str
     let mut told = Vec::new();
     let product = task.node.get("product").and_then(Node::as_map).filter(|_| !template.sets_product);
     let known: Vec<&str> = product.unwrap_or_default().iter().filter_map(|(key, _)| key.as_str()).collect();
-    let is_known = |key: &str| {
-        known.contains(&key)
-            || ATTRIBUTES.contains(&key)
-            || matches!(key, "values" | "metadata")
-            || key.starts_with('_')
-    };
-    for (key, line) in template.keys.iter().filter(|(key, _)| product.is_some() && !is_known(key)) {
+    for (key, line) in template.keys.iter().filter(|(key, _)| product.is_some() && !has_key(&known, key)) {
         let message = format!("the product has no key `{key}`, which line {line} of the source asks for");
         told.push((message, suggest::help(key, known.iter().copied())));
     }

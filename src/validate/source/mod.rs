@@ -17,10 +17,12 @@ mod notebook;
 pub(super) mod outline;
 mod python;
 mod template;
+mod undefined;
 mod value;
 
 use module::{Binding, Module};
 pub(crate) use template::{FILTERS, Template};
+pub(crate) use undefined::Undefined;
 
 /// Bytes of one source that are read.
 const LIMIT: u64 = 32 * 1024 * 1024;
@@ -50,6 +52,8 @@ pub(crate) enum Found {
         product_known: bool,
         /// The names that its parameters cell gives a value, where all that it does is to give names values.
         declared: Option<Vec<String>>,
+        /// The names of its code that have no value, where Ploomber asks.
+        unknown: Option<Box<Unknown>>,
         /// Where it lies.
         path: RelPath,
     },
@@ -57,6 +61,17 @@ pub(crate) enum Found {
     Template(Box<Template>),
     /// A function, or why there is none.
     Function(Callable),
+}
+
+/// What is wrong with the code of a notebook, and the text it stands in.
+#[derive(Debug)]
+pub(crate) struct Unknown {
+    /// The text.
+    pub source: Arc<SourceText>,
+    /// Names without a value.
+    pub names: Vec<Undefined>,
+    /// A bracket that is never closed, or that closes none.
+    pub bracket: Option<usize>,
 }
 
 /// What is wrong with the `upstream` variable of a parameters cell.
@@ -185,6 +200,7 @@ fn script(pipeline: &Pipeline, task: &mut Task, source: &Spanned<String>, text: 
         trouble: None,
         product_known: true,
         declared: None,
+        unknown: None,
         path,
     };
     if text.trim().is_empty() {
@@ -229,7 +245,43 @@ fn script(pipeline: &Pipeline, task: &mut Task, source: &Spanned<String>, text: 
     // Of a notebook, only its kernel knows the language.
     let is_python = ending == ".py" && task.node.get("kernelspec_name").is_none();
     let declared = is_python.then(|| value::declared(&tokens)).flatten();
-    Found::Notebook { parameters: true, broken, trouble, product_known, declared, path }
+    // What the cell is blamed for is not said of its names again.
+    let held = if trouble.is_some() { cell.as_str() } else { "" };
+    let unknown = unknown(task, text, (ending, &path), held);
+    Found::Notebook { parameters: true, broken, trouble, product_known, declared, unknown, path }
+}
+
+/// What the code of a notebook in Python looks up and nothing gives a value, where Ploomber asks; but for words of `held`.
+fn unknown(task: &Task, text: &str, file: (&str, &RelPath), held: &str) -> Option<Box<Unknown>> {
+    let (ending, path) = file;
+    let analysis = task.node.get("static_analysis");
+    let is_asked = analysis.is_none_or(|value| matches!(value.as_str(), Some("regular" | "strict")));
+    if !is_asked || task.node.get("kernelspec_name").is_some() {
+        return None;
+    }
+    let code = match ending {
+        ".py" => undefined::script(text)?,
+        ".ipynb" => undefined::ipynb(text)?,
+        _ => return None,
+    };
+    let mut given = vec!["product".to_owned(), "upstream".to_owned()];
+    for node in ["params", "grid"].iter().filter_map(|key| task.node.get(key)) {
+        for part in node.as_seq().unwrap_or(std::slice::from_ref(node)) {
+            given.extend(part.as_map()?.iter().filter_map(|(key, _)| key.scalar_text()));
+        }
+    }
+    let undefined::Wrong { mut names, mut bracket } = undefined::look(&code, &given);
+    names.retain(|name| !outline::has_word(held, &name.name));
+    if names.is_empty() && bracket.is_none() {
+        return None;
+    }
+    if ending == ".ipynb" {
+        for at in names.iter_mut().map(|name| &mut name.at).chain(&mut bracket) {
+            *at = undefined::place(text, &code, *at);
+        }
+    }
+    let source = Arc::new(SourceText { name: path.to_string(), text: text.to_owned() });
+    Some(Box::new(Unknown { source, names, bracket }))
 }
 
 /// `list('a', "b")` and `NULL` in words that the literal reader knows.

@@ -37,14 +37,16 @@ fn is_parameters(cell: &serde_json::Value) -> bool {
     tags.is_some_and(|tags| tags.iter().any(|tag| tag == "parameters"))
 }
 
-fn cell_text(cell: &serde_json::Value) -> String {
+/// The text of a cell of a notebook.
+pub(super) fn cell_text(cell: &serde_json::Value) -> String {
     match cell.get("source") {
         Some(serde_json::Value::Array(lines)) => lines.iter().filter_map(serde_json::Value::as_str).collect(),
         other => other.and_then(serde_json::Value::as_str).unwrap_or_default().to_owned(),
     }
 }
 
-fn is_start(line: &str) -> bool {
+/// Whether the line of a script begins a cell.
+pub(super) fn is_start(line: &str) -> bool {
     line.starts_with("# +") || line.starts_with("# %%") || line.starts_with("#+") || line.starts_with("#%%")
 }
 

@@ -120,10 +120,12 @@ fn string(text: &str, at: &mut usize, raw: bool) -> Token {
             break;
         }
         *at += c.len_utf8();
-        if c == '\\' && !raw {
+        if c == '\\' {
             let next = text[*at..].chars().next();
             *at += next.map_or(0, char::len_utf8);
             match next {
+                // Even there it keeps a quote from ending the text.
+                next if raw => value.extend([Some(c), next].into_iter().flatten()),
                 Some('n') => value.push('\n'),
                 Some('t') => value.push('\t'),
                 Some('\n') | None => {}
@@ -138,8 +140,13 @@ fn string(text: &str, at: &mut usize, raw: bool) -> Token {
 
 /// Where a bracket stands that is never closed, or that closes none.
 pub(super) fn unbalanced(text: &str) -> Option<usize> {
+    unpaired(&tokens(text))
+}
+
+/// The same for tokens.
+pub(super) fn unpaired(tokens: &[Placed]) -> Option<usize> {
     let mut open: Vec<(char, usize)> = Vec::new();
-    for placed in tokens(text) {
+    for placed in tokens {
         match placed.token {
             Token::Mark(mark @ ('(' | '[' | '{')) => open.push((mark, placed.at)),
             Token::Mark(mark @ (')' | ']' | '}')) => match (open.pop().map(|(mark, _)| mark), mark) {

@@ -25,8 +25,21 @@ pub(crate) struct Template {
     pub keys: Vec<(String, usize)>,
     /// Filters that Jinja does not have, with the line.
     pub filters: Vec<(String, usize)>,
+    /// Tasks that `upstream` is certain to be asked for.
+    pub asked: Vec<Asked>,
     /// Files that are certain to be included, with the line: the name where it is a text, and whether it may be missing.
     pub includes: Vec<Include>,
+}
+
+/// `{{upstream['task']}}`, or `{{upstream['task']['key']}}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// The task.
+    pub task: String,
+    /// The key of its product, where one is asked for.
+    pub key: Option<String>,
+    /// Where it is asked for.
+    pub line: usize,
 }
 
 /// A file that a template asks for.
@@ -115,6 +128,12 @@ static FILTER: LazyLock<Regex> = LazyLock::new(|| pattern(r"\|\s*([A-Za-z_][\w.]
 /// A placeholder that is a key of `product` and nothing else.
 static KEY: LazyLock<Regex> =
     LazyLock::new(|| pattern(r#"^product\s*(?:\[\s*(?:'([^'\\]*)'|"([^"\\]*)")\s*\]|\.\s*([A-Za-z_]\w*))$"#));
+/// A placeholder that is a task of `upstream`, or a key of its product, and nothing else.
+static ASKED: LazyLock<Regex> = LazyLock::new(|| {
+    let key = r#"(?:\s*(?:\[\s*(?:'([^'\\]*)'|"([^"\\]*)")\s*\]|\.\s*([A-Za-z_]\w*)))"#;
+    pattern(&format!("^upstream{key}{key}?$"))
+});
+static SETS_UPSTREAM: LazyLock<Regex> = LazyLock::new(|| pattern(r"\{%-?\s*set\s+upstream\b"));
 static INCLUDE: LazyLock<Regex> =
     LazyLock::new(|| pattern(r#"(?s)^(?:include|import|extends|from)\b\s*(?:'([^'\\]*)'|"([^"\\]*)")?(.*)$"#));
 /// Statements of Jinja that the parser here does not have; a file that uses them is not judged.
@@ -165,6 +184,13 @@ fn placeholder(inner: &str, line: usize, template: &mut Template) {
         let key = found.iter().skip(1).flatten().map(|key| (key.as_str().to_owned(), line));
         template.keys.extend(key);
     }
+    if let Some(found) = ASKED.captures(inner) {
+        let text = |groups: [usize; 3]| {
+            groups.into_iter().find_map(|group| found.get(group)).map(|text| text.as_str().to_owned())
+        };
+        let asked = text([1, 2, 3]).map(|task| Asked { task, key: text([4, 5, 6]), line });
+        template.asked.extend(asked);
+    }
     filters(inner, line, template);
 }
 
@@ -190,6 +216,9 @@ pub(super) fn read(text: &str) -> Template {
     template.upstream.sort();
     template.upstream.dedup();
     certain(text, &mut template);
+    if SETS_UPSTREAM.is_match(text) {
+        template.asked.clear();
+    }
     if BEYOND.is_match(text) {
         template.judged = false;
         return template;
@@ -244,6 +273,29 @@ mod tests {
             "[[product['a']]]",
         ] {
             assert_eq!(keys(text), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn tasks_and_keys_that_upstream_is_certain_to_be_asked_for_are_told() {
+        let asked = |text: &str| {
+            let one = |asked: Asked| format!("{} {:?} {}", asked.task, asked.key, asked.line);
+            read(text).asked.into_iter().map(one).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            asked("{{upstream['a']}}\n{{- upstream.b['c'] }} {{ upstream[\"d\"] . e }}"),
+            ["a None 1", "b Some(\"c\") 2", "d Some(\"e\") 2"]
+        );
+        for text in [
+            "{{upstream}}",
+            "{{upstream['a'] | default('x')}}",
+            "{{upstream[x]}}",
+            "{{upstream['a'].b.c}}",
+            "{% if x %}{{upstream['a']}}{% endif %}",
+            "{% set upstream = x %}{{upstream['a']}}",
+            "[[upstream['a']]]",
+        ] {
+            assert_eq!(asked(text), [""; 0], "{text}");
         }
     }
 

@@ -218,6 +218,39 @@ fn what_a_template_asks_for_and_there_is_not_is_told() {
 }
 
 #[test]
+fn what_a_template_asks_upstream_for_and_there_is_not_is_told() {
+    let shell = |upstream: &str, text: &str| {
+        let tasks = "  - {source: a.py, product: {nb: a.ipynb, b: b.csv}}\n  - {source: s.sh, product: x";
+        let meta = if upstream.is_empty() { "" } else { "meta: {extract_upstream: false}\n" };
+        told(&with(&format!("{meta}tasks:\n{tasks}{upstream}}}\n")).with("s.sh", &format!("{text} {{{{product}}}}\n")))
+    };
+    let declared = ", upstream: [a]";
+    assert_eq!(
+        shell(declared, "cp {{upstream['a']['b']}} {{upstream['nope']}}"),
+        ["4:14 source/template: the task does not declare `nope`, which line 1 of the source asks for"]
+    );
+    assert_eq!(
+        shell("", "cp {{upstream.a.z}}"),
+        ["3:14 source/template: the product of `a` has no key `z`, which line 1 of the source asks for"]
+    );
+    // One that is read from the source is looked up among the tasks.
+    assert_eq!(
+        shell("", "cp {{upstream['nope']}}"),
+        ["3:14 task/upstream: the task `s` needs `nope`, which is no task"]
+    );
+    let none = "source/template: the placeholder `{{upstream}}` of the source has no value";
+    assert_eq!(shell("", "cp {{upstream}}"), [format!("3:14 {none}")]);
+    assert_eq!(shell(", name: s", "cp {{upstream['a']}}"), [format!("4:14 {none}")]);
+    for text in [
+        "{{upstream['a']['b']}} {{upstream.a.exists}} {{upstream.first}} {{upstream['a']}}",
+        "{% if 0 %}{{upstream['nope']}}{% endif %}{{upstream.keys()}}",
+        "{{upstream['nope'] | default('x')}}",
+    ] {
+        assert_eq!(shell(declared, text), [""; 0], "{text}");
+    }
+}
+
+#[test]
 fn a_notebook_is_held_to_the_values_of_its_keys() {
     let notebook = |more: &str| told(&task("", &format!("source: a.py, product: a.ipynb, {more}")));
     for more in [
@@ -262,6 +295,26 @@ fn strict_analysis_holds_the_parameters_cell_to_what_is_passed() {
     );
     // What else a cell does is not followed.
     assert_eq!(strict("import os\nz = os", ""), [""; 0]);
+}
+
+#[test]
+fn names_without_a_value_are_told_where_ploomber_asks_for_them() {
+    let notebook = |more: &str, code: &str| {
+        let tree = task("", &format!("source: b.py, product: b.ipynb{more}"));
+        told(&tree.with("b.py", format!("# + tags=[\"parameters\"]\nupstream = None\n\n# +\n{code}\n")))
+    };
+    let (strict, regular) = ("Ploomber refuses the pipeline", "Ploomber does not run the notebook");
+    let nope = |more: &str| notebook(more, "print(product, nope)");
+    assert_eq!(nope(""), [format!("5:16 source/code: `nope` has no value here: {regular}")]);
+    assert_eq!(nope(", static_analysis: strict"), [format!("5:16 source/code: `nope` has no value here: {strict}")]);
+    assert_eq!(notebook("", "x = (1"), [format!("5:5 source/code: this bracket has no partner: {regular}")]);
+    for more in [", static_analysis: disable", ", params: {nope: 1}"] {
+        assert_eq!(nope(more), [""; 0], "{more}");
+    }
+    assert_eq!(notebook("", "%%bash\necho nope"), [""; 0]);
+    let cell = "# + tags=[\"parameters\"]\nupstream = names\n\n# +\nnope\n";
+    let both = told(&task("", "source: b.py, product: b.ipynb").with("b.py", cell));
+    assert!(both.len() == 2 && both[1].contains("`nope`") && !both[0].contains("source/code"), "{both:?}");
 }
 
 #[test]

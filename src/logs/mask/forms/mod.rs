@@ -260,6 +260,33 @@ mod tests {
         assert!(of(b"\xff\xfe\x01secret").contains(&br"\377\376\001secret"[..]));
     }
 
+    /// What zsh 5.9 prints of `${(q-)x}`, `${(q+)x}` and `${(q)x}`, without what stands before the first and behind the last
+    /// character.
+    #[test]
+    fn words_that_zsh_quotes_as_little_as_it_can_are_patterns() {
+        for (value, form) in [
+            ("ab'cd ef", r"ab\''cd ef"),
+            ("don't $x", r"don\''t $x"),
+            ("a''b c", r"a\'\''b c"),
+            ("a b'c", r"a b'\'c"),
+            ("ab'cd ef'gh", r"ab\''cd ef'\'gh"),
+            ("'x y'", r"\''x y'\'"),
+            ("it's", r"it\'s"),
+            ("=ab'cd", r"=ab'\'cd"),
+            ("ab'cd ef", r"ab'\''cd ef"),
+            ("'xyz'", r"\''xyz'\'"),
+            ("a''b c'", r"a'\'\''b c'\'"),
+            ("q'\u{1b}\u{7f}a!\"b", r#"q\'\C-[\C-?a!"b"#),
+            ("é\u{1}\tx\\", r"é\C-A\tx\\"),
+            ("é\u{1}\tx\\", r"\M-C\M-)\C-A\tx\\"),
+            ("a\u{85}bcd", r"a\M-\C-Ebcd"),
+            ("a\tb'\u{1b}", r"a$'\t'b\'$'\033'"),
+            ("é\tabc", r"$'\303'$'\251'$'\t'abc"),
+        ] {
+            assert!(has(value.as_bytes(), form), "{form}");
+        }
+    }
+
     #[test]
     fn a_long_value_is_not_looked_for_as_numbers() {
         let value = "k".repeat(MANY_NUMBERS + 1);

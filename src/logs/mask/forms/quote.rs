@@ -84,8 +84,8 @@ fn numbered(text: &str) -> String {
 }
 
 /// As shells write a word of it: in single quotes (Python's `shlex.quote`, bash, dash, zsh), in double quotes, with
-/// backslashes (bash's `printf %q`, some others, fish, zsh), in `$'…'`, and as `set -x` of bash shows it in `[[ … =~ … ]]` and
-/// `[[ … == … ]]`.
+/// backslashes (bash's `printf %q`, some others, fish, zsh), in `$'…'`, as zsh's `${(q-)x}` and `${(q+)x}`, and as `set -x`
+/// of bash shows it in `[[ … =~ … ]]` and `[[ … == … ]]`.
 fn shell(text: &str) -> Vec<String> {
     let quoted = [
         text.replace('\'', "'\"'\"'"),
@@ -95,6 +95,8 @@ fn shell(text: &str) -> Vec<String> {
         dollar_text(text, "\\E"),
         dollar_text(text, "\\033").replace('!', "\\!"),
         dollar(text.as_bytes()),
+        caret(text, false),
+        caret(text, true),
     ];
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c) || !c.is_ascii();
     let mut forms = vec![
@@ -106,11 +108,102 @@ fn shell(text: &str) -> Vec<String> {
         escape(text, |c| !"!~".contains(c) && !plain(c)),
         escape(text, |c| "$()*+.?[\\^{|".contains(c)),
         escape(text, |c| !KEPT.contains(&c)),
+        spliced(text, false),
+        spliced(text, true),
     ];
     // `set -x` quotes once more what was quoted before.
     forms.extend(quoted.iter().map(|once| once.replace('\'', "'\\''")));
     forms.extend(quoted);
+    forms.extend(minimal(text));
     forms
+}
+
+/// What zsh puts in single quotes or behind a backslash, wherever it stands.
+const SPECIAL: &str = "#$^*()|{}[]`<>?;&\n\t \\\"";
+
+/// As zsh's `${(q-)x}` writes a word: what lies between two single quotes is put in quotes only where it has to be, and
+/// a quote of the value stands behind a backslash. What stands around the value in a word decides about its first and
+/// its last part, too, so that each comes with quotes and without. Those before the first and behind the last character
+/// are left out.
+fn minimal(text: &str) -> Vec<String> {
+    if !text.contains('\'') {
+        return Vec::new();
+    }
+    let parts: Vec<&str> = text.split('\'').collect();
+    let last = parts.len() - 1;
+    let written = |first_is_quoted: bool, last_is_quoted: bool| {
+        let mut out = String::new();
+        for (at, part) in parts.iter().enumerate() {
+            let by_neighbour = (at == 0 && first_is_quoted) || (at == last && last_is_quoted);
+            let is_quoted = part.contains(|c: char| SPECIAL.contains(c)) || (by_neighbour && !part.is_empty());
+            if at > 0 {
+                out.push_str(if is_quoted { "\\''" } else { "\\'" });
+            }
+            out.push_str(part);
+            if is_quoted && at < last {
+                out.push('\'');
+            }
+        }
+        out
+    };
+    vec![written(false, false), written(false, true), written(true, false), written(true, true)]
+}
+
+/// As zsh's `${(q)x}` writes a word: with backslashes, and what cannot be printed in a `$'…'` of its own; letters beyond
+/// ASCII, too, where only `ascii` can.
+fn spliced(text: &str, ascii: bool) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        if c.is_control() || (ascii && !c.is_ascii()) {
+            for byte in c.encode_utf8(&mut [0; 4]).as_bytes().chunks(if ascii { 1 } else { 4 }) {
+                // Writing into a string cannot fail.
+                let _ = write!(out, "$'{}'", dollar(byte).replace("\\E", "\\033"));
+            }
+            continue;
+        }
+        if c == '\'' || SPECIAL.contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Inside `$'…'` as zsh's `${(q+)x}` writes it: control characters as `\C-A`, and `!` and `"` as they are; letters beyond
+/// ASCII byte by byte where only `ascii` can be printed.
+fn caret(text: &str, ascii: bool) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        if !ascii && !c.is_ascii() && !c.is_control() {
+            out.push(c);
+        } else if ascii {
+            for byte in c.encode_utf8(&mut [0; 4]).as_bytes() {
+                nice(u32::from(*byte), &mut out);
+            }
+        } else {
+            nice(u32::from(c), &mut out);
+        }
+    }
+    out
+}
+
+/// A number below 256 as zsh shows it to people.
+fn nice(number: u32, out: &mut String) {
+    if number >= 0x80 {
+        out.push_str("\\M-");
+    }
+    match number & 0x7f {
+        0x09 => out.push_str("\\t"),
+        0x0a => out.push_str("\\n"),
+        0x27 => out.push_str("\\'"),
+        0x5c => out.push_str("\\\\"),
+        low @ (0..0x20 | 0x7f) => {
+            out.push_str("\\C-");
+            // The letter that is typed together with Ctrl.
+            out.extend(char::from_u32(low ^ 0x40));
+        }
+        low => out.extend(char::from_u32(low)),
+    }
 }
 
 /// A word as bash's `printf %q` writes it: with a backslash before a comma too, before `#` only where the word `begins`

@@ -1,0 +1,81 @@
+//! The code of a notebook's cells, with what only Jupyter understands made into comments, as Ploomber does before it asks.
+
+use super::super::notebook::{cell_text, is_start};
+
+/// Magics of a whole cell whose other lines are Python.
+const INLINE: [&str; 3] = ["%%capture", "%%timeit", "%%time"];
+
+/// The code of a script, every byte at its place; `None` where cells of it are in another language, or in no script.
+pub(in super::super) fn script(text: &str) -> Option<String> {
+    if text.lines().any(is_of_another_kind) {
+        return None;
+    }
+    let (code, is_foreign) = plain(text);
+    (!is_foreign).then_some(code)
+}
+
+/// A line that begins a cell which jupytext does not take as it stands there.
+fn is_of_another_kind(line: &str) -> bool {
+    let Some(rest) = line.strip_prefix('#').map(str::trim_start).filter(|_| is_start(line)) else { return false };
+    let rest = rest.trim_start_matches(['%', '+']);
+    let is_magic = rest.starts_with(|c: char| c.is_ascii_alphabetic());
+    is_magic || rest.contains('%') || ["active", "language", "magic"].iter().any(|word| rest.contains(word))
+}
+
+/// The code of a notebook, cell by cell; `None` where another kernel than Python's runs it.
+pub(in super::super) fn ipynb(text: &str) -> Option<String> {
+    let document: serde_json::Value = serde_json::from_str(text).ok()?;
+    let kernel = document.pointer("/metadata/kernelspec/name")?.as_str()?;
+    if kernel != "python3" {
+        return None;
+    }
+    let mut code = String::new();
+    for cell in document.get("cells")?.as_array()? {
+        if cell.get("cell_type").and_then(serde_json::Value::as_str) == Some("code") {
+            code.push_str(&plain(&cell_text(cell)).0);
+            code.push('\n');
+        }
+    }
+    Some(code)
+}
+
+/// Where in the notebook's file the line stands that has `at` in its code; its beginning, where it is written otherwise
+/// there.
+pub(in super::super) fn place(file: &str, code: &str, at: usize) -> usize {
+    let start = code[..at].rfind('\n').map_or(0, |end| end + 1);
+    let end = code[at..].find('\n').map_or(code.len(), |len| at + len);
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let line = quoted(&code[start..end]);
+    let before = quoted(&code[start..at]).len() - 1;
+    file.find(&line[..line.len() - 1]).map_or(0, |found| found + before)
+}
+
+/// A cell with magics and commands of a shell made into comments, and whether it is in another language.
+fn plain(cell: &str) -> (String, bool) {
+    let mut out = String::with_capacity(cell.len());
+    let mut is_foreign = false;
+    for line in cell.split_inclusive('\n') {
+        let code = line.trim_start();
+        let is_letter = |at: usize| code.as_bytes().get(at).is_some_and(u8::is_ascii_alphabetic);
+        let is_shell = code.starts_with('!') && code.trim_end().len() > 1;
+        let is_cell_magic = code.starts_with("%%") && is_letter(2);
+        let is_magic = code.starts_with('%') && is_letter(1);
+        if is_foreign || is_shell || is_cell_magic || is_magic {
+            comment(line, &mut out);
+        } else {
+            out.push_str(line);
+        }
+        let len = code.bytes().skip(2).take_while(u8::is_ascii_alphabetic).count() + 2;
+        is_foreign |= is_cell_magic && !INLINE.contains(&&code[..len]);
+    }
+    (out, is_foreign)
+}
+
+/// Begins the line with a `#` where its first letter was: what is inside of a longer text may end it.
+fn comment(line: &str, out: &mut String) {
+    let code = line.trim_start();
+    out.push_str(&line[..line.len() - code.len()]);
+    let len = code.chars().next().map_or(0, char::len_utf8);
+    out.extend(std::iter::repeat_n('#', len));
+    out.push_str(&code[len..]);
+}

@@ -1,0 +1,155 @@
+//! The verdicts are those of pyflakes 3 and 4 on the same code; where it says more, we are silent.
+
+use super::*;
+
+/// The names without a value, with the line in which each is first looked up.
+fn names(code: &str) -> Vec<String> {
+    let line = |at: usize| code[..at].matches('\n').count() + 1;
+    look(code, &["given".to_owned()]).names.into_iter().map(|one| format!("{} {}", one.name, line(one.at))).collect()
+}
+
+#[test]
+fn names_that_nothing_gives_a_value_are_told_where_they_are_first_looked_up() {
+    for (code, told) in [
+        ("import pandas as pd\ndf = pd.DataFrame()\nprint(dff)\nprint(dff)\n", "dff 3"),
+        ("print(df)\ndf = 1\n", "df 1"),
+        ("x += 1\n", "x 1"),
+        ("f()\ndef f(): pass\n", "f 1"),
+        ("def f():\n    inner = 1\n    return inner\nprint(inner)\n", "inner 4"),
+        ("def f(a, *b, c=d, **e) -> g:\n    return a, b, c, e, h\n", "d 1, g 1, h 2"),
+        ("def f(x: Nope): pass\n", "Nope 1"),
+        ("class A(B):\n    x = 1\n    def f(self): return x\n", "B 1, x 3"),
+        ("[i for i in range(3)]\nprint(i)\n", "i 2"),
+        ("[i for i in i]\n", "i 1"),
+        ("{k: v for k, v in x.items() if y}\n", "x 1, y 1"),
+        ("x = lambda a, b=c: a + b + d\n", "c 1, d 1"),
+        ("f = f'{nope!r:>{width}} {{no}}'\n", "nope 1, width 1"),
+        ("try:\n    nope\nexcept ImportError:\n    pass\n", "nope 2"),
+        ("def f():\n    global g\n    g = 1\nprint(h, g)\n", "h 4"),
+        ("x = y = z\n", "z 1"),
+        ("x: int = z\nx[a], b.c = 1, 2\n", "z 1, a 2, b 2"),
+        ("with open(p) as (a, b), c as d:\n    print(a, b, d)\n", "p 1, c 1"),
+        ("@nope\ndef f(): pass\n", "nope 1"),
+        ("f = print(c == d, a=b)\n", "c 1, d 1, b 1"),
+        ("match q:\n    case {'a': b} if c: print(b)\n", "q 1, c 2"),
+        ("if x: y = 1; print(z)\n", "x 1, z 1"),
+        ("display(1)\nget_ipython()\n", "display 1, get_ipython 2"),
+        ("x = [\n    1,\n    nope,\n]\n", "nope 3"),
+        ("r'\\''\nnope\n", "nope 2"),
+    ] {
+        assert_eq!(names(code).join(", "), told, "{code}");
+    }
+}
+
+#[test]
+fn what_has_a_value_somehow_is_silent() {
+    for code in [
+        "print(given, __name__, __file__, WindowsError)\n",
+        "import os.path as p, sys, a.b\nfrom math import (pi,\n  sin as s)\nprint(p, sys, a, pi, s)\n",
+        "def f():\n    return later\nlater = 1\nf()\n",
+        "class A:\n    x: int = 1\n    y = x\n    z = [i for i in x]\n    def m(self): return __class__, self\n",
+        "[i for i in range(3) if (z := i)]\nprint(z)\n",
+        "try:\n    q\nexcept NameError:\n    q = 1\n",
+        "try:\n    q\nexcept:\n    pass\n",
+        "for i, (j, *k) in []:\n    print(i, j, k, m)\n    m = 1\n",
+        "while a_() if 0 else 0:\n    print(x)\n    x = 1\n\ndef a_(): pass\n",
+        "lambda u, *v, w=1, **x: (u, v, w, x)\n",
+        "match 1:\n    case {'a': a, **rest}: print(a, rest)\n    case [b, *c] | str(x=b): print(b, c)\n    case _: pass\n",
+        "match = case = type = 1\nmatch.x = case[0] = type\n",
+        "try:\n    pass\nexcept Exception as e:\n    print(e)\n",
+        "x = 1\ndel x\nprint(x)\n",
+        "if given:\n    x = 1\nelse:\n    print(x)\n",
+        "def f():\n    x = 1\n    def g():\n        nonlocal y\n        return x, y\n    y = 2\n",
+        "with (open('a') as a, open('b') as b):\n    print(a, b)\n",
+        "async def f():\n    async with given as a:\n        return [x async for x in a]\n",
+        "x = 1\nx += 1\nx: int\nx = y = x\n",
+        "f'{given=} {given!r:>{given}} {{nope}} {given:%Y}'\n",
+        "f'\\N{LATIN SMALL LETTER A}'\n",
+        "def f(a: 'Nope') -> 'Nope': pass\n",
+        "print(given.nope, given.nope.x, 1.5, 1e5, ...)\n",
+        "a = b = lambda: c\nc = 1\n",
+        "print(*[1], **{'a': 1}, sep='')\n",
+        "def f(a, /, *, b=1): return a, b\n",
+        "def f():\n\treturn 1\n\x0cx = f()\nprint(x)\n",
+        "def f():\n\tif given:\n        \tx = 1\n\treturn x\n",
+        "x = 1 if given else 2\ny = x if x else (yield)\n",
+    ] {
+        assert_eq!(names(code), [""; 0], "{code}");
+    }
+}
+
+#[test]
+fn code_that_cannot_be_followed_is_silent() {
+    for code in [
+        "x = “nope”\n",
+        "from os import *\nprint(nope)\n",
+        "nope?\n",
+        "x = !ls\nnope\n",
+        "print(nope\n",
+        "def (nope)\n",
+        "for nope:\n",
+    ] {
+        assert_eq!(names(code), [""; 0], "{code}");
+    }
+    let deep = format!("{}nope{}\n", "(".repeat(10_000), ")".repeat(10_000));
+    assert_eq!(names(&deep), [""; 0]);
+    let long = format!("nope\n{}", "x = 1\n".repeat(LONGEST / 6));
+    assert_eq!(names(&long), [""; 0]);
+}
+
+#[test]
+fn a_name_in_a_text_is_told_where_it_stands_there() {
+    assert_eq!(look("x = f'{1} {nope}'\n", &[]).names[0].at, 11);
+}
+
+#[test]
+fn a_name_that_is_written_much_like_another_is_taken_for_it() {
+    assert_eq!(look("frame = 1\nprint(frme)\n", &[]).names[0].near.as_deref(), Some("frame"));
+    assert_eq!(look("print(zzz)\n", &[]).names[0].near, None);
+}
+
+#[test]
+fn magics_and_commands_are_comments_and_every_byte_keeps_its_place() {
+    let text = "%matplotlib inline\n!ls\n  %%time\nx = '''\n%s''' % 1\nx != 1\n";
+    let code = script(text).unwrap();
+    assert_eq!(code, "#matplotlib inline\n#ls\n  #%time\nx = '''\n#s''' % 1\nx != 1\n");
+    assert_eq!(code.len(), text.len());
+    for text in [
+        "%%bash\necho\n",
+        "# + active=\"ipynb\"\n# x = 1\n",
+        "# + language=\"bash\"\n# echo\n",
+        "# %% %%bash\n# echo\n",
+        "# %%time\nx = 1\n",
+    ] {
+        assert_eq!(script(text), None, "{text}");
+    }
+    for text in
+        ["# + tags=[\"parameters\"]\nx = 1\n# -\n", "# %% [markdown]\n# x\n# %% tags=[\"a\"]\nx = 1\n", "# +\nx\n"]
+    {
+        assert_eq!(script(text).as_deref(), Some(text));
+    }
+}
+
+#[test]
+fn cells_of_a_notebook_are_read_in_order_and_found_again_in_its_file() {
+    let file = r#"{"cells": [
+ {"cell_type": "markdown", "source": "nope"},
+ {"cell_type": "code", "source": ["%%bash\n", "nope\n"]},
+ {"cell_type": "code", "source": ["x = \"1\"\n", "print(\"a\", y)"]}
+], "metadata": {"kernelspec": {"name": "python3"}}}"#;
+    let code = ipynb(file).unwrap();
+    let found = look(&code, &[]).names;
+    assert_eq!(found.len(), 1);
+    let at = place(file, &code, found[0].at);
+    assert!(file[at..].starts_with("y)\"]}"), "{at}");
+    assert_eq!(place("{}", &code, found[0].at), 0);
+    assert_eq!(ipynb(&file.replace("python3", "ir")), None);
+    assert_eq!(ipynb("[]"), None);
+}
+
+#[test]
+fn a_bracket_without_a_partner_is_told_where_all_is_python() {
+    let bracket = |code: &str| look(code, &[]).bracket;
+    assert_eq!((bracket("x = (1\n"), bracket("x = 1)\n"), bracket("x = (1)\n")), (Some(4), Some(5), None));
+    assert_eq!((bracket("x = !ls (\n"), bracket("x = r'\\'('\n")), (None, None));
+}
