@@ -49,7 +49,6 @@ impl<'a> Resume<'a> {
         self.sessions.forget(self.key);
         self.upload.is_doubtful()
     }
-    }
 
     /// It broke off, and the service was asked to give it up: nothing of it is remembered unless there still is something.
     /// Whether that was because the service did not know it any more.

@@ -143,9 +143,9 @@ impl WebDav {
         self.remember(key, &part, size, sessions).await;
         let sending = of(Kept { part, piece: piece(size), sums: BTreeMap::new() }, BTreeMap::new());
         sessions.remember(key, &sending.kept.text()?);
-        let made = self.web.send(|client| {
-            self.request(client, "MKCOL", &sending.folder).header("Destination", sending.to.as_str())
-        });
+        let made = self
+            .web
+            .send(|client| self.request(client, "MKCOL", &sending.folder).header("Destination", sending.to.as_str()));
         let Err(fault) = made.await.and_then(straight) else { return Ok(Some(sending)) };
         if may_go_on(&fault) {
             return Err(fault);
