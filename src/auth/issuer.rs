@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::scope::lacking;
 use super::{App, Endpoints, Entry, Provider, Way, variable};
 use crate::secret::Secret;
-use crate::web::{Answer, Fault, Judge, Pace, Pacer, Web, number_if_any};
+use crate::web::{Answer, Fault, Judge, Pace, Pacer, Waiting, Waits, Web, number_if_any};
 
 /// What an endpoint granted.
 #[derive(Debug, Clone)]
@@ -54,6 +55,7 @@ pub struct Issuer {
     pub(super) scope: Option<String>,
     pub(super) client: reqwest::Client,
     pacer: Arc<Pacer>,
+    waits: Waits,
 }
 
 impl Issuer {
@@ -70,7 +72,13 @@ impl Issuer {
         let tenant = set("TENANT").unwrap_or_else(|| "common".to_owned());
         let scope = set("SCOPE").or_else(|| provider.scope().map(str::to_owned));
         let pacer = Arc::new(Pacer::new(Pace::steady(10.0, 10.0)));
-        Self { provider, remote: remote.to_owned(), app, endpoints, tenant, scope, client, pacer }
+        let waits = Waits::default();
+        Self { provider, remote: remote.to_owned(), app, endpoints, tenant, scope, client, pacer, waits }
+    }
+
+    /// What a request to the vendor waits for at present.
+    pub(super) fn waiting(&self) -> Option<Waiting> {
+        self.waits.longest()
     }
 
     /// The same endpoint for another app.
@@ -156,6 +164,7 @@ impl Issuer {
     pub(super) async fn ask(&self, path: &str, fields: &[(&'static str, Secret)]) -> Result<Answer, Fault> {
         let hide = fields.iter().filter(|(name, _)| is_telling(name)).map(|(_, value)| value.clone()).collect();
         let web = Web::new(self.client.clone(), None, Arc::clone(&self.pacer), Arc::new(Refusals { hide }));
+        let web = web.seen_in(self.waits.clone());
         let url = self.endpoints.auth.at(path);
         let form: Vec<(&str, &str)> = fields
             .iter()
@@ -228,6 +237,9 @@ pub(super) struct Refusals {
 
 impl Judge for Refusals {
     fn judge(&self, answer: &Answer) -> Fault {
+        if let Some(fault) = lacking(answer) {
+            return fault;
+        }
         let body = answer.value();
         let text = |name: &str| body[name].as_str().unwrap_or_default();
         let (code, why) = (text("error"), text("error_description"));
@@ -244,5 +256,9 @@ impl Judge for Refusals {
             _ if code.is_empty() => answer.plain_fault("it gives no reason"),
             status => Fault::refused(status, &words),
         }
+    }
+
+    fn is_stale(&self, answer: &Answer) -> bool {
+        answer.status == 401 && lacking(answer).is_none()
     }
 }

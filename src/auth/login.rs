@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use super::issuer::is_over;
 use super::{Account, App, Endpoints, Entry, HELPER, Issuer, Provider, Source, TokenFile, file};
 use crate::secret::Secret;
-use crate::web::{Bearer, Fault};
+use crate::web::{Bearer, Fault, Waiting};
 
 /// Days before its end that a login is spoken of.
 const WARN: i64 = 14;
@@ -158,8 +158,12 @@ impl Login {
         let entry = match &self.source {
             Source::Access(token) if stale.is_none() => return Ok(token.clone()),
             Source::Access(token) => {
-                let words = format!("{} is no longer taken; access tokens last an hour or a few", token.name());
-                return Err(Fault::Login(words));
+                let (name, remote) = (token.name(), &issuer.remote);
+                return Err(Fault::Login(format!(
+                    "{name} is no longer taken, access tokens last an hour or a few: set another one; or unset it, and \
+                     `{}`; what lasts on CI, `soopervisor auth export {remote}` names",
+                    issuer.login()
+                )));
             }
             Source::ClientCredentials { subject, .. } => {
                 new(issuer.client_credentials(subject).await.map_err(|fault| unauthorised(issuer, fault))?)
@@ -207,6 +211,10 @@ impl Bearer for Login {
 
     async fn renew(&self, stale: &Secret) -> Result<Secret, Fault> {
         self.fetch(Some(stale)).await
+    }
+
+    fn waiting(&self) -> Option<Waiting> {
+        self.keeper.issuer.waiting()
     }
 }
 

@@ -15,6 +15,7 @@ mod keyring;
 mod login;
 mod loopback;
 mod provider;
+mod scope;
 mod sign_in;
 mod source;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use keyring::VARIABLE as HELPER;
 pub use login::Login;
 pub use loopback::Loopback;
 pub use provider::{Endpoints, Provider, variable};
+pub use scope::lacking;
 pub use sign_in::{SignIn, forget};
 pub use source::Source;
 pub use vendor::Way;

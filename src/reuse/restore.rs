@@ -16,7 +16,7 @@ use super::kept::{Laid, Mark};
 use super::offer::Piece;
 use crate::id::{Digest, ProjectName, RelPath};
 use crate::outputs::{OutputKind, Root, Roots, rooted};
-use crate::storage::{Folder, Storage};
+use crate::storage::{Folder, Storage, patience};
 
 /// Files that are written at once.
 const LANES: usize = 4;
@@ -46,8 +46,8 @@ pub struct Source<'a> {
     pub beneath: Option<&'a Dir>,
 }
 
-/// Writes the files of all `tasks`, for `owner` (uid, gid) where that is another than this process. `stop` is asked
-/// between files.
+/// Writes the files of all `tasks`, for `owner` (uid, gid) where that is another than this process. `stop` is asked all
+/// the time: what is half written then is removed, and its task is one that failed.
 ///
 /// # Errors
 /// When something lies in the snapshot that must not be there and cannot be removed.
@@ -67,7 +67,7 @@ pub async fn restore(
         if stop() {
             return (*task, Ok(Err("stopped".to_owned())));
         }
-        (*task, lay(source, task, piece, roots, owner).await)
+        (*task, lay(source, task, piece, roots, owner, stop).await)
     });
     let mut lanes = futures::stream::iter(wanted.collect::<Vec<_>>()).buffer_unordered(LANES);
     let (mut laid, mut failed) = (Vec::new(), BTreeMap::new());
@@ -185,6 +185,7 @@ async fn lay(
     piece: &Piece,
     roots: &Roots,
     owner: Option<(u32, u32)>,
+    stop: &(dyn Fn() -> bool + Sync),
 ) -> io::Result<Result<Laid, String>> {
     let work = roots.fd(Root::Work);
     let wrong = |error: io::Error| match error.kind() {
@@ -200,7 +201,10 @@ async fn lay(
     };
     let filled = match fd.try_clone() {
         Ok(_) if folder => Ok(()),
-        Ok(copy) => fill(source, piece, copy).await,
+        Ok(copy) => {
+            let filled = patience::unless(stop, fill(source, piece, copy)).await;
+            filled.unwrap_or_else(|| Err("stopped".to_owned()))
+        }
         Err(error) => Err(wrong(error)),
     };
     let finish = || -> io::Result<Mark> {

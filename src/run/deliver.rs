@@ -14,7 +14,7 @@ use crate::id::RelPath;
 use crate::outputs::manifest::Entry;
 use crate::outputs::{self, Baseline, Bounds, Collection, MissingReason, Roots, Wanted};
 use crate::plan::RunPlan;
-use crate::storage::{Done, Progress, Publication, PublishOutcome, Storage};
+use crate::storage::{Done, Progress, Publication, PublishOutcome, Storage, patience, verify};
 
 /// Published files that are listed at most.
 const LISTED: usize = 1000;
@@ -129,13 +129,16 @@ pub async fn publish(
     telling: &Telling,
     cancel: &Cancel,
 ) -> Result<Published, Stop> {
-    let follow = Arc::new(Follow::new(telling, cancel));
+    let follow = Arc::new(Follow::new(telling, cancel, Step::Publish));
     let project = publication.about.project.clone();
-    let published = storage.publish(publication, Arc::clone(&follow) as Arc<dyn Progress>).await?;
+    // It looks itself whether it is to stop, so that it leaves nothing behind.
+    let publishing = storage.publish(publication, Arc::clone(&follow) as Arc<dyn Progress>);
+    let published = patience::told(&**storage, &*follow, publishing).await?;
     if published.outcome == PublishOutcome::Identical {
         // That the manifest says so is not yet that it is there.
         let files = &published.manifest.files;
-        crate::storage::verify::stands(&**storage, &project, &published.folder, files, &*follow).await?;
+        let standing = verify::stands(&**storage, &project, &published.folder, files, &*follow);
+        patience::followed(&**storage, &*follow, standing).await?;
     }
     let (outcome, words, note) = match published.outcome {
         PublishOutcome::Created => (Outcome::Done, "new folder", None),
@@ -162,18 +165,19 @@ fn listed(file: &Entry, telling: &Telling) -> Listed {
     Listed { path: telling.masked(&file.path.to_string()), size: file.size }
 }
 
-/// Tells how far publishing is, once a second, and hands on the wish to stop.
-struct Follow {
+/// Tells how far a step's work on the storage is, once a second, and what it waits for; hands on the wish to stop.
+pub(super) struct Follow {
     telling: Telling,
     cancel: Cancel,
+    step: Step,
     begun: std::time::Instant,
     last: std::sync::Mutex<Option<std::time::Instant>>,
 }
 
 impl Follow {
-    fn new(telling: &Telling, cancel: &Cancel) -> Self {
+    pub(super) fn new(telling: &Telling, cancel: &Cancel, step: Step) -> Self {
         let (telling, cancel) = (telling.clone(), cancel.clone());
-        Self { telling, cancel, begun: std::time::Instant::now(), last: std::sync::Mutex::default() }
+        Self { telling, cancel, step, begun: std::time::Instant::now(), last: std::sync::Mutex::default() }
     }
 }
 
@@ -227,11 +231,15 @@ impl Progress for Follow {
             figures::bytes(done.bytes_total),
             pace(done, now.duration_since(self.begun))
         );
-        self.telling.progress(Step::Publish, words);
+        self.telling.progress(self.step, words);
     }
 
     fn waits(&self, what: &str) {
-        self.telling.progress(Step::Publish, format!("waits {what}"));
+        self.telling.progress(self.step, format!("waits {what}"));
+    }
+
+    fn held(&self, sentence: &str) {
+        self.telling.progress(self.step, sentence);
     }
 
     fn cancelled(&self) -> bool {

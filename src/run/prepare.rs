@@ -13,6 +13,7 @@ use super::blame;
 use super::cancel::{Cancel, Urgency};
 use super::container::Shape;
 use super::decide::Decided;
+use super::deliver::Follow;
 use super::ending::Ending;
 use super::event::{Outcome, RunEvent, Step};
 use super::frozen;
@@ -29,7 +30,7 @@ use crate::id::{RelPath, RunId};
 use crate::outputs::{Baseline, Roots};
 use crate::plan::{self, Packages};
 use crate::spec::Environment;
-use crate::storage::Storage;
+use crate::storage::{Storage, patience};
 use crate::store::Folder;
 
 /// What a script can start with.
@@ -234,7 +235,8 @@ impl Filling<'_> {
         let (inputs, config, image) = (wanted.inputs, wanted.config, engaged.image.id.as_str());
         let search = Search { decided, storage, inputs, config, image, unknown: self.unknown };
         let found = async {
-            let found = takeover::search(&search).await?;
+            let follow = Follow::new(telling, cancel, Step::Prepare);
+            let found = patience::followed(&**storage, &follow, takeover::search(&search)).await?;
             // Nobody listens where the environment is there.
             let _ = know.send(found.lock());
             Ok::<_, Stop>(found)
@@ -248,7 +250,10 @@ impl Filling<'_> {
             let snapshot = laid.layered.as_ref().map_or_else(|| folder.work(), |layered| layered.lower.clone());
             wheels(decided, engaged, wanted, &environment, (place, &snapshot), (telling, cancel)).await?
         };
-        let taken = takeover::lay(found, decided, &wheels, storage, &laid, owner, cancel).await?;
+        let follow = Follow::new(telling, cancel, Step::Prepare);
+        let restoring = takeover::lay(found, decided, &wheels, storage, &laid, owner, cancel);
+        // It looks itself whether it is to stop, and removes what it was writing.
+        let taken = patience::told(&**storage, &follow, restoring).await?;
         Ok((laid, taken, wheels))
     }
 }

@@ -36,7 +36,7 @@ use crate::outputs::Collection;
 use crate::plan::Limits;
 use crate::repo::{self, Checkout};
 use crate::secret::SecretSet;
-use crate::storage::{Location, Publication, Storage};
+use crate::storage::{Location, Publication, Storage, patience};
 use crate::store::{LiveRun, Record, Runs};
 
 /// Runs a request to its end. Only what cannot even be recorded comes back as a stop.
@@ -170,7 +170,8 @@ impl Line<'_> {
         kept.masker = guarded.masker.clone();
         self.keep_script(&decided, &guarded.masker)?;
         let storage = self.storage(&decided).await?;
-        let lock = frozen::lock(&storage, &decided.plan).await?;
+        let follow = deliver::Follow::new(self.telling, self.cancel, Step::Validate);
+        let lock = patience::followed(&*storage, &follow, frozen::lock(&storage, &decided.plan)).await?;
         let tasks = super::figures::count(decided.plan.tasks.len() as u64, "task");
         self.telling.end(Step::Validate, Outcome::Done, tasks);
         self.still_wanted()?;
@@ -276,7 +277,8 @@ impl Line<'_> {
     /// Opens the storage and asks whether it takes anything, before minutes are spent.
     async fn storage(&self, decided: &Decided) -> Result<Arc<dyn Storage>, Stop> {
         let storage = decided.location.open(&self.host.access()?)?;
-        let health = storage.check().await?;
+        let follow = deliver::Follow::new(self.telling, self.cancel, Step::Validate);
+        let health = patience::followed(&*storage, &follow, storage.check()).await?;
         for note in health.notes {
             self.telling.progress(Step::Validate, note);
         }

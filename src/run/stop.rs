@@ -199,8 +199,8 @@ impl From<OutputsError> for Stop {
 
 impl From<StorageError> for Stop {
     fn from(error: StorageError) -> Self {
-        if matches!(error, StorageError::Cancelled) {
-            return Self::of(Ending::Cancelled, &error);
+        if matches!(error, StorageError::Cancelled | StorageError::Undecided { .. }) {
+            return Self::of(Ending::Cancelled, &error).help(error.help());
         }
         let taken = matches!(
             error,

@@ -11,7 +11,7 @@ use crate::id::word::word;
 use crate::id::{Digest, ProjectName, RelPath};
 use crate::outputs::manifest::ManifestError;
 use crate::spec::amount::{count, show_size};
-use crate::web::Fault;
+use crate::web::{Fault, spoken};
 
 /// Why the storage could not do it.
 #[derive(Debug, Error)]
@@ -259,6 +259,14 @@ pub enum StorageError {
     /// The user asked to stop.
     #[error("stopped; nothing was published")]
     Cancelled,
+    /// The user asked to stop when the manifest was on its way.
+    #[error("stopped while the manifest of `{folder}` was on its way to {place}: it may be published, or not")]
+    Undecided {
+        /// The folder.
+        folder: Folder,
+        /// Where.
+        place: String,
+    },
     /// A system call failed in a way that has no word of its own here.
     #[error("cannot {action} `{}`", .path.display())]
     Io {
@@ -371,7 +379,12 @@ impl StorageError {
                 "make room there (`soopervisor prune` removes old commits), or leave files out with `exclude:`"
                     .to_owned()
             }
-            Self::Service { fault, .. } | Self::Open { fault, .. } => return service_help(fault),
+            Self::Undecided { folder, place } => format!(
+                "`soopervisor verify {folder} --storage {}` tells; the same run again publishes it if it is not",
+                shell(Path::new(place))
+            ),
+            Self::Service { action, fault, place, .. } => return service_help(action, place, fault),
+            Self::Open { fault, place } => return service_help("open", place, fault),
             _ => return None,
         })
     }
@@ -410,13 +423,21 @@ fn credentials_help(remote: &str) -> String {
     format!("write the address without it, and set {keys}; or name them in config.yaml's `remotes:` by reference")
 }
 
-fn service_help(fault: &Fault) -> Option<String> {
+fn service_help(action: &str, place: &str, fault: &Fault) -> Option<String> {
+    // What only a publish does; whatever reads is of every verb.
+    let sends = matches!(action, "send" | "write" | "make the folder" | "hold");
+    let again = if sends { "run the commit again" } else { "try again" };
+    let kept = if sends { ": what was sent already is not sent twice" } else { "" };
     Some(match fault {
         Fault::Full => {
             "make room there (`soopervisor prune` removes old commits), then run the commit again".to_owned()
         }
-        Fault::Throttled(_) | Fault::Broken(_) => {
-            "run the commit again: what was sent already is not sent twice".to_owned()
+        Fault::Throttled(Some(after)) => format!("{again} in {}{kept}", spoken(*after)),
+        Fault::Throttled(None) => format!("{again} in a few minutes{kept}"),
+        Fault::Spent(_) => format!("{again} tomorrow{kept}; or raise the limit, in the console of the app"),
+        Fault::Broken(_) if sends => format!("{again}{kept}"),
+        Fault::Broken(_) => {
+            format!("{again}; `soopervisor doctor --storage {}` looks closer", shell(Path::new(place)))
         }
         Fault::Forbidden(_) => "see what the account and its token may do: `soopervisor auth status`".to_owned(),
         _ => return None,
@@ -474,6 +495,25 @@ mod tests {
         assert!(help.contains("`latest` is the first of them") && !help.contains("passed over"), "{help}");
         let help = none(vec![folder("a")], vec![folder("c")]).help().unwrap();
         assert!(help.contains("; passed over, ") && help.contains(&"c".repeat(40)), "{help}");
+    }
+
+    #[test]
+    fn who_reads_is_told_to_try_again_and_who_publishes_to_run_again() {
+        let help = |action, fault| {
+            let (key, place) = ("demo/x".to_owned(), "box:my results".to_owned());
+            StorageError::Service { action, key, place, fault }.help().unwrap()
+        };
+        let broken = || Fault::Broken("the service answered 503".to_owned());
+        for action in ["list", "look at", "read", "reach", "remove"] {
+            let said = help(action, broken());
+            assert_eq!(said, "try again; `soopervisor doctor --storage 'box:my results'` looks closer", "{action}");
+        }
+        assert_eq!(help("read", Fault::Throttled(Some(std::time::Duration::from_mins(20)))), "try again in 20 min");
+        assert_eq!(help("send", broken()), "run the commit again: what was sent already is not sent twice");
+        let said = help("send", Fault::Throttled(None));
+        assert!(said.starts_with("run the commit again in a few minutes: what was sent"), "{said}");
+        let said = help("read", Fault::Spent("dailyLimitExceeded: m".to_owned()));
+        assert!(said.starts_with("try again tomorrow; or raise the limit") && !said.contains("may do"), "{said}");
     }
 
     #[test]

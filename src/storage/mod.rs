@@ -21,6 +21,7 @@ use crate::id::{Digest, ProjectName, RelPath};
 use crate::outputs::manifest::{About, Entry, Manifest};
 use crate::outputs::{Collection, Output, OutputKind, Roots};
 use crate::plan::OnConflict;
+use crate::web::Waiting;
 
 mod address;
 pub mod backend;
@@ -33,6 +34,7 @@ pub mod key;
 pub mod local;
 pub mod location;
 pub mod open;
+pub mod patience;
 pub mod prune;
 pub mod remote;
 pub mod remotes;
@@ -60,6 +62,11 @@ pub type Reader = Pin<Box<dyn AsyncRead + Send>>;
 pub trait Storage: fmt::Debug + Send + Sync {
     /// Where it is, for people: `local:/data/artifacts`. Holds no credentials.
     fn place(&self) -> String;
+
+    /// What it waits for at present instead of asking its service; `None` where it does not.
+    fn waiting(&self) -> Option<Waiting> {
+        None
+    }
 
     /// Whether links and empty folders are stored themselves, and not in the manifest alone.
     fn keeps_links(&self) -> bool;
@@ -198,6 +205,9 @@ pub trait Progress: Send + Sync {
 
     /// Called now and then while nothing can be done but wait, with what for.
     fn waits(&self, _what: &str) {}
+
+    /// Called now and then while the service lets nothing through, with a sentence about it.
+    fn held(&self, _sentence: &str) {}
 
     /// Asked between any two chunks; `true` stops the action, which then cleans up.
     fn cancelled(&self) -> bool {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::waits::spoken;
+
 /// How a fault begins where there was no connection.
 const UNCONNECTED: &str = "no connection";
 
@@ -20,6 +22,9 @@ pub enum Fault {
     /// Too much was asked for; retries did not help.
     #[error("the service asks for fewer requests{}", after(.0.as_ref()))]
     Throttled(Option<Duration>),
+    /// What an app or an account may ask in a day is used up.
+    #[error("the day's requests are used up: {0}")]
+    Spent(String),
     /// Nobody is logged in, or no longer.
     #[error("{0}")]
     Login(String),
@@ -101,7 +106,7 @@ impl Fault {
 }
 
 fn after(delay: Option<&Duration>) -> String {
-    delay.map(|delay| format!(" for {} s", delay.as_secs())).unwrap_or_default()
+    delay.map(|delay| format!(" for {}", spoken(*delay))).unwrap_or_default()
 }
 
 fn most(bytes: Option<&u64>) -> String {

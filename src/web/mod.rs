@@ -14,6 +14,7 @@ mod send;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 pub use client::{Reach, client, client_for_files, trusting};
 pub use detour::Detours;
@@ -22,5 +23,6 @@ pub use fault::Fault;
 pub use number::{number, number_if_any};
 pub use pace::{Pace, Pacer};
 pub use roots::{authorities, keep_authorities};
-pub use send::{Answer, Bearer, Judge, Web, chunk};
+pub use send::{Answer, Bearer, Judge, LONGEST_WAIT, Web, chunk};
 pub use shared::open as open_shared;
+pub use waits::{Reason, Waiting, Waits, spoken};

@@ -12,7 +12,9 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::send::LONGEST_WAIT;
 use super::shared::{locked, open, read, write};
+use super::waits::{Reason, Waits};
 
 /// The bounds of a pace, in requests a second.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,8 +60,8 @@ struct State {
     slowed: f64,
 }
 
-/// Nobody is told to wait longer, so that what says so is of another clock.
-const LONGEST_CLOSED: f64 = 3600.0;
+/// What was written so much later than it is now is of another clock, in seconds.
+const LATER: f64 = 60.0;
 /// Several answers of one burst count once.
 const BURST: f64 = 1.0;
 
@@ -73,26 +75,33 @@ impl State {
     /// What another process wrote, if it makes sense: clocks are set back, and files are cut short.
     fn sound(self, pace: &Pace, now: f64) -> Option<Self> {
         let all = [self.rate, self.tokens, self.filled, self.closed_until, self.slowed];
-        if !all.iter().all(|number| number.is_finite()) || self.filled > now + LONGEST_CLOSED {
+        if !all.iter().all(|number| number.is_finite()) || self.filled > now + LATER {
             return None;
         }
-        let closed_until = if self.closed_until > now + LONGEST_CLOSED { f64::MIN } else { self.closed_until };
+        // Nobody is told to wait longer.
+        let longest = now + LONGEST_WAIT.as_secs_f64() + LATER;
+        let closed_until = if self.closed_until > longest { f64::MIN } else { self.closed_until };
         Some(Self { rate: self.rate.clamp(pace.least, pace.most), closed_until, ..self })
     }
 
-    fn reserve(&mut self, pace: &Pace, now: f64) -> Wait {
+    fn reserve(&mut self, pace: &Pace, now: f64, patience: f64) -> Wait {
         if self.closed_until > now {
-            return Wait::Again(self.closed_until - now);
+            let closed = self.closed_until - now;
+            return if closed > patience { Wait::TooLong(closed) } else { Wait::Again(closed) };
         }
         let filled = self.tokens + (now - self.filled).max(0.0) * self.rate;
-        self.tokens = filled.min(pace.burst) - 1.0;
-        self.filled = now;
-        if self.tokens >= 0.0 { Wait::Go } else { Wait::For(-self.tokens / self.rate) }
+        let tokens = filled.min(pace.burst) - 1.0;
+        let wait = -tokens / self.rate;
+        if wait > patience {
+            return Wait::TooLong(wait);
+        }
+        (self.tokens, self.filled) = (tokens, now);
+        if tokens >= 0.0 { Wait::Go } else { Wait::For(wait) }
     }
 
     fn throttled(&mut self, pace: &Pace, now: f64, after: Option<Duration>) {
         if let Some(after) = after {
-            self.closed_until = self.closed_until.max(now + after.as_secs_f64());
+            self.closed_until = self.closed_until.max(now + after.min(LONGEST_WAIT).as_secs_f64());
         }
         if now - self.slowed > BURST {
             self.rate = (self.rate / 2.0).max(pace.least);
@@ -137,13 +146,19 @@ impl Pacer {
         pacer
     }
 
-    /// Waits for a turn.
-    pub async fn turn(&self) {
+    /// Waits for a turn; `waits` has it while the service wants nobody to ask. An error is how long it would take, where
+    /// that is later than `by`: then nobody waited, and the turn is somebody else's.
+    pub(super) async fn turn(&self, by: Instant, waits: &Waits) -> Result<(), Duration> {
         loop {
-            match self.change(State::reserve) {
-                Wait::Go => return,
-                Wait::For(wait) => return tokio::time::sleep(Duration::from_secs_f64(wait)).await,
-                Wait::Again(wait) => tokio::time::sleep(Duration::from_secs_f64(wait)).await,
+            let patience = by.saturating_duration_since(Instant::now()).as_secs_f64();
+            match self.change(|state, pace, now| state.reserve(pace, now, patience)) {
+                Wait::Go => return Ok(()),
+                Wait::For(wait) => {
+                    tokio::time::sleep(Duration::from_secs_f64(wait)).await;
+                    return Ok(());
+                }
+                Wait::Again(wait) => waits.wait(Reason::Throttled, Duration::from_secs_f64(wait)).await,
+                Wait::TooLong(wait) => return Err(Duration::from_secs_f64(wait)),
             }
         }
     }
@@ -198,4 +213,6 @@ enum Wait {
     For(f64),
     /// Closed for so many seconds: ask again.
     Again(f64),
+    /// It would take so many seconds, and nobody waits so long.
+    TooLong(f64),
 }

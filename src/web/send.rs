@@ -12,15 +12,15 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::client::STILL;
-use super::{Detours, Endpoint, Fault, Pacer};
+use super::{Detours, Endpoint, Fault, Pacer, Reason, Waiting, Waits};
 use crate::secret::Secret;
 
 /// Tries of a request whose way broke or whose service failed.
 const TRIES: u32 = 7;
-/// How long one request is repeated in all, waiting when told to included.
+/// How long one request is repeated in all, waiting when told to and for a turn included.
 const PATIENCE: Duration = Duration::from_mins(15);
-/// Nobody waits longer because a service asks for it.
-const LONGEST_WAIT: Duration = Duration::from_hours(1);
+/// What asks for more asks for no more than this.
+pub const LONGEST_WAIT: Duration = Duration::from_hours(24);
 /// Of a refusal, more is not read.
 const WORDS: usize = 64 * 1024;
 /// Of an answer that is no file, more is not read.
@@ -42,12 +42,23 @@ pub trait Bearer: fmt::Debug + Send + Sync {
     /// # Errors
     /// As [`Self::token`].
     async fn renew(&self, stale: &Secret) -> Result<Secret, Fault>;
+
+    /// What renewing waits for at present; `None` where nothing, or where that is not told.
+    fn waiting(&self) -> Option<Waiting> {
+        None
+    }
 }
 
 /// What an answer that is no success means.
 pub trait Judge: fmt::Debug + Send + Sync {
     /// The fault that an answer stands for. [`Fault::is_passing`] decides whether the request is repeated.
     fn judge(&self, answer: &Answer) -> Fault;
+
+    /// Whether a fresh token may be taken where this one was not. What a login was never allowed is refused by 401 too,
+    /// and another token of the same login changes nothing about that.
+    fn is_stale(&self, answer: &Answer) -> bool {
+        answer.status == 401 && answer.header("www-authenticate").is_none_or(|why| !why.contains("insufficient_scope"))
+    }
 }
 
 /// An answer that was read to its end.
@@ -62,17 +73,19 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// How long the service asks to wait; at most an hour. It may say for how long, or until when by its own clock.
+    /// How long the service asks to wait; at most [`LONGEST_WAIT`]. It may say for how long, or until when by its own
+    /// clock.
     pub fn retry_after(&self) -> Option<Duration> {
         let told = self.header("retry-after")?.trim();
         let wait = if let Ok(seconds) = told.parse::<f64>() {
-            Duration::try_from_secs_f64(seconds).ok()?
+            // What is no time, or runs backwards, says nothing.
+            (seconds >= 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_WAIT))?
         } else {
             let at = |text: &str| jiff::fmt::rfc2822::parse(text).ok().map(|at| at.timestamp());
             let now = self.header("date").and_then(at).unwrap_or_else(jiff::Timestamp::now);
             at(told)?.duration_since(now).try_into().unwrap_or_default()
         };
-        (wait < LONGEST_WAIT).then_some(wait)
+        Some(wait.min(LONGEST_WAIT))
     }
 
     /// One header as text.
@@ -152,6 +165,7 @@ pub struct Web {
     judge: Arc<dyn Judge>,
     allowance: Allowance,
     detours: Arc<Detours>,
+    waits: Waits,
     /// How long an answer may take once all is sent.
     still: Duration,
 }
@@ -159,8 +173,8 @@ pub struct Web {
 impl Web {
     /// Requests through `client` at the pace of `pacer`, with tokens of `bearer`.
     pub fn new(client: Client, bearer: Option<Arc<dyn Bearer>>, pacer: Arc<Pacer>, judge: Arc<dyn Judge>) -> Self {
-        let (allowance, detours) = (Allowance::default(), Arc::default());
-        Self { client, bearer, pacer, judge, allowance, detours, still: STILL }
+        let (allowance, detours, waits) = (Allowance::default(), Arc::default(), Waits::default());
+        Self { client, bearer, pacer, judge, allowance, detours, waits, still: STILL }
     }
 
     /// The same service, of which addresses are asked elsewhere.
@@ -173,6 +187,19 @@ impl Web {
     pub fn led(&self, url: &str) -> String {
         let led = Url::parse(url).ok().and_then(|url| self.detours.of(&url));
         led.map_or_else(|| url.to_owned(), String::from)
+    }
+
+    /// The same service, whose requests are seen in `waits` while they wait.
+    #[must_use]
+    pub fn seen_in(self, waits: Waits) -> Self {
+        Self { waits, ..self }
+    }
+
+    /// What a request to this service waits for at present, at whatever pace and with whatever token; of several the one
+    /// that takes longest.
+    pub fn waiting(&self) -> Option<Waiting> {
+        let renewing = self.bearer.as_ref().and_then(|bearer| bearer.waiting());
+        self.waits.longest().into_iter().chain(renewing).max_by_key(|waiting| waiting.until)
     }
 
     /// How many more requests the service lets this account make for now, as it said last; none where it does not say.
@@ -267,14 +294,14 @@ impl Web {
         pick: impl Fn(&Answer) -> Option<T> + Send + Sync,
         finish: impl Fn(Response) -> F + Send + Sync,
     ) -> Result<T, Fault> {
-        let begun = Instant::now();
+        let by = Instant::now() + PATIENCE;
         let mut token = match &self.bearer {
             Some(bearer) => Some(bearer.token().await?),
             None => None,
         };
         let (mut failures, mut renewed) = (0, false);
         loop {
-            self.pacer.turn().await;
+            self.pacer.turn(by, &self.waits).await.map_err(|wait| Fault::Throttled(Some(wait)))?;
             let request = authorised(make(&self.client), token.as_ref())?;
             let (fault, surely_not_done) = match self.answered(request).await {
                 Ok(response) if is_answer(response.status()) => match finish(response).await {
@@ -286,7 +313,9 @@ impl Web {
                 },
                 Ok(response) => {
                     let answer = read(response, WORDS).await.unwrap_or_else(|cut| cut_short(&cut));
-                    if let (401, false, Some(bearer), Some(stale)) = (answer.status, renewed, &self.bearer, &token) {
+                    if let (false, Some(bearer), Some(stale)) = (renewed, &self.bearer, &token)
+                        && self.judge.is_stale(&answer)
+                    {
                         token = Some(bearer.renew(stale).await?);
                         renewed = true;
                         continue;
@@ -306,11 +335,12 @@ impl Web {
             }
             failures += 1;
             let wait = self.wait(&fault, failures).ok_or_else(|| fault.clone())?;
-            if begun.elapsed() + wait > PATIENCE {
+            if wait > by.saturating_duration_since(Instant::now()) {
                 return Err(fault);
             }
             tracing::debug!(%fault, ?wait, failures, "once more");
-            tokio::time::sleep(wait).await;
+            let reason = if matches!(fault, Fault::Throttled(_)) { Reason::Throttled } else { Reason::Failed };
+            self.waits.wait(reason, wait).await;
         }
     }
 
@@ -341,8 +371,9 @@ impl Web {
         match fault {
             Fault::Throttled(after) => {
                 self.pacer.throttled(*after);
-                // Where no time is told, the bucket alone would ask again at once.
-                (failures < 4 * TRIES).then(|| after.unwrap_or_else(|| backoff(failures)))
+                // Where no time is told, or none at all, the bucket alone would ask again at once.
+                let told = after.filter(|after| !after.is_zero());
+                (failures < 4 * TRIES).then(|| told.unwrap_or_else(|| backoff(failures)))
             }
             Fault::Broken(_) if failures < TRIES => Some(backoff(failures)),
             _ => None,

@@ -59,6 +59,16 @@ fn web(bearer: Option<Arc<dyn Bearer>>) -> Web {
     Web::new(client(&Reach::default()).unwrap(), bearer, pacer, Arc::new(Plain))
 }
 
+async fn turn(pacer: &Pacer) {
+    let by = tokio::time::Instant::now() + Duration::from_mins(1);
+    pacer.turn(by, &Waits::default()).await.unwrap();
+}
+
+/// A service that wants to be asked less, in so many words.
+fn busy(after: &str) -> &'static str {
+    format!("HTTP/1.1 429 Busy\r\nretry-after: {after}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").leak()
+}
+
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\ndone";
 
 #[tokio::test]
@@ -70,6 +80,66 @@ async fn a_busy_service_is_asked_again_after_the_time_it_names() {
     assert_eq!(&answer.body[..], b"done");
     assert!(begun.elapsed() >= Duration::from_secs(1));
     assert_eq!(served.join().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn who_is_told_to_wait_longer_than_anybody_does_asks_no_more_and_says_for_how_long() {
+    for (told, said) in [("1200", "20 min"), ("7200", "2 h"), ("1e12", "24 h")] {
+        let (url, served) = serve(vec![busy(told)]);
+        let web = web(None);
+        let begun = std::time::Instant::now();
+        // The next one sends nothing: the server would not answer it.
+        for _ in 0..2 {
+            let fault = web.send(|client| client.get(&url)).await.unwrap_err();
+            assert!(matches!(fault, Fault::Throttled(Some(_))), "{fault:?}");
+            assert_eq!(fault.to_string(), format!("the service asks for fewer requests for {said}"));
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert_eq!(served.join().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn another_process_is_told_of_the_same_hours() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = || Pacer::filed(Pace::steady(40.0, 4.0), open_shared(folder.path(), "box me").unwrap());
+    process().throttled(Some(Duration::from_hours(2)));
+    let by = tokio::time::Instant::now() + Duration::from_mins(15);
+    let left = process().turn(by, &Waits::default()).await.unwrap_err();
+    assert!(left > Duration::from_mins(119) && left < Duration::from_mins(121), "{left:?}");
+}
+
+#[tokio::test]
+async fn what_is_waited_for_is_seen_from_outside_while_it_is() {
+    let (url, served) = serve(vec![busy("2"), OK]);
+    let web = web(None);
+    let seen = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        (web.waiting(), web.without_token().waiting())
+    };
+    let (answer, (seen, elsewhere)) = tokio::join!(web.send(|client| client.get(&url)), seen);
+    assert_eq!(&answer.unwrap().body[..], b"done");
+    assert_eq!((seen.map(|seen| seen.reason), seen), (Some(Reason::Throttled), elsewhere));
+    assert_eq!((web.waiting(), served.join().unwrap().len()), (None, 2));
+}
+
+#[tokio::test]
+async fn a_service_that_asks_for_no_time_is_not_asked_again_at_once() {
+    let (url, served) = serve(vec![busy("0"), busy("0"), busy("0"), OK]);
+    let begun = std::time::Instant::now();
+    web(None).send(|client| client.get(&url)).await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(600), "{:?}", begun.elapsed());
+    assert_eq!(served.join().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn what_a_login_was_never_allowed_costs_no_renewal() {
+    let scope = "HTTP/1.1 401 No\r\nwww-authenticate: Bearer error=\"insufficient_scope\"\r\ncontent-length: 0\r\n\
+                 connection: close\r\n\r\n";
+    let (url, served) = serve(vec![scope]);
+    let bearer = Arc::new(Counting(AtomicUsize::new(0)));
+    web(Some(bearer.clone())).send(|client| client.get(&url)).await.unwrap_err();
+    assert_eq!((served.join().unwrap().len(), bearer.0.load(Ordering::SeqCst)), (1, 0));
 }
 
 #[tokio::test]
@@ -159,14 +229,14 @@ async fn a_bucket_keeps_its_rate_slows_when_told_and_recovers() {
     let pacer = Pacer::new(Pace { start: 40.0, least: 5.0, most: 40.0, burst: 4.0 });
     let begun = std::time::Instant::now();
     for _ in 0..12 {
-        pacer.turn().await;
+        turn(&pacer).await;
     }
     assert!(begun.elapsed() >= Duration::from_millis(190), "{:?}", begun.elapsed());
     pacer.throttled(Some(Duration::from_millis(300)));
     pacer.throttled(None);
     assert!((pacer.rate() - 20.0).abs() < 0.01, "a burst of answers counts once");
     let begun = std::time::Instant::now();
-    pacer.turn().await;
+    turn(&pacer).await;
     assert!(begun.elapsed() >= Duration::from_millis(300));
     (0..200).for_each(|_| pacer.went_well());
     assert!((pacer.rate() - 40.0).abs() < 0.01);
@@ -189,7 +259,7 @@ async fn one_account_has_one_bucket_for_all_processes_that_name_one_folder() {
     let (one, other) = (process(), process());
     let turns = async |pacer: &Pacer| {
         for _ in 0..8 {
-            pacer.turn().await;
+            turn(pacer).await;
         }
     };
     let begun = std::time::Instant::now();
@@ -200,7 +270,7 @@ async fn one_account_has_one_bucket_for_all_processes_that_name_one_folder() {
     other.throttled(None);
     assert!((other.rate() - 20.0).abs() < 0.01, "a burst of answers counts once, whoever got them");
     let begun = std::time::Instant::now();
-    other.turn().await;
+    turn(&other).await;
     assert!(begun.elapsed() >= Duration::from_millis(290), "closed for one is closed for all");
     (0..200).for_each(|_| other.went_well());
     assert!((other.rate() - 40.0).abs() < 0.01 && (one.rate() - 40.0).abs() < 0.01);
@@ -217,7 +287,7 @@ async fn one_account_has_one_bucket_for_all_processes_that_name_one_folder() {
             std::fs::write(file, spoilt).unwrap();
         }
         let begun = std::time::Instant::now();
-        process().turn().await;
+        turn(&process()).await;
         assert!(begun.elapsed() < Duration::from_secs(5), "{spoilt}");
     }
 }
@@ -292,7 +362,11 @@ fn a_service_says_for_how_long_or_until_when_to_wait() {
     assert_eq!(wait(" 0.5 "), Some(Duration::from_millis(500)));
     assert_eq!(wait("Sun, 06 Nov 1994 08:50:37 GMT"), Some(Duration::from_mins(1)));
     assert_eq!(wait("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO), "it is over");
-    for none in ["4000", "-1", "NaN", "soon", "Mon, 07 Nov 1994 08:49:37 GMT"] {
+    assert_eq!(wait("7200"), Some(Duration::from_hours(2)), "hours are no reason to ask at once");
+    for long in ["86401", "1e300", "Tue, 08 Nov 1994 08:49:37 GMT"] {
+        assert_eq!(wait(long), Some(LONGEST_WAIT), "{long}");
+    }
+    for none in ["-1", "NaN", "soon"] {
         assert_eq!(wait(none), None, "{none}");
     }
 }

@@ -1,11 +1,12 @@
 //! What the verbs ask of a storage: outputs fetched, checked, compared, removed.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::{block_on, current_dir, host};
 use crate::cli::args;
+use crate::cli::console::Console;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::compare::{Comparison, Limits, Stored};
@@ -61,7 +62,7 @@ pub(in crate::cli) fn download(
 ) -> Result<Fetched, Failure> {
     patterns(globs)?;
     let (storage, project) = wanted.open()?;
-    block_on(async {
+    patiently(&*storage, async {
         let folder = resolve(&*storage, &project, &wanted.commit).await?;
         let to = to.map_or_else(|| PathBuf::from(folder.to_string()), Path::to_path_buf);
         let request = storage::download::Request { project: &project, folder: &folder, globs, to: &to, force };
@@ -91,7 +92,7 @@ fn not_written(error: storage::StorageError, to: &Path) -> Failure {
 /// Compares stored outputs with their manifest.
 pub(in crate::cli) fn verify(wanted: &Wanted) -> Result<Verified, Failure> {
     let (storage, project) = wanted.open()?;
-    block_on(async {
+    patiently(&*storage, async {
         let folder = resolve(&*storage, &project, &wanted.commit).await?;
         let report = storage::verify::verify(&*storage, &project, &folder, &()).await.map_err(Stop::from)?;
         let named = |what: &str, paths: &[RelPath]| paths.iter().map(|path| format!("{what}: {path}")).collect();
@@ -114,7 +115,7 @@ pub(in crate::cli) fn compare(args: &args::Diff) -> Result<Comparison, Failure> 
     let storage = opened_to_read(&args.storage.required()?)?;
     let project = project_here(args.project.as_ref())?;
     let limits = if args.html.is_some() { Limits::default().with_pictures() } else { Limits::default() };
-    block_on(async {
+    patiently(&*storage, async {
         let before = resolve(&*storage, &project, &args.before).await?;
         let after = resolve(&*storage, &project, &args.after).await?;
         let manifest = async |folder: &storage::Folder| -> Result<Manifest, Failure> {
@@ -129,6 +130,37 @@ pub(in crate::cli) fn compare(args: &args::Diff) -> Result<Comparison, Failure> 
         let files = Stored { storage: &*storage, former: &project, project: &project, before: &before, after: &after };
         Ok(Comparison::of(&old, &new, &files, limits).await.map_err(Stop::from)?)
     })
+}
+
+/// Does what a storage is asked for, and says on stderr what that waits for. Ctrl-C and TERM end the process, whatever it
+/// waits for: reading leaves nothing half done, and a prune that broke off is gone on with by the next one.
+fn patiently<T>(storage: &dyn storage::Storage, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    block_on(storage::patience::told(storage, &Notes::default(), work))
+}
+
+/// Notes on stderr, once a minute at the most: none of them goes away again.
+#[derive(Default)]
+struct Notes(Mutex<Option<Instant>>);
+
+impl Notes {
+    const APART: Duration = Duration::from_mins(1);
+
+    fn are_due(&self, now: Instant) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now.duration_since(last) >= Self::APART);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+}
+
+impl storage::Progress for Notes {
+    fn held(&self, sentence: &str) {
+        if self.are_due(Instant::now()) {
+            Console::note(&format!("{sentence}\n"));
+        }
+    }
 }
 
 impl Wanted {
@@ -270,7 +302,7 @@ impl Pruning {
     /// What would go.
     pub(in crate::cli) fn plan(&self) -> Result<storage::prune::Plan, Failure> {
         let now = jiff::Timestamp::now();
-        block_on(async {
+        patiently(&*self.storage, async {
             let plan = storage::prune::plan(&*self.storage, &self.project, &self.policy, now).await;
             let plan = plan.map_err(Stop::from)?;
             if plan.is_about_nothing() {
@@ -283,7 +315,7 @@ impl Pruning {
 
     /// Removes it.
     pub(in crate::cli) fn remove(&self, plan: &storage::prune::Plan) -> Result<storage::prune::Report, Failure> {
-        block_on(async {
+        patiently(&*self.storage, async {
             let removed = storage::prune::remove(&*self.storage, &self.project, plan, &()).await;
             Ok(removed.map_err(Stop::from)?)
         })
@@ -314,6 +346,13 @@ mod tests {
         assert!(!not_written(storage, Path::new("/results")).help.unwrap_or_default().contains("--to"));
         let other = not_written(StorageError::WouldOverwrite { first: Vec::new(), total: 1 }, Path::new("/results"));
         assert!(other.help.unwrap().contains("--force"));
+    }
+
+    #[test]
+    fn a_wait_is_noted_at_once_and_then_once_a_minute() {
+        let (notes, now) = (Notes::default(), Instant::now());
+        let due = [0, 10, 59, 60, 70, 119, 120].map(|seconds| notes.are_due(now + Duration::from_secs(seconds)));
+        assert_eq!(due, [true, false, false, true, false, false, true]);
     }
 
     #[test]

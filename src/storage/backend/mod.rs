@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 
-pub use crate::web::Fault;
+pub use crate::web::{Fault, Waiting};
 pub use hash::{Checksum, HashKind, Hasher};
 pub use source::Source;
 
@@ -26,6 +26,11 @@ mod source;
 pub trait Backend: fmt::Debug + Send + Sync {
     /// Where it is, for people: `box:`, `s3://bucket/prefix`. Holds no credentials.
     fn place(&self) -> String;
+
+    /// What it waits for at present instead of asking its service; `None` where it does not, or cannot tell.
+    fn waiting(&self) -> Option<Waiting> {
+        None
+    }
 
     /// What it can do, and how much at once.
     fn traits(&self) -> Traits;

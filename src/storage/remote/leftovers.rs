@@ -59,8 +59,10 @@ pub(super) async fn of_the_forgotten(remote: &Remote) {
 /// Whether the same publish once more would fail in the same way, and somebody else would have to go on.
 pub(super) fn is_final(error: &StorageError) -> bool {
     match error {
-        StorageError::Cancelled => false,
-        StorageError::Service { fault, .. } => !fault.is_passing() && !matches!(fault, Fault::Login(_)),
+        StorageError::Cancelled | StorageError::Undecided { .. } => false,
+        StorageError::Service { fault, .. } => {
+            !fault.is_passing() && !matches!(fault, Fault::Login(_) | Fault::Spent(_))
+        }
         _ => true,
     }
 }
@@ -93,7 +95,8 @@ mod tests {
             place: "s3://bucket".to_owned(),
             fault,
         };
-        for fault in [Fault::Broken("x".to_owned()), Fault::Throttled(None), Fault::Login("x".to_owned())] {
+        let words = || "x".to_owned();
+        for fault in [Fault::Broken(words()), Fault::Throttled(None), Fault::Login(words()), Fault::Spent(words())] {
             assert!(!is_final(&failed(fault)));
         }
         assert!(!is_final(&StorageError::Cancelled));

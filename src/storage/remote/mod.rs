@@ -31,6 +31,7 @@ use super::{
 use crate::id::{ProjectName, RelPath};
 use crate::outputs::OutputKind;
 use crate::outputs::manifest::{Entry, Manifest, ManifestError};
+use crate::web::Waiting;
 
 mod journal;
 mod lanes;
@@ -144,6 +145,10 @@ fn object(project: &ProjectName, folder: &Folder, entry: &Entry) -> String {
 impl Storage for Remote {
     fn place(&self) -> String {
         self.service.place()
+    }
+
+    fn waiting(&self) -> Option<Waiting> {
+        self.service.waiting()
     }
 
     fn keeps_links(&self) -> bool {

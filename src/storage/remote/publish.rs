@@ -16,6 +16,7 @@ use crate::outputs::manifest::{Entry, Manifest, ManifestError};
 use crate::outputs::{Output, OutputKind};
 use crate::plan::OnConflict;
 use crate::storage::backend::{Made, Meta};
+use crate::storage::patience::{in_passing, while_it_goes};
 use crate::storage::{
     Differences, Folder, Progress, Publication, PublishOutcome, Published, StorageError, describe, key,
 };
@@ -43,14 +44,14 @@ pub(super) async fn publish(
             }
         };
         if publication.on_conflict == OnConflict::Keep {
-            tidy(remote, publication, &folder, &there, None).await;
+            in_passing(&**progress, tidy(remote, publication, &folder, &there, None)).await;
             return Ok(finish(folder, PublishOutcome::Kept, there));
         }
         let ours = describe::describe(publication, progress).await?;
         let differences = Differences::between(&there, &ours);
         if differences.is_empty() {
             // Who wrote the manifest may have been killed before it removed what broken-off publishes left.
-            tidy(remote, publication, &folder, &there, None).await;
+            in_passing(&**progress, tidy(remote, publication, &folder, &there, None)).await;
             return Ok(finish(folder, PublishOutcome::Identical, there));
         }
         if publication.on_conflict != OnConflict::NewRun || folder.run.is_some() {
@@ -111,11 +112,14 @@ async fn create_held(
     drop(sender);
     let Some(hold) = tally.unless_cancelled(confirm(remote, folder, &ours, hold, marks, &**progress)).await? else {
         journal.disown();
-        give_up(remote, publication, folder, &made).await;
+        in_passing(&**progress, give_up(remote, publication, folder, &made)).await;
         return Ok(None);
     };
-    // From here on nobody can stop it: half a decision is none.
-    let won = match seal(remote, folder, &ours).await {
+    // From here on nobody can stop it, unless the service lets nothing through: half a decision is none.
+    let waiting = || remote.service.waiting();
+    let undecided = || StorageError::Undecided { folder: folder.clone(), place: remote.service.place() };
+    let sealed = while_it_goes(&waiting, &**progress, seal(remote, folder, &ours)).await;
+    let won = match sealed.unwrap_or_else(|| Err(Unsealed { error: undecided(), refused: false })) {
         Ok(won) => won,
         Err(Unsealed { error, refused }) => {
             // Should the manifest be there after all, or come yet, what it names must be there too.
@@ -125,18 +129,21 @@ async fn create_held(
             return Err(error);
         }
     };
-    leftovers::of_all(remote, journal).await;
-    journal.close();
-    hold.release(remote, marks).await;
-    if won {
+    let afterwards = async {
+        leftovers::of_all(remote, journal).await;
+        journal.close();
+        hold.release(remote, marks).await;
+        if !won {
+            give_up(remote, publication, folder, &made).await;
+            return;
+        }
         if left_over {
             tidy(remote, publication, folder, &ours, Some(&before)).await;
         }
         pointer::point(&*remote.service, &publication.about.project, folder, &ours).await;
-        return Ok(Some(ours));
-    }
-    give_up(remote, publication, folder, &made).await;
-    Ok(None)
+    };
+    in_passing(&**progress, afterwards).await;
+    Ok(won.then_some(ours))
 }
 
 /// The hold, or a new one, when everything that the manifest names is still there; `None` when that is not sure.

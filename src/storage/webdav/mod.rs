@@ -21,7 +21,7 @@ use super::backend::claim::{self, Claims, exclusively};
 use super::backend::{Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits};
 use super::key::{beside, is_beside};
 use crate::secret::Secret;
-use crate::web::{self, Answer, Judge, Pace, Pacer, Web};
+use crate::web::{self, Answer, Judge, Pace, Pacer, Waiting, Web};
 
 mod answer;
 mod chunks;
@@ -325,6 +325,10 @@ fn meta(key: String, found: &Found) -> Meta {
 impl Backend for WebDav {
     fn place(&self) -> String {
         self.place.clone()
+    }
+
+    fn waiting(&self) -> Option<Waiting> {
+        self.web.waiting()
     }
 
     fn traits(&self) -> Traits {

@@ -24,7 +24,7 @@ use super::memory::Memory;
 use crate::storage::backend::{
     Backend, Created, HashKind, Hasher, Meta, Pending, Receipt, Removed, Sessions, Source, Space, Stream, Traits,
 };
-use crate::web::{Fault, Pace, Pacer, Web};
+use crate::web::{Fault, Pace, Pacer, Waiting, Web};
 use api::{Api, Item, Made};
 use folders::Folders;
 use judge::BoxJudge;
@@ -110,6 +110,10 @@ fn split(key: &str) -> (&str, &str) {
 impl Backend for BoxDrive {
     fn place(&self) -> String {
         self.place.clone()
+    }
+
+    fn waiting(&self) -> Option<Waiting> {
+        self.api.calls.waiting()
     }
 
     fn traits(&self) -> Traits {

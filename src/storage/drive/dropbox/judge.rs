@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::web::{Answer, Fault, Judge};
+use crate::auth::lacking;
+use crate::web::{Answer, Fault, Judge, LONGEST_WAIT};
 
 /// Dropbox's tags, by which it says more than by statuses.
 #[derive(Debug)]
@@ -53,18 +54,21 @@ impl Judge for DropboxJudge {
         // What is no JSON is a sentence: which argument was wrong.
         let plain = String::from_utf8_lossy(&answer.body);
         let words = if summary.is_empty() { &*plain } else { summary };
+        if let Some(fault) = lacking(answer) {
+            return fault;
+        }
         match answer.status {
-            401 if summary.contains("missing_scope") => {
-                let scope = error["required_scope"].as_str().unwrap_or("another scope");
-                Fault::Forbidden(format!("the app lacks `{scope}`: allow it in Dropbox's app console and log in again"))
-            }
             409 => meaning(409, error),
             429 => {
-                let told = error["retry_after"].as_u64().filter(|seconds| *seconds < 3600).map(Duration::from_secs);
+                let told = error["retry_after"].as_u64().map(|told| Duration::from_secs(told).min(LONGEST_WAIT));
                 Fault::Throttled(answer.retry_after().or(told))
             }
             _ => answer.plain_fault(words),
         }
+    }
+
+    fn is_stale(&self, answer: &Answer) -> bool {
+        answer.status == 401 && lacking(answer).is_none()
     }
 }
 
@@ -99,8 +103,16 @@ mod tests {
         let body = json!({"error": {"reason": {".tag": "too_many_requests"}, "retry_after": 300}});
         assert_eq!(judged(429, &body), Fault::Throttled(Some(Duration::from_mins(5))));
         assert_eq!(judged(429, &json!({})), Fault::Throttled(None));
+        let hours = json!({"error": {"reason": {".tag": "too_many_requests"}, "retry_after": 7200}});
+        assert_eq!(judged(429, &hours), Fault::Throttled(Some(Duration::from_hours(2))));
         assert!(judged(503, &Value::Null).is_passing());
         let scope = json!({"error_summary": "missing_scope/.", "error": {".tag": "missing_scope", "required_scope": "files.content.write"}});
         assert!(judged(401, &scope).to_string().contains("files.content.write"));
+        let is_stale = |body: &Value| {
+            let body = Bytes::from(body.to_string());
+            DropboxJudge.is_stale(&Answer { status: 401, headers: HeaderMap::new(), body })
+        };
+        assert!(!is_stale(&scope), "another token of the same app lacks it too");
+        assert!(is_stale(&json!({"error_summary": "expired_access_token/."})));
     }
 }

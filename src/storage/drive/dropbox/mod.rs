@@ -27,7 +27,7 @@ use crate::storage::backend::{
     Backend, Checksum, Created, HashKind, Hasher, Meta, Pending, Receipt, Removed, Sessions, Source, Space, Stream,
     Traits,
 };
-use crate::web::{Answer, Fault, Pace, Pacer, Web};
+use crate::web::{Answer, Fault, Pace, Pacer, Waiting, Web};
 use api::{ARG, Api, Entry, ascii, is};
 use judge::DropboxJudge;
 use turn::Turn;
@@ -118,6 +118,10 @@ fn same(entry: &Entry, sum: &Checksum) -> Result<(), Fault> {
 impl Backend for Dropbox {
     fn place(&self) -> String {
         self.place.clone()
+    }
+
+    fn waiting(&self) -> Option<Waiting> {
+        self.api.web.waiting()
     }
 
     fn traits(&self) -> Traits {

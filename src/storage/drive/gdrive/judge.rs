@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use crate::web::{Answer, Fault, Judge};
 
-const RATES: [&str; 4] =
-    ["userRateLimitExceeded", "rateLimitExceeded", "sharingRateLimitExceeded", "uploadLimitExceeded"];
+const RATES: [&str; 3] = ["userRateLimitExceeded", "rateLimitExceeded", "sharingRateLimitExceeded"];
+/// Counted by the day: asking again in a minute changes nothing.
+const DAYS: [&str; 3] = ["dailyLimitExceeded", "dailyLimitExceededUnreg", "uploadLimitExceeded"];
 const ROOM: [&str; 3] = ["storageQuotaExceeded", "quotaExceeded", "teamDriveFileLimitExceeded"];
 
 /// Google's words for faults.
@@ -19,6 +20,7 @@ impl Judge for Words {
         let words = format!("{reason}: {}", body["error"]["message"].as_str().unwrap_or_default());
         match answer.status {
             403 | 429 if RATES.contains(&reason) => Fault::Throttled(answer.retry_after()),
+            403 | 429 if DAYS.contains(&reason) => Fault::Spent(words),
             403 | 429 if ROOM.contains(&reason) => Fault::Full,
             400 | 403 | 413 if reason == "uploadTooLarge" => Fault::TooLarge(None),
             _ => answer.plain_fault(&words),
@@ -44,6 +46,9 @@ mod tests {
     fn a_403_is_what_its_reason_says() {
         assert_eq!(judged(403, "userRateLimitExceeded"), Fault::Throttled(None));
         assert_eq!(judged(403, "rateLimitExceeded"), Fault::Throttled(None));
+        for day in DAYS {
+            assert!(matches!(judged(403, day), Fault::Spent(words) if words.starts_with(day)), "{day}");
+        }
         assert_eq!(judged(403, "storageQuotaExceeded"), Fault::Full);
         assert_eq!(judged(403, "uploadTooLarge"), Fault::TooLarge(None));
         assert!(

@@ -32,7 +32,7 @@ use super::escape::{join, parts};
 use crate::storage::backend::{
     Backend, Created, Fault, HashKind, Made, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits,
 };
-use crate::web::{Pace, Pacer, Web, number};
+use crate::web::{Pace, Pacer, Waiting, Web, number};
 use file::File;
 use find::Listing;
 use known::Known;
@@ -168,6 +168,10 @@ impl GoogleDrive {
 impl Backend for GoogleDrive {
     fn place(&self) -> String {
         self.place.clone()
+    }
+
+    fn waiting(&self) -> Option<Waiting> {
+        self.reads.waiting()
     }
 
     fn traits(&self) -> Traits {

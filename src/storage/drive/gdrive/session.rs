@@ -100,7 +100,7 @@ impl GoogleDrive {
         if let Some(kept) = kept.filter(|kept| is_safe(&kept.url)) {
             match self.ask(&kept.url, size).await {
                 Ok(at) => return Ok(Some((kept, at))),
-                Err(fault) if fault.is_passing() => return Err(fault),
+                Err(fault) if fault.is_passing() || matches!(fault, Fault::Spent(_)) => return Err(fault),
                 Err(fault) => tracing::debug!(%fault, "an upload session is not gone on with"),
             }
         }

@@ -30,7 +30,7 @@ use crate::spec::amount::show_size;
 use crate::storage::backend::{
     Backend, Created, Fault, HashKind, Meta, Removed, Sessions, Source, Space, Stream, Traits,
 };
-use crate::web::{Pace, Pacer, Web};
+use crate::web::{Pace, Pacer, Waiting, Web};
 use address::Address;
 use item::Item;
 
@@ -94,6 +94,10 @@ impl OneDrive {
 impl Backend for OneDrive {
     fn place(&self) -> String {
         self.place.clone()
+    }
+
+    fn waiting(&self) -> Option<Waiting> {
+        self.web.waiting()
     }
 
     fn traits(&self) -> Traits {

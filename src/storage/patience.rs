@@ -1,0 +1,212 @@
+//! Long work on a storage, as people see it: what it waits for is told, and who wants to stop it does not wait with it.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Progress, Storage, StorageError};
+use crate::web::{Reason, Waiting, spoken};
+
+/// How often is looked.
+const TICK: Duration = Duration::from_millis(100);
+/// A wait that ends sooner is nobody's business.
+const WORTH_TELLING: Duration = Duration::from_secs(3);
+/// Waits are told no oftener than this.
+const AGAIN: Duration = Duration::from_secs(10);
+/// Who was asked to stop may take so long for what nothing depends on.
+const LEAVING: Duration = Duration::from_secs(3);
+
+/// Does `work`, and tells meanwhile what the storage waits for.
+pub async fn told<T>(storage: &dyn Storage, progress: &dyn Progress, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    let mut teller = Teller::default();
+    loop {
+        if let Ok(done) = tokio::time::timeout(TICK, &mut work).await {
+            return done;
+        }
+        teller.look(storage, progress);
+    }
+}
+
+/// As [`told`], unless somebody wants to stop first. What is under way is dropped then, at a point where it waits.
+///
+/// # Errors
+/// [`StorageError::Cancelled`], and those of the work.
+pub async fn followed<T, E: From<StorageError>>(
+    storage: &dyn Storage,
+    progress: &dyn Progress,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let stopped = || progress.cancelled();
+    match unless(&stopped, told(storage, progress, work)).await {
+        Some(done) => done,
+        None => Err(StorageError::Cancelled.into()),
+    }
+}
+
+/// Does `work` unless `stopped` says so first; `None` then, and what is under way is dropped at a point where it waits.
+pub async fn unless<T>(stopped: &(dyn Fn() -> bool + Sync), work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    loop {
+        if stopped() {
+            return None;
+        }
+        if let Ok(done) = tokio::time::timeout(TICK, &mut work).await {
+            return Some(done);
+        }
+    }
+}
+
+/// Does what should be done to its end, also by who was asked to stop, but not once the service lets nothing through:
+/// `None` then.
+pub(super) async fn while_it_goes<T>(
+    waiting: &(dyn Fn() -> Option<Waiting> + Sync),
+    progress: &dyn Progress,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let held = || progress.cancelled() && waiting().is_some_and(|waiting| left(waiting) >= WORTH_TELLING);
+    unless(&held, work).await
+}
+
+/// Does what nothing depends on; who was asked to stop gives it up where that takes long.
+pub(super) async fn in_passing(progress: &dyn Progress, work: impl Future<Output = ()>) {
+    let leaving = async {
+        while !progress.cancelled() {
+            tokio::time::sleep(TICK).await;
+        }
+        tokio::time::sleep(LEAVING).await;
+    };
+    tokio::select! {
+        biased;
+        () = work => {}
+        () = leaving => tracing::info!("not all was tidied up: the service does not answer"),
+    }
+}
+
+fn left(waiting: Waiting) -> Duration {
+    waiting.until.saturating_duration_since(Instant::now())
+}
+
+/// What was told last, and when.
+#[derive(Default)]
+struct Teller(Option<Instant>);
+
+impl Teller {
+    fn look(&mut self, storage: &dyn Storage, progress: &dyn Progress) {
+        if let Some(waiting) = storage.waiting()
+            && self.is_due(left(waiting))
+        {
+            progress.held(&sentence(&storage.place(), waiting.reason, left(waiting)));
+        }
+    }
+
+    /// Whether a wait of which so much is left is to be told now.
+    fn is_due(&mut self, left: Duration) -> bool {
+        let now = Instant::now();
+        let due = left >= WORTH_TELLING && self.0.is_none_or(|before| now.duration_since(before) >= AGAIN);
+        if due {
+            self.0 = Some(now);
+        }
+        due
+    }
+}
+
+fn sentence(place: &str, reason: Reason, left: Duration) -> String {
+    // The top of an account is written `box:`.
+    let place = place.trim_end_matches(':');
+    match reason {
+        Reason::Throttled => format!("{place} asks for fewer requests: waiting {}", spoken(left)),
+        Reason::Failed => format!("{place} does not answer as it should: once more in {}", spoken(left)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::storage::remote::Remote;
+    use crate::storage::stores::ObjectStore;
+
+    /// Takes down what is told; stops once that was something, where it was told to.
+    #[derive(Default)]
+    struct Person {
+        heard: Mutex<Vec<String>>,
+        stops: AtomicBool,
+    }
+
+    impl Progress for Person {
+        fn held(&self, sentence: &str) {
+            self.heard.lock().unwrap().push(sentence.to_owned());
+        }
+
+        fn cancelled(&self) -> bool {
+            self.stops.load(Ordering::Relaxed)
+        }
+    }
+
+    fn waiting(seconds: u64) -> Waiting {
+        Waiting { reason: Reason::Throttled, until: Instant::now() + Duration::from_secs(seconds) }
+    }
+
+    #[tokio::test]
+    async fn a_wait_is_told_at_once_and_then_now_and_then() {
+        let mut teller = Teller::default();
+        assert!(!teller.is_due(Duration::from_secs(2)), "it is over before anybody has read it");
+        assert!(teller.is_due(Duration::from_mins(20)));
+        assert!(!teller.is_due(Duration::from_mins(20)));
+        teller.0 = teller.0.and_then(|at| at.checked_sub(AGAIN));
+        assert!(teller.is_due(Duration::from_mins(19)));
+    }
+
+    #[test]
+    fn a_wait_is_told_in_words() {
+        let told = sentence("dropbox:", Reason::Throttled, Duration::from_mins(20));
+        assert_eq!(told, "dropbox asks for fewer requests: waiting 20 min");
+        let told = sentence("box:reports", Reason::Failed, Duration::from_secs(12));
+        assert_eq!(told, "box:reports does not answer as it should: once more in 12 s");
+    }
+
+    #[tokio::test]
+    async fn who_stops_does_not_wait_for_what_hangs() {
+        let person = Person::default();
+        let stopped = || person.cancelled();
+        assert_eq!(unless(&stopped, async { 7 }).await, Some(7));
+        let asking = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            person.stops.store(true, Ordering::Relaxed);
+        };
+        let begun = Instant::now();
+        let (given_up, ()) = tokio::join!(unless(&stopped, std::future::pending::<()>()), asking);
+        assert_eq!((given_up, begun.elapsed() < Duration::from_secs(5)), (None, true));
+        assert_eq!(unless(&stopped, async { 7 }).await, None, "it does not even begin");
+    }
+
+    #[tokio::test]
+    async fn what_should_be_done_is_done_by_who_was_stopped_too_unless_it_is_held_up() {
+        let person = Person { stops: AtomicBool::new(true), ..Person::default() };
+        assert_eq!(while_it_goes(&|| Some(waiting(1)), &person, async { 7 }).await, Some(7));
+        assert_eq!(while_it_goes(&|| Some(waiting(60)), &person, std::future::pending::<()>()).await, None);
+        let begun = Instant::now();
+        in_passing(&person, std::future::pending()).await;
+        assert!(begun.elapsed() >= LEAVING);
+        in_passing(&Person::default(), async {}).await;
+    }
+
+    #[tokio::test]
+    async fn what_a_storage_waits_for_is_told_while_something_is_done_there() {
+        let person = Person::default();
+        let remote = Remote::new(Arc::new(ObjectStore::memory().unwrap()), None);
+        let work = async {
+            tokio::time::sleep(TICK * 3).await;
+            Ok::<u8, StorageError>(7)
+        };
+        assert_eq!(followed(&remote, &person, work).await.unwrap(), 7);
+        assert!(person.heard.lock().unwrap().is_empty(), "this one never waits");
+        person.stops.store(true, Ordering::Relaxed);
+        let stopped: Result<u8, StorageError> = followed(&remote, &person, std::future::pending()).await;
+        assert!(matches!(stopped, Err(StorageError::Cancelled)));
+    }
+}
