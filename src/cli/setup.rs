@@ -12,6 +12,7 @@ use crate::environment::channel::{self, Options};
 use crate::report::bytes;
 use crate::run::figures::count;
 use crate::run::host::RUNNER_IMAGE;
+use crate::secret::withhold;
 use crate::store::Home;
 
 /// The channel that a local one takes the place of.
@@ -158,7 +159,9 @@ fn build_image() -> std::io::Result<()> {
     for (name, text) in RECIPE {
         fs_err::write(folder.path().join(name), text)?;
     }
-    Command::new("bash").arg(folder.path().join("build.sh")).arg(RUNNER_IMAGE).status()?;
+    let mut command = Command::new("bash");
+    withhold(&mut command);
+    command.arg(folder.path().join("build.sh")).arg(RUNNER_IMAGE).status()?;
     Ok(())
 }
 

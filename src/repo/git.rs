@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use super::RepoError;
+use crate::secret::withhold;
 
 /// The oldest git whose options are used here.
 const OLDEST: (u32, u32) = (2, 25);
@@ -103,6 +104,7 @@ impl Git {
     /// A call that is not started yet.
     pub(super) fn command<A: AsRef<OsStr>>(&self, args: &[A]) -> Command {
         let mut command = Command::new(&self.program);
+        withhold(&mut command);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             let pair = text.starts_with("GIT_CONFIG_KEY_") || text.starts_with("GIT_CONFIG_VALUE_");

@@ -12,11 +12,13 @@ mod spec;
 #[cfg(test)]
 mod tests;
 mod url;
+mod withheld;
 
 pub use error::SecretError;
 pub use source::{EnvVar, SecretFile, Source};
 pub use spec::{Origin, SecretSpec, resolve};
 pub(crate) use url::is_telling;
+pub use withheld::withhold;
 
 /// Hiding less would shred the log.
 const SHORTEST: usize = 4;

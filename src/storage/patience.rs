@@ -10,8 +10,10 @@ use crate::web::{Reason, Waiting, spoken};
 
 /// How often is looked.
 const TICK: Duration = Duration::from_millis(100);
-/// A wait that ends sooner is nobody's business.
+/// A wait of which less is left is nobody's business.
 const WORTH_TELLING: Duration = Duration::from_secs(3);
+/// Nor is one that has just begun: reporters are silent about what a step says in its first second.
+const SOON: Duration = Duration::from_millis(1500);
 /// Waits are told no oftener than this.
 const AGAIN: Duration = Duration::from_secs(10);
 /// Who was asked to stop may take so long for what nothing depends on.
@@ -88,25 +90,33 @@ fn left(waiting: Waiting) -> Duration {
     waiting.until.saturating_duration_since(Instant::now())
 }
 
-/// What was told last, and when.
+/// What is told, and when.
 #[derive(Default)]
-struct Teller(Option<Instant>);
+struct Teller {
+    /// Since when it waits.
+    since: Option<Instant>,
+    /// When that was told last.
+    told: Option<Instant>,
+}
 
 impl Teller {
     fn look(&mut self, storage: &dyn Storage, progress: &dyn Progress) {
-        if let Some(waiting) = storage.waiting()
-            && self.is_due(left(waiting))
-        {
+        let waiting = storage.waiting();
+        if let Some(waiting) = waiting.filter(|waiting| self.is_due(Instant::now(), left(*waiting))) {
             progress.held(&sentence(&storage.place(), waiting.reason, left(waiting)));
+        }
+        if waiting.is_none() {
+            self.since = None;
         }
     }
 
     /// Whether a wait of which so much is left is to be told now.
-    fn is_due(&mut self, left: Duration) -> bool {
-        let now = Instant::now();
-        let due = left >= WORTH_TELLING && self.0.is_none_or(|before| now.duration_since(before) >= AGAIN);
+    fn is_due(&mut self, now: Instant, left: Duration) -> bool {
+        let begun = *self.since.get_or_insert(now);
+        let is_new = self.told.is_none_or(|told| now.duration_since(told) >= AGAIN);
+        let due = is_new && left >= WORTH_TELLING && now.duration_since(begun) >= SOON;
         if due {
-            self.0 = Some(now);
+            self.told = Some(now);
         }
         due
     }
@@ -152,13 +162,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wait_is_told_at_once_and_then_now_and_then() {
-        let mut teller = Teller::default();
-        assert!(!teller.is_due(Duration::from_secs(2)), "it is over before anybody has read it");
-        assert!(teller.is_due(Duration::from_mins(20)));
-        assert!(!teller.is_due(Duration::from_mins(20)));
-        teller.0 = teller.0.and_then(|at| at.checked_sub(AGAIN));
-        assert!(teller.is_due(Duration::from_mins(19)));
+    async fn a_wait_is_told_soon_and_then_now_and_then() {
+        let (mut teller, begun) = (Teller::default(), Instant::now());
+        let mut due = |millis, left| teller.is_due(begun + Duration::from_millis(millis), Duration::from_secs(left));
+        assert!(!due(0, 45), "it has just begun");
+        assert!(due(1_600, 43));
+        assert!(!due(2_000, 43), "that was told");
+        assert!(due(11_700, 33));
+        assert!(!due(42_500, 2), "it is over before anybody has read it");
     }
 
     #[test]

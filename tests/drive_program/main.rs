@@ -10,6 +10,7 @@ mod dumps;
 mod fake;
 #[path = "../fixture_run/mod.rs"]
 mod fixture_run;
+mod held;
 mod killed;
 mod pruned;
 #[path = "../stores/servers.rs"]

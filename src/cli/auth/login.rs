@@ -12,7 +12,7 @@ use super::super::seam;
 use super::{Remote, client, failed, tokens};
 use crate::auth::{App, Grant, Issuer, Login, Loopback, Provider, SignIn, Source, Way, pack, unpack, variable};
 use crate::report::bytes;
-use crate::secret::Secret;
+use crate::secret::{Secret, withhold};
 use crate::store::Home;
 use crate::web::Fault;
 
@@ -178,6 +178,7 @@ const OPENER: &str = "xdg-open";
 /// The page's address holds no credential, so it may stand in the list of processes.
 fn open(url: &str) -> bool {
     let mut command = Command::new(OPENER);
+    withhold(&mut command);
     command.arg(url).current_dir(Path::new("/")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().is_ok()
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use super::super::exit::Exit;
 use super::{Check, Level};
 use crate::report::bytes;
+use crate::secret::withhold;
 use crate::store::{Home, StoreError};
 
 /// Older versions lack what exporting a snapshot needs.
@@ -14,7 +15,9 @@ const OLDEST_GIT: (u32, u32) = (2, 25);
 pub(super) fn git() -> Check {
     const NAME: &str = "git";
     let mend = "install git 2.25 or newer (sudo apt-get install git)";
-    let output = match Command::new("git").arg("--version").output() {
+    let mut command = Command::new("git");
+    withhold(&mut command);
+    let output = match command.arg("--version").output() {
         Ok(output) if output.status.success() => output,
         Ok(output) => return Check::fail(NAME, Exit::Usage, format!("git ended with {}", output.status), mend),
         Err(error) => return Check::fail(NAME, Exit::Usage, format!("git cannot be run: {error}"), mend),

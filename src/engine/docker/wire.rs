@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, BufReader, Join, ReadB
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::connect::NEVER;
+use crate::secret::withhold;
 
 /// What is read at a time, as far as it is there.
 const READ_AHEAD: usize = 128 * 1024;
@@ -102,6 +103,7 @@ impl Host {
     /// The call, as Docker's own client makes it; nobody is there to be asked for a password.
     fn command(&self) -> Command {
         let mut command = Command::new("ssh");
+        withhold(command.as_std_mut());
         command.args(["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=30"]);
         if let Some(user) = &self.user {
             command.args(["-l", user]);

@@ -4,10 +4,12 @@ use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 
 use super::Error;
+use crate::secret::withhold;
 
-/// A program with no input and in an environment that does not redirect Python's imports.
+/// A program with no input and in an environment without our secrets that does not redirect Python's imports.
 pub(super) fn program(path: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(path);
+    withhold(&mut command);
     command.stdin(Stdio::null()).env("LC_ALL", "C.UTF-8").env("PYTHONDONTWRITEBYTECODE", "1");
     for name in ["PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "LD_LIBRARY_PATH", "LD_PRELOAD"] {
         command.env_remove(name);

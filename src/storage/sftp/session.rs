@@ -11,6 +11,7 @@ use openssh_sftp_client::{Error, Sftp as Client, SftpOptions};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 
+use crate::secret::withhold;
 use crate::web::Fault;
 
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -70,6 +71,7 @@ impl Session {
 
 fn command(host: &Host) -> Command {
     let mut command = Command::new("ssh");
+    withhold(command.as_std_mut());
     command.args([
         "-T",
         "-oBatchMode=yes",
