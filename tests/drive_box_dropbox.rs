@@ -11,5 +11,8 @@ mod contract;
 mod fake;
 #[path = "drive_clients/faults.rs"]
 mod faults;
+mod fixture_run;
 #[path = "drive_clients/parts.rs"]
 mod parts;
+#[path = "drive_clients/pauses.rs"]
+mod pauses;

@@ -187,6 +187,23 @@ fn clients_for_the_web_are_made_where_proxies_and_certificates_are_known() {
     report(&problems);
 }
 
+/// Where a program is started that is given all that ours has: ourselves, and what a user's keyring is reached by.
+const TRUSTED: [&str; 2] = ["src/auth/keyring.rs", "src/server/work/execute.rs"];
+
+#[test]
+fn programs_are_started_without_our_secrets() {
+    let mut problems = Vec::new();
+    for (path, text) in sources() {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let starts = code.contains("process::") && code.contains("Command::new(");
+        let is_trusted = is_test(&path) || TRUSTED.iter().any(|place| path == Path::new(place));
+        if starts && !is_trusted && !code.contains("withhold(") {
+            problems.push(format!("{}: `Command::new`: hand it to `secret::withhold` first", path.display()));
+        }
+    }
+    report(&problems);
+}
+
 #[test]
 fn pure_rooms_hold_no_clock_and_touch_no_files() {
     let impure =

@@ -264,3 +264,31 @@ async fn memory_is_bounded_however_large_files_are() {
         drop(source(&*service, b""));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_is_seen_from_outside_and_one_of_hours_is_an_error_at_once() {
+    for drive in BOTH {
+        let fake = Fake::start().await;
+        fake.fault(drive, When::path("").times(1000), Fault::TooMany(Some(60)));
+        let service = Arc::clone(&open(&fake, drive, "").service);
+        let waits = Arc::clone(&service);
+        let asking = tokio::spawn(async move { service.space().await });
+        let begun = std::time::Instant::now();
+        while waits.waiting().is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{drive:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        asking.abort();
+        asking.await.unwrap_err();
+        assert_eq!(waits.waiting(), None, "{drive:?}");
+        // Another account.
+        let fake = Fake::start().await;
+        fake.fault(drive, When::path("").times(1000), Fault::TooMany(Some(7200)));
+        let service = open(&fake, drive, "");
+        for _ in 0..2 {
+            let fault = service.space().await.unwrap_err();
+            assert!(matches!(fault, Told::Throttled(Some(after)) if after > Duration::from_hours(1)), "{fault:?}");
+        }
+        assert_eq!(fake.requests().len(), 1, "{drive:?}: {:?}", fake.requests());
+    }
+}
