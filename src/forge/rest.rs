@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 use jiff::Timestamp;
@@ -25,6 +26,8 @@ const WRITING: Pace = Pace { start: 1.0, least: 0.1, most: 1.0, burst: 5.0 };
 /// Statuses and checks tell nobody by themselves. GitHub counts such a change as 5 of 900 points a minute, so that 180 of them
 /// are the limit: after a pause these are 170 in the first minute, and 150 in each that follows.
 const TELLING: Pace = Pace { start: 2.5, least: 0.1, most: 2.5, burst: 20.0 };
+/// A forge counts by the hour, and nobody looks on: who waits is a handler, or a job.
+const TURNS: Duration = Duration::from_hours(2);
 /// More pages than this are somebody's mistake.
 const PAGES: usize = 300;
 /// So many pages in a row without an entry are the end of a list whose pages may be empty in its middle.
@@ -32,7 +35,7 @@ const NOTHING: usize = 3;
 
 /// Requests without an account, at the pace of one.
 pub(super) fn plain(judge: Arc<dyn Judge>, reach: &Reach) -> Result<Web, Fault> {
-    Ok(Web::new(client(reach)?, None, Arc::new(Pacer::new(READING)), judge))
+    Ok(Web::new(client(reach)?, None, Arc::new(Pacer::new(READING)), judge).waiting_for_turns(TURNS))
 }
 
 /// What goes on every request.

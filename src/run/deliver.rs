@@ -137,7 +137,7 @@ pub async fn publish(
     if published.outcome == PublishOutcome::Identical {
         // That the manifest says so is not yet that it is there.
         let files = &published.manifest.files;
-        let standing = verify::stands(&**storage, &project, &published.folder, files, &*follow);
+        let standing = Box::pin(verify::stands(&**storage, &project, &published.folder, files, &*follow));
         patience::followed(&**storage, &*follow, standing).await?;
     }
     let (outcome, words, note) = match published.outcome {

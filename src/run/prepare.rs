@@ -236,7 +236,7 @@ impl Filling<'_> {
         let search = Search { decided, storage, inputs, config, image, unknown: self.unknown };
         let found = async {
             let follow = Follow::new(telling, cancel, Step::Prepare);
-            let found = patience::followed(&**storage, &follow, takeover::search(&search)).await?;
+            let found = patience::followed(&**storage, &follow, Box::pin(takeover::search(&search))).await?;
             // Nobody listens where the environment is there.
             let _ = know.send(found.lock());
             Ok::<_, Stop>(found)
@@ -251,7 +251,7 @@ impl Filling<'_> {
             wheels(decided, engaged, wanted, &environment, (place, &snapshot), (telling, cancel)).await?
         };
         let follow = Follow::new(telling, cancel, Step::Prepare);
-        let restoring = takeover::lay(found, decided, &wheels, storage, &laid, owner, cancel);
+        let restoring = Box::pin(takeover::lay(found, decided, &wheels, storage, &laid, owner, cancel));
         // It looks itself whether it is to stop, and removes what it was writing.
         let taken = patience::told(&**storage, &follow, restoring).await?;
         Ok((laid, taken, wheels))

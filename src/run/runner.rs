@@ -171,7 +171,8 @@ impl Line<'_> {
         self.keep_script(&decided, &guarded.masker)?;
         let storage = self.storage(&decided).await?;
         let follow = deliver::Follow::new(self.telling, self.cancel, Step::Validate);
-        let lock = patience::followed(&*storage, &follow, frozen::lock(&storage, &decided.plan)).await?;
+        let asking = Box::pin(frozen::lock(&storage, &decided.plan));
+        let lock = patience::followed(&*storage, &follow, asking).await?;
         let tasks = super::figures::count(decided.plan.tasks.len() as u64, "task");
         self.telling.end(Step::Validate, Outcome::Done, tasks);
         self.still_wanted()?;

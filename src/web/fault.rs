@@ -22,8 +22,8 @@ pub enum Fault {
     /// Too much was asked for; retries did not help.
     #[error("the service asks for fewer requests{}", after(.0.as_ref()))]
     Throttled(Option<Duration>),
-    /// What an app or an account may ask in a day is used up.
-    #[error("the day's requests are used up: {0}")]
+    /// What an app or an account may ask for in a day is used up.
+    #[error("the limit of the day is reached: {0}")]
     Spent(String),
     /// Nobody is logged in, or no longer.
     #[error("{0}")]

@@ -19,7 +19,7 @@ use crate::secret::Secret;
 const TRIES: u32 = 7;
 /// How long one request is repeated in all, waiting when told to and for a turn included.
 const PATIENCE: Duration = Duration::from_mins(15);
-/// What asks for more asks for no more than this.
+/// Whoever asks for a longer pause is taken to ask for this one.
 pub const LONGEST_WAIT: Duration = Duration::from_hours(24);
 /// Of a refusal, more is not read.
 const WORDS: usize = 64 * 1024;
@@ -166,6 +166,8 @@ pub struct Web {
     allowance: Allowance,
     detours: Arc<Detours>,
     waits: Waits,
+    /// How long a turn is waited for, where that is longer than all else together.
+    turns: Option<Duration>,
     /// How long an answer may take once all is sent.
     still: Duration,
 }
@@ -174,7 +176,7 @@ impl Web {
     /// Requests through `client` at the pace of `pacer`, with tokens of `bearer`.
     pub fn new(client: Client, bearer: Option<Arc<dyn Bearer>>, pacer: Arc<Pacer>, judge: Arc<dyn Judge>) -> Self {
         let (allowance, detours, waits) = (Allowance::default(), Arc::default(), Waits::default());
-        Self { client, bearer, pacer, judge, allowance, detours, waits, still: STILL }
+        Self { client, bearer, pacer, judge, allowance, detours, waits, turns: None, still: STILL }
     }
 
     /// The same service, of which addresses are asked elsewhere.
@@ -187,6 +189,12 @@ impl Web {
     pub fn led(&self, url: &str) -> String {
         let led = Url::parse(url).ok().and_then(|url| self.detours.of(&url));
         led.map_or_else(|| url.to_owned(), String::from)
+    }
+
+    /// The same service, whose requests wait so long for a turn, for those who have nobody in front of them who waits too.
+    #[must_use]
+    pub fn waiting_for_turns(self, turns: Duration) -> Self {
+        Self { turns: Some(turns), ..self }
     }
 
     /// The same service, whose requests are seen in `waits` while they wait.
@@ -301,7 +309,8 @@ impl Web {
         };
         let (mut failures, mut renewed) = (0, false);
         loop {
-            self.pacer.turn(by, &self.waits).await.map_err(|wait| Fault::Throttled(Some(wait)))?;
+            let turn_by = self.turns.map_or(by, |turns| Instant::now() + turns);
+            self.pacer.turn(turn_by, &self.waits).await.map_err(|wait| Fault::Throttled(Some(wait)))?;
             let request = authorised(make(&self.client), token.as_ref())?;
             let (fault, surely_not_done) = match self.answered(request).await {
                 Ok(response) if is_answer(response.status()) => match finish(response).await {

@@ -44,14 +44,14 @@ pub(super) async fn publish(
             }
         };
         if publication.on_conflict == OnConflict::Keep {
-            in_passing(&**progress, tidy(remote, publication, &folder, &there, None)).await;
+            in_passing(&**progress, Box::pin(tidy(remote, publication, &folder, &there, None))).await;
             return Ok(finish(folder, PublishOutcome::Kept, there));
         }
         let ours = describe::describe(publication, progress).await?;
         let differences = Differences::between(&there, &ours);
         if differences.is_empty() {
             // Who wrote the manifest may have been killed before it removed what broken-off publishes left.
-            in_passing(&**progress, tidy(remote, publication, &folder, &there, None)).await;
+            in_passing(&**progress, Box::pin(tidy(remote, publication, &folder, &there, None))).await;
             return Ok(finish(folder, PublishOutcome::Identical, there));
         }
         if publication.on_conflict != OnConflict::NewRun || folder.run.is_some() {
@@ -112,13 +112,13 @@ async fn create_held(
     drop(sender);
     let Some(hold) = tally.unless_cancelled(confirm(remote, folder, &ours, hold, marks, &**progress)).await? else {
         journal.disown();
-        in_passing(&**progress, give_up(remote, publication, folder, &made)).await;
+        in_passing(&**progress, Box::pin(give_up(remote, publication, folder, &made))).await;
         return Ok(None);
     };
     // From here on nobody can stop it, unless the service lets nothing through: half a decision is none.
     let waiting = || remote.service.waiting();
     let undecided = || StorageError::Undecided { folder: folder.clone(), place: remote.service.place() };
-    let sealed = while_it_goes(&waiting, &**progress, seal(remote, folder, &ours)).await;
+    let sealed = while_it_goes(&waiting, &**progress, Box::pin(seal(remote, folder, &ours))).await;
     let won = match sealed.unwrap_or_else(|| Err(Unsealed { error: undecided(), refused: false })) {
         Ok(won) => won,
         Err(Unsealed { error, refused }) => {
@@ -129,7 +129,7 @@ async fn create_held(
             return Err(error);
         }
     };
-    let afterwards = async {
+    let afterwards = Box::pin(async {
         leftovers::of_all(remote, journal).await;
         journal.close();
         hold.release(remote, marks).await;
@@ -141,7 +141,7 @@ async fn create_held(
             tidy(remote, publication, folder, &ours, Some(&before)).await;
         }
         pointer::point(&*remote.service, &publication.about.project, folder, &ours).await;
-    };
+    });
     in_passing(&**progress, afterwards).await;
     Ok(won.then_some(ours))
 }
