@@ -29,7 +29,7 @@ pub struct Waits(Arc<Mutex<Vec<Waiting>>>);
 
 impl Waits {
     /// Waits, and is seen to while it does.
-    pub(super) async fn wait(&self, reason: Reason, time: Duration) {
+    pub async fn wait(&self, reason: Reason, time: Duration) {
         let waiting = Waiting { reason, until: Instant::now() + time };
         self.with(|waits| waits.push(waiting));
         let _over = Over { waits: self, waiting };

@@ -82,6 +82,9 @@ async fn a_pause_that_a_service_asks_for_is_told_by_every_verb_and_ends_with_the
         scene.stopped(&["download", &commit, "--to", "got"], pause);
         scene.stopped(&["prune", "--keep-last", "1", "--dry-run"], pause);
         scene.stopped(&["run", "my repo"], pause).exits(130).says("stopped");
+        // Nobody waits for minutes for a check.
+        scene.place.say(&scene.user, &["doctor", "--offline"]).hides(pause);
+        scene.place.say(&scene.user, &["doctor"]).exits(7).says(pause).says("when that is over");
         assert_eq!(scene.asked(), 1, "nobody asks before the time has come");
     });
 }

@@ -215,18 +215,39 @@ pub(in crate::cli) fn location(written: &str) -> Result<storage::Location, Failu
 /// Asks a storage how it is, and tries whether it takes a file.
 pub(in crate::cli) fn storage_health(written: &str, patience: Duration) -> Result<storage::Health, Failure> {
     let storage = opened(written)?;
+    let heard = Heard::default();
     block_on(async {
         let asking = async {
             let health = storage.check().await.map_err(Stop::from)?;
             storage.try_writing().await.map_err(Stop::from)?;
             Ok(health)
         };
-        let silent = |_| {
-            let what = format!("{} does not answer within {} s", storage.place(), patience.as_secs());
-            Failure::new(Exit::StorageFailed, what).help("look at the network, the proxy and the address")
+        let silent = |_| match heard.last() {
+            Some(sentence) => Failure::new(Exit::StorageFailed, sentence).help("try again when that is over"),
+            None => {
+                let what = format!("{} does not answer within {} s", storage.place(), patience.as_secs());
+                Failure::new(Exit::StorageFailed, what).help("look at the network, the proxy and the address")
+            }
         };
+        let asking = storage::patience::told(&*storage, &heard, asking);
         tokio::time::timeout(patience, asking).await.map_err(silent)?
     })
+}
+
+/// Keeps what a storage waited for last.
+#[derive(Default)]
+struct Heard(Mutex<Option<String>>);
+
+impl Heard {
+    fn last(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl storage::Progress for Heard {
+    fn held(&self, sentence: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence.to_owned());
+    }
 }
 
 fn project_here(asked: Option<&ProjectName>) -> Result<ProjectName, Failure> {

@@ -4,6 +4,7 @@ use std::error::Error as _;
 
 use opendal::ErrorKind;
 
+use super::transport::told_too_long;
 use crate::web::Fault;
 
 /// The fault that an error stands for.
@@ -17,7 +18,7 @@ pub(super) fn fault(error: &opendal::Error) -> Fault {
     match error.kind() {
         ErrorKind::NotFound => return Fault::NotFound,
         ErrorKind::AlreadyExists | ErrorKind::ConditionNotMatch | ErrorKind::Conflict => return Fault::Exists,
-        ErrorKind::RateLimited => return Fault::Throttled(None),
+        ErrorKind::RateLimited => return Fault::Throttled(told_too_long(error)),
         _ => {}
     }
     if says(&[

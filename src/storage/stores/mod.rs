@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use super::backend::{
     Backend, Checksum, Created, Fault, HashKind, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits,
 };
+use crate::web::{Waiting, Waits};
 
 mod abandon;
 mod crc64;
@@ -58,6 +59,7 @@ pub struct ObjectStore {
     operator: Operator,
     /// What its requests go through.
     transport: HttpTransporter,
+    waits: Waits,
     kind: Kind,
     place: String,
     /// Where keys are files: bytes are written beside them, and linked.
@@ -72,7 +74,9 @@ pub struct ObjectStore {
 impl ObjectStore {
     /// A store over `operator`, whose requests go through `client`; `place` is how people know it, without credentials.
     pub fn new(operator: Operator, kind: Kind, client: reqwest::Client, place: String) -> Self {
-        Self::over(operator, kind, HttpTransporter::new(Patient::new(client)), place)
+        let waits = Waits::default();
+        let transport = HttpTransporter::new(Patient::new(client, waits.clone()));
+        Self { waits, ..Self::over(operator, kind, transport, place) }
     }
 
     /// The same over any transport.
@@ -87,6 +91,7 @@ impl ObjectStore {
         Self {
             operator,
             transport,
+            waits: Waits::default(),
             kind,
             place,
             folder: None,
@@ -175,6 +180,10 @@ fn prefix(folder: &str) -> String {
 impl Backend for ObjectStore {
     fn place(&self) -> String {
         self.place.clone()
+    }
+
+    fn waiting(&self) -> Option<Waiting> {
+        self.waits.longest()
     }
 
     fn traits(&self) -> Traits {
