@@ -228,7 +228,7 @@ impl Filling<'_> {
         &self,
         laying: &mut JoinHandle<Laid>,
         know: oneshot::Sender<Option<Lock>>,
-        had: oneshot::Receiver<environment::Prepared>,
+        mut had: oneshot::Receiver<environment::Prepared>,
     ) -> Result<(LaidOut, Takeover, Wheels), Stop> {
         let Self { decided, engaged, wanted, place, owner, telling, cancel, .. } = *self;
         let Place { storage, folder, .. } = *place;
@@ -236,10 +236,14 @@ impl Filling<'_> {
         let search = Search { decided, storage, inputs, config, image, unknown: self.unknown };
         let found = async {
             let follow = Follow::new(telling, cancel, Step::Prepare);
-            let found = patience::followed(&**storage, &follow, Box::pin(takeover::search(&search))).await?;
+            let found = patience::followed(&**storage, &follow, Box::pin(takeover::search(&search))).await;
             // Nobody listens where the environment is there.
-            let _ = know.send(found.lock());
-            Ok::<_, Stop>(found)
+            let _ = know.send(found.as_ref().ok().and_then(takeover::Found::lock));
+            if found.as_ref().is_err_and(|stop| stop.ending == Ending::Cancelled) {
+                // What builds the environment hears it too, and must not be dropped before it has cleared away.
+                let _ = (&mut had).await;
+            }
+            found
         };
         let (laid, found) = tokio::try_join!(laid_out(laying, telling), found)?;
         // Of what the commit holds: nothing of an earlier one may lie there yet.
