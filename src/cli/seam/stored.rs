@@ -222,12 +222,12 @@ pub(in crate::cli) fn storage_health(written: &str, patience: Duration) -> Resul
             storage.try_writing().await.map_err(Stop::from)?;
             Ok(health)
         };
-        let silent = |_| match heard.last() {
-            Some(sentence) => Failure::new(Exit::StorageFailed, sentence).help("try again when that is over"),
-            None => {
-                let what = format!("{} does not answer within {} s", storage.place(), patience.as_secs());
-                Failure::new(Exit::StorageFailed, what).help("look at the network, the proxy and the address")
+        let silent = |_| {
+            if let Some(sentence) = heard.last() {
+                return Failure::new(Exit::StorageFailed, sentence).help("try again when that is over");
             }
+            let what = format!("{} does not answer within {} s", storage.place(), patience.as_secs());
+            Failure::new(Exit::StorageFailed, what).help("look at the network, the proxy and the address")
         };
         let asking = storage::patience::told(&*storage, &heard, asking);
         tokio::time::timeout(patience, asking).await.map_err(silent)?
