@@ -1,4 +1,5 @@
-//! Files that were sent to Dropbox and wait to become visible are in nobody's listing: that they were sent is remembered.
+//! Files that were sent to Dropbox and wait to become visible are in nobody's listing: that they were sent is
+//! remembered.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -189,6 +189,11 @@ impl Served {
         open::service(&location, &access).expect("a service")
     }
 
+    /// What a server of its own keeps on the disk.
+    pub(crate) fn folder(&self) -> &Path {
+        self.place.as_ref().expect("a place").path()
+    }
+
     /// As a command line names it.
     pub(crate) fn text(&self) -> &str {
         &self.text

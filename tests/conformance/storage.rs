@@ -33,6 +33,7 @@ mod front;
 mod killed;
 mod large;
 mod paced;
+mod places;
 #[path = "../stores/proxy.rs"]
 mod proxy;
 mod served;

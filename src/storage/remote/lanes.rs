@@ -158,8 +158,8 @@ async fn settle(sender: &Sender<'_>, mut waiting: Vec<Ended>) -> Result<Vec<Ende
     Ok(ended)
 }
 
-/// Sends outputs from their first byte, as many at once as ever: all of a batch may have to go again, where what an earlier
-/// process sent is there no longer.
+/// Sends outputs from their first byte, as many at once as ever: all of a batch may have to go again, where what an
+/// earlier process sent is there no longer.
 async fn send_again(sender: &Sender<'_>, damaged: Vec<(usize, String)>) -> Result<Vec<Ended>, StorageError> {
     let outputs = &sender.publication.collection.outputs;
     let lanes = sender.remote.service.traits().lanes.max(1);

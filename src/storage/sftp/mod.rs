@@ -18,7 +18,9 @@ use tokio::io::AsyncSeekExt as _;
 use tokio::sync::Mutex;
 
 use super::backend::claim::Claims as _;
-use super::backend::{Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits};
+use super::backend::{
+    Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits, file_in_the_way, upwards,
+};
 use super::key::{beside, is_beside, is_unfinished};
 
 mod part;
@@ -202,6 +204,17 @@ impl Backend for Sftp {
             }
         }
         Ok(Space::default())
+    }
+
+    async fn look_at_place(&self) -> Result<(), Fault> {
+        for path in upwards(&self.path("")) {
+            match self.look(path).await? {
+                Some(there) if is_folder(&there) => return Ok(()),
+                Some(_) => return Err(file_in_the_way(path)),
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     async fn make_folders(&self, folders: &[String]) -> Result<(), Fault> {

@@ -32,8 +32,8 @@ struct Started {
 #[derive(Serialize, Deserialize)]
 struct Remembered {
     session: String,
-    /// Of the whole, where all of it is in the session, which is closed: another file of the same length may be on its way
-    /// by now.
+    /// Of the whole, where all of it is in the session, which is closed: another file of the same length may be on its
+    /// way by now.
     #[serde(default)]
     sum: Option<String>,
     /// When the session began, in seconds since 1970.
@@ -144,12 +144,7 @@ impl Dropbox {
     }
 
     /// Goes on with what an earlier process sent; [`Fault::NotFound`] where that is of no use.
-    async fn recalled(
-        &self,
-        known: &Remembered,
-        source: &mut Source,
-        counted: &mut Counted<'_>,
-    ) -> Result<(), Fault> {
+    async fn recalled(&self, known: &Remembered, source: &mut Source, counted: &mut Counted<'_>) -> Result<(), Fault> {
         if known.is_whole(now()) {
             source.drain().await?;
             counted.more(source.size());

@@ -2,8 +2,8 @@
 //! change since then.
 //!
 //! So one more of ten thousand files costs a short line, and who is killed loses no more than the line that it was at.
-//! Nothing is synced: after a crash of the whole machine, what is lost or empty is only begun anew, and on a disk that has
-//! much to write each sync takes as long as that.
+//! Nothing is synced: after a crash of the whole machine, what is lost or empty is only begun anew, and on a disk that
+//! has much to write each sync takes as long as that.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -110,7 +110,12 @@ pub(super) struct Book {
 }
 
 impl Book {
-    pub(super) fn new(place: String, stays: bool, halves: BTreeMap<String, Half>, kept: Option<(PathBuf, File)>) -> Self {
+    pub(super) fn new(
+        place: String,
+        stays: bool,
+        halves: BTreeMap<String, Half>,
+        kept: Option<(PathBuf, File)>,
+    ) -> Self {
         Self { place, stays, pages: Mutex::new(Pages { halves, open: None }), kept }
     }
 
