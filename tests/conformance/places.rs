@@ -46,6 +46,23 @@ async fn a_file_where_the_place_has_to_be_is_told_by_webdav_and_sftp() {
     }
 }
 
+/// Bytes of the file system that a folder is on, all together.
+fn size_of_disk(folder: &Path) -> u64 {
+    let output = std::process::Command::new("df").args(["-B1", "--output=size"]).arg(folder).output().expect("df");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    told.lines().nth(1).and_then(|line| line.trim().parse().ok()).expect("a size")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_room_of_a_folder_that_sftp_will_make_is_that_of_its_own_disk() {
+    let state = tempfile::tempdir().expect("a folder");
+    let memory = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
+    // Where one logs in is another disk, and on most machines a larger one.
+    let served = Served::sftp().at(&memory.path().join("new/er"));
+    let free = served.storage(state.path()).check().await.expect("it will be made").free.expect("OpenSSH tells it");
+    assert!(free <= size_of_disk(memory.path()), "{free} bytes are free where {} are", size_of_disk(memory.path()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_that_a_drive_cannot_have_is_told_before_anything_is_made() {
     let (fake, state) = (Fake::start().await, tempfile::tempdir().expect("a folder"));

@@ -197,7 +197,10 @@ impl Backend for Sftp {
         if !session.client.support_statvfs() {
             return Ok(Space::default());
         }
-        for path in [self.path(""), ".".to_owned()] {
+        // Of a folder that is not there yet the one that it will be made in tells it: others may be on another disk.
+        let place = self.path("");
+        let last = if place.starts_with('/') { "/" } else { "." };
+        for path in upwards(&place).chain([last]) {
             if let Ok(told) = session.client.fs().statvfs(path).await {
                 let free = told.bavail.saturating_mul(told.frsize);
                 return Ok(Space { free: Some(free), ..Space::default() });
