@@ -39,6 +39,18 @@ pub enum StorageError {
         /// What is wrong.
         why: &'static str,
     },
+    /// A folder that no drive of that kind can have.
+    #[error("{title} has no folder called `{name}`: {why}")]
+    Name {
+        /// Whose drive it is.
+        title: &'static str,
+        /// The part of the place, without characters that a terminal obeys.
+        name: String,
+        /// The vendor's rule.
+        why: &'static str,
+        /// The storage, as it is written before the folder.
+        remote: String,
+    },
     /// Credentials in an address end up in the shell's history, in process lists and in logs.
     #[error("the address after `{scheme}:` holds a user or a password, which it never should")]
     Credentials {
@@ -326,6 +338,7 @@ impl StorageError {
             ),
             Self::UnknownBackend { near, name } => unknown_help(name, near.as_deref()),
             Self::Credentials { remote, .. } => credentials_help(remote),
+            Self::Name { remote, .. } => format!("name another folder, as in `{remote}:FOLDER`"),
             Self::RemoteType { .. } => {
                 "set it to local, box, dropbox, onedrive, gdrive, s3, gcs, azblob, webdav or sftp".to_owned()
             }

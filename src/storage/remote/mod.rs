@@ -80,6 +80,15 @@ impl Remote {
         StorageError::Service { action, key: key.to_owned(), place: self.service.place(), fault }
     }
 
+    /// What is wrong with the place as a whole.
+    fn unreached(&self, fault: Fault) -> StorageError {
+        match fault {
+            // It is about how the place is written, and not about something in it.
+            Fault::Setting(_) => StorageError::Open { place: self.service.place(), fault },
+            fault => self.fault("reach", "/", fault),
+        }
+    }
+
     /// The published manifest, if the folder is published.
     async fn published(&self, project: &ProjectName, folder: &Folder) -> Result<Option<Manifest>, StorageError> {
         match self.manifest(project, folder).await {
@@ -296,7 +305,8 @@ impl Storage for Remote {
     }
 
     async fn check(&self) -> Result<Health, StorageError> {
-        let space = self.service.space().await.map_err(|fault| self.fault("reach", "/", fault))?;
+        let space = self.service.space().await.map_err(|fault| self.unreached(fault))?;
+        self.service.look_at_place().await.map_err(|fault| self.unreached(fault))?;
         let notes = self.notes.iter().cloned().chain(space.notes).collect();
         Ok(Health { place: self.place(), free: space.free, notes })
     }

@@ -241,7 +241,7 @@ async fn earlier(remote: &Remote, publication: &Publication, folder: &Folder) ->
 
 /// Whether everything fits, before anything is sent.
 async fn room(remote: &Remote, outputs: &[Output], there: u64) -> Result<(), StorageError> {
-    let space = remote.service.space().await.map_err(|fault| remote.fault("reach", "/", fault))?;
+    let space = remote.service.space().await.map_err(|fault| remote.unreached(fault))?;
     if let Some(most) = space.largest
         && let Some(output) = outputs.iter().find(|output| output.size > most)
     {

@@ -336,6 +336,10 @@ impl Backend for WebDav {
         Ok(Space { free: found.iter().find_map(|found| found.free), ..Space::default() })
     }
 
+    async fn look_at_place(&self) -> Result<(), Fault> {
+        self.look_at_root().await
+    }
+
     async fn make_folders(&self, folders: &[String]) -> Result<(), Fault> {
         self.make("").await?;
         for folder in folders {

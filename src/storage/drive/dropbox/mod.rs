@@ -25,7 +25,7 @@ use super::download::download;
 use super::memory::Memory;
 use crate::storage::backend::{
     Backend, Checksum, Created, HashKind, Hasher, Meta, Pending, Receipt, Removed, Sessions, Source, Space, Stream,
-    Traits,
+    Traits, file_in_the_way, upwards,
 };
 use crate::web::{Answer, Fault, Pace, Pacer, Web};
 use api::{ARG, Api, Entry, ascii, is};
@@ -143,6 +143,17 @@ impl Backend for Dropbox {
         let used = if tag == "team" { by_all.unwrap_or(used) } else { used };
         let free = allocated.map(|allocated| allocated.saturating_sub(used));
         Ok(Space { free, largest: Some(LARGEST), notes: Vec::new() })
+    }
+
+    async fn look_at_place(&self) -> Result<(), Fault> {
+        for path in upwards(&self.root) {
+            match self.api.look(path).await? {
+                Some(there) if there.is_folder() => return Ok(()),
+                Some(_) => return Err(file_in_the_way(path.trim_start_matches('/'))),
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     /// Folders come with the first file below them.

@@ -58,6 +58,7 @@ impl GoogleDrive {
         for id in parents {
             match self.file(id).await? {
                 Some(_) => there.push(id.clone()),
+                None if *id == self.top => return Err(self.no_top()),
                 None => self.known().gone(id),
             }
         }

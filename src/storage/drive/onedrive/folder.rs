@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::OneDrive;
 use super::item::{FIELDS, Item, Page};
-use crate::storage::backend::{Fault, Meta, Removed};
+use crate::storage::backend::{Fault, Meta, Removed, file_in_the_way, upwards};
 use crate::storage::drive::escape::{join, parts, split};
 
 /// Folders that are asked or made at once.
@@ -49,6 +49,18 @@ impl OneDrive {
             Ok(_) | Err(Fault::Exists) => Ok(()),
             Err(fault) => Err(fault),
         }
+    }
+
+    /// See [`crate::storage::backend::Backend::look_at_place`].
+    pub(super) async fn look_at_root(&self) -> Result<(), Fault> {
+        for path in upwards(&self.address.path("")) {
+            match self.item_at(&format!("{}?{FIELDS}", self.address.at(path, ""))).await? {
+                Some(item) if item.is_file() => return Err(file_in_the_way(path)),
+                Some(_) => return Ok(()),
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     /// What lies below a folder.

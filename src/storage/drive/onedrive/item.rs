@@ -59,6 +59,11 @@ impl Item {
         self.folder.is_some() || self.package.is_some()
     }
 
+    /// Whether it is a file and nothing else: what is shown here and lies in another drive is neither that nor a folder.
+    pub(super) fn is_file(&self) -> bool {
+        self.file.is_some() && !self.is_folder()
+    }
+
     /// As the service computed it; a while after an upload it may not have done so yet.
     pub(super) fn checksum(&self) -> Option<Checksum> {
         let text = self.file.as_ref()?.hashes.as_ref()?.quick_xor_hash.as_deref()?;

@@ -121,6 +121,10 @@ impl Backend for OneDrive {
         Ok(Space { free: drive["quota"]["remaining"].as_u64(), largest: Some(LARGEST), notes })
     }
 
+    async fn look_at_place(&self) -> Result<(), Fault> {
+        self.look_at_root().await
+    }
+
     async fn make_folders(&self, folders: &[String]) -> Result<(), Fault> {
         self.make(folders).await
     }
