@@ -242,6 +242,14 @@ pub enum ManifestError {
     /// It contradicts itself.
     #[error("it is not sound: {0}")]
     Unsound(String),
+    /// A sound one that lies where that of another commit or project has to be.
+    #[error("it is that of `{revision}` of project `{project}`")]
+    Other {
+        /// Its project.
+        project: ProjectName,
+        /// What was run for it.
+        revision: Revision,
+    },
 }
 
 impl From<serde_json::Error> for ManifestError {
@@ -272,6 +280,17 @@ impl Manifest {
     pub fn noting(mut self, missing: Vec<MissingProduct>, refused: Vec<Refused>, moved: Vec<Moved>) -> Self {
         (self.missing, self.refused, self.moved) = (missing, refused, moved);
         self
+    }
+
+    /// The manifest, if it is of this project and revision.
+    ///
+    /// # Errors
+    /// [`ManifestError::Other`], with whose it is.
+    pub fn of(self, project: &ProjectName, revision: &Revision) -> Result<Self, ManifestError> {
+        if self.about.project == *project && self.about.revision == *revision {
+            return Ok(self);
+        }
+        Err(ManifestError::Other { project: self.about.project, revision: self.about.revision })
     }
 
     /// The entry at `path`.

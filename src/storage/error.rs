@@ -127,6 +127,21 @@ pub enum StorageError {
         /// What differs.
         differences: Differences,
     },
+    /// Names that differ only in case are one in this storage.
+    #[error(
+        "project `{project}` has no folder of its own in {place}: names that differ only in case are one there, and \
+         `{folder}` holds what project `{other}` published"
+    )]
+    OneFolder {
+        /// The project that was to be published.
+        project: ProjectName,
+        /// Whose folder it is.
+        other: ProjectName,
+        /// As it is spelt there.
+        folder: String,
+        /// Where.
+        place: String,
+    },
     /// Something that is not ours stands at the commit's name.
     #[error("`{place}` is there already and is not a published folder: {reason}")]
     Foreign {
@@ -343,6 +358,10 @@ impl StorageError {
             Self::Conflict { .. } => {
                 "`--on-conflict keep` leaves what is there, `--on-conflict new-run` publishes beside it".to_owned()
             }
+            Self::OneFolder { other, .. } => format!(
+                "give it another name: `--project NAME`, or `project: NAME` in soopervisor.yaml; or another place with \
+                 `--storage`. If it is the same project, go on with `--project {other}`"
+            ),
             Self::Foreign { place, .. } => format!("move `{place}` away, or use `--on-conflict new-run`"),
             Self::Unfinished { place, .. } => format!(
                 "wait for the other publish, or remove `{place}` if there is none, or use `--on-conflict new-run`"
@@ -359,6 +378,12 @@ impl StorageError {
             Self::Manifest { source: ManifestError::Newer { .. }, .. } => {
                 "use the soopervisor that published it, or a later one".to_owned()
             }
+            // Nothing is damaged: who removed it would remove somebody's results.
+            Self::Manifest { source: ManifestError::Other { project, revision }, .. } => format!(
+                "nothing of it is damaged, and it is not to be removed: ask for it with `--project {project}`; where the \
+                 folder was moved, move it back to `{project}/{}`",
+                Folder::of(revision)
+            ),
             Self::Manifest { .. } => ANEW.to_owned(),
             Self::Missing { path, .. } if path.as_bytes() == super::key::MANIFEST.as_bytes() => ANEW.to_owned(),
             Self::Corrupt { .. } | Self::Replaced { .. } | Self::Missing { .. } | Self::Damaged { .. } => {
@@ -495,5 +520,18 @@ mod tests {
         assert_eq!(line.matches("EOF while parsing").count(), 1, "{line}");
         let newer = StorageError::Manifest { folder, source: ManifestError::Newer { found: 9 } };
         assert!(!newer.help().unwrap().contains("remove"));
+    }
+
+    #[test]
+    fn a_folder_that_is_anothers_is_told_with_whose_it_is_and_nobody_is_led_to_remove_it() {
+        let folder: Folder = "a".repeat(40).parse().unwrap();
+        let revision = folder.revision.clone();
+        let source = ManifestError::Other { project: "R1".parse().unwrap(), revision };
+        let line = crate::run::stop::Stop::from(StorageError::Manifest { folder: folder.clone(), source }).line();
+        assert!(line.contains("`R1`"), "{line}");
+        let source = ManifestError::Other { project: "R1".parse().unwrap(), revision: folder.revision.clone() };
+        let help = StorageError::Manifest { folder, source }.help().unwrap();
+        assert!(help.contains("`--project R1`") && help.contains("not to be removed"), "{help}");
+        assert!(!help.contains(ANEW), "{help}");
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Folder, Health, Listed, Progress, Publication, Published, Reader, Removed, Storage, StorageError};
+use super::{Folder, Health, Listed, Progress, Publication, Published, Reader, Removed, Storage, StorageError, twin};
 use crate::id::ProjectName;
 use crate::outputs::manifest::{Entry, Manifest};
 
@@ -175,6 +175,12 @@ impl Storage for Local {
         let (path, folder) = (self.project_path(project), folder.clone());
         blocking(&self.root, move || remove::remove(&path, &folder)).await?;
         Ok(Removed { freed: true })
+    }
+
+    async fn tell_apart(&self, project: &ProjectName) -> Result<(), StorageError> {
+        let root = self.root.clone();
+        let names = blocking(&self.root, move || read::names(&root)).await?;
+        twin::refuse(self, project, &names).await
     }
 
     async fn check(&self) -> Result<Health, StorageError> {
