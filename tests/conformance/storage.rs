@@ -31,6 +31,7 @@ mod fixture_run;
 mod front;
 mod killed;
 mod large;
+mod others;
 mod paced;
 #[path = "../stores/proxy.rs"]
 mod proxy;
