@@ -384,6 +384,31 @@ async fn prune_leaves_a_folder_of_a_service_that_holds_files_of_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn files_are_read_under_the_name_that_they_had_when_they_were_published() {
+    let (shelf, run) = (shelf::plain(), Run::new());
+    run.product(".~lock.ods#", "of an office program");
+    let remote = remote(&shelf, None);
+    let published = remote.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect("published");
+    assert_eq!(published.manifest.files[0].stored.as_deref(), Some("%2e~lock.ods#"));
+    assert!(is_sound(&remote).await);
+    // An earlier version took the name as it was.
+    let manifest = format!("demo/{SHA}/manifest.json");
+    {
+        let mut objects = shelf.objects.lock().expect("objects");
+        let file = objects.remove(&format!("demo/{SHA}/%2e~lock.ods#")).expect("the file");
+        objects.insert(format!("demo/{SHA}/.~lock.ods#"), file);
+        let text = String::from_utf8(objects[&manifest].to_vec()).expect("text");
+        let noted = r#","stored":"%2e~lock.ods#""#;
+        assert!(text.contains(noted), "{text}");
+        objects.insert(manifest, text.replace(noted, "").into());
+    }
+    assert!(is_sound(&remote).await, "{:?}", shelf.keys());
+    let again = remote.publish(run.publication("again", OnConflict::Fail), Arc::new(())).await.expect("published");
+    assert_eq!(again.outcome, PublishOutcome::Identical);
+    assert!(is_sound(&remote).await, "{:?}", shelf.keys());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_puts_into_a_folder_after_the_plan_keeps_it() {
     let (shelf, run) = (shelf::plain(), filled(1));
     let remote = remote(&shelf, None);

@@ -243,13 +243,17 @@ pub enum ManifestError {
     #[error("it is not sound: {0}")]
     Unsound(String),
     /// A sound one that lies where that of another commit or project has to be.
-    #[error("it is that of `{revision}` of project `{project}`")]
-    Other {
-        /// Its project.
-        project: ProjectName,
-        /// What was run for it.
-        revision: Revision,
-    },
+    #[error("it is that of `{}` of project `{}`", .0.revision, .0.project)]
+    Other(Box<Owner>),
+}
+
+/// Whose a manifest is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// Its project.
+    pub project: ProjectName,
+    /// What was run for it.
+    pub revision: Revision,
 }
 
 impl From<serde_json::Error> for ManifestError {
@@ -290,7 +294,8 @@ impl Manifest {
         if self.about.project == *project && self.about.revision == *revision {
             return Ok(self);
         }
-        Err(ManifestError::Other { project: self.about.project, revision: self.about.revision })
+        let About { project, revision, .. } = self.about;
+        Err(ManifestError::Other(Box::new(Owner { project, revision })))
     }
 
     /// The entry at `path`.

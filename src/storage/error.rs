@@ -379,10 +379,10 @@ impl StorageError {
                 "use the soopervisor that published it, or a later one".to_owned()
             }
             // Nothing is damaged: who removed it would remove somebody's results.
-            Self::Manifest { source: ManifestError::Other { project, revision }, .. } => format!(
-                "nothing of it is damaged, and it is not to be removed: ask for it with `--project {project}`; where the \
-                 folder was moved, move it back to `{project}/{}`",
-                Folder::of(revision)
+            Self::Manifest { source: ManifestError::Other(owner), .. } => format!(
+                "nothing of it is damaged, and it is not to be removed: ask for it with `--project {0}`; where the folder was \
+                 moved, move it back to `{0}/{1}`",
+                owner.project, owner.revision
             ),
             Self::Manifest { .. } => ANEW.to_owned(),
             Self::Missing { path, .. } if path.as_bytes() == super::key::MANIFEST.as_bytes() => ANEW.to_owned(),
@@ -470,6 +470,7 @@ fn list<T: std::fmt::Display>(items: &[T]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outputs::manifest::Owner;
 
     #[test]
     fn a_full_disk_is_told_in_sizes_that_people_read_with_a_folder_that_is_there() {
@@ -525,13 +526,13 @@ mod tests {
     #[test]
     fn a_folder_that_is_anothers_is_told_with_whose_it_is_and_nobody_is_led_to_remove_it() {
         let folder: Folder = "a".repeat(40).parse().unwrap();
-        let revision = folder.revision.clone();
-        let source = ManifestError::Other { project: "R1".parse().unwrap(), revision };
-        let line = crate::run::stop::Stop::from(StorageError::Manifest { folder: folder.clone(), source }).line();
-        assert!(line.contains("`R1`"), "{line}");
-        let source = ManifestError::Other { project: "R1".parse().unwrap(), revision: folder.revision.clone() };
-        let help = StorageError::Manifest { folder, source }.help().unwrap();
+        let (project, revision) = ("R1".parse().unwrap(), folder.revision.clone());
+        let source = ManifestError::Other(Box::new(Owner { project, revision }));
+        let error = StorageError::Manifest { folder, source };
+        let help = error.help().unwrap();
         assert!(help.contains("`--project R1`") && help.contains("not to be removed"), "{help}");
         assert!(!help.contains(ANEW), "{help}");
+        let line = crate::run::stop::Stop::from(error).line();
+        assert!(line.contains("project `R1`"), "{line}");
     }
 }

@@ -209,12 +209,22 @@ async fn foreign(storage: &dyn Storage, project: &ProjectName, folder: &Folder) 
         Err(StorageError::Missing { .. } | StorageError::Manifest { .. }) => return Ok(0),
         Err(error) => return Err(error),
     };
+    foreign_to(storage, project, folder, &manifest).await
+}
+
+/// As [`foreign`], of a folder whose manifest was read.
+async fn foreign_to(
+    storage: &dyn Storage,
+    project: &ProjectName,
+    folder: &Folder,
+    manifest: &Manifest,
+) -> Result<usize, StorageError> {
     let listed = match storage.list(project, folder).await {
         Ok(listed) => listed,
         Err(StorageError::Missing { .. } | StorageError::Manifest { .. }) => return Ok(0),
         Err(error) => return Err(error),
     };
-    let others = Apart::by(&manifest, listed).others.into_iter();
+    let others = Apart::by(manifest, listed).others.into_iter();
     Ok(others.filter(|one| one.kind != Some(OutputKind::Folder) && !is_litter(&one.path)).count())
 }
 
@@ -264,7 +274,7 @@ pub async fn remove(
             continue;
         }
         if !plan.with_foreign {
-            let files = foreign(storage, project, &candidate.folder).await?;
+            let files = foreign_to(storage, project, &candidate.folder, &manifest).await?;
             if files > 0 {
                 report.spared.push((candidate.clone(), files));
                 continue;

@@ -6,25 +6,15 @@ use crate::outputs::manifest::ManifestError;
 
 /// Refuses a project whose folder is that of another one. `names` lie beside it in the storage; where it is not among them
 /// and another spelling is, what is seen below its name decides: nothing where both are folders of their own.
-pub(super) async fn refuse(
-    storage: &dyn Storage,
-    project: &ProjectName,
-    names: &[String],
-) -> Result<(), StorageError> {
+pub(super) async fn refuse(storage: &dyn Storage, project: &ProjectName, names: &[String]) -> Result<(), StorageError> {
     let Some(folder) = key::other_spelling(names, project) else { return Ok(()) };
     for commit in storage.folders(project).await? {
         match storage.manifest(project, &commit).await {
             // Whoever made the folder, this project publishes to it.
             Ok(_) => return Ok(()),
-            Err(StorageError::Manifest { source: ManifestError::Other { project: other, .. }, .. })
-                if other != *project =>
-            {
-                return Err(StorageError::OneFolder {
-                    project: project.clone(),
-                    other,
-                    folder: folder.to_owned(),
-                    place: storage.place(),
-                });
+            Err(StorageError::Manifest { source: ManifestError::Other(owner), .. }) if owner.project != *project => {
+                let (folder, place) = (folder.to_owned(), storage.place());
+                return Err(StorageError::OneFolder { project: project.clone(), other: owner.project, folder, place });
             }
             Err(StorageError::Manifest { .. } | StorageError::Missing { .. }) => {}
             Err(error) => return Err(error),

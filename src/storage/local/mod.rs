@@ -131,6 +131,7 @@ impl Storage for Local {
     }
 
     async fn publish(&self, publication: Publication, progress: Arc<dyn Progress>) -> Result<Published, StorageError> {
+        self.tell_apart(&publication.about.project).await?;
         let local = self.clone();
         blocking(&self.root, move || publish::publish(&local, &publication, &*progress)).await
     }
@@ -179,7 +180,8 @@ impl Storage for Local {
 
     async fn tell_apart(&self, project: &ProjectName) -> Result<(), StorageError> {
         let root = self.root.clone();
-        let names = blocking(&self.root, move || read::names(&root)).await?;
+        // What is wrong with it says whoever needs it.
+        let names = blocking(&self.root, move || Ok(read::names(&root).unwrap_or_default())).await?;
         twin::refuse(self, project, &names).await
     }
 

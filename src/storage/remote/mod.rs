@@ -309,8 +309,12 @@ impl Storage for Remote {
         if !self.service.may_fold_case() {
             return Ok(());
         }
-        let names = self.folders_below("").await?;
-        twin::refuse(self, project, &names).await
+        match self.folders_below("").await {
+            Ok(names) => twin::refuse(self, project, &names).await,
+            // Who may see what is in a folder may not be allowed to see what lies beside it.
+            Err(StorageError::Service { fault: Fault::Forbidden(_), .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn check(&self) -> Result<Health, StorageError> {
