@@ -97,3 +97,16 @@ async fn a_file_of_somebody_else_on_google_drive_keeps_its_folder_whatever_its_n
     assert_eq!((report.removed.len(), report.spared.len()), (0, 1));
     assert!(drive.fake.files(Drive::GDrive).values().any(|held| held.id == id));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_programs_leave_beside_open_files_is_published_on_each_drive() {
+    for drive in Drive::ALL {
+        let bench = Bench::on(drive).await;
+        for name in [".~lock.report.ods#", "~$report.docx", "data/~wrl0001.tmp", "x.part", ".htaccess"] {
+            bench.run.product(name, name);
+        }
+        bench.publish("r", OnConflict::Fail).await.unwrap_or_else(|error| panic!("{drive:?}: {error}"));
+        let report = verify(&*bench.storage, &project(), &folder(), &()).await.expect("a report");
+        assert!(report.is_sound() && report.ok == 5, "{drive:?}: {report:?}");
+    }
+}
