@@ -312,6 +312,12 @@ pub(super) fn beside(key: &str) -> String {
     }
 }
 
+/// A name that nobody has, beside the projects, for a small file that is written to see whether that can be done: what is
+/// removed afterwards is nobody else's.
+pub(super) fn trial() -> String {
+    format!("soopervisor-doctor-{}", chance())
+}
+
 /// Whether `part` is a name that [`beside`] gave for `key`.
 #[cfg(any(feature = "webdav", feature = "sftp"))]
 pub(super) fn is_beside(key: &str, part: &str) -> bool {
@@ -584,6 +590,7 @@ mod tests {
         ] {
             assert!(is_of_our_making(&ours), "{ours}");
         }
+        assert_ne!(trial(), trial(), "what is removed by its name");
         for theirs in ["a.csv", "a#0123456789abcdef.csv", "a%230123.csv", "a%230123456789abcdefx", "%23"] {
             assert!(!is_of_our_making(theirs), "{theirs}");
         }

@@ -324,7 +324,7 @@ impl Storage for Remote {
     }
 
     async fn try_writing(&self) -> Result<(), StorageError> {
-        let key = format!("soopervisor-doctor-{}", std::process::id());
+        let key = key::trial();
         let bytes = Bytes::from_static(b"written by `soopervisor doctor`");
         self.service.put(&key, bytes).await.map_err(|fault| self.fault("write", &key, fault))?;
         self.service.remove(&key).await.map_err(|fault| self.fault("remove", &key, fault))
