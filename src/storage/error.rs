@@ -358,10 +358,7 @@ impl StorageError {
             Self::Conflict { .. } => {
                 "`--on-conflict keep` leaves what is there, `--on-conflict new-run` publishes beside it".to_owned()
             }
-            Self::OneFolder { other, .. } => format!(
-                "give it another name: `--project NAME`, or `project: NAME` in soopervisor.yaml; or another place with \
-                 `--storage`. If it is the same project, go on with `--project {other}`"
-            ),
+            Self::OneFolder { other, .. } => one_folder_help(other),
             Self::Foreign { place, .. } => format!("move `{place}` away, or use `--on-conflict new-run`"),
             Self::Unfinished { place, .. } => format!(
                 "wait for the other publish, or remove `{place}` if there is none, or use `--on-conflict new-run`"
@@ -374,17 +371,7 @@ impl StorageError {
             ),
             Self::Ambiguous { .. } => "write more of the commit, or the whole folder name".to_owned(),
             Self::WouldOverwrite { .. } => "download to an empty folder with `--to DIR`, or `--force`".to_owned(),
-            // Nothing can be verified without it.
-            Self::Manifest { source: ManifestError::Newer { .. }, .. } => {
-                "use the soopervisor that published it, or a later one".to_owned()
-            }
-            // Nothing is damaged: who removed it would remove somebody's results.
-            Self::Manifest { source: ManifestError::Other(owner), .. } => format!(
-                "nothing of it is damaged, and it is not to be removed: ask for it with `--project {0}`; where the folder was \
-                 moved, move it back to `{0}/{1}`",
-                owner.project, owner.revision
-            ),
-            Self::Manifest { .. } => ANEW.to_owned(),
+            Self::Manifest { source, .. } => manifest_help(source),
             Self::Missing { path, .. } if path.as_bytes() == super::key::MANIFEST.as_bytes() => ANEW.to_owned(),
             Self::Corrupt { .. } | Self::Replaced { .. } | Self::Missing { .. } | Self::Damaged { .. } => {
                 format!("see what else is damaged with `soopervisor verify`; {ANEW}")
@@ -405,6 +392,27 @@ impl StorageError {
 /// The folder itself, or the closest one above that is there: what was made for a publish that failed is gone again.
 fn existing(path: &Path) -> &Path {
     path.ancestors().find(|path| path.is_dir()).unwrap_or(path)
+}
+
+fn one_folder_help(other: &ProjectName) -> String {
+    format!(
+        "give it another name: `--project NAME`, or `project: NAME` in soopervisor.yaml; or another place with \
+         `--storage`. If it is the same project, go on with `--project {other}`"
+    )
+}
+
+/// Nothing can be verified without a manifest.
+fn manifest_help(source: &ManifestError) -> String {
+    match source {
+        ManifestError::Newer { .. } => "use the soopervisor that published it, or a later one".to_owned(),
+        // Nothing is damaged: who removed it would remove somebody's results.
+        ManifestError::Other(owner) => format!(
+            "nothing of it is damaged, and it is not to be removed: ask for it with `--project {0}`; where the folder \
+             was moved, move it back to `{0}/{1}`",
+            owner.project, owner.revision
+        ),
+        _ => ANEW.to_owned(),
+    }
 }
 
 /// A path in a command to type.
