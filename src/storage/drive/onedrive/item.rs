@@ -59,11 +59,6 @@ impl Item {
         self.folder.is_some() || self.package.is_some()
     }
 
-    /// Whether what lies in it is listed for itself; a notebook, which is shown as a folder, is one document of somebody's.
-    pub(super) fn opens(&self) -> bool {
-        self.folder.is_some() && self.package.is_none()
-    }
-
     /// As the service computed it; a while after an upload it may not have done so yet.
     pub(super) fn checksum(&self) -> Option<Checksum> {
         let text = self.file.as_ref()?.hashes.as_ref()?.quick_xor_hash.as_deref()?;
@@ -83,6 +78,11 @@ impl Item {
     /// Whether it surely holds these bytes.
     pub(super) fn holds(&self, size: u64, checksum: Option<&Checksum>) -> bool {
         !self.is_folder() && self.size == size && checksum.is_some() && self.checksum().as_ref() == checksum
+    }
+
+    /// Whether what lies in it is listed for itself; a notebook, which is shown as a folder, is one document of somebody's.
+    pub(super) fn opens(&self) -> bool {
+        self.folder.is_some() && self.package.is_none()
     }
 
     /// What is told of it.
