@@ -201,30 +201,27 @@ async fn spare(storage: &dyn Storage, project: &ProjectName, plan: &mut Plan) ->
     Ok(())
 }
 
-/// How many files of a folder its manifest does not name, by their ids where a name may be of several.
+/// How many files of a folder its manifest does not name; none where somebody removed it meanwhile, or put another manifest
+/// there: that shows again when it is to go.
 async fn foreign(storage: &dyn Storage, project: &ProjectName, folder: &Folder) -> Result<usize, StorageError> {
-    let manifest = match storage.manifest(project, folder).await {
-        Ok(manifest) => manifest,
-        // Somebody removed it meanwhile, or put another one there: that shows again when it is to go.
-        Err(StorageError::Missing { .. } | StorageError::Manifest { .. }) => return Ok(0),
-        Err(error) => return Err(error),
+    let counted = async {
+        let manifest = storage.manifest(project, folder).await?;
+        foreign_to(storage, project, folder, &manifest).await
     };
-    foreign_to(storage, project, folder, &manifest).await
+    match counted.await {
+        Err(StorageError::Missing { .. } | StorageError::Manifest { .. }) => Ok(0),
+        counted => counted,
+    }
 }
 
-/// As [`foreign`], of a folder whose manifest was read.
+/// How many files of a folder this manifest of it does not name, by their ids where a name may be of several.
 async fn foreign_to(
     storage: &dyn Storage,
     project: &ProjectName,
     folder: &Folder,
     manifest: &Manifest,
 ) -> Result<usize, StorageError> {
-    let listed = match storage.list(project, folder).await {
-        Ok(listed) => listed,
-        Err(StorageError::Missing { .. } | StorageError::Manifest { .. }) => return Ok(0),
-        Err(error) => return Err(error),
-    };
-    let others = Apart::by(manifest, listed).others.into_iter();
+    let others = Apart::by(manifest, storage.list(project, folder).await?).others.into_iter();
     Ok(others.filter(|one| one.kind != Some(OutputKind::Folder) && !is_litter(&one.path)).count())
 }
 
@@ -274,7 +271,11 @@ pub async fn remove(
             continue;
         }
         if !plan.with_foreign {
-            let files = foreign_to(storage, project, &candidate.folder, &manifest).await?;
+            let files = match foreign_to(storage, project, &candidate.folder, &manifest).await {
+                // Not to be seen any more in the same moment.
+                Err(StorageError::Missing { .. }) => continue,
+                files => files?,
+            };
             if files > 0 {
                 report.spared.push((candidate.clone(), files));
                 continue;
