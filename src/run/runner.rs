@@ -277,6 +277,7 @@ impl Line<'_> {
     async fn storage(&self, decided: &Decided) -> Result<Arc<dyn Storage>, Stop> {
         let storage = decided.location.open(&self.host.access()?)?;
         let health = storage.check().await?;
+        storage.tell_apart(&decided.plan.project).await?;
         for note in health.notes {
             self.telling.progress(Step::Validate, note);
         }

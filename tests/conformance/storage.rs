@@ -32,6 +32,7 @@ mod fixture_run;
 mod front;
 mod killed;
 mod large;
+mod others;
 mod paced;
 mod places;
 #[path = "../stores/proxy.rs"]

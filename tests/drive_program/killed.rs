@@ -73,7 +73,7 @@ fn run_until(place: &Place, user: &User, size: Size, phase: Phase, fake: &Fake, 
         let begun = Instant::now();
         while child.try_wait().unwrap().is_none() {
             // At first the pipeline runs; it is asked whether anything is there before that.
-            let publishing = matches!(phase, Phase::Asked) || fake.requests().len() > asked + 3;
+            let publishing = matches!(phase, Phase::Asked) || fake.requests().len() > asked + 4;
             if publishing && reached() {
                 child.kill().unwrap();
                 child.wait().unwrap();

@@ -159,6 +159,11 @@ pub trait Backend: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
+    /// Whether names that differ only in case may be one here; `false` where they never are.
+    fn may_fold_case(&self) -> bool {
+        false
+    }
+
     /// Whether a copy may be told to be as old as what it was copied from.
     fn copies_look_old(&self) -> bool {
         false

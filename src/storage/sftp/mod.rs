@@ -329,6 +329,11 @@ impl Backend for Sftp {
         Ok(found.iter().filter(|(key, _)| !is_unfinished(key)).map(|(key, metadata)| meta(key, metadata)).collect())
     }
 
+    /// Servers on file systems of Windows and macOS do; most do not.
+    fn may_fold_case(&self) -> bool {
+        true
+    }
+
     async fn copy(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {
         // Copying may take the server a while.
         if let Some(meta) = self.stat(to).await? {

@@ -429,6 +429,11 @@ impl Backend for WebDav {
         true
     }
 
+    /// Servers on file systems of Windows and macOS do; most do not.
+    fn may_fold_case(&self) -> bool {
+        true
+    }
+
     async fn copy(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {
         match self.bring("COPY", from, to, false).await {
             Ok(true) => Ok(Some(Created::Ours(Receipt::default()))),

@@ -231,6 +231,10 @@ impl Backend for BoxDrive {
         Ok(all)
     }
 
+    fn may_fold_case(&self) -> bool {
+        true
+    }
+
     async fn forget_folder(&self, _: &str) {
         self.folders.forget();
     }

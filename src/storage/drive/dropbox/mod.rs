@@ -199,6 +199,10 @@ impl Backend for Dropbox {
         listing::list(&self.api, &self.path(folder), folder, deep).await
     }
 
+    fn may_fold_case(&self) -> bool {
+        true
+    }
+
     fn copies_look_old(&self) -> bool {
         true
     }

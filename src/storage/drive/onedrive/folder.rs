@@ -75,11 +75,12 @@ impl OneDrive {
             for (folder, items) in listed {
                 for item in items {
                     let key = join(&folder, &item.name);
-                    if deep && item.is_folder() {
+                    let opens = item.opens();
+                    if deep && opens {
                         let url = format!("{}?{FIELDS}&$top=1000", self.address.id(&item.id, "children"));
                         level.push((key.clone(), url));
                     }
-                    found.push(item.meta(&key));
+                    found.push(Meta { folder: opens, ..item.meta(&key) });
                 }
             }
         }

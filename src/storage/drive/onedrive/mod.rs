@@ -155,6 +155,10 @@ impl Backend for OneDrive {
         self.listing(folder, deep).await
     }
 
+    fn may_fold_case(&self) -> bool {
+        true
+    }
+
     async fn forget_folder(&self, folder: &str) {
         self.forget(folder).await;
     }
