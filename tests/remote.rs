@@ -131,14 +131,57 @@ async fn what_a_killed_publisher_could_not_remove_any_more_goes_with_the_next_pu
         let remote = remote(&shelf, None);
         remote.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect("published");
         let whole = shelf.keys();
-        let left = format!("demo/{SHA}/f0#0123456789abcdef.csv");
-        shelf.objects.lock().expect("objects").insert(left, bytes::Bytes::from_static(b"of a run before"));
+        // What held the name of an output of the run before, and a hold.
+        for name in ["f0%230123456789abcdef.csv", ".soopervisor-hold%2d0123"] {
+            let left = format!("demo/{SHA}/{name}");
+            shelf.objects.lock().expect("objects").insert(left, bytes::Bytes::from_static(b"of a run before"));
+        }
         assert!(!is_sound(&remote).await);
         let again = remote.publish(run.publication("again", OnConflict::Fail), Arc::new(())).await.expect("published");
         assert_eq!(again.outcome, PublishOutcome::Identical);
         assert_eq!(shelf.keys(), whole);
         assert!(is_sound(&remote).await);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_publishes_a_commit_again_removes_nothing_that_somebody_put_there() {
+    for shelf in [shelf::plain, shelf::drive] {
+        let (run, shelf) = (filled(2), shelf());
+        let remote = remote(&shelf, None);
+        remote.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect("published");
+        let notes = format!("demo/{SHA}/my notes.txt");
+        shelf.objects.lock().expect("objects").insert(notes.clone(), "mine".into());
+        let again = remote.publish(run.publication("again", OnConflict::Fail), Arc::new(())).await.expect("published");
+        assert_eq!(again.outcome, PublishOutcome::Identical);
+        assert!(shelf.keys().contains(&notes));
+        run.product("f0.csv", "other");
+        let kept = remote.publish(run.publication("more", OnConflict::Keep), Arc::new(())).await.expect("kept");
+        assert_eq!(kept.outcome, PublishOutcome::Kept);
+        assert!(shelf.keys().contains(&notes));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_puts_there_while_a_broken_off_publish_is_gone_on_with_stays() {
+    /// Somebody else, as soon as the first file is done.
+    struct Visitor(Arc<Shelf>);
+    impl Progress for Visitor {
+        fn at(&self, done: Done) {
+            if done.files > 0 {
+                let notes = format!("demo/{SHA}/my notes.txt");
+                self.0.objects.lock().expect("objects").insert(notes, "mine".into());
+            }
+        }
+    }
+    let (run, shelf) = (small(6), shelf::plain());
+    let left = format!("demo/{SHA}/of-another-result.csv");
+    shelf.objects.lock().expect("objects").insert(left.clone(), "of a publish that broke off".into());
+    let visitor = Arc::new(Visitor(Arc::clone(&shelf)));
+    let published = quick(&shelf).publish(run.publication("r", OnConflict::Fail), visitor).await.expect("published");
+    assert_eq!(published.outcome, PublishOutcome::Created);
+    let keys = shelf.keys();
+    assert!(!keys.contains(&left) && keys.contains(&format!("demo/{SHA}/my notes.txt")), "{keys:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -337,6 +380,61 @@ async fn prune_leaves_a_folder_of_a_service_that_holds_files_of_others() {
     let plan = prune::plan(&remote, &project(), &wanted, now).await.expect("a plan");
     assert_eq!((plan.go.len(), plan.stay.len(), plan.foreign.len()), (1, 1, 1));
     prune::remove(&remote, &project(), &plan, &()).await.expect("a report");
+    assert!(!shelf.keys().contains(&key));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_read_under_the_name_that_they_had_when_they_were_published() {
+    let (shelf, run) = (shelf::plain(), Run::new());
+    run.product(".~lock.ods#", "of an office program");
+    let remote = remote(&shelf, None);
+    let published = remote.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect("published");
+    assert_eq!(published.manifest.files[0].stored.as_deref(), Some("%2e~lock.ods#"));
+    assert!(is_sound(&remote).await);
+    // An earlier version took the name as it was.
+    let manifest = format!("demo/{SHA}/manifest.json");
+    {
+        let mut objects = shelf.objects.lock().expect("objects");
+        let file = objects.remove(&format!("demo/{SHA}/%2e~lock.ods#")).expect("the file");
+        objects.insert(format!("demo/{SHA}/.~lock.ods#"), file);
+        let text = String::from_utf8(objects[&manifest].to_vec()).expect("text");
+        let noted = r#","stored":"%2e~lock.ods#""#;
+        assert!(text.contains(noted), "{text}");
+        objects.insert(manifest, text.replace(noted, "").into());
+    }
+    assert!(is_sound(&remote).await, "{:?}", shelf.keys());
+    let again = remote.publish(run.publication("again", OnConflict::Fail), Arc::new(())).await.expect("published");
+    assert_eq!(again.outcome, PublishOutcome::Identical);
+    assert!(is_sound(&remote).await, "{:?}", shelf.keys());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_puts_into_a_folder_after_the_plan_keeps_it() {
+    let (shelf, run) = (shelf::plain(), filled(1));
+    let remote = remote(&shelf, None);
+    for (at, digit) in ["0199", "0188", "0177"].iter().enumerate() {
+        let mut publication = run.publication("r", OnConflict::Fail);
+        publication.about.revision = SHA.replacen("0123", digit, 1).parse().expect("a revision");
+        publication.about.commit = publication.about.revision.commit.clone();
+        publication.about.ended =
+            jiff::Timestamp::from_second(i64::try_from(at).expect("small") * 86_400).expect("a time");
+        remote.publish(publication, Arc::new(())).await.expect("published");
+    }
+    let (one, now) = (Policy { keep_last: Some(1), ..Policy::default() }, jiff::Timestamp::now());
+    let plan = prune::plan(&remote, &project(), &one, now).await.expect("a plan");
+    assert_eq!((plan.go.len(), plan.foreign.len()), (2, 0));
+    // While a person thinks about it.
+    let key = format!("demo/{}/my notes.txt", SHA.replacen("0123", "0199", 1));
+    shelf.objects.lock().expect("objects").insert(key.clone(), "mine".into());
+    let report = prune::remove(&remote, &project(), &plan, &()).await.expect("a report");
+    assert_eq!((report.removed.len(), report.spared.len()), (1, 1));
+    assert_eq!((&report.spared[0].0, report.spared[0].1), (&plan.go[0], 1));
+    let whole = |keys: Vec<String>| keys.iter().filter(|key| key.contains("0199456789")).count();
+    assert!(shelf.keys().contains(&key) && whole(shelf.keys()) > 2, "{:?}", shelf.keys());
+    let wanted = Policy { with_foreign: true, ..one };
+    let plan = prune::plan(&remote, &project(), &wanted, now).await.expect("a plan");
+    let report = prune::remove(&remote, &project(), &plan, &()).await.expect("a report");
+    assert_eq!((report.removed.len(), report.spared.len()), (1, 0));
     assert!(!shelf.keys().contains(&key));
 }
 

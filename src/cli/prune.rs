@@ -13,7 +13,7 @@ use super::seam::Pruning;
 use crate::report::bytes;
 use crate::run::figures;
 use crate::storage::Unfinished;
-use crate::storage::prune::{Candidate, Plan, Report};
+use crate::storage::prune::{Candidate, OF_OTHERS, Plan, Report};
 
 pub(super) fn execute(args: &args::Prune, console: Console) -> Result<Exit, Failure> {
     if args.keep_last.is_none() && args.age().is_none() && args.keep_size.is_none() {
@@ -44,7 +44,20 @@ fn left(report: &Report) -> String {
     for (one, why) in &report.left {
         text += &format!("left alone: `{}`, which is incomplete: {why}\n", one.folder);
     }
+    for (one, files) in &report.spared {
+        text += &format!("left alone: {}", since(one, *files));
+    }
     text
+}
+
+/// What keeps a folder that the plan let go.
+fn since(one: &Candidate, files: usize) -> String {
+    let files = figures::count(files as u64, "file");
+    format!(
+        "{} holds {files} that its manifest does not name, put there since the plan was made: look at them, then prune \
+         again, `--with-foreign` to remove all of it\n",
+        one.folder
+    )
 }
 
 /// Shows the plan and asks on a terminal; elsewhere nothing is removed without `--yes`.
@@ -72,7 +85,7 @@ fn folders(count: usize) -> String {
 
 fn tell(plan: &Plan, report: Option<&Report>, dry_run: bool) -> String {
     let mut text = String::new();
-    let width = width(plan);
+    let width = width(plan, report);
     // Writing to a string does not fail.
     let mut line = |word: &str, one: &Candidate| {
         let branch = one.branch.as_deref().unwrap_or("-");
@@ -92,10 +105,18 @@ fn tell(plan: &Plan, report: Option<&Report>, dry_run: bool) -> String {
     for (one, reason) in &plan.stay {
         line(&format!("stays ({reason})"), one);
     }
+    let spared = report.map(|report| report.spared.as_slice()).unwrap_or_default();
+    for (one, _) in spared {
+        line(&format!("stays ({OF_OTHERS})"), one);
+    }
     let total: u64 = gone.iter().map(|one| one.bytes).sum();
-    let _ = writeln!(text, "{} of {}, {} {sum}", gone.len(), folders(gone.len() + plan.stay.len()), bytes(total));
+    let all = folders(gone.len() + plan.stay.len() + spared.len());
+    let _ = writeln!(text, "{} of {all}, {} {sum}", gone.len(), bytes(total));
     incomplete(&mut text, plan, report, word, sum);
     foreign(&mut text, plan);
+    for (one, files) in spared {
+        text += &since(one, *files);
+    }
     let some = |report: &Report| !report.removed.is_empty() || !report.swept.is_empty();
     if report.is_some_and(|report| !report.freed && some(report)) {
         text += "the drive keeps them in its bin: the room is free when that is emptied\n";
@@ -104,15 +125,16 @@ fn tell(plan: &Plan, report: Option<&Report>, dry_run: bool) -> String {
 }
 
 /// How wide the first column is.
-fn width(plan: &Plan) -> usize {
-    let stays = plan.stay.iter().map(|(_, reason)| "stays ()".len() + reason.len());
+fn width(plan: &Plan, report: Option<&Report>) -> usize {
+    let spared = report.into_iter().flat_map(|report| report.spared.iter().map(|_| OF_OTHERS));
+    let stays = plan.stay.iter().map(|(_, reason)| *reason).chain(spared).map(|reason| "stays ()".len() + reason.len());
     stays.chain(["would remove".len()]).max().unwrap_or_default()
 }
 
 /// What broken-off publishes left, apart from what was published.
 fn incomplete(text: &mut String, plan: &Plan, report: Option<&Report>, word: &str, sum: &str) {
     let gone: &[Unfinished] = report.map_or(&plan.unfinished, |report| &report.swept);
-    let width = width(plan);
+    let width = width(plan, report);
     let mut line = |word: &str, one: &Unfinished, why: &str| {
         let touched = one.touched.map_or_else(|| "-".to_owned(), |at| at.strftime("%Y-%m-%d").to_string());
         let files = figures::count(one.files as u64, "file");
@@ -164,8 +186,12 @@ fn document(plan: &Plan, report: Option<&Report>) -> serde_json::Value {
     let left = plan.under_way.iter().map(|(one, why)| (one, (*why).to_owned()));
     let left =
         left.chain(report.into_iter().flat_map(|report| report.left.iter().map(|(one, why)| (one, why.clone()))));
-    let stay: Vec<_> = plan.stay.iter().map(|(kept, why)| json!({"reason": why, "folder": kept.folder})).collect();
-    let foreign = plan.foreign.iter().map(|(folder, files)| json!({"folder": folder, "files": files}));
+    let spared = || report.into_iter().flat_map(|report| &report.spared);
+    let stay = plan.stay.iter().map(|(kept, why)| (kept, *why)).chain(spared().map(|(kept, _)| (kept, OF_OTHERS)));
+    let stay: Vec<_> = stay.map(|(kept, why)| json!({"reason": why, "folder": kept.folder})).collect();
+    let foreign = plan.foreign.iter().map(|(folder, files)| (folder, *files));
+    let foreign = foreign.chain(spared().map(|(kept, files)| (&kept.folder, *files)));
+    let foreign = foreign.map(|(folder, files)| json!({"folder": folder, "files": files}));
     json!({
         "foreign": foreign.collect::<Vec<_>>(),
         "would_remove": plan.go.iter().map(one).collect::<Vec<_>>(),
@@ -205,6 +231,7 @@ mod tests {
             unfinished: vec![unfinished('3', Some("2026-11-01T10:00:00Z"))],
             under_way: vec![(unfinished('4', None), "this storage does not tell when it was written")],
             foreign: Vec::new(),
+            with_foreign: false,
         };
         insta::assert_snapshot!("prune_plan", tell(&plan, None, true));
         let report = Report {
@@ -212,6 +239,7 @@ mod tests {
             swept: Vec::new(),
             left: vec![(plan.unfinished[0].clone(), "somebody is writing to it".to_owned())],
             freed: false,
+            spared: Vec::new(),
         };
         let text = tell(&plan, Some(&report), false);
         assert!(text.contains("removed") && text.contains("bin"), "{text}");
@@ -222,6 +250,21 @@ mod tests {
         let told = document(&plan, Some(&report));
         assert_eq!(told["incomplete"]["stay"][1]["why"], "somebody is writing to it");
         assert_eq!(document(&plan, None)["would_remove"][0]["bytes"], 12_300_000);
+    }
+
+    #[test]
+    fn a_folder_that_somebody_put_files_into_at_the_last_moment_is_told_as_one_that_stays() {
+        let (goes, stays) = (candidate('1', None, 500), candidate('2', None, 700));
+        let plan = Plan { go: vec![goes.clone(), stays.clone()], ..Plan::default() };
+        let report = Report { removed: vec![goes], spared: vec![(stays, 1)], freed: true, ..Report::default() };
+        let text = tell(&plan, Some(&report), false);
+        assert!(text.contains(&format!("{:<23}  1111", "removed")), "{text}");
+        assert!(text.contains("stays (files of others)  2222") && text.contains("1 of 2 folders"), "{text}");
+        assert!(text.contains("2222 holds 1 file that its manifest does not name, put there since"), "{text}");
+        assert!(left(&report).starts_with("left alone: 2222"), "{}", left(&report));
+        let told = document(&plan, Some(&report));
+        assert_eq!((&told["stay"][0]["reason"], &told["foreign"][0]["files"]), (&json!("files of others"), &json!(1)));
+        assert_eq!(told["removed"].as_array().unwrap().len(), 1);
     }
 
     #[test]

@@ -242,6 +242,18 @@ pub enum ManifestError {
     /// It contradicts itself.
     #[error("it is not sound: {0}")]
     Unsound(String),
+    /// A sound one that lies where that of another commit or project has to be.
+    #[error("it is that of `{}` of project `{}`", .0.revision, .0.project)]
+    Other(Box<Owner>),
+}
+
+/// Whose a manifest is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// Its project.
+    pub project: ProjectName,
+    /// What was run for it.
+    pub revision: Revision,
 }
 
 impl From<serde_json::Error> for ManifestError {
@@ -272,6 +284,18 @@ impl Manifest {
     pub fn noting(mut self, missing: Vec<MissingProduct>, refused: Vec<Refused>, moved: Vec<Moved>) -> Self {
         (self.missing, self.refused, self.moved) = (missing, refused, moved);
         self
+    }
+
+    /// The manifest, if it is of this project and revision.
+    ///
+    /// # Errors
+    /// [`ManifestError::Other`], with whose it is.
+    pub fn of(self, project: &ProjectName, revision: &Revision) -> Result<Self, ManifestError> {
+        if self.about.project == *project && self.about.revision == *revision {
+            return Ok(self);
+        }
+        let About { project, revision, .. } = self.about;
+        Err(ManifestError::Other(Box::new(Owner { project, revision })))
     }
 
     /// The entry at `path`.

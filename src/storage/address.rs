@@ -7,6 +7,7 @@ use std::path::Path;
 use url::Url;
 
 use super::StorageError;
+use super::drive::names::unfit;
 use super::location::{Location, Store, folder};
 use super::remotes::Remotes;
 use crate::auth::Provider;
@@ -68,6 +69,7 @@ pub(super) fn named(
         RemoteKind::Box | RemoteKind::Dropbox | RemoteKind::OneDrive | RemoteKind::GoogleDrive => {
             let provider = Provider::named(kind.name()).ok_or_else(|| wrong("nobody knows this drive"))?;
             let root = parts(&join(&set("folder").unwrap_or_default(), below)).ok_or_else(|| wrong(ESCAPES))?;
+            fit(provider, &remote, &root)?;
             Ok(Location::Drive { provider, remote, root })
         }
         RemoteKind::S3 | RemoteKind::Gcs | RemoteKind::Azblob => {
@@ -95,6 +97,13 @@ pub(super) fn named(
             sftp(remote, set("user"), host, port, &join(&root, below))
         }
     }
+}
+
+/// Whether folders of a drive can be called so.
+fn fit(provider: Provider, remote: &str, root: &str) -> Result<(), StorageError> {
+    let Some((name, why)) = unfit(provider, root) else { return Ok(()) };
+    let name = name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
+    Err(StorageError::Name { title: provider.title(), name, why, remote: remote.to_owned() })
 }
 
 const NO_PORT: &str = "its port is none: write `endpoint: HOST:PORT`, with `user` and `folder` beside it";

@@ -39,6 +39,18 @@ pub enum StorageError {
         /// What is wrong.
         why: &'static str,
     },
+    /// A folder that no drive of that kind can have.
+    #[error("{title} has no folder called `{name}`: {why}")]
+    Name {
+        /// Whose drive it is.
+        title: &'static str,
+        /// The part of the place, without characters that a terminal obeys.
+        name: String,
+        /// The vendor's rule.
+        why: &'static str,
+        /// The storage, as it is written before the folder.
+        remote: String,
+    },
     /// Credentials in an address end up in the shell's history, in process lists and in logs.
     #[error("the address after `{scheme}:` holds a user or a password, which it never should")]
     Credentials {
@@ -126,6 +138,21 @@ pub enum StorageError {
         folder: Folder,
         /// What differs.
         differences: Differences,
+    },
+    /// Names that differ only in case are one in this storage.
+    #[error(
+        "project `{project}` has no folder of its own in {place}: names that differ only in case are one there, and \
+         `{folder}` holds what project `{other}` published"
+    )]
+    OneFolder {
+        /// The project that was to be published.
+        project: ProjectName,
+        /// Whose folder it is.
+        other: ProjectName,
+        /// As it is spelt there.
+        folder: String,
+        /// Where.
+        place: String,
     },
     /// Something that is not ours stands at the commit's name.
     #[error("`{place}` is there already and is not a published folder: {reason}")]
@@ -334,6 +361,7 @@ impl StorageError {
             ),
             Self::UnknownBackend { near, name } => unknown_help(name, near.as_deref()),
             Self::Credentials { remote, .. } => credentials_help(remote),
+            Self::Name { remote, .. } => format!("name another folder, as in `{remote}:FOLDER`"),
             Self::RemoteType { .. } => {
                 "set it to local, box, dropbox, onedrive, gdrive, s3, gcs, azblob, webdav or sftp".to_owned()
             }
@@ -351,6 +379,7 @@ impl StorageError {
             Self::Conflict { .. } => {
                 "`--on-conflict keep` leaves what is there, `--on-conflict new-run` publishes beside it".to_owned()
             }
+            Self::OneFolder { other, .. } => one_folder_help(other),
             Self::Foreign { place, .. } => format!("move `{place}` away, or use `--on-conflict new-run`"),
             Self::Unfinished { place, .. } => format!(
                 "wait for the other publish, or remove `{place}` if there is none, or use `--on-conflict new-run`"
@@ -363,11 +392,7 @@ impl StorageError {
             ),
             Self::Ambiguous { .. } => "write more of the commit, or the whole folder name".to_owned(),
             Self::WouldOverwrite { .. } => "download to an empty folder with `--to DIR`, or `--force`".to_owned(),
-            // Nothing can be verified without it.
-            Self::Manifest { source: ManifestError::Newer { .. }, .. } => {
-                "use the soopervisor that published it, or a later one".to_owned()
-            }
-            Self::Manifest { .. } => ANEW.to_owned(),
+            Self::Manifest { source, .. } => manifest_help(source),
             Self::Missing { path, .. } if path.as_bytes() == super::key::MANIFEST.as_bytes() => ANEW.to_owned(),
             Self::Corrupt { .. } | Self::Replaced { .. } | Self::Missing { .. } | Self::Damaged { .. } => {
                 format!("see what else is damaged with `soopervisor verify`; {ANEW}")
@@ -393,6 +418,27 @@ impl StorageError {
 /// The folder itself, or the closest one above that is there: what was made for a publish that failed is gone again.
 fn existing(path: &Path) -> &Path {
     path.ancestors().find(|path| path.is_dir()).unwrap_or(path)
+}
+
+fn one_folder_help(other: &ProjectName) -> String {
+    format!(
+        "give it another name: `--project NAME`, or `project: NAME` in soopervisor.yaml; or another place with \
+         `--storage`. If it is the same project, go on with `--project {other}`"
+    )
+}
+
+/// Nothing can be verified without a manifest.
+fn manifest_help(source: &ManifestError) -> String {
+    match source {
+        ManifestError::Newer { .. } => "use the soopervisor that published it, or a later one".to_owned(),
+        // Nothing is damaged: who removed it would remove somebody's results.
+        ManifestError::Other(owner) => format!(
+            "nothing of it is damaged, and it is not to be removed: ask for it with `--project {0}`; where the folder \
+             was moved, move it back to `{0}/{1}`",
+            owner.project, owner.revision
+        ),
+        _ => ANEW.to_owned(),
+    }
 }
 
 /// A path in a command to type.
@@ -466,6 +512,7 @@ fn list<T: std::fmt::Display>(items: &[T]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outputs::manifest::Owner;
 
     #[test]
     fn a_full_disk_is_told_in_sizes_that_people_read_with_a_folder_that_is_there() {
@@ -535,5 +582,18 @@ mod tests {
         assert_eq!(line.matches("EOF while parsing").count(), 1, "{line}");
         let newer = StorageError::Manifest { folder, source: ManifestError::Newer { found: 9 } };
         assert!(!newer.help().unwrap().contains("remove"));
+    }
+
+    #[test]
+    fn a_folder_that_is_anothers_is_told_with_whose_it_is_and_nobody_is_led_to_remove_it() {
+        let folder: Folder = "a".repeat(40).parse().unwrap();
+        let (project, revision) = ("R1".parse().unwrap(), folder.revision.clone());
+        let source = ManifestError::Other(Box::new(Owner { project, revision }));
+        let error = StorageError::Manifest { folder, source };
+        let help = error.help().unwrap();
+        assert!(help.contains("`--project R1`") && help.contains("not to be removed"), "{help}");
+        assert!(!help.contains(ANEW), "{help}");
+        let line = crate::run::stop::Stop::from(error).line();
+        assert!(line.contains("project `R1`"), "{line}");
     }
 }

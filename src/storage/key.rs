@@ -172,7 +172,12 @@ pub(super) fn foreign(key: &str, is_ours: impl Fn(&RelPath) -> bool) -> RelPath 
 /// Names that some service or system keeps for itself, with any ending or without one.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 /// Names that some service refuses or drops silently.
-const REFUSED: [&str; 7] = ["desktop.ini", "thumbs.db", ".ds_store", "icon\r", ".dropbox", ".dropbox.attr", ".lock"];
+const REFUSED: [&str; 8] =
+    ["desktop.ini", "thumbs.db", ".ds_store", "icon\r", ".dropbox", ".dropbox.attr", ".lock", ".htaccess"];
+/// What names of files begin with that office programs leave beside those that are open, which Dropbox passes over.
+const PASSED_OVER: &str = ".~";
+/// Endings that Nextcloud and ownCloud keep for files that have not arrived whole.
+const PARTIAL: [&str; 2] = [".part", ".filepart"];
 
 /// One name, with everything escaped that some service trims, forbids, drops or cannot carry: what one storage holds can
 /// be moved to any other.
@@ -196,6 +201,11 @@ fn encode(name: &[u8]) -> String {
             escape(&mut text, first.encode_utf8(&mut [0; 4]).as_bytes());
             text.push_str(&rest);
         }
+    }
+    if is_partial(name)
+        && let Some(last) = text.pop()
+    {
+        escape(&mut text, last.encode_utf8(&mut [0; 4]).as_bytes());
     }
     // Some servers (Nextcloud's) store letters composed, whatever they were sent, and would list another name.
     let text = if unicode_normalization::is_nfc(&text) { text } else { without_letters(&text) };
@@ -228,6 +238,12 @@ fn is_kept_elsewhere(name: &[u8]) -> bool {
     numbered
         || DEVICES.iter().any(|device| stem == device.as_bytes())
         || REFUSED.iter().any(|one| name == one.as_bytes())
+        || name.starts_with(PASSED_OVER.as_bytes())
+}
+
+fn is_partial(name: &[u8]) -> bool {
+    let name = name.to_ascii_lowercase();
+    PARTIAL.iter().any(|ending| name.ends_with(ending.as_bytes()))
 }
 
 fn replace_ignoring_case(text: String, from: &str, to: &str) -> String {
@@ -296,6 +312,12 @@ pub(super) fn beside(key: &str) -> String {
     }
 }
 
+/// A name that nobody has, beside the projects, for a small file that is written to see whether that can be done: what is
+/// removed afterwards is nobody else's.
+pub(super) fn trial() -> String {
+    format!("soopervisor-doctor-{}", chance())
+}
+
 /// Whether `part` is a name that [`beside`] gave for `key`.
 #[cfg(any(feature = "webdav", feature = "sftp"))]
 pub(super) fn is_beside(key: &str, part: &str) -> bool {
@@ -361,10 +383,39 @@ pub fn other_name(name: &str, run: &RunId) -> String {
     if above.is_empty() { short } else { format!("{above}/{short}") }
 }
 
+/// The spelling under which a project of another name has the folder that some storage would give to this one too, among
+/// the names that lie beside it; `None` where it has one of its own, or none has.
+pub(super) fn other_spelling<'a>(names: &'a [String], project: &ProjectName) -> Option<&'a str> {
+    if names.iter().any(|name| name == project.as_str()) {
+        return None;
+    }
+    let ours = folded(project.as_str());
+    names.iter().find(|name| folded(name) == ours).map(String::as_str)
+}
+
+/// Whether a name in a folder shows that we gave it, for a while or in the place of another one: nobody else's file has
+/// such a name.
+pub(super) fn is_of_our_making(name: &str) -> bool {
+    is_mark(name) || is_unfinished(name) || name.rsplit('/').next().is_some_and(is_short_name)
+}
+
+/// Whether a name is one that [`short_name`] made.
+fn is_short_name(name: &str) -> bool {
+    name.match_indices(DIGEST).any(|(at, _)| {
+        let rest = &name.as_bytes()[at + DIGEST.len()..];
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        digits == DIGITS && matches!(rest.get(DIGITS), None | Some(b'.'))
+    })
+}
+
+/// What a digest in a name follows, and how many digits it has.
+const DIGEST: &str = "%23";
+const DIGITS: usize = 16;
+
 /// The beginning and the ending of `name`, with a digest of `of` between them.
 fn short_name(name: &str, of: &[u8]) -> String {
     use sha2::{Digest as _, Sha256};
-    let digest = hex::encode(&Sha256::digest(of)[..8]);
+    let digest = hex::encode(&Sha256::digest(of)[..DIGITS / 2]);
     let (stem, ending) = match name.rsplit_once('.') {
         Some((stem, ending)) if !stem.is_empty() && ending.len() <= 10 && !ending.contains('%') => {
             (stem, format!(".{ending}"))
@@ -378,7 +429,7 @@ fn short_name(name: &str, of: &[u8]) -> String {
     {
         kept.truncate(at);
     }
-    format!("{kept}%23{digest}{ending}")
+    format!("{kept}{DIGEST}{digest}{ending}")
 }
 
 /// A name with its letters composed, as all are that we store.
@@ -480,7 +531,19 @@ mod tests {
             assert!(stored.contains('%'), "{name}");
             assert_eq!(from_object(&stored), Some(path(name)), "{name}");
         }
-        for name in ["console", "a.con", "data/plot.png", "é"] {
+        // What office programs leave, and what Nextcloud does not take.
+        for (name, expected) in [
+            (".~lock.report.ods#", "%2e~lock.report.ods#"),
+            ("a/.~tmp/b", "a/%2e~tmp/b"),
+            ("~$report.docx", "%7e$report.docx"),
+            (".htaccess", "%2ehtaccess"),
+            ("x.part", "x.par%74"),
+            ("X.FilePart", "X.FilePar%74"),
+        ] {
+            assert_eq!(stored_name(&path(name)), expected);
+            assert_eq!(from_object(expected), Some(path(name)), "{name}");
+        }
+        for name in ["console", "a.con", "data/plot.png", "é", "a.~b", ".a~", "my.part.csv", "part"] {
             assert_eq!(stored_name(&path(name)), name);
         }
     }
@@ -512,6 +575,34 @@ mod tests {
         assert!(stored_name(&name).len() > 255 && names[0].len() <= 255, "{names:?}");
         let whole = path(&"日".repeat(85));
         assert_eq!(stored_names([&whole], 1000), [whole.as_str().unwrap()], "as long as it was");
+    }
+
+    #[test]
+    fn a_name_of_our_making_is_no_users() {
+        let (project, folder) = ("p".parse().unwrap(), "0123456789abcdef0123456789abcdef01234567".parse().unwrap());
+        let mark = hold(&project, &folder);
+        let run = "r".parse().unwrap();
+        for ours in [
+            other_name("d/a.csv", &run),
+            other_name("noending", &run),
+            mark.rsplit('/').next().unwrap().to_owned(),
+            beside("d/x"),
+        ] {
+            assert!(is_of_our_making(&ours), "{ours}");
+        }
+        assert_ne!(trial(), trial(), "what is removed by its name");
+        for theirs in ["a.csv", "a#0123456789abcdef.csv", "a%230123.csv", "a%230123456789abcdefx", "%23"] {
+            assert!(!is_of_our_making(theirs), "{theirs}");
+        }
+    }
+
+    #[test]
+    fn the_folder_of_a_project_is_told_from_one_that_differs_in_case() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let project: ProjectName = "R1".parse().unwrap();
+        assert_eq!(other_spelling(&names(&["r2", "r1"]), &project), Some("r1"));
+        assert_eq!(other_spelling(&names(&["r1", "R1"]), &project), None, "it has a folder of its own");
+        assert_eq!(other_spelling(&names(&["r", "r11"]), &project), None);
     }
 
     #[test]

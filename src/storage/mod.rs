@@ -34,15 +34,19 @@ pub mod key;
 pub mod local;
 pub mod location;
 pub mod open;
+mod others;
 pub mod patience;
 pub mod prune;
 pub mod remote;
 pub mod remotes;
 pub mod resolve;
+#[cfg(test)]
+mod samples;
 #[cfg(feature = "sftp")]
 pub mod sftp;
 mod source;
 pub mod stores;
+mod twin;
 pub mod verify;
 #[cfg(feature = "webdav")]
 pub mod webdav;
@@ -115,7 +119,8 @@ pub trait Storage: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
-    /// Everything that really lies in a folder, whatever its manifest says.
+    /// Everything that really lies in a folder, whatever its manifest says. Where a name may be taken twice a path may
+    /// come several times, what it stands for first.
     async fn list(&self, project: &ProjectName, folder: &Folder) -> Result<Vec<Listed>, StorageError>;
 
     /// Takes a published folder away: its manifest first, so that nobody takes the rest for a commit.
@@ -142,6 +147,15 @@ pub trait Storage: fmt::Debug + Send + Sync {
         _progress: &dyn Progress,
     ) -> Result<Swept, StorageError> {
         Ok(Swept::Left("nothing is ever left here".to_owned()))
+    }
+
+    /// Whether a project's folder would be that of another one: refused, before anything is spent on it. So it is where
+    /// names that differ only in case are one.
+    ///
+    /// # Errors
+    /// [`StorageError::OneFolder`], and when the storage cannot be read.
+    async fn tell_apart(&self, _project: &ProjectName) -> Result<(), StorageError> {
+        Ok(())
     }
 
     /// Whether it can be published to; for `doctor`. Leaves nothing behind.
@@ -266,6 +280,8 @@ pub struct Listed {
     pub link: Option<Vec<u8>>,
     /// A file's permission bits; `None` where they are not kept.
     pub mode: Option<u32>,
+    /// The service's own name for it, where a path may be of several.
+    pub id: Option<String>,
 }
 
 /// What became of a folder that was taken away.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
+use super::others::Apart;
 use super::{Folder, Progress, Storage, StorageError, Swept, Unfinished};
 use crate::id::{CommitSha, ProjectName, RelPath};
 use crate::outputs::OutputKind;
@@ -18,6 +19,8 @@ use crate::outputs::manifest::Manifest;
 
 /// Manifests read at once.
 const LANES: usize = 8;
+/// Why a folder stays in which somebody has files.
+pub const OF_OTHERS: &str = "files of others";
 
 /// What has no manifest and was written to during this time may be of somebody who is publishing.
 const YOUNG: Duration = Duration::from_hours(7 * 24);
@@ -54,6 +57,8 @@ pub struct Plan {
     pub under_way: Vec<(Unfinished, &'static str)>,
     /// Folders that the limits let go and that hold so many files which their manifests do not name.
     pub foreign: Vec<(Folder, usize)>,
+    /// Whether such folders go, too, as [`Policy::with_foreign`] asks.
+    pub with_foreign: bool,
 }
 
 impl Plan {
@@ -111,7 +116,7 @@ pub async fn plan(
         (folder, manifest)
     });
     let read: Vec<_> = futures::stream::iter(read).buffered(LANES).collect().await;
-    let mut plan = Plan::default();
+    let mut plan = Plan { with_foreign: policy.with_foreign, ..Plan::default() };
     let mut candidates = Vec::new();
     for (folder, manifest) in read {
         match manifest {
@@ -125,7 +130,7 @@ pub async fn plan(
     // Names decide between equal times, so that the same storage gives the same plan.
     candidates.sort_by_key(|one| (std::cmp::Reverse(one.ended), one.folder.to_string()));
     decide(candidates, policy, now, &mut plan);
-    spare(storage, project, policy, &mut plan).await?;
+    spare(storage, project, &mut plan).await?;
     for one in storage.unfinished(project).await? {
         let age = one.touched.map(|touched| Duration::try_from(now.duration_since(touched)).unwrap_or_default());
         match age {
@@ -177,12 +182,7 @@ fn decide(newest_first: Vec<Candidate>, policy: &Policy, now: Timestamp, plan: &
 }
 
 /// A folder goes with everything in it, so that one with files of others stays unless that is wanted.
-async fn spare(
-    storage: &dyn Storage,
-    project: &ProjectName,
-    policy: &Policy,
-    plan: &mut Plan,
-) -> Result<(), StorageError> {
+async fn spare(storage: &dyn Storage, project: &ProjectName, plan: &mut Plan) -> Result<(), StorageError> {
     let go = std::mem::take(&mut plan.go);
     let folders: Vec<Folder> = go.iter().map(|one| one.folder.clone()).collect();
     let counted = folders.into_iter().map(|folder| async move { foreign(storage, project, &folder).await });
@@ -191,32 +191,38 @@ async fn spare(
         if files > 0 {
             plan.foreign.push((one.folder.clone(), files));
         }
-        if files == 0 || policy.with_foreign {
+        if files == 0 || plan.with_foreign {
             plan.go.push(one);
         } else {
-            plan.stay.push((one, "files of others"));
+            plan.stay.push((one, OF_OTHERS));
         }
     }
     plan.stay.sort_by_key(|(one, _)| (std::cmp::Reverse(one.ended), one.folder.to_string()));
     Ok(())
 }
 
-/// How many files of a folder its manifest does not name.
+/// How many files of a folder its manifest does not name; none where somebody removed it meanwhile, or put another manifest
+/// there: that shows again when it is to go.
 async fn foreign(storage: &dyn Storage, project: &ProjectName, folder: &Folder) -> Result<usize, StorageError> {
-    let manifest = match storage.manifest(project, folder).await {
-        Ok(manifest) => manifest,
-        // Somebody removed it meanwhile, or put another one there: that shows again when it is to go.
-        Err(StorageError::Missing { .. } | StorageError::Manifest { .. }) => return Ok(0),
-        Err(error) => return Err(error),
+    let counted = async {
+        let manifest = storage.manifest(project, folder).await?;
+        foreign_to(storage, project, folder, &manifest).await
     };
-    let listed = match storage.list(project, folder).await {
-        Ok(listed) => listed,
-        Err(StorageError::Missing { .. } | StorageError::Manifest { .. }) => return Ok(0),
-        Err(error) => return Err(error),
-    };
-    let own: BTreeSet<&RelPath> = manifest.files.iter().map(|entry| &entry.path).collect();
-    let others = listed.iter().filter(|one| one.kind != Some(OutputKind::Folder) && !own.contains(&one.path));
-    Ok(others.filter(|one| !is_litter(&one.path)).count())
+    match counted.await {
+        Err(StorageError::Missing { .. } | StorageError::Manifest { .. }) => Ok(0),
+        counted => counted,
+    }
+}
+
+/// How many files of a folder this manifest of it does not name, by their ids where a name may be of several.
+async fn foreign_to(
+    storage: &dyn Storage,
+    project: &ProjectName,
+    folder: &Folder,
+    manifest: &Manifest,
+) -> Result<usize, StorageError> {
+    let others = Apart::by(manifest, storage.list(project, folder).await?).others.into_iter();
+    Ok(others.filter(|one| one.kind != Some(OutputKind::Folder) && !is_litter(&one.path)).count())
 }
 
 /// What programs that show folders leave in them, and what we left ourselves: nobody misses it.
@@ -236,9 +242,12 @@ pub struct Report {
     pub swept: Vec<Unfinished>,
     /// Unfinished folders that somebody turned out to have to do with, and how that shows.
     pub left: Vec<(Unfinished, String)>,
+    /// Folders that were to go, and that so many files keep, which somebody put there since the plan was made.
+    pub spared: Vec<(Candidate, usize)>,
 }
 
-/// Removes what the plan says, oldest first, each only if its manifest still says what it did.
+/// Removes what the plan says, oldest first, each only if its manifest still says what it did, and nobody put files of
+/// their own there since: a person may have thought about the plan for long.
 ///
 /// # Errors
 /// The first that could not be removed, and what was done until then is done.
@@ -260,6 +269,17 @@ pub async fn remove(
         };
         if Candidate::of(candidate.folder.clone(), &manifest) != *candidate {
             continue;
+        }
+        if !plan.with_foreign {
+            let files = match foreign_to(storage, project, &candidate.folder, &manifest).await {
+                // Not to be seen any more in the same moment.
+                Err(StorageError::Missing { .. }) => continue,
+                files => files?,
+            };
+            if files > 0 {
+                report.spared.push((candidate.clone(), files));
+                continue;
+            }
         }
         let removed = storage.unpublish(project, &candidate.folder).await?;
         report.freed &= removed.freed;

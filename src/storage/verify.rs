@@ -1,6 +1,6 @@
 //! Reads a published folder again and says what is not as its manifest claims.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use futures::StreamExt;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::others::Apart;
 use super::{Done, Folder, Listed, Progress, Storage, StorageError, key};
 use crate::id::{Digest, ProjectName, RelPath};
 use crate::outputs::OutputKind;
@@ -33,7 +34,7 @@ pub struct Report {
     pub changed: Vec<RelPath>,
     /// There with their content and other permissions.
     pub modes: Vec<RelPath>,
-    /// There and not in the manifest.
+    /// There and not in the manifest, a second file of a name that is in it, too.
     pub extra: Vec<RelPath>,
 }
 
@@ -91,11 +92,12 @@ pub async fn verify(
     progress: &dyn Progress,
 ) -> Result<Report, StorageError> {
     let manifest = storage.manifest(project, folder).await?;
-    let mut there: BTreeMap<RelPath, Listed> =
-        storage.list(project, folder).await?.into_iter().map(|listed| (listed.path.clone(), listed)).collect();
+    let mut apart = Apart::by(&manifest, storage.list(project, folder).await?);
     let entries = &manifest.files;
-    let listed: Vec<Option<Listed>> = entries.iter().map(|entry| there.remove(&entry.path)).collect();
-    let mut report = Report { extra: there.into_keys().collect(), ..Report::default() };
+    let listed: Vec<Option<Listed>> = entries.iter().map(|entry| apart.take(&entry.path)).collect();
+    let mut extra: Vec<RelPath> = apart.others.into_iter().map(|listed| listed.path).collect();
+    extra.sort();
+    let mut report = Report { extra, ..Report::default() };
     let mut verdicts = futures::stream::iter((0..entries.len()).zip(listed))
         .map(|(at, listed)| async move { (at, examine(storage, project, folder, &entries[at], listed).await) })
         .buffered(LANES);

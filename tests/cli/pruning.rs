@@ -133,3 +133,19 @@ async fn on_a_terminal_it_is_asked_for_and_nothing_but_yes_removes() {
     }
     assert_eq!(scene.would_go(&keep), [] as [usize; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_put_into_a_folder_while_it_is_asked_for_keeps_it() {
+    let scene = Scene::new().await;
+    let storage = format!("local:{}", scene.folder.display());
+    let words = ["prune", "--project", "demo", "--storage", &storage, "--keep-last", "1"];
+    assert_eq!(scene.would_go(&["--keep-last", "1"]), [0, 1, 2]);
+    let mut terminal = Pty::start(&mut scene.place.on_terminal(&words), 200, 24);
+    terminal.wait_for("remove them? [y/N] ");
+    let own = scene.folder.join("demo").join(sha(1)).join("my notes.txt");
+    std::fs::write(&own, "mine").unwrap();
+    terminal.press(b"yes\r");
+    terminal.end().leaves_a_clean_terminal_and_exits(0);
+    assert!(own.is_file());
+    assert_eq!(scene.would_go(&["--keep-last", "1", "--with-foreign"]), [1], "the others are gone");
+}

@@ -189,6 +189,17 @@ impl Served {
         open::service(&location, &access).expect("a service")
     }
 
+    /// Another folder of the same SSH server.
+    pub(crate) fn at(mut self, folder: &Path) -> Self {
+        self.text = format!("sftp://127.0.0.1:{}{}", self.port, folder.to_str().expect("text"));
+        self
+    }
+
+    /// What a server of its own keeps on the disk.
+    pub(crate) fn folder(&self) -> &Path {
+        self.place.as_ref().expect("a place").path()
+    }
+
     /// As a command line names it.
     pub(crate) fn text(&self) -> &str {
         &self.text

@@ -17,6 +17,7 @@ use bench::{Bench, path};
 use drives::OnDrive;
 use fake::{Drive, Fault, When};
 
+mod batches;
 mod bench;
 mod damaging;
 mod drives;
@@ -31,7 +32,9 @@ mod fixture_run;
 mod front;
 mod killed;
 mod large;
+mod others;
 mod paced;
+mod places;
 #[path = "../stores/proxy.rs"]
 mod proxy;
 mod served;
@@ -626,44 +629,6 @@ async fn a_full_account_is_told_before_anything_is_made_there() {
         assert_eq!(fake.open_sessions(drive), 0, "{drive:?}");
         bench.publish("r", OnConflict::Fail).await.expect("published");
     }
-}
-
-/// Files that wait to become visible are in nobody's listing: that they were sent is remembered.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_sent_to_dropbox_and_was_not_visible_yet_is_not_sent_again() {
-    const FILES: u64 = 40;
-    const SIZE: usize = 2_000_000;
-    let bench = Bench::on(Drive::Dropbox).await;
-    let drive = bench.drive.as_ref().expect("a drive");
-    for at in 0..FILES {
-        let bytes: Vec<u8> = (0..SIZE as u64).map(|n| (n * (at + 3) % 251).to_le_bytes()[0]).collect();
-        bench.run.product(format!("f{at:02}.bin"), bytes);
-    }
-    let total = FILES * SIZE as u64;
-    let held_up = Fault::Slow(std::time::Duration::from_mins(10));
-    drive.fake.fault(Drive::Dropbox, When::path("finish_batch_v2").times(100), held_up);
-    let (storage, publication) = (Arc::clone(&bench.storage), bench.run.publication("r", OnConflict::Fail));
-    let dying = tokio::spawn(async move { storage.publish(publication, Arc::new(())).await.map(drop) });
-    let sent = async {
-        while drive.fake.count(Drive::Dropbox, "POST", "finish_batch_v2") == 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_mins(3), sent).await.expect("everything was sent");
-    dying.abort();
-    assert!(dying.await.is_err());
-    assert!(!drive.fake.names(Drive::Dropbox).iter().any(|name| name.contains(".bin")), "nothing of it can be seen");
-    drive.fake.calm();
-    // One of them is another by now, of the same length.
-    bench.run.product("f07.bin", vec![7; SIZE]);
-    let again = drive.storage(&bench.run.path("state"));
-    let published = again.publish(bench.run.publication("r", OnConflict::Fail), Arc::new(())).await;
-    assert_eq!(published.expect("published").outcome, PublishOutcome::Created);
-    let received = drive.fake.received(Drive::Dropbox);
-    assert!(received < total + SIZE as u64 + 1_000_000, "{received} bytes for {total}");
-    let report = verify(&*again, &project(), &folder(), &()).await.expect("a report");
-    assert!(report.is_sound() && report.ok == FILES, "{report:?}");
-    assert_eq!(bench.bytes(&folder(), "f07.bin").await, vec![7; SIZE]);
 }
 
 /// An independent reader finds, by the vendor's own hash, what was published, and nothing else.

@@ -303,3 +303,38 @@ async fn people_look_at_a_folder_on_the_drives_own_page() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_file_in_the_place_of_a_folder_is_told_before_anything_is_sent() {
+    for drive in BOTH {
+        for (path, fits) in
+            [("Apps/Other", true), ("Apps/Our Things/p", true), ("Apps/Our Things", false), ("Apps", false)]
+        {
+            let bench = Bench::new(drive).await;
+            bench.fake.put(drive, path, b"x").await;
+            let folders = bench.fake.folders(drive);
+            let looked = bench.service.look_at_place().await;
+            assert_eq!(looked.is_ok(), fits, "{drive:?} {path}: {looked:?}");
+            let told = looked.err().map(|fault| fault.to_string()).unwrap_or_default();
+            assert!(fits || told.contains(&format!("`{path}` is a file")), "{drive:?}: {told}");
+            assert_eq!(bench.fake.folders(drive), folders, "{drive:?}: looking makes nothing");
+        }
+    }
+}
+
+#[tokio::test]
+async fn in_a_folder_of_somebody_else_the_room_of_this_account_of_box_does_not_count() {
+    let bench = Bench::new(Drive::Box).await;
+    bench.fake.put(Drive::Box, "mine", &bytes(1000, 1)).await;
+    bench.fake.set_quota(Drive::Box, 1000);
+    bench.service.look_at_place().await.unwrap();
+    assert_eq!(bench.service.space().await.unwrap().free, Some(0), "where nothing is there yet, it will be ours");
+    bench.fake.give_away(Drive::Box, "Apps", false);
+    let other = Bench { fake: bench.fake.clone(), drive: Drive::Box, service: bench.other() };
+    other.service.look_at_place().await.unwrap();
+    assert_eq!(other.service.space().await.unwrap().free, None);
+    other.send("p/a", b"theirs").await.unwrap();
+    assert_eq!(other.held("p/a").unwrap(), b"theirs");
+    other.fake.give_away(Drive::Box, "Apps", true);
+    assert!(matches!(other.service.look_at_place().await, Err(Fault::Forbidden(_))));
+}

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use serde_json::json;
-use soopervisor::storage::backend::{Created, Made};
+use soopervisor::storage::backend::{Created, Fault as Told, Made};
 
 use crate::bench::{MIB, concat, create, keys, made, noise, open, read};
 use crate::fake::{Drive, Fake, Fault, When};
@@ -216,6 +216,50 @@ async fn a_place_may_be_named_by_its_id() {
     let asked = requests.iter().filter(|line| line.contains("/drive/v3/files") && !line.contains("generateIds"));
     let ours: Vec<_> = asked.filter(|line| line.contains('?') && !line.contains("upload_id")).collect();
     assert!(ours.iter().all(|line| line.contains("supportsAllDrives=true")), "{ours:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_drive_has_room_however_full_the_users_own_is() {
+    let fake = Fake::start().await;
+    let (own, shared) = (folder(&fake, "root", "own").await, fake.give_away(DRIVE, "shared", false));
+    fake.put(DRIVE, "own/there", &noise(1000, 1)).await;
+    fake.set_quota(DRIVE, 1000);
+    let service = open(&fake, DRIVE, &format!("id:{shared}/reports"));
+    assert_eq!(service.space().await.unwrap().free, None);
+    service.look_at_place().await.unwrap();
+    made(&*service, "p/x", b"x").await;
+    made(&*service, "p/large", &noise(6 * MIB, 1)).await;
+    assert_eq!(fake.read(DRIVE, "shared/reports/p/x").unwrap(), b"x");
+    // A folder of My Drive by its id takes the user's room.
+    let mine = open(&fake, DRIVE, &format!("id:{own}"));
+    assert_eq!(mine.space().await.unwrap().free, Some(0));
+    assert_eq!(create(&*mine, "y", b"y").await.unwrap_err(), Told::Full);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_leads_to_no_folder_is_told_by_whoever_asks_first() {
+    let fake = Fake::start().await;
+    fake.put(DRIVE, "file", b"x").await;
+    let file = fake.files(DRIVE)["file"].id.clone();
+    let binned = folder(&fake, "root", "binned").await;
+    fake.account(DRIVE).tree.trash(&binned);
+    for id in ["NOSUCH", binned.as_str()] {
+        let root = format!("id:{id}/reports");
+        let anew = || open(&fake, DRIVE, &root);
+        let made = anew().make_folders(&["p".to_owned()]).await;
+        for told in [anew().look_at_place().await, made, anew().list("p", true).await.map(drop)] {
+            let told = told.unwrap_err().to_string();
+            assert!(told.contains(&format!("there is no folder with the id `{id}`")), "{told}");
+            assert!(told.contains("`/folders/`"), "{told}");
+        }
+    }
+    let told = open(&fake, DRIVE, &format!("id:{file}")).look_at_place().await.unwrap_err();
+    assert!(told.to_string().contains("is no folder"), "{told}");
+    let read_only = fake.give_away(DRIVE, "read-only", true);
+    let told = open(&fake, DRIVE, &format!("id:{read_only}")).look_at_place().await.unwrap_err();
+    assert!(matches!(told, Told::Forbidden(_)), "{told:?}");
+    open(&fake, DRIVE, "reports/new").look_at_place().await.unwrap();
+    assert_eq!(fake.files(DRIVE).len(), 1, "looking makes nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]

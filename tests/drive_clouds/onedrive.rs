@@ -62,3 +62,18 @@ async fn names_that_the_service_forbids_are_refused_with_its_words() {
     let long = format!("p/{}", "x".repeat(service.traits().longest_key));
     assert!(matches!(service.put(&long, bytes::Bytes::new()).await, Err(Told::Refused { .. })), "names have 255");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_in_the_place_of_a_folder_is_told_before_anything_is_sent() {
+    let fake = Fake::start().await;
+    fake.put(Drive::OneDrive, "a/file", b"x").await;
+    fake.put(Drive::OneDrive, "Apps/soopervisor/file", b"x").await;
+    for root in ["a/file", "a/file/deeper/still", "approot/file"] {
+        let told = open(&fake, Drive::OneDrive, root).look_at_place().await.unwrap_err();
+        assert!(matches!(&told, Told::Setting(words) if words.contains("file` is a file")), "{root}: {told:?}");
+    }
+    for root in ["", "a", "a/new/er", "approot", "approot/new"] {
+        open(&fake, Drive::OneDrive, root).look_at_place().await.unwrap();
+    }
+    assert_eq!(fake.files(Drive::OneDrive).len(), 2, "looking makes nothing");
+}

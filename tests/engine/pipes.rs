@@ -18,8 +18,7 @@ fn left(place: &Path) -> usize {
 #[tokio::test]
 async fn what_a_script_writes_goes_past_the_engine_each_stream_by_its_own_pipe() {
     let place = tempfile::tempdir().unwrap();
-    let text =
-        "readlink /proc/self/fd/1 >&2; readlink /proc/self/fd/2; for i in {1..500}; do echo o$i; echo e$i >&2; done";
+    let text = "readlink /proc/$$/fd/1 >&2; readlink /proc/$$/fd/2; for i in {1..500}; do echo o$i; echo e$i >&2; done";
     let (exit, heard) = run(&docker().await, piped(place.path()), script(format!("{text}; exit 3"))).await;
     let expected = |first: &str, c: &str| {
         (1..=500).fold(format!("/soopervisor/pipes/{first}\n"), |all, i| format!("{all}{c}{i}\n"))

@@ -23,8 +23,9 @@ use crate::engine::{GuestPath, HostPath, Mount, OutputSink, Stream};
 
 /// Where the container finds them; `boot.sh` knows.
 const GUEST: &str = "/soopervisor/pipes";
-/// Their names there: of stdout, then of stderr.
+/// Their names there, in the order of [`STREAMS`].
 const NAMES: [&str; 2] = ["out", "err"];
+const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 /// What a pipe may hold, where the kernel allows it; the most that it gives to everybody.
 const CAPACITY: usize = 1 << 20;
 /// How much is taken at a time: so much stays in a processor's cache until it is masked.
@@ -33,8 +34,10 @@ const PIECE: usize = 256 << 10;
 /// Both pipes of one container, gone when this is dropped.
 pub(super) struct Pipes {
     ends: [Receiver; 2],
-    /// Tells those that hold something in the order in which they were written to, which their own readiness does not.
+    /// Tells which was written to, in that order, which their own readiness does not.
     order: OwnedFd,
+    /// Whether there was more in them than was taken.
+    more: [bool; 2],
     piece: Vec<u8>,
     folder: TempDir,
 }
@@ -58,11 +61,16 @@ impl Pipes {
             let end = OpenOptions::new().read_write(true).open_receiver(&path)?;
             // More than it begins with is a favour.
             let _ = rustix::pipe::fcntl_setpipe_size(&end, CAPACITY);
-            epoll::add(&order, &end, epoll::EventData::new_u64(number as u64), epoll::EventFlags::IN)?;
+            epoll::add(
+                &order,
+                &end,
+                epoll::EventData::new_u64(number as u64),
+                epoll::EventFlags::IN | epoll::EventFlags::ET,
+            )?;
             io::Result::Ok(end)
         };
         let ends = [open(0)?, open(1)?];
-        Ok(Self { ends, order, piece: vec![0; PIECE], folder })
+        Ok(Self { ends, order, more: [false; 2], piece: vec![0; PIECE], folder })
     }
 
     /// The folder, as the container is shown it: read-only, which says nothing about pipes in it.
@@ -119,18 +127,26 @@ impl Pipes {
 
     /// The next piece, if there is one.
     fn take(&mut self) -> io::Result<Option<(Stream, usize)>> {
+        while let Some(number) = self.written_to()? {
+            match rustix::io::read(&self.ends[number], &mut self.piece[..]) {
+                Ok(count) => {
+                    self.more[number] = count == self.piece.len();
+                    return Ok(Some((STREAMS[number], count)));
+                }
+                // It came with what was taken before, or the container has read it.
+                Err(Errno::AGAIN) => self.more[number] = false,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The one to read: which was written to first since it was last told, so that none waits for ever behind the other.
+    fn written_to(&self) -> io::Result<Option<usize>> {
         let mut events = Vec::with_capacity(1);
         epoll::wait(&self.order, spare_capacity(&mut events), Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-        let Some(event) = events.first() else { return Ok(None) };
-        let stream = if { event.data }.u64() == 0 { Stream::Stdout } else { Stream::Stderr };
-        let [out, err] = &self.ends;
-        let end = if stream == Stream::Stdout { out } else { err };
-        match rustix::io::read(end, &mut self.piece[..]) {
-            Ok(count) => Ok(Some((stream, count))),
-            // The container may read them too, and have been first.
-            Err(Errno::AGAIN) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let told = events.first().map(|event: &epoll::Event| usize::from({ event.data }.u64() == 1));
+        Ok(told.or_else(|| self.more.iter().position(|more| *more)))
     }
 }
 
@@ -163,6 +179,25 @@ mod tests {
                 assert_eq!((stream, bytes), (expected, &b"x"[..]), "round {round}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn more_than_a_piece_comes_whole_and_none_waits_behind_the_other_for_ever() {
+        let place = tempfile::tempdir().unwrap();
+        let mut pipes = Pipes::make(place.path()).unwrap();
+        let (mut out, mut err) = (writer(&pipes, 0), writer(&pipes, 1));
+        let flood = tokio::task::spawn_blocking(move || (0..64).for_each(|_| out.write_all(&[b'o'; PIECE]).unwrap()));
+        let (mut counts, mut seen) = ([0, 0], Vec::new());
+        while counts != [64 * PIECE, 3] {
+            if counts[0] > 8 * PIECE && seen.len() < 3 {
+                err.write_all(b"e").unwrap();
+                seen.push(counts[0]);
+            }
+            let (stream, bytes) = pipes.next().await.unwrap();
+            counts[usize::from(stream == Stream::Stderr)] += bytes.len();
+            assert!(counts[0] < 32 * PIECE || counts[1] == 3, "stderr waits behind stdout: {counts:?}");
+        }
+        flood.await.unwrap();
     }
 
     #[tokio::test]

@@ -93,7 +93,12 @@ fn storage(reader: &mut Reader<'_>, repo: &Repo) {
             reader.hide(span);
             reader.error("server/secret", error.to_string(), span, error.help().unwrap_or_default());
         }
-        Err(error @ (StorageError::NoLocation | StorageError::NotBuilt(_) | StorageError::Tilde(_))) => {
+        Err(
+            error @ (StorageError::NoLocation
+            | StorageError::NotBuilt(_)
+            | StorageError::Tilde(_)
+            | StorageError::Name { .. }),
+        ) => {
             reader.error("server/storage", error.to_string(), span, error.help().unwrap_or_default());
         }
         Err(error @ StorageError::UnknownBackend { .. }) => {

@@ -122,6 +122,8 @@ fn what_would_fail_at_each_run_is_told_when_the_file_is_read() {
         assert_eq!(wrong(&text), [""; 0], "{text}");
     }
     assert!(wrong("repos: [{url: 'https://h/a/b', storage: 'loca:/x'}]")[0].contains("did you mean `local`?"));
+    let said = wrong("repos: [{url: 'https://h/a/b', storage: 'onedrive:CON'}]");
+    assert!(said.len() == 1 && said[0].ends_with("name another folder, as in `onedrive:FOLDER`"), "{said:?}");
     let with = |more: &str, run: &str| {
         format!(
             "repos: [{{url: 'https://h/a/b'{more}}}]\nhandlers:\n  - name: x\n    on: push\n    do: [{{run: {run}}}]\n"

@@ -35,11 +35,20 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// What it can do, and how much at once.
     fn traits(&self) -> Traits;
 
-    /// How much room there is; asked before anything is sent.
+    /// How much room there is for what is put there, whoever owns it; asked before anything is sent.
     ///
     /// # Errors
     /// When the service cannot be reached or nobody is logged in.
     async fn space(&self) -> Result<Space, Fault>;
+
+    /// Looks whether the place can hold anything, besides what [`Self::space`] finds out: what it begins in is there and
+    /// may be added to, and no file stands where a folder of it has to be. Folders that are missing will be made.
+    ///
+    /// # Errors
+    /// When it cannot be, in words that say what to do.
+    async fn look_at_place(&self) -> Result<(), Fault> {
+        Ok(())
+    }
 
     /// Makes sure that the folders are there, parents first; called once before many [`Self::create`]. Services without
     /// folders do nothing.
@@ -155,6 +164,11 @@ pub trait Backend: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
+    /// Whether names that differ only in case may be one here; `false` where they never are.
+    fn may_fold_case(&self) -> bool {
+        false
+    }
+
     /// Whether a copy may be told to be as old as what it was copied from.
     fn copies_look_old(&self) -> bool {
         false
@@ -211,6 +225,17 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// # Errors
     /// When something is left.
     async fn remove_folder(&self, folder: &str) -> Result<Removed, Fault>;
+}
+
+/// Why a place cannot be: `path` is a file, and a folder of that name would be needed.
+pub(super) fn file_in_the_way(path: &str) -> Fault {
+    Fault::Setting(format!("`{path}` is a file where a folder has to be: name another folder, or move the file away"))
+}
+
+/// A path and all folders above it, the longest first.
+pub(super) fn upwards(path: &str) -> impl Iterator<Item = &str> {
+    let all = std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(above, _)| above));
+    all.filter(|path| !path.is_empty())
 }
 
 /// Bytes as they come.
@@ -349,3 +374,15 @@ impl Sessions for () {
 
 /// A service that is used from several places.
 pub type Shared = Arc<dyn Backend>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_above_a_path_is_told_from_below() {
+        assert_eq!(upwards("/a/b").collect::<Vec<_>>(), ["/a/b", "/a"]);
+        assert_eq!(upwards("a/b/c").collect::<Vec<_>>(), ["a/b/c", "a/b", "a"]);
+        assert_eq!(upwards("").count(), 0);
+    }
+}

@@ -9,6 +9,7 @@ mod dropbox;
 mod escape;
 mod gdrive;
 mod memory;
+pub(super) mod names;
 mod onedrive;
 mod outgoing;
 mod patience;

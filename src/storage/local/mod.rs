@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Folder, Health, Listed, Progress, Publication, Published, Reader, Removed, Storage, StorageError};
+use super::{Folder, Health, Listed, Progress, Publication, Published, Reader, Removed, Storage, StorageError, twin};
 use crate::id::ProjectName;
 use crate::outputs::manifest::{Entry, Manifest};
 
@@ -131,6 +131,7 @@ impl Storage for Local {
     }
 
     async fn publish(&self, publication: Publication, progress: Arc<dyn Progress>) -> Result<Published, StorageError> {
+        self.tell_apart(&publication.about.project).await?;
         let local = self.clone();
         blocking(&self.root, move || publish::publish(&local, &publication, &*progress)).await
     }
@@ -175,6 +176,13 @@ impl Storage for Local {
         let (path, folder) = (self.project_path(project), folder.clone());
         blocking(&self.root, move || remove::remove(&path, &folder)).await?;
         Ok(Removed { freed: true })
+    }
+
+    async fn tell_apart(&self, project: &ProjectName) -> Result<(), StorageError> {
+        let root = self.root.clone();
+        // What is wrong with it says whoever needs it.
+        let names = blocking(&self.root, move || Ok(read::names(&root).unwrap_or_default())).await?;
+        twin::refuse(self, project, &names).await
     }
 
     async fn check(&self) -> Result<Health, StorageError> {

@@ -18,7 +18,7 @@ use crate::storage::{Folder, Health, Listed, StorageError, key};
 const MANIFEST_LIMIT: u64 = 1024 * 1024 * 1024;
 
 /// Names in a folder; none when it is not there.
-fn names(path: &Path) -> Result<Vec<String>, StorageError> {
+pub(super) fn names(path: &Path) -> Result<Vec<String>, StorageError> {
     let names = system::open(path).and_then(|folder| rooted::names(folder.as_fd()));
     match names {
         Ok(names) => Ok(names.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect()),
@@ -58,12 +58,7 @@ pub(super) fn manifest(at: &Path, project: &ProjectName, folder: &Folder) -> Res
     }
     let mut bytes = Vec::new();
     file.take(MANIFEST_LIMIT).read_to_end(&mut bytes).map_err(|e| system::explain("read the manifest in", at, e))?;
-    let manifest = Manifest::parse(&bytes).map_err(unsound)?;
-    if manifest.about.project == *project && manifest.about.revision == folder.revision {
-        Ok(manifest)
-    } else {
-        Err(unsound(ManifestError::Unsound("it belongs to another commit or project".to_owned())))
-    }
+    Manifest::parse(&bytes).and_then(|manifest| manifest.of(project, &folder.revision)).map_err(unsound)
 }
 
 pub(super) fn open(at: &Path, folder: &Folder, path: &RelPath, offset: u64) -> Result<File, StorageError> {
@@ -121,7 +116,7 @@ fn add(folder: BorrowedFd<'_>, at: &RelPath, found: &mut Vec<Listed>) -> io::Res
             }
             _ => None,
         };
-        found.push(Listed { path, kind, link, mode });
+        found.push(Listed { path, kind, link, mode, id: None });
     }
     Ok(!names.is_empty())
 }

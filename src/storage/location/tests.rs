@@ -142,6 +142,22 @@ fn places_that_are_none_are_refused() {
 }
 
 #[test]
+fn a_folder_that_a_drive_cannot_have_is_refused_with_the_rule_and_what_to_type() {
+    for (text, told, help) in [
+        ("onedrive:CON", "OneDrive has no folder called `CON`: ", "`onedrive:FOLDER`"),
+        (r"box:a\b", r"Box has no folder called `a\b`: ", "`box:FOLDER`"),
+        (r"team-box:x\y", r"Box has no folder called `x\y`: ", "`team-box:FOLDER`"),
+        ("dropbox:a/desktop.ini", "Dropbox has no folder called `desktop.ini`: ", "`dropbox:FOLDER`"),
+        ("gdrive:id:", "Google Drive has no folder called `id:`: ", "`gdrive:FOLDER`"),
+        ("box:\u{1b}[2J", "Box has no folder called `\u{fffd}[2J`: ", "`box:FOLDER`"),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(error.to_string().starts_with(told), "{error}");
+        assert!(error.help().unwrap().contains(help), "{error:?}");
+    }
+}
+
+#[test]
 fn a_folder_called_tilde_is_refused_with_the_way_out() {
     let error = parse("local:~/x").unwrap_err();
     assert_eq!(error.help().unwrap(), "write `$HOME/x`");

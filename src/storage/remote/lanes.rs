@@ -109,7 +109,7 @@ fn order(outputs: &[Output]) -> Vec<usize> {
 async fn settle(sender: &Sender<'_>, mut waiting: Vec<Ended>) -> Result<Vec<Ended>, StorageError> {
     let outputs = &sender.publication.collection.outputs;
     let mut ended = Vec::with_capacity(waiting.len());
-    let mut sent_again = HashSet::new();
+    let mut sent_again: HashSet<usize> = HashSet::new();
     while !waiting.is_empty() {
         let pending: Vec<Pending> = waiting.iter_mut().filter_map(|(_, sent)| sent.pending.take()).collect();
         let settled = sender.remote.service.settle(pending.clone()).await;
@@ -117,18 +117,13 @@ async fn settle(sender: &Sender<'_>, mut waiting: Vec<Ended>) -> Result<Vec<Ende
             let fault = Fault::Form("not every file was answered for".to_owned());
             return Err(sender.remote.fault("publish", "", fault));
         }
+        let mut damaged = Vec::new();
         for (((at, mut sent), created), pending) in std::mem::take(&mut waiting).into_iter().zip(settled).zip(pending) {
             let output = &outputs[at];
             if matches!(created, Err(Fault::Damaged(_))) {
                 sender.forget(output, &sent.name);
                 if sent_again.insert(at) {
-                    tracing::warn!(name = sent.name, "did not arrive as it was sent; once more");
-                    let again = sender.once_more(output, &sent.name).await?;
-                    if again.pending.is_some() {
-                        waiting.push((at, again));
-                    } else {
-                        ended.push((at, again));
-                    }
+                    damaged.push((at, sent.name));
                     continue;
                 }
             }
@@ -152,6 +147,31 @@ async fn settle(sender: &Sender<'_>, mut waiting: Vec<Ended>) -> Result<Vec<Ende
                 ended.push((at, sent));
             }
         }
+        for (at, sent) in send_again(sender, damaged).await? {
+            if sent.pending.is_some() {
+                waiting.push((at, sent));
+            } else {
+                ended.push((at, sent));
+            }
+        }
+    }
+    Ok(ended)
+}
+
+/// Sends outputs from their first byte, as many at once as ever: all of a batch may have to go again, where what an
+/// earlier process sent is there no longer.
+async fn send_again(sender: &Sender<'_>, damaged: Vec<(usize, String)>) -> Result<Vec<Ended>, StorageError> {
+    let outputs = &sender.publication.collection.outputs;
+    let lanes = sender.remote.service.traits().lanes.max(1);
+    let mut sending = futures::stream::iter(damaged)
+        .map(|(at, name)| async move {
+            tracing::warn!(name, "did not arrive as it was sent; once more");
+            (at, sender.once_more(&outputs[at], &name).await)
+        })
+        .buffer_unordered(lanes);
+    let mut ended = Vec::new();
+    while let Some((at, sent)) = sending.next().await {
+        ended.push((at, sent?));
     }
     Ok(ended)
 }

@@ -8,9 +8,10 @@
 //!    run that broke off, or of one that is under way), the output gets another name, and the manifest says which.
 //! 4. `manifest.json` is created, last, if the mark is still there. Of two publishers one succeeds; the other compares what it has, and removes what
 //!    only it made.
-//! 5. What the manifest does not name is of nobody then, and is removed. Where a name may be of several objects, the
-//!    manifest names ids, and only what lay there before this publish began is removed, by its id. Pointers (`latest.json`, `index/`) are
-//!    conveniences: readers trust manifests only.
+//! 5. Of what the manifest does not name, that goes which lay there before this publish began, and what has a name that only
+//!    we give. What else comes into a published folder is somebody's, and stays, whoever publishes the commit again. Where
+//!    a name may be of several objects, the manifest names ids, and what goes goes by its id. Pointers (`latest.json`,
+//!    `index/`) are conveniences: readers trust manifests only.
 //!
 //! A crash between any two steps leaves a folder without a manifest, which nobody takes for a commit and the next
 //! publish goes on with. Links and empty folders are in the manifest only.
@@ -26,11 +27,11 @@ use futures::{StreamExt, TryStreamExt};
 use super::backend::{Backend, Fault, Made, Meta};
 use super::{
     Folder, Health, Listed, Progress, Publication, Published, Reader, Removed, Storage, StorageError, Swept,
-    Unfinished, key,
+    Unfinished, key, twin,
 };
 use crate::id::{ProjectName, RelPath};
 use crate::outputs::OutputKind;
-use crate::outputs::manifest::{Entry, Manifest, ManifestError};
+use crate::outputs::manifest::{Entry, Manifest};
 use crate::web::Waiting;
 
 mod journal;
@@ -79,6 +80,15 @@ impl Remote {
 
     fn fault(&self, action: &'static str, key: &str, fault: Fault) -> StorageError {
         StorageError::Service { action, key: key.to_owned(), place: self.service.place(), fault }
+    }
+
+    /// What is wrong with the place as a whole.
+    fn unreached(&self, fault: Fault) -> StorageError {
+        match fault {
+            // It is about how the place is written, and not about something in it.
+            Fault::Setting(_) => StorageError::Open { place: self.service.place(), fault },
+            fault => self.fault("reach", "/", fault),
+        }
     }
 
     /// The published manifest, if the folder is published.
@@ -135,9 +145,16 @@ impl Remote {
 
 /// What an entry is stored as.
 fn object(project: &ProjectName, folder: &Folder, entry: &Entry) -> String {
-    match &entry.stored {
-        Some(name) if key::is_stored_name(name) => format!("{}{name}", key::object_folder(project, folder)),
-        _ => key::object(project, folder, &entry.path),
+    format!("{}{}", key::object_folder(project, folder), stored(entry))
+}
+
+/// What an entry is called in its folder. The manifest notes a name that is not the path, so that what fitted every service
+/// when it was published is found whatever is known of names since.
+fn stored(entry: &Entry) -> String {
+    match (&entry.stored, entry.path.as_str()) {
+        (Some(name), _) if key::is_stored_name(name) => name.clone(),
+        (None, Some(path)) if key::is_stored_name(path) => path.to_owned(),
+        _ => key::stored_name(&entry.path),
     }
 }
 
@@ -198,12 +215,7 @@ impl Storage for Remote {
             }
             Err(fault) => return Err(self.fault("read", &key, fault)),
         };
-        let manifest = Manifest::parse(&bytes).map_err(unsound)?;
-        if manifest.about.project == *project && manifest.about.revision == folder.revision {
-            Ok(manifest)
-        } else {
-            Err(unsound(ManifestError::Unsound("it belongs to another commit or project".to_owned())))
-        }
+        Manifest::parse(&bytes).and_then(|manifest| manifest.of(project, &folder.revision)).map_err(unsound)
     }
 
     async fn open(
@@ -254,15 +266,22 @@ impl Storage for Remote {
             .filter_map(|entry| Some((object(project, folder, entry).strip_prefix(&prefix)?.to_owned(), &entry.path)))
             .collect();
         let paths: HashSet<&RelPath> = manifest.files.iter().map(|entry| &entry.path).collect();
-        let files = self.contents(project, folder).await?.into_iter();
+        let contents = self.contents(project, folder).await?;
+        // The one that is read; should there be a second one, it is as little ours as any other second file.
+        let read = contents.iter().position(|meta| meta.key == key::MANIFEST);
+        let files = contents.into_iter().enumerate().filter(|(at, _)| Some(*at) != read);
         // Marks are of nobody once there is a manifest, and go with the next publish.
-        let files = files.filter(|meta| meta.key != key::MANIFEST && !key::is_mark(&meta.key));
+        let files = files.map(|(_, meta)| meta).filter(|meta| !key::is_mark(&meta.key));
+        let duplicates = self.service.traits().duplicates;
         Ok(files
-            .map(|meta| match own.get(&meta.key) {
-                Some(path) => (*path).clone(),
-                None => key::foreign(&meta.key, |path| paths.contains(path)),
+            .map(|meta| {
+                let path = match own.get(&meta.key) {
+                    Some(path) => (*path).clone(),
+                    None => key::foreign(&meta.key, |path| paths.contains(path)),
+                };
+                let id = meta.id.filter(|_| duplicates);
+                Listed { path, kind: Some(OutputKind::File), link: None, mode: None, id }
             })
-            .map(|path| Listed { path, kind: Some(OutputKind::File), link: None, mode: None })
             .collect())
     }
 
@@ -300,14 +319,27 @@ impl Storage for Remote {
         tally::unless_cancelled(progress, sweep::sweep(self, project, folder, progress)).await
     }
 
+    async fn tell_apart(&self, project: &ProjectName) -> Result<(), StorageError> {
+        if !self.service.may_fold_case() {
+            return Ok(());
+        }
+        match self.folders_below("").await {
+            Ok(names) => twin::refuse(self, project, &names).await,
+            // Who may see what is in a folder may not be allowed to see what lies beside it.
+            Err(StorageError::Service { fault: Fault::Forbidden(_), .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn check(&self) -> Result<Health, StorageError> {
-        let space = self.service.space().await.map_err(|fault| self.fault("reach", "/", fault))?;
+        let space = self.service.space().await.map_err(|fault| self.unreached(fault))?;
+        self.service.look_at_place().await.map_err(|fault| self.unreached(fault))?;
         let notes = self.notes.iter().cloned().chain(space.notes).collect();
         Ok(Health { place: self.place(), free: space.free, notes })
     }
 
     async fn try_writing(&self) -> Result<(), StorageError> {
-        let key = format!("soopervisor-doctor-{}", std::process::id());
+        let key = key::trial();
         let bytes = Bytes::from_static(b"written by `soopervisor doctor`");
         self.service.put(&key, bytes).await.map_err(|fault| self.fault("write", &key, fault))?;
         self.service.remove(&key).await.map_err(|fault| self.fault("remove", &key, fault))

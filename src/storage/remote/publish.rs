@@ -18,7 +18,7 @@ use crate::plan::OnConflict;
 use crate::storage::backend::{Made, Meta};
 use crate::storage::patience::{in_passing, while_it_goes};
 use crate::storage::{
-    Differences, Folder, Progress, Publication, PublishOutcome, Published, StorageError, describe, key,
+    Differences, Folder, Progress, Publication, PublishOutcome, Published, Storage as _, StorageError, describe, key,
 };
 
 /// How long a server may take between looking whether a key is free and giving it.
@@ -30,6 +30,8 @@ pub(super) async fn publish(
     progress: &Arc<dyn Progress>,
 ) -> Result<Published, StorageError> {
     let project = &publication.about.project;
+    // It was asked before the pipeline ran, and that may be long ago.
+    unless_cancelled(&**progress, remote.tell_apart(project)).await?;
     let mut folder = Folder::of(&publication.about.revision);
     let finish = |folder: Folder, outcome, manifest| {
         let place = format!("{}/{project}/{folder}", remote.service.place());
@@ -176,7 +178,7 @@ async fn confirm(
 struct Found {
     /// In the folder, by its key relative to it.
     there: HashMap<String, Meta>,
-    /// Ids of all of it.
+    /// All of it, as [`identity`] names it.
     before: HashSet<String>,
     /// The project's newest other commit.
     earlier: Option<(Folder, Manifest)>,
@@ -203,7 +205,8 @@ async fn prepare(
     if hold.met {
         journal.disown();
     }
-    let before = contents.iter().filter_map(|meta| meta.id.clone()).collect();
+    let duplicates = remote.service.traits().duplicates;
+    let before = contents.iter().map(|meta| identity(meta, duplicates).to_owned()).collect();
     let mut there: HashMap<String, Meta> = HashMap::new();
     for meta in contents {
         there.entry(meta.key.clone()).or_insert(meta);
@@ -248,7 +251,7 @@ async fn earlier(remote: &Remote, publication: &Publication, folder: &Folder) ->
 
 /// Whether everything fits, before anything is sent.
 async fn room(remote: &Remote, outputs: &[Output], there: u64) -> Result<(), StorageError> {
-    let space = remote.service.space().await.map_err(|fault| remote.fault("reach", "/", fault))?;
+    let space = remote.service.space().await.map_err(|fault| remote.unreached(fault))?;
     if let Some(most) = space.largest
         && let Some(output) = outputs.iter().find(|output| output.size > most)
     {
@@ -308,9 +311,15 @@ async fn seal(remote: &Remote, folder: &Folder, ours: &Manifest) -> Result<bool,
     }
 }
 
-/// Removes what no manifest names: it is of nobody, now that one manifest stands. Where names are not exclusive, what
-/// came after this publish began (`before` has what was there) is left to whoever made it, and nothing is removed while
-/// there is a second manifest.
+/// What tells an object of a folder from every other one there.
+fn identity(meta: &Meta, duplicates: bool) -> &str {
+    meta.id.as_deref().filter(|_| duplicates).unwrap_or(&meta.key)
+}
+
+/// Removes what no manifest names and nobody else put there, now that one manifest stands: what lay there without a manifest
+/// when this publish began (`before` has it), else what only we give such names. Somebody may have put files of their own
+/// into a published folder, and into this one meanwhile. Where names are not exclusive, what came since is left to whoever
+/// made it, and nothing is removed while there is a second manifest.
 async fn tidy(
     remote: &Remote,
     publication: &Publication,
@@ -328,8 +337,12 @@ async fn tidy(
     let prefix = key::object_folder(project, folder);
     for meta in contents.iter().filter(|meta| meta.key != key::MANIFEST) {
         let id = meta.id.as_deref().filter(|_| duplicates);
-        let is_new = id.zip(before).is_some_and(|(id, before)| !before.contains(id));
-        if named.has(&meta.key, id) || is_new {
+        let is_nobodys = match before {
+            Some(before) if before.contains(identity(meta, duplicates)) => true,
+            Some(_) if duplicates => false,
+            _ => key::is_of_our_making(&meta.key),
+        };
+        if named.has(&meta.key, id) || !is_nobodys {
             continue;
         }
         let removed = remote.service.remove_made(Made { key: &format!("{prefix}{}", meta.key), id }).await;
@@ -384,5 +397,5 @@ impl Named {
 
 /// What a file of a manifest is called in its folder.
 fn name_of(entry: &Entry) -> Option<String> {
-    (entry.kind == OutputKind::File).then(|| entry.stored.clone().unwrap_or_else(|| key::stored_name(&entry.path)))
+    (entry.kind == OutputKind::File).then(|| super::stored(entry))
 }

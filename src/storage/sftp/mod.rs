@@ -18,7 +18,9 @@ use tokio::io::AsyncSeekExt as _;
 use tokio::sync::Mutex;
 
 use super::backend::claim::Claims as _;
-use super::backend::{Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits};
+use super::backend::{
+    Backend, Created, Fault, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits, file_in_the_way, upwards,
+};
 use super::key::{beside, is_beside, is_unfinished};
 
 mod part;
@@ -195,13 +197,27 @@ impl Backend for Sftp {
         if !session.client.support_statvfs() {
             return Ok(Space::default());
         }
-        for path in [self.path(""), ".".to_owned()] {
+        // Of a folder that is not there yet the one that it will be made in tells it: others may be on another disk.
+        let place = self.path("");
+        let last = if place.starts_with('/') { "/" } else { "." };
+        for path in upwards(&place).chain([last]) {
             if let Ok(told) = session.client.fs().statvfs(path).await {
                 let free = told.bavail.saturating_mul(told.frsize);
                 return Ok(Space { free: Some(free), ..Space::default() });
             }
         }
         Ok(Space::default())
+    }
+
+    async fn look_at_place(&self) -> Result<(), Fault> {
+        for path in upwards(&self.path("")) {
+            match self.look(path).await? {
+                Some(there) if is_folder(&there) => return Ok(()),
+                Some(_) => return Err(file_in_the_way(path)),
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     async fn make_folders(&self, folders: &[String]) -> Result<(), Fault> {
@@ -311,6 +327,11 @@ impl Backend for Sftp {
     async fn list(&self, folder: &str, deep: bool) -> Result<Vec<Meta>, Fault> {
         let found = self.walk(folder, deep).await?;
         Ok(found.iter().filter(|(key, _)| !is_unfinished(key)).map(|(key, metadata)| meta(key, metadata)).collect())
+    }
+
+    /// Servers on file systems of Windows and macOS do; most do not.
+    fn may_fold_case(&self) -> bool {
+        true
     }
 
     async fn copy(&self, from: &str, to: &str) -> Result<Option<Created>, Fault> {

@@ -340,6 +340,10 @@ impl Backend for WebDav {
         Ok(Space { free: found.iter().find_map(|found| found.free), ..Space::default() })
     }
 
+    async fn look_at_place(&self) -> Result<(), Fault> {
+        self.look_at_root().await
+    }
+
     async fn make_folders(&self, folders: &[String]) -> Result<(), Fault> {
         self.make("").await?;
         for folder in folders {
@@ -426,6 +430,11 @@ impl Backend for WebDav {
     }
 
     fn copies_look_old(&self) -> bool {
+        true
+    }
+
+    /// Servers on file systems of Windows and macOS do; most do not.
+    fn may_fold_case(&self) -> bool {
         true
     }
 

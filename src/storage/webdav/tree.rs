@@ -6,7 +6,7 @@ use url::Url;
 
 use super::answer::{self, Found};
 use super::{WebDav, meta};
-use crate::storage::backend::{Fault, Meta};
+use crate::storage::backend::{Fault, Meta, file_in_the_way};
 use crate::storage::key::is_unfinished;
 use crate::web::Answer;
 
@@ -37,6 +37,17 @@ impl WebDav {
             request.header(CONTENT_TYPE, "application/xml").body(ASKED)
         };
         self.web.send(make).await
+    }
+
+    /// See [`crate::storage::backend::Backend::look_at_place`]. A folder that is not there yet will be made.
+    pub(super) async fn look_at_root(&self) -> Result<(), Fault> {
+        let there = match self.find("", false).await? {
+            // Some servers know a file by its own name only.
+            None => self.ask(&self.url("", false), false).await.ok().flatten(),
+            there => there,
+        };
+        let is_file = there.and_then(|found| found.into_iter().next()).is_some_and(|found| !found.folder);
+        if is_file { Err(file_in_the_way(self.root.path().trim_matches('/'))) } else { Ok(()) }
     }
 
     /// Everything below a folder, one question a folder: few servers answer for whole trees.

@@ -70,6 +70,11 @@ pub struct Account {
     /// A batch of writes is under way (Dropbox).
     pub busy: bool,
     pub uploads_per_second: Option<usize>,
+    /// This folder and all below it is somebody else's and takes room of theirs: in a shared drive (Google Drive), of
+    /// another account (Box).
+    pub others: Option<String>,
+    /// What is somebody else's may be read and not added to.
+    pub others_closed: bool,
     /// A token at an upload URL is let pass (OneDrive).
     pub lenient: bool,
     /// A name that a folder has counts as free when it is asked whether a file may be uploaded (Box).
@@ -108,6 +113,8 @@ impl Account {
             page: 1000,
             busy: false,
             uploads_per_second: None,
+            others: None,
+            others_closed: false,
             lenient: false,
             preflight_sees_files_only: false,
             vendors_addresses: false,
@@ -136,6 +143,16 @@ impl Account {
     /// Whether that many more bytes fit.
     pub fn fits(&self, bytes: u64) -> bool {
         self.tree.used().saturating_add(bytes) <= self.quota
+    }
+
+    /// Whether it is somebody else's.
+    pub fn is_of_others(&self, id: &str) -> bool {
+        self.others.as_deref().is_some_and(|top| self.tree.is_within(id, top))
+    }
+
+    /// Whether that many more bytes fit into a folder, or in place of a file.
+    pub fn fits_at(&self, id: &str, bytes: u64) -> bool {
+        self.is_of_others(id) || self.fits(bytes)
     }
 
     /// Makes or replaces; folders above must be there.

@@ -282,6 +282,22 @@ impl Fake {
         open.map(|session| session.size.max(parts(session))).max().unwrap_or_default()
     }
 
+    /// A folder, and all that will be below it, is somebody else's; `closed`: and may only be read. Its id.
+    pub fn give_away(&self, drive: Drive, path: &str, closed: bool) -> String {
+        let names: Vec<String> = path.split('/').map(str::to_owned).collect();
+        let mut account = self.account(drive);
+        let id = account.folders(&names).unwrap();
+        account.others = Some(id.clone());
+        account.others_closed = closed;
+        id
+    }
+
+    /// Uploads of so many bytes that arrived whole and are no files yet (Dropbox).
+    pub fn waiting(&self, drive: Drive, bytes: u64) -> usize {
+        let waits = |session: &&account::Session| session.closed && !session.done && session.size == bytes;
+        self.account(drive).sessions.values().filter(waits).count()
+    }
+
     /// Box: whether a file may be uploaded is told by the files that are there, and folders are not looked at.
     pub fn preflight_sees_files_only(&self) {
         self.account(Drive::Box).preflight_sees_files_only = true;

@@ -58,6 +58,36 @@ impl Item {
     }
 }
 
+/// A folder by who owns it. What is put there takes the owner's room, whoever puts it there.
+#[derive(Debug, Deserialize)]
+pub(super) struct Owned {
+    owned_by: Option<User>,
+    permissions: Option<Permissions>,
+}
+
+#[derive(Debug, Deserialize)]
+struct User {
+    id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Permissions {
+    can_upload: Option<bool>,
+}
+
+impl Owned {
+    /// Whether it is somebody else's than this account's; not where one of the two is not told.
+    pub(super) fn is_of_others(&self, account: Option<&str>) -> bool {
+        let owner = self.owned_by.as_ref().and_then(|user| user.id.as_deref());
+        owner.zip(account).is_some_and(|(owner, account)| owner != account)
+    }
+
+    /// Whether it is said that nothing may be put there.
+    pub(super) fn is_closed(&self) -> bool {
+        self.permissions.as_ref().and_then(|may| may.can_upload) == Some(false)
+    }
+}
+
 /// What making something came to.
 #[derive(Debug)]
 pub(super) enum Made {
@@ -185,6 +215,12 @@ impl Api {
         let url = self.base.at(&format!("/2.0/files/{id}"));
         let answer = self.calls.send(|client| client.get(&url).query(&[("fields", FIELDS)])).await?;
         item(&answer)
+    }
+
+    /// Whose a folder is, and what this account may do there.
+    pub(super) async fn owner(&self, folder: &str) -> Result<Owned, Fault> {
+        let url = self.base.at(&format!("/2.0/folders/{folder}"));
+        self.calls.send(|client| client.get(&url).query(&[("fields", "owned_by,permissions")])).await?.json()
     }
 
     /// What has this name in a folder. Asking whether it could be uploaded takes one request, however large the folder

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::api::{Api, Made};
+use crate::storage::backend::file_in_the_way;
 use crate::web::Fault;
 
 /// Box's own name for the top.
-const TOP: &str = "0";
+pub(super) const TOP: &str = "0";
 
 /// The id, once it is known; who holds the lock is finding out.
 type Slot = Arc<tokio::sync::Mutex<Option<String>>>;
@@ -34,6 +35,27 @@ impl Folders {
     /// The id of a folder, which is made with all above it where it is missing.
     pub(super) async fn make(&self, api: &Api, folder: &str) -> Result<String, Fault> {
         self.walk(api, folder, true).await?.ok_or(Fault::NotFound)
+    }
+
+    /// The folder of the place, or the nearest one above it that is there: the next one is made in it.
+    pub(super) async fn nearest(&self, api: &Api) -> Result<String, Fault> {
+        let (mut at, mut path) = (TOP.to_owned(), String::new());
+        for name in &self.root {
+            path = format!("{path}/{name}");
+            let slot = self.slot(&path);
+            let mut known = slot.lock().await;
+            if known.is_none() {
+                match api.find(&at, name).await? {
+                    Some(item) if item.is_folder() => *known = Some(item.id),
+                    Some(_) => return Err(file_in_the_way(path.trim_start_matches('/'))),
+                    None => break,
+                }
+            }
+            if let Some(id) = &*known {
+                at.clone_from(id);
+            }
+        }
+        Ok(at)
     }
 
     /// Somebody removed folders: nothing is known any longer.

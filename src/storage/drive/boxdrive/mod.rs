@@ -25,8 +25,8 @@ use crate::storage::backend::{
     Backend, Created, HashKind, Hasher, Meta, Pending, Receipt, Removed, Sessions, Source, Space, Stream, Traits,
 };
 use crate::web::{Fault, Pace, Pacer, Waiting, Web};
-use api::{Api, Item, Made};
-use folders::Folders;
+use api::{Api, Item, Made, Owned};
+use folders::{Folders, TOP};
 use judge::BoxJudge;
 use upload::{Target, meta};
 
@@ -71,6 +71,14 @@ impl BoxDrive {
         }
     }
 
+    /// The folder of the place, or the nearest one above it; nothing at the top, which is this account's own.
+    async fn shared(&self) -> Result<Option<Owned>, Fault> {
+        match self.folders.nearest(&self.api).await? {
+            id if id == TOP => Ok(None),
+            id => self.api.owner(&id).await.map(Some),
+        }
+    }
+
     async fn entries(&self, folder: &str, id: &str) -> Result<Vec<Meta>, Fault> {
         let items = match self.api.items(id).await {
             Err(Fault::NotFound) => Vec::new(),
@@ -84,6 +92,7 @@ impl BoxDrive {
 /// An account. Amounts are beyond all bounds, negative, or written like `1.0E15`, where there is no limit.
 #[derive(Deserialize)]
 struct Me {
+    id: Option<String>,
     space_amount: Option<Number>,
     space_used: Option<Number>,
     max_upload_size: Option<Number>,
@@ -124,7 +133,18 @@ impl Backend for BoxDrive {
         let url = self.api.base.at("/2.0/users/me");
         let fields = [("fields", "space_amount,space_used,max_upload_size")];
         let me: Me = self.api.calls.send(|client| client.get(&url).query(&fields)).await?.json()?;
-        Ok(me.space())
+        let is_of_others = self.shared().await?.is_some_and(|folder| folder.is_of_others(me.id.as_deref()));
+        // Of another one's account nobody is told how much room it has, nor how large files may be.
+        Ok(if is_of_others { Space::default() } else { me.space() })
+    }
+
+    async fn look_at_place(&self) -> Result<(), Fault> {
+        match self.shared().await? {
+            Some(folder) if folder.is_closed() => {
+                Err(Fault::Forbidden("the folder may be read, and nothing may be uploaded to it".to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn make_folders(&self, folders: &[String]) -> Result<(), Fault> {
@@ -213,6 +233,10 @@ impl Backend for BoxDrive {
             }
         }
         Ok(all)
+    }
+
+    fn may_fold_case(&self) -> bool {
+        true
     }
 
     async fn forget_folder(&self, _: &str) {

@@ -102,14 +102,14 @@ impl Dropbox {
             return Ended::Well(self.stored(pending, result).await);
         }
         let error = &result["failure"];
+        let tags = tags(error);
+        let says = |tag: &str| tags.iter().any(|at| at == tag);
         match meaning(409, error) {
             Fault::Throttled(_) | Fault::Broken(_) => Ended::Again,
             // Something stands there, or the session was used up by a try that was not answered.
             fault @ (Fault::Exists | Fault::NotFound) => Ended::Well(self.standing(pending, fault).await),
-            _ if tags(error).iter().any(|tag| tag == "incorrect_offset") => {
-                let words = format!("`{}` did not arrive whole: publish again", pending.key);
-                Ended::Well(Err(Fault::Damaged(words)))
-            }
+            _ if says("closed") => Ended::Well(self.standing(pending, Fault::NotFound).await),
+            _ if says("incorrect_offset") || says("not_closed") => Ended::Well(Err(lost(&pending.key))),
             fault => Ended::Well(Err(fault)),
         }
     }
@@ -136,7 +136,8 @@ impl Dropbox {
                 Ok(Created::Taken(Some(listing::meta(&pending.key, &entry))))
             }
             None if fault == Fault::Exists => Err(super::no_folder(&pending.key)),
-            None => Err(Fault::Broken(format!("Dropbox has lost `{}` before it was made visible", pending.key))),
+            // Of a session that an earlier process began it may not have been asked whether it is still there.
+            None => Err(lost(&pending.key)),
         }
     }
 
@@ -168,6 +169,11 @@ impl Dropbox {
         }
         self.api.delete(&path).await
     }
+}
+
+/// Not all that was sent of a key is there: it has to be sent again.
+fn lost(key: &str) -> Fault {
+    Fault::Damaged(format!("`{key}` did not arrive whole: publish again"))
 }
 
 /// The results, with a fault in place of those that are missing.

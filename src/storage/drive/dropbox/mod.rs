@@ -25,7 +25,7 @@ use super::download::download;
 use super::memory::Memory;
 use crate::storage::backend::{
     Backend, Checksum, Created, HashKind, Hasher, Meta, Pending, Receipt, Removed, Sessions, Source, Space, Stream,
-    Traits,
+    Traits, file_in_the_way, upwards,
 };
 use crate::web::{Answer, Fault, Pace, Pacer, Waiting, Web};
 use api::{ARG, Api, Entry, ascii, is};
@@ -149,6 +149,17 @@ impl Backend for Dropbox {
         Ok(Space { free, largest: Some(LARGEST), notes: Vec::new() })
     }
 
+    async fn look_at_place(&self) -> Result<(), Fault> {
+        for path in upwards(&self.root) {
+            match self.api.look(path).await? {
+                Some(there) if there.is_folder() => return Ok(()),
+                Some(_) => return Err(file_in_the_way(path.trim_start_matches('/'))),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Folders come with the first file below them.
     async fn make_folders(&self, _: &[String]) -> Result<(), Fault> {
         Ok(())
@@ -190,6 +201,10 @@ impl Backend for Dropbox {
 
     async fn list(&self, folder: &str, deep: bool) -> Result<Vec<Meta>, Fault> {
         listing::list(&self.api, &self.path(folder), folder, deep).await
+    }
+
+    fn may_fold_case(&self) -> bool {
+        true
     }
 
     fn copies_look_old(&self) -> bool {

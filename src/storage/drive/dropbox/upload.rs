@@ -13,9 +13,9 @@ use crate::web::{Answer, Fault};
 
 /// Up to here in one request; 150 MiB would be allowed.
 pub(super) const SMALL: u64 = 48 * 1024 * 1024;
-/// From here on the session of a file that goes in one request is remembered, too: should we die before it is a file, the
-/// bytes are there.
-const WORTH_REMEMBERING: u64 = 1024 * 1024;
+/// Dropbox keeps sessions for seven days. Of one that is younger than this it is not asked whether it is there: refusals
+/// count, too, and whoever makes files of sessions finds out.
+const SURELY_KEPT: i64 = 6 * 24 * 3600;
 /// Of fewer bytes nobody sees that they go out.
 const WORTH_TELLING: u64 = 1024 * 1024;
 /// A multiple of 4 MiB, as Dropbox advises.
@@ -32,9 +32,20 @@ struct Started {
 #[derive(Serialize, Deserialize)]
 struct Remembered {
     session: String,
-    /// Of the whole, where it was known: another file of the same length may be on its way by now.
+    /// Of the whole, where all of it is in the session, which is closed: another file of the same length may be on its
+    /// way by now.
     #[serde(default)]
     sum: Option<String>,
+    /// When the session began, in seconds since 1970.
+    #[serde(default)]
+    since: Option<i64>,
+}
+
+impl Remembered {
+    /// Whether all of the file surely is there, at the time `now`.
+    fn is_whole(&self, now: i64) -> bool {
+        self.sum.is_some() && self.since.is_some_and(|since| (0..SURELY_KEPT).contains(&now.saturating_sub(since)))
+    }
 }
 
 /// What became of bytes that were sent.
@@ -62,10 +73,9 @@ impl Dropbox {
         let mut remembered = sessions.recall(key).and_then(|text| serde_json::from_str::<Remembered>(&text).ok());
         for _ in 0..2 {
             let mut counted = Counted::new(sessions);
-            let (session, sent) = if let Some(Remembered { session, sum }) = remembered.take() {
-                let sent = self.go_on(&session, source, &mut counted).await;
-                let same = sum.is_none_or(|sum| source.checksum().is_some_and(|ours| ours.hex() == sum));
-                (session, sent.and(if same { Ok(()) } else { Err(Fault::NotFound) }))
+            let (session, sent) = if let Some(known) = remembered.take() {
+                let sent = self.recalled(&known, source, &mut counted).await;
+                (known.session, sent)
             } else if source.size() <= SMALL {
                 return self.whole(key, source, sessions).await;
             } else {
@@ -118,9 +128,8 @@ impl Dropbox {
                 return Err(fault);
             }
         };
-        if size >= WORTH_REMEMBERING {
-            remember(key, &session, sum, sessions)?;
-        }
+        // Should we die before it is a file, the bytes are there.
+        remember(key, &session, sum, sessions)?;
         counted.more(size);
         pending(key, session, source)
     }
@@ -132,6 +141,18 @@ impl Dropbox {
         let session = started.json::<Started>()?.session_id;
         remember(key, &session, None, sessions)?;
         Ok(session)
+    }
+
+    /// Goes on with what an earlier process sent; [`Fault::NotFound`] where that is of no use.
+    async fn recalled(&self, known: &Remembered, source: &mut Source, counted: &mut Counted<'_>) -> Result<(), Fault> {
+        if known.is_whole(now()) {
+            source.drain().await?;
+            counted.more(source.size());
+        } else {
+            self.go_on(&known.session, source, counted).await?;
+        }
+        let same = |sum: &String| source.checksum().is_some_and(|ours| ours.hex() == *sum);
+        if known.sum.as_ref().is_none_or(same) { Ok(()) } else { Err(Fault::NotFound) }
     }
 
     /// Finds out how much of a session has arrived and sends the rest.
@@ -278,12 +299,33 @@ impl<'a> Counted<'a> {
 }
 
 fn remember(key: &str, session: &str, sum: Option<String>, sessions: &dyn Sessions) -> Result<(), Fault> {
-    let text = serde_json::to_string(&Remembered { session: session.to_owned(), sum });
+    let text = serde_json::to_string(&Remembered { session: session.to_owned(), sum, since: Some(now()) });
     sessions.remember(key, &text.map_err(|error| Fault::Form(error.to_string()))?);
     Ok(())
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
 }
 
 fn pending(key: &str, session: String, source: &Source) -> Result<Created, Fault> {
     let checksum = source.checksum().ok_or_else(|| Fault::Form("the file was not hashed".to_owned()))?;
     Ok(Created::Pending(Pending { key: key.to_owned(), session, size: source.size(), checksum }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_session_of_the_last_days_is_taken_to_be_there() {
+        let now = 1_800_000_000;
+        let whole = |text: &str| serde_json::from_str::<Remembered>(text).unwrap().is_whole(now);
+        assert!(whole(r#"{"session": "s", "sum": "00", "since": 1799999999}"#));
+        assert!(!whole(r#"{"session": "s", "sum": null, "since": 1799999999}"#), "begun, and perhaps not whole");
+        assert!(!whole(r#"{"session": "s", "sum": "00"}"#), "nobody knows since when");
+        assert!(!whole(r#"{"session": "s", "sum": "00", "since": 1799400000}"#), "a week");
+        assert!(!whole(r#"{"session": "s", "sum": "00", "since": 1800000001}"#), "a clock was set back");
+        assert!(!whole(r#"{"session": "s"}"#), "as earlier versions wrote it");
+    }
 }

@@ -1,5 +1,6 @@
 //! Finding: searches page by page, what lies in a folder, which file a path stands for.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -58,6 +59,7 @@ impl GoogleDrive {
         for id in parents {
             match self.file(id).await? {
                 Some(_) => there.push(id.clone()),
+                None if *id == self.top => return Err(self.no_top()),
                 None => self.known().gone(id),
             }
         }
@@ -158,12 +160,14 @@ impl GoogleDrive {
         while !level.is_empty() {
             let mut next = HashMap::new();
             for file in self.inside(level.keys().cloned().collect()).await? {
-                // A name with a `/` in it is nothing that we made.
                 let parent = file.parents.iter().find_map(|parent| level.get(parent)).or_else(|| only(&level));
-                let (Some(parent), false) = (parent, file.name.contains('/')) else { continue };
-                let at = join(parent, &file.name);
+                let Some(parent) = parent else { continue };
+                let at = join(parent, &part(&file.name));
                 if file.is_folder() {
-                    self.known().learn(&at, [Folder::of(&file)]);
+                    // Others are never asked for by their path.
+                    if part(&file.name) == file.name {
+                        self.known().learn(&at, [Folder::of(&file)]);
+                    }
                     next.insert(file.id.clone(), at.clone());
                 }
                 found.push((at, file));
@@ -224,6 +228,15 @@ impl GoogleDrive {
             listing.files.remove(name);
         }
         Ok(())
+    }
+}
+
+/// A name as a part of a path. With a `/` in it, or nothing, it is nothing that we made; it is there all the same.
+fn part(name: &str) -> Cow<'_, str> {
+    match name {
+        "" => Cow::Borrowed("%"),
+        name if name.contains('/') => Cow::Owned(name.replace('/', "%2f")),
+        name => Cow::Borrowed(name),
     }
 }
 

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::json;
 
-use super::GoogleDrive;
 use super::file::File;
 use super::known::Folder;
 use super::query::{self, FOLDER, PARENTS};
+use super::{GoogleDrive, ROOT};
 use crate::storage::backend::{Fault, Made, Removed};
 use crate::storage::drive::escape::{join, parts, split};
 
@@ -17,8 +17,8 @@ const MOST_ASKED: usize = 500;
 const AT_ONCE: usize = 4;
 
 impl GoogleDrive {
-    /// All folders of a path, the lowest first; none where it does not exist. `anew` asks again for those of which some
-    /// are known: others may have made more.
+    /// All folders of a path, the lowest first; none where it does not exist, in a place that does. `anew` asks again
+    /// for those of which some are known: others may have made more.
     pub(super) async fn folders(&self, path: &str, anew: bool) -> Result<Vec<String>, Fault> {
         let mut ids = vec![self.top.clone()];
         let mut at = String::new();
@@ -33,6 +33,10 @@ impl GoogleDrive {
                 next = known.folders(&at);
             }
             if next.is_empty() {
+                // Nothing is missing in a place that is not there itself.
+                if ids.contains(&self.top) {
+                    self.asked_top().await?;
+                }
                 return Ok(next);
             }
             ids = next;
@@ -80,6 +84,7 @@ impl GoogleDrive {
             Ok(answer) => Some(answer.json()?),
             // The id is ours alone: it was made, and the answer was lost.
             Err(Fault::Exists) => self.file(&id).await?,
+            Err(Fault::NotFound) if parent == self.top && parent != ROOT => return Err(self.no_top()),
             Err(Fault::NotFound) => {
                 self.known().forget(split(path).0);
                 None

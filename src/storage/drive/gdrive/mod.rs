@@ -16,6 +16,7 @@ mod known;
 mod page;
 mod query;
 mod session;
+mod top;
 mod upload;
 mod winner;
 
@@ -36,7 +37,8 @@ use crate::web::{Pace, Pacer, Waiting, Web, number};
 use file::File;
 use find::Listing;
 use known::Known;
-use query::{Address, is_id};
+use query::Address;
+pub(super) use query::is_id;
 
 /// Reads a second.
 const READS: Pace = Pace { start: 10.0, least: 0.5, most: 20.0, burst: 20.0 };
@@ -49,7 +51,9 @@ const LARGEST: u64 = 5 * 1024 * 1024 * 1024 * 1024;
 /// Ids that are asked for at once.
 const IDS: usize = 1000;
 /// A root that begins with this is a folder by its id.
-const BY_ID: &str = "id:";
+pub(super) const BY_ID: &str = "id:";
+/// Google's name for the top of My Drive.
+const ROOT: &str = "root";
 
 /// One place in one Google Drive.
 #[derive(Debug)]
@@ -92,7 +96,7 @@ impl GoogleDrive {
             writes,
             address: Address { api: setup.endpoints.api, upload: setup.endpoints.upload },
             root: names.join("/"),
-            top: top.unwrap_or_else(|| "root".to_owned()),
+            top: top.unwrap_or_else(|| ROOT.to_owned()),
             place: setup.place,
             known: Mutex::default(),
             ids: tokio::sync::Mutex::default(),
@@ -183,9 +187,16 @@ impl Backend for GoogleDrive {
         let url = self.address.about();
         let about = self.reads.send(|client| client.get(&url)).await?.value();
         let quota = &about["storageQuota"];
-        let free = number(&quota["limit"]).map(|limit| limit.saturating_sub(number(&quota["usage"]).unwrap_or(0)));
+        // Nobody is told how much room a shared drive has; the user's own does not count there.
+        let is_own = !self.asked_top().await?.is_some_and(|top| top.is_in_shared_drive());
+        let limit = number(&quota["limit"]).filter(|_| is_own);
+        let free = limit.map(|limit| limit.saturating_sub(number(&quota["usage"]).unwrap_or(0)));
         let largest = number(&about["maxUploadSize"]).unwrap_or(LARGEST);
         Ok(Space { free, largest: Some(largest), notes: Vec::new() })
+    }
+
+    async fn look_at_place(&self) -> Result<(), Fault> {
+        self.look_at_top().await
     }
 
     async fn make_folders(&self, folders: &[String]) -> Result<(), Fault> {

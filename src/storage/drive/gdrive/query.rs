@@ -23,6 +23,12 @@ impl Address {
         self.api.at(&format!("/drive/v3/files/{}{action}?supportsAllDrives=true&fields={fields}", escape(id)))
     }
 
+    /// What is asked of the folder that a place begins in.
+    pub(super) fn top(&self, id: &str) -> String {
+        let fields = escape("id,mimeType,trashed,driveId,capabilities/canAddChildren");
+        self.api.at(&format!("/drive/v3/files/{}?supportsAllDrives=true&fields={fields}", escape(id)))
+    }
+
     /// The bytes of a file.
     pub(super) fn media(&self, id: &str) -> String {
         self.api.at(&format!("/drive/v3/files/{}?supportsAllDrives=true&alt=media", escape(id)))
@@ -68,7 +74,7 @@ impl Address {
 }
 
 /// Whether a text can be an id; any other could lead to another address.
-pub(super) fn is_id(text: &str) -> bool {
+pub(in crate::storage::drive) fn is_id(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 

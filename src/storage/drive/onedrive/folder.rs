@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::OneDrive;
 use super::item::{FIELDS, Item, Page};
-use crate::storage::backend::{Fault, Meta, Removed};
+use crate::storage::backend::{Fault, Meta, Removed, file_in_the_way, upwards};
 use crate::storage::drive::escape::{join, parts, split};
 
 /// Folders that are asked or made at once.
@@ -51,6 +51,18 @@ impl OneDrive {
         }
     }
 
+    /// See [`crate::storage::backend::Backend::look_at_place`].
+    pub(super) async fn look_at_root(&self) -> Result<(), Fault> {
+        for path in upwards(&self.address.path("")) {
+            match self.item_at(&format!("{}?{FIELDS}", self.address.at(path, ""))).await? {
+                Some(item) if item.is_file() => return Err(file_in_the_way(path)),
+                Some(_) => return Ok(()),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
     /// What lies below a folder.
     pub(super) async fn listing(&self, folder: &str, deep: bool) -> Result<Vec<Meta>, Fault> {
         let first = format!("{}?{FIELDS}&$top=1000", self.address.of(folder, "children"));
@@ -63,11 +75,12 @@ impl OneDrive {
             for (folder, items) in listed {
                 for item in items {
                     let key = join(&folder, &item.name);
-                    if deep && item.is_folder() {
+                    let opens = item.opens();
+                    if deep && opens {
                         let url = format!("{}?{FIELDS}&$top=1000", self.address.id(&item.id, "children"));
                         level.push((key.clone(), url));
                     }
-                    found.push(item.meta(&key));
+                    found.push(Meta { folder: opens, ..item.meta(&key) });
                 }
             }
         }

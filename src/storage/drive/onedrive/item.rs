@@ -59,6 +59,11 @@ impl Item {
         self.folder.is_some() || self.package.is_some()
     }
 
+    /// Whether it is a file and nothing else: what is shown here and lies in another drive is neither that nor a folder.
+    pub(super) fn is_file(&self) -> bool {
+        self.file.is_some() && !self.is_folder()
+    }
+
     /// As the service computed it; a while after an upload it may not have done so yet.
     pub(super) fn checksum(&self) -> Option<Checksum> {
         let text = self.file.as_ref()?.hashes.as_ref()?.quick_xor_hash.as_deref()?;
@@ -80,6 +85,11 @@ impl Item {
         !self.is_folder() && self.size == size && checksum.is_some() && self.checksum().as_ref() == checksum
     }
 
+    /// Whether what lies in it is listed for itself; a notebook, which is shown as a folder, is one document of somebody's.
+    pub(super) fn opens(&self) -> bool {
+        self.folder.is_some() && self.package.is_none()
+    }
+
     /// What is told of it.
     pub(super) fn meta(&self, key: &str) -> Meta {
         let folder = self.is_folder();
@@ -92,5 +102,22 @@ impl Item {
             id: Some(self.id.clone()),
             modified: self.modified(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notebook_is_a_document_and_no_folder_to_look_into() {
+        let opens = |facets: &str| {
+            let item: Item = serde_json::from_str(&format!(r#"{{"id": "1", "name": "x", {facets}}}"#)).unwrap();
+            (item.is_folder(), item.opens())
+        };
+        assert_eq!(opens(r#""folder": {"childCount": 2}"#), (true, true));
+        assert_eq!(opens(r#""package": {"type": "oneNote"}"#), (true, false));
+        assert_eq!(opens(r#""folder": {}, "package": {"type": "oneNote"}"#), (true, false));
+        assert_eq!(opens(r#""file": {}"#), (false, false));
     }
 }

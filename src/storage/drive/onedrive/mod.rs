@@ -125,6 +125,10 @@ impl Backend for OneDrive {
         Ok(Space { free: drive["quota"]["remaining"].as_u64(), largest: Some(LARGEST), notes })
     }
 
+    async fn look_at_place(&self) -> Result<(), Fault> {
+        self.look_at_root().await
+    }
+
     async fn make_folders(&self, folders: &[String]) -> Result<(), Fault> {
         self.make(folders).await
     }
@@ -153,6 +157,10 @@ impl Backend for OneDrive {
 
     async fn list(&self, folder: &str, deep: bool) -> Result<Vec<Meta>, Fault> {
         self.listing(folder, deep).await
+    }
+
+    fn may_fold_case(&self) -> bool {
+        true
     }
 
     async fn forget_folder(&self, folder: &str) {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::ask::{Answer, Ask, Reply};
 use super::super::{Drive, Shared};
-use super::{ROOT, check_name, find, refuse, show, taken};
+use super::{ME, ROOT, check_name, find, refuse, show, taken};
 
 pub async fn create(shared: &Shared, ask: &mut Ask) -> Answer {
     let body = ask.json().await?;
@@ -20,10 +20,16 @@ pub async fn create(shared: &Shared, ask: &mut Ask) -> Answer {
     Ok(Reply::json(201, &show(&account, &node)))
 }
 
-pub fn get(shared: &Shared, id: &str) -> Answer {
+pub fn get(shared: &Shared, ask: &Ask, id: &str) -> Answer {
     let account = shared.account(Drive::Box);
     let node = find(&account, id, false)?;
     let mut value = show(&account, node);
+    // Told to those who ask for it only.
+    if ask.query("fields").is_some_and(|fields| fields.contains("permissions")) {
+        let is_of_others = account.is_of_others(id);
+        value["owned_by"] = json!({"type": "user", "id": if is_of_others { "22557509" } else { ME }});
+        value["permissions"] = json!({"can_download": true, "can_upload": !(is_of_others && account.others_closed)});
+    }
     let entries: Vec<Value> = account.tree.children(id).iter().take(100).map(|node| super::mini(node)).collect();
     let count = account.tree.children(id).len();
     value["item_collection"] = json!({"total_count": count, "entries": entries, "offset": 0, "limit": 100});

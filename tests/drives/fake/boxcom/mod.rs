@@ -15,6 +15,8 @@ use super::tree::Node;
 use super::{Account, Drive, Shared, grants, names};
 
 const ROOT: &str = "0";
+/// Whose account it is.
+const ME: &str = "11446498";
 
 fn error_with(status: u16, code: &str, context: &Value) -> Reply {
     let mut value = json!({
@@ -66,7 +68,7 @@ pub async fn answer(shared: &Arc<Shared>, ask: &mut Ask) -> Answer {
     match (rest, ask.method.clone()) {
         (["users", "me"], Method::GET) => Ok(Reply::json(200, &me(&shared.account(Drive::Box)))),
         (["folders"], Method::POST) => folders::create(shared, ask).await,
-        (["folders", id], Method::GET) => folders::get(shared, id),
+        (["folders", id], Method::GET) => folders::get(shared, ask, id),
         (["folders", id], Method::PUT) => items::change(shared, ask, id, false).await,
         (["folders", id], Method::DELETE) => folders::delete(shared, ask, id),
         (["folders", id, "items"], Method::GET) => folders::items(shared, ask, id),
@@ -110,7 +112,7 @@ async fn files(shared: &Arc<Shared>, ask: &mut Ask, rest: &[&str], upload_host: 
 
 fn me(account: &Account) -> Value {
     json!({
-        "type": "user", "id": "11446498", "name": "Fake User", "login": "fake@example.com", "status": "active",
+        "type": "user", "id": ME, "name": "Fake User", "login": "fake@example.com", "status": "active",
         "space_amount": account.quota, "space_used": account.tree.used(), "max_upload_size": account.max_file,
         "language": "en", "timezone": "Europe/Zurich",
     })

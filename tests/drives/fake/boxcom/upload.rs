@@ -10,11 +10,15 @@ use super::super::multipart;
 use super::super::{Account, Drive, Shared};
 use super::{check_name, find, items, refuse, show, taken};
 
-fn space(account: &Account, ask: &Ask, size: u64) -> Result<(), Refusal> {
+/// Whether so many bytes may come to `id`: the folder of a new file, or the file that they replace.
+fn space(account: &Account, ask: &Ask, id: &str, size: u64) -> Result<(), Refusal> {
+    if account.others_closed && account.is_of_others(id) {
+        return Err(refuse(403, "access_denied_insufficient_permissions"));
+    }
     if size > account.max_file {
         return Err(refuse(413, "file_size_limit_exceeded"));
     }
-    if ask.quota_full || !account.fits(size) {
+    if ask.quota_full || !account.fits_at(id, size) {
         return Err(refuse(403, "storage_limit_exceeded"));
     }
     Ok(())
@@ -23,7 +27,7 @@ fn space(account: &Account, ask: &Ask, size: u64) -> Result<(), Refusal> {
 pub fn check_new(account: &Account, ask: &Ask, parent: &str, name: &str, size: u64) -> Result<(), Refusal> {
     check_name(name)?;
     find(account, parent, false)?;
-    space(account, ask, size)?;
+    space(account, ask, parent, size)?;
     taken(account, parent, name, true, None)
 }
 
@@ -43,7 +47,7 @@ pub async fn preflight(shared: &Shared, ask: &mut Ask, id: Option<&str>) -> Answ
         }
         Some(id) => {
             find(&account, id, true)?;
-            space(&account, ask, size)?;
+            space(&account, ask, id, size)?;
             format!("/api/2.0/files/{id}/content")
         }
     };
@@ -102,7 +106,7 @@ pub async fn version(shared: &Shared, ask: &mut Ask, id: &str) -> Answer {
     let (attributes, blob) = form(shared, ask).await?;
     let mut account = shared.account(Drive::Box);
     find(&account, id, true)?;
-    space(&account, ask, blob.size)?;
+    space(&account, ask, id, blob.size)?;
     account.tree.replace(id, blob);
     stored(&mut account, id, &attributes)
 }

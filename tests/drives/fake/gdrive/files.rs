@@ -57,19 +57,28 @@ pub fn place(account: &mut Account, body: &Value) -> Result<(String, String, Str
     Ok((parent, name, id))
 }
 
-pub fn space(account: &Account, ask: &Ask, size: u64) -> Result<(), Refusal> {
+/// Whether so many bytes may come to `id`: the folder of a new file, or the file that they replace.
+pub fn space(account: &Account, ask: &Ask, id: &str, size: u64) -> Result<(), Refusal> {
+    if account.others_closed && account.is_of_others(id) {
+        return Err(refuse(403, "insufficientFilePermissions", "The user does not have sufficient permissions."));
+    }
     if size > account.max_file {
         return Err(refuse(403, "uploadTooLarge", "The file is too large."));
     }
-    if ask.quota_full || !account.fits(size) {
+    if ask.quota_full || !account.fits_at(id, size) {
         return Err(refuse(403, "storageQuotaExceeded", "The user's Drive storage quota has been exceeded."));
     }
     Ok(())
 }
 
+/// The folder that a new file is to be in.
+pub fn parent_of(body: &Value) -> String {
+    body["parents"][0].as_str().unwrap_or("root").to_owned()
+}
+
 /// A new file or folder; with `Fault::Twice`, two.
 pub fn add(account: &mut Account, ask: &Ask, body: &Value, blob: Option<&Arc<Blob>>) -> Answer {
-    space(account, ask, blob.map_or(0, |blob| blob.size))?;
+    space(account, ask, &parent_of(body), blob.map_or(0, |blob| blob.size))?;
     let (parent, name, id) = place(account, body)?;
     account.tree.add(&id, &parent, &name, blob.cloned());
     notes(account, &id, body);

@@ -135,6 +135,11 @@ fn show(account: &Account, node: &Node) -> Value {
     if !is_root {
         value["parents"] = json!([node.parent]);
     }
+    if let Some(top) = account.others.as_ref().filter(|_| account.is_of_others(&node.id)) {
+        value["driveId"] = json!(format!("drive-of-{top}"));
+        value["ownedByMe"] = json!(false);
+        value["capabilities"]["canAddChildren"] = json!(!account.others_closed);
+    }
     for key in ["description", "appProperties", "properties"] {
         if let Some(told) = node.notes.get(key) {
             value[key] = told.clone();

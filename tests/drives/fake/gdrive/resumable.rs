@@ -25,7 +25,8 @@ pub async fn begin(shared: &Shared, ask: &mut Ask, id: Option<&str>) -> Answer {
         body["mimeType"] = json!(ask.header("x-upload-content-type"));
     }
     let mut account = shared.account(Drive::GDrive);
-    files::space(&account, ask, total.unwrap_or_default())?;
+    let at = id.map_or_else(|| files::parent_of(&body), str::to_owned);
+    files::space(&account, ask, &at, total.unwrap_or_default())?;
     if id.is_none() {
         // What would be refused at the end is refused at once.
         files::place(&mut account, &body)?;

@@ -55,7 +55,7 @@ async fn related(shared: &Shared, ask: &mut Ask) -> Result<(Value, Arc<Blob>), R
 /// A new file, or new bytes for one.
 pub fn store(account: &mut Account, ask: &Ask, id: Option<&str>, body: &Value, blob: &Arc<Blob>) -> Answer {
     let Some(id) = id else { return files::add(account, ask, body, Some(blob)) };
-    files::space(account, ask, blob.size)?;
+    files::space(account, ask, id, blob.size)?;
     files::relocate(account, ask, id, body)?;
     account.tree.replace(id, Arc::clone(blob));
     files::notes(account, id, body);

@@ -1,0 +1,112 @@
+//! What lies beside what was published, on drives: files of somebody else, and projects that a drive takes for one.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use soopervisor::id::ProjectName;
+use soopervisor::plan::OnConflict;
+use soopervisor::storage::backend::Made;
+use soopervisor::storage::prune::{self, Policy};
+use soopervisor::storage::verify::verify;
+use soopervisor::storage::{Publication, PublishOutcome, StorageError};
+
+use crate::bench::Bench;
+use crate::drives::OnDrive;
+use crate::fake::Drive;
+use crate::fixture_run::{SHA, folder, project};
+
+/// What the bench would publish of another commit, a day later.
+fn later(bench: &Bench) -> Publication {
+    let mut publication = bench.run.publication("later", OnConflict::Fail);
+    publication.about.revision = SHA.replacen("0123", "0199", 1).parse().expect("a revision");
+    publication.about.commit = publication.about.revision.commit.clone();
+    publication.about.ended += jiff::SignedDuration::from_hours(24);
+    publication
+}
+
+/// What somebody else makes, by the vendor's API; its id.
+async fn post(drive: &OnDrive, body: serde_json::Value) -> String {
+    let request = reqwest::Client::new().post(format!("{}/drive/v3/files", drive.fake.base(drive.drive)));
+    let answer = request.bearer_auth(drive.fake.token(drive.drive)).json(&body).send().await.expect("an answer");
+    let made: serde_json::Value = answer.json().await.expect("a file");
+    made["id"].as_str().expect("an id").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_that_a_drive_takes_for_another_one_is_refused_before_anything_is_made() {
+    for drive in Drive::ALL {
+        let bench = Bench::on(drive).await;
+        bench.run.product("a.csv", "1");
+        bench.publish("r", OnConflict::Fail).await.expect("published");
+        let fake = &bench.drive.as_ref().expect("a drive").fake;
+        let before = (fake.names(drive), fake.folders(drive));
+        let twin: ProjectName = "Demo".parse().expect("a project");
+        let mut publication = later(&bench);
+        publication.about.project = twin.clone();
+        let told = bench.storage.tell_apart(&twin).await;
+        let published = bench.storage.publish(publication, Arc::new(())).await;
+        if drive.folds_case() {
+            for error in [told.expect_err("one folder"), published.expect_err("one folder")] {
+                let named = matches!(&error, StorageError::OneFolder { other, .. } if *other == project());
+                assert!(named, "{drive:?}: {error:?}");
+            }
+            assert_eq!((fake.names(drive), fake.folders(drive)), before, "{drive:?}");
+            // Who asks under that name is told whose it is, and not to remove it.
+            let help = bench.storage.manifest(&twin, &folder()).await.expect_err("another's").help();
+            assert!(help.as_ref().is_some_and(|help| help.contains("--project demo")), "{drive:?}: {help:?}");
+        } else {
+            told.expect("two folders");
+            published.expect("published");
+            assert_eq!(bench.storage.folders(&twin).await.expect("folders").len(), 1);
+        }
+        bench.storage.tell_apart(&project()).await.expect("its own");
+        assert_eq!(bench.storage.folders(&project()).await.expect("folders"), [folder()], "{drive:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_somebody_else_on_google_drive_keeps_its_folder_whatever_its_name() {
+    let bench = Bench::on(Drive::GDrive).await;
+    bench.run.product("out/a.txt", "1");
+    bench.publish("r", OnConflict::Fail).await.expect("published");
+    bench.storage.publish(later(&bench), Arc::new(())).await.expect("published");
+    let (drive, service) = (bench.drive.as_ref().expect("a drive"), bench.service.as_ref().expect("a service"));
+    let policy = Policy { keep_last: Some(1), ..Policy::default() };
+    let ours = project();
+    let planned = || prune::plan(&*bench.storage, &ours, &policy, jiff::Timestamp::now());
+    // A name of ours that is taken twice, the manifest's, and one that no path has.
+    for (above, name) in [("/out", "a.txt"), ("", "manifest.json"), ("", "in/out.txt")] {
+        let at = service.stat(&format!("demo/{SHA}{above}")).await.expect("an answer").expect("a folder");
+        let id = post(drive, json!({"name": name, "parents": [at.id]})).await;
+        let report = verify(&*bench.storage, &project(), &folder(), &()).await.expect("a report");
+        let found = (report.ok, report.extra.len(), report.missing.len() + report.changed.len());
+        assert_eq!(found, (1, 1, 0), "{name}: {report:?}");
+        let plan = planned().await.expect("a plan");
+        assert_eq!((plan.go.len(), plan.foreign.len()), (0, 1), "{name}: {plan:?}");
+        let again = bench.publish("again", OnConflict::Fail).await.expect("published");
+        assert_eq!(again.outcome, PublishOutcome::Identical, "{name}");
+        assert!(drive.fake.files(Drive::GDrive).values().any(|held| held.id == id), "{name} was removed");
+        service.remove_made(Made { key: &format!("demo/{SHA}{above}/{name}"), id: Some(&id) }).await.expect("removed");
+    }
+    let plan = planned().await.expect("a plan");
+    assert_eq!((plan.go.len(), plan.foreign.len()), (1, 0), "{plan:?}");
+    // It comes after the plan.
+    let at = service.stat(&format!("demo/{SHA}/out")).await.expect("an answer").expect("a folder");
+    let id = post(drive, json!({"name": "a.txt", "parents": [at.id]})).await;
+    let report = prune::remove(&*bench.storage, &project(), &plan, &()).await.expect("a report");
+    assert_eq!((report.removed.len(), report.spared.len()), (0, 1));
+    assert!(drive.fake.files(Drive::GDrive).values().any(|held| held.id == id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_programs_leave_beside_open_files_is_published_on_each_drive() {
+    for drive in Drive::ALL {
+        let bench = Bench::on(drive).await;
+        for name in [".~lock.report.ods#", "~$report.docx", "data/~wrl0001.tmp", "x.part", ".htaccess"] {
+            bench.run.product(name, name);
+        }
+        bench.publish("r", OnConflict::Fail).await.unwrap_or_else(|error| panic!("{drive:?}: {error}"));
+        let report = verify(&*bench.storage, &project(), &folder(), &()).await.expect("a report");
+        assert!(report.is_sound() && report.ok == 5, "{drive:?}: {report:?}");
+    }
+}
