@@ -471,7 +471,7 @@ fn credentials_help(remote: &str) -> String {
 
 fn service_help(action: &str, place: &str, fault: &Fault) -> Option<String> {
     // What only a publish does; whatever reads is of every verb.
-    let sends = matches!(action, "send" | "write" | "make the folder" | "hold");
+    let sends = matches!(action, "send" | "publish" | "write" | "make the folder" | "hold");
     let again = if sends { "run the commit again" } else { "try again" };
     let kept = if sends { ": what was sent already is not sent twice" } else { "" };
     Some(match fault {
