@@ -16,7 +16,7 @@ use url::Url;
 
 use super::tree::straight;
 use super::{WebDav, pause};
-use crate::storage::backend::{Fault, Sessions, Source};
+use crate::storage::backend::{Backend as _, Fault, Sessions, Source};
 use crate::storage::key::{beside, is_beside};
 
 /// What stands in the address of every place there, before the user's name.
