@@ -198,6 +198,8 @@ fn syntax_help(message: &str) -> Option<&'static str> {
         Some("put a space after every `-` and `:`, and quotes around a value that contains `: `")
     } else if message.contains("did not find expected") {
         Some("check the indentation: keys of one mapping, and dashes of one list, start in the same column")
+    } else if message.contains("multiline quoted") {
+        Some("close the quotes: a text in quotes starts above, and does not end before something that cannot be in it")
     } else if message.contains("anchor") {
         Some("a `*` at the start of a value refers to an anchor; put the value in quotes")
     } else {

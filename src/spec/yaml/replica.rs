@@ -14,6 +14,8 @@ use std::ops::Range;
 use super::{MAX_DEPTH, MAX_NODES};
 
 mod quoted;
+#[cfg(test)]
+mod tests;
 
 /// What ends a line for PyYAML besides `\n` and `\r`.
 const ODD_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
@@ -228,11 +230,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A comment behind a token without a blank between them is blanked; any other is left.
+    /// A comment is blanked where a quote or a sign stands right before it; any other is left. Behind a name, `#` is a
+    /// fault for PyYAML, too.
     fn comment(&mut self) {
         let start = self.at;
         self.to_line_end();
-        if !is_space(self.text[..start].chars().next_back()) {
+        let before = self.text[..start].chars().next_back();
+        if before.is_some_and(|c| is_bracket(c) || matches!(c, '"' | '\'' | ':' | '?')) {
             self.fill(start..self.at, b' ');
         }
     }
