@@ -135,13 +135,15 @@ impl<'a> Builder<'a> {
         Ok(self.unique(merged, own))
     }
 
-    /// Whether a key ends in another line than it starts in, and its `:` follows. One that a `?` starts may do so.
+    /// Whether a key ends in another line than it starts in, and its `:` follows. One behind a `?` may do so.
     fn goes_over_lines(&self, span: Span) -> bool {
-        let written = self.source.text.get(span.start..span.start + span.len).unwrap_or_default();
-        let after = self.source.text.get(span.start + span.len..).unwrap_or_default();
+        let part = |range: std::ops::Range<usize>| self.source.text.get(range).unwrap_or_default();
+        let end = span.start + span.len;
+        let written = part(span.start..end);
         written.contains(is_break)
             && !written.ends_with(is_break)
-            && after.trim_start_matches([' ', '\t']).starts_with(':')
+            && part(end..self.source.text.len()).trim_start_matches([' ', '\t']).starts_with(':')
+            && !part(0..span.start).trim_end().ends_with('?')
     }
 
     /// The last of two equal keys wins, at the place of the first, as in a Python dictionary.

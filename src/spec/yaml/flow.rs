@@ -28,10 +28,12 @@ impl Flow {
         if self.depth == 0 {
             return Ok(());
         }
-        let sign = match text.strip_prefix('?').unwrap_or(text) {
-            text if text.contains('?') => '?',
-            text if text.starts_with(':') => ':',
-            _ => return Ok(()),
+        let sign = if text.strip_prefix('?').unwrap_or(text).contains('?') {
+            '?'
+        } else if text.starts_with(':') {
+            ':'
+        } else {
+            return Ok(());
         };
         let message = format!("`{sign}` in `[…]` and `{{…}}` is a sign of YAML's own, not a part of a text");
         Err(Refusal::new("yaml/syntax", message, span).help("put the text in quotes"))

@@ -104,7 +104,7 @@ fn in_brackets_a_question_mark_ends_a_text_and_a_colon_starts_none() {
         assert_eq!(error(&format!("a: {value}")).0, "yaml/syntax", "{value}");
     }
     assert_eq!(error("a: 1\nb: [c, x?y]\n"), ("yaml/syntax", 2, 8));
-    for value in ["x?y", ":b", "http://x/y?z=1", "[\"x?y\"]", "{b: 'c?'}", "[? x]", "[x:y]"] {
+    for value in ["x?y", ":b", "http://x/y?z=1", "[\"x?y\"]", "{b: 'c?'}", "[? x]", "[?x]", "[x:y]"] {
         tree(&format!("a: {value}"));
     }
     let after = tree("a: [b, {c: d}]\ne: f?\n");
@@ -124,7 +124,7 @@ fn a_key_ends_in_the_line_that_it_starts_in_but_for_one_behind_a_question_mark()
     for text in ["{\"a\n b\": 1}", "{'a\nb' : 1}", "{a\n b: 1}", "\"a\n b\": 1", "'a\u{2028}b': 1"] {
         assert_eq!(error(text).0, "yaml/syntax", "{text:?}");
     }
-    for text in ["? \"a\n  b\"\n: 1", "? |\n  a\n  b\n: 1", "? a\n  b\n: 1"] {
+    for text in ["{? \"a\nb\" : 1}", "? \"a\n  b\"\n: 1", "? |\n  a\n  b\n: 1", "? a\n  b\n: 1"] {
         assert_eq!(tree(text).as_map().unwrap().len(), 1, "{text:?}");
     }
 }

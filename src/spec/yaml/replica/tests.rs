@@ -154,7 +154,19 @@ fn megabytes_with_a_replica_are_read_or_refused_within_seconds() {
         let _ = writeln!(long, "- \"{filler}\n{filler}\"#c");
     }
     assert!(tree(&long).as_seq().unwrap().len() > 5_000);
-    for piece in ["\"x\"#c\n", "- \"x\n\"#\n", "\"x\n", "[-,", "- ", "- - - |\n", "'\u{2028}", "#\n", "\u{FEFF} ", "'' "] {
+    let pieces = [
+        "\"x\"#c\n",
+        "- \"x\n\"#\n",
+        "\"x\n",
+        "[-,",
+        "- ",
+        "- - - |\n",
+        "'\u{2028}",
+        "#\n",
+        "\u{FEFF} ",
+        "'' ",
+    ];
+    for piece in pieces {
         let text = format!("a: \"b\"#c\n{}", piece.repeat(size / piece.len()));
         let _ = read(&text);
     }
