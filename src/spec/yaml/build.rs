@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::replica::is_break;
 use super::{MAX_DEPTH, MAX_NODES, Node, Refusal, Value};
 use crate::diag::{Diagnostic, SourceText, Span};
 
@@ -41,8 +42,17 @@ impl<'a> Builder<'a> {
 
     pub(super) fn leaf(&mut self, node: Node, anchor: usize) -> Result<(), Refusal> {
         self.count(1, node.span)?;
+        if !self.at_key() && node.plain && matches!(node.as_str(), Some("<<" | "=")) {
+            let message = format!("a bare `{}` cannot be read; put it in quotes", node.as_str().unwrap_or_default());
+            return Err(Refusal::new("yaml/value", message, node.span));
+        }
         self.put(node, anchor);
         Ok(())
+    }
+
+    /// Whether what comes next is a key of a mapping.
+    fn at_key(&self) -> bool {
+        self.stack.last().is_some_and(|open| matches!(open.kind, Kind::Map) && open.items.len().is_multiple_of(2))
     }
 
     pub(super) fn open(&mut self, kind: Kind, span: Span, anchor: usize) -> Result<(), Refusal> {
@@ -115,11 +125,25 @@ impl<'a> Builder<'a> {
                 merged.splice(0..0, merge_sources(value)?);
             } else if let Value::Seq(_) | Value::Map(_) = key.value {
                 return Err(Refusal::new("yaml/key", "a list or a mapping cannot be a key", key.span));
+            } else if self.goes_over_lines(key.span) {
+                let message = "a key of several lines cannot be read";
+                return Err(Refusal::new("yaml/syntax", message, key.span).help("write it in one line"));
             } else {
                 own.push((key, value));
             }
         }
         Ok(self.unique(merged, own))
+    }
+
+    /// Whether a key ends in another line than it starts in, and its `:` follows. One behind a `?` may do so.
+    fn goes_over_lines(&self, span: Span) -> bool {
+        let part = |range: std::ops::Range<usize>| self.source.text.get(range).unwrap_or_default();
+        let end = span.start + span.len;
+        let written = part(span.start..end);
+        written.contains(is_break)
+            && !written.ends_with(is_break)
+            && part(end..self.source.text.len()).trim_start_matches([' ', '\t']).starts_with(':')
+            && !part(0..span.start).trim_end().ends_with('?')
     }
 
     /// The last of two equal keys wins, at the place of the first, as in a Python dictionary.

@@ -1,8 +1,8 @@
 //! The one door for YAML: bytes in, a tree with a byte range at every node out.
 //!
 //! Reads as PyYAML's `safe_load` does (YAML 1.1: `yes` is a boolean, `010` is eight, the last of two equal keys
-//! wins, `<<` merges), because that is what Ploomber and conda read with. Memory and time are bounded whatever the
-//! bytes are. Meaning is not decided here.
+//! wins, `<<` merges), because that is what Ploomber and conda read with. Where the parser is stricter than PyYAML, a
+//! replica is read, once (`replica`). Memory and time are bounded whatever the bytes are. Meaning is not decided here.
 
 use std::sync::Arc;
 
@@ -11,13 +11,16 @@ use serde_yaml::granit_parser::{self, ErrorKind, Event, Parser, ScalarStyle, Sca
 use crate::diag::{Diagnostic, SourceText, Span};
 
 mod build;
+mod flow;
 mod node;
+mod replica;
 mod scalar;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub use node::{Node, Value};
+use replica::Replica;
 pub use text::decode;
 
 /// Bytes of one file.
@@ -82,18 +85,35 @@ fn placeholder_help(source: &SourceText, span: Span) -> Option<String> {
 }
 
 fn read(source: &Arc<SourceText>, notes: &mut Vec<Diagnostic>) -> Result<Node, Refusal> {
+    let refused = if replica::has_odd_breaks(&source.text) {
+        None
+    } else {
+        match read_as(source, None, notes) {
+            Err(refusal) if matches!(refusal.code, "yaml/syntax" | "yaml/tab") => Some(refusal),
+            read => return read,
+        }
+    };
+    match (Replica::of(&source.text), refused) {
+        (None, Some(refusal)) => Err(refusal),
+        (replica, _) => read_as(source, replica.as_ref(), notes),
+    }
+}
+
+/// Reads the text itself, or its replica.
+fn read_as(source: &Arc<SourceText>, copy: Option<&Replica>, notes: &mut Vec<Diagnostic>) -> Result<Node, Refusal> {
     let text = &source.text;
     let mut options = granit_parser::Options::default();
     options.set_emit_comments(false);
+    options.emit_anchor_events = true;
     options.flow_nesting_limit = MAX_DEPTH;
     options.block_nesting_limit = MAX_DEPTH;
     let mut tree = build::Builder::new(source);
     let mut tabs = text::Tabs::new(text);
     let mut documents = 0;
-    for next in Parser::new_from_str_with_options(text, options) {
+    let mut brackets = flow::Flow::default();
+    for next in Parser::new_from_str_with_options(copy.map_or(text, |copy| &copy.text), options) {
         let (event, place) = next.map_err(|error| scan_refusal(text, &error))?;
-        let range = place.byte_range().unwrap_or(text.len()..text.len());
-        let span = Span { start: range.start, len: range.len() };
+        let span = span(text, &place);
         match event {
             Event::DocumentStart(..) => {
                 documents += 1;
@@ -102,26 +122,42 @@ fn read(source: &Arc<SourceText>, notes: &mut Vec<Diagnostic>) -> Result<Node, R
                     return Err(refusal.help("remove the `---` line: one file holds one document"));
                 }
             }
-            Event::Scalar(value, style, anchor, tag) => {
+            Event::Scalar(read, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain;
                 tabs.scalar(span, plain);
-                let value = scalar::resolve(&value, plain, tag.as_deref())
-                    .map_err(|message| Refusal::new("yaml/value", message, span))?;
-                tree.leaf(Node { value, span, plain }, anchor)?;
+                let read = match copy {
+                    Some(copy) => copy.meaning(span.start, read),
+                    None => read,
+                };
+                if plain {
+                    brackets.plain(&read, span)?;
+                }
+                let node = scalar_node(&read, plain, tag.as_deref(), span)?;
+                tree.leaf(node, anchor)?;
             }
-            Event::SequenceStart(_, anchor, tag) => {
+            Event::SequenceStart(style, anchor, tag) => {
+                brackets.open(style);
                 refuse_tag(tag.as_deref(), "seq", span)?;
                 tree.open(build::Kind::Seq, span, anchor)?;
             }
-            Event::MappingStart(_, anchor, tag) => {
+            Event::MappingStart(style, anchor, tag) => {
+                brackets.open(style);
                 refuse_tag(tag.as_deref(), "map", span)?;
                 tree.open(build::Kind::Map, span, anchor)?;
             }
-            Event::SequenceEnd | Event::MappingEnd => tree.close(span)?,
+            Event::SequenceEnd | Event::MappingEnd => {
+                brackets.close();
+                tree.close(span)?;
+            }
             Event::Alias(anchor) => tree.alias(anchor, span)?,
+            Event::Anchor(_, name) => flow::anchor(&name, span)?,
             _ => {}
         }
     }
+    finish(tree, &tabs, notes)
+}
+
+fn finish(tree: build::Builder<'_>, tabs: &text::Tabs<'_>, notes: &mut Vec<Diagnostic>) -> Result<Node, Refusal> {
     if let Some(start) = tabs.misplaced() {
         let refusal = Refusal::new("yaml/tab", "a tab stands where YAML wants spaces", Span { start, len: 1 });
         return Err(refusal.help("replace it by spaces; tabs are possible in quotes and comments only"));
@@ -130,6 +166,20 @@ fn read(source: &Arc<SourceText>, notes: &mut Vec<Diagnostic>) -> Result<Node, R
     notes.extend(warnings);
     let nothing = Node { value: Value::Null, span: Span::default(), plain: true };
     Ok(root.unwrap_or(nothing))
+}
+
+/// Where the parser was, in the text. What a replica has blanked may have had longer characters.
+fn span(text: &str, place: &granit_parser::Span) -> Span {
+    let range = place.byte_range().unwrap_or(text.len()..text.len());
+    let (start, end) = (text.floor_char_boundary(range.start), text.floor_char_boundary(range.end));
+    Span { start, len: end.saturating_sub(start) }
+}
+
+fn scalar_node(text: &str, plain: bool, tag: Option<&granit_parser::Tag>, span: Span) -> Result<Node, Refusal> {
+    match scalar::resolve(text, plain, tag) {
+        Ok(value) => Ok(Node { value, span, plain: plain && tag.is_none() }),
+        Err(message) => Err(Refusal::new("yaml/value", message, span)),
+    }
 }
 
 fn refuse_tag(tag: Option<&granit_parser::Tag>, expected: &str, span: Span) -> Result<(), Refusal> {
@@ -148,6 +198,8 @@ fn syntax_help(message: &str) -> Option<&'static str> {
         Some("put a space after every `-` and `:`, and quotes around a value that contains `: `")
     } else if message.contains("did not find expected") {
         Some("check the indentation: keys of one mapping, and dashes of one list, start in the same column")
+    } else if message.contains("multiline quoted") {
+        Some("close the quotes: a text in quotes starts above, and does not end before something that cannot be in it")
     } else if message.contains("anchor") {
         Some("a `*` at the start of a value refers to an anchor; put the value in quotes")
     } else {
@@ -156,7 +208,7 @@ fn syntax_help(message: &str) -> Option<&'static str> {
 }
 
 fn scan_refusal(text: &str, error: &ScanError) -> Refusal {
-    let start = error.marker().byte_offset().unwrap_or(text.len()).min(text.len());
+    let start = text.floor_char_boundary(error.marker().byte_offset().unwrap_or(text.len()));
     let span = Span { start, len: text[start..].chars().next().map_or(0, char::len_utf8) };
     let line = text[..start].rsplit('\n').next().unwrap_or_default();
     let at_tab =

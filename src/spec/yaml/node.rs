@@ -9,7 +9,7 @@ pub struct Node {
     pub value: Value,
     /// Where it is.
     pub span: Span,
-    /// Written without quotes.
+    /// Written without quotes and without a tag.
     pub plain: bool,
 }
 

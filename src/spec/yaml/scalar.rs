@@ -41,15 +41,17 @@ pub(super) fn resolve(text: &str, plain: bool, tag: Option<&Tag>) -> Result<Valu
 
 fn tagged(text: &str, tag: &Tag) -> Result<Value, String> {
     let found = |kind: &str, value: Option<Value>| value.ok_or_else(|| format!("`{text}` is not {kind}"));
-    match tag.core_suffix() {
+    match tag.suffix_in_namespace("tag:yaml.org,2002:").as_deref() {
         Some("str") => Ok(Value::Str(text.to_owned())),
         Some("null") => Ok(Value::Null),
-        Some("bool") => found("a boolean", boolean(text).map(Value::Bool)),
-        Some("int") => found("a whole number", INT.is_match(text).then(|| integer(text))),
-        Some("float") => found("a number", FLOAT.is_match(text).then(|| Value::Float(float(text)))),
+        Some("bool") => found("a boolean", boolean(&text.to_ascii_lowercase()).map(Value::Bool)),
+        Some("int") => found("a whole number", whole(text.trim())),
+        // Python's `float` takes more than a word without a tag may look like.
+        Some("float") => found("a number", float(text).map(Value::Float)),
+        Some("timestamp") if TIME.is_match(text) => time(text),
+        Some("timestamp") => found("a date or a time", None),
         // `! text` is the non-specific tag: text, whatever it looks like.
         _ if tag.original() == "!" => Ok(Value::Str(text.to_owned())),
-        Some("timestamp" | "binary") => Ok(Value::Time(text.to_owned())),
         _ => Err(format!("the tag `{}` has no meaning here", tag.original())),
     }
 }
@@ -62,17 +64,14 @@ fn implicit(text: &str) -> Result<Value, String> {
         return Ok(Value::Bool(value));
     }
     // Most words start with a letter; numbers and dates never do.
-    if !text.starts_with(['-', '+', '.', '=']) && !text.starts_with(|c: char| c.is_ascii_digit()) {
+    if !text.starts_with(['-', '+', '.']) && !text.starts_with(|c: char| c.is_ascii_digit()) {
         return Ok(Value::Str(text.to_owned()));
     }
-    if text == "=" {
-        return Err("a bare `=` cannot be read; put it in quotes".to_owned());
-    }
-    if FLOAT.is_match(text) {
-        return Ok(Value::Float(float(text)));
+    if let Some(number) = FLOAT.is_match(text).then(|| float(text)).flatten() {
+        return Ok(Value::Float(number));
     }
     if INT.is_match(text) {
-        return Ok(integer(text));
+        return whole(text).ok_or_else(|| format!("`{text}` looks like a number but has no digits; put it in quotes"));
     }
     if TIME.is_match(text) {
         return time(text);
@@ -86,6 +85,13 @@ fn boolean(text: &str) -> Option<bool> {
         "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => Some(false),
         _ => None,
     }
+}
+
+/// The number, where it is one for Python, which wants a digit behind `0b` and `0x`.
+fn whole(text: &str) -> Option<Value> {
+    let digits = text.replace('_', "");
+    let empty = matches!(digits.trim_start_matches(['-', '+']), "0b" | "0x");
+    (INT.is_match(text) && !empty).then(|| integer(text))
 }
 
 fn integer(text: &str) -> Value {
@@ -111,7 +117,8 @@ fn integer(text: &str) -> Value {
     }
 }
 
-fn float(text: &str) -> f64 {
+/// As Python reads it; hours, minutes and seconds between colons are counted in the last of them.
+fn float(text: &str) -> Option<f64> {
     let clean = text.replace('_', "").to_ascii_lowercase();
     let (sign, digits) = match clean.strip_prefix('-') {
         Some(rest) => (-1.0, rest),
@@ -120,15 +127,27 @@ fn float(text: &str) -> f64 {
     let magnitude = match digits {
         ".inf" => f64::INFINITY,
         ".nan" => f64::NAN,
-        _ => digits.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap_or(0.0)),
+        _ => digits.split(':').try_fold(0.0, |sum, part| Some(sum * 60.0 + part.trim().parse::<f64>().ok()?))?,
     };
-    sign * magnitude
+    Some(sign * magnitude)
 }
 
-/// Python builds a date from it and refuses the thirteenth month.
+/// Python builds a date or a time from it, and refuses the thirteenth month and the 25th hour.
 fn time(text: &str) -> Result<Value, String> {
-    let day = text.split(['T', 't', ' ', '\t']).next().unwrap_or_default();
-    let mut parts = day.split('-').map(|part| part.parse::<u32>().unwrap_or(0));
+    let signs = ['T', 't', ' ', '\t'];
+    let day = text.split(signs).next().unwrap_or_default();
+    if !is_day(day) || !is_clock(text[day.len()..].trim_start_matches(signs)) {
+        return Err(format!("`{text}` looks like a date but is none; put it in quotes"));
+    }
+    Ok(Value::Time(text.to_owned()))
+}
+
+fn number(text: &str) -> u32 {
+    text.parse().unwrap_or(0)
+}
+
+fn is_day(day: &str) -> bool {
+    let mut parts = day.split('-').map(number);
     let (year, month, date) = (parts.next(), parts.next().unwrap_or(0), parts.next().unwrap_or(0));
     let leap = year.is_some_and(|y| (y % 4 == 0 && y % 100 != 0) || y % 400 == 0);
     let last = match month {
@@ -138,8 +157,16 @@ fn time(text: &str) -> Result<Value, String> {
         1..=12 => 31,
         _ => 0,
     };
-    if date == 0 || date > last || year == Some(0) {
-        return Err(format!("`{text}` looks like a date but is none; put it in quotes"));
-    }
-    Ok(Value::Time(text.to_owned()))
+    date > 0 && date <= last && year != Some(0)
+}
+
+/// What follows the day; nothing does where it is no time. Zones are less than a day apart.
+fn is_clock(clock: &str) -> bool {
+    let mut fields = clock.splitn(3, ':');
+    let mut next = || fields.next().unwrap_or_default();
+    let (hour, minute, rest) = (next(), next(), next());
+    let second = rest.get(..2).unwrap_or_default();
+    let zone = rest.find(['+', '-']).map_or("", |at| &rest[at + 1..]);
+    let (hours, minutes) = zone.split_once(':').unwrap_or((zone, ""));
+    number(hour) < 24 && number(minute) < 60 && number(second) < 60 && number(hours) * 60 + number(minutes) < 24 * 60
 }

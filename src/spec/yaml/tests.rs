@@ -59,6 +59,15 @@ fn reads_words_as_yaml_1_1_does() {
         ("'yes'", Value::Str("yes".to_owned())),
         ("!!str 3", Value::Str("3".to_owned())),
         ("! 3", Value::Str("3".to_owned())),
+        ("!!int ' 1'", Value::Int(1)),
+        ("!!bool yEs", Value::Bool(true)),
+        ("!!float 1", Value::Float(1.0)),
+        ("!!float '-1_0'", Value::Float(-10.0)),
+        ("!!float '1:30'", Value::Float(90.0)),
+        ("!!float 1e5", Value::Float(100_000.0)),
+        ("!!float inf", Value::Float(f64::INFINITY)),
+        ("!!timestamp '2024-02-29'", Value::Time("2024-02-29".to_owned())),
+        ("2001-12-14 21:59:43 -5", Value::Time("2001-12-14 21:59:43 -5".to_owned())),
     ] {
         assert_eq!(value(text), expected, "{text:?}");
     }
@@ -67,11 +76,57 @@ fn reads_words_as_yaml_1_1_does() {
 #[test]
 fn refuses_what_safe_load_refuses() {
     assert_eq!(error("a: 2023-02-29").0, "yaml/value");
-    assert_eq!(error("a: =").0, "yaml/value");
+    for value in ["=", "<<", "[=]", "[<<]", "0b_", "-0x_", "!!float x", "!!float ''", "!!bool y", "!!timestamp x"] {
+        assert_eq!(error(&format!("a: {value}")).0, "yaml/value", "{value}");
+    }
+    for time in ["25:00:00", "21:61:00", "21:59:60", "21:59:43 +24:00", "21:59:43.5-99"] {
+        assert_eq!(error(&format!("a: 2001-12-14 {time}")).0, "yaml/value", "{time}");
+    }
     assert_eq!(error("a: !!python/object:os.system x").0, "yaml/value");
     assert_eq!(error("? [a]\n: 1").0, "yaml/key");
     assert_eq!(error("a: {{b}}"), ("yaml/key", 1, 5));
     assert_eq!(error("a: *b").0, "yaml/syntax");
+}
+
+#[test]
+fn signs_that_are_words_of_yaml_are_keys_and_with_a_tag_or_quotes_values() {
+    let number = |text: &str, key: &str| tree(text).get(key).unwrap().value.clone();
+    assert_eq!(number("=: 1", "="), Value::Int(1));
+    assert_eq!(number("'<<': 1", "<<"), Value::Int(1));
+    assert_eq!(number("!!str <<: 1", "<<"), Value::Int(1));
+    assert_eq!(number("a: !!str =", "a"), Value::Str("=".to_owned()));
+    assert_eq!(number("a: '<<'", "a"), Value::Str("<<".to_owned()));
+}
+
+#[test]
+fn in_brackets_a_question_mark_ends_a_text_and_a_colon_starts_none() {
+    for value in ["[x?y]", "[x?]", "[ x ? y ]", "{x?: 1}", "[http://x/y?z=1]", "[[b], {c: d?}]", "[:b]", "{::1}"] {
+        assert_eq!(error(&format!("a: {value}")).0, "yaml/syntax", "{value}");
+    }
+    assert_eq!(error("a: 1\nb: [c, x?y]\n"), ("yaml/syntax", 2, 8));
+    for value in ["x?y", ":b", "http://x/y?z=1", "[\"x?y\"]", "{b: 'c?'}", "[? x]", "[?x]", "[x:y]"] {
+        tree(&format!("a: {value}"));
+    }
+    let after = tree("a: [b, {c: d}]\ne: f?\n");
+    assert_eq!(after.get("e").unwrap().as_str(), Some("f?"));
+}
+
+#[test]
+fn names_of_anchors_are_letters_digits_dashes_and_underscores() {
+    for name in ["a.b", "é", "x#c"] {
+        assert_eq!(error(&format!("a: &{name} 1")), ("yaml/syntax", 1, 4), "{name}");
+    }
+    assert_eq!(tree("a: &x-1_B 1\nb: *x-1_B").get("b").unwrap().value, Value::Int(1));
+}
+
+#[test]
+fn a_key_ends_in_the_line_that_it_starts_in_but_for_one_behind_a_question_mark() {
+    for text in ["{\"a\n b\": 1}", "{'a\nb' : 1}", "{a\n b: 1}", "\"a\n b\": 1", "'a\u{2028}b': 1"] {
+        assert_eq!(error(text).0, "yaml/syntax", "{text:?}");
+    }
+    for text in ["{? \"a\nb\" : 1}", "? \"a\n  b\"\n: 1", "? |\n  a\n  b\n: 1", "? a\n  b\n: 1"] {
+        assert_eq!(tree(text).as_map().unwrap().len(), 1, "{text:?}");
+    }
 }
 
 #[test]
@@ -191,7 +246,7 @@ proptest! {
     }
 
     #[test]
-    fn never_panics_on_yaml_like_text(text in "([\\[\\]{}:,&*!|>'\"#%@`?<\\-] ?|[ab1é\\n\\t~=.]| ){0,80}") {
+    fn never_panics_on_yaml_like_text(text in "([\\[\\]{}:,&*!|>'\"#%@`?<\\-] ?|[ab1é\\n\\t~=.\\x{85}\\x{2028}\\x{FEFF}]| ){0,80}") {
         let source = source(&text);
         let (node, found) = parse(&source);
         prop_assert_eq!(node.is_none(), crate::diag::has_errors(&found));
@@ -201,17 +256,17 @@ proptest! {
     }
 
     #[test]
-    fn every_span_lies_within_the_text(text in "(a|b: |- |\\n  |\\[x, |\\]|'q'|é| ){0,40}") {
-        fn inside(node: &Node, len: usize) -> bool {
+    fn every_span_lies_within_the_text(text in "(a|b: |- |\\n  |\\[x, |\\]|'q'|é| |'é\\né'|\"é\"#é\\n|\\x{2028}){0,40}") {
+        fn inside(node: &Node, text: &str) -> bool {
             let children = match &node.value {
-                Value::Seq(items) => items.iter().all(|item| inside(item, len)),
-                Value::Map(pairs) => pairs.iter().all(|(k, v)| inside(k, len) && inside(v, len)),
+                Value::Seq(items) => items.iter().all(|item| inside(item, text)),
+                Value::Map(pairs) => pairs.iter().all(|(k, v)| inside(k, text) && inside(v, text)),
                 _ => true,
             };
-            children && node.span.start + node.span.len <= len
+            children && text.get(node.span.start..node.span.start + node.span.len).is_some()
         }
         if let (Some(node), _) = parse(&source(&text)) {
-            prop_assert!(inside(&node, text.len()));
+            prop_assert!(inside(&node, &text));
         }
     }
 }
