@@ -68,12 +68,17 @@ impl Provided {
 
     /// Whether it is certain that an import of the module fails.
     pub(super) fn lacks(&self, tree: &dyn Tree, module: &str) -> bool {
-        let is_known = || words(PYTHON).chain(words(MODULES)).any(|known| known == module);
-        if !self.is_closed || module.starts_with('_') || is_known() {
+        if !self.has_no(module) {
             return false;
         }
         let own = self.own.get_or_init(|| own(tree));
         own.as_ref().is_some_and(|own| !own.contains(module))
+    }
+
+    /// Whether it is certain that neither Python nor a package has the module.
+    pub(super) fn has_no(&self, module: &str) -> bool {
+        let is_known = || words(PYTHON).chain(words(MODULES)).any(|known| known == module);
+        self.is_closed && !module.starts_with('_') && !is_known()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::repo::MemoryTree;
 use crate::spec::ProductKind;
 
 mod hiding;
+mod public;
 mod refused;
 
 const NOTEBOOK: &str = "# + tags=[\"parameters\"]\nupstream = None\nproduct = None\n\n# +\nx = 1\n";

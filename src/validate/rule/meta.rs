@@ -1,9 +1,13 @@
 //! `meta:` of pipeline.yaml.
 
-use super::{Rule, at};
+use super::{Facts, Rule, at, dotted_path};
+use crate::diag::Diagnostic;
+use crate::id::RelPath;
 use crate::spec::pipeline::META_KEYS;
 use crate::spec::yaml::Node;
 use crate::spec::{class, suggest};
+use crate::validate::is_file;
+use crate::validate::source::{Callable, Modules, resolve};
 
 pub(super) const RULE: Rule = Rule {
     code: "pipeline/meta",
@@ -39,8 +43,40 @@ pub(super) const RULE: Rule = Rule {
                 _ => error(format!("`meta` has no key `{name}`"), key.span, suggest::help(&name, META_KEYS)),
             }
         }
+        if let Some(named) = meta.get("source_loader").and_then(|loader| loader.get("module")) {
+            module(facts, named, out);
+        }
     },
 };
+
+/// The module that sources lie beside: Ploomber imports it when it loads the pipeline, whatever the tasks are.
+fn module(facts: &Facts<'_>, node: &Node, out: &mut Vec<Diagnostic>) {
+    let Some(name) = node.as_str().filter(|name| !name.is_empty() && !name.contains("{{")) else { return };
+    let place = (facts.file(), node.span);
+    // Whatever a module is, it has this name.
+    let inside = format!("{name}.__file__");
+    match resolve(facts.tree, facts.roots, &inside, &mut Modules::default()) {
+        found @ (Callable::NoModule(_) | Callable::Elsewhere(_)) => {
+            dotted_path::tell(RULE.code, facts, (&found, &inside), place, out);
+        }
+        Callable::Unclear if is_bare_folder(facts, name) => {
+            let message = format!("`{name}` is a folder without `__init__.py`, beside which Ploomber finds no sources");
+            let help = format!("add an empty `{0}/__init__.py`, or write `path: {0}`", name.replace('.', "/"));
+            out.push(at(RULE.code, message, place.0, place.1, help));
+        }
+        _ => {}
+    }
+}
+
+/// Whether a module is a folder of the repository that Python can import, and that has no file of its own.
+fn is_bare_folder(facts: &Facts<'_>, name: &str) -> bool {
+    let path = name.replace('.', "/");
+    let has = |ending: &str| {
+        let Ok(path) = RelPath::normalise(&format!("{path}{ending}")) else { return true };
+        facts.roots.iter().any(|root| is_file(facts.tree, &root.join(&path)))
+    };
+    !has("/__init__.py") && !has(".py") && facts.provided.has_no(name.split('.').next().unwrap_or_default())
+}
 
 fn classes(node: &Node, error: &mut dyn FnMut(String, crate::diag::Span, String)) {
     let Some(pairs) = node.as_map() else {

@@ -81,6 +81,9 @@ fn exporters(facts: &Facts<'_>, task: &Task, value: &Node, out: &mut Vec<Diagnos
 /// What is to be said of the name of one exporter.
 fn exporter(facts: &Facts<'_>, task: &Task, place: &Node, name: &str) -> Option<Diagnostic> {
     let lower = name.to_lowercase();
+    if lower == "webpdf" {
+        return webpdf(facts, task, place);
+    }
     // A dotted path is imported, and what only the run knows is not judged.
     let is_known = EXPORTERS.contains(&lower.as_str()) || matches!(lower.as_str(), "ipynb" | "md");
     if is_known || name.contains(['.', '{']) {
@@ -93,6 +96,22 @@ fn exporter(facts: &Facts<'_>, task: &Task, place: &Node, name: &str) -> Option<
     }
     let help = near.map_or_else(|| suggest::help(&lower, EXPORTERS), |near| format!("did you mean `{near}`?"));
     Some(at(RULE.code, format!("there is no exporter `{name}`"), &task.file, place.span, help))
+}
+
+/// Ploomber looks for this package, whatever nbconvert itself makes such a PDF with today.
+const WEBPDF: &str = "pyppeteer";
+
+fn webpdf(facts: &Facts<'_>, task: &Task, place: &Node) -> Option<Diagnostic> {
+    if facts.provided.offers(WEBPDF) {
+        return None;
+    }
+    let help = format!("add `{WEBPDF}` below `- pip:` in environment.yml, or export to `html`");
+    if facts.provided.lacks(facts.tree, WEBPDF) {
+        let message = format!("`webpdf` needs the package `{WEBPDF}`, which nothing provides");
+        return Some(at(RULE.code, message, &task.file, place.span, help));
+    }
+    let warning = Diagnostic::warning(RULE.code, format!("`webpdf` needs the package `{WEBPDF}`"));
+    Some(warning.at(&task.file, place.span).help(help))
 }
 
 /// Kernels that come with what most environments are made of: ipykernel, and IRkernel.

@@ -99,6 +99,12 @@ fn trouble_help(trouble: UpstreamTrouble) -> String {
 
 /// A file of a similar name nearby.
 pub(crate) fn nearest(tree: &dyn crate::repo::Tree, path: &RelPath) -> String {
+    // Written on Windows: to Linux a backslash is a letter of the name.
+    let slashed = path.as_str().filter(|text| text.contains('\\')).map(|text| text.replace('\\', "/"));
+    if let Some(meant) = slashed.and_then(|text| RelPath::normalise(&text).ok()) {
+        let known = if tree.entry(&meant).is_some() { "" } else { ", and create and commit it" };
+        return format!("write `{meant}`: `/` stands between folders{known}");
+    }
     let folder = path.parent().unwrap_or_default();
     let names: Vec<String> = tree.list(&folder).iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
     let wanted = String::from_utf8_lossy(path.file_name()).into_owned();

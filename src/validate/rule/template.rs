@@ -1,9 +1,11 @@
 //! SQL and shell sources: `{{product}}` is there, and every placeholder has a value.
 
 use super::{Facts, Rule, at};
+use crate::diag::Diagnostic;
+use crate::spec::class::{PRODUCTS, TaskClass};
 use crate::spec::yaml::Node;
 use crate::spec::{Spanned, Task, suggest};
-use crate::validate::source::{FILTERS, Found, Template};
+use crate::validate::source::{Broken, FILTERS, Found, Template, Why};
 
 pub(super) const RULE: Rule = Rule {
     code: "source/template",
@@ -22,11 +24,8 @@ pub(super) const RULE: Rule = Rule {
                 };
                 error(format!("Ploomber reads the `[[` in {place} of the source as a placeholder"), help.to_owned());
             }
-            if let Some((why, line)) = &template.broken {
-                error(
-                    format!("the placeholders in line {line} of the source cannot be read: {why}"),
-                    "close every `{{` with `}}`".to_owned(),
-                );
+            if let Some(broken) = &template.broken {
+                out.push(unreadable(broken));
                 continue;
             }
             for (message, help) in uses(facts, task, template).into_iter().chain(asked(facts, task, template)) {
@@ -57,7 +56,7 @@ pub(super) const RULE: Rule = Rule {
                 let is_passed = match name.as_str() {
                     "product" => true,
                     "upstream" => upstream.is_some() || task.node.get("upstream").is_some_and(|node| !node.is_falsy()),
-                    name => params.iter().any(|param| param == name),
+                    name => params.iter().any(|param| param == name) || is_product_class(class, template, name),
                 };
                 if is_passed {
                     continue;
@@ -73,6 +72,35 @@ pub(super) const RULE: Rule = Rule {
         }
     },
 };
+
+/// Where and why a source is no template; the place is in the source.
+fn unreadable(broken: &Broken) -> Diagnostic {
+    let Broken { source, span, why } = broken;
+    let (message, help) = match why {
+        Why::Comment => (
+            "Jinja reads this `{#` as the start of a comment, which nothing ends".to_owned(),
+            "write `{% raw %}` before it and `{% endraw %}` behind it, or end the comment with `#}`",
+        ),
+        Why::Said(why) => {
+            let message = format!("the placeholders of the source cannot be read here: {why}");
+            let help = if why.contains(", expected end of variable block") {
+                "close every `{{` with `}}`; `{% raw %}…{% endraw %}` goes around what is none"
+            } else if why.contains(", expected end of block") {
+                "close every `{%` with `%}`; `{% raw %}…{% endraw %}` goes around what is none"
+            } else {
+                "correct it; `{% raw %}…{% endraw %}` goes around what is not for Jinja"
+            };
+            (message, help)
+        }
+    };
+    at(RULE.code, message, source, *span, help)
+}
+
+/// Whether Ploomber gives the source a class by this name: a SQL script that says itself what it makes needs it for that.
+fn is_product_class(class: &TaskClass, template: &Template, name: &str) -> bool {
+    let is_it = template.product_class.as_deref() == Some(name);
+    is_it && class.name == "SQLScript" && PRODUCTS.contains(&name)
+}
 
 /// What to do where a template uses `upstream` and the task needs no other.
 fn no_upstream(facts: &Facts<'_>) -> &'static str {

@@ -21,7 +21,7 @@ mod undefined;
 mod value;
 
 use module::{Binding, Module};
-pub(crate) use template::{FILTERS, Template};
+pub(crate) use template::{Broken, FILTERS, Template, Why};
 pub(crate) use undefined::Undefined;
 
 /// Bytes of one source that are read.
@@ -160,7 +160,7 @@ fn look(tree: &dyn Tree, pipeline: &Pipeline, task: &mut Task, roots: &[RelPath]
         },
     };
     if !notebook {
-        let mut template = template::read(&text);
+        let mut template = template::read(&path.to_string(), &text);
         if let Some(loader) = pipeline.meta.source_loader.as_ref().filter(|_| !source.as_str().starts_with('/')) {
             template.includes.retain(|include| {
                 let name = include.name.as_deref().filter(|_| !include.may_lack);

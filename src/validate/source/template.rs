@@ -1,10 +1,12 @@
 //! SQL and shell sources: which `{{placeholders}}` they use. Templates are parsed, never rendered.
 
 use std::collections::HashSet;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use minijinja::Environment as Jinja;
 use regex::Regex;
+
+use crate::diag::{SourceText, Span};
 
 /// What a template says about itself.
 #[derive(Debug, Clone, Default)]
@@ -17,10 +19,12 @@ pub(crate) struct Template {
     pub judged: bool,
     /// Whether it says itself what `product` is.
     pub sets_product: bool,
+    /// The class that it makes its `product` of, as in `{% set product = SQLiteRelation(…) %}`: a SQL script is given it.
+    pub product_class: Option<String>,
     /// The lines of `[[ … ]]` that are no placeholders: Ploomber reads them as such, bash as tests.
     pub brackets: Vec<usize>,
-    /// Why it is no template, with the line.
-    pub broken: Option<(String, usize)>,
+    /// Why it is no template.
+    pub broken: Option<Broken>,
     /// Keys of `product` that are certain to be asked for, with the line.
     pub keys: Vec<(String, usize)>,
     /// Filters that Jinja does not have, with the line.
@@ -29,6 +33,26 @@ pub(crate) struct Template {
     pub asked: Vec<Asked>,
     /// Files that are certain to be included, with the line: the name where it is a text, and whether it may be missing.
     pub includes: Vec<Include>,
+}
+
+/// Where a template cannot be read.
+#[derive(Debug, Clone)]
+pub(crate) struct Broken {
+    /// The text.
+    pub source: Arc<SourceText>,
+    /// The place in it.
+    pub span: Span,
+    /// What is wrong.
+    pub why: Why,
+}
+
+/// Why a template cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// `{#` starts a comment that nothing ends.
+    Comment,
+    /// What Jinja says.
+    Said(String),
 }
 
 /// `{{upstream['task']}}`, or `{{upstream['task']['key']}}`.
@@ -62,6 +86,8 @@ static BRACKETS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?s)\[\[(.*?)\]\]"
 static BLOCK: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?s)\{#.*?#\}|\{\{.*?\}\}|\{%.*?%\}"));
 static UPSTREAM: LazyLock<Regex> =
     LazyLock::new(|| pattern(r#"\bupstream\s*(?:\[\s*(?:'([^']*)'|"([^"]*)")\s*\]|\.\s*([A-Za-z_]\w*))"#));
+static PRODUCT_CLASS: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"\{%[-+]?\s*set\s+product\s*=\s*([A-Za-z_]\w*)\s*\("));
 static SETS_PRODUCT: LazyLock<Regex> = LazyLock::new(|| pattern(r"\{%-?\s*set\s+product\b"));
 /// Names that Jinja itself provides, and Ploomber.
 const GLOBALS: [&str; 8] = ["range", "dict", "lipsum", "cycler", "joiner", "namespace", "raise", "get_key"];
@@ -205,9 +231,38 @@ fn filters(inner: &str, line: usize, template: &mut Template) {
     template.filters.extend(names.filter(|name| !FILTERS.contains(&name.as_str())).map(|name| (name, line)));
 }
 
-/// Reads a template.
-pub(super) fn read(text: &str) -> Template {
+/// The place that Jinja stops at, which tells a line only.
+fn broken(name: &str, text: &str, error: &minijinja::Error) -> Broken {
+    let source = Arc::new(SourceText { name: name.to_owned(), text: text.to_owned() });
+    let said = error.detail().unwrap_or("the placeholders cannot be read");
+    if let Some(start) = open_comment(text).filter(|_| said.contains("end of comment")) {
+        return Broken { source, span: Span { start, len: 2 }, why: Why::Comment };
+    }
+    let above = error.line().unwrap_or(1).saturating_sub(1);
+    let line = text.split_inclusive('\n').nth(above).unwrap_or_default();
+    let start = text.split_inclusive('\n').take(above).map(str::len).sum::<usize>().min(text.len());
+    let indent = line.len() - line.trim_start().len();
+    let span = Span { start: start + indent, len: line.trim().len() };
+    Broken { source, span, why: Why::Said(said.to_owned()) }
+}
+
+/// The first `{#` that starts a comment which nothing ends.
+fn open_comment(text: &str) -> Option<usize> {
+    let mut from = 0;
+    let ends = BLOCK.find_iter(text).map(|block| (block.start(), block.end()));
+    for (start, end) in ends.chain([(text.len(), text.len())]) {
+        if let Some(at) = text[from..start].find("{#") {
+            return Some(from + at);
+        }
+        from = end;
+    }
+    None
+}
+
+/// Reads a template; `name` is where it lies.
+pub(super) fn read(name: &str, text: &str) -> Template {
     let mut template = Template { judged: true, sets_product: SETS_PRODUCT.is_match(text), ..Template::default() };
+    template.product_class = PRODUCT_CLASS.captures_iter(text).last().map(|found| found[1].to_owned());
     for block in BLOCK.find_iter(text).filter(|block| !block.as_str().starts_with("{#")) {
         for found in UPSTREAM.captures_iter(block.as_str()) {
             template.upstream.extend(found.iter().skip(1).flatten().map(|name| name.as_str().to_owned()));
@@ -243,10 +298,7 @@ pub(super) fn read(text: &str) -> Template {
     }
     match jinja.template_from_str(text) {
         Ok(parsed) => template.names.extend(outside(parsed.undeclared_variables(false))),
-        Err(error) => {
-            let message = error.detail().unwrap_or("the placeholders cannot be read").to_owned();
-            template.broken = Some((message, error.line().unwrap_or(1)));
-        }
+        Err(error) => template.broken = Some(broken(name, text, &error)),
     }
     template.names.sort();
     template.names.dedup();
@@ -256,6 +308,10 @@ pub(super) fn read(text: &str) -> Template {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(text: &str) -> Template {
+        super::read("s.sh", text)
+    }
 
     #[test]
     fn keys_of_the_product_are_told_where_they_are_certain_to_be_asked_for() {
@@ -333,5 +389,29 @@ mod tests {
         let template = read("touch {{product}} [[product['z']]] [[ -f x ]]\n");
         assert_eq!((template.names, template.brackets), (vec!["product".to_owned()], vec![1]));
         assert_eq!(read("{{ get_key('a.json', 'b') }}").names, [""; 0]);
+    }
+
+    #[test]
+    fn a_comment_that_nothing_ends_is_told_where_it_starts() {
+        let broken = |text: &str| {
+            let broken = read(text).broken.unwrap();
+            let shown = broken.source.text[broken.span.start..broken.span.start + broken.span.len].to_owned();
+            (broken.source.name.clone(), broken.span.start, shown, broken.why)
+        };
+        let text = "touch {{product}} {# fine #}\necho ${#A[@]} {{product}} ${#B}\n";
+        assert_eq!(broken(text), ("s.sh".to_owned(), 35, "{#".to_owned(), Why::Comment));
+        let (_, start, shown, why) = broken("touch {{product}}\n  echo {{ x\n");
+        assert_eq!((start, shown.as_str()), (20, "echo {{ x"));
+        assert!(matches!(why, Why::Said(_)), "{why:?}");
+        assert!(read("{% raw %}${#A}{% endraw %} {{product}}").broken.is_none());
+    }
+
+    #[test]
+    fn the_class_that_a_source_makes_its_product_of_is_known() {
+        let class = |text: &str| read(text).product_class;
+        let text = "{% set product = SQLiteRelation(['a', 'table']) %}\nCREATE TABLE {{product}} AS SELECT 1\n";
+        assert_eq!(class(text), Some("SQLiteRelation".to_owned()));
+        assert_eq!(class("{%- set product=File('x') -%}"), Some("File".to_owned()));
+        assert_eq!(class("{% set product = 'x' %}{% set other = File('x') %}"), None);
     }
 }
