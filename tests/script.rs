@@ -38,6 +38,7 @@ fn plan() -> RunPlan {
         env: BTreeMap::new(),
         secret_names: vec![],
         tasks: vec![],
+        factory: None,
         outputs: OutputRules::default(),
         storage: "local:artifacts".into(),
         on_conflict: OnConflict::Fail,

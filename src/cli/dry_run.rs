@@ -1,5 +1,7 @@
 //! `--dry-run`: the plan in words, or as JSON. No container is started and no storage touched.
 //!
+//! Where no storage is given, all else is shown: that one is missing is a finding, and the exit code says so.
+//!
 //! With `-q` only findings are shown: the exit code says the rest.
 
 use serde_json::json;
@@ -9,7 +11,7 @@ use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::{seam, validate};
-use crate::diag::render;
+use crate::diag::{has_errors, render};
 use crate::run::request::RunRequest;
 use crate::script::quote;
 use crate::store::Home;
@@ -26,5 +28,6 @@ pub(super) fn execute(request: &RunRequest, home: &Home, format: Format, console
             Console::answer(&(plan.describe(&word).join("\n") + "\n"));
         }
     }
-    Ok(if decided.value.is_some() { Exit::Ok } else { Exit::InvalidSpec })
+    let is_fine = decided.value.is_some() && !has_errors(&decided.findings);
+    Ok(if is_fine { Exit::Ok } else { Exit::InvalidSpec })
 }

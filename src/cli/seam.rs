@@ -75,8 +75,28 @@ pub(super) fn run_within(
     super::drive::run(request, &host, reporter, cancel)
 }
 
-/// What a run would do. Secrets are looked at, as a run does before anything else.
+/// What a run would do. Where all that it lacks is a storage, it is told with what can be said of the rest.
 pub(super) fn plan(request: &RunRequest, home: &Home) -> Result<Decided<RunPlan>, Failure> {
+    let decided = planned(request, home)?;
+    let Some(lacking) = lacks_storage_only(&decided.findings) else { return Ok(decided) };
+    // Where outputs would go says nothing about how they are made.
+    let stand_in = RunRequest { storage: Some("local:artifacts".to_owned()), ..request.clone() };
+    let Decided { mut findings, value } = planned(&stand_in, home)?;
+    findings.push(lacking);
+    Ok(Decided { findings, value: value.map(|plan| RunPlan { storage: String::new(), ..plan }) })
+}
+
+/// The finding that no storage is given, where no other error stands in the way.
+fn lacks_storage_only(findings: &[Diagnostic]) -> Option<Diagnostic> {
+    let errors: Vec<&Diagnostic> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    match errors[..] {
+        [only] if only.code == "plan/no-storage" => Some(only.clone()),
+        _ => None,
+    }
+}
+
+/// The plan of a run. Secrets are looked at, as a run does before anything else.
+fn planned(request: &RunRequest, home: &Home) -> Result<Decided<RunPlan>, Failure> {
     let Decided { mut findings, value } = decide(request, home, |decided| decided)?;
     let Some(decided) = value else { return Ok(Decided { findings, value: None }) };
     // A run sees it when it writes the commit out.

@@ -74,6 +74,23 @@ fn of_project(project: &Project) -> String {
         count(conda as u64, "package"),
         count(pip as u64, "requirement"),
     );
+    text += &of_pipeline(project);
+    if let Some(env) = &project.env {
+        let keys = env.root.as_map().unwrap_or_default().iter().filter_map(|(key, _)| key.scalar_text());
+        text += &format!("values       {}: {}\n", env.source.name, keys.collect::<Vec<_>>().join(", "));
+    }
+    text
+}
+
+/// The tasks of the pipeline, or what makes them.
+fn of_pipeline(project: &Project) -> String {
+    if let Some(factory) = &project.pipeline.location {
+        return format!(
+            "pipeline     {}: tasks that `{}` makes when it is run; not looked at\n",
+            project.entry_point,
+            factory.as_str()
+        );
+    }
     let tasks = &project.pipeline.tasks;
     let mut classes: BTreeMap<&str, usize> = BTreeMap::new();
     for class in tasks.iter().filter_map(|task| task.class) {
@@ -82,19 +99,14 @@ fn of_project(project: &Project) -> String {
     let classes: Vec<String> = classes.iter().map(|(class, number)| format!("{number} {class}")).collect();
     let products: usize = tasks.iter().map(|task| task.products.len()).sum();
     let edges: usize = tasks.iter().map(|task| task.upstream.len()).sum();
-    text += &format!(
+    format!(
         "pipeline     {}: {} ({}), {}, {} between tasks\n",
         project.entry_point,
         count(tasks.len() as u64, "task"),
         classes.join(", "),
         count(products as u64, "product"),
         count(edges as u64, "connection"),
-    );
-    if let Some(env) = &project.env {
-        let keys = env.root.as_map().unwrap_or_default().iter().filter_map(|(key, _)| key.scalar_text());
-        text += &format!("values       {}: {}\n", env.source.name, keys.collect::<Vec<_>>().join(", "));
-    }
-    text
+    )
 }
 
 /// Findings that come beside an answer go to stderr.
@@ -148,6 +160,17 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
+    }
+
+    #[test]
+    fn of_a_pipeline_that_a_function_makes_no_number_of_tasks_is_told() {
+        let tree = MemoryTree::new()
+            .with("environment.yml", "channels: [conda-forge]\ndependencies: [python=3.11, pip, {pip: [ploomber]}]\n")
+            .with("pipeline.yaml", "location: flow.make\n")
+            .with("flow.py", "def make():\n    return None\n");
+        let text = seen(&looked::look(&tree, &RelPath::root(), &Options::default()), 1, Duration::from_millis(1));
+        assert!(text.contains("pipeline.yaml: tasks that `flow.make` makes when it is run"), "{text}");
+        assert!(!text.contains("0 tasks"), "{text}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ impl RunPlan {
         if !self.pipeline_dir.is_root() {
             lines.push(format!("folder    {}", self.pipeline_dir));
         }
-        lines.push(format!("pipeline  {}, {}", as_written(&self.entry_point), count(self.tasks.len() as u64, "task")));
+        lines.push(format!("pipeline  {}, {}", as_written(&self.entry_point), self.tasks_in_words()));
         match &self.packages {
             Packages::AsKept => {}
             Packages::Anew => lines.push("packages  solved anew, also for later runs".to_owned()),
@@ -52,17 +52,25 @@ impl RunPlan {
                 if shown.is_empty() { "no files".to_owned() } else { shown + &more }
             )
         }));
+        if self.factory.is_some() {
+            lines
+                .push("collect   what the tasks make, found by the metadata that Ploomber leaves beside it".to_owned());
+        }
         lines.push("collect   what lies in /output".to_owned());
         lines.extend(self.outputs.include.iter().map(|glob| format!("collect   {}", as_written(glob))));
         lines.extend(self.outputs.exclude.iter().map(|glob| format!("leave out {}", as_written(glob))));
-        lines.push(format!(
-            "publish   {}/{} in {}, {}",
-            self.project,
-            self.revision,
-            self.storage,
-            self.conflict_in_words()
-        ));
+        let place = if self.storage.is_empty() { "a storage that is still to be given" } else { self.storage.as_str() };
+        let conflict = self.conflict_in_words();
+        lines.push(format!("publish   {}/{} in {place}, {conflict}", self.project, self.revision));
         lines
+    }
+
+    /// How many tasks there are, or that only the run knows.
+    pub fn tasks_in_words(&self) -> String {
+        match &self.factory {
+            None => count(self.tasks.len() as u64, "task"),
+            Some(factory) => format!("tasks that `{}` makes when it is run", as_written(factory)),
+        }
     }
 
     fn mode_in_words(&self) -> &'static str {
@@ -102,6 +110,7 @@ impl RunPlan {
         match self.executes_anew() {
             _ if !self.reuse => "nothing: every task is executed".to_owned(),
             _ if self.revision.dirty_tree.is_some() => "nothing: there are uncommitted changes".to_owned(),
+            _ if self.factory.is_some() => "nothing: the pipeline is made while it runs".to_owned(),
             Some(argument) => format!("nothing: `{}` is given to Ploomber", as_written(argument)),
             None => {
                 "tasks that nothing changed for; the nearest published ancestor is looked up when it is run".to_owned()

@@ -167,9 +167,11 @@ pub struct RunPlan {
     pub secret_names: Vec<String>,
     /// Tasks as declared.
     pub tasks: Vec<PlannedTask>,
+    /// The function that makes the tasks in place of declared ones: which these are, only the run knows.
+    pub factory: Option<String>,
     /// What else is collected.
     pub outputs: OutputRules,
-    /// The storage as written: `local:DIR`.
+    /// The storage as written: `local:DIR`; empty in a plan that is only shown, where none was given.
     pub storage: String,
     /// What to do with an existing folder.
     pub on_conflict: OnConflict,

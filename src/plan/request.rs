@@ -71,6 +71,8 @@ pub struct Declared {
     pub declares_sample: bool,
     /// The tasks of pipeline.yaml.
     pub tasks: Vec<DeclaredTask>,
+    /// The function that makes the tasks, where the pipeline names one in place of them.
+    pub factory: Option<String>,
     /// Lines that install from the repository: `.`, `-e .`, `./lib`.
     pub local_installs: Vec<String>,
     /// soopervisor.yaml, in the words of the command line. Its `build_args` come before the command line's.

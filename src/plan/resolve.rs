@@ -82,6 +82,7 @@ pub fn resolve(
         env,
         secret_names,
         tasks,
+        factory: declared.factory.clone(),
         outputs: declared.outputs.clone(),
         storage: storage.unwrap_or_default(),
         on_conflict: request.on_conflict.or(settings.on_conflict).unwrap_or_default(),

@@ -161,6 +161,22 @@ fn a_plan_is_described_in_the_order_of_what_happens() {
 }
 
 #[test]
+fn of_tasks_that_a_function_makes_no_number_is_told_but_how_their_products_are_found() {
+    let declared = Declared { tasks: Vec::new(), factory: Some("flow.make".into()), ..declared() };
+    let (plan, _) = resolve(&request(), &facts(), &declared).unwrap();
+    let told = plan.describe(&str::to_owned);
+    for line in [
+        "pipeline  pipeline.yaml, tasks that `flow.make` makes when it is run",
+        "reuse     nothing: the pipeline is made while it runs",
+        "collect   what the tasks make, found by the metadata that Ploomber leaves beside it",
+        "collect   what lies in /output",
+    ] {
+        assert!(told.iter().any(|shown| shown == line), "{line}: {told:?}");
+    }
+    assert!(!told.iter().any(|shown| shown.contains("0 tasks")), "{told:?}");
+}
+
+#[test]
 fn globs_and_names_are_shown_as_they_were_written() {
     let (mut plan, _) = resolve(&request(), &facts(), &declared()).unwrap();
     plan.outputs.include = vec!["res/*.csv".to_owned(), r"a\*b/**".to_owned(), "it's/[!x]*".to_owned()];

@@ -14,6 +14,7 @@ pub(super) fn declared(project: &Project) -> Declared {
         entry_point: project.entry_point.clone(),
         declares_sample: project.env.as_ref().is_some_and(|env| env.declares("sample")),
         tasks: project.pipeline.tasks.iter().map(|task| declared_task(project, task)).collect(),
+        factory: project.pipeline.location.as_ref().map(|location| location.value.clone()),
         local_installs: local_installs(project),
         settings: requested(settings),
         outputs: OutputRules { include: texts(&settings.outputs), exclude: texts(&settings.exclude) },

@@ -29,7 +29,7 @@ pub async fn collect(
     baseline: Arc<Baseline>,
     telling: &Telling,
 ) -> Result<Collection, Stop> {
-    telling.begin(Step::Collect, format!("products of {}", figures::count(plan.tasks.len() as u64, "task")));
+    telling.begin(Step::Collect, format!("products of {}", plan.tasks_in_words()));
     let partial = plan.leaves_tasks_out();
     let (plan, roots) = (Arc::clone(plan), Arc::clone(roots));
     let looking = tokio::task::spawn_blocking(move || {

@@ -126,7 +126,7 @@ pub async fn run_script(
     cancel: &Cancel,
 ) -> Result<(Ran, Clearing, Syncing), Stop> {
     let plan = &decided.plan;
-    telling.begin(Step::Execute, figures::count(plan.tasks.len() as u64, "task"));
+    telling.begin(Step::Execute, plan.tasks_in_words());
     if plan.limits.memory_bytes.is_none() {
         let note = "no memory limit is set: the pipeline may use all of the machine's (`--memory 8g` sets one)";
         telling.progress(Step::Execute, note);

@@ -173,7 +173,7 @@ impl Line<'_> {
         let follow = deliver::Follow::new(self.telling, self.cancel, Step::Validate);
         let asking = Box::pin(frozen::lock(&storage, &decided.plan));
         let lock = patience::followed(&*storage, &follow, asking).await?;
-        let tasks = super::figures::count(decided.plan.tasks.len() as u64, "task");
+        let tasks = decided.plan.tasks_in_words();
         self.telling.end(Step::Validate, Outcome::Done, tasks);
         self.still_wanted()?;
         let (run, folder) = (self.live.id(), self.live.folder());

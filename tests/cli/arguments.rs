@@ -90,6 +90,27 @@ fn a_dry_run_refuses_files_whose_content_in_git_lfs_is_not_here_as_a_run_does() 
 }
 
 #[test]
+fn a_dry_run_without_a_storage_shows_the_plan_and_says_that_one_is_missing() {
+    let place = Place::new();
+    let folder = repository(&place);
+    let planned = place.run(&["penguins", "--dry-run"]);
+    assert_eq!(code(&planned), 3, "{}{}", stdout(&planned), stderr(&planned));
+    let (plan, said) = (stdout(&planned), stderr(&planned));
+    assert!(plan.contains("pipeline  ") && plan.contains(" in a storage that is still to be given, "), "{plan}");
+    assert_eq!(said.matches("no storage is given").count(), 1, "{said}");
+    let json = place.run(&["penguins", "--dry-run", "--format", "json"]);
+    assert!(code(&json) == 3 && stdout(&json).contains("plan/no-storage"), "{}", stdout(&json));
+    assert!(stdout(&json).contains("\"storage\":\"\""), "{}", stdout(&json));
+    // With another error beside it there is none to show.
+    let wrong = place.run(&["penguins", "--dry-run", "--image", "Not::an image"]);
+    assert!(code(&wrong) == 3 && stdout(&wrong).is_empty(), "{}", stdout(&wrong));
+    assert!(stderr(&wrong).contains("plan/no-storage") && stderr(&wrong).contains("plan/image"), "{}", stderr(&wrong));
+    // A run goes nowhere.
+    assert_eq!(code(&place.run(&["penguins"])), 3);
+    assert!(!folder.join("artifacts").exists() && !place.path().join("artifacts").exists());
+}
+
+#[test]
 fn a_hangup_ends_a_run_as_other_signals_do() {
     for signal in ["HUP", "TERM"] {
         let place = Place::new();
