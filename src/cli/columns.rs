@@ -2,6 +2,8 @@
 //!
 //! Where nobody looks (a file, a pipe) nothing is left out.
 
+use crate::id::is_unsightly;
+
 /// A column that is narrower says nothing any more.
 const NARROWEST: usize = 6;
 
@@ -26,6 +28,15 @@ pub(super) fn table<const N: usize>(rows: &[[String; N]], columns: Option<usize>
     text
 }
 
+/// A name, whole and in one line: what would break it, or be more than text to a terminal, is shown as an escape.
+pub(super) fn in_one_line(name: &str) -> String {
+    let mut shown = String::with_capacity(name.len());
+    for c in name.chars() {
+        if is_unsightly(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
 fn shortened(cell: &str, width: usize) -> String {
     if cell.chars().count() <= width {
         return cell.to_owned();
@@ -36,6 +47,11 @@ fn shortened(cell: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_with_a_newline_stays_whole_in_one_line() {
+        assert_eq!(in_one_line("my\nrepo \x1b[2Jé"), "my\\nrepo \\u{1b}[2Jé");
+    }
 
     #[test]
     fn what_matters_least_is_shortened_first_and_left_out_where_nothing_would_remain_of_it() {

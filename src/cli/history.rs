@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::columns::in_one_line;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -134,11 +135,11 @@ fn describe(record: &Record, status: Option<Status>, style: &Style) -> String {
     line("project", record.project.as_str());
     line("commit", &record.revision.to_string());
     line("mode", &mode(record));
-    line("folder", &record.path);
+    line("folder", &in_one_line(&record.path));
     if let Some(origin) = &record.origin {
-        line("origin", origin);
+        line("origin", &in_one_line(origin));
     }
-    line("storage", &record.storage);
+    line("storage", &in_one_line(&record.storage));
     line("started", &record.started_at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
     if let Some(took) = took(record) {
         line("took", &took);
@@ -157,7 +158,7 @@ fn describe(record: &Record, status: Option<Status>, style: &Style) -> String {
         line("hidden", &format!("{name}, {}", count(*times, "time")));
     }
     if let Some(published) = &record.published {
-        line("published", &published.location);
+        line("published", &in_one_line(&published.location));
         line("", &format!("{}, {}", count(published.files, "file"), bytes(published.bytes)));
     }
     if status == Status::Interrupted {
@@ -174,7 +175,7 @@ fn describe(record: &Record, status: Option<Status>, style: &Style) -> String {
 fn findings(record: &Record, line: &mut impl FnMut(&str, &str)) {
     for Finding { severity, message, file, line: row, column, help, .. } in &record.findings {
         let point = row.zip(*column).map(|(row, column)| format!(":{row}:{column}")).unwrap_or_default();
-        let place = file.as_ref().map(|file| format!("{file}{point}: ")).unwrap_or_default();
+        let place = file.as_ref().map(|file| format!("{}{point}: ", in_one_line(file))).unwrap_or_default();
         line(severity, &format!("{place}{message}"));
         if let Some(help) = help {
             line("", &format!("help: {help}"));
@@ -188,7 +189,8 @@ fn findings(record: &Record, line: &mut impl FnMut(&str, &str)) {
 fn parts(kind: &str, parts: &[Part], line: &mut impl FnMut(&str, &str)) {
     for part in parts {
         let took = duration(Duration::from_millis(part.elapsed_ms));
-        line(kind, format!("{:<10} {:<9} {took:>9}  {}", part.name, part.outcome, part.detail).trim_end());
+        let (name, detail) = (in_one_line(&part.name), in_one_line(&part.detail));
+        line(kind, format!("{name:<10} {:<9} {took:>9}  {detail}", part.outcome).trim_end());
     }
 }
 
@@ -274,6 +276,16 @@ mod tests {
         let shown = describe(&record, Some(Status::Failed), &Style::default());
         let lines = "error        pipeline.yaml:2:3: there is no key `prodct`\n             help: did you mean `product`?\n             and 4 more\n";
         assert!(shown.contains(lines), "{shown}");
+    }
+
+    #[test]
+    fn a_folder_with_a_newline_in_its_name_is_shown_in_one_line() {
+        let mut record = record();
+        record.path = "/home/ann/my\nrepo".to_owned();
+        record.tasks[0].name = "lo\nad".to_owned();
+        let shown = describe(&record, Some(Status::Succeeded), &Style::default());
+        assert!(shown.contains("folder       /home/ann/my\\nrepo\n"), "{shown}");
+        assert!(shown.contains("task         lo\\nad "), "{shown}");
     }
 
     #[test]

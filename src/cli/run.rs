@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::args::{self, Format};
+use super::columns::in_one_line;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -47,10 +48,10 @@ pub(super) fn check_path(path: &Path) -> Result<(), Failure> {
     if path.is_dir() {
         return Ok(());
     }
-    let shown = path.display();
+    let shown = in_one_line(&path.display().to_string());
     if path.exists() {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let folder = parent.map_or_else(|| ".".to_owned(), |parent| parent.display().to_string());
+        let folder = parent.map_or_else(|| ".".to_owned(), |parent| in_one_line(&parent.display().to_string()));
         return Err(Failure::new(Exit::Usage, format!("`{shown}` is a file, not a folder"))
             .why("PATH is the repository, or the folder in it that holds pipeline.yaml")
             .help(format!("soopervisor {folder}")));

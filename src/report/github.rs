@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use super::ending::{Tally, card, word};
-use super::lines::one_line;
+use super::lines::{escaped, one_line};
 use super::output::{BAR_EVERY, OutputLines};
 use super::pace::Pace;
 use super::plain::{describe, draw_findings};
@@ -140,7 +140,9 @@ impl GitHub {
             }
             _ if quiet => {}
             RunEvent::StepStarted { step, detail } if detail.is_empty() => self.open_group(word(*step)),
-            RunEvent::StepStarted { step, detail } => self.open_group(&format!("{}: {detail}", word(*step))),
+            RunEvent::StepStarted { step, detail } => {
+                self.open_group(&format!("{}: {}", word(*step), escaped(detail)));
+            }
             RunEvent::StepEnded { .. } => {
                 // Outside the group, so that it is seen while the group is folded.
                 self.close_group();

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use super::ending::{Tally, card, outcome_word, warning, word};
-use super::lines::one_line;
+use super::lines::{escaped, one_line};
 use super::output::{BAR_EVERY, OutputLines};
 use super::pace::Pace;
 use super::{Clock, Out, Reporter, Style, Verbosity};
@@ -144,7 +144,8 @@ pub(super) fn describe(event: &RunEvent) -> Option<String> {
     };
     Some(match event {
         RunEvent::Started { run, title } => format!("run {run}{}", with(title, ": ")),
-        RunEvent::StepStarted { step, detail } => format!("==> {}{}", word(*step), with(detail, ": ")),
+        // It may be a path, of which nothing may be missing.
+        RunEvent::StepStarted { step, detail } => format!("==> {}{}", word(*step), with(&escaped(detail), ": ")),
         RunEvent::StepEnded { step, outcome, elapsed, detail } => {
             let (step, outcome, elapsed) = (word(*step), outcome_word(*outcome), duration(*elapsed));
             format!("<== {step} {outcome} in {elapsed}{}", with(detail, ": "))
@@ -213,6 +214,13 @@ mod tests {
         time.store(3, Ordering::Relaxed);
         plain.event(&RunEvent::StepProgress { step, text: "solving".to_owned() });
         assert!(sink.text().contains("prepare: solving") && !sink.text().contains("looking"), "{}", sink.text());
+    }
+
+    #[test]
+    fn a_folder_with_a_newline_in_its_name_is_one_line_and_whole() {
+        let step = crate::run::event::Step::Checkout;
+        let told = describe(&RunEvent::StepStarted { step, detail: "my\nrepo".to_owned() });
+        assert_eq!(told.as_deref(), Some("==> checkout: my\\nrepo"));
     }
 
     #[test]

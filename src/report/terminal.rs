@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 use jiff::{SignedDuration, Timestamp};
 
 use super::ending::{Paint, Tally, card_within, folded, mark, warning, word};
-use super::lines::one_line;
+use super::lines::{escaped, one_line};
 use super::output::OutputLines;
 use super::plain::draw_findings;
 use super::tty::Tty;
@@ -160,7 +160,7 @@ impl Terminal {
             }
             RunEvent::StepStarted { step, detail } => {
                 self.clear();
-                let message = format!("{:<10} {}", word(*step), one_line(detail));
+                let message = format!("{:<10} {}", word(*step), escaped(detail));
                 let bar = self.view.add(ProgressBar::new_spinner());
                 self.step = Some(self.bar(bar, step_style(self.style.unicode), message));
             }
