@@ -122,24 +122,28 @@ impl Conda {
         let missing: Vec<&MatchSpec> =
             inputs.specs.iter().filter(|spec| name_of(spec).is_some_and(|name| !present.contains(name))).collect();
         let known = if missing.is_empty() { Vec::new() } else { self.known_names(inputs).await };
+        let mirrors = local_mirrors(config);
+        let stand_in = mirrors.iter().find(|(_, folder)| super::channel::is_ours(folder));
         let mut blamed = Vec::new();
         for (spec, name) in missing.iter().filter_map(|spec| Some((*spec, name_of(spec)?))) {
             // The channels were asked for what fits: a package that is there in other versions looks missing too.
             let versions = self.versions(name, inputs).await;
-            let (message, help) =
-                if versions.is_empty() { unknown(name, &known) } else { other_versions(spec, name, &versions) };
+            let (message, help) = if versions.is_empty() {
+                unknown(name, &known, stand_in.is_some())
+            } else {
+                other_versions(spec, name, &versions)
+            };
             blamed.push(Blamed { package: name.to_owned(), message, help: Some(help) });
         }
         let mut hints: Vec<String> = blamed.iter().map(Blamed::sentence).collect();
-        if !missing.is_empty()
-            && let Some((url, folder)) =
-                local_mirrors(config).iter().find(|(_, folder)| super::channel::is_ours(folder))
-        {
-            hints.push(format!(
+        if let Some((url, folder)) = stand_in.filter(|_| !missing.is_empty()) {
+            // First: it is why most of them are missing.
+            let hint = format!(
                 "{} stands in for {url} and holds a few packages only: `soopervisor channel add {ANY_FILE}` \
                  adds what PyPI has of this file",
                 folder.display()
-            ));
+            );
+            hints.insert(0, hint);
         }
         EnvironmentError::Unsolvable { reason: without_credentials(reason.trim()), hints, blamed }
     }
@@ -184,8 +188,39 @@ fn other_versions(spec: &MatchSpec, name: &str, versions: &[Version]) -> (String
     (format!("no channel has a `{name}` that fits `{spec}`"), format!("available: {}{more}", shown.join(", ")))
 }
 
-/// What is wrong, and what may have been meant, with a package that no channel has.
-fn unknown(name: &str, known: &[PackageName]) -> (String, String) {
+/// Packages that are nobody's in Python, by their names: R's, compilers, programs and libraries of the system.
+fn is_no_python(name: &str) -> bool {
+    const PYTHON: [&str; 6] = ["libclang", "libcst", "libpysal", "librosa", "libsass", "libtmux"];
+    const NAMES: [&str; 21] = [
+        "binutils",
+        "bzip2",
+        "c-compiler",
+        "clang",
+        "clangxx",
+        "compilers",
+        "curl",
+        "cxx-compiler",
+        "fortran-compiler",
+        "gcc",
+        "gfortran",
+        "git",
+        "gxx",
+        "imagemagick",
+        "make",
+        "openjdk",
+        "p7zip",
+        "perl",
+        "unzip",
+        "xz",
+        "zip",
+    ];
+    let starts = ["r-", "bioconductor-", "perl-", "_", "lib", "xorg-"].iter().any(|start| name.starts_with(start));
+    !PYTHON.contains(&name) && (starts || name.ends_with("-64") || NAMES.contains(&name))
+}
+
+/// What is wrong, and what may have been meant, with a package that no channel has; `in_part` where the channel is one of
+/// ours, which holds a few packages only.
+fn unknown(name: &str, known: &[PackageName], in_part: bool) -> (String, String) {
     if let Some((_, system)) = ELSEWHERE.iter().find(|(other, _)| *other == name) {
         let message = format!("`{name}` exists for {system} only, and the pipeline runs on Linux");
         return (message, "remove it from environment.yml".to_owned());
@@ -194,7 +229,16 @@ fn unknown(name: &str, known: &[PackageName]) -> (String, String) {
     let best = close.map(|other| (strsim::jaro_winkler(name, other), other)).max_by(|a, b| a.0.total_cmp(&b.0));
     let help = match best {
         Some((score, other)) if score > 0.9 => format!("did you mean `{other}`?"),
-        _ => "if it comes from PyPI, move it under `- pip:`".to_owned(),
+        _ => {
+            let few =
+                if in_part { "the channel here stands in for another and holds a few packages only; " } else { "" };
+            let way = match (is_no_python(name), in_part) {
+                (true, true) => "this one is to be had where the other channel answers",
+                (true, false) => "correct the name, or add the channel that has it to `channels:`",
+                (false, _) => "if it comes from PyPI, move it under `- pip:`",
+            };
+            format!("{few}{way}")
+        }
     };
     (format!("no channel has `{name}`"), help)
 }
@@ -223,9 +267,24 @@ mod tests {
     fn explains_packages_of_other_systems_and_typing_errors() {
         let known: Vec<PackageName> =
             ["pandas", "scikit-learn"].iter().map(|name| PackageName::new_unchecked(*name)).collect();
-        assert!(unknown("pywin32", &known).0.contains("Windows only"));
-        assert!(unknown("pandsa", &known).1.contains("did you mean `pandas`"));
-        assert!(unknown("ploomber-cloud-thing", &known).1.contains("- pip:"));
+        assert!(unknown("pywin32", &known, false).0.contains("Windows only"));
+        assert!(unknown("pandsa", &known, false).1.contains("did you mean `pandas`"));
+        assert!(unknown("ploomber-cloud-thing", &known, false).1.contains("- pip:"));
+    }
+
+    #[test]
+    fn pip_is_no_way_to_what_is_no_package_of_python_and_a_channel_of_a_few_packages_is_told_first() {
+        for name in ["r-base", "p7zip", "gxx_linux-64", "libgdal", "compilers"] {
+            let help = unknown(name, &[], false).1;
+            assert!(!help.contains("pip") && help.contains("`channels:`"), "{name}: {help}");
+            let help = unknown(name, &[], true).1;
+            assert!(help.starts_with("the channel here stands in for another") && !help.contains("pip"), "{help}");
+        }
+        let help = unknown("ploomber-cloud-thing", &[], true).1;
+        assert!(help.starts_with("the channel here stands in") && help.ends_with("`- pip:`"), "{help}");
+        for name in ["requests", "rich", "gitpython", "pandas", "librosa"] {
+            assert!(unknown(name, &[], false).1.contains("- pip:"), "{name}");
+        }
     }
 
     #[test]
