@@ -20,7 +20,10 @@ pub(super) fn all(text: &str) -> Vec<String> {
     forms.extend(python.iter().flat_map(|once| self::python(once)));
     forms.extend(python.iter().map(|once| ascii_python(once)));
     forms.extend(python);
-    forms.extend(markup(text));
+    let markup = markup(text);
+    // A page inside a page, and what was escaped before it came to a template.
+    forms.extend(markup.iter().enumerate().map(|(writer, once)| self::markup(once)[writer].clone()));
+    forms.extend(markup);
     forms.push(numbered(text));
     forms
 }
@@ -107,6 +110,7 @@ fn shell(text: &str) -> Vec<String> {
         escape(text, |c| c == '%' || !"!^`".contains(c) && !plain(c)),
         escape(text, |c| !"!~".contains(c) && !plain(c)),
         escape(text, |c| "$()*+.?[\\^{|".contains(c)),
+        regular(text),
         escape(text, |c| !KEPT.contains(&c)),
         spliced(text, false),
         spliced(text, true),
@@ -339,6 +343,11 @@ fn escape(text: &str, special: impl Fn(char) -> bool) -> String {
     out
 }
 
+/// As Python's `re.escape` writes it, in which a line break stays one.
+fn regular(text: &str) -> String {
+    escape(text, |c| "()[]{}?*+-|^$\\.&~# \t\n\r\x0b\x0c".contains(c))
+}
+
 /// `repr` of a text, in either quotes.
 fn python(text: &str) -> [String; 2] {
     let mut out = String::new();
@@ -376,9 +385,13 @@ pub(super) fn bytes_literal(bytes: &[u8]) -> [Vec<u8>; 2] {
 }
 
 /// HTML and XML, with the entities that Python, Go, JavaScript and XML writers choose.
-fn markup(text: &str) -> [String; 5] {
-    let base = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+fn markup(text: &str) -> [String; 7] {
+    let only = text.replace('&', "&amp;");
+    let base = only.replace('<', "&lt;").replace('>', "&gt;");
     [
+        // Writers of XML leave `>` as it is, and careless ones all but the `&`.
+        only.replace('<', "&lt;"),
+        only,
         base.replace('"', "&quot;").replace('\'', "&#39;"),
         base.replace('"', "&quot;").replace('\'', "&#x27;"),
         base.replace('"', "&quot;").replace('\'', "&apos;"),
