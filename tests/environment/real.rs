@@ -96,6 +96,7 @@ impl Real {
             user: self.config.container_user,
             mounts,
             carried: Carried::default(),
+            pipes: None,
             env: BTreeMap::from([("HOME".to_owned(), "/tmp".to_owned())]),
             workdir: "/tmp".to_owned(),
             memory_bytes: None,

@@ -186,7 +186,8 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let mut pipes = Pipes::make(place.path()).unwrap();
         let (mut out, mut err) = (writer(&pipes, 0), writer(&pipes, 1));
-        let flood = tokio::task::spawn_blocking(move || (0..64).for_each(|_| out.write_all(&[b'o'; PIECE]).unwrap()));
+        let flood = vec![b'o'; PIECE];
+        let flood = tokio::task::spawn_blocking(move || (0..64).for_each(|_| out.write_all(&flood).unwrap()));
         let (mut counts, mut seen) = ([0, 0], Vec::new());
         while counts != [64 * PIECE, 3] {
             if counts[0] > 8 * PIECE && seen.len() < 3 {

@@ -136,7 +136,7 @@ impl<'a> Walk<'a> {
             (self.depth, self.key, self.key_may_start) = (0, None, false);
             self.outer.clear();
             if c == '%' {
-                self.to_line_end();
+                self.skip_line();
             } else {
                 self.at += "---".len();
             }
@@ -186,7 +186,7 @@ impl<'a> Walk<'a> {
         self.changed = true;
     }
 
-    fn to_line_end(&mut self) {
+    fn skip_line(&mut self) {
         let rest = &self.text[self.at..];
         self.at += rest.find(is_break).unwrap_or(rest.len());
     }
@@ -234,7 +234,7 @@ impl<'a> Walk<'a> {
     /// fault for PyYAML, too.
     fn comment(&mut self) {
         let start = self.at;
-        self.to_line_end();
+        self.skip_line();
         let before = self.text[..start].chars().next_back();
         if before.is_some_and(|c| is_bracket(c) || matches!(c, '"' | '\'' | ':' | '?')) {
             self.fill(start..self.at, b' ');
@@ -355,7 +355,7 @@ impl<'a> Walk<'a> {
             more = "123456789".find(c).or(more);
             self.at += 1;
         }
-        self.to_line_end();
+        self.skip_line();
         self.newline();
         let least = self.depth.max(1);
         let indent = match more {
@@ -364,7 +364,7 @@ impl<'a> Walk<'a> {
         };
         self.block_breaks(indent);
         while self.column() == indent && self.at < self.text.len() {
-            self.to_line_end();
+            self.skip_line();
             self.newline();
             self.block_breaks(indent);
         }

@@ -85,7 +85,7 @@ mod tests {
             // What is left of a try that broke off counts no longer.
             let _ = first.next();
             tokio::time::sleep(2 * TICK).await;
-            second.map(|piece| piece.unwrap_or_default()).collect::<Vec<_>>().concat()
+            second.map(Result::unwrap_or_default).collect::<Vec<_>>().concat()
         };
         assert!(out.watched(request, |gone| told.push(gone)).await == whole);
         told.dedup();

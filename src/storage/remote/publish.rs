@@ -121,14 +121,14 @@ async fn create_held(
     let waiting = || remote.service.waiting();
     let undecided = || StorageError::Undecided { folder: folder.clone(), place: remote.service.place() };
     let sealed = while_it_goes(&waiting, &**progress, Box::pin(seal(remote, folder, &ours))).await;
-    let won = match sealed.unwrap_or_else(|| Err(Unsealed { error: undecided(), refused: false })) {
+    let won = match sealed.unwrap_or_else(|| Err(Unsealed { error: Box::new(undecided()), refused: false })) {
         Ok(won) => won,
         Err(Unsealed { error, refused }) => {
             // Should the manifest be there after all, or come yet, what it names must be there too.
             if !refused {
                 marks.leave();
             }
-            return Err(error);
+            return Err(*error);
         }
     };
     let afterwards = Box::pin(async {
@@ -273,7 +273,7 @@ pub(super) fn names(remote: &Remote, publication: &Publication, folder: &Folder)
 
 /// Why there is no manifest, as far as we know.
 struct Unsealed {
-    error: StorageError,
+    error: Box<StorageError>,
     /// Whether it is sure that there is none of ours, now and later.
     refused: bool,
 }
@@ -281,7 +281,7 @@ struct Unsealed {
 /// Writes the manifest; `false` when another one is there.
 async fn seal(remote: &Remote, folder: &Folder, ours: &Manifest) -> Result<bool, Unsealed> {
     let key = key::object_manifest(&ours.about.project, folder);
-    let unsealed = |error, refused| Unsealed { error, refused };
+    let unsealed = |error, refused| Unsealed { error: Box::new(error), refused };
     let form = |error| StorageError::Manifest { folder: folder.clone(), source: ManifestError::Form(error) };
     let bytes: Bytes = ours.to_bytes().map_err(|error| unsealed(form(error), true))?.into();
     let traits = remote.service.traits();

@@ -222,7 +222,7 @@ fn what_a_template_asks_upstream_for_and_there_is_not_is_told() {
     let shell = |upstream: &str, text: &str| {
         let tasks = "  - {source: a.py, product: {nb: a.ipynb, b: b.csv}}\n  - {source: s.sh, product: x";
         let meta = if upstream.is_empty() { "" } else { "meta: {extract_upstream: false}\n" };
-        told(&with(&format!("{meta}tasks:\n{tasks}{upstream}}}\n")).with("s.sh", &format!("{text} {{{{product}}}}\n")))
+        told(&with(&format!("{meta}tasks:\n{tasks}{upstream}}}\n")).with("s.sh", format!("{text} {{{{product}}}}\n")))
     };
     let declared = ", upstream: [a]";
     assert_eq!(
