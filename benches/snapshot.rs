@@ -159,6 +159,7 @@ async fn container(docker: &Docker, overlay: Option<Overlay>) {
         user: (0, 0),
         mounts: Vec::new(),
         carried,
+        pipes: None,
         env: std::collections::BTreeMap::new(),
         workdir: "/".to_owned(),
         memory_bytes: None,
