@@ -85,13 +85,15 @@ mod tests {
         let waits = Waits::default();
         assert_eq!(waits.longest(), None);
         let (minute, hour) = (Duration::from_mins(1), Duration::from_hours(1));
-        let both = async { tokio::join!(waits.wait(Reason::Failed, minute), waits.wait(Reason::Throttled, hour)) };
+        let mut both =
+            Box::pin(async { tokio::join!(waits.wait(Reason::Failed, minute), waits.wait(Reason::Throttled, hour)) });
         let seen = tokio::select! {
-            _ = both => None,
-            () = tokio::time::sleep(Duration::from_millis(50)) => waits.clone().longest(),
+            _ = &mut both => None,
+            () = tokio::time::sleep(Duration::from_millis(50)) => waits.longest(),
         };
         let left = seen.map(|seen| (seen.reason, seen.until.duration_since(Instant::now()) > minute));
         assert_eq!(left, Some((Reason::Throttled, true)), "the longest of all that go on");
+        drop(both);
         assert_eq!(waits.longest(), None, "they were given up");
         waits.wait(Reason::Failed, Duration::from_millis(1)).await;
         assert_eq!(waits.longest(), None, "it is over");

@@ -51,8 +51,8 @@ fn a_source_loader_finds_sources_in_its_folders_or_beside_its_module_and_nowhere
         told(&tree("{module: pkg}")),
         ["3 source/file: there is no file `pkg/a.py`", "4 source/file: there is no file `pkg/t.py`"]
     );
-    // What a package brings along is not looked into.
-    assert_eq!(told(&tree("{module: elsewhere}")), [""; 0]);
+    // Whose sources are nowhere to be seen is told of once.
+    assert_eq!(told(&tree("{module: elsewhere}")), ["1 pipeline/meta: nothing provides the module `elsewhere`"]);
     let cell = tree("{path: src}").with("src/a.py", "x = 1\n");
     assert_eq!(told(&cell), ["3 source/file: `src/a.py` has no cell tagged `parameters`"]);
     assert!(has_errors(&run(&cell).diagnostics), "Ploomber mends no file that a loader found");
