@@ -15,10 +15,7 @@ const LONGEST: usize = 255;
 
 pub fn dropbox(name: &str) -> Result<(), &'static str> {
     let junk = ["desktop.ini", "thumbs.db", ".ds_store", "icon\r", ".dropbox", ".dropbox.attr"];
-    // Dropbox says of these that it does not synchronise them; whether its API refuses them, too, is taken for yes.
-    let is_temporary = name.starts_with('~') && fold(name).strip_suffix(".tmp").is_some();
-    let left_by_programs = name.starts_with("~$") || name.starts_with(".~") || is_temporary;
-    if junk.contains(&fold(name).as_str()) || left_by_programs {
+    if junk.contains(&fold(name).as_str()) {
         return Err("disallowed_name");
     }
     let bad = name.is_empty() || name.chars().count() > LONGEST || name.contains(['\\', '\u{7f}', '\0']);
