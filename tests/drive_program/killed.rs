@@ -2,7 +2,10 @@
 //! again.
 
 use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::Place;
@@ -68,13 +71,19 @@ fn run_until(place: &Place, user: &User, size: Size, phase: Phase, fake: &Fake, 
         Phase::Published => fake.names(drive).iter().any(|name| name.ends_with("manifest.json")),
     };
     let mut command = place.program(user, &["run", "my repo", "--project", "demo"]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    // Before it publishes it looks at the place, and runs the pipeline.
+    let publishes = Arc::new(AtomicBool::new(matches!(phase, Phase::Asked)));
+    let (told, tells) = (BufReader::new(child.stdout.take().unwrap()), Arc::clone(&publishes));
+    std::thread::spawn(move || {
+        for line in told.lines().map_while(Result::ok) {
+            tells.fetch_or(line.contains("==> publish"), Ordering::Relaxed);
+        }
+    });
     tokio::task::block_in_place(|| {
         let begun = Instant::now();
         while child.try_wait().unwrap().is_none() {
-            // At first the pipeline runs; it is asked whether anything is there before that.
-            let publishing = matches!(phase, Phase::Asked) || fake.requests().len() > asked + 4;
-            if publishing && reached() {
+            if publishes.load(Ordering::Relaxed) && reached() {
                 child.kill().unwrap();
                 child.wait().unwrap();
                 return true;

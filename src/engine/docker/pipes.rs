@@ -116,7 +116,9 @@ impl Pipes {
     /// # Errors
     /// When they cannot be read.
     pub(super) async fn rest(&mut self, sink: &mut dyn OutputSink) -> io::Result<()> {
-        let mut left = 2 * CAPACITY;
+        // The container may have made them larger.
+        let mut left: usize =
+            self.ends.iter().map(|end| rustix::pipe::fcntl_getpipe_size(end).unwrap_or(CAPACITY)).sum();
         while left > 0 {
             let Some((stream, count)) = self.take()? else { break };
             sink.output(stream, &self.piece[..count]).await;

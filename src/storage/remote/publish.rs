@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::journal::Journal;
 use super::lanes::send_all;
@@ -12,6 +13,7 @@ use super::marks::{Hold, Marks, Standing};
 use super::send::Sender;
 use super::tally::{Tally, unless_cancelled};
 use super::{Remote, leftovers, pointer};
+use crate::id::RelPath;
 use crate::outputs::manifest::{Entry, Manifest, ManifestError};
 use crate::outputs::{Output, OutputKind};
 use crate::plan::OnConflict;
@@ -317,7 +319,8 @@ fn identity(meta: &Meta, duplicates: bool) -> &str {
 }
 
 /// Removes what no manifest names and nobody else put there, now that one manifest stands: what lay there without a manifest
-/// when this publish began (`before` has it), else what only we give such names. Somebody may have put files of their own
+/// when this publish began (`before` has it), else what only we give such names, and what a file of the manifest had to
+/// make way for (a publisher that was killed right after its manifest left it). Somebody may have put files of their own
 /// into a published folder, and into this one meanwhile. Where names are not exclusive, what came since is left to whoever
 /// made it, and nothing is removed while there is a second manifest.
 async fn tidy(
@@ -334,13 +337,14 @@ async fn tidy(
         return;
     }
     let named = Named::by(stands);
+    let passed_by = PassedBy::of(stands, &contents);
     let prefix = key::object_folder(project, folder);
     for meta in contents.iter().filter(|meta| meta.key != key::MANIFEST) {
         let id = meta.id.as_deref().filter(|_| duplicates);
         let is_nobodys = match before {
             Some(before) if before.contains(identity(meta, duplicates)) => true,
             Some(_) if duplicates => false,
-            _ => key::is_of_our_making(&meta.key),
+            _ => key::is_of_our_making(&meta.key) || passed_by.has(meta),
         };
         if named.has(&meta.key, id) || !is_nobodys {
             continue;
@@ -392,6 +396,28 @@ impl Named {
 
     fn has(&self, name: &str, id: Option<&str>) -> bool {
         self.names.contains(name) || id.is_some_and(|id| self.ids.contains(id))
+    }
+}
+
+/// Files of a publish that broke off, under names for which the next one, of other content, had to find others.
+struct PassedBy {
+    /// What each file of the manifest is called.
+    called: HashMap<RelPath, String>,
+    sealed: Option<Timestamp>,
+}
+
+impl PassedBy {
+    fn of(manifest: &Manifest, contents: &[Meta]) -> Self {
+        let files = manifest.files.iter().filter_map(|entry| Some((entry.path.clone(), name_of(entry)?)));
+        let sealed = contents.iter().find(|meta| meta.key == key::MANIFEST).and_then(|meta| meta.modified);
+        Self { called: files.collect(), sealed }
+    }
+
+    /// Whether this is one: its name is that of a file of the manifest, which has another, and it is older than that.
+    fn has(&self, meta: &Meta) -> bool {
+        let called = key::from_object(&meta.key).and_then(|path| self.called.get(&path));
+        let is_older = meta.modified.zip(self.sealed).is_some_and(|(written, sealed)| written < sealed);
+        is_older && called.is_some_and(|called| *called != meta.key)
     }
 }
 
