@@ -127,9 +127,10 @@ done
 
 # Bash would write that the script was killed into the script's own output.
 exec 8>&2 2>/dev/null
-# The script's output goes past the engine where it can. Opened for both: without a reader it waits, as for a slow one.
+# The script's output goes past the engine where it can. Opened for writing only, as it is said of a standard output; our
+# reader holds the other end, so that this waits for nobody.
 if [ -n "$__sv_word" ] && __sv_greeted /soopervisor/pipes/out && __sv_greeted /soopervisor/pipes/err; then
-    exec 1<>/soopervisor/pipes/out 8<>/soopervisor/pipes/err
+    exec 1>/soopervisor/pipes/out 8>/soopervisor/pipes/err
     __sv_tell piped >&7
 fi
 # A signal is the script's to answer, and its children's: a shell runs its traps only once its child has ended. Ours is

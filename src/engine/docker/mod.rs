@@ -225,7 +225,7 @@ impl Engine for Docker {
                 .inspect_err(|error| tracing::debug!(%error, "the output comes through the engine"))
                 .ok()
         });
-        spec.mounts.extend(pipes.as_ref().map(pipes::Pipes::mount));
+        spec.mounts.extend(pipes.as_ref().and_then(pipes::Pipes::mount));
         let id = self.create(&spec, &name).await?;
         let disk = spec.disk_bytes.map(|limit| session::Disk { limit, held: self.limits_disk() != Some(false) });
         let mut live = Box::new(session::Live::new(self.client.clone(), id.clone(), name, disk, pipes));

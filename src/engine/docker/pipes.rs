@@ -39,7 +39,8 @@ pub(super) struct Pipes {
     /// Whether there was more in them than was taken.
     more: [bool; 2],
     piece: Vec<u8>,
-    folder: TempDir,
+    /// Always there, until this is dropped.
+    folder: Option<TempDir>,
 }
 
 impl Pipes {
@@ -70,13 +71,13 @@ impl Pipes {
             io::Result::Ok(end)
         };
         let ends = [open(0)?, open(1)?];
-        Ok(Self { ends, order, more: [false; 2], piece: vec![0; PIECE], folder })
+        Ok(Self { ends, order, more: [false; 2], piece: vec![0; PIECE], folder: Some(folder) })
     }
 
     /// The folder, as the container is shown it: read-only, which says nothing about pipes in it.
-    pub(super) fn mount(&self) -> Mount {
-        let host = HostPath(self.folder.path().to_owned());
-        Mount { host, guest: GuestPath(GUEST.to_owned()), writable: false }
+    pub(super) fn mount(&self) -> Option<Mount> {
+        let host = HostPath(self.folder.as_ref()?.path().to_owned());
+        Some(Mount { host, guest: GuestPath(GUEST.to_owned()), writable: false })
     }
 
     /// Leaves the word in both.
@@ -152,6 +153,16 @@ impl Pipes {
     }
 }
 
+impl Drop for Pipes {
+    fn drop(&mut self) {
+        let Some(folder) = self.folder.take() else { return };
+        let place = folder.path().parent().map(Path::to_owned);
+        drop(folder);
+        // The place, too, unless another container's lie there.
+        let _ = place.map(std::fs::remove_dir);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -161,7 +172,7 @@ mod tests {
     use crate::engine::frame;
 
     fn writer(pipes: &Pipes, number: usize) -> File {
-        File::options().write(true).open(pipes.folder.path().join(NAMES[number])).unwrap()
+        File::options().write(true).open(pipes.folder.as_ref().unwrap().path().join(NAMES[number])).unwrap()
     }
 
     #[tokio::test]
@@ -222,11 +233,11 @@ mod tests {
     async fn they_are_open_to_every_user_and_go_with_whoever_reads_them() {
         let place = tempfile::tempdir().unwrap();
         let pipes = Pipes::make(place.path()).unwrap();
-        let folder = pipes.folder.path().to_owned();
+        let folder = pipes.folder.as_ref().unwrap().path().to_owned();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
         assert_eq!((mode(&folder), mode(&folder.join("out")), mode(&folder.join("err"))), (0o755, 0o666, 0o666));
         drop(pipes);
-        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+        assert!(!folder.exists() && !place.path().exists());
     }
 
     #[test]
