@@ -31,6 +31,9 @@ struct Row {
     source: Option<String>,
     notes: Vec<String>,
     problem: Option<String>,
+    /// The service did not say who is logged in, for another reason than that nobody is.
+    #[serde(skip)]
+    is_untold: bool,
 }
 
 pub(super) fn execute(args: &args::AuthStatus, home: &Home) -> Result<Exit, Failure> {
@@ -133,6 +136,7 @@ async fn row(name: &str, client: &reqwest::Client, home: &Home) -> Result<Row, F
         }
         Err(fault) => {
             row.account = login.entry().and_then(|entry| entry.account.clone());
+            row.is_untold = !matches!(fault, Fault::Login(_));
             row.problem = Some(fault.to_string());
         }
     }
@@ -151,6 +155,7 @@ fn table(rows: &[Row]) -> String {
         let account = match (&row.account, row.logged_in, &row.source) {
             (Some(account), true, _) => account.clone(),
             (None, true, _) => "somebody".to_owned(),
+            (_, false, Some(_)) if row.is_untold => "not told".to_owned(),
             (_, false, Some(_)) => "no longer logged in".to_owned(),
             (_, false, None) => "not logged in".to_owned(),
         };
