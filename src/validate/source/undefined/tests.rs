@@ -36,6 +36,10 @@ fn names_that_nothing_gives_a_value_are_told_where_they_are_first_looked_up() {
         ("display(1)\nget_ipython()\n", "display 1, get_ipython 2"),
         ("x = [\n    1,\n    nope,\n]\n", "nope 3"),
         ("r'\\''\nnope\n", "nope 2"),
+        ("print(y)\nx = y if (y := z) else 0\n", "y 1, z 2"),
+        ("print(y); (y := 1)\n", "y 1"),
+        ("print(f'{(v := w)} {v:=10}')\n", "w 1"),
+        ("print(f'{v:=10}')\n", "v 1"),
     ] {
         assert_eq!(names(code).join(", "), told, "{code}");
     }
@@ -73,6 +77,17 @@ fn what_has_a_value_somehow_is_silent() {
         "def f():\n\treturn 1\n\x0cx = f()\nprint(x)\n",
         "def f():\n\tif given:\n        \tx = 1\n\treturn x\n",
         "x = 1 if given else 2\ny = x if x else (yield)\n",
+        "y = m.group() if (m := given) else None\nprint(m)\n",
+        "assert w if (w := 1) else 1\n",
+        "print(a if (a := 1) > 0 else -a)\n",
+        "x = {'k': v['x'] if (v := {}) else None}\n",
+        "[m.x() if (m := q) else 0 for q in given]\n",
+        "if y and f'{y}' if (y := 1) else 0: print(y)\n",
+        "if f'{(v := 3)}': print(v)\n",
+        "print(f'{(v:=3)!r} {v}')\n",
+        "print(f'{len(y := given)}', y)\n",
+        "print(v if f'{(v := 3)}' else 0)\n",
+        "class A:\n    f = lambda: f'{(y := 1)} {y}'\n",
     ] {
         assert_eq!(names(code), [""; 0], "{code}");
     }
