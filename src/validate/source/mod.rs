@@ -214,7 +214,7 @@ fn script(pipeline: &Pipeline, task: &mut Task, source: &Spanned<String>, text: 
         notebook::Cell::Missing => return without_cell(None, path),
         notebook::Cell::Broken(why) => return without_cell(Some(why), path),
     };
-    let r = matches!(ending, ".R" | ".r" | ".Rmd");
+    let r = is_r(task, ending, text);
     let cell = if r { r_as_python(&cell) } else { cell };
     let tokens = python::tokens(&cell);
     let mut trouble = None;
@@ -249,6 +249,17 @@ fn script(pipeline: &Pipeline, task: &mut Task, source: &Spanned<String>, text: 
     let held = if trouble.is_some() { cell.as_str() } else { "" };
     let unknown = unknown(task, text, (ending, &path), held);
     Found::Notebook { parameters: true, broken, trouble, product_known, declared, unknown, path }
+}
+
+/// Whether the source of a task is written in R.
+fn is_r(task: &Task, ending: &str, text: &str) -> bool {
+    match (ending, task.node.get("kernelspec_name")) {
+        (".R" | ".r" | ".Rmd", _) => true,
+        // What the pipeline says of the kernel goes before what the notebook says.
+        (".ipynb", Some(kernel)) => kernel.as_str() == Some("ir"),
+        (".ipynb", None) => notebook::is_r(text),
+        _ => false,
+    }
 }
 
 /// What the code of a notebook in Python looks up and nothing gives a value, where Ploomber asks; but for words of `held`.
