@@ -281,6 +281,7 @@ fn unknown(task: &Task, text: &str, file: (&str, &RelPath), held: &str) -> Optio
             given.extend(part.as_map()?.iter().filter_map(|(key, _)| key.scalar_text()));
         }
     }
+    given.extend(undefined::injected(text));
     let undefined::Wrong { mut names, mut bracket } = undefined::look(&code, &given);
     names.retain(|name| !outline::has_word(held, &name.name));
     if names.is_empty() && bracket.is_none() {
