@@ -214,7 +214,7 @@ fn script(pipeline: &Pipeline, task: &mut Task, source: &Spanned<String>, text: 
         notebook::Cell::Missing => return without_cell(None, path),
         notebook::Cell::Broken(why) => return without_cell(Some(why), path),
     };
-    let r = matches!(ending, ".R" | ".r" | ".Rmd");
+    let r = is_r(task, ending, text);
     let cell = if r { r_as_python(&cell) } else { cell };
     let tokens = python::tokens(&cell);
     let mut trouble = None;
@@ -251,6 +251,17 @@ fn script(pipeline: &Pipeline, task: &mut Task, source: &Spanned<String>, text: 
     Found::Notebook { parameters: true, broken, trouble, product_known, declared, unknown, path }
 }
 
+/// Whether the source of a task is written in R.
+fn is_r(task: &Task, ending: &str, text: &str) -> bool {
+    match (ending, task.node.get("kernelspec_name")) {
+        (".R" | ".r" | ".Rmd", _) => true,
+        // What the pipeline says of the kernel goes before what the notebook says.
+        (".ipynb", Some(kernel)) => kernel.as_str() == Some("ir"),
+        (".ipynb", None) => notebook::is_r(text),
+        _ => false,
+    }
+}
+
 /// What the code of a notebook in Python looks up and nothing gives a value, where Ploomber asks; but for words of `held`.
 fn unknown(task: &Task, text: &str, file: (&str, &RelPath), held: &str) -> Option<Box<Unknown>> {
     let (ending, path) = file;
@@ -270,6 +281,7 @@ fn unknown(task: &Task, text: &str, file: (&str, &RelPath), held: &str) -> Optio
             given.extend(part.as_map()?.iter().filter_map(|(key, _)| key.scalar_text()));
         }
     }
+    given.extend(undefined::injected(text));
     let undefined::Wrong { mut names, mut bracket } = undefined::look(&code, &given);
     names.retain(|name| !outline::has_word(held, &name.name));
     if names.is_empty() && bracket.is_none() {

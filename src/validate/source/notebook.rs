@@ -32,9 +32,28 @@ fn ipynb(text: &str) -> Cell {
     Cell::Found(cell_text(cell), last.is_some_and(is_parameters))
 }
 
+/// Whether a notebook says that it is written in R.
+pub(super) fn is_r(text: &str) -> bool {
+    let Ok(document) = serde_json::from_str::<serde_json::Value>(text) else { return false };
+    let says = |place: &str| document.pointer(place).and_then(serde_json::Value::as_str);
+    let language = says("/metadata/kernelspec/language");
+    if let Some(language) = language.filter(|language| !language.is_empty()) {
+        return language.eq_ignore_ascii_case("r");
+    }
+    match says("/metadata/kernelspec/name") {
+        Some(kernel) => kernel == "ir",
+        None => says("/metadata/language_info/name").is_some_and(|language| language.eq_ignore_ascii_case("r")),
+    }
+}
+
 fn is_parameters(cell: &serde_json::Value) -> bool {
+    has_tag(cell, "parameters")
+}
+
+/// Whether a cell of a notebook is tagged so.
+pub(super) fn has_tag(cell: &serde_json::Value, wanted: &str) -> bool {
     let tags = cell.pointer("/metadata/tags").and_then(serde_json::Value::as_array);
-    tags.is_some_and(|tags| tags.iter().any(|tag| tag == "parameters"))
+    tags.is_some_and(|tags| tags.iter().any(|tag| tag.as_str() == Some(wanted)))
 }
 
 /// The text of a cell of a notebook.

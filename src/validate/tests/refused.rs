@@ -367,6 +367,37 @@ fn the_upstream_of_a_notebook_may_be_computed() {
 }
 
 #[test]
+fn the_upstream_of_a_notebook_in_r_is_written_in_r() {
+    let upstream = |more: &str, code: &str, metadata: &str| {
+        let task = format!("{{source: b.ipynb, product: o/b.ipynb{more}}}");
+        let pipeline = format!("tasks:\n  - {{source: a.py, product: a.ipynb}}\n  - {task}\n");
+        let code = serde_json::Value::from(code);
+        let cell = format!(r#"{{"cell_type": "code", "metadata": {{"tags": ["parameters"]}}, "source": {code}}}"#);
+        let cells = format!(r#"{cell}, {{"cell_type": "code", "metadata": {{}}, "source": "x <- 1"}}"#);
+        let file = format!(r#"{{"cells": [{cells}], "metadata": {metadata}}}"#);
+        run(&with(&pipeline).with("b.ipynb", file))
+    };
+    let said = |outcome: &Outcome| outcome.diagnostics.iter().any(|found| found.message.contains("`upstream`"));
+    let (by_name, by_language) = (r#"{"kernelspec": {"name": "ir"}}"#, r#"{"kernelspec": {"language": "R"}}"#);
+    let by_info = r#"{"language_info": {"name": "R"}}"#;
+    for (more, metadata) in [("", by_name), ("", by_language), ("", by_info), (", kernelspec_name: ir", "{}")] {
+        for code in ["upstream = NULL", "upstream <- NULL", "x <- 1"] {
+            let outcome = upstream(more, code, metadata);
+            assert!(!said(&outcome), "{metadata} {code}: {outcome:?}");
+        }
+        let outcome = upstream(more, "upstream <- list(\"a\")", metadata);
+        assert!(!said(&outcome), "{metadata}: {outcome:?}");
+        let project = outcome.project.unwrap();
+        assert_eq!(project.pipeline.tasks[1].upstream[0].as_str(), "a", "{metadata}");
+        let wrong = upstream(more, "upstream <- c(\"a\")", metadata).diagnostics;
+        assert!(wrong.iter().any(|found| found.message.contains("neither a list nor NULL")), "{metadata}: {wrong:?}");
+    }
+    for (more, metadata) in [("", r#"{"kernelspec": {"name": "python3"}}"#), (", kernelspec_name: python3", by_name)] {
+        assert!(said(&upstream(more, "upstream = NULL", metadata)), "{metadata}");
+    }
+}
+
+#[test]
 fn the_module_of_env_yaml_is_a_folder_or_a_module() {
     let module = |value: &str| {
         told(

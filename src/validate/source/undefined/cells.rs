@@ -1,16 +1,21 @@
 //! The code of a notebook's cells, with what only Jupyter understands made into comments, as Ploomber does before it asks.
 
-use super::super::notebook::{cell_text, is_start};
+use super::super::notebook::{cell_text, has_tag, is_start};
+use super::super::python;
+use super::walk::{is_mark, word};
 
 /// Magics of a whole cell whose other lines are Python.
 const INLINE: [&str; 3] = ["%%capture", "%%timeit", "%%time"];
+
+/// The tag of a cell that Ploomber left in a file, and writes anew before it asks.
+const INJECTED: &str = "injected-parameters";
 
 /// The code of a script, every byte at its place; `None` where cells of it are in another language, or in no script.
 pub(in super::super) fn script(text: &str) -> Option<String> {
     if text.lines().any(is_of_another_kind) {
         return None;
     }
-    let (code, is_foreign) = plain(text);
+    let (code, is_foreign) = plain(&without_injected(text).0);
     (!is_foreign).then_some(code)
 }
 
@@ -31,12 +36,50 @@ pub(in super::super) fn ipynb(text: &str) -> Option<String> {
     }
     let mut code = String::new();
     for cell in document.get("cells")?.as_array()? {
-        if cell.get("cell_type").and_then(serde_json::Value::as_str) == Some("code") {
+        let is_code = cell.get("cell_type").and_then(serde_json::Value::as_str) == Some("code");
+        if is_code && !has_tag(cell, INJECTED) {
             code.push_str(&plain(&cell_text(cell)).0);
             code.push('\n');
         }
     }
     Some(code)
+}
+
+/// The names that cells give a value which Ploomber writes anew: which of them it gives one again is not known here.
+pub(in super::super) fn injected(text: &str) -> Vec<String> {
+    if !text.contains(INJECTED) {
+        return Vec::new();
+    }
+    let code: String = match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(document) => {
+            let cells = document.get("cells").and_then(serde_json::Value::as_array);
+            let injected = cells.into_iter().flatten().filter(|cell| has_tag(cell, INJECTED));
+            injected.map(|cell| cell_text(cell) + "\n").collect()
+        }
+        Err(_) => without_injected(text).1,
+    };
+    let tokens = python::tokens(&code);
+    let given = (0..tokens.len()).filter(|at| is_mark(&tokens, at + 1, '=')).map(|at| word(&tokens, at));
+    given.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// A script in which the cells that Ploomber writes anew are comments, every byte at its place; and their code.
+fn without_injected(text: &str) -> (String, String) {
+    let (mut code, mut injected) = (String::with_capacity(text.len()), String::new());
+    let mut is_inside = false;
+    for line in text.split_inclusive('\n') {
+        let begins = is_start(line);
+        if begins || line.trim_end() == "# -" {
+            is_inside = begins && line.contains(INJECTED);
+        }
+        if is_inside && !begins {
+            injected.push_str(line);
+            comment(line, &mut code);
+        } else {
+            code.push_str(line);
+        }
+    }
+    (code, injected)
 }
 
 /// Where in the notebook's file the line stands that has `at` in its code; its beginning, where it is written otherwise

@@ -4,12 +4,28 @@ use super::super::python::{self, Placed, Token};
 use super::Lost;
 use super::scope::{Kind, Place, is_word};
 use super::statement::Reader;
-use super::walk::{close, colon, comma, first, is_assignment, is_mark, mark, opens, word};
+use super::walk::{close, colon, comma, first, is_assignment, is_mark, is_walrus, mark, opens, word};
 
 /// Brackets and functions that are nested deeper are not followed.
 const DEEPEST: usize = 60;
 
 impl Reader {
+    /// What `:=` gives a value has it in all of the statement: which part of `a if (a := b) else c` runs first is not
+    /// asked.
+    pub(super) fn walruses(&mut self, place: Place, tokens: &[Placed]) {
+        let home = self.names.home(place.scope);
+        for at in (0..tokens.len()).filter(|at| is_walrus(tokens, *at)) {
+            self.names.bind(home, word(tokens, at));
+        }
+        for placed in tokens {
+            if let Token::Format(text) = &placed.token {
+                for code in codes(text) {
+                    self.walruses(place, &python::tokens(&code));
+                }
+            }
+        }
+    }
+
     /// Looks up the names of an expression.
     pub(super) fn expression(&mut self, place: Place, tokens: &[Placed]) -> Result<(), Lost> {
         self.parts(place, tokens, false)
@@ -35,11 +51,8 @@ impl Reader {
                     continue;
                 }
                 Token::Name(name) if at == 0 || !is_mark(tokens, at - 1, '.') => {
-                    let is_walrus = is_mark(tokens, at + 1, ':')
-                        && is_mark(tokens, at + 2, '=')
-                        && tokens[at + 2].at == tokens[at + 1].at + 1;
                     let is_keyword = are_arguments && is_mark(tokens, at + 1, '=') && !is_mark(tokens, at + 2, '=');
-                    if is_walrus {
+                    if is_walrus(tokens, at) {
                         let home = self.names.home(place.scope);
                         self.names.bind(home, name);
                     } else if !is_keyword {
@@ -163,12 +176,12 @@ impl Reader {
 
     /// The code in a text such as `f"{x}"`.
     fn format(&mut self, place: Place, text: &str, at: usize) -> Result<(), Lost> {
-        let mut codes = Vec::new();
-        fields(text, 0, &mut codes);
-        // Where `:=` stands in a text is not known.
-        for code in codes.iter().filter(|code| !code.contains(":=")) {
-            let tokens: Vec<Placed> =
-                python::tokens(&format!("({code})")).into_iter().map(|placed| Placed { at, ..placed }).collect();
+        for code in codes(text) {
+            let tokens = python::tokens(&format!("({code})"));
+            // A `lambda` around it is a scope of which the statement knows nothing.
+            self.walruses(place, &tokens);
+            // Without their places, no `:=` is known as such: its name is looked up, and has a value by now.
+            let tokens: Vec<Placed> = tokens.into_iter().map(|placed| Placed { at, ..placed }).collect();
             self.expression(place, &tokens)?;
         }
         Ok(())
@@ -179,6 +192,13 @@ impl Reader {
 fn clause_end(tokens: &[Placed], from: usize) -> Result<usize, Lost> {
     let next = first(tokens, from, |at| matches!(word(tokens, at), "for" | "if" | "async"))?;
     Ok(next.unwrap_or(tokens.len()))
+}
+
+/// The code in a text such as `f"{x}"`, piece by piece.
+fn codes(text: &str) -> Vec<String> {
+    let mut codes = Vec::new();
+    fields(text, 0, &mut codes);
+    codes
 }
 
 /// What stands between braces, without what says how it is written; of that, what stands between braces, too.

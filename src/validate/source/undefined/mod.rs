@@ -11,7 +11,7 @@ mod scope;
 mod statement;
 mod walk;
 
-pub(super) use cells::{ipynb, place, script};
+pub(super) use cells::{injected, ipynb, place, script};
 use scope::Place;
 use statement::Reader;
 
@@ -44,7 +44,9 @@ pub(super) struct Wrong {
 
 /// Looks at code; `given` are names that have a value from elsewhere.
 pub(super) fn look(code: &str, given: &[String]) -> Wrong {
-    if code.len() > LONGEST {
+    // Python ends a line there, too; we do not.
+    let has_lone_return = code.match_indices('\r').any(|(at, _)| !code[at + 1..].starts_with('\n'));
+    if code.len() > LONGEST || has_lone_return {
         return Wrong::default();
     }
     let tokens = python::tokens(code);

@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use super::Undefined;
 use crate::spec::suggest;
 
@@ -88,7 +90,7 @@ pub(super) struct Names {
 impl Names {
     /// No names but those that are given.
     pub(super) fn new(given: &[String]) -> Self {
-        let names = given.iter().map(|name| (name.clone(), 0)).collect();
+        let names = given.iter().map(|name| (folded(name), 0)).collect();
         let module = Scope { kind: Kind::Module, parent: None, names };
         Self { scopes: vec![module], uses: Vec::new(), moment: 0, elsewhere: HashSet::new() }
     }
@@ -105,7 +107,7 @@ impl Names {
             return;
         }
         self.moment += 1;
-        self.scopes[scope].names.entry(name.to_owned()).or_insert(self.moment);
+        self.scopes[scope].names.entry(folded(name)).or_insert(self.moment);
     }
 
     /// The name is looked up.
@@ -114,12 +116,12 @@ impl Names {
             return;
         }
         self.moment += 1;
-        self.uses.push(Use { name: name.to_owned(), at, place, moment: self.moment });
+        self.uses.push(Use { name: folded(name), at, place, moment: self.moment });
     }
 
     /// The name is one of a scope outside.
     pub(super) fn declare(&mut self, name: &str) {
-        self.elsewhere.insert(name.to_owned());
+        self.elsewhere.insert(folded(name));
     }
 
     /// Where `:=` binds: not in a comprehension.
@@ -178,6 +180,11 @@ impl Names {
 /// Whether it is a word of the language.
 pub(super) fn is_word(name: &str) -> bool {
     WORDS.contains(name)
+}
+
+/// The name as Python knows it: however its letters are written, it is one name.
+fn folded(name: &str) -> String {
+    if name.is_ascii() { name.to_owned() } else { name.nfkc().collect() }
 }
 
 fn words(list: &'static str) -> HashSet<&'static str> {

@@ -26,6 +26,7 @@ impl Reader {
     pub(super) fn line(&mut self, place: Place, line: &[Placed], is_guarded: bool) -> Result<Option<Place>, Lost> {
         let tokens = if word(line, 0) == "async" { &line[1..] } else { line };
         if is_mark(tokens, 0, '@') {
+            self.walruses(place, tokens);
             self.expression(place, &tokens[1..])?;
             return Ok(None);
         }
@@ -36,6 +37,7 @@ impl Reader {
         }
         let end = colon(tokens, 1)?.ok_or(Lost)?;
         let head = &tokens[1..end];
+        self.walruses(place, head);
         let inside = match keyword {
             "def" => self.function(place, head)?,
             "class" => self.class(place, head)?,
@@ -149,6 +151,7 @@ impl Reader {
     }
 
     fn statement(&mut self, place: Place, tokens: &[Placed]) -> Result<(), Lost> {
+        self.walruses(place, tokens);
         match word(tokens, 0) {
             "import" => self.imports(place, &tokens[1..]),
             "from" => {

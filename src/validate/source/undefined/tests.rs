@@ -36,6 +36,11 @@ fn names_that_nothing_gives_a_value_are_told_where_they_are_first_looked_up() {
         ("display(1)\nget_ipython()\n", "display 1, get_ipython 2"),
         ("x = [\n    1,\n    nope,\n]\n", "nope 3"),
         ("r'\\''\nnope\n", "nope 2"),
+        ("print(y)\nx = y if (y := z) else 0\n", "y 1, z 2"),
+        ("print(y); (y := 1)\n", "y 1"),
+        ("print(f'{(v := w)} {v:=10}')\n", "w 1"),
+        ("print(f'{v:=10}')\n", "v 1"),
+        ("print(\u{fb01}t)\n", "fit 1"),
     ] {
         assert_eq!(names(code).join(", "), told, "{code}");
     }
@@ -73,6 +78,21 @@ fn what_has_a_value_somehow_is_silent() {
         "def f():\n\treturn 1\n\x0cx = f()\nprint(x)\n",
         "def f():\n\tif given:\n        \tx = 1\n\treturn x\n",
         "x = 1 if given else 2\ny = x if x else (yield)\n",
+        "y = m.group() if (m := given) else None\nprint(m)\n",
+        "assert w if (w := 1) else 1\n",
+        "print(a if (a := 1) > 0 else -a)\n",
+        "x = {'k': v['x'] if (v := {}) else None}\n",
+        "[m.x() if (m := q) else 0 for q in given]\n",
+        "if y and f'{y}' if (y := 1) else 0: print(y)\n",
+        "if f'{(v := 3)}': print(v)\n",
+        "print(f'{(v:=3)!r} {v}')\n",
+        "print(f'{len(y := given)}', y)\n",
+        "\u{fb01}t = 1\nprint(fit)\n",
+        "fit = 1\nprint(\u{fb01}t)\n",
+        "\u{ff50}rint(1)\n",
+        "x = 1\r\nprint(x)\r\n",
+        "print(v if f'{(v := 3)}' else 0)\n",
+        "class A:\n    f = lambda: f'{(y := 1)} {y}'\n",
     ] {
         assert_eq!(names(code), [""; 0], "{code}");
     }
@@ -86,6 +106,7 @@ fn code_that_cannot_be_followed_is_silent() {
         "nope?\n",
         "x = !ls\nnope\n",
         "print(nope\n",
+        "x = 1\rprint(nope)\n",
         "def (nope)\n",
         "for nope:\n",
     ] {
@@ -145,6 +166,26 @@ fn cells_of_a_notebook_are_read_in_order_and_found_again_in_its_file() {
     assert_eq!(place("{}", &code, found[0].at), 0);
     assert_eq!(ipynb(&file.replace("python3", "ir")), None);
     assert_eq!(ipynb("[]"), None);
+}
+
+#[test]
+fn cells_that_ploomber_writes_anew_are_not_read_and_their_names_are_silent() {
+    let text = "# + tags=[\"injected-parameters\"]\nx = (nope\n  y = 1\n\n# -\nprint(x, y, z)\n";
+    let code = script(text).unwrap();
+    assert_eq!(code, "# + tags=[\"injected-parameters\"]\n# = (nope\n  # = 1\n\n# -\nprint(x, y, z)\n");
+    assert_eq!(injected(text), ["x", "y"]);
+    let file = r#"{"cells": [
+ {"cell_type": "code", "metadata": {"tags": ["injected-parameters"]}, "source": ["x = (nope\n", "y = 1"]},
+ {"cell_type": "code", "source": ["print(x, y, z)"]}
+], "metadata": {"kernelspec": {"name": "python3"}}}"#;
+    assert_eq!(ipynb(file).as_deref(), Some("print(x, y, z)\n"));
+    assert_eq!(injected(file), ["x", "y"]);
+    for code in [code, ipynb(file).unwrap()] {
+        let Wrong { names, bracket } = look(&code, &injected(file));
+        assert_eq!((names.len(), names[0].name.as_str(), bracket), (1, "z", None));
+    }
+    let parameters = text.replace("injected-", "");
+    assert_eq!((script(&parameters).as_deref(), injected(&parameters)), (Some(parameters.as_str()), Vec::new()));
 }
 
 #[test]

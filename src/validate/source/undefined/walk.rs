@@ -98,6 +98,12 @@ pub(super) fn comma(tokens: &[Placed], from: usize) -> Result<usize, Lost> {
     Ok(tokens.len())
 }
 
+/// Whether the token at `at` is a name before `:=`.
+pub(super) fn is_walrus(tokens: &[Placed], at: usize) -> bool {
+    let is_joined = || tokens[at + 2].at == tokens[at + 1].at + 1;
+    !word(tokens, at).is_empty() && is_mark(tokens, at + 1, ':') && is_mark(tokens, at + 2, '=') && is_joined()
+}
+
 /// Whether the token at `at` is a `=` that assigns, and no part of `==`, `<=` or `+=`.
 pub(super) fn is_assignment(tokens: &[Placed], at: usize) -> bool {
     let is_part = at > 0 && "!<>=:+-*/%&|^@".contains(mark(tokens, at - 1));
