@@ -119,7 +119,10 @@ async fn what_a_run_with_other_results_left_behind_is_replaced_and_removed() {
     }
     fs_err::remove_file(run.path("work/big.bin")).expect("removed");
     let published = remote.publish(run.publication("again", OnConflict::Fail), Arc::new(())).await.expect("published");
-    assert!(is_sound(&remote).await, "{:?}", shelf.keys());
+    // Only a run that makes it would know whose this is.
+    let report = verify(&remote, &project(), &folder(), &()).await.expect("a report");
+    assert!(report.missing.is_empty() && report.changed.is_empty(), "{report:?}");
+    assert!(report.extra.iter().all(|extra| *extra == path("big.bin")), "{report:?}");
     let named = published.manifest.files.iter().filter(|entry| entry.stored.is_some()).count();
     assert!(named > 0, "what held something else got another name: {:?}", shelf.keys());
 }
@@ -175,13 +178,51 @@ async fn what_somebody_puts_there_while_a_broken_off_publish_is_gone_on_with_sta
         }
     }
     let (run, shelf) = (small(6), shelf::plain());
-    let left = format!("demo/{SHA}/of-another-result.csv");
-    shelf.objects.lock().expect("objects").insert(left.clone(), "of a publish that broke off".into());
+    let (left, unknown) = (format!("demo/{SHA}/d0/f0.csv"), format!("demo/{SHA}/of-another-result.csv"));
+    for key in [&left, &unknown] {
+        shelf.objects.lock().expect("objects").insert(key.clone(), "of a publish that broke off".into());
+    }
     let visitor = Arc::new(Visitor(Arc::clone(&shelf)));
     let published = quick(&shelf).publish(run.publication("r", OnConflict::Fail), visitor).await.expect("published");
     assert_eq!(published.outcome, PublishOutcome::Created);
     let keys = shelf.keys();
     assert!(!keys.contains(&left) && keys.contains(&format!("demo/{SHA}/my notes.txt")), "{keys:?}");
+    assert!(keys.contains(&unknown), "nothing tells whose it is: {keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_puts_there_before_a_broken_off_publish_is_gone_on_with_stays() {
+    for shelf in [shelf::plain, shelf::drive] {
+        let (run, shelf) = (small(6), shelf());
+        leave(&shelf, &run, 0).await;
+        let notes = format!("demo/{SHA}/my notes.txt");
+        shelf.objects.lock().expect("objects").insert(notes.clone(), "mine".into());
+        let remote = quick(&shelf);
+        let published = remote.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect("published");
+        assert_eq!(published.outcome, PublishOutcome::Created);
+        assert!(shelf.keys().contains(&notes), "{:?}", shelf.keys());
+        let report = verify(&remote, &project(), &folder(), &()).await.expect("a report");
+        assert_eq!((&*report.extra, report.ok), (&[path("my notes.txt")][..], 6), "{report:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_this_machine_was_about_to_send_goes_though_the_run_once_more_does_not_make_it() {
+    let (run, shelf) = (filled(0), shelf::drive());
+    let journals = run.path("journals");
+    shelf.breaks_after.store(7, Ordering::SeqCst);
+    let first = remote(&shelf, Some(journals.clone()));
+    first.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect_err("broken");
+    shelf.breaks_after.store(-1, Ordering::SeqCst);
+    // It arrived after all, and nobody heard of it.
+    let left = format!("demo/{SHA}/big.bin");
+    shelf.objects.lock().expect("objects").insert(left.clone(), "whole".into());
+    fs_err::remove_file(run.path("work/big.bin")).expect("removed");
+    run.product("a.csv", "1");
+    let second = remote(&shelf, Some(journals));
+    second.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect("published");
+    assert!(!shelf.keys().contains(&left), "{:?}", shelf.keys());
+    assert!(is_sound(&second).await, "{:?}", shelf.keys());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,6 +337,20 @@ async fn a_full_account_is_told_before_anything_is_sent() {
         other => panic!("{other:?}"),
     }
     assert!(shelf.keys().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_without_a_free_byte_is_told_before_there_is_anything_to_send() {
+    let health = async |free| {
+        let shelf = Arc::new(Shelf { free, ..Shelf::new() });
+        remote(&shelf, None).check().await.expect("it answers")
+    };
+    let full = health(Some(0)).await.has_room().expect_err("full");
+    assert_eq!(full.to_string(), "shelf: has 0 bytes free, 1 KiB are needed");
+    assert!(full.help().expect("help").contains("soopervisor prune"));
+    for free in [Some(1), None] {
+        health(free).await.has_room().expect("what is to be sent is not known yet");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

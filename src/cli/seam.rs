@@ -27,7 +27,7 @@ pub(super) mod looked;
 mod stored;
 
 pub(super) use left::Left;
-pub(super) use stored::{Pruning, Wanted, compare, download, location, storage_health, verify};
+pub(super) use stored::{Pruning, Verified, Wanted, compare, download, location, storage_health, verify};
 
 /// A decision, and what was found on the way to it.
 pub(super) struct Decided<T> {

@@ -4,7 +4,7 @@ use super::args;
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::seam::{self, Wanted};
+use super::seam::{self, Verified, Wanted};
 use crate::report::bytes;
 use crate::run::figures::count;
 
@@ -25,14 +25,44 @@ pub(super) fn download(args: &args::Download) -> Result<Exit, Failure> {
 
 pub(super) fn verify(args: &args::Verify) -> Result<Exit, Failure> {
     let verified = seam::verify(&args.stored.wanted()?)?;
-    let (of, files, size) = (verified.of, count(verified.sound, "file"), bytes(verified.bytes));
-    if verified.problems.is_empty() {
-        Console::answer(&format!("{of}: {files}, {size}: as the manifest says\n"));
-        return Ok(Exit::Ok);
+    if !verified.problems.is_empty() {
+        return Err(unsound(verified));
     }
+    let (files, size) = (count(verified.sound, "file"), bytes(verified.bytes));
+    Console::answer(&format!("{}: {files}, {size}: as the manifest says\n", verified.of));
+    Ok(Exit::Ok)
+}
+
+/// What is not as the manifest says. Who finds only files of others there has nothing to publish again.
+fn unsound(verified: Verified) -> Failure {
     let wrong = count(verified.problems.len() as u64, "file");
-    let what = format!("{of}: not as the manifest says: {wrong}; as it says: {}", verified.sound);
-    let help = "a published folder is never written to again: remove it, and run the commit once more";
+    let what = format!("{}: not as the manifest says: {wrong}; as it says: {}", verified.of, verified.sound);
+    let help = if verified.whole {
+        "files of others lie there; nothing that was published is changed: move them away, or leave them"
+    } else {
+        "a published folder is never written to again: remove it, and run the commit once more"
+    };
     let failure = Failure::new(Exit::StorageFailed, what).help(help);
-    Err(verified.problems.into_iter().fold(failure, Failure::why))
+    verified.problems.into_iter().fold(failure, Failure::why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(problem: &str, whole: bool) -> Failure {
+        let problems = vec![problem.to_owned()];
+        unsound(Verified { of: "4f1c2d".to_owned(), sound: 3, bytes: 9, problems, whole })
+    }
+
+    #[test]
+    fn only_who_has_lost_something_is_told_to_publish_it_again() {
+        let extra = told("not in the manifest: my notes.txt", true);
+        assert_eq!(extra.what, "4f1c2d: not as the manifest says: 1 file; as it says: 3");
+        assert_eq!(extra.why, ["not in the manifest: my notes.txt"]);
+        let help = extra.help.unwrap();
+        assert!(help.contains("move them away") && !help.contains("remove it"), "{help}");
+        let help = told("missing: a.csv", false).help.unwrap();
+        assert!(help.contains("remove it, and run the commit once more"), "{help}");
+    }
 }

@@ -280,6 +280,7 @@ impl Line<'_> {
         let storage = decided.location.open(&self.host.access()?)?;
         let follow = deliver::Follow::new(self.telling, self.cancel, Step::Validate);
         let health = patience::followed(&*storage, &follow, storage.check()).await?;
+        health.has_room()?;
         patience::followed(&*storage, &follow, storage.tell_apart(&decided.plan.project)).await?;
         for note in health.notes {
             self.telling.progress(Step::Validate, note);

@@ -329,3 +329,19 @@ pub struct Health {
     /// What a user should know.
     pub notes: Vec<String>,
 }
+
+impl Health {
+    /// What even a manifest without files takes.
+    const LEAST: u64 = 1024;
+
+    /// Whether anything can be published there at all; how much there is to publish is known only after the pipeline.
+    ///
+    /// # Errors
+    /// When no byte is free.
+    pub fn has_room(&self) -> Result<(), StorageError> {
+        if self.free == Some(0) {
+            return Err(StorageError::Full { place: self.place.clone(), needed: Self::LEAST, free: 0 });
+        }
+        Ok(())
+    }
+}

@@ -51,6 +51,8 @@ pub(in crate::cli) struct Verified {
     pub bytes: u64,
     /// One line for each file that is not as the manifest says.
     pub problems: Vec<String>,
+    /// Whether all that was published is there as it was, so that the problems are files of others.
+    pub whole: bool,
 }
 
 /// Fetches and verifies stored outputs.
@@ -97,13 +99,15 @@ pub(in crate::cli) fn verify(wanted: &Wanted) -> Result<Verified, Failure> {
         let report = storage::verify::verify(&*storage, &project, &folder, &()).await.map_err(Stop::from)?;
         let named = |what: &str, paths: &[RelPath]| paths.iter().map(|path| format!("{what}: {path}")).collect();
         let missing: Vec<String> = named("missing", &report.missing);
+        let whole = [&report.missing, &report.changed, &report.modes].iter().all(|paths| paths.is_empty());
         let problems = [
             missing,
             named("changed", &report.changed),
             named("other permissions", &report.modes),
             named("not in the manifest", &report.extra),
         ];
-        Ok(Verified { of: folder.to_string(), sound: report.ok, bytes: report.bytes, problems: problems.concat() })
+        let (of, problems) = (folder.to_string(), problems.concat());
+        Ok(Verified { of, sound: report.ok, bytes: report.bytes, problems, whole })
     })
 }
 

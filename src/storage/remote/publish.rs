@@ -180,7 +180,7 @@ async fn confirm(
 struct Found {
     /// In the folder, by its key relative to it.
     there: HashMap<String, Meta>,
-    /// All of it, as [`identity`] names it.
+    /// What of it a publish left that broke off, as [`identity`] names it.
     before: HashSet<String>,
     /// The project's newest other commit.
     earlier: Option<(Folder, Manifest)>,
@@ -203,12 +203,14 @@ async fn prepare(
     let outputs = &publication.collection.outputs;
     let earlier = earlier(remote, publication, folder).await;
     let copies_look_old = earlier.is_some() && remote.service.copies_look_old();
+    let left = LeftOver::of(outputs, journal, &key::object_folder(project, folder));
     let (contents, hold) = Hold::take(remote, project, folder, copies_look_old, marks, progress).await?;
     if hold.met {
         journal.disown();
     }
     let duplicates = remote.service.traits().duplicates;
-    let before = contents.iter().map(|meta| identity(meta, duplicates).to_owned()).collect();
+    let broke_off = contents.iter().filter(|meta| left.has(&meta.key));
+    let before = broke_off.map(|meta| identity(meta, duplicates).to_owned()).collect();
     let mut there: HashMap<String, Meta> = HashMap::new();
     for meta in contents {
         there.entry(meta.key.clone()).or_insert(meta);
@@ -318,11 +320,11 @@ fn identity(meta: &Meta, duplicates: bool) -> &str {
     meta.id.as_deref().filter(|_| duplicates).unwrap_or(&meta.key)
 }
 
-/// Removes what no manifest names and nobody else put there, now that one manifest stands: what lay there without a manifest
-/// when this publish began (`before` has it), else what only we give such names, and what a file of the manifest had to
-/// make way for (a publisher that was killed right after its manifest left it). Somebody may have put files of their own
-/// into a published folder, and into this one meanwhile. Where names are not exclusive, what came since is left to whoever
-/// made it, and nothing is removed while there is a second manifest.
+/// Removes what no manifest names and nobody else put there, now that one manifest stands: what a publish that broke off
+/// had left there when this one began (`before` has it), else what only we give such names, and what a file of the manifest
+/// had to make way for (a publisher that was killed right after its manifest left it). Somebody may have put files of their
+/// own into this folder, before it was published and since. Where names are not exclusive, what came since is left to
+/// whoever made it, and nothing is removed while there is a second manifest.
 async fn tidy(
     remote: &Remote,
     publication: &Publication,
@@ -377,6 +379,29 @@ async fn give_up(remote: &Remote, publication: &Publication, folder: &Folder, ma
         let stands: Vec<Made<'_>> = keys.iter().map(|(key, id)| Made { key, id: *id }).collect();
         let removed = remote.service.remove_seconds(prefix.trim_end_matches('/'), &stands).await;
         tracing::debug!(?removed, "folders of a publish that came second");
+    }
+}
+
+/// What a publish that broke off may have left in the folder of the one that goes on with it. A file of any other name may
+/// be a person's: nothing tells who made it, so it stays, and `verify` tells of it.
+struct LeftOver {
+    paths: HashSet<RelPath>,
+    /// What a publish of this machine was about to send, by its key relative to the folder.
+    begun: HashSet<String>,
+}
+
+impl LeftOver {
+    fn of(outputs: &[Output], journal: &Journal, prefix: &str) -> Self {
+        let files = outputs.iter().filter(|output| output.kind == OutputKind::File);
+        let begun = journal.left(|_, _| false).into_iter();
+        let begun = begun.filter_map(|(key, _)| key.strip_prefix(prefix).map(str::to_owned));
+        Self { paths: files.map(|output| output.path.clone()).collect(), begun: begun.collect() }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        key::is_of_our_making(name)
+            || self.begun.contains(name)
+            || key::from_object(name).is_some_and(|path| self.paths.contains(&path))
     }
 }
 
