@@ -21,9 +21,16 @@ pub(super) fn all(text: &str) -> Vec<String> {
     forms.extend(python.iter().map(|once| ascii_python(once)));
     forms.extend(python);
     let markup = markup(text);
-    // A page inside a page, and what was escaped before it came to a template.
-    forms.extend(markup.iter().enumerate().map(|(writer, once)| self::markup(once)[writer].clone()));
+    // A page inside a page, what was escaped before it came to a template, and both.
+    for (writer, once) in markup.iter().enumerate() {
+        let twice = self::markup(once)[writer].clone();
+        forms.push(self::markup(&twice)[writer].clone());
+        forms.push(twice);
+        // A page that is looked for.
+        forms.push(regular(once));
+    }
     forms.extend(markup);
+    forms.extend(wary_markup(text));
     forms.push(numbered(text));
     forms
 }
@@ -385,7 +392,7 @@ pub(super) fn bytes_literal(bytes: &[u8]) -> [Vec<u8>; 2] {
 }
 
 /// HTML and XML, with the entities that Python, Go, JavaScript and XML writers choose.
-fn markup(text: &str) -> [String; 7] {
+fn markup(text: &str) -> [String; 9] {
     let only = text.replace('&', "&amp;");
     let base = only.replace('<', "&lt;").replace('>', "&gt;");
     [
@@ -396,8 +403,41 @@ fn markup(text: &str) -> [String; 7] {
         base.replace('"', "&quot;").replace('\'', "&#x27;"),
         base.replace('"', "&quot;").replace('\'', "&apos;"),
         base.replace('"', "&#34;").replace('\'', "&#39;"),
+        base.replace('"', "&#x22;").replace('\'', "&#x27;"),
+        base.replace('"', "&quot;"),
         base,
     ]
+}
+
+/// The same by writers that choose more: of attributes, in which blanks are numbers (Python's two differ in the tab), of
+/// templates (Go's, Mustache's), and those that know no names of entities.
+fn wary_markup(text: &str) -> [String; 8] {
+    let base = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let blanks = |text: &str, tab: &str| text.replace('\n', "&#10;").replace('\r', "&#13;").replace('\t', tab);
+    let in_double = base.replace('"', "&quot;");
+    [
+        blanks(&base, "&#9;"),
+        blanks(&in_double, "&#9;"),
+        blanks(&in_double, "&#09;"),
+        base.replace('"', "&#34;").replace('\'', "&#39;").replace('+', "&#43;"),
+        in_double.replace('\'', "&#39;").replace('/', "&#x2F;").replace('`', "&#x60;").replace('=', "&#x3D;"),
+        coded(text, |number| format!("&#{number};")),
+        coded(text, |number| format!("&#x{number:x};")),
+        coded(text, |number| format!("&#x{number:X};")),
+    ]
+}
+
+/// Every character that means something in markup as a number.
+fn coded(text: &str, write: impl Fn(u32) -> String) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        if "&<>\"'".contains(c) {
+            out.push_str(&write(u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// URLs: strict, as paths, as `encodeURIComponent`, as forms; digits in either case.
