@@ -58,6 +58,15 @@ fn document(tree: &dyn Tree, path: &RelPath, out: &mut Vec<Diagnostic>) -> Optio
     node.map(|node| (node, source))
 }
 
+/// Says what PyYAML refuses, in files that Ploomber reads with it.
+fn anchors(source: &Arc<SourceText>, out: &mut Vec<Diagnostic>) {
+    if let Some(span) = yaml::repeated_anchor(source) {
+        let message = "an anchor above has this name: Ploomber refuses the file";
+        let problem = Diagnostic::error("yaml/alias", message).at(source, span);
+        out.push(problem.help("give it another name, here and behind each `*` that means it"));
+    }
+}
+
 /// soopervisor.yaml, where there is one; or the one that is given in its place.
 pub(super) fn settings(tree: &dyn Tree, root: &RelPath, options: &Options, out: &mut Vec<Diagnostic>) -> Settings {
     let path = below(root, "soopervisor.yaml");
@@ -187,6 +196,7 @@ pub(super) fn env(
     // One of a name that Ploomber does not read was told.
     let Some(path) = path else { return (None, out.len() == told) };
     let Some((root, source)) = document(tree, &path, out) else { return (None, false) };
+    anchors(&source, out);
     let Some(env) = mapping(&path, root, source, out) else { return (None, false) };
     let folder = file.parent().unwrap_or_default();
     let is_known = placeholders::scope(tree, &folder, &env, scope, out);
@@ -211,6 +221,7 @@ pub(super) fn pipeline(
         scope.set("sample", Value::Bool(true));
     }
     let (node, source) = document(tree, &file, out)?;
+    anchors(&source, out);
     let mut problems = Vec::new();
     rule::document(&node, &source, &mut problems);
     let is_whole = !has_errors(&problems);

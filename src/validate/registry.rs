@@ -25,7 +25,7 @@ const READING: [(&str, &str); 37] = [
     ("yaml/tab", "lines are indented with spaces"),
     ("yaml/syntax", "files are YAML"),
     ("yaml/conflict", "files hold no marks of a merge conflict"),
-    ("yaml/alias", "no anchor contains its own alias"),
+    ("yaml/alias", "no anchor contains its own alias, and no two in the pipeline's files have one name"),
     ("yaml/key", "keys are no lists and no mappings"),
     ("yaml/merge", "`<<` merges mappings"),
     ("yaml/duplicate-key", "no key stands twice in a mapping"),

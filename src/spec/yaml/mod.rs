@@ -4,6 +4,7 @@
 //! wins, `<<` merges), because that is what Ploomber and conda read with. Where the parser is stricter than PyYAML, a
 //! replica is read, once (`replica`). Memory and time are bounded whatever the bytes are. Meaning is not decided here.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_yaml::granit_parser::{self, ErrorKind, Event, Parser, ScalarStyle, ScanError};
@@ -46,6 +47,28 @@ pub fn parse(source: &Arc<SourceText>) -> (Option<Node>, Vec<Diagnostic>) {
             (None, notes)
         }
     }
+}
+
+/// Where an anchor has the name of another: PyYAML, by which Ploomber reads, refuses that; conda's reader does not.
+pub fn repeated_anchor(source: &SourceText) -> Option<Span> {
+    if source.text.matches('&').nth(1).is_none() {
+        return None;
+    }
+    let mut options = granit_parser::Options::default();
+    options.set_emit_comments(false);
+    options.emit_anchor_events = true;
+    options.flow_nesting_limit = MAX_DEPTH;
+    options.block_nesting_limit = MAX_DEPTH;
+    let mut seen = HashSet::new();
+    for next in Parser::new_from_str_with_options(&source.text, options) {
+        let (event, place) = next.ok()?;
+        if let Event::Anchor(_, name) = event
+            && !seen.insert(name.into_owned())
+        {
+            return Some(span(&source.text, &place));
+        }
+    }
+    None
 }
 
 /// Why a document could not become a tree.

@@ -227,6 +227,16 @@ fn an_anchor_cannot_contain_its_own_alias() {
 }
 
 #[test]
+fn the_second_anchor_of_one_name_is_found_where_it_stands() {
+    let second = |text: &str| repeated_anchor(&source(text)).map(|span| span.start);
+    assert_eq!(second("a: &x 1\nb: &x 2\n"), Some(11));
+    assert_eq!(second("a: [&x 1, &y 2, *x]\nb: &z {c: &y 3}\n"), Some(30));
+    for text in ["a: &x 1\nb: *x\n", "a: &x 1\nb: '&x'\n", "a: &x 1 # &x\n", "a: x & y & x\n"] {
+        assert_eq!(second(text), None, "{text}");
+    }
+}
+
+#[test]
 fn ten_megabytes_are_read_or_refused_within_seconds() {
     let started = Instant::now();
     let line = "- some text that is long enough to make few nodes of many bytes, as data in a wrong place would be\n";

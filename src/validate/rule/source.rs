@@ -70,7 +70,9 @@ fn ending(path: &RelPath) -> &str {
 
 fn broken_help(why: &str, path: &RelPath) -> &'static str {
     let lacks_code = why.contains("parameters") || why.contains("empty");
-    if lacks_code && ending(path) == ".ipynb" {
+    if why.contains("names no kernel") {
+        "write `kernelspec_name: python3` in the task, or save the file in Jupyter with a kernel"
+    } else if lacks_code && ending(path) == ".ipynb" {
         "add a cell with the task's code below it, in Jupyter"
     } else if lacks_code {
         "add a cell with the task's code: `# +` on a line of its own, and the code below it"

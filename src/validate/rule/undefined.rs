@@ -1,14 +1,14 @@
-//! Notebooks in Python: every bracket has a partner, and every name that is looked up a value. Ploomber asks pyflakes, and
+//! Notebooks in Python: Python can read them, and every name that is looked up has a value. Ploomber asks pyflakes, and
 //! runs no notebook otherwise.
 
 use super::{Rule, at};
 use crate::diag::{Diagnostic, Span};
 use crate::spec::Task;
-use crate::validate::source::{Found, Undefined, Unknown};
+use crate::validate::source::{Found, Slip, Undefined, Unknown};
 
 pub(super) const RULE: Rule = Rule {
     code: "source/code",
-    about: "notebooks in Python have brackets in pairs and a value for each name, or `static_analysis: disable`",
+    about: "notebooks in Python are Python, and give each name a value, or `static_analysis: disable`",
     check: |facts, out| {
         for (task, found) in facts.tasks() {
             if let Found::Notebook { unknown: Some(unknown), .. } = found {
@@ -21,14 +21,32 @@ pub(super) const RULE: Rule = Rule {
 fn tell(task: &Task, unknown: &Unknown, out: &mut Vec<Diagnostic>) {
     let is_strict = task.node.get("static_analysis").is_some_and(|value| value.as_str() == Some("strict"));
     let refused = if is_strict { "Ploomber refuses the pipeline" } else { "Ploomber does not run the notebook" };
-    if let Some(start) = unknown.bracket {
-        let message = format!("this bracket has no partner: {refused}");
-        out.push(at(RULE.code, message, &unknown.source, Span { start, len: 1 }, "close it, or remove it"));
+    if let Some((start, slip)) = unknown.slip {
+        let (what, len, help) = slipped(slip);
+        out.push(at(RULE.code, format!("{what}: {refused}"), &unknown.source, Span { start, len }, help));
     }
     for name in &unknown.names {
         let span = Span { start: name.at, len: name.name.len() };
         let message = format!("`{}` has no value here: {refused}", name.name);
         out.push(at(RULE.code, message, &unknown.source, span, help(name)));
+    }
+}
+
+/// What is wrong, how long it is, and what to do.
+fn slipped(slip: Slip) -> (String, usize, &'static str) {
+    match slip {
+        Slip::Bracket => ("this bracket has no partner".to_owned(), 1, "close it, or remove it"),
+        Slip::Quote => ("this text has no end".to_owned(), 1, "close it with the quotes that it begins with"),
+        Slip::Sign(sign) => (
+            format!("Python has no `{sign}` here"),
+            sign.len_utf8(),
+            "write it in Python, or `static_analysis: disable` in the task: then only Jupyter reads it",
+        ),
+        Slip::Outside(word) => (
+            format!("`{word}` stands in no function"),
+            word.len(),
+            "put it into a function; `static_analysis: disable` in the task turns this off",
+        ),
     }
 }
 

@@ -22,7 +22,7 @@ mod value;
 
 use module::{Binding, Module};
 pub(crate) use template::{Broken, FILTERS, Template, Why};
-pub(crate) use undefined::Undefined;
+pub(crate) use undefined::{Slip, Undefined};
 
 /// Bytes of one source that are read.
 const LIMIT: u64 = 32 * 1024 * 1024;
@@ -70,8 +70,8 @@ pub(crate) struct Unknown {
     pub source: Arc<SourceText>,
     /// Names without a value.
     pub names: Vec<Undefined>,
-    /// A bracket that is never closed, or that closes none.
-    pub bracket: Option<usize>,
+    /// What else is wrong, and where.
+    pub slip: Option<(usize, Slip)>,
 }
 
 /// What is wrong with the `upstream` variable of a parameters cell.
@@ -206,12 +206,14 @@ fn script(pipeline: &Pipeline, task: &mut Task, source: &Spanned<String>, text: 
     if text.trim().is_empty() {
         return without_cell(Some("the file is empty".to_owned()), path);
     }
+    let asks_file = ending == ".ipynb" && task.node.get("kernelspec_name").is_none_or(Node::is_null);
+    let no_kernel = if asks_file { notebook::without_kernel(text).map(str::to_owned) } else { None };
     let (cell, broken) = match notebook::parameters(text, ending) {
         notebook::Cell::Found(cell, true) => {
             (cell, Some("the parameters cell is the last one, so there is nothing to run".to_owned()))
         }
-        notebook::Cell::Found(cell, false) => (cell, None),
-        notebook::Cell::Missing => return without_cell(None, path),
+        notebook::Cell::Found(cell, false) => (cell, no_kernel),
+        notebook::Cell::Missing => return without_cell(no_kernel, path),
         notebook::Cell::Broken(why) => return without_cell(Some(why), path),
     };
     let r = is_r(task, ending, text);
@@ -282,18 +284,18 @@ fn unknown(task: &Task, text: &str, file: (&str, &RelPath), held: &str) -> Optio
         }
     }
     given.extend(undefined::injected(text));
-    let undefined::Wrong { mut names, mut bracket } = undefined::look(&code, &given);
+    let undefined::Wrong { mut names, mut slip } = undefined::look(&code, &given);
     names.retain(|name| !outline::has_word(held, &name.name));
-    if names.is_empty() && bracket.is_none() {
+    if names.is_empty() && slip.is_none() {
         return None;
     }
     if ending == ".ipynb" {
-        for at in names.iter_mut().map(|name| &mut name.at).chain(&mut bracket) {
+        for at in names.iter_mut().map(|name| &mut name.at).chain(slip.iter_mut().map(|(at, _)| at)) {
             *at = undefined::place(text, &code, *at);
         }
     }
     let source = Arc::new(SourceText { name: path.to_string(), text: text.to_owned() });
-    Some(Box::new(Unknown { source, names, bracket }))
+    Some(Box::new(Unknown { source, names, slip }))
 }
 
 /// `list('a', "b")` and `NULL` in words that the literal reader knows.

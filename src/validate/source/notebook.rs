@@ -1,5 +1,7 @@
 //! Finds the cell tagged `parameters` in a script or a notebook, as jupytext cuts cells.
 
+use super::undefined;
+
 /// The parameters cell of a source.
 pub(super) enum Cell {
     /// Its text, and whether nothing comes after it.
@@ -30,6 +32,25 @@ fn ipynb(text: &str) -> Cell {
     let Some(cell) = cells.iter().find(|cell| is_parameters(cell)) else { return Cell::Missing };
     let last = cells.iter().rev().find(|cell| !cell_text(cell).trim().is_empty());
     Cell::Found(cell_text(cell), last.is_some_and(is_parameters))
+}
+
+/// Why Ploomber finds no kernel for a notebook, where it does not: the file names none, and what its cells hold is no
+/// Python, the words between the code too.
+pub(super) fn without_kernel(text: &str) -> Option<&'static str> {
+    let document: serde_json::Value = serde_json::from_str(text).ok()?;
+    let says = document.get("metadata")?.get("kernelspec");
+    if says.is_some_and(|kernel| kernel.get("name").is_some()) {
+        return None;
+    }
+    if let Some(language) = says.and_then(|kernel| kernel.get("language")) {
+        let is_python = language.as_str() == Some("python");
+        return (!is_python).then_some("the file names no kernel, and a language that is not `python`");
+    }
+    let cells: Vec<String> = document.get("cells")?.as_array()?.iter().map(cell_text).collect();
+    let all = cells.join("\n");
+    // Ploomber takes an arrow anywhere for R.
+    let is_other = all.contains("<-") || undefined::is_no_python(&all);
+    is_other.then_some("the file names no kernel, and not every cell is Python")
 }
 
 /// Whether a notebook says that it is written in R.
@@ -70,7 +91,23 @@ pub(super) fn is_start(line: &str) -> bool {
 }
 
 fn is_tagged(line: &str) -> bool {
-    is_start(line) && line.contains("parameters") && (line.contains("tags=") || line.contains("\"tags\""))
+    let is_tag = |tags: &str| tags.contains("\"parameters\"") || tags.contains("'parameters'");
+    is_start(line) && !is_joined(line) && tags(line).is_some_and(is_tag)
+}
+
+/// Whether something stands right behind the `%%`: to jupytext that begins no cell.
+fn is_joined(line: &str) -> bool {
+    let rest = line.trim_start_matches('#').trim_start();
+    rest.strip_prefix("%%").is_some_and(|rest| !rest.trim_start_matches('%').starts_with(char::is_whitespace))
+}
+
+/// What stands behind `tags=` or `"tags":`, blanks or not, on the line that begins a cell.
+fn tags(line: &str) -> Option<&str> {
+    line.match_indices("tags").find_map(|(at, word)| {
+        let rest = &line[at + word.len()..];
+        let (rest, sign) = rest.strip_prefix('"').map_or((rest, '='), |rest| (rest, ':'));
+        rest.trim_start().strip_prefix(sign)
+    })
 }
 
 fn script(text: &str) -> Cell {
@@ -83,7 +120,8 @@ fn script(text: &str) -> Cell {
     let (mut tagged, mut last) = (false, false);
     for line in text.lines() {
         if ends(line) {
-            tagged = is_tagged(line);
+            // Of a cell that Ploomber wrote nothing is left to run.
+            tagged = is_tagged(line) || line.contains("injected-parameters");
         } else if !line.trim().is_empty() {
             last = tagged;
         }
@@ -98,4 +136,66 @@ fn r_markdown(text: &str) -> Cell {
     }
     let body: Vec<&str> = lines.by_ref().take_while(|line| !line.starts_with("```")).collect();
     Cell::Found(body.join("\n"), !lines.any(|line| !line.trim().is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What jupytext 1.19 does with these lines.
+    #[test]
+    fn tags_may_have_blanks_around_their_sign() {
+        for line in [
+            "# %% tags = [\"parameters\"]",
+            "#%% tags =[\"parameters\"]",
+            "# %%\ttags\t= [ 'parameters' ]",
+            "# %% title id=\"a\" tags = [\"parameters\", \"x\"]",
+            "# %%%% tags=[\"parameters\"]",
+            "# + tags = [\"parameters\"]",
+            "#+tags=[\"parameters\"]",
+            "# %% {\"tags\" : [\"parameters\"]}",
+        ] {
+            assert!(is_tagged(line), "{line}");
+        }
+        for line in [
+            "# %%tags=[\"parameters\"]",
+            "# %% tags=[parameters]",
+            "# %% tags=[\"my-parameters\"]",
+            "# %% tags:[\"parameters\"]",
+            "# %% parameters tags=[\"x\"]",
+            "# %% {tags: [\"parameters\"]}",
+            "# %%",
+        ] {
+            assert!(!is_tagged(line), "{line}");
+        }
+    }
+
+    /// What Ploomber 0.23.3 says of such cells and metadata.
+    #[test]
+    fn a_notebook_that_names_no_kernel_has_to_be_python_in_all_its_cells() {
+        let said = |cell: &str, metadata: &str| {
+            let cell = serde_json::Value::from(cell);
+            without_kernel(&format!("{{\"cells\": [{{\"source\": {cell}}}], \"metadata\": {metadata}}}")).is_some()
+        };
+        for cell in ["%matplotlib inline", "x = 1\n!ls", "Some words", "It's", "x = '<-'", "x?", "cost: $x$"] {
+            assert!(said(cell, "{}") && said(cell, r#"{"kernelspec": {}}"#), "{cell}");
+            assert!(!said(cell, r#"{"kernelspec": {"name": "python3"}}"#), "{cell}");
+            assert!(!said(cell, r#"{"kernelspec": {"language": "python"}}"#), "{cell}");
+        }
+        for cell in [
+            "x = 1",
+            "# Some words",
+            "x = 7 \\\n% 3",
+            "'''\n!ls\n'''",
+            "if x not in y: pass",
+            "match x:\n    case y: pass",
+            "type X = int",
+            "x = f\"{d[\"it's a\"]}\"",
+            "x = 'a\\\r\nb'",
+        ] {
+            assert!(!said(cell, "{}"), "{cell}");
+        }
+        assert!(said("x = 1", r#"{"kernelspec": {"language": "R"}}"#));
+        assert!(said("<-", r#"{"language_info": {"name": "python"}}"#));
+    }
 }

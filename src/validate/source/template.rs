@@ -259,6 +259,22 @@ fn open_comment(text: &str) -> Option<usize> {
     None
 }
 
+/// The first `{% do … %}`: Jinja has it only where that is asked for, and Ploomber does not.
+fn doing(text: &str) -> Option<Span> {
+    let mut raw = false;
+    let found = BLOCK.find_iter(text).find(|block| {
+        let inner = block.as_str().strip_prefix("{%").map(|inner| inner.trim_start_matches(['-', '+']).trim_start());
+        match inner.unwrap_or_default().split(|c: char| !c.is_alphanumeric()).next() {
+            Some("raw") => raw = true,
+            Some("endraw") => raw = false,
+            Some("do") => return !raw,
+            _ => {}
+        }
+        false
+    });
+    found.map(|block| Span { start: block.start(), len: block.len() })
+}
+
 /// Reads a template; `name` is where it lies.
 pub(super) fn read(name: &str, text: &str) -> Template {
     let mut template = Template { judged: true, sets_product: SETS_PRODUCT.is_match(text), ..Template::default() };
@@ -273,6 +289,12 @@ pub(super) fn read(name: &str, text: &str) -> Template {
     certain(text, &mut template);
     if SETS_UPSTREAM.is_match(text) {
         template.asked.clear();
+    }
+    if let Some(span) = doing(text) {
+        let source = Arc::new(SourceText { name: name.to_owned(), text: text.to_owned() });
+        template.broken = Some(Broken { source, span, why: Why::Said("unknown statement do".to_owned()) });
+        template.judged = false;
+        return template;
     }
     if BEYOND.is_match(text) {
         template.judged = false;
@@ -404,6 +426,15 @@ mod tests {
         assert_eq!((start, shown.as_str()), (20, "echo {{ x"));
         assert!(matches!(why, Why::Said(_)), "{why:?}");
         assert!(read("{% raw %}${#A}{% endraw %} {{product}}").broken.is_none());
+    }
+
+    #[test]
+    fn a_statement_that_ploomber_does_not_ask_jinja_for_is_refused() {
+        let broken = |text: &str| read(text).broken.map(|broken| (broken.span.start, broken.span.len));
+        assert_eq!(broken("{{product}}\n{%- do [].append(1) %}\n"), Some((12, 22)));
+        for text in ["{% raw %}{% do x %}{% endraw %}", "{# {% do x %} #}{{product}}", "{% set do = 1 %}"] {
+            assert_eq!(broken(text), None, "{text}");
+        }
     }
 
     #[test]

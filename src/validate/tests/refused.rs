@@ -308,6 +308,9 @@ fn names_without_a_value_are_told_where_ploomber_asks_for_them() {
     assert_eq!(nope(""), [format!("5:16 source/code: `nope` has no value here: {regular}")]);
     assert_eq!(nope(", static_analysis: strict"), [format!("5:16 source/code: `nope` has no value here: {strict}")]);
     assert_eq!(notebook("", "x = (1"), [format!("5:5 source/code: this bracket has no partner: {regular}")]);
+    assert_eq!(notebook("", "x = 'a"), [format!("5:5 source/code: this text has no end: {regular}")]);
+    assert_eq!(notebook("", "x = !ls"), [format!("5:5 source/code: Python has no `!` here: {regular}")]);
+    assert_eq!(notebook("", "x = await 1"), [format!("5:5 source/code: `await` stands in no function: {regular}")]);
     for more in [", static_analysis: disable", ", params: {nope: 1}"] {
         assert_eq!(nope(more), [""; 0], "{more}");
     }
@@ -315,6 +318,33 @@ fn names_without_a_value_are_told_where_ploomber_asks_for_them() {
     let cell = "# + tags=[\"parameters\"]\nupstream = names\n\n# +\nnope\n";
     let both = told(&task("", "source: b.py, product: b.ipynb").with("b.py", cell));
     assert!(both.len() == 2 && both[1].contains("`nope`") && !both[0].contains("source/code"), "{both:?}");
+}
+
+#[test]
+fn a_notebook_without_a_kernel_is_refused_where_ploomber_finds_none() {
+    let notebook = |code: &str, metadata: &str, more: &str| {
+        let first = r#"{"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "upstream = None"}"#;
+        let second = format!(r#"{{"cell_type": "code", "metadata": {{}}, "source": "{code}"}}"#);
+        let file = format!(r#"{{"cells": [{first}, {second}], "metadata": {metadata}}}"#);
+        told(&task("", &format!("source: n.ipynb, product: b.ipynb{more}")).with("n.ipynb", file))
+    };
+    let told = "2:14 source/file: `n.ipynb` cannot be run: the file names no kernel, and not every cell is Python";
+    assert_eq!(notebook("%matplotlib inline", "{}", ""), [told]);
+    assert_eq!(notebook("%matplotlib inline", "{}", ", kernelspec_name: python3"), [""; 0]);
+    assert_eq!(notebook("%matplotlib inline", r#"{"kernelspec": {"name": "python3"}}"#, ""), [""; 0]);
+    assert_eq!(notebook("x = 1", "{}", ""), [""; 0]);
+}
+
+#[test]
+fn two_anchors_of_one_name_are_refused_where_ploomber_reads() {
+    let twice = with("tasks:\n  - {source: fns.fit, product: x, params: {y: [&a 1, &a 2]}}\n");
+    let told = told(&twice);
+    assert_eq!(told, ["2:54 yaml/alias: an anchor above has this name: Ploomber refuses the file"]);
+    let values = task("", "source: fns.get, product: x").with("env.yaml", "a: &a 1\nb: &a 2\n");
+    assert!(codes(&run(&values)).contains(&"yaml/alias"));
+    let environment = "name: &a x\nchannels: [conda-forge]\ndependencies: [&a python, pip, {pip: [ploomber]}]\n";
+    let conda = task("", "source: fns.get, product: x").with("environment.yml", environment);
+    assert!(!codes(&run(&conda)).contains(&"yaml/alias"));
 }
 
 #[test]

@@ -7,6 +7,9 @@ use super::walk::{is_mark, word};
 /// Magics of a whole cell whose other lines are Python.
 const INLINE: [&str; 3] = ["%%capture", "%%timeit", "%%time"];
 
+/// What stands on the first line of a cell that holds no code.
+const PROSE: [&str; 3] = ["[markdown]", "[md]", "[raw]"];
+
 /// The tag of a cell that Ploomber left in a file, and writes anew before it asks.
 const INJECTED: &str = "injected-parameters";
 
@@ -63,21 +66,33 @@ pub(in super::super) fn injected(text: &str) -> Vec<String> {
     given.filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// A script in which the cells that Ploomber writes anew are comments, every byte at its place; and their code.
+/// A script in which the cells that hold words or that Ploomber writes anew are comments, every byte at its place; and
+/// the code of the latter.
 fn without_injected(text: &str) -> (String, String) {
     let (mut code, mut injected) = (String::with_capacity(text.len()), String::new());
-    let mut is_inside = false;
+    let (mut is_injected, mut is_prose, mut is_quoted) = (false, false, false);
+    // Where one cell begins with `# %%`, a `# +` begins none, and a `# -` ends none.
+    let is_percent = |line: &str| line.trim_start_matches('#').trim_start().starts_with("%%");
+    let by_percent = text.lines().any(|line| is_start(line) && is_percent(line));
     for line in text.split_inclusive('\n') {
-        let begins = is_start(line);
-        if begins || line.trim_end() == "# -" {
-            is_inside = begins && line.contains(INJECTED);
+        let is_one = is_percent(line) == by_percent;
+        let begins = !is_quoted && is_start(line) && (is_one || !is_prose);
+        let ends = line.trim_end() == "# -" && !(is_quoted || (is_prose && by_percent));
+        if begins || ends {
+            is_injected = begins && line.contains(INJECTED);
+            is_prose = begins && is_one && PROSE.iter().any(|kind| line.contains(kind));
         }
-        if is_inside && !begins {
-            injected.push_str(line);
-            comment(line, &mut code);
-        } else {
+        if begins || !(is_injected || is_prose) {
             code.push_str(line);
+            continue;
         }
+        if is_injected {
+            injected.push_str(line);
+        }
+        // Words may stand in quotes, in which no cell begins.
+        let quotes = line.matches("\"\"\"").count() + line.matches("'''").count();
+        is_quoted ^= is_prose && !line.starts_with('#') && quotes % 2 == 1;
+        comment(line, &mut code);
     }
     (code, injected)
 }

@@ -8,11 +8,14 @@ use super::python::{self, Placed, Token};
 mod cells;
 mod expression;
 mod scope;
+mod slip;
 mod statement;
 mod walk;
 
 pub(super) use cells::{injected, ipynb, place, script};
 use scope::Place;
+pub(crate) use slip::Slip;
+pub(super) use slip::is_no_python;
 use statement::Reader;
 
 /// A name without a value.
@@ -38,24 +41,30 @@ const LONGEST: usize = 1024 * 1024;
 pub(super) struct Wrong {
     /// Names without a value, in order.
     pub names: Vec<Undefined>,
-    /// A bracket without a partner.
-    pub bracket: Option<usize>,
+    /// What else is wrong, and where.
+    pub slip: Option<(usize, Slip)>,
 }
 
 /// Looks at code; `given` are names that have a value from elsewhere.
 pub(super) fn look(code: &str, given: &[String]) -> Wrong {
     // Python ends a line there, too; we do not.
     let has_lone_return = code.match_indices('\r').any(|(at, _)| !code[at + 1..].starts_with('\n'));
-    if code.len() > LONGEST || has_lone_return {
+    // Our texts go on behind a `\` only where the line ends in one character.
+    if code.len() > LONGEST || has_lone_return || code.contains("\\\r") {
         return Wrong::default();
     }
     let tokens = python::tokens(code);
-    if (0..tokens.len()).any(|at| is_foreign(&tokens, at)) {
+    let slip = slip::first(code, &tokens);
+    if slip.is_some() {
+        return Wrong { names: Vec::new(), slip };
+    }
+    if !slip::is_sound(&tokens) || (0..tokens.len()).any(|at| is_foreign(&tokens, at)) {
         return Wrong::default();
     }
-    let bracket = python::unpaired(&tokens);
-    let names = if bracket.is_none() { names(code, &tokens, given).unwrap_or_default() } else { Vec::new() };
-    Wrong { names, bracket }
+    match python::unpaired(&tokens) {
+        Some(at) => Wrong { names: Vec::new(), slip: Some((at, Slip::Bracket)) },
+        None => follow(code, &tokens, given).unwrap_or_default(),
+    }
 }
 
 /// A statement, or the header of a block, and how far it is indented.
@@ -64,21 +73,26 @@ struct Line<'a> {
     column: usize,
 }
 
-fn names(code: &str, tokens: &[Placed], given: &[String]) -> Result<Vec<Undefined>, Lost> {
+fn follow(code: &str, tokens: &[Placed], given: &[String]) -> Result<Wrong, Lost> {
     let line = |tokens: &'_ [Placed]| tokens.first().map(|first| column(code, first.at));
     let lines: Vec<Line<'_>> = tokens
         .split(|placed| placed.token == Token::Newline)
         .filter_map(|tokens| line(tokens).map(|column| Line { tokens, column }))
         .collect();
     let mut reader = Reader::new(given, code.contains("\\N{"));
-    let mut blocks: Vec<(usize, Place)> = Vec::new();
+    // Each with the name that has a value only in it.
+    let mut blocks: Vec<(usize, Place, Option<String>)> = Vec::new();
     for (number, line) in lines.iter().enumerate() {
-        while blocks.last().is_some_and(|(column, _)| *column >= line.column) {
-            blocks.pop();
+        while let Some((_, _, held)) = blocks.pop_if(|(column, ..)| *column >= line.column) {
+            reader.names.unbind(held.as_deref());
         }
-        let place = blocks.last().map(|(_, place)| *place).unwrap_or_default();
-        if let Some(inside) = reader.line(place, line.tokens, is_guarded(&lines, number))? {
-            blocks.push((line.column, inside));
+        let place = blocks.last().map(|(_, place, _)| *place).unwrap_or_default();
+        reader.is_top = blocks.is_empty();
+        let inside = reader.line(place, line.tokens, is_guarded(&lines, number))?;
+        let held = reader.held.take();
+        match inside {
+            Some(inside) => blocks.push((line.column, inside, held)),
+            None => reader.names.unbind(held.as_deref()),
         }
     }
     let mut found = reader.names.undefined();
@@ -86,7 +100,7 @@ fn names(code: &str, tokens: &[Placed], given: &[String]) -> Result<Vec<Undefine
         // In a text such as `f"{x}"`, of which the beginning is known.
         one.at += code[one.at..].find(&one.name).unwrap_or_default();
     }
-    Ok(found)
+    Ok(Wrong { names: found, slip: reader.outside })
 }
 
 /// Marks that Python does not have: magics, help, shells, quotes of a typesetter.

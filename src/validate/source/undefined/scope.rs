@@ -69,6 +69,12 @@ struct Scope {
     names: HashMap<String, usize>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Lost,
+    Given,
+}
+
 #[derive(Debug)]
 struct Use {
     name: String,
@@ -85,6 +91,8 @@ pub(super) struct Names {
     moment: usize,
     /// Names that `global` or `nonlocal` gives a value elsewhere.
     elsewhere: HashSet<String>,
+    /// Names of the notebook itself that lost their value, with the moments of that and of each new value.
+    turns: HashMap<String, Vec<(usize, Turn)>>,
 }
 
 impl Names {
@@ -92,7 +100,7 @@ impl Names {
     pub(super) fn new(given: &[String]) -> Self {
         let names = given.iter().map(|name| (folded(name), 0)).collect();
         let module = Scope { kind: Kind::Module, parent: None, names };
-        Self { scopes: vec![module], uses: Vec::new(), moment: 0, elsewhere: HashSet::new() }
+        Self { scopes: vec![module], uses: Vec::new(), moment: 0, elsewhere: HashSet::new(), turns: HashMap::new() }
     }
 
     /// A new scope inside `parent`.
@@ -107,7 +115,38 @@ impl Names {
             return;
         }
         self.moment += 1;
-        self.scopes[scope].names.entry(folded(name)).or_insert(self.moment);
+        let name = folded(name);
+        if scope == 0
+            && let Some(turns) = self.turns.get_mut(&name)
+        {
+            turns.push((self.moment, Turn::Given));
+        }
+        self.scopes[scope].names.entry(name).or_insert(self.moment);
+    }
+
+    /// The name of the notebook itself, if any, loses its value. What is given from elsewhere may be given again.
+    pub(super) fn unbind(&mut self, name: Option<&str>) {
+        let Some(name) = name.map(folded) else { return };
+        self.moment += 1;
+        if self.scopes[0].names.get(&name).is_some_and(|given| *given > 0) {
+            self.turns.entry(name).or_default().push((self.moment, Turn::Lost));
+        }
+    }
+
+    /// Whether the notebook itself has given the name a value, which it still has.
+    pub(super) fn has_now(&self, name: &str) -> bool {
+        let name = folded(name);
+        self.scopes[0].names.contains_key(&name) && !self.is_lost(&name, self.moment + 1)
+    }
+
+    fn is_lost(&self, name: &str, moment: usize) -> bool {
+        let turns = self.turns.get(name).map(Vec::as_slice).unwrap_or_default();
+        turns.iter().rev().find(|(at, _)| *at < moment).is_some_and(|(_, turn)| *turn == Turn::Lost)
+    }
+
+    /// Whether code of a scope runs where it is written, and in no function.
+    pub(super) fn is_outside(&self, scope: usize) -> bool {
+        matches!(self.scopes[scope].kind, Kind::Module | Kind::Class)
     }
 
     /// The name is looked up.
@@ -166,7 +205,8 @@ impl Names {
                 }
                 Kind::Class if !sees_classes => {}
                 Kind::Class | Kind::Module | Kind::Comprehension => {
-                    if given.is_some_and(|given| late || given < one.moment) {
+                    let is_kept = at > 0 || !self.is_lost(name, one.moment);
+                    if given.is_some_and(|given| late || (given < one.moment && is_kept)) {
                         return true;
                     }
                 }

@@ -3,6 +3,7 @@
 use super::super::python::{Placed, Token};
 use super::Lost;
 use super::scope::{Kind, Names, Place};
+use super::slip::{self, Slip};
 use super::walk::{close, colon, comma, first, is_assignment, is_augmented, is_mark, mark, opens, word};
 
 /// Reads code statement by statement.
@@ -14,12 +15,18 @@ pub(super) struct Reader {
     pub has_named_letters: bool,
     /// How deep it is in an expression.
     pub depth: usize,
+    /// Whether the statement stands in no block.
+    pub is_top: bool,
+    /// The name that has a value only in the block that was begun: that of an exception.
+    pub held: Option<String>,
+    /// The first `return`, `yield` or `await` in no function.
+    pub outside: Option<(usize, Slip)>,
 }
 
 impl Reader {
     /// Begins, with names that have a value already.
     pub(super) fn new(given: &[String], has_named_letters: bool) -> Self {
-        Self { names: Names::new(given), has_named_letters, depth: 0 }
+        Self { names: Names::new(given), has_named_letters, depth: 0, is_top: true, held: None, outside: None }
     }
 
     /// Reads a statement, or the header of a block; returns where the block stands, where that is on lines of its own.
@@ -44,6 +51,7 @@ impl Reader {
             _ => self.block(place, keyword, head, is_guarded)?,
         };
         if end + 1 < tokens.len() {
+            self.is_top = false;
             self.statements(inside, &tokens[end + 1..])?;
             return Ok(None);
         }
@@ -73,6 +81,9 @@ impl Reader {
                 let star = usize::from(is_mark(head, 0, '*'));
                 self.expression(place, &head[star..named.unwrap_or(head.len())])?;
                 if let Some(named) = named {
+                    let name = word(head, named + 1);
+                    let is_new = place.scope == 0 && !self.names.has_now(name);
+                    self.held = is_new.then(|| name.to_owned());
                     self.target(place, &head[named + 1..])?;
                 }
             }
@@ -109,6 +120,10 @@ impl Reader {
 
     fn class(&mut self, place: Place, head: &[Placed]) -> Result<Place, Lost> {
         if word(head, 0).is_empty() {
+            return Err(Lost);
+        }
+        // Types of its own (`class A[T]`) are names only inside.
+        if is_mark(head, 1, '[') {
             return Err(Lost);
         }
         self.expression(place, &head[1..])?;
@@ -152,6 +167,9 @@ impl Reader {
 
     fn statement(&mut self, place: Place, tokens: &[Placed]) -> Result<(), Lost> {
         self.walruses(place, tokens);
+        if self.outside.is_none() && self.names.is_outside(place.scope) {
+            self.outside = slip::outside(tokens);
+        }
         match word(tokens, 0) {
             "import" => self.imports(place, &tokens[1..]),
             "from" => {
@@ -164,11 +182,27 @@ impl Reader {
                 }
                 Ok(())
             }
-            // What is gone may be there all the same: who knows which way the code went.
+            "del" if self.is_top => self.deletion(place, &tokens[1..]),
+            // In a block, what is gone may be there all the same: who knows which way the code went.
             "pass" | "break" | "continue" | "del" => Ok(()),
             "return" | "raise" | "assert" => self.expression(place, &tokens[1..]),
             _ => self.assignment(place, tokens),
         }
+    }
+
+    /// `del`, without the word.
+    fn deletion(&mut self, place: Place, tokens: &[Placed]) -> Result<(), Lost> {
+        let mut at = 0;
+        while at < tokens.len() {
+            let end = comma(tokens, at)?;
+            let name = word(tokens, at);
+            if end == at + 1 && !name.is_empty() {
+                self.names.look_up(place, name, tokens[at].at);
+                self.names.unbind(Some(name));
+            }
+            at = end + 1;
+        }
+        Ok(())
     }
 
     /// `from … import` and `import`, without these words.

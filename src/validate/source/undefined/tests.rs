@@ -41,6 +41,12 @@ fn names_that_nothing_gives_a_value_are_told_where_they_are_first_looked_up() {
         ("print(f'{(v := w)} {v:=10}')\n", "w 1"),
         ("print(f'{v:=10}')\n", "v 1"),
         ("print(\u{fb01}t)\n", "fit 1"),
+        ("x = 1\ndel x\nprint(x)\n", "x 3"),
+        ("x = y = 1\ndel x, y\nprint(y)\nx = 1\nprint(x)\n", "y 3"),
+        ("del x\n", "x 1"),
+        ("x = 1\ndel x\nif given:\n    print([x for i in given])\n", "x 4"),
+        ("try:\n    pass\nexcept Exception as e:\n    e = print(e)\nprint(e)\n", "e 5"),
+        ("for i in given:\n    try:\n        i()\n    except OSError as e: print(e)\nprint(e)\n", "e 5"),
     ] {
         assert_eq!(names(code).join(", "), told, "{code}");
     }
@@ -62,7 +68,17 @@ fn what_has_a_value_somehow_is_silent() {
         "match 1:\n    case {'a': a, **rest}: print(a, rest)\n    case [b, *c] | str(x=b): print(b, c)\n    case _: pass\n",
         "match = case = type = 1\nmatch.x = case[0] = type\n",
         "try:\n    pass\nexcept Exception as e:\n    print(e)\n",
-        "x = 1\ndel x\nprint(x)\n",
+        "x = 1\nif given:\n    del x\nprint(x)\n",
+        "x = 1\nif given: del x\nprint(x)\n",
+        "x = 1\ndel x\nx = 2\nprint(x)\n",
+        "x = 1\ndef f():\n    return x\ndel x\nx = f\nprint(x)\n",
+        "x = y = [1]\ndel x[0], y.a, print, given\nprint(x, y, print, given)\n",
+        "x = 1\nfor i in given:\n    print(x)\n    del x\nprint(x)\n",
+        "e = 1\ntry:\n    pass\nexcept Exception as e:\n    pass\nprint(e)\n",
+        "try:\n    e = 1\nexcept Exception as e:\n    pass\nprint(e)\n",
+        "try:\n    pass\nexcept KeyError as e:\n    print(e)\nexcept OSError as e: print(e)\ne = 1\nprint(e)\n",
+        "def f():\n    try:\n        pass\n    except Exception as e:\n        pass\n    return e\n",
+        "class A[T]:\n    x: T\n",
         "if given:\n    x = 1\nelse:\n    print(x)\n",
         "def f():\n    x = 1\n    def g():\n        nonlocal y\n        return x, y\n    y = 2\n",
         "with (open('a') as a, open('b') as b):\n    print(a, b)\n",
@@ -181,16 +197,83 @@ fn cells_that_ploomber_writes_anew_are_not_read_and_their_names_are_silent() {
     assert_eq!(ipynb(file).as_deref(), Some("print(x, y, z)\n"));
     assert_eq!(injected(file), ["x", "y"]);
     for code in [code, ipynb(file).unwrap()] {
-        let Wrong { names, bracket } = look(&code, &injected(file));
-        assert_eq!((names.len(), names[0].name.as_str(), bracket), (1, "z", None));
+        let Wrong { names, slip } = look(&code, &injected(file));
+        assert_eq!((names.len(), names[0].name.as_str(), slip), (1, "z", None));
     }
     let parameters = text.replace("injected-", "");
     assert_eq!((script(&parameters).as_deref(), injected(&parameters)), (Some(parameters.as_str()), Vec::new()));
 }
 
 #[test]
+fn cells_of_words_are_no_code_whatever_stands_in_them() {
+    for text in [
+        "# %% [markdown]\nWhat? It's (fine\n# %%\nprint(nope)\n",
+        "# + [md]\nWhat? It's (fine\n# -\nprint(nope)\n",
+        "# %% [markdown]\nIt's\n# -\nWhat? is\n# + so\nWhat?\n# %%\nprint(nope)\n",
+        "# %%\n# + [markdown]\nx = 1\nprint(x, nope)\n",
+        "# %% [markdown]\n\"\"\"\n# %% nothing\nIt's\n\"\"\"\n\n# %%\nprint(nope)\n",
+    ] {
+        let code = script(text).unwrap();
+        assert_eq!(code.len(), text.len());
+        let Wrong { names, slip } = look(&code, &[]);
+        assert_eq!((names.len(), names[0].name.as_str(), slip), (1, "nope", None), "{text}");
+    }
+}
+
+fn slip(code: &str) -> Option<(usize, Slip)> {
+    look(code, &[]).slip
+}
+
+#[test]
 fn a_bracket_without_a_partner_is_told_where_all_is_python() {
-    let bracket = |code: &str| look(code, &[]).bracket;
-    assert_eq!((bracket("x = (1\n"), bracket("x = 1)\n"), bracket("x = (1)\n")), (Some(4), Some(5), None));
-    assert_eq!((bracket("x = !ls (\n"), bracket("x = r'\\'('\n")), (None, None));
+    assert_eq!(slip("x = (1\n"), Some((4, Slip::Bracket)));
+    assert_eq!(slip("x = 1)\n"), Some((5, Slip::Bracket)));
+    assert_eq!((slip("x = (1)\n"), slip("x = r'\\'('\n")), (None, None));
+}
+
+#[test]
+fn what_no_python_reads_is_told_where_it_begins() {
+    for (code, told) in [
+        ("x = !ls (\n", (4, Slip::Sign('!'))),
+        ("print?\n", (5, Slip::Sign('?'))),
+        ("x = 1\n% matplotlib\n", (6, Slip::Sign('%'))),
+        ("x = f'{1}' + $HOME\n", (13, Slip::Sign('$'))),
+        ("print('it's')\n", (11, Slip::Quote)),
+        ("x = 'abc\ny = 1\n", (4, Slip::Quote)),
+        ("x = rb\"abc\\\"\n", (4, Slip::Quote)),
+        ("x = '''abc\n'\n", (4, Slip::Quote)),
+    ] {
+        assert_eq!(slip(code), Some(told), "{code}");
+    }
+    for code in [
+        "x = '' + \"it's\" + '\\'' + r'\\'' + '''it's\n'''\n",
+        "x = 'a\\\nb'\n",
+        "x = 'a\\\r\nb'\r\n",
+        "x = f\"{d[\"it's a?\"]}\"\n",
+        "x = f'{\n1}'\n",
+        "x = 1 != 2\nx = (3\n% 2)\nx = 3 \\\n% 2\n",
+        "x = '\u{2028}'\n",
+        "# it's?\n",
+    ] {
+        assert_eq!(slip(code), None, "{code}");
+    }
+}
+
+#[test]
+fn what_belongs_in_a_function_is_told_where_it_stands_in_none() {
+    for (code, told) in [
+        ("return 1\n", Some((0, "return"))),
+        ("class A:\n    return 1\n", Some((13, "return"))),
+        ("if True: return\n", Some((9, "return"))),
+        ("yield 1\n", Some((0, "yield"))),
+        ("x = await f()\ndef f(): pass\n", Some((4, "await"))),
+        ("for i in []:\n    print(await i)\n", Some((23, "await"))),
+        ("def f(): return 1\n", None),
+        ("async def f():\n    x = await f()\n    if x:\n        return x\n    yield x\n", None),
+        ("class A:\n    def f(self):\n        return 1\n", None),
+        ("x = lambda: (yield)\nx = [(yield i) for i in []]\n", None),
+        ("async with x as y: pass\n", None),
+    ] {
+        assert_eq!(slip(code), told.map(|(at, word)| (at, Slip::Outside(word))), "{code}");
+    }
 }
