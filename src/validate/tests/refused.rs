@@ -410,7 +410,7 @@ fn the_upstream_of_a_notebook_in_r_is_written_in_r() {
     let said = |outcome: &Outcome| outcome.diagnostics.iter().any(|found| found.message.contains("`upstream`"));
     let (by_name, by_language) = (r#"{"kernelspec": {"name": "ir"}}"#, r#"{"kernelspec": {"language": "R"}}"#);
     let by_info = r#"{"language_info": {"name": "R"}}"#;
-    for (more, metadata) in [("", by_name), ("", by_language), ("", by_info), (", kernelspec_name: ir", "{}")] {
+    for (more, metadata) in [("", by_name), (", kernelspec_name: ir", "{}")] {
         for code in ["upstream = NULL", "upstream <- NULL", "x <- 1"] {
             let outcome = upstream(more, code, metadata);
             assert!(!said(&outcome), "{metadata} {code}: {outcome:?}");
@@ -421,6 +421,12 @@ fn the_upstream_of_a_notebook_in_r_is_written_in_r() {
         assert_eq!(project.pipeline.tasks[1].upstream[0].as_str(), "a", "{metadata}");
         let wrong = upstream(more, "upstream <- c(\"a\")", metadata).diagnostics;
         assert!(wrong.iter().any(|found| found.message.contains("neither a list nor NULL")), "{metadata}: {wrong:?}");
+    }
+    // That alone tells Ploomber no kernel; what else is said holds for R.
+    for metadata in [by_language, by_info] {
+        let outcome = upstream("", "upstream = NULL", metadata);
+        let lacks = outcome.diagnostics.iter().any(|found| found.message.contains("the file names no kernel"));
+        assert!(lacks && !said(&outcome), "{metadata}: {outcome:?}");
     }
     for (more, metadata) in [("", r#"{"kernelspec": {"name": "python3"}}"#), (", kernelspec_name: python3", by_name)] {
         assert!(said(&upstream(more, "upstream = NULL", metadata)), "{metadata}");
