@@ -383,14 +383,17 @@ pub fn other_name(name: &str, run: &RunId) -> String {
     if above.is_empty() { short } else { format!("{above}/{short}") }
 }
 
-/// The spelling under which a project of another name has the folder that some storage would give to this one too, among
-/// the names that lie beside it; `None` where it has one of its own, or none has.
-pub(super) fn other_spelling<'a>(names: &'a [String], project: &ProjectName) -> Option<&'a str> {
-    if names.iter().any(|name| name == project.as_str()) {
-        return None;
-    }
+/// How the folder of a project is spelt among the names that lie beside it: as the project is, or else in a way that some
+/// storages take for the same.
+pub(super) fn spelling<'a>(names: &'a [String], project: &ProjectName) -> Option<&'a str> {
     let ours = folded(project.as_str());
-    names.iter().find(|name| folded(name) == ours).map(String::as_str)
+    let same = names.iter().find(|name| *name == project.as_str());
+    same.or_else(|| names.iter().find(|name| folded(name) == ours)).map(String::as_str)
+}
+
+/// Whether two projects have one folder where names that differ only in case are one.
+pub(super) fn are_twins(one: &ProjectName, other: &ProjectName) -> bool {
+    one != other && folded(one.as_str()) == folded(other.as_str())
 }
 
 /// Whether a name in a folder shows that we gave it, for a while or in the place of another one: nobody else's file has
@@ -600,9 +603,11 @@ mod tests {
     fn the_folder_of_a_project_is_told_from_one_that_differs_in_case() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let project: ProjectName = "R1".parse().unwrap();
-        assert_eq!(other_spelling(&names(&["r2", "r1"]), &project), Some("r1"));
-        assert_eq!(other_spelling(&names(&["r1", "R1"]), &project), None, "it has a folder of its own");
-        assert_eq!(other_spelling(&names(&["r", "r11"]), &project), None);
+        assert_eq!(spelling(&names(&["r2", "r1"]), &project), Some("r1"));
+        assert_eq!(spelling(&names(&["r1", "R1"]), &project), Some("R1"), "it has a folder of its own");
+        assert_eq!(spelling(&names(&["r", "r11"]), &project), None);
+        let other = |name: &str| are_twins(&project, &name.parse().unwrap());
+        assert!(other("r1") && !other("R1") && !other("r11"));
     }
 
     #[test]

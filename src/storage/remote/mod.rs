@@ -324,12 +324,15 @@ impl Storage for Remote {
         if !self.service.may_fold_case() {
             return Ok(());
         }
-        match self.folders_below("").await {
-            Ok(names) => twin::refuse(self, project, &names).await,
-            // Who may see what is in a folder may not be allowed to see what lies beside it.
-            Err(StorageError::Service { fault: Fault::Forbidden(_), .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+        let below = match self.folders_below(project.as_str()).await {
+            // What is in the way there is told by who makes the folder, and by who may not look into it.
+            Err(StorageError::Service { fault, .. }) if !fault.is_passing() => return Ok(()),
+            below => below?,
+        };
+        let commits: Vec<Folder> = below.iter().filter_map(|name| name.parse::<Folder>().ok()).collect();
+        // Who may see what is in a folder may not be allowed to see what lies beside it.
+        let beside = async { self.folders_below("").await.unwrap_or_default() };
+        twin::refuse(self, project, &commits, beside).await
     }
 
     async fn check(&self) -> Result<Health, StorageError> {
