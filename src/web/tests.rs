@@ -100,6 +100,20 @@ async fn who_is_told_to_wait_longer_than_anybody_does_asks_no_more_and_says_for_
 }
 
 #[tokio::test]
+async fn who_wants_to_know_soon_waits_for_no_pause_and_is_told_its_length() {
+    let (url, served) = serve(vec![busy("1"), OK, busy("30")]);
+    let web = web(None).hurried(Duration::from_secs(3));
+    let begun = std::time::Instant::now();
+    assert_eq!(&web.send(|client| client.get(&url)).await.unwrap().body[..], b"done");
+    for _ in 0..2 {
+        let fault = web.send(|client| client.get(&url)).await.unwrap_err();
+        assert_eq!(fault.to_string(), "the service asks for fewer requests for 30 s");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(served.join().unwrap().len(), 3);
+}
+
+#[tokio::test]
 async fn another_process_is_told_of_the_same_hours() {
     let folder = tempfile::tempdir().unwrap();
     let process = || Pacer::filed(Pace::steady(40.0, 4.0), open_shared(folder.path(), "box me").unwrap());
