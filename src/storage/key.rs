@@ -19,6 +19,7 @@ const HOLD: &str = ".soopervisor-hold%2d";
 const SWEEP: &str = ".soopervisor-sweep%2d";
 /// What follows it where the folder was published until then.
 const TAKEN: &str = "taken-";
+const TRIAL: &str = "soopervisor-doctor-";
 const RUN: &str = "-run-";
 
 /// The second part: a revision, or a run of it that was published beside it.
@@ -315,7 +316,13 @@ pub(super) fn beside(key: &str) -> String {
 /// A name that nobody has, beside the projects, for a small file that is written to see whether that can be done: what is
 /// removed afterwards is nobody else's.
 pub(super) fn trial() -> String {
-    format!("soopervisor-doctor-{}", chance())
+    format!("{TRIAL}{}", chance())
+}
+
+/// Whether a key is one that [`trial`] gave.
+pub(super) fn is_trial(key: &str) -> bool {
+    let chance = key.strip_prefix(TRIAL);
+    chance.is_some_and(|chance| chance.len() == 32 && chance.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
 }
 
 /// Whether `part` is a name that [`beside`] gave for `key`.
@@ -594,6 +601,12 @@ mod tests {
             assert!(is_of_our_making(&ours), "{ours}");
         }
         assert_ne!(trial(), trial(), "what is removed by its name");
+        let given = trial();
+        assert!(is_trial(&given));
+        let (inside, longer) = (format!("p/{given}"), format!("{given}.txt"));
+        for theirs in ["soopervisor-doctor-", "soopervisor-doctor-notes", inside.as_str(), longer.as_str()] {
+            assert!(!is_trial(theirs), "{theirs}");
+        }
         for theirs in ["a.csv", "a#0123456789abcdef.csv", "a%230123.csv", "a%230123456789abcdefx", "%23"] {
             assert!(!is_of_our_making(theirs), "{theirs}");
         }

@@ -161,8 +161,12 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// Whether it can be published to; for `doctor`. Leaves nothing behind.
     async fn check(&self) -> Result<Health, StorageError>;
 
-    /// Whether it takes a file: writes a small one and removes it; for `doctor`. A folder was tried by [`Self::check`].
-    async fn try_writing(&self) -> Result<(), StorageError> {
+    /// Whether it takes a file: writes a small one and removes it, also for who is stopped meanwhile, and with it those that
+    /// a killed process left; for `doctor`. A folder was tried by [`Self::check`].
+    ///
+    /// # Errors
+    /// [`StorageError::Cancelled`], and when it could not be written or removed.
+    async fn try_writing(&self, _progress: &dyn Progress) -> Result<(), StorageError> {
         Ok(())
     }
 }

@@ -115,6 +115,23 @@ async fn a_service_that_is_silent_while_a_run_begins_holds_up_nobody_who_wants_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_doctor_that_is_stopped_takes_away_what_it_wrote() {
+    let scene = Scene::new().await;
+    let before = scene.fake.names(Drive::Dropbox);
+    scene.faulty("files/upload", Fault::Slow(Duration::from_secs(1)));
+    tokio::task::block_in_place(|| {
+        let mut command = scene.place.program(&scene.user, &["doctor"]);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let written = || scene.fake.count(Drive::Dropbox, "POST", "files/upload") > 0;
+        eventually(60, "it writes its file", written);
+        signal(&child, "TERM");
+        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    });
+    assert!(scene.fake.count(Drive::Dropbox, "POST", "files/delete") > 0, "it was written, and removed");
+    assert_eq!(scene.fake.names(Drive::Dropbox), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_permission_that_the_app_lacks_is_told_as_one() {
     let scene = Scene::new().await;
     scene.faulty("/2/users/", Fault::Code(401, "missing_scope"));

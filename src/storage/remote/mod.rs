@@ -22,7 +22,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 
 use super::backend::{Backend, Fault, Made, Meta};
@@ -44,6 +43,7 @@ mod publish;
 mod send;
 mod sweep;
 mod tally;
+mod trial;
 
 pub use marks::Bounds;
 
@@ -342,10 +342,7 @@ impl Storage for Remote {
         Ok(Health { place: self.place(), free: space.free, notes })
     }
 
-    async fn try_writing(&self) -> Result<(), StorageError> {
-        let key = key::trial();
-        let bytes = Bytes::from_static(b"written by `soopervisor doctor`");
-        self.service.put(&key, bytes).await.map_err(|fault| self.fault("write", &key, fault))?;
-        self.service.remove(&key).await.map_err(|fault| self.fault("remove", &key, fault))
+    async fn try_writing(&self, progress: &dyn Progress) -> Result<(), StorageError> {
+        trial::write(self, progress).await
     }
 }
