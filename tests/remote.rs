@@ -367,6 +367,30 @@ async fn a_wish_to_stop_is_heard_while_a_service_does_not_answer() {
     assert!(matches!(stopped, Err(StorageError::Cancelled)), "{stopped:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_before_the_manifest_has_gone_out_is_told_that_nothing_was_published() {
+    /// Wants to stop once the service lets nothing through.
+    struct Hasty(Arc<Shelf>);
+    impl Progress for Hasty {
+        fn cancelled(&self) -> bool {
+            self.0.paused.load(Ordering::SeqCst)
+        }
+    }
+    for heard in [false, true] {
+        let (shelf, run) = (shelf::plain(), filled(1));
+        shelf.holds_manifest.store(true, Ordering::SeqCst);
+        shelf.heard_manifest.store(heard, Ordering::SeqCst);
+        let hasty = Arc::new(Hasty(Arc::clone(&shelf)));
+        let stopped = remote(&shelf, None).publish(run.publication("r", OnConflict::Fail), hasty).await;
+        let (told, expected) = match &stopped {
+            Err(StorageError::Cancelled) => ("nothing", !heard),
+            Err(StorageError::Undecided { .. }) => ("perhaps", heard),
+            _ => ("something else", false),
+        };
+        assert!(expected, "heard: {heard}, told: {told}: {stopped:?}");
+    }
+}
+
 /// The name of a file of the doctor's.
 fn of_the_doctor(digit: char) -> String {
     format!("soopervisor-doctor-{}", digit.to_string().repeat(32))

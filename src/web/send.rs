@@ -220,6 +220,12 @@ impl Web {
         self.waits.longest().into_iter().chain(renewing).max_by_key(|waiting| waiting.until)
     }
 
+    /// How many requests to this service have gone out, at whatever pace and with whatever token; those for a token are none
+    /// of them.
+    pub fn sent(&self) -> u64 {
+        self.waits.sent()
+    }
+
     /// How many more requests the service lets this account make for now, as it said last; none where it does not say.
     pub fn allowance(&self) -> Option<u64> {
         self.allowance.told()
@@ -372,6 +378,7 @@ impl Web {
         }
         tell_of_nothing(&mut request);
         let within = self.still + Duration::from_secs(length(&request) / SLOWEST);
+        self.waits.goes_out();
         match tokio::time::timeout(within, self.client.execute(request)).await {
             Ok(Ok(response)) => {
                 self.allowance.hear(response.headers());

@@ -135,6 +135,7 @@ async fn what_is_waited_for_is_seen_from_outside_while_it_is() {
     assert_eq!(&answer.unwrap().body[..], b"done");
     assert_eq!((seen.map(|seen| seen.reason), seen), (Some(Reason::Throttled), elsewhere));
     assert_eq!((web.waiting(), served.join().unwrap().len()), (None, 2));
+    assert_eq!((web.sent(), web.without_token().sent()), (2, 2));
 }
 
 #[tokio::test]

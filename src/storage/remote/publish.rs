@@ -1,7 +1,7 @@
 //! The steps of publishing, in the order that makes a crash between any two of them harmless.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -119,11 +119,7 @@ async fn create_held(
         in_passing(&**progress, Box::pin(give_up(remote, publication, folder, &made))).await;
         return Ok(None);
     };
-    // From here on nobody can stop it, unless the service lets nothing through: half a decision is none.
-    let waiting = || remote.service.waiting();
-    let undecided = || StorageError::Undecided { folder: folder.clone(), place: remote.service.place() };
-    let sealed = while_it_goes(&waiting, &**progress, Box::pin(seal(remote, folder, &ours))).await;
-    let won = match sealed.unwrap_or_else(|| Err(Unsealed { error: Box::new(undecided()), refused: false })) {
+    let won = match decide(remote, folder, &ours, &**progress).await {
         Ok(won) => won,
         Err(Unsealed { error, refused }) => {
             // Should the manifest be there after all, or come yet, what it names must be there too.
@@ -282,8 +278,34 @@ struct Unsealed {
     refused: bool,
 }
 
-/// Writes the manifest; `false` when another one is there.
-async fn seal(remote: &Remote, folder: &Folder, ours: &Manifest) -> Result<bool, Unsealed> {
+/// Writes the manifest; `false` when another one is there. From here on nobody can stop it, unless the service lets nothing
+/// through: half a decision is none.
+async fn decide(remote: &Remote, folder: &Folder, ours: &Manifest, progress: &dyn Progress) -> Result<bool, Unsealed> {
+    let (waiting, before) = (|| remote.service.waiting(), OnceLock::new());
+    let sealed = while_it_goes(&waiting, progress, Box::pin(seal(remote, folder, ours, &before))).await;
+    sealed.unwrap_or_else(|| {
+        let may_have_gone_out = match before.get() {
+            None => false,
+            Some(None) => true,
+            Some(before) => remote.service.asked() != *before,
+        };
+        let error = if may_have_gone_out {
+            StorageError::Undecided { folder: folder.clone(), place: remote.service.place() }
+        } else {
+            StorageError::Cancelled
+        };
+        Err(Unsealed { error: Box::new(error), refused: !may_have_gone_out })
+    })
+}
+
+/// Writes the manifest; `false` when another one is there. Notes in `before` how many requests had gone out when that was to
+/// be asked for.
+async fn seal(
+    remote: &Remote,
+    folder: &Folder,
+    ours: &Manifest,
+    before: &OnceLock<Option<u64>>,
+) -> Result<bool, Unsealed> {
     let key = key::object_manifest(&ours.about.project, folder);
     let unsealed = |error, refused| Unsealed { error: Box::new(error), refused };
     let form = |error| StorageError::Manifest { folder: folder.clone(), source: ManifestError::Form(error) };
@@ -296,6 +318,7 @@ async fn seal(remote: &Remote, folder: &Folder, ours: &Manifest) -> Result<bool,
             return Ok(false);
         }
     }
+    before.get_or_init(|| remote.service.asked());
     let made = match remote.service.put(&key, bytes.clone()).await {
         // Nobody knows whether it arrived: what lies there tells.
         Err(fault) if fault.is_passing() => false,

@@ -331,6 +331,10 @@ impl Backend for WebDav {
         self.web.waiting()
     }
 
+    fn asked(&self) -> Option<u64> {
+        Some(self.web.sent())
+    }
+
     fn traits(&self) -> Traits {
         Traits { hash: None, create_only: true, duplicates: false, lanes: 8, longest_key: 250 }
     }
