@@ -227,6 +227,9 @@ pub trait Progress: Send + Sync {
     /// Called now and then while the service lets nothing through, with a sentence about it.
     fn held(&self, _sentence: &str) {}
 
+    /// Called now and then with the time since the last look, while the service lets nobody ask it anything.
+    fn waited(&self, _time: std::time::Duration) {}
+
     /// Asked between any two chunks; `true` stops the action, which then cleans up.
     fn cancelled(&self) -> bool {
         false
