@@ -226,6 +226,34 @@ async fn what_this_machine_was_about_to_send_goes_though_the_run_once_more_does_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_this_machine_had_sent_whole_goes_unless_somebody_changed_it_since() {
+    let (run, shelf) = (Run::new(), Arc::new(Shelf { hash: Some(HashKind::Md5), ..Shelf::new() }));
+    let journals = run.path("journals");
+    for at in 0..8 {
+        run.product(format!("f{at}.csv"), format!("content {at}"));
+    }
+    shelf.breaks_after.store(14, Ordering::SeqCst);
+    let first = remote(&shelf, Some(journals.clone()));
+    first.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect_err("broken");
+    shelf.breaks_after.store(-1, Ordering::SeqCst);
+    let left: Vec<String> = shelf.keys().into_iter().filter(|key| key.ends_with(".csv")).collect();
+    assert!(left.len() > 1, "{left:?}");
+    // One of them is somebody's by now, and there is one of which nobody knows.
+    let theirs = [left[0].clone(), format!("demo/{SHA}/notes.csv")];
+    for key in &theirs {
+        shelf.objects.lock().expect("objects").insert(key.clone(), "theirs".into());
+    }
+    for at in 0..8 {
+        fs_err::remove_file(run.path(format!("work/f{at}.csv"))).expect("removed");
+    }
+    run.product("other.csv", "1");
+    let second = remote(&shelf, Some(journals));
+    second.publish(run.publication("again", OnConflict::Fail), Arc::new(())).await.expect("published");
+    let there: Vec<String> = shelf.keys().into_iter().filter(|key| key.ends_with(".csv")).collect();
+    assert_eq!(there, [theirs[0].clone(), theirs[1].clone(), format!("demo/{SHA}/other.csv")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_was_lost_makes_neither_a_failure_nor_a_duplicate_of_the_manifest() {
     let (run, shelf) = (Run::new(), shelf::drive());
     run.product("a", "1");
@@ -389,56 +417,6 @@ async fn who_stops_before_the_manifest_has_gone_out_is_told_that_nothing_was_pub
         };
         assert!(expected, "heard: {heard}, told: {told}: {stopped:?}");
     }
-}
-
-/// The name of a file of the doctor's.
-fn of_the_doctor(digit: char) -> String {
-    format!("soopervisor-doctor-{}", digit.to_string().repeat(32))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_doctor_left_goes_with_the_next_one_and_nothing_else_does() {
-    const WORDS: &str = "written by `soopervisor doctor`";
-    let shelf = shelf::plain();
-    let lies = |key: String, text: &str, hours: i64| {
-        let written = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours);
-        shelf.times.lock().expect("times").insert(key.clone(), written);
-        shelf.objects.lock().expect("objects").insert(key, text.to_owned().into());
-    };
-    lies(of_the_doctor('a'), WORDS, 2);
-    // One that is at it now, one that says something else, one whose name is somebody's own, one in somebody's folder.
-    let theirs = ["soopervisor-doctor-says".to_owned(), format!("x/{}", of_the_doctor('d'))];
-    let [says, inside] = &theirs;
-    let stay = [of_the_doctor('b'), of_the_doctor('c'), says.clone(), inside.clone()];
-    lies(stay[0].clone(), WORDS, 0);
-    lies(stay[1].clone(), &WORDS.replace("written", "Written"), 2);
-    lies(stay[2].clone(), WORDS, 2);
-    lies(stay[3].clone(), WORDS, 2);
-    remote(&shelf, None).try_writing(&()).await.expect("it takes a file");
-    let mut expected = stay.to_vec();
-    expected.sort();
-    assert_eq!(shelf.keys(), expected);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_file_that_the_doctor_writes_goes_whatever_happens_meanwhile() {
-    /// Wants to stop once it was asked for the second time.
-    #[derive(Debug, Default)]
-    struct Soon(std::sync::atomic::AtomicUsize);
-    impl soopervisor::storage::Progress for Soon {
-        fn cancelled(&self) -> bool {
-            self.0.fetch_add(1, Ordering::SeqCst) > 0
-        }
-    }
-    let shelf = shelf::plain();
-    let stopped = remote(&shelf, None).try_writing(&Soon::default()).await;
-    assert!(matches!(stopped, Err(StorageError::Cancelled)), "{stopped:?}");
-    assert_eq!(shelf.keys(), [""; 0]);
-    assert!(shelf.requests.load(Ordering::SeqCst) > 1, "it was written, and removed");
-    // It is written, and the answer is lost.
-    shelf.lies_once.store(true, Ordering::SeqCst);
-    remote(&shelf, None).try_writing(&()).await.expect_err("nobody knows");
-    assert_eq!(shelf.keys(), [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,10 +9,11 @@
 //! 4. `manifest.json` is created, last, if the mark is still there. Of two publishers one succeeds; the other compares what it has, and removes what
 //!    only it made.
 //! 5. Of what the manifest does not name, that goes which has a name that only we give, and what lay there before this
-//!    publish began under the name of one of its outputs, or of one that this machine had begun to send. What else is in the
-//!    folder is somebody's, and stays, whenever it came and whoever publishes the commit again. Where a name may be of
-//!    several objects, the manifest names ids, and what goes goes by its id. Pointers (`latest.json`, `index/`) are
-//!    conveniences: readers trust manifests only.
+//!    publish began under the name of one of its outputs, or of one that this machine had begun to send; and what it had
+//!    sent whole, while the service's checksum and id prove that ([`proof`]). What else is in the folder is somebody's, and
+//!    stays, whenever it came and whoever publishes the commit again. Where a name may be of several objects, the manifest
+//!    names ids, and what goes goes by its id. Pointers (`latest.json`, `index/`) are conveniences: readers trust manifests
+//!    only.
 //!
 //! A crash between any two steps leaves a folder without a manifest, which nobody takes for a commit and the next
 //! publish goes on with. Links and empty folders are in the manifest only.
@@ -39,6 +40,7 @@ mod lanes;
 mod leftovers;
 mod marks;
 mod pointer;
+mod proof;
 mod publish;
 mod send;
 mod sweep;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::journal::Journal;
 use super::lanes::send_all;
 use super::marks::{Hold, Marks, Standing};
+use super::proof::{Before, Proof};
 use super::send::Sender;
 use super::tally::{Tally, unless_cancelled};
 use super::{Remote, leftovers, pointer};
@@ -176,8 +177,8 @@ async fn confirm(
 struct Found {
     /// In the folder, by its key relative to it.
     there: HashMap<String, Meta>,
-    /// What of it a publish left that broke off, as [`identity`] names it.
-    before: HashSet<String>,
+    /// What of it a publish left that broke off.
+    before: Before,
     /// The project's newest other commit.
     earlier: Option<(Folder, Manifest)>,
     /// Whether nobody else creates files under their plain names in it.
@@ -199,14 +200,13 @@ async fn prepare(
     let outputs = &publication.collection.outputs;
     let earlier = earlier(remote, publication, folder).await;
     let copies_look_old = earlier.is_some() && remote.service.copies_look_old();
-    let left = LeftOver::of(outputs, journal, &key::object_folder(project, folder));
+    let mut left = LeftOver::of(outputs, journal, &key::object_folder(project, folder));
     let (contents, hold) = Hold::take(remote, project, folder, copies_look_old, marks, progress).await?;
     if hold.met {
         journal.disown();
+        left.done.clear();
     }
-    let duplicates = remote.service.traits().duplicates;
-    let broke_off = contents.iter().filter(|meta| left.has(&meta.key));
-    let before = broke_off.map(|meta| identity(meta, duplicates).to_owned()).collect();
+    let before = left.before(&contents, remote.service.traits().duplicates);
     let mut there: HashMap<String, Meta> = HashMap::new();
     for meta in contents {
         there.entry(meta.key.clone()).or_insert(meta);
@@ -353,7 +353,7 @@ async fn tidy(
     publication: &Publication,
     folder: &Folder,
     stands: &Manifest,
-    before: Option<&HashSet<String>>,
+    before: Option<&Before>,
 ) {
     let project = &publication.about.project;
     let Ok(contents) = remote.contents(project, folder).await else { return };
@@ -367,7 +367,7 @@ async fn tidy(
     for meta in contents.iter().filter(|meta| meta.key != key::MANIFEST) {
         let id = meta.id.as_deref().filter(|_| duplicates);
         let is_nobodys = match before {
-            Some(before) if before.contains(identity(meta, duplicates)) => true,
+            Some(before) if before.has(identity(meta, duplicates), meta) => true,
             Some(_) if duplicates => false,
             _ => key::is_of_our_making(&meta.key) || passed_by.has(meta),
         };
@@ -405,12 +405,14 @@ async fn give_up(remote: &Remote, publication: &Publication, folder: &Folder, ma
     }
 }
 
-/// What a publish that broke off may have left in the folder of the one that goes on with it. A file of any other name may
-/// be a person's: nothing tells who made it, so it stays, and `verify` tells of it.
+/// What a publish that broke off may have left in the folder of the one that goes on with it. Any other file may be a
+/// person's: nothing tells who made it, so it stays, and `verify` tells of it.
 struct LeftOver {
     paths: HashSet<RelPath>,
     /// What a publish of this machine was about to send, by its key relative to the folder.
     begun: HashSet<String>,
+    /// What one had sent whole, in the same way.
+    done: HashMap<String, Proof>,
 }
 
 impl LeftOver {
@@ -418,7 +420,24 @@ impl LeftOver {
         let files = outputs.iter().filter(|output| output.kind == OutputKind::File);
         let begun = journal.left(|_, _| false).into_iter();
         let begun = begun.filter_map(|(key, _)| key.strip_prefix(prefix).map(str::to_owned));
-        Self { paths: files.map(|output| output.path.clone()).collect(), begun: begun.collect() }
+        let done = journal.finished().into_iter();
+        let done = done.filter_map(|(key, proof)| Some((key.strip_prefix(prefix)?.to_owned(), proof)));
+        let paths = files.map(|output| output.path.clone()).collect();
+        Self { paths, begun: begun.collect(), done: done.collect() }
+    }
+
+    /// What of that lies there.
+    fn before(&self, contents: &[Meta], duplicates: bool) -> Before {
+        let mut before = Before::default();
+        for meta in contents {
+            let identity = identity(meta, duplicates).to_owned();
+            if self.has(&meta.key) {
+                before.named.insert(identity);
+            } else if let Some(proof) = self.done.get(&meta.key).filter(|proof| proof.is_of(meta)) {
+                before.proven.insert(identity, proof.clone());
+            }
+        }
+        before
     }
 
     fn has(&self, name: &str) -> bool {
