@@ -194,7 +194,8 @@ impl Book {
     /// Writes the file anew.
     fn write(&self, pages: &mut Pages) {
         let Some((path, _)) = &self.kept else { return };
-        let written = anew(path, &Whole { place: &self.place, stays: self.stays, halves: &pages.halves, done: &pages.done });
+        let Pages { halves, done, .. } = &*pages;
+        let written = anew(path, &Whole { place: &self.place, stays: self.stays, halves, done });
         if let Err(error) = &written {
             tracing::info!(%error, "half-sent files are not kept track of");
         }
