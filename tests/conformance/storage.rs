@@ -20,7 +20,6 @@ use fake::{Drive, Fault, When};
 mod batches;
 mod bench;
 mod damaging;
-mod doctor;
 mod drives;
 #[path = "../drives/fake/mod.rs"]
 mod fake;
