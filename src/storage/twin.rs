@@ -59,7 +59,7 @@ mod tests {
             std::fs::write(folder.join(key::MANIFEST), manifest(theirs, &[]).to_bytes().unwrap()).unwrap();
         }
         let storage = Local::new(root.path().to_owned());
-        let commits = [BROKE_OFF, SHA].map(|name| name.parse().unwrap());
+        let commits: [Folder; 2] = [BROKE_OFF, SHA].map(|name| name.parse().unwrap());
         refuse(&storage, &"R1".parse().unwrap(), &commits, std::future::ready(vec![spelt.to_owned()])).await
     }
 
