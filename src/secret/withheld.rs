@@ -13,12 +13,8 @@ const WORDS: [&str; 9] =
     ["CREDENTIALS", "DATABASE", "JWT", "KEY", "PASSPHRASE", "PASSWORD", "SECRET", "SECRETS", "TOKEN"];
 
 /// Keys of a vendor's storage, which open nothing else: who reads none needs none.
-const STORAGES: [&str; 4] = [
-    "AZURE_STORAGE_ACCOUNT_KEY",
-    "AZURE_STORAGE_CONNECTION_STRING",
-    "AZURE_STORAGE_KEY",
-    "AZURE_STORAGE_SAS_TOKEN",
-];
+const STORAGES: [&str; 4] =
+    ["AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN"];
 /// Credentials of a whole cloud. Programs of the user's may need them that git and ssh start: CodeCommit's helpers, a filter
 /// that decrypts with a key of theirs, an ssh that goes through a tunnel of theirs.
 const CLOUDS: [&str; 6] = [

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use soopervisor::storage::backend::{
-    Backend, Created, Fault, HashKind, Hasher, Meta, Pending, Receipt, Removed, Sessions, Source, Space, Stream, Traits,
-    Waiting,
+    Backend, Created, Fault, HashKind, Hasher, Meta, Pending, Receipt, Removed, Sessions, Source, Space, Stream,
+    Traits, Waiting,
 };
 use soopervisor::web::Reason;
 

@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn an_output_is_stored_under_a_name_that_a_place_could_have_too() {
-        for name in ["com1.txt", "Aux.tar.gz", "NUL", "~$x.docx", ".lock", "a_vti_b", "desktop.ini", "x.", " x", "a:b"] {
+        for name in ["com1.txt", "Aux.tar.gz", "NUL", "~$x.docx", ".lock", "a_vti_b", "desktop.ini", "x.", " x", "a:b"]
+        {
             assert!(unfit(Provider::OneDrive, name).is_some(), "{name}");
             let stored = crate::storage::key::stored_name(&name.parse().unwrap());
             assert_eq!(unfit(Provider::OneDrive, &stored), None, "{name} as {stored}");

@@ -348,13 +348,7 @@ fn identity(meta: &Meta, duplicates: bool) -> &str {
 /// had to make way for (a publisher that was killed right after its manifest left it). Somebody may have put files of their
 /// own into this folder, before it was published and since. Where names are not exclusive, what came since is left to
 /// whoever made it, and nothing is removed while there is a second manifest.
-async fn tidy(
-    remote: &Remote,
-    publication: &Publication,
-    folder: &Folder,
-    stands: &Manifest,
-    before: Option<&Before>,
-) {
+async fn tidy(remote: &Remote, publication: &Publication, folder: &Folder, stands: &Manifest, before: Option<&Before>) {
     let project = &publication.about.project;
     let Ok(contents) = remote.contents(project, folder).await else { return };
     let duplicates = remote.service.traits().duplicates;
