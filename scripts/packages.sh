@@ -30,11 +30,15 @@ install_packages() {
         fail "missing: $*; this is neither Debian nor Ubuntu, install them with your package manager, then try again"
     fi
     may_install "${sudo}apt-get update && ${sudo}apt-get install --no-install-recommends $*"
+    # One at a time: `.ci/run` has two of these scripts at work.
+    exec 8<Makefile
+    flock 8
     if [ -z "${packages_updated:-}" ]; then
         quietly 'apt-get update failed' as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update
         packages_updated=1
     fi
     quietly "apt-get install $* failed" as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "$@"
+    exec 8<&-
 }
 
 # need_tools: what building and the scripts themselves need.

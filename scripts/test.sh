@@ -23,7 +23,10 @@ need_servers
 need_elsewhere
 need_engine
 need_image
-build debug
+# All at once, not the program first: the library and the library with its tests are the two longest parts, a core each.
+program=$target/debug/soopervisor
+say "building the program and its tests: $(expected debug)"
+cargo test --locked --quiet --no-run || fail 'cargo test --no-run'
 need_channel
 say 'running the tests'
 scratch=$(mktemp -d)

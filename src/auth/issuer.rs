@@ -3,6 +3,7 @@
 //! A refusal keeps the vendor's code and words, without anything that was sent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -56,6 +57,8 @@ pub struct Issuer {
     pub(super) client: reqwest::Client,
     pacer: Arc<Pacer>,
     waits: Waits,
+    /// How long a pause may be that is waited for, where that is shorter than usual.
+    pub(super) hurry: Option<Duration>,
 }
 
 impl Issuer {
@@ -73,7 +76,7 @@ impl Issuer {
         let scope = set("SCOPE").or_else(|| provider.scope().map(str::to_owned));
         let pacer = Arc::new(Pacer::new(Pace::steady(10.0, 10.0)));
         let waits = Waits::default();
-        Self { provider, remote: remote.to_owned(), app, endpoints, tenant, scope, client, pacer, waits }
+        Self { provider, remote: remote.to_owned(), app, endpoints, tenant, scope, client, pacer, waits, hurry: None }
     }
 
     /// What a request to the vendor waits for at present.
@@ -165,6 +168,10 @@ impl Issuer {
         let hide = fields.iter().filter(|(name, _)| is_telling(name)).map(|(_, value)| value.clone()).collect();
         let web = Web::new(self.client.clone(), None, Arc::clone(&self.pacer), Arc::new(Refusals { hide }));
         let web = web.seen_in(self.waits.clone());
+        let web = match self.hurry {
+            Some(patience) => web.hurried(patience),
+            None => web,
+        };
         let url = self.endpoints.auth.at(path);
         let form: Vec<(&str, &str)> = fields
             .iter()

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -76,6 +77,16 @@ impl Login {
         Ok(Arc::new(Self { keeper, source, held: Mutex::default(), seen: StdMutex::new(seen), first }))
     }
 
+    /// The same login for who wants to know soon: neither for a token nor for [`Self::who`] is a longer pause waited for
+    /// that a service asks for. To be said before anybody else has it.
+    #[must_use]
+    pub fn hurried(mut self: Arc<Self>, patience: Duration) -> Arc<Self> {
+        if let Some(login) = Arc::get_mut(&mut self) {
+            login.keeper.issuer.hurry = Some(patience);
+        }
+        self
+    }
+
     /// Where its tokens come from.
     pub fn source(&self) -> &Source {
         &self.source
@@ -145,7 +156,7 @@ impl Login {
     pub async fn who(self: &Arc<Self>) -> Result<Account, Fault> {
         let issuer = &self.keeper.issuer;
         let bearer: Arc<dyn Bearer> = Arc::<Self>::clone(self);
-        Account::of(issuer.provider, &issuer.endpoints, &issuer.client, bearer).await
+        Account::of(issuer.provider, &issuer.endpoints, &issuer.client, bearer, issuer.hurry).await
     }
 
     async fn fetch(&self, stale: Option<&Secret>) -> Result<Secret, Fault> {

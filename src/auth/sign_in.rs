@@ -23,7 +23,7 @@ impl SignIn {
     pub async fn of(issuer: &Issuer, grant: Grant) -> Result<Self, Fault> {
         let mut entry = Entry::new(issuer.provider, &issuer.app, grant);
         let bearer = Arc::new(Fixed(entry.access.clone()));
-        let account = Account::of(issuer.provider, &issuer.endpoints, &issuer.client, bearer).await?;
+        let account = Account::of(issuer.provider, &issuer.endpoints, &issuer.client, bearer, issuer.hurry).await?;
         entry.account = Some(account.name.clone());
         entry.account_id = account.id.clone().or(entry.account_id);
         Ok(Self { entry, account })

@@ -1,6 +1,7 @@
 //! Whose drive it is, and how much room it has.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -39,7 +40,7 @@ impl Bearer for Fixed {
 }
 
 impl Account {
-    /// Asks the vendor.
+    /// Asks the vendor; who is in a `hurry` waits for no longer pause than that.
     ///
     /// # Errors
     /// When it cannot be reached or does not take the token.
@@ -48,9 +49,14 @@ impl Account {
         endpoints: &Endpoints,
         client: &reqwest::Client,
         bearer: Arc<dyn Bearer>,
+        hurry: Option<Duration>,
     ) -> Result<Self, Fault> {
         let pacer = Arc::new(Pacer::new(Pace::steady(10.0, 10.0)));
         let web = Web::new(client.clone(), Some(bearer), pacer, Arc::new(Refusals { hide: Vec::new() }));
+        let web = match hurry {
+            Some(patience) => web.hurried(patience),
+            None => web,
+        };
         let get = |path: &str| {
             let (web, url) = (web.clone(), endpoints.api.at(path));
             async move { Ok::<Value, Fault>(web.send(|client| client.get(&url)).await?.value()) }

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use thiserror::Error;
 
 use crate::id::CommitSha;
-use crate::secret::{Secret, withhold};
+use crate::secret::{Secret, withhold_clouds};
 use crate::web::Reach;
 
 /// Enough ancestors to find what ran before; a whole history may be large.
@@ -126,7 +126,8 @@ pub fn commit_here(folder: &Path) -> Option<CommitSha> {
 
 fn plain(folder: &Path) -> Command {
     let mut command = Command::new("git");
-    withhold(&mut command);
+    // It asks GitHub by https alone, and starts no helper.
+    withhold_clouds(&mut command);
     command.current_dir(folder).stdin(Stdio::null()).env("GIT_TERMINAL_PROMPT", "0");
     for (name, _) in std::env::vars_os().filter(|(name, _)| redirects(name)) {
         command.env_remove(name);

@@ -1,6 +1,7 @@
 //! The last third of a run: outputs are found and hashed, then published whole or not at all.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cancel::Cancel;
 use super::card::{Listed, Published};
@@ -171,13 +172,44 @@ pub(super) struct Follow {
     cancel: Cancel,
     step: Step,
     begun: std::time::Instant,
+    pauses: Pauses,
     last: std::sync::Mutex<Option<std::time::Instant>>,
 }
 
 impl Follow {
     pub(super) fn new(telling: &Telling, cancel: &Cancel, step: Step) -> Self {
         let (telling, cancel) = (telling.clone(), cancel.clone());
-        Self { telling, cancel, step, begun: std::time::Instant::now(), last: std::sync::Mutex::default() }
+        let (begun, pauses, last) = (std::time::Instant::now(), Pauses::default(), std::sync::Mutex::default());
+        Self { telling, cancel, step, begun, pauses, last }
+    }
+}
+
+/// How long the storage let nothing through, so that what it takes a second is said of the time in which it took anything.
+#[derive(Default)]
+struct Pauses {
+    /// Bytes that are done.
+    bytes: AtomicU64,
+    /// As many as there were when it was looked last.
+    seen: AtomicU64,
+    millis: AtomicU64,
+}
+
+impl Pauses {
+    fn moved(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// It asked for a pause, and so much time went. What was on its way by then may go on: that is none.
+    fn waited(&self, time: std::time::Duration) {
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        if self.seen.swap(bytes, Ordering::Relaxed) == bytes {
+            self.millis.fetch_add(u64::try_from(time.as_millis()).unwrap_or_default(), Ordering::Relaxed);
+        }
+    }
+
+    /// So much of the time without them.
+    fn without(&self, elapsed: std::time::Duration) -> std::time::Duration {
+        elapsed.saturating_sub(std::time::Duration::from_millis(self.millis.load(Ordering::Relaxed)))
     }
 }
 
@@ -186,7 +218,7 @@ const SOON: std::time::Duration = std::time::Duration::from_secs(5);
 /// From here on also where less than a hundredth is done.
 const LONG: std::time::Duration = std::time::Duration::from_mins(1);
 
-/// `, 3.1 MB/s, 2 m 10 s left`: from the average so far; nothing while that says little.
+/// `, 3.1 MB/s, 2 m 10 s left`: from the average so far, without pauses; nothing while that says little.
 fn pace(done: Done, elapsed: std::time::Duration) -> String {
     let seconds = elapsed.as_secs();
     let rate = done.bytes.checked_div(seconds).unwrap_or_default();
@@ -216,6 +248,7 @@ fn left(done: Done, elapsed: std::time::Duration) -> Option<std::time::Duration>
 
 impl Progress for Follow {
     fn at(&self, done: Done) {
+        self.pauses.moved(done.bytes);
         let Ok(mut last) = self.last.try_lock() else { return };
         let now = std::time::Instant::now();
         let due = last.get_or_insert(now);
@@ -229,7 +262,7 @@ impl Progress for Follow {
             figures::count(done.files_total, "file"),
             figures::bytes(done.bytes),
             figures::bytes(done.bytes_total),
-            pace(done, now.duration_since(self.begun))
+            pace(done, self.pauses.without(now.duration_since(self.begun)))
         );
         self.telling.progress(self.step, words);
     }
@@ -240,6 +273,10 @@ impl Progress for Follow {
 
     fn held(&self, sentence: &str) {
         self.telling.progress(self.step, sentence);
+    }
+
+    fn waited(&self, time: std::time::Duration) {
+        self.pauses.waited(time);
     }
 
     fn cancelled(&self) -> bool {
@@ -263,6 +300,19 @@ mod tests {
         assert_eq!(told(60, 20_000), Some(Duration::from_secs(30)), "the bytes take longer");
         assert_eq!(told(0, 20_000), Some(Duration::from_secs(30)), "no file says anything yet");
         assert_eq!((told(100, 60_000), told(0, 0)), (None, None));
+    }
+
+    #[test]
+    fn pauses_that_a_storage_asks_for_slow_nothing_down() {
+        let (pauses, tick) = (Pauses::default(), Duration::from_secs(30));
+        pauses.moved(31_000_000);
+        pauses.waited(tick);
+        assert_eq!(pauses.without(Duration::from_secs(100)), Duration::from_secs(100), "what was on its way went on");
+        pauses.waited(tick);
+        pauses.waited(tick * 2);
+        let done = Done { bytes: 31_000_000, bytes_total: 434_000_000, ..Done::default() };
+        assert_eq!(pace(done, pauses.without(Duration::from_secs(100))), ", 3.1 MB/s, 2 m 10 s left");
+        assert_eq!(pauses.without(tick), Duration::ZERO);
     }
 
     #[test]

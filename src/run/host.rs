@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::engine::docker::Docker;
 use crate::engine::{Engine, EngineError};
 use crate::environment::{self, Config, Credential, Keep, Login};
-use crate::secret::{Origin, SecretSpec};
+use crate::secret::{Origin, SecretSpec, withhold_too};
 use crate::spec::{self, SecretSource, Spanned};
 use crate::storage::{Access, Remotes};
 use crate::store::Home;
@@ -56,8 +56,14 @@ pub struct Host {
 }
 
 impl Host {
-    /// This machine and the user of this process.
+    /// This machine and the user of this process. Programs that are started from here on do not get what its settings name
+    /// as secrets of storages.
     pub fn this(home: Home, config: spec::Config, current_dir: PathBuf) -> Self {
+        let secrets = config.remotes.iter().flat_map(|remote| remote.secrets.values());
+        withhold_too(secrets.filter_map(|source| match source {
+            SecretSource::Env(name) => Some(name.clone()),
+            SecretSource::File(_) => None,
+        }));
         let user = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let variables: Variables = Arc::new(|name| std::env::var(name).ok());
         let connect: Connect = {

@@ -18,7 +18,7 @@ pub use error::SecretError;
 pub use source::{EnvVar, SecretFile, Source};
 pub use spec::{Origin, SecretSpec, resolve};
 pub(crate) use url::is_telling;
-pub use withheld::withhold;
+pub use withheld::{withhold, withhold_clouds, withhold_too};
 
 /// Hiding less would shred the log.
 const SHORTEST: usize = 4;

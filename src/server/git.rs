@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use super::poll::Address;
 use super::poll::reading::Password;
-use crate::secret::withhold;
+use crate::secret::{withhold, withhold_clouds};
 
 /// Given with every call. What a repository, or a user of this machine, has set starts no program and reaches nobody.
 const OPTIONS: [&str; 17] = [
@@ -54,7 +54,11 @@ pub(super) enum Way<'a> {
 /// Git in a folder, with no more than that.
 pub(super) fn git(folder: &Path, way: Way<'_>) -> Command {
     let mut git = Command::new("git");
-    withhold(git.as_std_mut());
+    match way {
+        Way::Here | Way::Folders => withhold_clouds(git.as_std_mut()),
+        // Through helpers and tunnels of the server's own user.
+        Way::Watched(_) | Way::Named(..) => withhold(git.as_std_mut()),
+    }
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let kept = KEPT.contains(&&*text) || (matches!(way, Way::Watched(_)) && text == "GIT_CONFIG_GLOBAL");

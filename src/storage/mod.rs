@@ -161,8 +161,12 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// Whether it can be published to; for `doctor`. Leaves nothing behind.
     async fn check(&self) -> Result<Health, StorageError>;
 
-    /// Whether it takes a file: writes a small one and removes it; for `doctor`. A folder was tried by [`Self::check`].
-    async fn try_writing(&self) -> Result<(), StorageError> {
+    /// Whether it takes a file: writes a small one and removes it, also for who is stopped meanwhile, and with it those that
+    /// a killed process left; for `doctor`. A folder was tried by [`Self::check`].
+    ///
+    /// # Errors
+    /// [`StorageError::Cancelled`], and when it could not be written or removed.
+    async fn try_writing(&self, _progress: &dyn Progress) -> Result<(), StorageError> {
         Ok(())
     }
 }
@@ -222,6 +226,9 @@ pub trait Progress: Send + Sync {
 
     /// Called now and then while the service lets nothing through, with a sentence about it.
     fn held(&self, _sentence: &str) {}
+
+    /// Called now and then with the time since the last look, while the service lets nobody ask it anything.
+    fn waited(&self, _time: std::time::Duration) {}
 
     /// Asked between any two chunks; `true` stops the action, which then cleans up.
     fn cancelled(&self) -> bool {

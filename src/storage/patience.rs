@@ -97,13 +97,24 @@ struct Teller {
     since: Option<Instant>,
     /// When that was told last.
     told: Option<Instant>,
+    /// When it was looked last.
+    looked: Option<Instant>,
 }
 
 impl Teller {
     fn look(&mut self, storage: &dyn Storage, progress: &dyn Progress) {
-        let waiting = storage.waiting();
-        if let Some(waiting) = waiting.filter(|waiting| self.is_due(Instant::now(), left(*waiting))) {
-            progress.held(&sentence(&storage.place(), waiting.reason, left(waiting)));
+        self.see(storage.waiting(), progress, || storage.place());
+    }
+
+    fn see(&mut self, waiting: Option<Waiting>, progress: &dyn Progress, place: impl Fn() -> String) {
+        let now = Instant::now();
+        let passed = now.duration_since(self.looked.replace(now).unwrap_or(now));
+        // Where one request failed, others go on.
+        if waiting.is_some_and(|waiting| waiting.reason == Reason::Throttled) && self.since.is_some() {
+            progress.waited(passed);
+        }
+        if let Some(waiting) = waiting.filter(|waiting| self.is_due(now, left(*waiting))) {
+            progress.held(&sentence(&place(), waiting.reason, left(waiting)));
         }
         if waiting.is_none() {
             self.since = None;
@@ -144,12 +155,17 @@ mod tests {
     #[derive(Default)]
     struct Person {
         heard: Mutex<Vec<String>>,
+        waited: Mutex<Duration>,
         stops: AtomicBool,
     }
 
     impl Progress for Person {
         fn held(&self, sentence: &str) {
             self.heard.lock().unwrap().push(sentence.to_owned());
+        }
+
+        fn waited(&self, time: Duration) {
+            *self.waited.lock().unwrap() += time;
         }
 
         fn cancelled(&self) -> bool {
@@ -170,6 +186,22 @@ mod tests {
         assert!(!due(2_000, 43), "that was told");
         assert!(due(11_700, 33));
         assert!(!due(42_500, 2), "it is over before anybody has read it");
+    }
+
+    #[tokio::test]
+    async fn the_time_of_a_pause_is_told_and_not_that_of_one_request_that_failed() {
+        let (person, place) = (Person::default(), || "box:".to_owned());
+        let mut teller = Teller::default();
+        let (paused, pause) = (Some(waiting(60)), Duration::from_millis(20));
+        let failed = Some(Waiting { reason: Reason::Failed, ..waiting(60) });
+        let told = || std::mem::take(&mut *person.waited.lock().unwrap());
+        // A pause counts from the second look on: nobody knows when before the first it began.
+        let looks = [(None, false), (paused, false), (paused, true), (paused, true), (None, false)];
+        for (waiting, is_told) in looks.into_iter().chain([(failed, false), (failed, false)]) {
+            tokio::time::sleep(pause).await;
+            teller.see(waiting, &person, place);
+            assert_eq!(told() >= pause, is_told, "{waiting:?}");
+        }
     }
 
     #[test]

@@ -168,6 +168,8 @@ pub struct Web {
     waits: Waits,
     /// How long a turn is waited for, where that is longer than all else together.
     turns: Option<Duration>,
+    /// How long a request is repeated in all.
+    patience: Duration,
     /// How long an answer may take once all is sent.
     still: Duration,
 }
@@ -176,7 +178,8 @@ impl Web {
     /// Requests through `client` at the pace of `pacer`, with tokens of `bearer`.
     pub fn new(client: Client, bearer: Option<Arc<dyn Bearer>>, pacer: Arc<Pacer>, judge: Arc<dyn Judge>) -> Self {
         let (allowance, detours, waits) = (Allowance::default(), Arc::default(), Waits::default());
-        Self { client, bearer, pacer, judge, allowance, detours, waits, turns: None, still: STILL }
+        let (turns, patience, still) = (None, PATIENCE, STILL);
+        Self { client, bearer, pacer, judge, allowance, detours, waits, turns, patience, still }
     }
 
     /// The same service, of which addresses are asked elsewhere.
@@ -197,6 +200,13 @@ impl Web {
         Self { turns: Some(turns), ..self }
     }
 
+    /// The same service for who wants to know soon: a request that would have to wait longer than this in all comes to nothing
+    /// instead, with the time that the service asked for.
+    #[must_use]
+    pub fn hurried(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     /// The same service, whose requests are seen in `waits` while they wait.
     #[must_use]
     pub fn seen_in(self, waits: Waits) -> Self {
@@ -208,6 +218,12 @@ impl Web {
     pub fn waiting(&self) -> Option<Waiting> {
         let renewing = self.bearer.as_ref().and_then(|bearer| bearer.waiting());
         self.waits.longest().into_iter().chain(renewing).max_by_key(|waiting| waiting.until)
+    }
+
+    /// How many requests to this service have gone out, at whatever pace and with whatever token; those for a token are none
+    /// of them.
+    pub fn sent(&self) -> u64 {
+        self.waits.sent()
     }
 
     /// How many more requests the service lets this account make for now, as it said last; none where it does not say.
@@ -302,7 +318,7 @@ impl Web {
         pick: impl Fn(&Answer) -> Option<T> + Send + Sync,
         finish: impl Fn(Response) -> F + Send + Sync,
     ) -> Result<T, Fault> {
-        let by = Instant::now() + PATIENCE;
+        let by = Instant::now() + self.patience;
         let mut token = match &self.bearer {
             Some(bearer) => Some(bearer.token().await?),
             None => None,
@@ -362,6 +378,7 @@ impl Web {
         }
         tell_of_nothing(&mut request);
         let within = self.still + Duration::from_secs(length(&request) / SLOWEST);
+        self.waits.goes_out();
         match tokio::time::timeout(within, self.client.execute(request)).await {
             Ok(Ok(response)) => {
                 self.allowance.hear(response.headers());

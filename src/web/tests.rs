@@ -100,6 +100,20 @@ async fn who_is_told_to_wait_longer_than_anybody_does_asks_no_more_and_says_for_
 }
 
 #[tokio::test]
+async fn who_wants_to_know_soon_waits_for_no_pause_and_is_told_its_length() {
+    let (url, served) = serve(vec![busy("1"), OK, busy("30")]);
+    let web = web(None).hurried(Duration::from_secs(3));
+    let begun = std::time::Instant::now();
+    assert_eq!(&web.send(|client| client.get(&url)).await.unwrap().body[..], b"done");
+    for _ in 0..2 {
+        let fault = web.send(|client| client.get(&url)).await.unwrap_err();
+        assert_eq!(fault.to_string(), "the service asks for fewer requests for 30 s");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(served.join().unwrap().len(), 3);
+}
+
+#[tokio::test]
 async fn another_process_is_told_of_the_same_hours() {
     let folder = tempfile::tempdir().unwrap();
     let process = || Pacer::filed(Pace::steady(40.0, 4.0), open_shared(folder.path(), "box me").unwrap());
@@ -121,6 +135,7 @@ async fn what_is_waited_for_is_seen_from_outside_while_it_is() {
     assert_eq!(&answer.unwrap().body[..], b"done");
     assert_eq!((seen.map(|seen| seen.reason), seen), (Some(Reason::Throttled), elsewhere));
     assert_eq!((web.waiting(), served.join().unwrap().len()), (None, 2));
+    assert_eq!((web.sent(), web.without_token().sent()), (2, 2));
 }
 
 #[tokio::test]

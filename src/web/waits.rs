@@ -1,5 +1,6 @@
 //! What requests wait for at present: who waits for minutes because a service asks for that must be able to say so.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,9 +24,12 @@ pub struct Waiting {
     pub until: Instant,
 }
 
-/// The waits of all requests to one service; clones share them.
+/// The waits of all requests to one service, and how many have gone out; clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Waits(Arc<Mutex<Vec<Waiting>>>);
+pub struct Waits {
+    going: Arc<Mutex<Vec<Waiting>>>,
+    sent: Arc<AtomicU64>,
+}
 
 impl Waits {
     /// Waits, and is seen to while it does.
@@ -41,8 +45,18 @@ impl Waits {
         self.with(|waits| waits.iter().copied().max_by_key(|waiting| waiting.until))
     }
 
+    /// A request goes out now.
+    pub fn goes_out(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests have gone out, heard or not.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut Vec<Waiting>) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.going.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Where tokens come from: variables go before the file, in the order that is written down.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::fake::Drive;
+use crate::fake::{Drive, Fault, When};
 use crate::place::{Place, SECRET, finished};
 
 fn source(place: &Place, command: &mut Command) -> Value {
@@ -68,6 +69,29 @@ async fn box_in_ci_logs_in_by_client_credentials() {
     let mut half = place.command(&["auth", "status", "box"]);
     let said = finished(half.env("SOOPERVISOR_BOX_SUBJECT_TYPE", "everybody").output().unwrap());
     assert!(said.code == 7 && said.err.contains("must be `enterprise` or `user`"), "{} {}", said.code, said.err);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_that_ask_for_a_pause_are_told_by_status_and_not_waited_for() {
+    let place = Place::new().await;
+    let mut command = place.command(&["auth", "status"]);
+    for drive in Drive::ALL {
+        let variable = format!("SOOPERVISOR_{}_ACCESS_TOKEN", drive.prefix().to_uppercase());
+        command.env(variable, place.fake.tokens(drive).access);
+        place.fake.fault(drive, When::path("").times(1000), Fault::TooMany(Some(600)));
+    }
+    let begun = Instant::now();
+    let said = finished(command.output().unwrap());
+    place.search(&said);
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    let told = said.err.matches("not told: the service asks to wait 10 min").count();
+    assert_eq!((said.code, told), (7, 4), "{}{}", said.out, said.err);
+    // So is a pause before the token can be renewed.
+    place.keep(Drive::Box, &place.fake.tokens(Drive::Box), 0);
+    let begun = Instant::now();
+    let said = place.run(&["auth", "status", "box"]);
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert!(said.code == 7 && said.err.contains("asks to wait 10 min"), "{}{}", said.out, said.err);
 }
 
 /// The settings of an app with a key that openssl made and encrypted.

@@ -65,6 +65,32 @@ async fn a_project_that_a_drive_takes_for_another_one_is_refused_before_anything
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_project_that_broke_off_is_told_when_another_one_has_published_to_its_folder_since() {
+    for drive in Drive::ALL {
+        let bench = Bench::on(drive).await;
+        let service = bench.service.as_ref().expect("a service");
+        // What a publish of `Demo` leaves that broke off before anything was published.
+        let left = format!("Demo/{}", SHA.replacen("0123", "0099", 1));
+        service.make_folders(&["Demo".to_owned(), left.clone()]).await.expect("made");
+        service.put(&format!("{left}/a.csv"), "1".into()).await.expect("written");
+        let first: ProjectName = "Demo".parse().expect("a project");
+        bench.storage.tell_apart(&first).await.expect("nobody has published");
+        bench.run.product("a.csv", "1");
+        bench.publish("r", OnConflict::Fail).await.expect("published");
+        let told = bench.storage.tell_apart(&first).await;
+        if drive.folds_case() {
+            let error = told.expect_err("one folder");
+            let named = matches!(&error, StorageError::OneFolder { other, folder, .. }
+                if *other == project() && folder == "Demo");
+            assert!(named, "{drive:?}: {error:?}");
+        } else {
+            told.expect("two folders");
+        }
+        bench.storage.tell_apart(&project()).await.expect("its own");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_somebody_else_on_google_drive_keeps_its_folder_whatever_its_name() {
     let bench = Bench::on(Drive::GDrive).await;
     bench.run.product("out/a.txt", "1");

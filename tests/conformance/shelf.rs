@@ -9,8 +9,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use soopervisor::storage::backend::{
-    Backend, Created, Fault, HashKind, Hasher, Meta, Pending, Receipt, Removed, Sessions, Source, Space, Stream, Traits,
+    Backend, Created, Fault, HashKind, Hasher, Meta, Pending, Receipt, Removed, Sessions, Source, Space, Stream,
+    Traits, Waiting,
 };
+use soopervisor::web::Reason;
 
 /// What it holds, and what it was told to do.
 #[derive(Debug, Default)]
@@ -41,6 +43,12 @@ pub(crate) struct Shelf {
     pub(crate) whole: AtomicU64,
     /// Files that have to be sent whole before a batch becomes visible.
     pub(crate) holds_until: AtomicU64,
+    /// Asks for a pause when a manifest is to be written, before anything of that has gone out.
+    pub(crate) holds_manifest: AtomicBool,
+    /// Asks for it once the manifest has gone out.
+    pub(crate) heard_manifest: AtomicBool,
+    /// It is waited for.
+    pub(crate) paused: AtomicBool,
     /// How many files each batch had.
     pub(crate) settled: Mutex<Vec<usize>>,
 }
@@ -88,6 +96,15 @@ impl Shelf {
 impl Backend for Shelf {
     fn place(&self) -> String {
         "shelf:".to_owned()
+    }
+
+    fn waiting(&self) -> Option<Waiting> {
+        let until = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
+        self.paused.load(Ordering::SeqCst).then_some(Waiting { reason: Reason::Throttled, until })
+    }
+
+    fn asked(&self) -> Option<u64> {
+        Some(self.requests.load(Ordering::SeqCst))
     }
 
     fn traits(&self) -> Traits {
@@ -146,6 +163,13 @@ impl Backend for Shelf {
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<bool, Fault> {
+        if key.ends_with("/manifest.json") && self.holds_manifest.load(Ordering::SeqCst) {
+            if self.heard_manifest.load(Ordering::SeqCst) {
+                self.request()?;
+            }
+            self.paused.store(true, Ordering::SeqCst);
+            std::future::pending::<()>().await;
+        }
         self.request()?;
         let made = matches!(self.insert(key, bytes), Created::Ours(_));
         if self.lies_once.swap(false, Ordering::SeqCst) {

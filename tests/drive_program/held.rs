@@ -115,6 +115,23 @@ async fn a_service_that_is_silent_while_a_run_begins_holds_up_nobody_who_wants_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_doctor_that_is_stopped_takes_away_what_it_wrote() {
+    let scene = Scene::new().await;
+    let before = scene.fake.names(Drive::Dropbox);
+    scene.faulty("files/upload", Fault::Slow(Duration::from_secs(1)));
+    tokio::task::block_in_place(|| {
+        let mut command = scene.place.program(&scene.user, &["doctor"]);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let written = || scene.fake.count(Drive::Dropbox, "POST", "files/upload") > 0;
+        eventually(60, "it writes its file", written);
+        signal(&child, "TERM");
+        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    });
+    assert!(scene.fake.count(Drive::Dropbox, "POST", "files/delete") > 0, "it was written, and removed");
+    assert_eq!(scene.fake.names(Drive::Dropbox), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_permission_that_the_app_lacks_is_told_as_one() {
     let scene = Scene::new().await;
     scene.faulty("/2/users/", Fault::Code(401, "missing_scope"));
@@ -143,10 +160,17 @@ async fn git_is_given_no_secret_of_a_storage() {
     std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut command: Command = scene.place.program(&scene.user, &["verify", "HEAD", "--project", "demo"]);
     command.env("PATH", format!("{}:{path}", folder.display())).env("SOOPERVISOR_WEBDAV_PASSWORD", "canary-of-webdav");
+    let settings = folder.join("settings");
+    std::fs::create_dir_all(settings.join("soopervisor")).unwrap();
+    let text = "remotes: {team-box: {type: box, client-secret: env:BOX_SECRET}}\n";
+    std::fs::write(settings.join("soopervisor/config.yaml"), text).unwrap();
+    command.env("XDG_CONFIG_HOME", settings).env("BOX_SECRET", "canary-of-box");
+    command.env("AZURE_STORAGE_KEY", "canary-of-azure").env("AWS_SECRET_ACCESS_KEY", "kept-for-codecommit");
     command.current_dir(scene.user.repo()).stdin(Stdio::null());
     Said::from(tokio::task::block_in_place(|| command.output().unwrap())).exits(0);
     let seen = std::fs::read_to_string(seen).unwrap();
     let (_, token) = &scene.place.set[1];
     assert!(seen.contains("GIT_TERMINAL_PROMPT=0"), "git was started: {seen}");
-    assert!(!seen.contains(token.as_str()) && !seen.contains("canary-of-webdav"), "{seen}");
+    assert!(!seen.contains(token.as_str()) && !seen.contains("canary-of-"), "{seen}");
+    assert!(seen.contains("kept-for-codecommit"), "a filter or a helper of the user's may need it: {seen}");
 }

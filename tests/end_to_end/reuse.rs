@@ -278,7 +278,7 @@ fn docker(arguments: &[&str]) -> String {
 #[test]
 fn a_fresh_machine_with_the_storage_only_executes_what_changed_whatever_the_channels_have_by_now() {
     let environment = "channels: [conda-forge, bioconda]\ndependencies:\n  - python=3.11\n  - pip\n  - extra\n  \
-                       - pip: [ploomber]\n";
+                       - pip: [ploomber, jsonschema<4.25]\n";
     let user = User::with(&[("environment.yml", environment), ("pipeline.yaml", PIPELINE), ("tasks.py", TASKS)]);
     let folder = tempfile::tempdir().unwrap();
     let channel = folder.path().join("channel");

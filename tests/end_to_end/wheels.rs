@@ -13,8 +13,8 @@ const TASKS: &str = "from importlib.metadata import distribution\nfrom pathlib i
                      Path(product).write_text('\\n'.join(sorted(lines)) + '\\n')\n";
 
 fn environment(line: &str) -> String {
-    let pip = format!("ploomber\n      - sqlalchemy\n      - pandas\n      - \"{line}\"\n");
-    crate::support::ENVIRONMENT.replace("ploomber\n      - sqlalchemy\n      - pandas\n", &pip)
+    let pip = format!("ploomber\n      - jsonschema<4.25\n      - sqlalchemy\n      - pandas\n      - \"{line}\"\n");
+    crate::support::ENVIRONMENT.replace("ploomber\n      - jsonschema<4.25\n      - sqlalchemy\n      - pandas\n", &pip)
 }
 
 #[test]

@@ -176,18 +176,21 @@ async fn through_a_relay(folder: &Path) -> (Docker, watch::Sender<bool>) {
     (docker, cut)
 }
 
+/// After a while the relay is cut, for so long.
+async fn outage(cut: &watch::Sender<bool>, after: Duration, lasts: Duration) {
+    tokio::time::sleep(after).await;
+    cut.send_replace(true);
+    tokio::time::sleep(lasts).await;
+    cut.send_replace(false);
+}
+
 #[tokio::test]
 async fn a_run_survives_a_daemon_that_comes_back_and_says_that_output_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let (docker, cut) = through_a_relay(folder.path()).await;
     let mut session = docker.start(spec()).await.unwrap();
     let mut heard = Heard::default();
-    let outage = async {
-        tokio::time::sleep(Duration::from_millis(800)).await;
-        cut.send_replace(true);
-        tokio::time::sleep(Duration::from_millis(800)).await;
-        cut.send_replace(false);
-    };
+    let outage = outage(&cut, Duration::from_millis(800), Duration::from_millis(800));
     let text = "echo before; sleep 6; echo after; exit 4";
     let (exit, ()) = in_time(async { tokio::join!(session.exec(script(text), &mut heard), outage) }).await;
     close(session).await;
@@ -202,12 +205,7 @@ async fn an_outage_loses_nothing_of_what_goes_through_pipes() {
     let piped = SessionSpec { pipes: Some(HostPath(folder.path().join("pipes"))), ..spec() };
     let mut session = docker.start(piped).await.unwrap();
     let mut heard = Heard::default();
-    let outage = async {
-        tokio::time::sleep(Duration::from_millis(800)).await;
-        cut.send_replace(true);
-        tokio::time::sleep(Duration::from_millis(800)).await;
-        cut.send_replace(false);
-    };
+    let outage = outage(&cut, Duration::from_millis(800), Duration::from_millis(800));
     let text = "for i in {1..60}; do echo $i; sleep 0.05; done; exit 4";
     let (exit, ()) = in_time(async { tokio::join!(session.exec(script(text), &mut heard), outage) }).await;
     close(session).await;
@@ -224,10 +222,7 @@ async fn after_an_outage_a_run_can_still_be_stopped_with_grace_and_memory_kills_
     let mut session = docker.start(small).await.unwrap();
     let control = session.control();
     let asked = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        cut.send_replace(true);
-        tokio::time::sleep(Duration::from_millis(800)).await;
-        cut.send_replace(false);
+        outage(&cut, Duration::from_millis(500), Duration::from_millis(800)).await;
         control.out_of_memory().await;
         let since = std::time::Instant::now();
         control.stop(Duration::from_secs(2)).await.unwrap();
@@ -248,12 +243,7 @@ async fn a_container_that_ends_during_an_outage_is_not_taken_for_a_success() {
     let folder = tempfile::tempdir().unwrap();
     let (docker, cut) = through_a_relay(folder.path()).await;
     let mut session = docker.start(spec()).await.unwrap();
-    let outage = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        cut.send_replace(true);
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        cut.send_replace(false);
-    };
+    let outage = outage(&cut, Duration::from_millis(500), Duration::from_secs(3));
     let mut heard = Heard::default();
     let (exit, ()) = in_time(async { tokio::join!(session.exec(script("sleep 1.5"), &mut heard), outage) }).await;
     assert!(matches!(exit, Err(EngineError::Gone { .. })), "{exit:?}");

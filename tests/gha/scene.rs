@@ -15,7 +15,7 @@ pub(crate) const FORK: &str = "eve/churn";
 pub(crate) const TOKEN: &str = "ghs_token_of_the_job";
 
 /// The same environment as every other test's, so that it is built once.
-pub(crate) const ENVIRONMENT: &str = "name: tiny\nchannels:\n  - conda-forge\ndependencies:\n  - python=3.11\n  - pip\n  - pip:\n      - ploomber\n      - sqlalchemy\n      - pandas\n";
+pub(crate) const ENVIRONMENT: &str = "name: tiny\nchannels:\n  - conda-forge\ndependencies:\n  - python=3.11\n  - pip\n  - pip:\n      - ploomber\n      - jsonschema<4.25\n      - sqlalchemy\n      - pandas\n";
 /// What the base branch sets.
 pub(crate) const SETTINGS: &str = "project: of-the-base-branch\nenv: {WHOSE_SETTINGS: of the base branch}\n";
 pub(crate) const PIPELINE: &str = "tasks:\n  - source: tasks.first\n    params:\n      sample: '{{sample}}'\n    product: output/first.txt\n  - source: tasks.second\n    product: output/second.txt\n";

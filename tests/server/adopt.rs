@@ -12,7 +12,7 @@ use super::git::Forge;
 use super::process::Running;
 use super::until;
 
-pub(crate) const ENVIRONMENT: &str = "name: tiny\nchannels:\n  - conda-forge\ndependencies:\n  - python=3.11\n  - pip\n  - pip:\n      - ploomber\n      - sqlalchemy\n      - pandas\n";
+pub(crate) const ENVIRONMENT: &str = "name: tiny\nchannels:\n  - conda-forge\ndependencies:\n  - python=3.11\n  - pip\n  - pip:\n      - ploomber\n      - jsonschema<4.25\n      - sqlalchemy\n      - pandas\n";
 pub(crate) const PIPELINE: &str = "tasks:\n  - source: tasks.count\n    product: output/count.txt\n";
 
 /// A machine with a server, a repository that counts to `lines`, and a storage.

@@ -1,5 +1,7 @@
 //! `soopervisor auth status`: who is logged in where, until when, from where, and how much room there is.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
@@ -14,7 +16,10 @@ use crate::auth::{HELPER, Login, Provider, Source, variable};
 use crate::report::bytes;
 use crate::storage::Remotes;
 use crate::store::Home;
-use crate::web::Fault;
+use crate::web::{Fault, spoken};
+
+/// Longer pauses of a service are told, not waited for: there may be other accounts to ask, and somebody who looks on.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// One line of the answer.
 #[derive(Debug, Default, Serialize)]
@@ -118,7 +123,7 @@ async fn row(name: &str, client: &reqwest::Client, home: &Home) -> Result<Row, F
     let folder = home.state().to_path_buf();
     let login = match Login::open(name, remote.provider, remote.endpoints.clone(), client.clone(), remote.set(), folder)
     {
-        Ok(login) => login,
+        Ok(login) => login.hurried(PATIENCE),
         Err(fault) => {
             // Something is set, and wrong; that nobody is logged in is no problem of its own.
             row.source = (!matches!(fault, Fault::Login(_))).then(|| "not usable".to_owned());
@@ -137,7 +142,7 @@ async fn row(name: &str, client: &reqwest::Client, home: &Home) -> Result<Row, F
         Err(fault) => {
             row.account = login.entry().and_then(|entry| entry.account.clone());
             row.is_untold = !matches!(fault, Fault::Login(_));
-            row.problem = Some(fault.to_string());
+            row.problem = Some(untold(&fault));
         }
     }
     // What asking may have renewed.
@@ -147,6 +152,14 @@ async fn row(name: &str, client: &reqwest::Client, home: &Home) -> Result<Row, F
     let ends = entry.and_then(|entry| entry.refresh_expires_at);
     row.ends_at = ends.and_then(|at| Timestamp::from_second(at).ok()).map(|at| at.to_string());
     Ok(row)
+}
+
+/// Why a service did not say who is logged in.
+fn untold(fault: &Fault) -> String {
+    match fault {
+        Fault::Throttled(Some(wait)) => format!("not told: the service asks to wait {}", spoken(*wait)),
+        fault => fault.to_string(),
+    }
 }
 
 fn table(rows: &[Row]) -> String {

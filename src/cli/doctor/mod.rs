@@ -79,13 +79,19 @@ pub(super) fn execute(args: &args::Doctor, console: Console) -> Result<Exit, Fai
         machine::disk("disk for runs", home.state(), 1 << 30),
         settings,
     ]);
-    let written = args.storage.written();
-    checks.push(if understood { storage::check(written.as_deref(), args.offline) } else { untold(storage::NAME) });
-    checks.extend(match seam::packages(&home) {
+    let network = match seam::packages(&home) {
         Ok(config) if !args.offline => network::all(&config),
         // What is wrong with the settings was said above.
         Ok(_) | Err(_) => network::skipped(if args.offline { "offline" } else { UNTOLD }),
-    });
+    };
+    let written = args.storage.written();
+    // Last of all that takes time: from then on signals end nothing by themselves.
+    let storage = if understood { storage::check(written.as_deref(), args.offline) } else { untold(storage::NAME) };
+    if storage.exit == Exit::Cancelled {
+        return Err(Failure::new(Exit::Cancelled, "stopped"));
+    }
+    checks.push(storage);
+    checks.extend(network);
     if args.json {
         let worst = checks.iter().map(|check| check.level).max();
         Console::answer(&format!("{}\n", json!({"schema": 1, "level": worst, "checks": checks})));

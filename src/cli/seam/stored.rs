@@ -1,6 +1,8 @@
 //! What the verbs ask of a storage: outputs fetched, checked, compared, removed.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,10 +11,12 @@ use crate::cli::args;
 use crate::cli::console::Console;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::signals;
 use crate::compare::{Comparison, Limits, Stored};
 use crate::id::{ProjectName, RelPath};
 use crate::outputs::manifest::Manifest;
 use crate::outputs::pattern::Pattern;
+use crate::run::cancel::Cancel;
 use crate::run::stop::Stop;
 use crate::store::Home;
 use crate::{repo, storage};
@@ -216,41 +220,60 @@ pub(in crate::cli) fn location(written: &str) -> Result<storage::Location, Failu
     Ok(storage::Location::parse(written, &host.current_dir, &host.remotes()).map_err(Stop::from)?)
 }
 
-/// Asks a storage how it is, and tries whether it takes a file.
+/// Asks a storage how it is, and tries whether it takes a file, which is taken away also when the time is over, or somebody
+/// wants to stop. From here on signals end nothing by themselves.
 pub(in crate::cli) fn storage_health(written: &str, patience: Duration) -> Result<storage::Health, Failure> {
     let storage = opened(written)?;
-    let heard = Heard::default();
-    block_on(async {
-        let asking = async {
-            let health = storage.check().await.map_err(Stop::from)?;
-            storage.try_writing().await.map_err(Stop::from)?;
-            Ok(health)
-        };
-        let silent = |_| {
-            if let Some(sentence) = heard.last() {
-                return Failure::new(Exit::StorageFailed, sentence).help("try again when that is over");
+    let asked = Asked { cancel: signals::hear(None)?, is_late: AtomicBool::new(false), heard: Mutex::default() };
+    let silent = || {
+        if let Some(sentence) = asked.last() {
+            return Failure::new(Exit::StorageFailed, sentence).help("try again when that is over");
+        }
+        let what = format!("{} does not answer within {} s", storage.place(), patience.as_secs());
+        Failure::new(Exit::StorageFailed, what).help("look at the network, the proxy and the address")
+    };
+    let asking = async {
+        let health = storage::patience::followed(&*storage, &asked, storage.check()).await?;
+        storage::patience::told(&*storage, &asked, storage.try_writing(&asked)).await?;
+        Ok::<_, storage::StorageError>(health)
+    };
+    let answered = block_on(async {
+        let mut asking = pin!(asking);
+        Ok(tokio::select! {
+            done = &mut asking => Some(done),
+            () = tokio::time::sleep(patience) => {
+                asked.is_late.store(true, Ordering::Relaxed);
+                // What it wrote is taken away on its way out.
+                asking.await.ok().map(Ok)
             }
-            let what = format!("{} does not answer within {} s", storage.place(), patience.as_secs());
-            Failure::new(Exit::StorageFailed, what).help("look at the network, the proxy and the address")
-        };
-        let asking = storage::patience::told(&*storage, &heard, asking);
-        tokio::time::timeout(patience, asking).await.map_err(silent)?
-    })
+        })
+    })?;
+    if asked.cancel.requested().is_some() {
+        return Err(Failure::new(Exit::Cancelled, "stopped"));
+    }
+    answered.ok_or_else(silent)?.map_err(|error| Stop::from(error).into())
 }
 
-/// Keeps what a storage waited for last.
-#[derive(Default)]
-struct Heard(Mutex<Option<String>>);
+/// Who asks a storage how it is: keeps what that waited for last, and stops when told to, or when it takes too long.
+struct Asked {
+    cancel: Cancel,
+    is_late: AtomicBool,
+    heard: Mutex<Option<String>>,
+}
 
-impl Heard {
+impl Asked {
     fn last(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-impl storage::Progress for Heard {
+impl storage::Progress for Asked {
     fn held(&self, sentence: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence.to_owned());
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence.to_owned());
+    }
+
+    fn cancelled(&self) -> bool {
+        self.is_late.load(Ordering::Relaxed) || self.cancel.requested().is_some()
     }
 }
 

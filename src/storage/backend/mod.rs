@@ -32,6 +32,12 @@ pub trait Backend: fmt::Debug + Send + Sync {
         None
     }
 
+    /// How many requests have gone out to it so far, heard or not; `None` where that is not counted. Where it is what it was,
+    /// nothing that was to be done meanwhile was done.
+    fn asked(&self) -> Option<u64> {
+        None
+    }
+
     /// What it can do, and how much at once.
     fn traits(&self) -> Traits;
 

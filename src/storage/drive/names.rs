@@ -11,8 +11,10 @@ use crate::auth::Provider;
 const LONGEST: usize = 255;
 /// Names that Dropbox keeps for its own program, or never takes.
 const DROPBOX: [&str; 6] = ["desktop.ini", "thumbs.db", ".ds_store", "icon\r", ".dropbox", ".dropbox.attr"];
-/// Names that Microsoft keeps for its systems, besides `COM0` to `LPT9`.
-const ONEDRIVE: [&str; 6] = [".lock", "con", "prn", "aux", "nul", "desktop.ini"];
+/// Names that Microsoft keeps for its systems.
+const ONEDRIVE: [&str; 2] = [".lock", "desktop.ini"];
+/// Its devices, besides `COM0` to `LPT9`: refused with any ending, too (`aux.d` as `aux`).
+const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 
 /// The first part of a root that can be no folder there, and why.
 pub(in crate::storage) fn unfit(provider: Provider, root: &str) -> Option<(&str, &'static str)> {
@@ -58,9 +60,12 @@ fn onedrive(name: &str) -> Option<&'static str> {
         return Some("no name begins with a blank or `~`, or ends with a blank or `.`");
     }
     let low = name.to_ascii_lowercase();
-    let device = |start: &str| low.strip_prefix(start).is_some_and(|rest| matches!(rest.as_bytes(), [b'0'..=b'9']));
-    let kept = ONEDRIVE.contains(&&*low) || low.contains("_vti_") || device("com") || device("lpt");
-    kept.then_some("Microsoft keeps this name for its systems")
+    let stem = low.split('.').next().unwrap_or_default();
+    let numbered = |start: &str| stem.strip_prefix(start).is_some_and(|rest| matches!(rest.as_bytes(), [b'0'..=b'9']));
+    if DEVICES.contains(&stem) || numbered("com") || numbered("lpt") {
+        return Some("Microsoft keeps this name for its systems, with any ending");
+    }
+    (ONEDRIVE.contains(&&*low) || low.contains("_vti_")).then_some("Microsoft keeps this name for its systems")
 }
 
 #[cfg(test)]
@@ -73,6 +78,10 @@ mod tests {
         for (provider, root, name) in [
             (OneDrive, "CON", "CON"),
             (OneDrive, "reports/Lpt7", "Lpt7"),
+            (OneDrive, "com1.txt", "com1.txt"),
+            (OneDrive, "runs/Aux.tar.gz", "Aux.tar.gz"),
+            (OneDrive, "~$x.docx", "~$x.docx"),
+            (OneDrive, ".LOCK", ".LOCK"),
             (OneDrive, "a/b_VTI_c/d", "b_VTI_c"),
             (OneDrive, "~x", "~x"),
             (OneDrive, "a./b", "a."),
@@ -91,6 +100,7 @@ mod tests {
         assert!(unfit(Box, &long).is_some() && unfit(GoogleDrive, &long).is_none());
         for (provider, root) in [
             (OneDrive, "approot/console/com10/.hidden"),
+            (OneDrive, "console.txt/a.con/lpt.1/my.lock"),
             (OneDrive, "été & co/100%"),
             (Box, "a:b/~x/CON"),
             (Dropbox, "~a/.b/CON/a:b"),
@@ -99,6 +109,16 @@ mod tests {
             (OneDrive, ""),
         ] {
             assert_eq!(unfit(provider, root), None, "{provider:?} {root}");
+        }
+    }
+
+    #[test]
+    fn an_output_is_stored_under_a_name_that_a_place_could_have_too() {
+        for name in ["com1.txt", "Aux.tar.gz", "NUL", "~$x.docx", ".lock", "a_vti_b", "desktop.ini", "x.", " x", "a:b"]
+        {
+            assert!(unfit(Provider::OneDrive, name).is_some(), "{name}");
+            let stored = crate::storage::key::stored_name(&name.parse().unwrap());
+            assert_eq!(unfit(Provider::OneDrive, &stored), None, "{name} as {stored}");
         }
     }
 }

@@ -179,10 +179,11 @@ impl Storage for Local {
     }
 
     async fn tell_apart(&self, project: &ProjectName) -> Result<(), StorageError> {
-        let root = self.root.clone();
+        let (root, at) = (self.root.clone(), self.project_path(project));
         // What is wrong with it says whoever needs it.
-        let names = blocking(&self.root, move || Ok(read::names(&root).unwrap_or_default())).await?;
-        twin::refuse(self, project, &names).await
+        let look = move || Ok((read::folders(&at).unwrap_or_default(), read::names(&root).unwrap_or_default()));
+        let (commits, beside) = blocking(&self.root, look).await?;
+        twin::refuse(self, project, &commits, std::future::ready(beside)).await
     }
 
     async fn check(&self) -> Result<Health, StorageError> {

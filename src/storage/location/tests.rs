@@ -145,6 +145,7 @@ fn places_that_are_none_are_refused() {
 fn a_folder_that_a_drive_cannot_have_is_refused_with_the_rule_and_what_to_type() {
     for (text, told, help) in [
         ("onedrive:CON", "OneDrive has no folder called `CON`: ", "`onedrive:FOLDER`"),
+        ("onedrive:com1.txt", "OneDrive has no folder called `com1.txt`: ", "`onedrive:FOLDER`"),
         (r"box:a\b", r"Box has no folder called `a\b`: ", "`box:FOLDER`"),
         (r"team-box:x\y", r"Box has no folder called `x\y`: ", "`team-box:FOLDER`"),
         ("dropbox:a/desktop.ini", "Dropbox has no folder called `desktop.ini`: ", "`dropbox:FOLDER`"),

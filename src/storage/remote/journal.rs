@@ -1,10 +1,12 @@
-//! Half-sent files of one folder, remembered in a file of the user's own, so that a run that was killed is gone on with.
+//! Half-sent files of one folder, remembered in a file of the user's own, so that a run that was killed is gone on with; and
+//! what proves of those that are whole whose they are.
 //!
 //! A session's name may be a credential: the file is readable by its owner alone and removed when the folder is
 //! published. One process at a time uses it; any other goes without. What is remembered is a hint: the service's checksum
 //! of the whole file decides whether what was gone on with is right. Where what has arrived stays until it is given up (S3),
 //! the file stays for longer, so that somebody can ([`super::leftovers`]).
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -13,8 +15,9 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
+use super::proof::Proof;
 use super::tally::Tally;
-use crate::storage::backend::{Keeper, Sessions};
+use crate::storage::backend::{Checksum, Keeper, Sessions};
 use book::{Book, Half, Kept};
 
 mod book;
@@ -36,8 +39,8 @@ impl Journal {
     /// given up, or goes by itself.
     pub(super) fn open(journals: Option<&Path>, place: &str, stays: bool, folder: &str) -> Self {
         let kept = journals.and_then(|journals| Self::take(journals, place, folder).ok().flatten());
-        let halves = kept.as_ref().and_then(|(path, _)| Kept::read(path)).unwrap_or_default().halves;
-        Self(Arc::new(Book::new(place.to_owned(), stays, halves, kept)))
+        let left = kept.as_ref().and_then(|(path, _)| Kept::read(path)).unwrap_or_default();
+        Self(Arc::new(Book::new(place.to_owned(), stays, left, kept)))
     }
 
     fn take(journals: &Path, place: &str, folder: &str) -> std::io::Result<Option<(PathBuf, File)>> {
@@ -65,7 +68,7 @@ impl Journal {
         let lock = path.with_extension("lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(lock).ok()?;
         lock.try_lock().ok()?;
-        Some(Self(Arc::new(Book::new(left.place, true, left.halves, Some((path, lock))))))
+        Some(Self(Arc::new(Book::new(place.to_owned(), true, left, Some((path, lock))))))
     }
 
     /// Remembers that the folder was made by this publish, which may not come to its end.
@@ -96,6 +99,19 @@ impl Journal {
     /// What was remembered of a key is of no use any more.
     pub(super) fn forget(&self, key: &str) {
         self.0.set(key, None);
+    }
+
+    /// A file is whole: what the service told of it proves later that it is of this machine, should this publish break off.
+    /// Where it tells no checksum nothing would.
+    pub(super) fn finish(&self, key: &str, checksum: Option<&Checksum>, id: Option<&str>) {
+        if let Some(checksum) = checksum {
+            self.0.finish(key, Proof::of(checksum, id));
+        }
+    }
+
+    /// Files that are whole, by their keys, and what proves whose they are.
+    pub(super) fn finished(&self) -> BTreeMap<String, Proof> {
+        self.0.finished()
     }
 
     /// Everything is sent and published: nothing to go on with.

@@ -128,7 +128,7 @@ async fn settle(sender: &Sender<'_>, mut waiting: Vec<Ended>) -> Result<Vec<Ende
                 }
             }
             match created.map_err(|fault| sender.wrong(output, &sent.name, fault))? {
-                Created::Ours(_) => sender.counted(output),
+                Created::Ours(receipt) => sender.visible(output, &sent.name, &receipt, &pending.checksum),
                 Created::Pending(pending) => sent.pending = Some(pending),
                 Created::Taken(meta) => {
                     let name = sent.name.clone();

@@ -9,10 +9,11 @@
 //! 4. `manifest.json` is created, last, if the mark is still there. Of two publishers one succeeds; the other compares what it has, and removes what
 //!    only it made.
 //! 5. Of what the manifest does not name, that goes which has a name that only we give, and what lay there before this
-//!    publish began under the name of one of its outputs, or of one that this machine had begun to send. What else is in the
-//!    folder is somebody's, and stays, whenever it came and whoever publishes the commit again. Where a name may be of
-//!    several objects, the manifest names ids, and what goes goes by its id. Pointers (`latest.json`, `index/`) are
-//!    conveniences: readers trust manifests only.
+//!    publish began under the name of one of its outputs, or of one that this machine had begun to send; and what it had
+//!    sent whole, while the service's checksum and id prove that ([`proof`]). What else is in the folder is somebody's, and
+//!    stays, whenever it came and whoever publishes the commit again. Where a name may be of several objects, the manifest
+//!    names ids, and what goes goes by its id. Pointers (`latest.json`, `index/`) are conveniences: readers trust manifests
+//!    only.
 //!
 //! A crash between any two steps leaves a folder without a manifest, which nobody takes for a commit and the next
 //! publish goes on with. Links and empty folders are in the manifest only.
@@ -22,7 +23,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 
 use super::backend::{Backend, Fault, Made, Meta};
@@ -40,10 +40,12 @@ mod lanes;
 mod leftovers;
 mod marks;
 mod pointer;
+mod proof;
 mod publish;
 mod send;
 mod sweep;
 mod tally;
+mod trial;
 
 pub use marks::Bounds;
 
@@ -324,12 +326,15 @@ impl Storage for Remote {
         if !self.service.may_fold_case() {
             return Ok(());
         }
-        match self.folders_below("").await {
-            Ok(names) => twin::refuse(self, project, &names).await,
-            // Who may see what is in a folder may not be allowed to see what lies beside it.
-            Err(StorageError::Service { fault: Fault::Forbidden(_), .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+        let below = match self.folders_below(project.as_str()).await {
+            // What is in the way there is told by who makes the folder, and by who may not look into it.
+            Err(StorageError::Service { fault, .. }) if !fault.is_passing() => return Ok(()),
+            below => below?,
+        };
+        let commits: Vec<Folder> = below.iter().filter_map(|name| name.parse::<Folder>().ok()).collect();
+        // Who may see what is in a folder may not be allowed to see what lies beside it.
+        let beside = async { self.folders_below("").await.unwrap_or_default() };
+        twin::refuse(self, project, &commits, beside).await
     }
 
     async fn check(&self) -> Result<Health, StorageError> {
@@ -339,10 +344,7 @@ impl Storage for Remote {
         Ok(Health { place: self.place(), free: space.free, notes })
     }
 
-    async fn try_writing(&self) -> Result<(), StorageError> {
-        let key = key::trial();
-        let bytes = Bytes::from_static(b"written by `soopervisor doctor`");
-        self.service.put(&key, bytes).await.map_err(|fault| self.fault("write", &key, fault))?;
-        self.service.remove(&key).await.map_err(|fault| self.fault("remove", &key, fault))
+    async fn try_writing(&self, progress: &dyn Progress) -> Result<(), StorageError> {
+        trial::write(self, progress).await
     }
 }

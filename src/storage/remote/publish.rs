@@ -1,7 +1,7 @@
 //! The steps of publishing, in the order that makes a crash between any two of them harmless.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::journal::Journal;
 use super::lanes::send_all;
 use super::marks::{Hold, Marks, Standing};
+use super::proof::{Before, Proof};
 use super::send::Sender;
 use super::tally::{Tally, unless_cancelled};
 use super::{Remote, leftovers, pointer};
@@ -119,11 +120,7 @@ async fn create_held(
         in_passing(&**progress, Box::pin(give_up(remote, publication, folder, &made))).await;
         return Ok(None);
     };
-    // From here on nobody can stop it, unless the service lets nothing through: half a decision is none.
-    let waiting = || remote.service.waiting();
-    let undecided = || StorageError::Undecided { folder: folder.clone(), place: remote.service.place() };
-    let sealed = while_it_goes(&waiting, &**progress, Box::pin(seal(remote, folder, &ours))).await;
-    let won = match sealed.unwrap_or_else(|| Err(Unsealed { error: Box::new(undecided()), refused: false })) {
+    let won = match decide(remote, folder, &ours, &**progress).await {
         Ok(won) => won,
         Err(Unsealed { error, refused }) => {
             // Should the manifest be there after all, or come yet, what it names must be there too.
@@ -180,8 +177,8 @@ async fn confirm(
 struct Found {
     /// In the folder, by its key relative to it.
     there: HashMap<String, Meta>,
-    /// What of it a publish left that broke off, as [`identity`] names it.
-    before: HashSet<String>,
+    /// What of it a publish left that broke off.
+    before: Before,
     /// The project's newest other commit.
     earlier: Option<(Folder, Manifest)>,
     /// Whether nobody else creates files under their plain names in it.
@@ -203,14 +200,13 @@ async fn prepare(
     let outputs = &publication.collection.outputs;
     let earlier = earlier(remote, publication, folder).await;
     let copies_look_old = earlier.is_some() && remote.service.copies_look_old();
-    let left = LeftOver::of(outputs, journal, &key::object_folder(project, folder));
+    let mut left = LeftOver::of(outputs, journal, &key::object_folder(project, folder));
     let (contents, hold) = Hold::take(remote, project, folder, copies_look_old, marks, progress).await?;
     if hold.met {
         journal.disown();
+        left.done.clear();
     }
-    let duplicates = remote.service.traits().duplicates;
-    let broke_off = contents.iter().filter(|meta| left.has(&meta.key));
-    let before = broke_off.map(|meta| identity(meta, duplicates).to_owned()).collect();
+    let before = left.before(&contents, remote.service.traits().duplicates);
     let mut there: HashMap<String, Meta> = HashMap::new();
     for meta in contents {
         there.entry(meta.key.clone()).or_insert(meta);
@@ -282,8 +278,34 @@ struct Unsealed {
     refused: bool,
 }
 
-/// Writes the manifest; `false` when another one is there.
-async fn seal(remote: &Remote, folder: &Folder, ours: &Manifest) -> Result<bool, Unsealed> {
+/// Writes the manifest; `false` when another one is there. From here on nobody can stop it, unless the service lets nothing
+/// through: half a decision is none.
+async fn decide(remote: &Remote, folder: &Folder, ours: &Manifest, progress: &dyn Progress) -> Result<bool, Unsealed> {
+    let (waiting, before) = (|| remote.service.waiting(), OnceLock::new());
+    let sealed = while_it_goes(&waiting, progress, Box::pin(seal(remote, folder, ours, &before))).await;
+    sealed.unwrap_or_else(|| {
+        let may_have_gone_out = match before.get() {
+            None => false,
+            Some(None) => true,
+            Some(before) => remote.service.asked() != *before,
+        };
+        let error = if may_have_gone_out {
+            StorageError::Undecided { folder: folder.clone(), place: remote.service.place() }
+        } else {
+            StorageError::Cancelled
+        };
+        Err(Unsealed { error: Box::new(error), refused: !may_have_gone_out })
+    })
+}
+
+/// Writes the manifest; `false` when another one is there. Notes in `before` how many requests had gone out when that was to
+/// be asked for.
+async fn seal(
+    remote: &Remote,
+    folder: &Folder,
+    ours: &Manifest,
+    before: &OnceLock<Option<u64>>,
+) -> Result<bool, Unsealed> {
     let key = key::object_manifest(&ours.about.project, folder);
     let unsealed = |error, refused| Unsealed { error: Box::new(error), refused };
     let form = |error| StorageError::Manifest { folder: folder.clone(), source: ManifestError::Form(error) };
@@ -296,6 +318,7 @@ async fn seal(remote: &Remote, folder: &Folder, ours: &Manifest) -> Result<bool,
             return Ok(false);
         }
     }
+    before.get_or_init(|| remote.service.asked());
     let made = match remote.service.put(&key, bytes.clone()).await {
         // Nobody knows whether it arrived: what lies there tells.
         Err(fault) if fault.is_passing() => false,
@@ -325,13 +348,7 @@ fn identity(meta: &Meta, duplicates: bool) -> &str {
 /// had to make way for (a publisher that was killed right after its manifest left it). Somebody may have put files of their
 /// own into this folder, before it was published and since. Where names are not exclusive, what came since is left to
 /// whoever made it, and nothing is removed while there is a second manifest.
-async fn tidy(
-    remote: &Remote,
-    publication: &Publication,
-    folder: &Folder,
-    stands: &Manifest,
-    before: Option<&HashSet<String>>,
-) {
+async fn tidy(remote: &Remote, publication: &Publication, folder: &Folder, stands: &Manifest, before: Option<&Before>) {
     let project = &publication.about.project;
     let Ok(contents) = remote.contents(project, folder).await else { return };
     let duplicates = remote.service.traits().duplicates;
@@ -344,7 +361,7 @@ async fn tidy(
     for meta in contents.iter().filter(|meta| meta.key != key::MANIFEST) {
         let id = meta.id.as_deref().filter(|_| duplicates);
         let is_nobodys = match before {
-            Some(before) if before.contains(identity(meta, duplicates)) => true,
+            Some(before) if before.has(identity(meta, duplicates), meta) => true,
             Some(_) if duplicates => false,
             _ => key::is_of_our_making(&meta.key) || passed_by.has(meta),
         };
@@ -382,12 +399,14 @@ async fn give_up(remote: &Remote, publication: &Publication, folder: &Folder, ma
     }
 }
 
-/// What a publish that broke off may have left in the folder of the one that goes on with it. A file of any other name may
-/// be a person's: nothing tells who made it, so it stays, and `verify` tells of it.
+/// What a publish that broke off may have left in the folder of the one that goes on with it. Any other file may be a
+/// person's: nothing tells who made it, so it stays, and `verify` tells of it.
 struct LeftOver {
     paths: HashSet<RelPath>,
     /// What a publish of this machine was about to send, by its key relative to the folder.
     begun: HashSet<String>,
+    /// What one had sent whole, in the same way.
+    done: HashMap<String, Proof>,
 }
 
 impl LeftOver {
@@ -395,7 +414,24 @@ impl LeftOver {
         let files = outputs.iter().filter(|output| output.kind == OutputKind::File);
         let begun = journal.left(|_, _| false).into_iter();
         let begun = begun.filter_map(|(key, _)| key.strip_prefix(prefix).map(str::to_owned));
-        Self { paths: files.map(|output| output.path.clone()).collect(), begun: begun.collect() }
+        let done = journal.finished().into_iter();
+        let done = done.filter_map(|(key, proof)| Some((key.strip_prefix(prefix)?.to_owned(), proof)));
+        let paths = files.map(|output| output.path.clone()).collect();
+        Self { paths, begun: begun.collect(), done: done.collect() }
+    }
+
+    /// What of that lies there.
+    fn before(&self, contents: &[Meta], duplicates: bool) -> Before {
+        let mut before = Before::default();
+        for meta in contents {
+            let identity = identity(meta, duplicates).to_owned();
+            if self.has(&meta.key) {
+                before.named.insert(identity);
+            } else if let Some(proof) = self.done.get(&meta.key).filter(|proof| proof.is_of(meta)) {
+                before.proven.insert(identity, proof.clone());
+            }
+        }
+        before
     }
 
     fn has(&self, name: &str) -> bool {

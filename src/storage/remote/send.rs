@@ -125,7 +125,10 @@ impl Sender<'_> {
                 None => self.attempt(output, &name, &mut source, part).await?,
             };
             match created {
-                Created::Ours(receipt) => return Ok(self.sent(output, &source, name, true, receipt.id)),
+                Created::Ours(receipt) => {
+                    self.finished(&name, &receipt, source.checksum().as_ref());
+                    return Ok(self.sent(output, &source, name, true, receipt.id));
+                }
                 Created::Pending(pending) => {
                     return Ok(Sent { pending: Some(pending), ..self.sent(output, &source, name, true, None) });
                 }
@@ -259,7 +262,7 @@ impl Sender<'_> {
         };
         let made = Made { key: &key, id: receipt.id.as_deref() };
         let copied = self.remote.service.stat_made(made).await.ok().flatten();
-        let right = copied.is_some_and(|meta| {
+        let right = copied.as_ref().is_some_and(|meta| {
             let known = meta.checksum.as_ref().zip(checksum).is_none_or(|(theirs, ours)| theirs == ours);
             meta.size == size && known
         });
@@ -267,7 +270,18 @@ impl Sender<'_> {
             // We made it, and it is not what it should be.
             let _ = self.remote.service.remove_made(made).await;
         }
+        if right {
+            let told = copied.and_then(|meta| meta.checksum);
+            self.finished(name, &receipt, told.as_ref());
+        }
         right.then_some(receipt)
+    }
+
+    /// Remembers what proves whose a file is that is whole, should this publish break off: of its bytes the service's own
+    /// checksum, or else the one that it was compared with.
+    fn finished(&self, name: &str, receipt: &Receipt, checksum: Option<&Checksum>) {
+        let checksum = receipt.checksum.as_ref().or(checksum);
+        self.journal.finish(&self.key(name), checksum, receipt.id.as_deref());
     }
 
     /// The output's file, unchanged since it was collected.
@@ -280,6 +294,12 @@ impl Sender<'_> {
         let collected = output.clone();
         let recheck = move |file: &File| source::recheck(&collected, file).map_err(|_| Fault::Changed);
         Ok(Source::new(file, output.size, kind, keep, recheck))
+    }
+
+    /// An output that was pending is visible now, as a file of ours.
+    pub(super) fn visible(&self, output: &Output, name: &str, receipt: &Receipt, checksum: &Checksum) {
+        self.finished(name, receipt, Some(checksum));
+        self.counted(output);
     }
 
     /// An output that was pending is visible now.

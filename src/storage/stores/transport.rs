@@ -55,6 +55,7 @@ impl HttpTransport for Patient {
     async fn fetch(&self, request: http::Request<Buffer>) -> opendal::Result<http::Response<HttpBody>> {
         for _ in 0..TIMES {
             self.pause().await?;
+            self.waits.goes_out();
             // The body is counted, not copied.
             let response = self.inner.fetch(request.clone()).await?;
             let Some(wait) = told_to_wait(&response) else { return Ok(response) };
@@ -63,6 +64,7 @@ impl HttpTransport for Patient {
             self.closed(|closed| *closed = (*closed).max(until));
         }
         self.pause().await?;
+        self.waits.goes_out();
         self.inner.fetch(request).await
     }
 }

@@ -125,6 +125,10 @@ impl Backend for BoxDrive {
         self.api.calls.waiting()
     }
 
+    fn asked(&self) -> Option<u64> {
+        Some(self.api.calls.sent())
+    }
+
     fn traits(&self) -> Traits {
         Traits { hash: Some(HashKind::Sha1), create_only: true, duplicates: false, lanes: 4, longest_key: 1000 }
     }

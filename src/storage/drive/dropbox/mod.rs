@@ -124,6 +124,10 @@ impl Backend for Dropbox {
         self.api.web.waiting()
     }
 
+    fn asked(&self) -> Option<u64> {
+        Some(self.api.web.sent())
+    }
+
     fn traits(&self) -> Traits {
         Traits { hash: Some(HashKind::Dropbox), create_only: true, duplicates: false, lanes: 8, longest_key: 1000 }
     }

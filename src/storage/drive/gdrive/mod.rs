@@ -178,6 +178,10 @@ impl Backend for GoogleDrive {
         self.reads.waiting()
     }
 
+    fn asked(&self) -> Option<u64> {
+        Some(self.reads.sent())
+    }
+
     fn traits(&self) -> Traits {
         let hash = Some(HashKind::Md5);
         Traits { hash, create_only: false, duplicates: true, lanes: 4, longest_key: LONGEST }

@@ -100,6 +100,10 @@ impl Backend for OneDrive {
         self.web.waiting()
     }
 
+    fn asked(&self) -> Option<u64> {
+        Some(self.web.sent())
+    }
+
     fn traits(&self) -> Traits {
         Traits {
             hash: Some(HashKind::QuickXor),

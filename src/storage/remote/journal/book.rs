@@ -14,6 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::super::proof::Proof;
+
 /// Bytes of changes that are always worth less than writing all anew.
 const FEW: u64 = 64 * 1024;
 
@@ -31,6 +33,9 @@ pub(super) struct Kept {
     /// Whether what has arrived stays until it is given up.
     pub(super) stays: bool,
     pub(super) halves: BTreeMap<String, Half>,
+    /// Files that are whole.
+    #[serde(default)]
+    pub(super) done: BTreeMap<String, Proof>,
 }
 
 /// The same, to be written: the first line.
@@ -39,6 +44,7 @@ struct Whole<'a> {
     place: &'a str,
     stays: bool,
     halves: &'a BTreeMap<String, Half>,
+    done: &'a BTreeMap<String, Proof>,
 }
 
 /// Any further line: what is remembered of a key now, if anything.
@@ -46,6 +52,9 @@ struct Whole<'a> {
 struct Change {
     key: String,
     half: Option<Half>,
+    /// It is whole.
+    #[serde(default)]
+    done: Option<Proof>,
 }
 
 /// The same, to be written.
@@ -53,6 +62,8 @@ struct Change {
 struct Changed<'a> {
     key: &'a str,
     half: Option<&'a Half>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    done: Option<&'a Proof>,
 }
 
 impl Kept {
@@ -62,10 +73,15 @@ impl Kept {
         let mut lines = bytes.split(|byte| *byte == b'\n');
         let mut kept: Self = serde_json::from_slice(lines.next()?).ok()?;
         // A line that breaks off says nothing.
-        for Change { key, half } in lines.filter_map(|line| serde_json::from_slice::<Change>(line).ok()) {
-            match half {
-                Some(half) => drop(kept.halves.insert(key, half)),
-                None => drop(kept.halves.remove(&key)),
+        for Change { key, half, done } in lines.filter_map(|line| serde_json::from_slice::<Change>(line).ok()) {
+            kept.halves.remove(&key);
+            match (half, done) {
+                (Some(half), _) => {
+                    kept.done.remove(&key);
+                    kept.halves.insert(key, half);
+                }
+                (None, Some(done)) => drop(kept.done.insert(key, done)),
+                (None, None) => {}
             }
         }
         Some(kept)
@@ -76,6 +92,7 @@ impl Kept {
 #[derive(Debug, Default)]
 struct Pages {
     halves: BTreeMap<String, Half>,
+    done: BTreeMap<String, Proof>,
     /// Where lines are added; nothing where the file has to be written anew first.
     open: Option<Open>,
 }
@@ -110,13 +127,10 @@ pub(super) struct Book {
 }
 
 impl Book {
-    pub(super) fn new(
-        place: String,
-        stays: bool,
-        halves: BTreeMap<String, Half>,
-        kept: Option<(PathBuf, File)>,
-    ) -> Self {
-        Self { place, stays, pages: Mutex::new(Pages { halves, open: None }), kept }
+    /// One that goes on with what `left` says, in that file.
+    pub(super) fn new(place: String, stays: bool, left: Kept, kept: Option<(PathBuf, File)>) -> Self {
+        let pages = Pages { halves: left.halves, done: left.done, open: None };
+        Self { place, stays, pages: Mutex::new(pages), kept }
     }
 
     fn pages(&self) -> MutexGuard<'_, Pages> {
@@ -134,9 +148,12 @@ impl Book {
         if pages.halves.get(key) == half.as_ref() {
             return;
         }
-        let added = pages.add(&Changed { key, half: half.as_ref() });
+        let added = pages.add(&Changed { key, half: half.as_ref(), done: None });
         match half {
-            Some(half) => drop(pages.halves.insert(key.to_owned(), half)),
+            Some(half) => {
+                pages.done.remove(key);
+                pages.halves.insert(key.to_owned(), half);
+            }
             None => drop(pages.halves.remove(key)),
         }
         if !added {
@@ -144,11 +161,31 @@ impl Book {
         }
     }
 
-    /// Forgets every key but those that `stay`.
+    /// The file of a key is whole.
+    pub(super) fn finish(&self, key: &str, proof: Proof) {
+        if self.kept.is_none() {
+            return;
+        }
+        let mut pages = self.pages();
+        let added = pages.add(&Changed { key, half: None, done: Some(&proof) });
+        pages.halves.remove(key);
+        pages.done.insert(key.to_owned(), proof);
+        if !added {
+            self.write(&mut pages);
+        }
+    }
+
+    /// Files that are whole.
+    pub(super) fn finished(&self) -> BTreeMap<String, Proof> {
+        self.pages().done.clone()
+    }
+
+    /// Forgets every key but those that `stay`, and all files that are whole.
     pub(super) fn retain(&self, mut stay: impl FnMut(&str) -> bool) {
         let mut pages = self.pages();
-        let before = pages.halves.len();
+        let before = pages.halves.len() + pages.done.len();
         pages.halves.retain(|key, _| stay(key));
+        pages.done.clear();
         if pages.halves.len() != before {
             self.write(&mut pages);
         }
@@ -157,7 +194,8 @@ impl Book {
     /// Writes the file anew.
     fn write(&self, pages: &mut Pages) {
         let Some((path, _)) = &self.kept else { return };
-        let written = anew(path, &Whole { place: &self.place, stays: self.stays, halves: &pages.halves });
+        let Pages { halves, done, .. } = &*pages;
+        let written = anew(path, &Whole { place: &self.place, stays: self.stays, halves, done });
         if let Err(error) = &written {
             tracing::info!(%error, "half-sent files are not kept track of");
         }

@@ -54,6 +54,32 @@ fn what_a_keeper_is_told_is_in_the_file_at_once() {
 }
 
 #[test]
+fn a_file_that_is_whole_is_proven_in_the_next_process_until_it_is_sent_anew_or_the_folder_is_somebodys() {
+    let place = tempfile::tempdir().unwrap();
+    let progress: std::sync::Arc<dyn Progress> = std::sync::Arc::new(());
+    let tally = Tally::new(&progress, 2, 20);
+    let open = || Journal::open(Some(place.path()), PLACE, true, "p/f/");
+    let checksum = Checksum { kind: crate::storage::backend::HashKind::Md5, bytes: vec![7] };
+    let journal = open();
+    for key in ["p/f/a.bin", "p/f/b.bin", "p/f/c.bin"] {
+        journal.of(10, &tally).remember(key, "session");
+        journal.finish(key, Some(&checksum), Some("id"));
+    }
+    journal.finish("p/f/d.bin", None, Some("id"));
+    journal.of(10, &tally).remember("p/f/b.bin", "another session");
+    drop(journal);
+    let journal = open();
+    let keys: Vec<String> = journal.finished().into_keys().collect();
+    assert_eq!(keys, ["p/f/a.bin", "p/f/c.bin"], "one is sent anew, of one nothing is told");
+    assert_eq!(journal.finished().get("p/f/a.bin"), Some(&Proof::of(&checksum, Some("id"))));
+    let left = journal.left(|_, _| false);
+    assert_eq!(left, [("p/f/b.bin".to_owned(), "another session".to_owned())], "what is whole is not half sent");
+    journal.disown();
+    drop(journal);
+    assert!(open().finished().is_empty());
+}
+
+#[test]
 fn a_second_process_goes_without_what_the_first_one_remembers() {
     let place = tempfile::tempdir().unwrap();
     leave(place.path(), PLACE, true, "p/f/");
