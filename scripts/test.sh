@@ -29,6 +29,8 @@ say "building the program and its tests: $(expected debug)"
 cargo test --locked --quiet --no-run || fail 'cargo test --no-run'
 need_channel
 say 'running the tests'
+# Many wait for an engine, a server or the pace of a drive more than they compute.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
 scratch=$(mktemp -d)
 code=0
 cargo test --locked --quiet --no-fail-fast 2>&1 | tee "$scratch/first" || code=$?
