@@ -51,9 +51,7 @@ pub fn parse(source: &Arc<SourceText>) -> (Option<Node>, Vec<Diagnostic>) {
 
 /// Where an anchor has the name of another: PyYAML, by which Ploomber reads, refuses that; conda's reader does not.
 pub fn repeated_anchor(source: &SourceText) -> Option<Span> {
-    if source.text.matches('&').nth(1).is_none() {
-        return None;
-    }
+    source.text.matches('&').nth(1)?;
     let mut options = granit_parser::Options::default();
     options.set_emit_comments(false);
     options.emit_anchor_events = true;
