@@ -199,7 +199,7 @@ impl From<OutputsError> for Stop {
 
 impl From<StorageError> for Stop {
     fn from(error: StorageError) -> Self {
-        if matches!(error, StorageError::Cancelled | StorageError::Undecided { .. }) {
+        if matches!(error, StorageError::Cancelled | StorageError::Undecided { fault: None, .. }) {
             return Self::of(Ending::Cancelled, &error).help(error.help());
         }
         let taken = matches!(
@@ -221,6 +221,16 @@ impl From<StoreError> for Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_manifest_that_nobody_knows_of_is_a_failure_of_the_storage_unless_somebody_stopped_the_run() {
+        let ending = |fault| {
+            let (project, folder) = ("demo".parse().unwrap(), "a".repeat(40).parse().unwrap());
+            Stop::from(StorageError::Undecided { project, folder, place: "box:".to_owned(), fault }).ending
+        };
+        assert_eq!(ending(None), Ending::Cancelled);
+        assert_eq!(ending(Some(crate::web::Fault::Login("it has ended".to_owned()))), Ending::StorageFailed);
+    }
 
     #[test]
     fn the_closing_line_says_what_a_run_was_not_started_for() {

@@ -201,6 +201,8 @@ pub enum StorageError {
         count(u64::try_from(*.files).unwrap_or(u64::MAX), "file"), show_size(*.bytes)
     )]
     Incomplete {
+        /// Whose folder it is.
+        project: ProjectName,
         /// The folder.
         folder: Folder,
         /// Files that are there.
@@ -286,13 +288,20 @@ pub enum StorageError {
     /// The user asked to stop.
     #[error("stopped; nothing was published")]
     Cancelled,
-    /// The user asked to stop when the manifest was on its way.
-    #[error("stopped while the manifest of `{folder}` was on its way to {place}: it may be published, or not")]
+    /// The user asked to stop, or the service failed, when the manifest was on its way.
+    #[error(
+        "{} while the manifest of `{folder}` was on its way to {place}: it may be published, or not{}",
+        how(.fault.as_ref()), why(.fault.as_ref())
+    )]
     Undecided {
+        /// Whose folder it is.
+        project: ProjectName,
         /// The folder.
         folder: Folder,
         /// Where.
         place: String,
+        /// What went wrong; `None` where the user asked to stop.
+        fault: Option<Fault>,
     },
     /// A system call failed in a way that has no word of its own here.
     #[error("cannot {action} `{}`", .path.display())]
@@ -342,6 +351,14 @@ impl StorageError {
     pub fn nothing_matches(globs: &[String]) -> Self {
         Self::NothingMatches(list(globs))
     }
+}
+
+fn how(fault: Option<&Fault>) -> &'static str {
+    if fault.is_some() { "broken off" } else { "stopped" }
+}
+
+fn why(fault: Option<&Fault>) -> String {
+    fault.map(|fault| format!(" ({fault})")).unwrap_or_default()
 }
 
 fn list<T: std::fmt::Display>(items: &[T]) -> String {

@@ -226,6 +226,12 @@ impl Web {
         self.waits.sent()
     }
 
+    /// How many requests that may have changed something there were carried out, or may have been for all that anybody
+    /// knows: none that was refused.
+    pub fn undenied(&self) -> u64 {
+        self.waits.undenied()
+    }
+
     /// How many more requests the service lets this account make for now, as it said last; none where it does not say.
     pub fn allowance(&self) -> Option<u64> {
         self.allowance.told()
@@ -378,8 +384,18 @@ impl Web {
         }
         tell_of_nothing(&mut request);
         let within = self.still + Duration::from_secs(length(&request) / SLOWEST);
+        let changes = changes(request.method());
         self.waits.goes_out();
-        match tokio::time::timeout(within, self.client.execute(request)).await {
+        let answered = tokio::time::timeout(within, self.client.execute(request)).await;
+        let denied = match &answered {
+            Ok(Ok(response)) => response.status().is_client_error(),
+            Ok(Err(error)) => error.is_connect(),
+            Err(_) => false,
+        };
+        if changes && !denied {
+            self.waits.is_not_denied();
+        }
+        match answered {
             Ok(Ok(response)) => {
                 self.allowance.hear(response.headers());
                 Ok(response)
@@ -405,6 +421,11 @@ impl Web {
             _ => None,
         }
     }
+}
+
+/// Whether a request of this method may put something there.
+fn changes(method: &Method) -> bool {
+    matches!(method.as_str(), "POST" | "PUT" | "PATCH" | "MOVE" | "COPY")
 }
 
 /// A refusal of which the words did not arrive; the service failed while it refused.

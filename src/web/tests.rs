@@ -124,6 +124,21 @@ async fn another_process_is_told_of_the_same_hours() {
 }
 
 #[tokio::test]
+async fn what_may_have_changed_something_is_counted_unless_it_was_refused() {
+    const NO: &str = "HTTP/1.1 403 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let (url, served) = serve(vec![OK, NO, OK, ""]);
+    let web = web(None);
+    web.send(|client| client.get(&url)).await.unwrap();
+    web.send(|client| client.post(&url)).await.unwrap_err();
+    assert_eq!((web.sent(), web.undenied()), (2, 0), "one reads, the other was refused");
+    web.send(|client| client.post(&url)).await.unwrap();
+    assert_eq!(web.undenied(), 1);
+    web.send_once(|client| client.post(&url)).await.unwrap_err();
+    assert_eq!(web.undenied(), 2, "nobody knows what became of it");
+    assert_eq!(served.join().unwrap().len(), 4);
+}
+
+#[tokio::test]
 async fn what_is_waited_for_is_seen_from_outside_while_it_is() {
     let (url, served) = serve(vec![busy("2"), OK]);
     let web = web(None);

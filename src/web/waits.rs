@@ -29,6 +29,7 @@ pub struct Waiting {
 pub struct Waits {
     going: Arc<Mutex<Vec<Waiting>>>,
     sent: Arc<AtomicU64>,
+    undenied: Arc<AtomicU64>,
 }
 
 impl Waits {
@@ -53,6 +54,16 @@ impl Waits {
     /// How many requests have gone out, heard or not.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// A request that may have changed something was not refused: it was carried out, or nobody knows.
+    pub fn is_not_denied(&self) {
+        self.undenied.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many of these there were.
+    pub fn undenied(&self) -> u64 {
+        self.undenied.load(Ordering::Relaxed)
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Vec<Waiting>) -> T) -> T {

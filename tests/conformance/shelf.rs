@@ -47,6 +47,12 @@ pub(crate) struct Shelf {
     pub(crate) holds_manifest: AtomicBool,
     /// Asks for it once the manifest has gone out.
     pub(crate) heard_manifest: AtomicBool,
+    /// The login ends while a manifest is written, and that is a failure of writing it.
+    pub(crate) ends_login: AtomicBool,
+    /// It ends when the manifest was taken already, before that is confirmed.
+    pub(crate) ends_late: AtomicBool,
+    /// How many small objects were taken.
+    pub(crate) taken: AtomicU64,
     /// It is waited for.
     pub(crate) paused: AtomicBool,
     /// How many files each batch had.
@@ -105,6 +111,10 @@ impl Backend for Shelf {
 
     fn asked(&self) -> Option<u64> {
         Some(self.requests.load(Ordering::SeqCst))
+    }
+
+    fn undenied(&self) -> Option<u64> {
+        Some(self.taken.load(Ordering::SeqCst))
     }
 
     fn traits(&self) -> Traits {
@@ -171,7 +181,15 @@ impl Backend for Shelf {
             std::future::pending::<()>().await;
         }
         self.request()?;
+        let ends = key.ends_with("/manifest.json") && self.ends_login.load(Ordering::SeqCst);
+        if ends && !self.ends_late.load(Ordering::SeqCst) {
+            return Err(Fault::Login("the login has ended".to_owned()));
+        }
         let made = matches!(self.insert(key, bytes), Created::Ours(_));
+        self.taken.fetch_add(1, Ordering::SeqCst);
+        if ends {
+            return Err(Fault::Login("the login has ended".to_owned()));
+        }
         if self.lies_once.swap(false, Ordering::SeqCst) {
             return Err(Fault::Broken("the answer was lost".to_owned()));
         }

@@ -283,6 +283,7 @@ async fn what_was_begun_and_not_finished_is_told_from_what_is_not_there(bench: B
             assert!(matches!(&error, StorageError::Incomplete { files: 1, bytes: 5, .. }), "{wanted}: {error:?}");
             let help = error.help().expect("help");
             assert!(error.to_string().contains(SHA) && help.contains(&format!("git checkout {SHA}")), "{error} {help}");
+            assert!(help.contains(&format!(" --project {}`", project())), "{help}");
         }
         let none = resolve(&*bench.storage, &project(), "ffffffff").await.expect_err("none");
         let known = !matches!(&none, StorageError::NoProject { .. });

@@ -251,6 +251,28 @@ async fn who_stops_before_the_manifest_has_gone_out_is_told_that_nothing_was_pub
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_ends_once_the_manifest_was_taken_is_no_word_that_it_is_not_published() {
+    for late in [false, true] {
+        let (shelf, run) = (shelf::plain(), filled(1));
+        shelf.ends_login.store(true, Ordering::SeqCst);
+        shelf.ends_late.store(late, Ordering::SeqCst);
+        let remote = remote(&shelf, None);
+        let failed = remote.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect_err("ended");
+        assert_eq!(matches!(&failed, StorageError::Undecided { fault: Some(_), .. }), late, "{failed:?}");
+        assert_eq!(matches!(&failed, StorageError::Service { action: "write", .. }), !late, "{failed:?}");
+        let said = failed.to_string();
+        assert!(said.contains("the login has ended"), "{said}");
+        assert_eq!(said.contains("may be published, or not"), late, "{said}");
+        assert_eq!(remote.folders(&project()).await.expect("folders").len(), usize::from(late));
+        if late {
+            let help = failed.help().expect("help");
+            assert!(help.contains(&format!("--project {}`", project())), "{help}");
+            assert!(is_sound(&remote).await, "what the manifest names is there");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_changes_while_it_is_sent_is_never_published() {
     let (run, shelf) = (filled(0), shelf::plain());
     let publication = run.publication("r", OnConflict::Fail);

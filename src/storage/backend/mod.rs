@@ -38,6 +38,12 @@ pub trait Backend: fmt::Debug + Send + Sync {
         None
     }
 
+    /// How many requests that may have written something it did not refuse so far, carried out or not; `None` where that is
+    /// not counted. Where it is what it was, nothing was written meanwhile, whatever else failed.
+    fn undenied(&self) -> Option<u64> {
+        None
+    }
+
     /// What it can do, and how much at once.
     fn traits(&self) -> Traits;
 

@@ -54,8 +54,9 @@ impl StorageError {
                 "wait for the other publish, or remove `{place}` if there is none, or use `--on-conflict new-run`"
             ),
             Self::NoProject { known, .. } if !known.is_empty() => format!("there are: {}", list(known)),
-            Self::Incomplete { folder, place, .. } => format!(
-                "resume with `git checkout {}` and `soopervisor run . --storage {}`: what was sent is not sent twice",
+            Self::Incomplete { project, folder, place, .. } => format!(
+                "resume with `git checkout {}` and `soopervisor run . --storage {} --project {project}`: what was sent is \
+                 not sent twice",
                 folder.revision.commit,
                 shell(Path::new(place))
             ),
@@ -73,8 +74,9 @@ impl StorageError {
                 "make room there (`soopervisor prune` removes old commits), or leave files out with `exclude:`"
                     .to_owned()
             }
-            Self::Undecided { folder, place } => format!(
-                "`soopervisor verify {folder} --storage {}` tells; the same run again publishes it if it is not",
+            Self::Undecided { project, folder, place, .. } => format!(
+                "`soopervisor verify {folder} --storage {} --project {project}` tells; the same run again publishes it if \
+                 it is not",
                 shell(Path::new(place))
             ),
             Self::Service { action, fault, place, .. } => return service_help(action, place, fault),

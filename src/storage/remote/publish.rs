@@ -18,7 +18,7 @@ use crate::id::RelPath;
 use crate::outputs::manifest::{Entry, Manifest, ManifestError};
 use crate::outputs::{Output, OutputKind};
 use crate::plan::OnConflict;
-use crate::storage::backend::{Made, Meta};
+use crate::storage::backend::{Fault, Made, Meta};
 use crate::storage::patience::{in_passing, while_it_goes};
 use crate::storage::{
     Differences, Folder, Progress, Publication, PublishOutcome, Published, Storage as _, StorageError, describe, key,
@@ -290,12 +290,17 @@ async fn decide(remote: &Remote, folder: &Folder, ours: &Manifest, progress: &dy
             Some(before) => remote.service.asked() != *before,
         };
         let error = if may_have_gone_out {
-            StorageError::Undecided { folder: folder.clone(), place: remote.service.place() }
+            undecided(remote, folder, ours, None)
         } else {
             StorageError::Cancelled
         };
         Err(Unsealed { error: Box::new(error), refused: !may_have_gone_out })
     })
+}
+
+fn undecided(remote: &Remote, folder: &Folder, ours: &Manifest, fault: Option<Fault>) -> StorageError {
+    let project = ours.about.project.clone();
+    StorageError::Undecided { project, folder: folder.clone(), place: remote.service.place(), fault }
 }
 
 /// Writes the manifest; `false` when another one is there. Notes in `before` how many requests had gone out when that was to
@@ -311,18 +316,24 @@ async fn seal(
     let form = |error| StorageError::Manifest { folder: folder.clone(), source: ManifestError::Form(error) };
     let bytes: Bytes = ours.to_bytes().map_err(|error| unsealed(form(error), true))?.into();
     let traits = remote.service.traits();
-    let wrong = |fault, refused| unsealed(remote.fault("write", &key, fault), refused);
+    let wrong = |fault| unsealed(remote.fault("write", &key, fault), true);
     if !traits.create_only && !traits.duplicates {
         let there = remote.service.stat(&key).await;
-        if there.map_err(|fault| wrong(fault, true))?.is_some() {
+        if there.map_err(wrong)?.is_some() {
             return Ok(false);
         }
     }
     before.get_or_init(|| remote.service.asked());
+    let undenied = remote.service.undenied();
+    // The service may have taken it, or nobody knows, and what failed came after that.
+    let unsure = |fault| unsealed(undecided(remote, folder, ours, Some(fault)), false);
     let made = match remote.service.put(&key, bytes.clone()).await {
+        // It surely did not arrive.
+        Err(fault) if undenied.is_some() && remote.service.undenied() == undenied => return Err(wrong(fault)),
         // Nobody knows whether it arrived: what lies there tells.
         Err(fault) if fault.is_passing() => false,
-        made => made.map_err(|fault| wrong(fault, true))?,
+        Err(fault) if undenied.is_some() => return Err(unsure(fault)),
+        made => made.map_err(wrong)?,
     };
     if made && traits.create_only {
         return Ok(true);
@@ -334,7 +345,7 @@ async fn seal(
     }
     match pointer::read_small(&*remote.service, &key).await {
         Ok(there) => Ok(there == bytes),
-        Err(fault) => Err(wrong(fault, false)),
+        Err(fault) => Err(unsure(fault)),
     }
 }
 

@@ -190,6 +190,10 @@ impl Backend for ObjectStore {
         Some(self.waits.sent())
     }
 
+    fn undenied(&self) -> Option<u64> {
+        Some(self.waits.undenied())
+    }
+
     fn traits(&self) -> Traits {
         let cloud = matches!(self.kind, Kind::S3 | Kind::Gcs | Kind::Azblob);
         // 1024 bytes for a key, of which the place takes its part; letters of three bytes are the longest that are usual.

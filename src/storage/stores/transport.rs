@@ -49,23 +49,32 @@ impl Patient {
         }
         Ok(())
     }
+
+    async fn ask(&self, request: http::Request<Buffer>) -> opendal::Result<http::Response<HttpBody>> {
+        let changes = matches!(request.method().as_str(), "POST" | "PUT");
+        self.waits.goes_out();
+        let answered = self.inner.fetch(request).await;
+        let denied = answered.as_ref().is_ok_and(|response| response.status().is_client_error());
+        if changes && !denied {
+            self.waits.is_not_denied();
+        }
+        answered
+    }
 }
 
 impl HttpTransport for Patient {
     async fn fetch(&self, request: http::Request<Buffer>) -> opendal::Result<http::Response<HttpBody>> {
         for _ in 0..TIMES {
             self.pause().await?;
-            self.waits.goes_out();
             // The body is counted, not copied.
-            let response = self.inner.fetch(request.clone()).await?;
+            let response = self.ask(request.clone()).await?;
             let Some(wait) = told_to_wait(&response) else { return Ok(response) };
             drop(response);
             let until = Some(Instant::now() + wait);
             self.closed(|closed| *closed = (*closed).max(until));
         }
         self.pause().await?;
-        self.waits.goes_out();
-        self.inner.fetch(request).await
+        self.ask(request).await
     }
 }
 

@@ -171,6 +171,10 @@ impl Backend for WebDav {
         Some(self.web.sent())
     }
 
+    fn undenied(&self) -> Option<u64> {
+        Some(self.web.undenied())
+    }
+
     fn traits(&self) -> Traits {
         Traits { hash: None, create_only: true, duplicates: false, lanes: 8, longest_key: 250 }
     }

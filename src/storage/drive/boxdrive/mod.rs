@@ -129,6 +129,10 @@ impl Backend for BoxDrive {
         Some(self.api.calls.sent())
     }
 
+    fn undenied(&self) -> Option<u64> {
+        Some(self.api.calls.undenied())
+    }
+
     fn traits(&self) -> Traits {
         Traits { hash: Some(HashKind::Sha1), create_only: true, duplicates: false, lanes: 4, longest_key: 1000 }
     }

@@ -128,6 +128,10 @@ impl Backend for Dropbox {
         Some(self.api.web.sent())
     }
 
+    fn undenied(&self) -> Option<u64> {
+        Some(self.api.web.undenied())
+    }
+
     fn traits(&self) -> Traits {
         Traits { hash: Some(HashKind::Dropbox), create_only: true, duplicates: false, lanes: 8, longest_key: 1000 }
     }

@@ -182,6 +182,10 @@ impl Backend for GoogleDrive {
         Some(self.reads.sent())
     }
 
+    fn undenied(&self) -> Option<u64> {
+        Some(self.reads.undenied())
+    }
+
     fn traits(&self) -> Traits {
         let hash = Some(HashKind::Md5);
         Traits { hash, create_only: false, duplicates: true, lanes: 4, longest_key: LONGEST }

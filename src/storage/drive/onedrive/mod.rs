@@ -104,6 +104,10 @@ impl Backend for OneDrive {
         Some(self.web.sent())
     }
 
+    fn undenied(&self) -> Option<u64> {
+        Some(self.web.undenied())
+    }
+
     fn traits(&self) -> Traits {
         Traits {
             hash: Some(HashKind::QuickXor),
