@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::scope::lacking;
 use super::{App, Endpoints, Entry, Provider, Way, variable};
 use crate::secret::Secret;
-use crate::web::{Answer, Fault, Judge, Pace, Pacer, Waiting, Waits, Web, number_if_any};
+use crate::web::{Answer, Fault, Judge, LONGEST_WAIT, Pace, Pacer, Waiting, Waits, Web, number_if_any};
 
 /// What an endpoint granted.
 #[derive(Debug, Clone)]
@@ -236,7 +237,18 @@ pub(super) fn code(fault: &Fault) -> Option<&str> {
     }
 }
 
-/// Reads `{"error", "error_description"}`.
+/// The code in an object under `error`.
+fn reason(error: &Value) -> &str {
+    let told = [&error["errors"][0]["reason"], &error["status"], &error["code"], &error[".tag"]];
+    told.into_iter().find_map(Value::as_str).unwrap_or_default()
+}
+
+/// Google says it with a 403, too.
+fn asks_for_fewer(status: u16, error: &Value) -> bool {
+    status == 429 || (status == 403 && matches!(reason(error), "userRateLimitExceeded" | "rateLimitExceeded"))
+}
+
+/// Reads `{"error", "error_description"}`, and the objects under `error` of APIs, which are asked for an account.
 #[derive(Debug)]
 pub(super) struct Refusals {
     pub(super) hide: Vec<Secret>,
@@ -248,9 +260,19 @@ impl Judge for Refusals {
             return fault;
         }
         let body = answer.value();
-        let text = |name: &str| body[name].as_str().unwrap_or_default();
-        let (code, why) = (text("error"), text("error_description"));
-        let mut words = if why.is_empty() { code.to_owned() } else { format!("{code}: {why}") };
+        let error = &body["error"];
+        if asks_for_fewer(answer.status, error) {
+            let told = error["retry_after"].as_u64().map(|told| Duration::from_secs(told).min(LONGEST_WAIT));
+            return Fault::Throttled(answer.retry_after().or(told));
+        }
+        let code = error.as_str().unwrap_or_default();
+        let why = body["error_description"].as_str().or_else(|| error["message"].as_str()).unwrap_or_default();
+        let named = if code.is_empty() { reason(error) } else { code };
+        let mut words = match (named, why) {
+            ("", why) => why.to_owned(),
+            (code, "") => code.to_owned(),
+            (code, why) => format!("{code}: {why}"),
+        };
         for secret in &self.hide {
             if let Ok(value) = std::str::from_utf8(secret.expose())
                 && !value.is_empty()
@@ -259,8 +281,10 @@ impl Judge for Refusals {
             }
         }
         match answer.status {
-            429 | 500..=599 => answer.plain_fault(&words),
-            _ if code.is_empty() => answer.plain_fault("it gives no reason"),
+            500..=599 => answer.plain_fault(&words),
+            _ if words.is_empty() => answer.plain_fault("it gives no reason"),
+            // What is told in an object means what its status does.
+            _ if code.is_empty() => answer.plain_fault(&words),
             status => Fault::refused(status, &words),
         }
     }

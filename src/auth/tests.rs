@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::assertion::Assertion;
+use super::issuer::Refusals;
 use super::*;
 use crate::secret::Secret;
-use crate::web::{Fault, Reach, client};
+use crate::web::{Answer, Fault, Judge as _, Reach, client};
 
 fn issuer(provider: Provider, base: &str) -> Issuer {
     let base = base.to_owned();
@@ -142,4 +143,23 @@ fn what_a_vendor_does_not_repeat_stays_and_ends_are_warned_of() {
     for wrong in ["", "x", "SOOPERVISOR_TOKEN_BOX=hunter2"] {
         assert!(!unpack(Provider::Box, wrong).unwrap_err().to_string().contains("hunter2"));
     }
+}
+
+#[test]
+fn an_api_that_asks_for_a_pause_is_understood_however_it_says_so() {
+    let judged = |status, body: Value| {
+        let headers = reqwest::header::HeaderMap::new();
+        Refusals { hide: Vec::new() }.judge(&Answer { status, headers, body: body.to_string().into() })
+    };
+    let google = |reason| json!({"error": {"code": 403, "message": "m", "errors": [{"reason": reason}]}});
+    for reason in ["userRateLimitExceeded", "rateLimitExceeded"] {
+        assert_eq!(judged(403, google(reason)), Fault::Throttled(None), "{reason}");
+    }
+    let other = judged(403, google("accessNotConfigured"));
+    assert_eq!(other, Fault::Forbidden("accessNotConfigured: m".to_owned()));
+    let dropbox = json!({"error_summary": "too_many_requests/", "error": {"retry_after": 600}});
+    assert_eq!(judged(429, dropbox), Fault::Throttled(Some(Duration::from_mins(10))));
+    let ended = judged(401, json!({"error": {"code": "InvalidAuthenticationToken", "message": "over"}}));
+    assert!(matches!(&ended, Fault::Login(words) if words.ends_with("InvalidAuthenticationToken: over")), "{ended}");
+    assert_eq!(judged(403, json!({})), Fault::Forbidden("it gives no reason".to_owned()));
 }

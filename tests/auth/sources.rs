@@ -92,6 +92,8 @@ async fn services_that_ask_for_a_pause_are_told_by_status_and_not_waited_for() {
     let said = place.run(&["auth", "status", "box"]);
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     assert!(said.code == 7 && said.err.contains("asks to wait 10 min"), "{}{}", said.out, said.err);
+    let status = place.status(Drive::Box);
+    assert!(status["logged_in"].is_null(), "nobody knows: {status}");
 }
 
 /// The settings of an app with a key that openssl made and encrypted.

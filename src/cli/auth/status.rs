@@ -1,5 +1,6 @@
 //! `soopervisor auth status`: who is logged in where, until when, from where, and how much room there is.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,12 +22,16 @@ use crate::web::{Fault, spoken};
 /// Longer pauses of a service are told, not waited for: there may be other accounts to ask, and somebody who looks on.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// Who looks on is told after so long that a service has not answered yet.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// One line of the answer.
 #[derive(Debug, Default, Serialize)]
 struct Row {
     remote: String,
     provider: &'static str,
-    logged_in: bool,
+    /// `None` where the service did not say so, for another reason than that nobody is.
+    logged_in: Option<bool>,
     account: Option<String>,
     scope: Option<String>,
     used: Option<u64>,
@@ -36,9 +41,13 @@ struct Row {
     source: Option<String>,
     notes: Vec<String>,
     problem: Option<String>,
-    /// The service did not say who is logged in, for another reason than that nobody is.
-    #[serde(skip)]
-    is_untold: bool,
+}
+
+impl Row {
+    /// Of a remote that nobody is logged in to, as far as is known.
+    fn of(remote: &str) -> Self {
+        Self { remote: remote.to_owned(), logged_in: Some(false), ..Self::default() }
+    }
 }
 
 pub(super) fn execute(args: &args::AuthStatus, home: &Home) -> Result<Exit, Failure> {
@@ -58,7 +67,7 @@ pub(super) fn execute(args: &args::AuthStatus, home: &Home) -> Result<Exit, Fail
     let rows = seam::block_on(async {
         let mut rows = Vec::new();
         for name in remotes {
-            rows.push(row(&name, &client, home).await?);
+            rows.push(patiently(&name, Box::pin(row(&name, &client, home))).await?);
         }
         Ok(rows)
     })?;
@@ -72,8 +81,18 @@ pub(super) fn execute(args: &args::AuthStatus, home: &Home) -> Result<Exit, Fail
             problem.for_each(|problem| Console::note(&format!("{}: {problem}\n", row.remote)));
         }
     }
-    let good = rows.iter().all(|row| row.logged_in || (args.remote.is_none() && row.source.is_none()));
+    let good = rows.iter().all(|row| row.logged_in == Some(true) || (args.remote.is_none() && row.source.is_none()));
     Ok(if good { Exit::Ok } else { Exit::StorageFailed })
+}
+
+/// Does what asks a service, and says after a while that it waits.
+async fn patiently<T>(name: &str, asking: impl Future<Output = T>) -> T {
+    let mut asking = pin!(asking);
+    if let Ok(done) = tokio::time::timeout(SILENCE, &mut asking).await {
+        return done;
+    }
+    Console::note(&format!("{name}: waiting for the service's answer\n"));
+    asking.await
 }
 
 /// The drives by their own names, those of config.yaml, those that somebody is logged in to, and those of variables,
@@ -115,11 +134,11 @@ async fn row(name: &str, client: &reqwest::Client, home: &Home) -> Result<Row, F
         Err(failure) if Provider::named(name).is_none() => {
             let is_kept = tokens(home).read().is_ok_and(|kept| kept.contains_key(name));
             let source = Some(if is_kept { "tokens.json" } else { "not usable" }.to_owned());
-            return Ok(Row { remote: name.to_owned(), source, problem: Some(failure.what), ..Row::default() });
+            return Ok(Row { source, problem: Some(failure.what), ..Row::of(name) });
         }
         Err(failure) => return Err(failure),
     };
-    let mut row = Row { remote: name.to_owned(), provider: remote.provider.name(), ..Row::default() };
+    let mut row = Row { provider: remote.provider.name(), ..Row::of(name) };
     let folder = home.state().to_path_buf();
     let login = match Login::open(name, remote.provider, remote.endpoints.clone(), client.clone(), remote.set(), folder)
     {
@@ -136,12 +155,12 @@ async fn row(name: &str, client: &reqwest::Client, home: &Home) -> Result<Row, F
     row.notes = login.notes();
     match login.who().await {
         Ok(account) => {
-            row.logged_in = true;
+            row.logged_in = Some(true);
             (row.account, row.used, row.total) = (Some(account.name), account.used, account.total);
         }
         Err(fault) => {
             row.account = login.entry().and_then(|entry| entry.account.clone());
-            row.is_untold = !matches!(fault, Fault::Login(_));
+            row.logged_in = matches!(fault, Fault::Login(_)).then_some(false);
             row.problem = Some(untold(&fault));
         }
     }
@@ -166,11 +185,13 @@ fn table(rows: &[Row]) -> String {
     let mut lines = vec![["REMOTE", "ACCOUNT", "ROOM", "ENDS", "FROM", "SCOPE"].map(str::to_owned)];
     for row in rows {
         let account = match (&row.account, row.logged_in, &row.source) {
-            (Some(account), true, _) => account.clone(),
-            (None, true, _) => "somebody".to_owned(),
-            (_, false, Some(_)) if row.is_untold => "not told".to_owned(),
-            (_, false, Some(_)) => "no longer logged in".to_owned(),
-            (_, false, None) => "not logged in".to_owned(),
+            (Some(account), Some(true), _) => account.clone(),
+            (None, Some(true), _) => "somebody".to_owned(),
+            // As it was when somebody logged in.
+            (Some(account), None, _) => format!("{account}: not told now"),
+            (None, None, _) => "not told".to_owned(),
+            (_, Some(false), Some(_)) => "no longer logged in".to_owned(),
+            (_, Some(false), None) => "not logged in".to_owned(),
         };
         let room = match (row.used, row.total) {
             (Some(used), Some(total)) => format!("{} of {}", bytes(used), bytes(total)),
@@ -218,17 +239,29 @@ mod tests {
     fn the_table_says_who_where_from_and_until_when() {
         let rows = [
             Row {
-                remote: "box".to_owned(),
-                logged_in: true,
+                logged_in: Some(true),
                 account: Some("Ann (ann@example.org)".to_owned()),
                 used: Some(3 << 30),
                 total: Some(10 << 30),
                 ends_at: Some("2027-01-20T09:30:00Z".to_owned()),
                 source: Some("tokens.json".to_owned()),
-                ..Row::default()
+                ..Row::of("box")
             },
-            Row { remote: "dropbox".to_owned(), ..Row::default() },
+            Row::of("dropbox"),
         ];
         insta::assert_snapshot!("auth_status", table(&rows));
+    }
+
+    #[test]
+    fn who_is_kept_as_logged_in_is_named_also_where_the_service_does_not_tell() {
+        let untold = |account: Option<&str>| {
+            let (account, source) = (account.map(str::to_owned), Some("tokens.json".to_owned()));
+            let row = Row { logged_in: None, account, source, ..Row::of("onedrive") };
+            assert_eq!(json!(row)["logged_in"], serde_json::Value::Null);
+            table(&[row])
+        };
+        assert!(untold(Some("Ann")).contains("onedrive  Ann: not told now  "), "{}", untold(Some("Ann")));
+        assert!(untold(None).contains("onedrive  not told  "), "{}", untold(None));
+        assert_eq!(json!(Row::of("box"))["logged_in"], false);
     }
 }
