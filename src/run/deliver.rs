@@ -230,8 +230,12 @@ fn pace(done: Done, elapsed: std::time::Duration) -> String {
 }
 
 /// How long it takes yet, as things have gone so far: a service may take so many bytes or so many files a second, and
-/// what takes longer counts. Nothing while too little has gone to tell, and at the very end.
+/// what takes longer counts. Nothing while too little has gone to tell, and once all bytes are sent: where many files become
+/// visible at once, the files that are missing then tell nothing.
 fn left(done: Done, elapsed: std::time::Duration) -> Option<std::time::Duration> {
+    if done.bytes >= done.bytes_total {
+        return None;
+    }
     let estimate = |done: u64, all: u64| {
         let missing = u128::from(all.saturating_sub(done));
         if missing == 0 {
@@ -296,7 +300,8 @@ mod tests {
             let done = Done { files, files_total: 100, bytes, bytes_total: 60_000 };
             left(done, Duration::from_secs(15))
         };
-        assert_eq!(told(60, 60_000), Some(Duration::from_secs(10)));
+        assert_eq!(told(20, 50_000), Some(Duration::from_mins(1)));
+        assert_eq!(told(60, 60_000), None, "all is sent, and becomes visible in a moment");
         assert_eq!(told(60, 20_000), Some(Duration::from_secs(30)), "the bytes take longer");
         assert_eq!(told(0, 20_000), Some(Duration::from_secs(30)), "no file says anything yet");
         assert_eq!((told(100, 60_000), told(0, 0)), (None, None));

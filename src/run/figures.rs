@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use crate::spec::amount::count;
+pub use crate::spec::amount::{count, decimal as bytes};
 
 /// `42 ms`, `0.4 s`, `12 s`, `3 m 05 s`, `2 h 10 m`.
 pub fn duration(time: Duration) -> String {
@@ -15,21 +15,6 @@ pub fn duration(time: Duration) -> String {
         60..3600 => format!("{} m {:02} s", seconds / 60, seconds % 60),
         _ => format!("{} h {:02} m", seconds / 3600, seconds / 60 % 60),
     }
-}
-
-/// `17 B`, `3.1 kB`, `2.0 GB`: decimal units, as storage services show them.
-pub fn bytes(count: u64) -> String {
-    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    if count < 1000 {
-        return format!("{count} B");
-    }
-    let mut tenths = count / 100;
-    let mut unit = 0;
-    while tenths >= 10_000 && unit + 1 < UNITS.len() {
-        tenths /= 1000;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
 #[cfg(test)]

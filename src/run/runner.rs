@@ -91,10 +91,18 @@ fn say_that_it_stops(mut cancel: Cancel, telling: Telling) -> AbortOnDropHandle<
         if cancel.reached(Urgency::Ask).await == CancelReason::Signal
             && let Some(step) = telling.current()
         {
-            let words = "stopping; a second Ctrl-C does not wait for the pipeline";
-            tokio::task::block_in_place(|| telling.progress(step, words));
+            tokio::task::block_in_place(|| telling.progress(step, stopping(step)));
         }
     }))
+}
+
+/// What is true of a wish to stop that comes in this step: there is a pipeline to wait for in one of them only.
+fn stopping(step: Step) -> &'static str {
+    match step {
+        Step::Execute => "stopping; a second Ctrl-C does not wait for the pipeline",
+        Step::Publish => "stopping; nothing more is sent, unless the manifest is on its way already",
+        _ => "stopping",
+    }
 }
 
 /// Opens the repository, on a thread that may block.
@@ -372,4 +380,18 @@ pub(super) fn first_record(live: &LiveRun, checkout: &Checkout, request: &RunReq
     record.hosted = request.hosted;
     record.storage = request.storage.clone().unwrap_or_default();
     record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_stops_is_told_of_the_pipeline_only_while_there_is_one() {
+        assert!(stopping(Step::Execute).contains("a second Ctrl-C"));
+        for step in [Step::Prepare, Step::Collect, Step::Publish, Step::Report] {
+            let words = stopping(step);
+            assert!(words.starts_with("stopping") && !words.contains("pipeline"), "{words}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use super::conflict::Differences;
 use super::key::Folder;
 use crate::id::{Digest, ProjectName, RelPath};
 use crate::outputs::manifest::ManifestError;
-use crate::spec::amount::{count, show_size};
+use crate::spec::amount::{count, decimal, show_size};
 use crate::web::Fault;
 
 mod help;
@@ -79,6 +79,12 @@ pub enum StorageError {
     /// Something else stands where a folder has to be.
     #[error("`{}` is not a folder", .0.display())]
     NotAFolder(PathBuf),
+    /// The same in a service of the network.
+    #[error("`{path}` is a file where a folder has to be")]
+    Blocked {
+        /// The place, and what in it.
+        path: String,
+    },
     /// Mounted read-only.
     #[error("`{}` is on a read-only file system", .0.display())]
     ReadOnly(PathBuf),
@@ -198,7 +204,7 @@ pub enum StorageError {
     /// A publish of that commit was begun and not finished.
     #[error(
         "`{folder}` is incomplete in {place}: a publish of it was begun and has no manifest yet ({}, {})",
-        count(u64::try_from(*.files).unwrap_or(u64::MAX), "file"), show_size(*.bytes)
+        count(u64::try_from(*.files).unwrap_or(u64::MAX), "file"), decimal(*.bytes)
     )]
     Incomplete {
         /// Whose folder it is.

@@ -8,7 +8,7 @@ use soopervisor::storage::remote::Remote;
 use soopervisor::storage::{Progress, PublishOutcome, Storage, StorageError};
 use soopervisor::web::{Fault, Reason};
 
-use super::bench::{BOTH, Bench};
+use super::bench::{BOTH, Bench, ROOT};
 use super::fake::{self, Drive, Fake, When};
 use super::fixture_run::{Run, project};
 
@@ -77,4 +77,19 @@ async fn who_stops_while_the_manifest_is_held_up_waits_no_longer_and_is_told_how
     assert!(again.folders(&project()).await.unwrap().is_empty());
     let published = again.publish(run.publication("again", OnConflict::Fail), Arc::new(())).await.unwrap();
     assert_eq!(published.outcome, PublishOutcome::Created);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_in_the_place_of_the_projects_folder_is_told_with_its_path_and_what_to_do() {
+    let bench = Bench::new(Drive::Box).await;
+    bench.fake.put(Drive::Box, &format!("{ROOT}/{}", project()), b"mine").await;
+    let run = Run::new();
+    run.product("a.csv", "a");
+    let remote = Remote::new(Arc::clone(&bench.service), None);
+    let failed = remote.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.unwrap_err();
+    assert!(matches!(failed, StorageError::Blocked { .. }), "{failed:?}");
+    let (said, help) = (failed.to_string(), failed.help().unwrap());
+    assert!(said.contains(&format!("/{}` is a file where a folder has to be", project())), "{said}");
+    assert!(help.contains("away") && help.contains("--project NAME"), "{help}");
+    assert_eq!(bench.held(&project().to_string()).unwrap(), b"mine");
 }

@@ -21,6 +21,9 @@ use crate::run::stop::Stop;
 use crate::store::Home;
 use crate::{repo, storage};
 
+/// Who looks on is told after so long that a storage has not said yet what there is.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// Which stored outputs are meant.
 pub(in crate::cli) struct Wanted {
     /// The storage as written.
@@ -290,6 +293,22 @@ fn project_here(asked: Option<&ProjectName>) -> Result<ProjectName, Failure> {
 
 /// What the user means by a commit: what the storage knows by that name, or else what git here does.
 async fn resolve(
+    storage: &dyn storage::Storage,
+    project: &ProjectName,
+    wanted: &str,
+) -> Result<storage::Folder, Failure> {
+    let mut looking = Box::pin(looked_up(storage, project, wanted));
+    if let Ok(found) = tokio::time::timeout(SILENCE, &mut looking).await {
+        return found;
+    }
+    // A pause that it asks for is told where that is waited for.
+    if storage.waiting().is_none() {
+        Console::note(&format!("waiting for the answer of {}\n", storage.place()));
+    }
+    looking.await
+}
+
+async fn looked_up(
     storage: &dyn storage::Storage,
     project: &ProjectName,
     wanted: &str,

@@ -36,6 +36,7 @@ impl StorageError {
             }
             Self::Tilde(text) => format!("write `{}`", text.replacen('~', "$HOME", 1)),
             Self::NotAFolder(_) | Self::ReadOnly(_) => "name another folder: `--storage local:DIR`".to_owned(),
+            Self::Blocked { path } => blocked_help(path),
             Self::Forbidden { path, .. } => {
                 format!("see `ls -ld {}`, or name another folder: `--storage local:DIR`", path.display())
             }
@@ -54,12 +55,7 @@ impl StorageError {
                 "wait for the other publish, or remove `{place}` if there is none, or use `--on-conflict new-run`"
             ),
             Self::NoProject { known, .. } if !known.is_empty() => format!("there are: {}", list(known)),
-            Self::Incomplete { project, folder, place, .. } => format!(
-                "resume with `git checkout {}` and `soopervisor run . --storage {} --project {project}`: what was sent is \
-                 not sent twice",
-                folder.revision.commit,
-                shell(Path::new(place))
-            ),
+            Self::Incomplete { project, folder, place, .. } => incomplete_help(project, folder, place),
             Self::Ambiguous { .. } => "write more of the commit, or the whole folder name".to_owned(),
             Self::WouldOverwrite { .. } => "download to an empty folder with `--to DIR`, or `--force`".to_owned(),
             Self::Manifest { source, .. } => manifest_help(source),
@@ -74,11 +70,7 @@ impl StorageError {
                 "make room there (`soopervisor prune` removes old commits), or leave files out with `exclude:`"
                     .to_owned()
             }
-            Self::Undecided { project, folder, place, .. } => format!(
-                "`soopervisor verify {folder} --storage {} --project {project}` tells; the same run again publishes it if \
-                 it is not",
-                shell(Path::new(place))
-            ),
+            Self::Undecided { project, folder, place, .. } => undecided_help(project, folder, place),
             Self::Service { action, fault, place, .. } => return service_help(action, place, fault),
             Self::Open { fault, place } => return service_help("open", place, fault),
             _ => return None,
@@ -95,6 +87,30 @@ fn one_folder_help(other: &ProjectName) -> String {
     format!(
         "give it another name: `--project NAME`, or `project: NAME` in soopervisor.yaml; or another place with \
          `--storage`. If it is the same project, go on with `--project {other}`"
+    )
+}
+
+fn blocked_help(path: &str) -> String {
+    format!(
+        "move `{path}` away, or publish elsewhere: to another folder with `--storage`, or as another project with \
+         `--project NAME`"
+    )
+}
+
+/// Whoever types it may be in the folder of another project.
+fn incomplete_help(project: &ProjectName, folder: &Folder, place: &str) -> String {
+    format!(
+        "resume with `git checkout {}` and `soopervisor run . --storage {} --project {project}`: what was sent is not \
+         sent twice",
+        folder.revision.commit,
+        shell(Path::new(place))
+    )
+}
+
+fn undecided_help(project: &ProjectName, folder: &Folder, place: &str) -> String {
+    format!(
+        "`soopervisor verify {folder} --storage {} --project {project}` tells; the same run again publishes it if it is not",
+        shell(Path::new(place))
     )
 }
 

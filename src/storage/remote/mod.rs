@@ -35,6 +35,7 @@ use crate::outputs::OutputKind;
 use crate::outputs::manifest::{Entry, Manifest};
 use crate::web::Waiting;
 
+mod blocked;
 mod journal;
 mod lanes;
 mod leftovers;
@@ -176,7 +177,10 @@ impl Storage for Remote {
     }
 
     async fn publish(&self, publication: Publication, progress: Arc<dyn Progress>) -> Result<Published, StorageError> {
-        publish::publish(self, &publication, &progress).await
+        match publish::publish(self, &publication, &progress).await {
+            Err(error) => Err(blocked::explained(self, &publication, error).await),
+            published => published,
+        }
     }
 
     async fn projects(&self) -> Result<Vec<ProjectName>, StorageError> {

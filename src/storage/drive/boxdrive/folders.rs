@@ -76,7 +76,7 @@ impl Folders {
             let slot = self.slot(&path);
             let mut known = slot.lock().await;
             if known.is_none() {
-                *known = if make { Some(made(api, &at, name).await?) } else { found(api, &at, name).await? };
+                *known = if make { Some(made(api, &at, name, &path).await?) } else { found(api, &at, name).await? };
             }
             match &*known {
                 Some(id) => at.clone_from(id),
@@ -88,11 +88,11 @@ impl Folders {
 }
 
 /// Made without a look first: a name in use is answered with what uses it.
-async fn made(api: &Api, parent: &str, name: &str) -> Result<String, Fault> {
+async fn made(api: &Api, parent: &str, name: &str, path: &str) -> Result<String, Fault> {
     match api.make_folder(parent, name).await? {
         Made::New(item) => Ok(item.id),
         Made::There { item, .. } if item.is_folder() => Ok(item.id),
-        Made::There { .. } => Err(Fault::refused(409, &format!("`{name}` is a file where a folder has to be"))),
+        Made::There { .. } => Err(file_in_the_way(path.trim_start_matches('/'))),
     }
 }
 
