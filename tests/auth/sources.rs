@@ -96,6 +96,18 @@ async fn services_that_ask_for_a_pause_are_told_by_status_and_not_waited_for() {
     assert!(status["logged_in"].is_null(), "nobody knows: {status}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_takes_its_time_is_waited_for_by_status_in_the_open() {
+    let place = Place::new().await;
+    place.keep(Drive::Box, &place.fake.tokens(Drive::Box), 0);
+    place.fake.fault(Drive::Box, When::path("/users/me"), Fault::Slow(Duration::from_secs(8)));
+    let says = "box: waiting for the service's answer\n";
+    let said = place.run(&["auth", "status", "box"]);
+    assert!(said.code == 0 && said.err.contains(says), "{}{}", said.out, said.err);
+    let said = place.run(&["auth", "status", "box"]);
+    assert!(said.code == 0 && !said.err.contains(says), "{}{}", said.out, said.err);
+}
+
 /// The settings of an app with a key that openssl made and encrypted.
 fn settings(cipher: &[&str]) -> String {
     let openssl = |words: &[&str], input: &[u8]| {

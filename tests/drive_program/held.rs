@@ -89,6 +89,16 @@ async fn a_pause_that_a_service_asks_for_is_told_by_every_verb_and_ends_with_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_takes_its_time_to_answer_is_waited_for_in_the_open() {
+    let scene = Scene::new().await;
+    let says = "waiting for the answer of dropbox\n";
+    let soon = scene.say(&["verify", &scene.commit]).exits(0);
+    assert!(!soon.text.contains(says), "{}", soon.text);
+    scene.fake.fault(Drive::Dropbox, When::path("/2/"), Fault::Slow(Duration::from_secs(8)));
+    scene.say(&["verify", &scene.commit]).exits(0).says(says).says("as the manifest says");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pause_of_hours_ends_every_verb_at_once_with_the_time() {
     let scene = Scene::new().await;
     scene.faulty("/2/", Fault::TooMany(Some(7200)));

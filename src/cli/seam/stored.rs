@@ -303,7 +303,7 @@ async fn resolve(
     }
     // A pause that it asks for is told where that is waited for.
     if storage.waiting().is_none() {
-        Console::note(&format!("waiting for the answer of {}\n", storage.place()));
+        Console::note(&format!("waiting for the answer of {}\n", storage.place().trim_end_matches(':')));
     }
     looking.await
 }
