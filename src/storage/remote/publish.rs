@@ -289,11 +289,7 @@ async fn decide(remote: &Remote, folder: &Folder, ours: &Manifest, progress: &dy
             Some(None) => true,
             Some(before) => remote.service.asked() != *before,
         };
-        let error = if may_have_gone_out {
-            undecided(remote, folder, ours, None)
-        } else {
-            StorageError::Cancelled
-        };
+        let error = if may_have_gone_out { undecided(remote, folder, ours, None) } else { StorageError::Cancelled };
         Err(Unsealed { error: Box::new(error), refused: !may_have_gone_out })
     })
 }
