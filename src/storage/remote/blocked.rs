@@ -27,7 +27,12 @@ fn may_be_it(error: &StorageError) -> bool {
     let StorageError::Service { fault, .. } = error else { return false };
     matches!(
         fault,
-        Fault::Refused { .. } | Fault::Exists | Fault::NotFound | Fault::Damaged(_) | Fault::Form(_) | Fault::Setting(_)
+        Fault::Refused { .. }
+            | Fault::Exists
+            | Fault::NotFound
+            | Fault::Damaged(_)
+            | Fault::Form(_)
+            | Fault::Setting(_)
     )
 }
 
