@@ -356,6 +356,10 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<(), String> {
+        let About { commit, revision, .. } = &self.about;
+        if *commit != revision.commit {
+            return Err(format!("its commit is `{commit}`, and its revision is one of `{}`", revision.commit));
+        }
         for pair in self.files.windows(2) {
             if pair[0].path >= pair[1].path {
                 return Err(format!("`{}` is not in order or stands there twice", pair[1].path));

@@ -120,6 +120,19 @@ fn tell_oddities(found: &Collection, telling: &Telling) {
     }
 }
 
+/// What is said of files in the published folder that somebody else, or a run that broke off elsewhere, put there.
+fn left_alone(others: &[String]) -> Option<String> {
+    let first = others.first()?;
+    let more = match others.len() as u64 - 1 {
+        0 => String::new(),
+        more => format!(" and {} more", figures::count(more, "file")),
+    };
+    Some(format!(
+        "`{first}`{more} in the published folder: left alone, since the manifest does not name that and nothing proves \
+         that soopervisor put it there; `soopervisor verify` lists all such files"
+    ))
+}
+
 /// Publishes what was found.
 ///
 /// # Errors
@@ -140,6 +153,9 @@ pub async fn publish(
         let files = &published.manifest.files;
         let standing = Box::pin(verify::stands(&**storage, &project, &published.folder, files, &*follow));
         patience::followed(&**storage, &*follow, standing).await?;
+    }
+    if let Some(message) = left_alone(&published.others) {
+        telling.tell(&RunEvent::Diagnosed(Diagnostic::note("outputs/others", message)));
     }
     let (outcome, words, note) = match published.outcome {
         PublishOutcome::Created => (Outcome::Done, "new folder", None),
@@ -293,6 +309,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn what_was_left_alone_is_named_and_counted() {
+        let told = |names: &[&str]| left_alone(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(told(&[]), None);
+        assert!(told(&["out/a.txt"]).is_some_and(|told| told.starts_with("`out/a.txt` in the published folder: left")));
+        let three = told(&["out/a.txt", "b", "c"]);
+        assert!(three.is_some_and(|told| told.starts_with("`out/a.txt` and 2 files more in the published folder")));
+    }
 
     #[test]
     fn where_so_many_files_a_second_are_taken_the_files_tell_what_is_left() {

@@ -136,7 +136,8 @@ pub trait Storage: fmt::Debug + Send + Sync {
     }
 
     /// Removes one of these for good, unless somebody wrote to it during the last week, by the storage's own clock, or
-    /// goes on with it now. May be stopped at any point, and done again.
+    /// goes on with it now; and unless files lie in it that nothing proves to be ours, where it is not wanted
+    /// `with_foreign` files. May be stopped at any point, and done again.
     ///
     /// # Errors
     /// When some of it could not be removed; then the rest is as unfinished as it was.
@@ -144,6 +145,7 @@ pub trait Storage: fmt::Debug + Send + Sync {
         &self,
         _project: &ProjectName,
         _folder: &Folder,
+        _with_foreign: bool,
         _progress: &dyn Progress,
     ) -> Result<Swept, StorageError> {
         Ok(Swept::Left("nothing is ever left here".to_owned()))
@@ -263,6 +265,8 @@ pub struct Published {
     pub outcome: PublishOutcome,
     /// What lies there.
     pub manifest: Manifest,
+    /// Names in the folder of files that the manifest does not name and nothing proves to be ours: they were left alone.
+    pub others: Vec<String>,
 }
 
 /// What publishing did.
@@ -305,7 +309,9 @@ pub struct Unfinished {
     pub folder: Folder,
     /// Files in it.
     pub files: usize,
-    /// Bytes of them.
+    /// Those of them that nothing proves to be ours: somebody may have put them there.
+    pub unproven: usize,
+    /// Bytes of all of them.
     pub bytes: u64,
     /// When any of it was last written, by the storage's clock, but for what a prune that broke off put there; `None` where
     /// that is not told of all of it, or nothing else is there.

@@ -2,8 +2,9 @@
 //!
 //! Only a folder whose name is a revision and whose manifest says that it belongs to that project and revision is ever
 //! touched, and one of such a name without a manifest that nobody wrote to for a week: what a publish left that broke
-//! off; or that a prune began to take away, of which it left a mark. The newest whole commit always stays, and so does
-//! a folder into which somebody put files of their own, unless that is wanted.
+//! off; or that a prune began to take away, of which it left a mark. Without a manifest every file in it has to be proven
+//! ours in another way. The newest whole commit always stays, and so does a folder into which somebody put files of their
+//! own, unless that is wanted.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use jiff::Timestamp;
 
 use super::others::Apart;
 use super::{Folder, Progress, Storage, StorageError, Swept, Unfinished};
-use crate::id::{CommitSha, ProjectName, RelPath};
+use crate::id::{CommitSha, ProjectName};
 use crate::outputs::OutputKind;
 use crate::outputs::manifest::Manifest;
 
@@ -132,18 +133,36 @@ pub async fn plan(
     decide(candidates, policy, now, &mut plan);
     spare(storage, project, &mut plan).await?;
     for one in storage.unfinished(project).await? {
-        let age = one.touched.map(|touched| Duration::try_from(now.duration_since(touched)).unwrap_or_default());
-        match age {
-            // An earlier prune took its manifest away; nobody wrote to it since.
-            _ if one.begun => plan.unfinished.push(one),
-            Some(age) if age >= YOUNG => plan.unfinished.push(one),
-            Some(_) => plan.under_way.push((one, "written to during the last 7 days")),
-            // An earlier prune did not come to its end; whether another one is at it now shows when it is removed.
-            None if one.files == 0 => plan.unfinished.push(one),
-            None => plan.under_way.push((one, "this storage does not tell when it was written")),
+        match why_it_stays(&one, policy.with_foreign, now) {
+            Some(why) => plan.under_way.push((one, why)),
+            None => plan.unfinished.push(one),
         }
     }
     Ok(plan)
+}
+
+/// Why a folder without a manifest is left alone; `None` where it goes.
+fn why_it_stays(one: &Unfinished, with_foreign: bool, now: Timestamp) -> Option<&'static str> {
+    let age = one.touched.map(|touched| Duration::try_from(now.duration_since(touched)).unwrap_or_default());
+    let young = match age {
+        // An earlier prune took its manifest away; nobody wrote to it since.
+        _ if one.begun => None,
+        Some(age) if age >= YOUNG => None,
+        Some(_) => Some("written to during the last 7 days"),
+        // An earlier prune did not come to its end; whether another one is at it now shows when it is removed.
+        None if one.files == 0 => None,
+        None => Some("this storage does not tell when it was written"),
+    };
+    young.or_else(|| unproven(one.unproven, one.files).filter(|_| !with_foreign))
+}
+
+/// What is said of a folder without a manifest in which so many files of all are not proven ours.
+pub(super) fn unproven(files: usize, all: usize) -> Option<&'static str> {
+    match files {
+        0 => None,
+        files if files < all => Some("nothing proves that all of them are ours; `--with-foreign` removes it"),
+        _ => Some("nothing proves that they are ours; `--with-foreign` removes it"),
+    }
 }
 
 fn decide(newest_first: Vec<Candidate>, policy: &Policy, now: Timestamp, plan: &mut Plan) {
@@ -222,12 +241,12 @@ async fn foreign_to(
     manifest: &Manifest,
 ) -> Result<usize, StorageError> {
     let others = Apart::by(manifest, storage.list(project, folder).await?).others.into_iter();
-    Ok(others.filter(|one| one.kind != Some(OutputKind::Folder) && !is_litter(&one.path)).count())
+    Ok(others.filter(|one| one.kind != Some(OutputKind::Folder) && !is_litter(one.path.as_bytes())).count())
 }
 
 /// What programs that show folders leave in them, and what we left ourselves: nobody misses it.
-fn is_litter(path: &RelPath) -> bool {
-    let name = path.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+pub(super) fn is_litter(path: &[u8]) -> bool {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     name.starts_with(b".soopervisor-") || matches!(name, b".DS_Store" | b"Thumbs.db" | b"desktop.ini")
 }
 
@@ -286,7 +305,7 @@ pub async fn remove(
         report.removed.push(candidate.clone());
     }
     for one in &plan.unfinished {
-        match storage.sweep(project, &one.folder, progress).await? {
+        match storage.sweep(project, &one.folder, plan.with_foreign, progress).await? {
             Swept::Gone { freed } => {
                 report.freed &= freed;
                 report.swept.push(one.clone());
@@ -375,13 +394,31 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_without_a_manifest_goes_only_if_every_file_in_it_is_proven_ours() {
+        let now = Timestamp::from_second(100 * 86_400).unwrap();
+        let one = |unproven: usize, begun: bool, day: i64| Unfinished {
+            folder: candidate('1', 0, "", 0).folder,
+            files: 3,
+            unproven,
+            bytes: 3,
+            touched: Some(Timestamp::from_second(day * 86_400).unwrap()),
+            begun,
+        };
+        let why = |unproven, begun, day| why_it_stays(&one(unproven, begun, day), false, now).unwrap_or_default();
+        assert_eq!((why(0, false, 90), why(0, true, 99)), ("", ""));
+        assert!(why(0, false, 99).contains("last 7 days"));
+        assert!(why(3, false, 90).contains("that they are ours") && why(3, true, 99).contains("that they are ours"));
+        assert!(why(1, false, 90).contains("that all of them are ours"));
+        assert_eq!(why_it_stays(&one(3, false, 90), true, now), None, "who wants that has it");
+    }
+
+    #[test]
     fn what_nobody_misses_is_told_from_what_somebody_put_there() {
-        let path = |text: &str| text.parse::<RelPath>().unwrap();
         for litter in [".DS_Store", "plots/Thumbs.db", "desktop.ini", "a/.soopervisor-part-1"] {
-            assert!(is_litter(&path(litter)), "{litter}");
+            assert!(is_litter(litter.as_bytes()), "{litter}");
         }
         for own in ["users-own.txt", "DS_Store", "desktop.ini/notes", ".hidden"] {
-            assert!(!is_litter(&path(own)), "{own}");
+            assert!(!is_litter(own.as_bytes()), "{own}");
         }
     }
 

@@ -53,12 +53,16 @@ pub(crate) async fn what_broke_off_is_swept_when_it_is_old(open: Open<'_>) {
     leave(&service, "demo").await;
     let found = bounded(open(), 0).unfinished(&project()).await.expect("unfinished");
     assert_eq!((found.len(), found[0].files, &found[0].folder), (1, LEFT.len(), &folder()), "{}", service.place());
+    assert_eq!(found[0].unproven, LEFT.len(), "{}", service.place());
     assert!(found[0].touched.is_some(), "{found:?}");
-    let young = bounded(open(), 1000).sweep(&project(), &folder(), &()).await.expect("looked at");
+    let young = bounded(open(), 1000).sweep(&project(), &folder(), true, &()).await.expect("looked at");
     assert!(matches!(&young, Swept::Left(why) if why.contains("writing")), "{}: {young:?}", service.place());
     assert_eq!(names(&service, "demo").await.len(), LEFT.len(), "nothing of it was removed, and no mark is left");
     tokio::time::sleep(A_WHILE).await;
-    let gone = bounded(open(), 1).sweep(&project(), &folder(), &()).await.expect("swept");
+    let spared = bounded(open(), 1).sweep(&project(), &folder(), false, &()).await.expect("looked at");
+    assert!(matches!(&spared, Swept::Left(why) if why.contains("nothing proves")), "{}: {spared:?}", service.place());
+    assert_eq!(names(&service, "demo").await.len(), LEFT.len(), "{}: no mark is left", service.place());
+    let gone = bounded(open(), 1).sweep(&project(), &folder(), true, &()).await.expect("swept");
     assert!(matches!(gone, Swept::Gone { .. }), "{}: {gone:?}", service.place());
     assert_eq!(names(&service, "demo").await, [""; 0], "{}", service.place());
     let again = bounded(open(), 0).unfinished(&project()).await.expect("unfinished");
@@ -81,11 +85,11 @@ async fn folders_without_files_go_too(open: Open<'_>) {
     let bounded = |old| bounded(open(), old).bounded(Bounds { old: Duration::from_secs(old), ..Bounds::default() });
     let found = bounded(0).unfinished(&project).await.expect("unfinished");
     assert_eq!((found.len(), found[0].files, &found[0].folder), (1, 0, &folder()), "{}", service.place());
-    let young = bounded(1000).sweep(&project, &folder(), &()).await.expect("looked at");
+    let young = bounded(1000).sweep(&project, &folder(), true, &()).await.expect("looked at");
     assert!(matches!(young, Swept::Left(_)), "{}: {young:?}", service.place());
     assert!(service.folder(&ours).await.expect("looked at").is_some(), "{}", service.place());
     tokio::time::sleep(A_WHILE).await;
-    let gone = bounded(1).sweep(&project, &folder(), &()).await.expect("swept");
+    let gone = bounded(1).sweep(&project, &folder(), true, &()).await.expect("swept");
     assert!(matches!(gone, Swept::Gone { .. }), "{}: {gone:?}", service.place());
     assert!(service.folder(&ours).await.expect("looked at").is_none(), "{}", service.place());
     assert!(service.folder("empty/notes").await.expect("looked at").is_some(), "of somebody else");
@@ -109,7 +113,7 @@ async fn one_race(open: Open<'_>, race: u32) {
     let sweeping = async {
         // From long before the publisher's first look to the middle of its work.
         tokio::time::sleep(Duration::from_millis(u64::from(race) * 90)).await;
-        pruner.sweep(&project, &folder(), &()).await
+        pruner.sweep(&project, &folder(), true, &()).await
     };
     let (published, swept) = tokio::join!(publisher.publish(publication, std::sync::Arc::new(())), sweeping);
     published.unwrap_or_else(|error| panic!("{name}: {error}, and the prune: {swept:?}"));

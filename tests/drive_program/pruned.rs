@@ -226,9 +226,11 @@ async fn a_prune_that_is_killed_again_and_again_comes_to_the_same_end_over_ssh()
         std::fs::write(half.join(name), "half").unwrap();
     }
     let age = || {
+        // All at one time, so that what lay there before a mark is no younger than that.
+        let then = SystemTime::now() - Duration::from_hours(24 * 30);
         for name in files(Path::new(&root)) {
             let file = std::fs::File::options().write(true).open(Path::new(&root).join(name)).unwrap();
-            file.set_modified(SystemTime::now() - Duration::from_hours(24 * 30)).unwrap();
+            file.set_modified(then).unwrap();
         }
     };
     age();

@@ -26,10 +26,11 @@ async fn what_a_run_with_other_results_left_behind_is_replaced_and_removed() {
     }
     fs_err::remove_file(run.path("work/big.bin")).expect("removed");
     let published = remote.publish(run.publication("again", OnConflict::Fail), Arc::new(())).await.expect("published");
-    // Only a run that makes it would know whose this is.
+    // What lay there may be anybody's by now.
     let report = verify(&remote, &project(), &folder(), &()).await.expect("a report");
     assert!(report.missing.is_empty() && report.changed.is_empty(), "{report:?}");
-    assert!(report.extra.iter().all(|extra| *extra == path("big.bin")), "{report:?}");
+    assert!(!report.extra.is_empty(), "{report:?}");
+    assert_eq!(published.others.len(), report.extra.len(), "it is told: {published:?}, {report:?}");
     let named = published.manifest.files.iter().filter(|entry| entry.stored.is_some()).count();
     assert!(named > 0, "what held something else got another name: {:?}", shelf.keys());
 }
@@ -93,8 +94,19 @@ async fn what_somebody_puts_there_while_a_broken_off_publish_is_gone_on_with_sta
     let published = quick(&shelf).publish(run.publication("r", OnConflict::Fail), visitor).await.expect("published");
     assert_eq!(published.outcome, PublishOutcome::Created);
     let keys = shelf.keys();
-    assert!(!keys.contains(&left) && keys.contains(&format!("demo/{SHA}/my notes.txt")), "{keys:?}");
-    assert!(keys.contains(&unknown), "nothing tells whose it is: {keys:?}");
+    let others = [&left, &unknown, &format!("demo/{SHA}/my notes.txt")];
+    assert!(others.iter().all(|other| keys.contains(other)), "nothing tells whose they are: {keys:?}");
+    assert_eq!(published.others, ["d0/f0.csv", "my notes.txt", "of-another-result.csv"]);
+    let there = shelf.objects.lock().expect("objects")[&left].clone();
+    assert_eq!(there, "of a publish that broke off", "nobody wrote over it");
+    let stored = published.manifest.entry(&path("d0/f0.csv")).expect("an entry").stored.clone();
+    assert!(stored.is_some_and(|stored| keys.contains(&format!("demo/{SHA}/{stored}"))), "{keys:?}");
+    // Nor does who finds the commit published, whose file is older than the manifest by now.
+    shelf.times.lock().expect("times").insert(left.clone(), jiff::Timestamp::UNIX_EPOCH);
+    let again = quick(&shelf).publish(run.publication("again", OnConflict::Fail), Arc::new(())).await;
+    let again = again.expect("published");
+    assert_eq!((again.outcome, again.others.len()), (PublishOutcome::Identical, 3));
+    assert!(shelf.keys().contains(&left), "{:?}", shelf.keys());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,22 +126,23 @@ async fn what_somebody_puts_there_before_a_broken_off_publish_is_gone_on_with_st
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_this_machine_was_about_to_send_goes_though_the_run_once_more_does_not_make_it() {
+async fn what_this_machine_was_about_to_send_stays_since_nothing_proves_who_wrote_what_lies_there() {
     let (run, shelf) = (filled(0), shelf::drive());
     let journals = run.path("journals");
     shelf.breaks_after.store(7, Ordering::SeqCst);
     let first = remote(&shelf, Some(journals.clone()));
     first.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect_err("broken");
     shelf.breaks_after.store(-1, Ordering::SeqCst);
-    // It arrived after all, and nobody heard of it.
+    // It arrived after all and nobody heard of it, or somebody put another one there.
     let left = format!("demo/{SHA}/big.bin");
     shelf.objects.lock().expect("objects").insert(left.clone(), "whole".into());
     fs_err::remove_file(run.path("work/big.bin")).expect("removed");
     run.product("a.csv", "1");
     let second = remote(&shelf, Some(journals));
     second.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect("published");
-    assert!(!shelf.keys().contains(&left), "{:?}", shelf.keys());
-    assert!(is_sound(&second).await, "{:?}", shelf.keys());
+    assert!(shelf.keys().contains(&left), "{:?}", shelf.keys());
+    let report = verify(&second, &project(), &folder(), &()).await.expect("a report");
+    assert_eq!((&*report.extra, report.ok), (&[path("big.bin")][..], 1), "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,7 +168,8 @@ async fn what_this_machine_had_sent_whole_goes_unless_somebody_changed_it_since(
     }
     run.product("other.csv", "1");
     let second = remote(&shelf, Some(journals));
-    second.publish(run.publication("again", OnConflict::Fail), Arc::new(())).await.expect("published");
+    let published = second.publish(run.publication("again", OnConflict::Fail), Arc::new(())).await.expect("published");
+    assert_eq!(published.others.len(), 2, "{published:?}");
     let there: Vec<String> = shelf.keys().into_iter().filter(|key| key.ends_with(".csv")).collect();
     assert_eq!(there, [theirs[0].clone(), theirs[1].clone(), format!("demo/{SHA}/other.csv")]);
 }

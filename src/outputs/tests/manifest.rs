@@ -132,6 +132,8 @@ fn hostile_manifests_are_refused() {
     assert!(tampered(|m| m["files"][0]["kind"] = "link".into()).is_err(), "a link without target");
     assert!(tampered(|m| m["files"][0]["mode"] = "4755".into()).is_err(), "setuid");
     assert!(tampered(|m| m["project"] = "../x".into()).is_err(), "project");
+    let other = tampered(|m| m["commit"] = "0".repeat(40).into());
+    assert!(matches!(&other, Err(ManifestError::Unsound(why)) if why.contains("its commit is `0000")), "{other:?}");
     assert!(matches!(tampered(|m| m["schema"] = 2.into()), Err(ManifestError::Newer { found: 2 })));
     assert!(Manifest::parse(b"").is_err());
 }

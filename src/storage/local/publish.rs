@@ -161,7 +161,7 @@ impl Step<'_> {
 
     fn published(&self, folder: Folder, outcome: PublishOutcome, manifest: Manifest) -> Published {
         let place = self.path().join(folder.to_string()).display().to_string();
-        Published { folder, place, outcome, manifest }
+        Published { folder, place, outcome, manifest, others: Vec::new() }
     }
 
     /// Reads every output, copies it where there is a stage, and describes all of them.

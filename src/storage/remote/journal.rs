@@ -11,7 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
@@ -39,7 +39,11 @@ impl Journal {
     /// given up, or goes by itself.
     pub(super) fn open(journals: Option<&Path>, place: &str, stays: bool, folder: &str) -> Self {
         let kept = journals.and_then(|journals| Self::take(journals, place, folder).ok().flatten());
-        let left = kept.as_ref().and_then(|(path, _)| Kept::read(path)).unwrap_or_default();
+        let mut left = kept.as_ref().and_then(|(path, _)| Kept::read(path)).unwrap_or_default();
+        // Its sessions are over; what is whole is still what we had sent.
+        if !stays && kept.as_ref().is_some_and(|(path, _)| is_older(path, OLDEST)) {
+            left.halves.clear();
+        }
         Self(Arc::new(Book::new(place.to_owned(), stays, left, kept)))
     }
 
@@ -122,6 +126,16 @@ impl Journal {
         }
     }
 
+    /// Nobody goes on with it, and that it was written to just now does not count.
+    pub(super) fn rest(&self) {
+        let Some((path, _lock)) = &self.0.kept else { return };
+        let Some(then) = SystemTime::now().checked_sub(OLDEST + Duration::from_mins(1)) else { return };
+        for path in [path.clone(), path.with_extension("lock")] {
+            let file = OpenOptions::new().write(true).open(path);
+            let _ = file.and_then(|file| file.set_modified(then));
+        }
+    }
+
     /// The part of one file.
     pub(super) fn of<'a>(&'a self, size: u64, tally: &'a Tally) -> Part<'a> {
         Part { journal: self, size, tally, sent: Mutex::new(0) }
@@ -141,6 +155,12 @@ pub(super) fn is_in_use(journals: Option<&Path>, place: &str, folder: &str, old:
     young(&path) || young(&lock) || held()
 }
 
+/// What publishes of this machine had sent whole to a folder of which there is a journal yet, by its key.
+pub(super) fn sent_whole(journals: Option<&Path>, place: &str, folder: &str) -> BTreeMap<String, Proof> {
+    let kept = journals.and_then(|journals| Kept::read(&files(journals, place, folder).0));
+    kept.map(|kept| kept.done).unwrap_or_default()
+}
+
 /// The journal of a folder in a place, and its lock.
 fn files(journals: &Path, place: &str, folder: &str) -> (PathBuf, PathBuf) {
     let name = hex::encode(&Sha256::digest(format!("{place}\n{folder}"))[..16]);
@@ -153,13 +173,23 @@ fn age(entry: &fs_err::DirEntry) -> Duration {
     written.ok().and_then(|at| at.elapsed().ok()).unwrap_or_default()
 }
 
-/// Journals that nothing can be gone on with from any more, but for those that name what is still to be given up.
+/// Whether a file was written longer ago than that.
+fn is_older(path: &Path, than: Duration) -> bool {
+    let written = fs_err::metadata(path).and_then(|meta| meta.modified());
+    written.ok().and_then(|at| at.elapsed().ok()).is_some_and(|age| age > than)
+}
+
+/// Journals that nothing can be gone on with from any more, but for those that name what is still to be given up, and those
+/// that prove of whole files whose they are: by these a prune knows what it may remove.
 fn sweep(journals: &Path) {
     let Ok(entries) = fs_err::read_dir(journals) else { return };
     for entry in entries.flatten() {
         let (path, age) = (entry.path(), age(&entry));
         let is_half = |key: &String| key.as_str() != FOLDER;
-        let names_some = || Kept::read(&path).is_some_and(|kept| kept.stays && kept.halves.keys().any(is_half));
+        let names_some = || {
+            let kept = Kept::read(&path);
+            kept.is_some_and(|kept| !kept.done.is_empty() || kept.stays && kept.halves.keys().any(is_half))
+        };
         if age > FORGOTTEN || age > OLDEST && !names_some() {
             let _ = fs_err::remove_file(&path);
         }

@@ -51,7 +51,12 @@ pub(super) async fn of_the_forgotten(remote: &Remote) {
     for journal in Journal::forgotten(remote.journals.as_deref(), &remote.service.place()) {
         of_all(remote, &journal).await;
         if journal.left(|_, _| false).is_empty() {
-            journal.close();
+            // By what is whole a prune knows what it may remove.
+            if journal.finished().is_empty() {
+                journal.close();
+            } else {
+                journal.rest();
+            }
         }
     }
 }

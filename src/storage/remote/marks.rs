@@ -288,6 +288,11 @@ impl Taking<'_> {
 /// Puts a mark, whose name is of nobody else: a failure that nobody knows the end of is tried again.
 pub(super) async fn put_mark(remote: &Remote, mark: &str) -> Result<(), Fault> {
     let words = Bytes::from_static(b"written by soopervisor while it publishes or prunes; of no use afterwards");
+    put_saying(remote, mark, words).await
+}
+
+/// As [`put_mark`], with something in it that its reader is to know.
+pub(super) async fn put_saying(remote: &Remote, mark: &str, words: Bytes) -> Result<(), Fault> {
     let mut tries = 0;
     loop {
         match remote.service.put(mark, words.clone()).await {

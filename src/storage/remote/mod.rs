@@ -8,12 +8,11 @@
 //!    run that broke off, or of one that is under way), the output gets another name, and the manifest says which.
 //! 4. `manifest.json` is created, last, if the mark is still there. Of two publishers one succeeds; the other compares what it has, and removes what
 //!    only it made.
-//! 5. Of what the manifest does not name, that goes which has a name that only we give, and what lay there before this
-//!    publish began under the name of one of its outputs, or of one that this machine had begun to send; and what it had
-//!    sent whole, while the service's checksum and id prove that ([`proof`]). What else is in the folder is somebody's, and
-//!    stays, whenever it came and whoever publishes the commit again. Where a name may be of several objects, the manifest
-//!    names ids, and what goes goes by its id. Pointers (`latest.json`, `index/`) are conveniences: readers trust manifests
-//!    only.
+//! 5. Of what the manifest does not name, that goes which has a name that only we give, and what this machine had sent
+//!    whole, while the service's checksum and id prove that ([`proof`]). What else is in the folder may be somebody's, and
+//!    stays, whatever it is called, whenever it came and whoever publishes the commit again; the run tells it. Where a
+//!    name may be of several objects, the manifest names ids, and what goes goes by its id. Pointers (`latest.json`,
+//!    `index/`) are conveniences: readers trust manifests only.
 //!
 //! A crash between any two steps leaves a folder without a manifest, which nobody takes for a commit and the next
 //! publish goes on with. Links and empty folders are in the manifest only.
@@ -105,10 +104,15 @@ impl Remote {
     }
 
     /// Says in a published folder that it is taken away: who publishes the commit again waits, and should this be killed
-    /// once the manifest is gone, the next prune goes on with the rest. In a full account there may be no room for it.
-    async fn announce(&self, project: &ProjectName, folder: &Folder) -> Option<String> {
+    /// once the manifest is gone, the next prune goes on with the rest, which the manifest in the mark proves to be ours. In a
+    /// full account there may be no room for it.
+    async fn announce(&self, project: &ProjectName, folder: &Folder, manifest: Option<&Manifest>) -> Option<String> {
         let mark = key::taken(project, folder);
-        match marks::put_mark(self, &mark).await {
+        let put = match manifest.and_then(|manifest| manifest.to_bytes().ok()) {
+            Some(bytes) => marks::put_saying(self, &mark, bytes.into()).await,
+            None => marks::put_mark(self, &mark).await,
+        };
+        match put {
             Ok(()) => Some(mark),
             Err(fault) => {
                 tracing::info!(%fault, "taken away without a mark");
@@ -296,10 +300,11 @@ impl Storage for Remote {
         let manifest = key::object_manifest(project, folder);
         // Only the manifest knows what the index calls it, so that this comes first: who is killed in between is followed
         // by somebody who still finds the folder. A manifest that cannot be read goes all the same.
-        if let Ok(found) = self.manifest(project, folder).await {
+        let found = self.manifest(project, folder).await.ok();
+        if let Some(found) = &found {
             pointer::forget(&*self.service, project, folder, found.about.ended).await;
         }
-        let mark = self.announce(project, folder).await;
+        let mark = self.announce(project, folder, found.as_ref()).await;
         if let Err(fault) = self.service.remove(&manifest).await {
             if let Some(mark) = mark {
                 let removed = self.service.remove(&mark).await;
@@ -321,9 +326,10 @@ impl Storage for Remote {
         &self,
         project: &ProjectName,
         folder: &Folder,
+        with_foreign: bool,
         progress: &dyn Progress,
     ) -> Result<Swept, StorageError> {
-        tally::unless_cancelled(progress, sweep::sweep(self, project, folder, progress)).await
+        tally::unless_cancelled(progress, sweep::sweep(self, project, folder, with_foreign, progress)).await
     }
 
     async fn tell_apart(&self, project: &ProjectName) -> Result<(), StorageError> {

@@ -1,10 +1,17 @@
-//! What proves that a finished file in an unfinished folder was made by this machine, and that nobody changed it since.
+//! What proves that a finished file in an unfinished folder was made by us, and that nobody changed it since.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::publish::Named;
+use super::{Remote, journal, pointer};
+use crate::id::ProjectName;
+use crate::outputs::manifest::Manifest;
 use crate::storage::backend::{Checksum, Meta};
+use crate::storage::prune::is_litter;
+use crate::storage::{Folder, key};
 
 /// What a service told of a file when that was done.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -34,7 +41,7 @@ fn told(checksum: &Checksum) -> String {
 /// What lay in a folder when a publish began and is of a publish that broke off, each by what tells it from all others.
 #[derive(Debug, Default)]
 pub(super) struct Before {
-    /// Of what its name tells that.
+    /// Of what has a name that no user's file has.
     pub(super) named: HashSet<String>,
     /// Of what was remembered.
     pub(super) proven: HashMap<String, Proof>,
@@ -44,6 +51,51 @@ impl Before {
     /// Whether what lies there now is one of these; what was proven is to be so still.
     pub(super) fn has(&self, identity: &str, meta: &Meta) -> bool {
         self.named.contains(identity) || self.proven.get(identity).is_some_and(|proof| proof.is_of(meta))
+    }
+}
+
+/// What proves of files in a folder without a manifest that they are ours.
+#[derive(Debug)]
+pub(super) struct Ours {
+    /// Whether a name may be of several files, so that ids count.
+    duplicates: bool,
+    /// What the manifests named that prunes took away from there, and when each did.
+    taken: Vec<(Named, Timestamp)>,
+    /// What this machine had sent whole, by its key relative to the folder.
+    sent: BTreeMap<String, Proof>,
+}
+
+impl Ours {
+    /// Asks what is known of a folder that holds `contents`.
+    pub(super) async fn of(remote: &Remote, project: &ProjectName, folder: &Folder, contents: &[Meta]) -> Self {
+        let prefix = key::object_folder(project, folder);
+        let sent = journal::sent_whole(remote.journals.as_deref(), &remote.service.place(), &prefix).into_iter();
+        let sent = sent.filter_map(|(key, proof)| Some((key.strip_prefix(&prefix)?.to_owned(), proof))).collect();
+        let mut taken = Vec::new();
+        for mark in contents.iter().filter(|meta| key::is_taken(&meta.key)) {
+            // What cannot be read, or is of an earlier version that said nothing there, proves nothing.
+            let bytes = pointer::read_small(&*remote.service, &format!("{prefix}{}", mark.key)).await;
+            let manifest = bytes.ok().and_then(|bytes| Manifest::parse(&bytes).ok());
+            let manifest = manifest.and_then(|manifest| manifest.of(project, &folder.revision).ok());
+            if let (Some(manifest), Some(when)) = (manifest, mark.modified) {
+                taken.push((Named::by(&manifest), when));
+            }
+        }
+        Self { duplicates: remote.service.traits().duplicates, taken, sent }
+    }
+
+    /// How many of these files nothing proves to be ours. What programs that show folders leave there does not count.
+    pub(super) fn lacks(&self, contents: &[Meta]) -> usize {
+        contents.iter().filter(|meta| !is_litter(meta.key.as_bytes()) && !self.has(meta)).count()
+    }
+
+    fn has(&self, meta: &Meta) -> bool {
+        let id = meta.id.as_deref().filter(|_| self.duplicates);
+        // Whoever wrote to it after that is not the one who had published it.
+        let was_there = |when: &Timestamp| meta.modified.is_some_and(|written| written <= *when);
+        key::is_of_our_making(&meta.key)
+            || self.sent.get(&meta.key).is_some_and(|proof| proof.is_of(meta))
+            || self.taken.iter().any(|(named, when)| was_there(when) && named.has(&meta.key, id))
     }
 }
 

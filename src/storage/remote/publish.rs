@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 
 use super::journal::Journal;
 use super::lanes::send_all;
@@ -14,12 +13,12 @@ use super::proof::{Before, Proof};
 use super::send::Sender;
 use super::tally::{Tally, unless_cancelled};
 use super::{Remote, leftovers, pointer};
-use crate::id::RelPath;
 use crate::outputs::manifest::{Entry, Manifest, ManifestError};
 use crate::outputs::{Output, OutputKind};
 use crate::plan::OnConflict;
 use crate::storage::backend::{Fault, Made, Meta};
 use crate::storage::patience::{in_passing, while_it_goes};
+use crate::storage::prune::is_litter;
 use crate::storage::{
     Differences, Folder, Progress, Publication, PublishOutcome, Published, Storage as _, StorageError, describe, key,
 };
@@ -36,28 +35,28 @@ pub(super) async fn publish(
     // It was asked before the pipeline ran, and that may be long ago.
     unless_cancelled(&**progress, remote.tell_apart(project)).await?;
     let mut folder = Folder::of(&publication.about.revision);
-    let finish = |folder: Folder, outcome, manifest| {
+    let finish = |folder: Folder, outcome, manifest, others| {
         let place = format!("{}/{project}/{folder}", remote.service.place());
-        Published { folder, place, outcome, manifest }
+        Published { folder, place, outcome, manifest, others }
     };
     loop {
         let Some(there) = unless_cancelled(&**progress, remote.published(project, &folder)).await? else {
             match create(remote, publication, &folder, progress).await? {
-                Some(ours) => return Ok(finish(folder, PublishOutcome::Created, ours)),
+                Some((ours, others)) => return Ok(finish(folder, PublishOutcome::Created, ours, others)),
                 // Another publisher's manifest was first: compare with it. Or what it relied on was removed: anew.
                 None => continue,
             }
         };
         if publication.on_conflict == OnConflict::Keep {
-            in_passing(&**progress, Box::pin(tidy(remote, publication, &folder, &there, None))).await;
-            return Ok(finish(folder, PublishOutcome::Kept, there));
+            let others = tidied(remote, publication, &folder, &there, progress).await;
+            return Ok(finish(folder, PublishOutcome::Kept, there, others));
         }
         let ours = describe::describe(publication, progress).await?;
         let differences = Differences::between(&there, &ours);
         if differences.is_empty() {
             // Who wrote the manifest may have been killed before it removed what broken-off publishes left.
-            in_passing(&**progress, Box::pin(tidy(remote, publication, &folder, &there, None))).await;
-            return Ok(finish(folder, PublishOutcome::Identical, there));
+            let others = tidied(remote, publication, &folder, &there, progress).await;
+            return Ok(finish(folder, PublishOutcome::Identical, there, others));
         }
         if publication.on_conflict != OnConflict::NewRun || folder.run.is_some() {
             return Err(StorageError::Conflict { folder, differences });
@@ -66,14 +65,30 @@ pub(super) async fn publish(
     }
 }
 
-/// Sends everything and the manifest; `None` when another publisher's manifest was first, or somebody removed what lay
-/// there.
+/// Tidies up in a folder that was published before, as far as there is time; what stays and may be somebody's.
+async fn tidied(
+    remote: &Remote,
+    publication: &Publication,
+    folder: &Folder,
+    stands: &Manifest,
+    progress: &Arc<dyn Progress>,
+) -> Vec<String> {
+    let others: OnceLock<Vec<String>> = OnceLock::new();
+    let tidying = Box::pin(async {
+        let _ = others.set(tidy(remote, publication, folder, stands, None).await);
+    });
+    in_passing(&**progress, tidying).await;
+    others.into_inner().unwrap_or_default()
+}
+
+/// Sends everything and the manifest, and tells which files in the folder may be somebody's; `None` when another publisher's
+/// manifest was first, or somebody removed what lay there.
 async fn create(
     remote: &Remote,
     publication: &Publication,
     folder: &Folder,
     progress: &Arc<dyn Progress>,
-) -> Result<Option<Manifest>, StorageError> {
+) -> Result<Option<(Manifest, Vec<String>)>, StorageError> {
     let marks = Marks::default();
     let (place, prefix) = (remote.service.place(), key::object_folder(&publication.about.project, folder));
     let journal = Journal::open(remote.journals.as_deref(), &place, remote.service.halves_stay(), &prefix);
@@ -98,7 +113,7 @@ async fn create_held(
     journal: &Journal,
     marks: &Marks,
     progress: &Arc<dyn Progress>,
-) -> Result<Option<Manifest>, StorageError> {
+) -> Result<Option<(Manifest, Vec<String>)>, StorageError> {
     let outputs = &publication.collection.outputs;
     let tally = Tally::new(progress, outputs.len() as u64, outputs.iter().map(|output| output.size).sum());
     let prepared = tally.unless_cancelled(prepare(remote, publication, folder, journal, marks, &**progress));
@@ -130,6 +145,7 @@ async fn create_held(
             return Err(*error);
         }
     };
+    let others: OnceLock<Vec<String>> = OnceLock::new();
     let afterwards = Box::pin(async {
         leftovers::of_all(remote, journal).await;
         journal.close();
@@ -139,12 +155,12 @@ async fn create_held(
             return;
         }
         if left_over {
-            tidy(remote, publication, folder, &ours, Some(&before)).await;
+            let _ = others.set(tidy(remote, publication, folder, &ours, Some(&before)).await);
         }
         pointer::point(&*remote.service, &publication.about.project, folder, &ours).await;
     });
     in_passing(&**progress, afterwards).await;
-    Ok(won.then_some(ours))
+    Ok(won.then(|| (ours, others.into_inner().unwrap_or_default())))
 }
 
 /// The hold, or a new one, when everything that the manifest names is still there; `None` when that is not sure.
@@ -200,7 +216,7 @@ async fn prepare(
     let outputs = &publication.collection.outputs;
     let earlier = earlier(remote, publication, folder).await;
     let copies_look_old = earlier.is_some() && remote.service.copies_look_old();
-    let mut left = LeftOver::of(outputs, journal, &key::object_folder(project, folder));
+    let mut left = LeftOver::of(journal, &key::object_folder(project, folder));
     let (contents, hold) = Hold::take(remote, project, folder, copies_look_old, marks, progress).await?;
     if hold.met {
         journal.disown();
@@ -350,34 +366,47 @@ fn identity(meta: &Meta, duplicates: bool) -> &str {
     meta.id.as_deref().filter(|_| duplicates).unwrap_or(&meta.key)
 }
 
-/// Removes what no manifest names and nobody else put there, now that one manifest stands: what a publish that broke off
-/// had left there when this one began (`before` has it), else what only we give such names, and what a file of the manifest
-/// had to make way for (a publisher that was killed right after its manifest left it). Somebody may have put files of their
-/// own into this folder, before it was published and since. Where names are not exclusive, what came since is left to
-/// whoever made it, and nothing is removed while there is a second manifest.
-async fn tidy(remote: &Remote, publication: &Publication, folder: &Folder, stands: &Manifest, before: Option<&Before>) {
+/// Removes what no manifest names and is proven ours, now that one manifest stands: what a publish that broke off had left
+/// there when this one began (`before` has it), and what has a name that only we give. Anything else may be somebody's,
+/// also under the name of an output: it stays, and is told by its name in the folder. Where names are not exclusive, what
+/// came since is left to whoever made it, and nothing is removed while there is a second manifest.
+async fn tidy(
+    remote: &Remote,
+    publication: &Publication,
+    folder: &Folder,
+    stands: &Manifest,
+    before: Option<&Before>,
+) -> Vec<String> {
     let project = &publication.about.project;
-    let Ok(contents) = remote.contents(project, folder).await else { return };
+    let mut others = Vec::new();
+    let Ok(contents) = remote.contents(project, folder).await else { return others };
     let duplicates = remote.service.traits().duplicates;
     if duplicates && contents.iter().filter(|meta| meta.key == key::MANIFEST).count() != 1 {
-        return;
+        return others;
     }
     let named = Named::by(stands);
-    let passed_by = PassedBy::of(stands, &contents);
     let prefix = key::object_folder(project, folder);
     for meta in contents.iter().filter(|meta| meta.key != key::MANIFEST) {
         let id = meta.id.as_deref().filter(|_| duplicates);
+        if named.has(&meta.key, id) {
+            continue;
+        }
+        let is_made_by_us = key::is_of_our_making(&meta.key);
         let is_nobodys = match before {
             Some(before) if before.has(identity(meta, duplicates), meta) => true,
             Some(_) if duplicates => false,
-            _ => key::is_of_our_making(&meta.key) || passed_by.has(meta),
+            _ => is_made_by_us,
         };
-        if named.has(&meta.key, id) || !is_nobodys {
+        if !is_nobodys {
+            if !is_made_by_us && !is_litter(meta.key.as_bytes()) {
+                others.push(meta.key.clone());
+            }
             continue;
         }
         let removed = remote.service.remove_made(Made { key: &format!("{prefix}{}", meta.key), id }).await;
         tracing::info!(key = meta.key, ?removed, "was of no manifest");
     }
+    others
 }
 
 /// Removes what this publish made and the manifest that stands does not name.
@@ -406,25 +435,18 @@ async fn give_up(remote: &Remote, publication: &Publication, folder: &Folder, ma
     }
 }
 
-/// What a publish that broke off may have left in the folder of the one that goes on with it. Any other file may be a
-/// person's: nothing tells who made it, so it stays, and `verify` tells of it.
+/// What is known to be of a publish that broke off in the folder of the one that goes on with it. Any other file may be a
+/// person's, also one of the name of an output: nothing tells who made it, so it stays, and is told.
 struct LeftOver {
-    paths: HashSet<RelPath>,
-    /// What a publish of this machine was about to send, by its key relative to the folder.
-    begun: HashSet<String>,
-    /// What one had sent whole, in the same way.
+    /// What a publish of this machine had sent whole, by its key relative to the folder.
     done: HashMap<String, Proof>,
 }
 
 impl LeftOver {
-    fn of(outputs: &[Output], journal: &Journal, prefix: &str) -> Self {
-        let files = outputs.iter().filter(|output| output.kind == OutputKind::File);
-        let begun = journal.left(|_, _| false).into_iter();
-        let begun = begun.filter_map(|(key, _)| key.strip_prefix(prefix).map(str::to_owned));
+    fn of(journal: &Journal, prefix: &str) -> Self {
         let done = journal.finished().into_iter();
         let done = done.filter_map(|(key, proof)| Some((key.strip_prefix(prefix)?.to_owned(), proof)));
-        let paths = files.map(|output| output.path.clone()).collect();
-        Self { paths, begun: begun.collect(), done: done.collect() }
+        Self { done: done.collect() }
     }
 
     /// What of that lies there.
@@ -432,7 +454,7 @@ impl LeftOver {
         let mut before = Before::default();
         for meta in contents {
             let identity = identity(meta, duplicates).to_owned();
-            if self.has(&meta.key) {
+            if key::is_of_our_making(&meta.key) {
                 before.named.insert(identity);
             } else if let Some(proof) = self.done.get(&meta.key).filter(|proof| proof.is_of(meta)) {
                 before.proven.insert(identity, proof.clone());
@@ -440,52 +462,25 @@ impl LeftOver {
         }
         before
     }
-
-    fn has(&self, name: &str) -> bool {
-        key::is_of_our_making(name)
-            || self.begun.contains(name)
-            || key::from_object(name).is_some_and(|path| self.paths.contains(&path))
-    }
 }
 
 /// What a manifest speaks of.
-struct Named {
+#[derive(Debug)]
+pub(super) struct Named {
     ids: HashSet<String>,
     /// Of entries without an id.
     names: HashSet<String>,
 }
 
 impl Named {
-    fn by(manifest: &Manifest) -> Self {
+    pub(super) fn by(manifest: &Manifest) -> Self {
         let files = || manifest.files.iter().filter(|entry| entry.kind == OutputKind::File);
         let names = files().filter(|entry| entry.id.is_none()).filter_map(name_of).collect();
         Self { ids: files().filter_map(|entry| entry.id.clone()).collect(), names }
     }
 
-    fn has(&self, name: &str, id: Option<&str>) -> bool {
+    pub(super) fn has(&self, name: &str, id: Option<&str>) -> bool {
         self.names.contains(name) || id.is_some_and(|id| self.ids.contains(id))
-    }
-}
-
-/// Files of a publish that broke off, under names for which the next one, of other content, had to find others.
-struct PassedBy {
-    /// What each file of the manifest is called.
-    called: HashMap<RelPath, String>,
-    sealed: Option<Timestamp>,
-}
-
-impl PassedBy {
-    fn of(manifest: &Manifest, contents: &[Meta]) -> Self {
-        let files = manifest.files.iter().filter_map(|entry| Some((entry.path.clone(), name_of(entry)?)));
-        let sealed = contents.iter().find(|meta| meta.key == key::MANIFEST).and_then(|meta| meta.modified);
-        Self { called: files.collect(), sealed }
-    }
-
-    /// Whether this is one: its name is that of a file of the manifest, which has another, and it is older than that.
-    fn has(&self, meta: &Meta) -> bool {
-        let called = key::from_object(&meta.key).and_then(|path| self.called.get(&path));
-        let is_older = meta.modified.zip(self.sealed).is_some_and(|(written, sealed)| written < sealed);
-        is_older && called.is_some_and(|called| *called != meta.key)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Removing what broken-off publishes left: only in folders of ours without a manifest, only what nobody wrote to for
-//! long, and never against a publisher that goes on with it ([`super::marks`] says how each knows of the other).
+//! long, and never against a publisher that goes on with it ([`super::marks`] says how each knows of the other). One file
+//! in it that nothing proves to be ours ([`super::proof`]) keeps the whole folder, unless such are to go, too.
 //!
 //! What was published and is being taken away has a mark of its own: what is no younger than it is of nobody, so that
 //! whoever comes after a prune that was killed goes on. Folders without files, which some services keep, go by their own
@@ -9,10 +10,11 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use super::marks::{Since, age, put_mark};
+use super::proof::Ours;
 use super::{LANES, Remote, journal, leftovers};
 use crate::id::ProjectName;
 use crate::storage::backend::{Fault, Made, Meta};
-use crate::storage::{Folder, Progress, StorageError, Swept, Unfinished, key};
+use crate::storage::{Folder, Progress, StorageError, Swept, Unfinished, key, prune};
 
 /// How often removing is begun anew in one folder.
 const ROUNDS: u32 = 100;
@@ -29,12 +31,14 @@ pub(super) async fn unfinished(remote: &Remote, project: &ProjectName) -> Result
         }
         let contents = remote.contents(project, &folder).await?;
         if !contents.is_empty() {
-            return Ok(summary(folder, &contents));
+            let ours = Ours::of(remote, project, &folder, &contents).await;
+            return Ok(summary(folder, &contents, &ours));
         }
         let idle = idle_since(remote, project, &folder).await?;
         Ok::<_, StorageError>(idle.map(|since| Unfinished {
             folder,
             files: 0,
+            unproven: 0,
             bytes: 0,
             touched: Some(since),
             begun: false,
@@ -46,7 +50,7 @@ pub(super) async fn unfinished(remote: &Remote, project: &ProjectName) -> Result
     Ok(found)
 }
 
-fn summary(folder: Folder, contents: &[Meta]) -> Option<Unfinished> {
+fn summary(folder: Folder, contents: &[Meta], ours: &Ours) -> Option<Unfinished> {
     if contents.is_empty() || contents.iter().any(|meta| meta.key == key::MANIFEST) {
         return None;
     }
@@ -58,6 +62,7 @@ fn summary(folder: Folder, contents: &[Meta]) -> Option<Unfinished> {
     Some(Unfinished {
         folder,
         files: files.clone().count(),
+        unproven: ours.lacks(contents),
         bytes: files.map(|meta| meta.size).sum(),
         touched: times.and_then(|times| times.into_iter().max()),
         begun: contents.iter().filter(|meta| !key::is_sweep(&meta.key)).all(|meta| was_taken(meta, taken))
@@ -107,6 +112,7 @@ pub(super) async fn sweep(
     remote: &Remote,
     project: &ProjectName,
     folder: &Folder,
+    with_foreign: bool,
     progress: &dyn Progress,
 ) -> Result<Swept, StorageError> {
     let whole = key::object_folder(project, folder);
@@ -116,8 +122,9 @@ pub(super) async fn sweep(
     }
     // What has arrived of half-sent files lies in no folder.
     leftovers::of_the_forgotten(remote).await;
+    let sweep = Sweep { remote, project, folder, whole: &whole, with_foreign, progress };
     for _ in 0..ROUNDS {
-        if let Round::Over(swept) = (Sweep { remote, project, folder, whole: &whole, progress }).round().await? {
+        if let Round::Over(swept) = sweep.round().await? {
             return Ok(swept);
         }
     }
@@ -130,6 +137,8 @@ struct Sweep<'a> {
     folder: &'a Folder,
     /// With a closing `/`.
     whole: &'a str,
+    /// Also what nothing proves to be ours.
+    with_foreign: bool,
     progress: &'a dyn Progress,
 }
 
@@ -175,6 +184,13 @@ impl Sweep<'_> {
             Ok(doomed) => doomed,
             Err(why) => return Ok(Round::Over(Swept::Left(why.to_owned()))),
         };
+        if !self.with_foreign {
+            let unproven = Ours::of(self.remote, self.project, self.folder, &doomed).await.lacks(&doomed);
+            let files = doomed.iter().filter(|meta| !key::is_mark(&meta.key)).count();
+            if let Some(why) = prune::unproven(unproven, files) {
+                return Ok(Round::Over(Swept::Left(why.to_owned())));
+            }
+        }
         // By these it is known that the others may go.
         let (last, doomed): (Vec<Meta>, Vec<Meta>) = doomed.into_iter().partition(|meta| key::is_taken(&meta.key));
         if !self.remove_files(doomed, since).await? {

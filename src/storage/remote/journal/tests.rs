@@ -1,7 +1,5 @@
 //! What a journal remembers over the death of its process, and what it costs.
 
-use std::time::SystemTime;
-
 use super::*;
 use crate::storage::Progress;
 
@@ -109,6 +107,33 @@ fn an_old_journal_stays_where_something_of_it_is_still_to_be_given_up() {
     grow_old(&others, 91);
     sweep(place.path());
     assert_eq!([&ours, &others, &young].map(|path| path.exists()), [false, false, true]);
+}
+
+#[test]
+fn what_proves_whose_a_whole_file_is_outlives_the_sessions_of_those_that_are_not() {
+    let place = tempfile::tempdir().unwrap();
+    let checksum = Checksum { kind: crate::storage::backend::HashKind::Md5, bytes: vec![7] };
+    for (at, stays) in [("box:", false), (PLACE, true)] {
+        let path = leave(place.path(), at, stays, "p/f/");
+        let open = || Journal::open(Some(place.path()), at, stays, "p/f/");
+        open().finish("p/f/whole.bin", Some(&checksum), None);
+        grow_old(&path, 8);
+        sweep(place.path());
+        let proven: Vec<String> = sent_whole(Some(place.path()), at, "p/f/").into_keys().collect();
+        assert_eq!(proven, ["p/f/whole.bin"], "{at}");
+        let journal = open();
+        let left = (journal.left(|_, _| false).len(), journal.finished().len());
+        assert_eq!(left, (usize::from(stays), 1), "{at}");
+    }
+    assert!(sent_whole(Some(place.path()), PLACE, "p/g/").is_empty());
+    // Given up, it is as old as before, so that no prune takes it for that of a publish.
+    let forgotten = Journal::forgotten(Some(place.path()), PLACE);
+    forgotten[0].forget("p/f/a.bin");
+    forgotten[0].rest();
+    drop(forgotten);
+    let week = Duration::from_hours(24 * 7);
+    assert!(!is_in_use(Some(place.path()), PLACE, "p/f/", week));
+    assert_eq!(sent_whole(Some(place.path()), PLACE, "p/f/").len(), 1);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::storage::Storage;
-use crate::storage::prune;
 use crate::storage::remote::Bounds;
+use crate::storage::samples;
 use crate::storage::stores::ObjectStore;
 
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -41,9 +41,8 @@ impl Scene {
     }
 
     async fn mark(&self) -> String {
-        let mark = key::taken(&self.project, &self.folder);
-        put_mark(&self.remote, &mark).await.unwrap();
-        mark
+        let manifest = samples::manifest("demo", &[("a.csv", None), ("data/b.csv", None)]);
+        self.remote.announce(&self.project, &self.folder, Some(&manifest)).await.unwrap()
     }
 
     /// What a prune would do, which it then does; whether the folder is gone.
@@ -54,7 +53,7 @@ impl Scene {
         let now = Timestamp::now();
         let plan = prune::plan(&self.remote, &self.project, &prune::Policy::default(), now).await.unwrap();
         prune::remove(&self.remote, &self.project, &plan, &()).await.unwrap();
-        let swept = self.remote.sweep(&self.project, &self.folder, &()).await.unwrap();
+        let swept = self.remote.sweep(&self.project, &self.folder, false, &()).await.unwrap();
         let gone = !self.place.path().join("demo").join(SHA).exists();
         assert!(gone || matches!(&swept, Swept::Left(why) if why.contains("writing")), "{swept:?}");
         gone
@@ -73,6 +72,31 @@ async fn what_a_prune_began_to_take_away_goes_however_young_it_is() {
     put_mark(&scene.remote, &key::sweep(&scene.project, &scene.folder)).await.unwrap();
     scene.mark().await;
     assert!(scene.pruned(true).await);
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_put_there_after_a_prune_was_killed_keeps_the_folder_however_old_it_is() {
+    let scene = Scene::new();
+    scene.write("a.csv");
+    scene.write("data/b.csv");
+    scene.mark().await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    scene.write("user-later.txt");
+    let plan = async |with_foreign| {
+        let later = Timestamp::now() + WEEK + Duration::from_hours(24);
+        let policy = prune::Policy { with_foreign, ..prune::Policy::default() };
+        prune::plan(&scene.remote, &scene.project, &policy, later).await.unwrap()
+    };
+    let found = scene.remote.unfinished(&scene.project).await.unwrap();
+    assert_eq!((found[0].files, found[0].unproven), (3, 1), "{found:?}");
+    let spared = plan(false).await;
+    assert!(spared.unfinished.is_empty() && spared.under_way[0].1.contains("all of them are ours"), "{spared:?}");
+    assert_eq!(plan(true).await.unfinished.len(), 1, "who wants that has it");
+    // One of ours that somebody wrote to since is not ours any more.
+    std::fs::remove_file(scene.path("user-later.txt")).unwrap();
+    scene.write("a.csv");
+    let found = scene.remote.unfinished(&scene.project).await.unwrap();
+    assert_eq!((found[0].files, found[0].unproven), (2, 1), "{found:?}");
 }
 
 #[tokio::test]
@@ -95,7 +119,7 @@ async fn who_takes_a_commit_away_says_so_before_the_manifest_goes() {
     let scene = Scene::new();
     scene.write("a.csv");
     scene.write(key::MANIFEST);
-    let mark = scene.remote.announce(&scene.project, &scene.folder).await.unwrap();
+    let mark = scene.remote.announce(&scene.project, &scene.folder, None).await.unwrap();
     assert!(key::is_marks(&mark) && scene.place.path().join(&mark).exists());
     scene.remote.unpublish(&scene.project, &scene.folder).await.unwrap();
     assert!(!scene.path("").exists());
