@@ -108,6 +108,18 @@ impl Scope {
         self.values.keys().map(String::as_str)
     }
 
+    /// The keys of the mapping that a dotted name leads to.
+    pub fn keys(&self, dotted: &str) -> Option<Vec<String>> {
+        let mut parts = dotted.split('.');
+        let mut value = self.values.get(parts.next()?)?;
+        for part in parts {
+            let Value::Map(pairs) = value else { return None };
+            value = &pairs.iter().find(|(key, _)| key.as_str() == Some(part))?.1.value;
+        }
+        let Value::Map(pairs) = value else { return None };
+        Some(pairs.iter().filter_map(|(key, _)| key.scalar_text()).collect())
+    }
+
     /// Expands one text; the result has the type that Ploomber casts it to.
     ///
     /// # Errors

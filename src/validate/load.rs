@@ -236,13 +236,15 @@ pub(super) fn pipeline(
     // What an env.yaml that cannot be read declares is not known; saying that it declares nothing would mislead.
     out.extend(undefined.into_iter().filter(|found| is_env_known || found.code != "env/undefined"));
     let mut pipeline = Pipeline::read(expanded, base, &source);
-    let is_imported = import_tasks(tree, &folder, &mut pipeline, &scope, out);
+    let mut imported = None;
+    let is_imported = import_tasks(tree, &folder, &mut pipeline, &scope, &mut imported, out);
     let has_tasks = is_whole || pipeline.document.get("tasks").is_some_and(|tasks| tasks.as_seq().is_some());
     let complete = is_imported && has_tasks && pipeline.tasks.iter().all(has_name);
     let roots = importable(root, &folder, &pipeline.root);
     let sources = source::load(tree, &mut pipeline, &roots);
     let (sources, roots, env_of) = (&sources[..], &roots[..], env.as_ref());
-    let facts = Facts { tree, pipeline: &pipeline, sources, roots, env: env_of, raw: &node, complete, provided };
+    let (pipeline_of, raw, imported) = (&pipeline, &node, imported.as_ref());
+    let facts = Facts { tree, pipeline: pipeline_of, sources, roots, env: env_of, raw, imported, complete, provided };
     rule::check_all(&facts, out);
     let entry = file.strip_prefix(root).unwrap_or(file);
     let entry_point = entry.as_str().map_or_else(|| entry.to_string(), str::to_owned);
@@ -282,12 +284,14 @@ fn mapping(path: &RelPath, root: Node, source: Arc<SourceText>, out: &mut Vec<Di
     None
 }
 
-/// Adds the tasks of another file, where `meta` names one; says whether they are all there.
+/// Adds the tasks of another file, where `meta` names one; says whether they are all there. What the file holds before
+/// expansion goes into `imported`.
 fn import_tasks(
     tree: &dyn Tree,
     folder: &RelPath,
     pipeline: &mut Pipeline,
     scope: &Scope,
+    imported: &mut Option<Node>,
     out: &mut Vec<Diagnostic>,
 ) -> bool {
     let Some(from) = pipeline.meta.import_tasks_from.clone() else {
@@ -302,8 +306,10 @@ fn import_tasks(
         out.push(problem.help("correct the path; it is relative to pipeline.yaml"));
         return false;
     };
-    let Some((node, source)) = document(tree, &path, out) else { return false };
-    let node = placeholders::expand(&node, &source, scope, false, out);
+    let Some((raw, source)) = document(tree, &path, out) else { return false };
+    anchors(&source, out);
+    let node = placeholders::expand(&raw, &source, scope, false, out);
+    *imported = Some(raw);
     let Some(tasks) = node.as_seq().filter(|tasks| !tasks.is_empty()) else {
         let held = if node.is_falsy() { "nothing" } else { node.kind() };
         let message = format!("`{path}` must be a list of tasks, but holds {held}");

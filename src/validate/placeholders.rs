@@ -144,6 +144,15 @@ fn undefined_help(name: &str, scope: &Scope, in_env: bool) -> String {
     if name.starts_with("env.") || name == "env" {
         return "`{{env.NAME}}` works only inside env.yaml; declare a key there".to_owned();
     }
+    if let Some((mapping, key)) = name.rsplit_once('.')
+        && let Some(known) = scope.keys(mapping)
+    {
+        let known = known.iter().map(String::as_str);
+        return match suggest::closest(key, known.clone()) {
+            Some(near) => format!("did you mean `{{{{{mapping}.{near}}}}}`?"),
+            None => suggest::help(key, known),
+        };
+    }
     if let Some(candidate) = suggest::closest(name, scope.names()) {
         return format!("did you mean `{{{{{candidate}}}}}`?");
     }

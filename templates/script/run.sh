@@ -15,7 +15,8 @@ sv_activation=${SOOPERVISOR_ACTIVATE:-{{ activate }}}
 
 {% if !secret_names.is_empty() -%}
 # Secrets come through the environment; only their names are written down.
-for sv_secret in{% for name in secret_names %} {{ name }}{% endfor %}; do
+sv_secrets=({% for name in secret_names %}{% if !loop.first %} {% endif %}{{ name }}{% endfor %})
+for sv_secret in "${sv_secrets[@]}"; do
   [[ -v $sv_secret ]] || { echo "the secret $sv_secret is not set" >&2; exit 1; }
 done
 

@@ -228,19 +228,35 @@ fn syntax_help(message: &str) -> Option<&'static str> {
     }
 }
 
+/// The first tab that indents a line below the one at `start`.
+fn tab_below(text: &str, start: usize) -> Option<usize> {
+    let mut at = start + text[start..].find('\n')? + 1;
+    for line in text[at..].split_inclusive('\n') {
+        let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if let Some(tab) = line[..indent].find('\t') {
+            return Some(at + tab);
+        }
+        at += line.len();
+    }
+    None
+}
+
 fn scan_refusal(text: &str, error: &ScanError) -> Refusal {
     let start = text.floor_char_boundary(error.marker().byte_offset().unwrap_or(text.len()));
     let span = Span { start, len: text[start..].chars().next().map_or(0, char::len_utf8) };
     let line = text[..start].rsplit('\n').next().unwrap_or_default();
     let at_tab =
         text[start..].starts_with('\t') || (!line.is_empty() && line.trim_start_matches(' ').starts_with('\t'));
-    match error.kind() {
-        ErrorKind::RecursionLimitExceeded => {
+    // Of some tabs the parser names the text above, which the line would go on with.
+    let below = error.info().contains("found a tab").then(|| tab_below(text, start)).flatten();
+    let tab = if at_tab { Some(span) } else { below.map(|start| Span { start, len: 1 }) };
+    match (error.kind(), tab) {
+        (ErrorKind::RecursionLimitExceeded, _) => {
             Refusal::new("yaml/too-deep", format!("nested more than {MAX_DEPTH} levels deep"), span)
         }
-        _ if at_tab => Refusal::new("yaml/tab", "a tab stands where YAML wants spaces", span)
+        (_, Some(tab)) => Refusal::new("yaml/tab", "a tab stands where YAML wants spaces", tab)
             .help("indent with spaces; most editors can convert tabs"),
-        _ => {
+        (_, None) => {
             let refusal = Refusal::new("yaml/syntax", format!("not valid YAML: {}", error.info()), span);
             match syntax_help(&error.info()) {
                 // A placeholder without quotes is the likelier cause.

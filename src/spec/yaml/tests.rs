@@ -164,6 +164,8 @@ fn spans_cover_what_was_written() {
 fn says_where_a_tab_or_a_second_document_or_an_open_bracket_is() {
     assert_eq!(error("a:\n\t- b\n").0, "yaml/tab");
     assert_eq!(error("a:\n\t- b\n").1, 2);
+    assert_eq!(error("a:\n  - b: c\n\td: e\n"), ("yaml/tab", 3, 1));
+    assert_eq!(error("a:\n  - b: c\n    x: y\n  \td: e\n"), ("yaml/tab", 4, 3));
     assert_eq!(error("a: 1\n---\nb: 2\n"), ("yaml/many-documents", 2, 1));
     assert_eq!(error("a: [1,\n").0, "yaml/syntax");
 }

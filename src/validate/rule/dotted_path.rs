@@ -182,10 +182,12 @@ fn judge(code: &'static str, facts: &Facts<'_>, found: &Callable, dotted: &str) 
             Diagnostic::error(code, format!("`{name}` of `{module}` is no function"))
                 .help(format!("write `def {name}(product):`")),
         ),
-        Callable::Broken(source, _) => Some(
-            Diagnostic::error(code, format!("Python cannot read `{}`: this bracket has no partner", source.name))
-                .help(format!("see for yourself: python -m py_compile {}", source.name)),
-        ),
+        Callable::Broken(source, span) => {
+            let is_bracket = source.text[span.start..].starts_with(['(', '[', '{', ')', ']', '}']);
+            let why = if is_bracket { "this bracket has no partner" } else { "this line has no `:`" };
+            let help = format!("see for yourself: python -m py_compile {}", source.name);
+            Some(Diagnostic::error(code, format!("Python cannot read `{}`: {why}", source.name)).help(help))
+        }
         Callable::NoModule(module) => Some(
             Diagnostic::error(code, format!("there is no module `{module}` in this repository"))
                 .help(format!("add `{}.py`, or correct the path", module.replace('.', "/"))),

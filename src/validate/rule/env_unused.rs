@@ -21,7 +21,9 @@ pub(super) const RULE: Rule = Rule {
         let Some(env) = facts.env.filter(|_| is_plain) else { return };
         let mut used = String::new();
         texts(facts.raw, &mut used);
-        facts.pipeline.tasks.iter().for_each(|task| texts(&task.node, &mut used));
+        if let Some(imported) = facts.imported {
+            texts(imported, &mut used);
+        }
         let mut unused = Vec::new();
         for (key, _) in env.root.as_map().unwrap_or_default() {
             let Some(name) = key.as_str().filter(|name| !matches!(*name, "meta" | "_module" | "sample")) else {

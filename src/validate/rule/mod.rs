@@ -55,6 +55,8 @@ pub(super) struct Facts<'a> {
     pub env: Option<&'a EnvYaml>,
     /// The document before expansion.
     pub raw: &'a Node,
+    /// The file of `import_tasks_from` before expansion.
+    pub imported: Option<&'a Node>,
     /// Whether every task could be read, also of other files: what is nowhere here may be in those that could not.
     pub complete: bool,
     /// What is known of the modules that packages bring along.

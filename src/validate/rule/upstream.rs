@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Facts, Rule, at};
 use crate::diag::Diagnostic;
-use crate::spec::{Spanned, suggest};
+use crate::spec::{Spanned, Task, suggest};
+use crate::validate::source::{Callable, Found};
 
 pub(super) const RULE: Rule = Rule {
     code: "task/upstream",
@@ -27,7 +28,11 @@ pub(super) const RULE: Rule = Rule {
         let nameless = tasks.iter().filter(|task| task.class.is_none() && task.node.get("name").is_none());
         let nameless: Vec<&str> = nameless.filter_map(|task| task.source.as_ref()).map(Spanned::as_str).collect();
         let is_part = |source: &&str, name: &str| source.split(['/', '.']).any(|part| part == name);
-        let may_be = |name: &str| !facts.complete || nameless.iter().any(|source| is_part(source, name));
+        // What a misspelt function is told to be gets that name when it is corrected.
+        let meant: Vec<&str> = facts.tasks().filter_map(|(task, found)| meant(task, found)).collect();
+        let may_be = |name: &str| {
+            !facts.complete || meant.contains(&name) || nameless.iter().any(|source| is_part(source, name))
+        };
         let mut edges: Vec<Vec<usize>> = vec![Vec::new(); tasks.len()];
         for (index, task) in tasks.iter().enumerate() {
             for wanted in &task.upstream {
@@ -52,6 +57,13 @@ pub(super) const RULE: Rule = Rule {
         cycles(facts, &edges, out);
     },
 };
+
+/// What a task would be called if the function that its source names were written as it is in its module.
+fn meant<'a>(task: &Task, found: &'a Found) -> Option<&'a str> {
+    let Found::Function(Callable::NoName { functions, .. }) = found else { return None };
+    let source = task.source.as_ref().filter(|_| task.node.get("name").is_none())?;
+    suggest::closest(source.as_str().rsplit('.').next()?, functions.iter().map(String::as_str))
+}
 
 /// `fnmatch` with `*` only.
 fn matches(pattern: &str, name: &str) -> bool {

@@ -104,7 +104,7 @@ pub(crate) enum Callable {
     NoModule(String),
     /// Nothing here is called so; it may be an installed package. With the modules that are here.
     Elsewhere(Vec<String>),
-    /// The module cannot be read by Python: this bracket of its text has no partner.
+    /// The module cannot be read by Python: this bracket of its text has no partner, or the line here no colon.
     Broken(Arc<SourceText>, Span),
     /// Fewer than two parts, or an empty one.
     Malformed,
@@ -245,7 +245,8 @@ fn script(pipeline: &Pipeline, task: &mut Task, source: &Spanned<String>, text: 
         task.set_products(node.as_ref(), &pipeline.meta);
     }
     // Of a notebook, only its kernel knows the language.
-    let is_python = ending == ".py" && task.node.get("kernelspec_name").is_none();
+    let says_python = || ending == ".py" || (ending == ".ipynb" && undefined::ipynb(text).is_some());
+    let is_python = task.node.get("kernelspec_name").is_none() && says_python();
     let declared = is_python.then(|| value::declared(&tokens)).flatten();
     // What the cell is blamed for is not said of its names again.
     let held = if trouble.is_some() { cell.as_str() } else { "" };

@@ -41,7 +41,7 @@ pub(super) struct Module {
     functions: Vec<String>,
     /// Names may come from where they cannot be seen.
     open: bool,
-    /// The text, and a bracket in it that is never closed, or that closes none.
+    /// The text, and where it is no Python: a bracket without a partner, or a block without a colon.
     pub broken: Option<(Arc<SourceText>, Span)>,
 }
 
@@ -63,12 +63,13 @@ struct Seen {
 impl Module {
     /// Reads a module's text; it is shown as `name`.
     pub(super) fn new(name: &str, text: &str) -> Self {
-        let broken = python::unbalanced(text).map(|start| {
+        let tokens = python::tokens(text);
+        let wrong = python::unpaired(&tokens).or_else(|| python::without_colon(text, &tokens));
+        let broken = wrong.map(|start| {
             let source = SourceText { name: name.to_owned(), text: text.to_owned() };
             (Arc::new(source), Span { start, len: 1 })
         });
-        let mut module =
-            Self { tokens: python::tokens(text), names: HashMap::new(), functions: Vec::new(), open: false, broken };
+        let mut module = Self { tokens, names: HashMap::new(), functions: Vec::new(), open: false, broken };
         let (mut statement, mut block, mut decorated) = (0, String::new(), false);
         for index in 0..module.tokens.len() {
             let placed = &module.tokens[index];

@@ -22,7 +22,7 @@ pub(super) fn parameters(text: &str, suffix: &str) -> Cell {
 }
 
 fn ipynb(text: &str) -> Cell {
-    let document: serde_json::Value = match serde_json::from_str(text) {
+    let document = match document(text) {
         Ok(document) => document,
         Err(error) => return Cell::Broken(error.to_string()),
     };
@@ -34,10 +34,41 @@ fn ipynb(text: &str) -> Cell {
     Cell::Found(cell_text(cell), last.is_some_and(is_parameters))
 }
 
+/// What Python's reader of JSON takes for numbers, and nobody else does; Plotly writes them.
+const NOT_FINITE: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+
+/// A notebook's JSON, as Python reads it.
+pub(super) fn document(text: &str) -> serde_json::Result<serde_json::Value> {
+    serde_json::from_str(text).or_else(|error| {
+        let is_suspect = NOT_FINITE.iter().any(|word| text.contains(word));
+        if is_suspect { serde_json::from_str(&finite(text)) } else { Err(error) }
+    })
+}
+
+/// The text with zeros for such numbers; all else stays at its place.
+fn finite(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        if let Some(word) = NOT_FINITE.iter().find(|word| !is_quoted && rest.starts_with(**word)) {
+            out.extend(std::iter::repeat_n(' ', word.len() - 1));
+            out.push('0');
+            rest = &rest[word.len()..];
+            continue;
+        }
+        is_quoted ^= letter == '"' && !is_escaped;
+        is_escaped = is_quoted && letter == '\\' && !is_escaped;
+        out.push(letter);
+        rest = &rest[letter.len_utf8()..];
+    }
+    out
+}
+
 /// Why Ploomber finds no kernel for a notebook, where it does not: the file names none, and what its cells hold is no
 /// Python, the words between the code too.
 pub(super) fn without_kernel(text: &str) -> Option<&'static str> {
-    let document: serde_json::Value = serde_json::from_str(text).ok()?;
+    let document = document(text).ok()?;
     let says = document.get("metadata")?.get("kernelspec");
     if says.is_some_and(|kernel| kernel.get("name").is_some()) {
         return None;
@@ -55,7 +86,7 @@ pub(super) fn without_kernel(text: &str) -> Option<&'static str> {
 
 /// Whether a notebook says that it is written in R.
 pub(super) fn is_r(text: &str) -> bool {
-    let Ok(document) = serde_json::from_str::<serde_json::Value>(text) else { return false };
+    let Ok(document) = document(text) else { return false };
     let says = |place: &str| document.pointer(place).and_then(serde_json::Value::as_str);
     let language = says("/metadata/kernelspec/language");
     if let Some(language) = language.filter(|language| !language.is_empty()) {
@@ -90,6 +121,17 @@ pub(super) fn is_start(line: &str) -> bool {
     line.starts_with("# +") || line.starts_with("# %%") || line.starts_with("#+") || line.starts_with("#%%")
 }
 
+/// Whether the line of a script that has its cells in percent begins one; without a `%%` also as nbconvert writes it.
+pub(super) fn is_percent_start(line: &str) -> bool {
+    let Some(rest) = line.trim_start().strip_prefix('#').map(str::trim) else { return false };
+    if let Some(rest) = rest.strip_prefix("%%") {
+        return rest.is_empty() || rest.trim_start_matches('%').starts_with(char::is_whitespace);
+    }
+    let number = rest.strip_prefix("In[").and_then(|rest| rest.strip_suffix(':').unwrap_or(rest).strip_suffix(']'));
+    let is_numbered = number.is_some_and(|number| number.bytes().all(|byte| byte == b' ' || byte.is_ascii_digit()));
+    rest == "<codecell>" || is_numbered
+}
+
 fn is_tagged(line: &str) -> bool {
     let is_tag = |tags: &str| tags.contains("\"parameters\"") || tags.contains("'parameters'");
     is_start(line) && !is_joined(line) && tags(line).is_some_and(is_tag)
@@ -112,10 +154,12 @@ fn tags(line: &str) -> Option<&str> {
 
 fn script(text: &str) -> Cell {
     let mut lines = text.lines().skip_while(|line| !is_tagged(line));
-    if lines.next().is_none() {
-        return Cell::Missing;
-    }
-    let ends = |line: &str| is_start(line) || line.trim_end() == "# -";
+    let Some(first) = lines.next() else { return Cell::Missing };
+    // Where one cell begins with `# %%`, a `# +` begins none, and a `# -` ends none.
+    let by_percent = is_percent_start(first);
+    let ends = |line: &str| {
+        if by_percent { is_percent_start(line) } else { is_start(line) || line.trim_end() == "# -" }
+    };
     let body: Vec<&str> = lines.take_while(|line| !ends(line)).collect();
     let (mut tagged, mut last) = (false, false);
     for line in text.lines() {
@@ -167,6 +211,39 @@ mod tests {
             "# %%",
         ] {
             assert!(!is_tagged(line), "{line}");
+        }
+    }
+
+    /// What jupytext 1.19 does with these lines.
+    #[test]
+    fn a_script_in_percent_has_its_cells_in_percent_or_as_nbconvert_writes_them() {
+        for line in ["# %%", "#%%", "# %% x", "# %%%% x", "  # %%", "# In[1]:", "# In[ ]:", "#In[12]", "# <codecell>"] {
+            assert!(is_percent_start(line), "{line}");
+        }
+        for line in ["# +", "# -", "# %%x", "# %%%", "# In[x]:", "# In[1]: x", "# In [1]:", "# <codecell>x", "In[1]:"] {
+            assert!(!is_percent_start(line), "{line}");
+        }
+        let is_last = |rest: &str| {
+            let text = format!("# In[1]:\nimport os\n# %% tags=[\"parameters\"]\nupstream = None\n{rest}");
+            let Cell::Found(cell, last) = script(&text) else { panic!("{rest}") };
+            (cell, last)
+        };
+        for start in ["# In[2]:", "# In[ ]:", "# <codecell>", "# %%"] {
+            assert_eq!(is_last(&format!("{start}\nprint(os)\n")), ("upstream = None".to_owned(), false), "{start}");
+        }
+        assert!(!is_last("# %%\n# + {\"tags\": [\"b\"]}\n").1);
+        assert!(is_last("# In[2]:\n").1 && is_last("# In\nprint(1)\n").1);
+    }
+
+    /// What Python's reader of JSON takes.
+    #[test]
+    fn a_notebook_may_hold_numbers_that_only_python_writes() {
+        let text = r#"{"a": [NaN, Infinity,-Infinity], "b": "a \" NaN \\", "c":NaN}"#;
+        assert_eq!(finite(text).len(), text.len());
+        let read = document(text).unwrap();
+        assert_eq!(read, serde_json::json!({"a": [0, 0, 0], "b": "a \" NaN \\", "c": 0}));
+        for broken in ["{\"a\": NaNs}", "{\"a\": --Infinity}", "{\"a\": 1NaN}", "{\"a\": nan}"] {
+            assert!(document(broken).is_err(), "{broken}");
         }
     }
 

@@ -30,7 +30,9 @@ pub(super) struct Placed {
 pub(super) fn tokens(text: &str) -> Vec<Placed> {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
-    let (mut at, mut depth, mut line_start) = (0, 0_usize, true);
+    // A mark of the bytes' order is no part of the text.
+    let begin = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    let (mut at, mut depth, mut line_start) = (begin, 0_usize, true);
     let mut indented = false;
     while at < bytes.len() {
         let byte = bytes[at];
@@ -52,7 +54,8 @@ pub(super) fn tokens(text: &str) -> Vec<Placed> {
                 continue;
             }
             b' ' | b'\t' | b'\r' | 0x0C => {
-                indented |= line_start;
+                // A form feed begins a page, and so a line.
+                indented = line_start && byte != 0x0C;
                 at += 1;
                 continue;
             }
@@ -157,6 +160,40 @@ pub(super) fn unpaired(tokens: &[Placed]) -> Option<usize> {
         }
     }
     open.first().map(|(_, at)| *at)
+}
+
+/// Words that begin a block, and are never anything else.
+const HEADS: [&str; 11] = ["class", "def", "elif", "else", "except", "finally", "for", "if", "try", "while", "with"];
+
+/// Where a line starts that begins a block and has no colon. Where tokens may be cut wrongly, nothing is said.
+pub(super) fn without_colon(text: &str, tokens: &[Placed]) -> Option<usize> {
+    // Python ends a line there, or goes on with it; we do not.
+    let has_lone_return = text.match_indices('\r').any(|(at, _)| !text[at + 1..].starts_with('\n'));
+    let is_cut = |placed: &Placed| match &placed.token {
+        // Such as `f"{x["a"]}"`.
+        Token::Format(text) => text.matches('{').count() != text.matches('}').count(),
+        _ => false,
+    };
+    if has_lone_return || text.contains("\\\r") || tokens.iter().any(is_cut) {
+        return None;
+    }
+    let begins = |placed: Option<&Placed>, words: &[&str]| match placed.map(|placed| &placed.token) {
+        Some(Token::Name(word)) => words.contains(&word.as_str()),
+        _ => false,
+    };
+    tokens.split(|placed| placed.token == Token::Newline).find_map(|line| {
+        let start = usize::from(begins(line.first(), &["async"]));
+        let mut depth = 0_usize;
+        let has_colon = line.iter().any(|placed| {
+            match placed.token {
+                Token::Mark('(' | '[' | '{') => depth += 1,
+                Token::Mark(')' | ']' | '}') => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth == 0 && placed.token == Token::Mark(':')
+        });
+        (begins(line.get(start), &HEADS) && !has_colon).then(|| line[start].at)
+    })
 }
 
 /// What stands on the right of the last `name = …` at the left margin.

@@ -1,5 +1,5 @@
 //! What the pipelines of others have shown: sources that name their product, loaders of modules that nobody has, pipelines
-//! that a function makes, scripts that are no templates.
+//! that a function makes, scripts that are no templates, modules of other editors, slips.
 
 use super::*;
 
@@ -123,4 +123,102 @@ fn a_path_that_was_written_on_windows_is_told_with_the_one_that_is_there() {
     assert_eq!(help(&tree), "write `tasks/filter_data.py`: `/` stands between folders");
     let gone = with("tasks:\n  - {source: \"tasks\\\\gone.py\", product: a.ipynb}\n");
     assert!(help(&gone).starts_with("write `tasks/gone.py`"), "{}", help(&gone));
+}
+
+/// A project whose one task is the function `a` of this module.
+fn module(text: &str) -> MemoryTree {
+    with("tasks:\n  - {source: fns.a, product: a.csv}\n").with("fns.py", text)
+}
+
+#[test]
+fn a_module_may_begin_with_a_mark_of_its_encoding_or_a_form_feed() {
+    for text in [
+        "\u{feff}def a(product):\n    pass\n",
+        "\u{c}def a(product):\n    pass\n",
+        "x = 1\n  \u{c}def a(product):\n    pass\n",
+        "\u{feff}# words\ndef a(product):\n    pass\n",
+    ] {
+        assert_eq!(told(&module(text)), [""; 0], "{text:?}");
+    }
+    let indented = module("if x:\n    \u{c}  def a(product):\n        pass\n");
+    assert_eq!(codes(&run(&indented)), ["source/function"]);
+}
+
+#[test]
+fn a_block_without_a_colon_is_told_where_it_begins() {
+    for (text, line) in [
+        ("def a(product)\n    pass\n", 1),
+        ("def a(product) -> dict[str, {1: 2}]\n    pass\n", 1),
+        ("async def a(product)\n    pass\n", 1),
+        ("def a(product):\n    if x \\\n        and y\n        pass\n", 2),
+        ("def a(product):\n    for x in y[1:2]  # words:\n        pass\n", 2),
+        ("def a(product):\n    try:\n        pass\n    finally\n        pass\n", 4),
+        ("def a(product):\n    if x:\n        pass\n    else\n        pass\n", 4),
+        ("def a(product):\n    with open('x:') as y\n        pass\n", 2),
+        ("class B\n    pass\ndef a(product):\n    pass\n", 1),
+    ] {
+        let wrong = format!("fns.py:{line} source/function: Python cannot read `fns.py`: this line has no `:`");
+        assert_eq!(told(&module(text)), [wrong], "{text}");
+    }
+    for body in [
+        "x = 1 \\\n    if y else 2",
+        "x = [\n    z\n    for z in y\n    if z\n    ]",
+        "if x: y\n    else: z",
+        "if (x and\n    y): z",
+        "match = x\n    case = type = 1",
+        "if x \\\r\n        and y: z",
+        "x = f\"{y[\"a\"]}\"",
+        "'''\n    if x\n    '''",
+        "# if x\n    while x: pass",
+        "iffy = format(else_=1)",
+    ] {
+        assert_eq!(told(&module(&format!("def a(product):\n    {body}\n"))), [""; 0], "{body}");
+    }
+}
+
+#[test]
+fn the_file_of_imported_tasks_is_held_to_what_the_pipeline_is() {
+    let tree = |tasks: &str| {
+        let pipeline = "meta: {import_tasks_from: p.yaml}\ntasks:\n  - {source: a.py, product: a.ipynb}\n";
+        with(pipeline).with("env.yaml", "o: x\n").with("p.yaml", tasks).with("b.py", NOTEBOOK).with("c.py", NOTEBOOK)
+    };
+    assert_eq!(told(&tree("- {source: b.py, product: '{{o}}/b.ipynb'}\n")), [""; 0]);
+    let unused = tree("- {source: b.py, product: b.ipynb}\n");
+    assert_eq!(told(&unused), ["env.yaml:1 env/unused: nothing uses `o`"]);
+    let twice = tree("- {source: b.py, product: &p '{{o}}/b.ipynb'}\n- {source: c.py, product: &p '{{o}}/c.ipynb'}\n");
+    assert_eq!(told(&twice), ["p.yaml:2 yaml/alias: an anchor above has this name: Ploomber refuses the file"]);
+}
+
+#[test]
+fn a_slip_is_told_once_and_with_the_whole_name_that_was_meant() {
+    let nested = with("tasks:\n  - {source: a.py, product: '{{path.outt}}/a.ipynb'}\n");
+    let near = nested.with("env.yaml", "path: {out: out, other: x}\n");
+    assert_eq!(help(&near), "did you mean `{{path.out}}`?");
+    assert_eq!(help(&near.with("env.yaml", "path: {b: x, a: y}\n")), "known here: `a`, `b`");
+    let tasks = |wanted: &str| {
+        let needs = format!("def a(product, upstream):\n    upstream['{wanted}']\n");
+        with("tasks:\n  - {source: fns.feature, product: f.csv}\n  - {source: fns.a, product: a.csv}\n")
+            .with("fns.py", format!("def features(product):\n    pass\n\n{needs}"))
+    };
+    let slip = "pipeline.yaml:2 source/function: `fns.py` defines no `feature`";
+    assert_eq!(told(&tasks("features")), [slip]);
+    let other = "pipeline.yaml:3 task/upstream: the task `a` needs `other`, which is no task";
+    assert_eq!(told(&tasks("other")), [slip, other]);
+}
+
+#[test]
+fn strict_analysis_holds_a_notebook_to_its_params_too() {
+    let tree = |cell: &str| {
+        let cells = format!(
+            r#"{{"cell_type": "code", "metadata": {{"tags": ["parameters"]}}, "source": "{cell}", "outputs": []}},
+            {{"cell_type": "code", "metadata": {{}}, "source": "print(1)", "outputs": [{{"data": {{"y": NaN}}}}]}}"#
+        );
+        let metadata = r#"{"kernelspec": {"name": "python3"}}"#;
+        let text = format!(r#"{{"cells": [{cells}], "metadata": {metadata}, "nbformat": 4, "nbformat_minor": 4}}"#);
+        with("tasks:\n  - {source: b.ipynb, product: o.ipynb, static_analysis: strict, params: {n: 1}}\n")
+            .with("b.ipynb", text)
+    };
+    assert_eq!(told(&tree(r"upstream = None\nn = None")), [""; 0]);
+    let lacks = "pipeline.yaml:2 source/strict: the task passes `n`, which the parameters cell does not set";
+    assert_eq!(told(&tree("upstream = None")), [lacks]);
 }

@@ -1,6 +1,6 @@
 //! The code of a notebook's cells, with what only Jupyter understands made into comments, as Ploomber does before it asks.
 
-use super::super::notebook::{cell_text, has_tag, is_start};
+use super::super::notebook::{self, cell_text, has_tag, is_percent_start, is_start};
 use super::super::python;
 use super::walk::{is_mark, word};
 
@@ -32,7 +32,7 @@ fn is_of_another_kind(line: &str) -> bool {
 
 /// The code of a notebook, cell by cell; `None` where another kernel than Python's runs it.
 pub(in super::super) fn ipynb(text: &str) -> Option<String> {
-    let document: serde_json::Value = serde_json::from_str(text).ok()?;
+    let document = notebook::document(text).ok()?;
     let kernel = document.pointer("/metadata/kernelspec/name")?.as_str()?;
     if kernel != "python3" {
         return None;
@@ -53,7 +53,7 @@ pub(in super::super) fn injected(text: &str) -> Vec<String> {
     if !text.contains(INJECTED) {
         return Vec::new();
     }
-    let code: String = match serde_json::from_str::<serde_json::Value>(text) {
+    let code: String = match notebook::document(text) {
         Ok(document) => {
             let cells = document.get("cells").and_then(serde_json::Value::as_array);
             let injected = cells.into_iter().flatten().filter(|cell| has_tag(cell, INJECTED));
@@ -75,8 +75,9 @@ fn without_injected(text: &str) -> (String, String) {
     let is_percent = |line: &str| line.trim_start_matches('#').trim_start().starts_with("%%");
     let by_percent = text.lines().any(|line| is_start(line) && is_percent(line));
     for line in text.split_inclusive('\n') {
-        let is_one = is_percent(line) == by_percent;
-        let begins = !is_quoted && is_start(line) && (is_one || !is_prose);
+        let is_start = is_start(line) || (by_percent && is_percent_start(line));
+        let is_one = if by_percent { is_percent_start(line) } else { !is_percent(line) };
+        let begins = !is_quoted && is_start && (is_one || !is_prose);
         let ends = line.trim_end() == "# -" && !(is_quoted || (is_prose && by_percent));
         if begins || ends {
             is_injected = begins && line.contains(INJECTED);

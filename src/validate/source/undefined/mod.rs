@@ -115,7 +115,7 @@ fn is_foreign(tokens: &[Placed], at: usize) -> bool {
 
 fn column(code: &str, at: usize) -> usize {
     let start = code[..at].rfind('\n').map_or(0, |end| end + 1);
-    code[start..at].bytes().fold(0, |column, byte| match byte {
+    code[start..at].trim_start_matches('\u{feff}').bytes().fold(0, |column, byte| match byte {
         b'\t' => column / 8 * 8 + 8,
         // A form feed begins a page, and so a line.
         0x0c => 0,

@@ -160,6 +160,9 @@ fn magics_and_commands_are_comments_and_every_byte_keeps_its_place() {
     ] {
         assert_eq!(script(text), None, "{text}");
     }
+    // What nbconvert writes begins a cell, too.
+    let text = "# %% [markdown]\nSome words\n# In[2]:\nx = 1\n";
+    assert_eq!(script(text).as_deref(), Some("# %% [markdown]\n#ome words\n# In[2]:\nx = 1\n"));
     for text in
         ["# + tags=[\"parameters\"]\nx = 1\n# -\n", "# %% [markdown]\n# x\n# %% tags=[\"a\"]\nx = 1\n", "# +\nx\n"]
     {
