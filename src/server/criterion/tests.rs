@@ -179,8 +179,8 @@ fn expr() -> impl Strategy<Value = Expr> {
             Comparison::In,
             Comparison::NotIn,
         ]);
-        // `[…]` after a literal would be a second literal.
-        let base = name.prop_map(move |name| Box::new(at(Form::Name(format!("n{name}")))));
+        // `[…]` after a literal would be a second literal, and no word of the language begins so.
+        let base = name.prop_map(move |name| Box::new(at(Form::Name(format!("x{name}")))));
         prop_oneof![
             (boxed.clone(), name).prop_map(|(of, name)| Form::Field(of, name)),
             (base, literal.clone()).prop_map(|(of, key)| Form::Item(of, Box::new(key))),
