@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn a_manifest_that_nobody_knows_of_is_a_failure_of_the_storage_unless_somebody_stopped_the_run() {
         let ending = |fault| {
-            let (project, folder) = ("demo".parse().unwrap(), "a".repeat(40).parse().unwrap());
+            let (project, folder) = ("demo".parse().unwrap(), Box::new("a".repeat(40).parse().unwrap()));
             Stop::from(StorageError::Undecided { project, folder, place: "box:".to_owned(), fault }).ending
         };
         assert_eq!(ending(None), Ending::Cancelled);

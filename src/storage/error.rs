@@ -210,7 +210,7 @@ pub enum StorageError {
         /// Whose folder it is.
         project: ProjectName,
         /// The folder.
-        folder: Folder,
+        folder: Box<Folder>,
         /// Files that are there.
         files: usize,
         /// Bytes of them.
@@ -303,7 +303,7 @@ pub enum StorageError {
         /// Whose folder it is.
         project: ProjectName,
         /// The folder.
-        folder: Folder,
+        folder: Box<Folder>,
         /// Where.
         place: String,
         /// What went wrong; `None` where the user asked to stop.

@@ -49,8 +49,8 @@ async fn incomplete(storage: &dyn Storage, project: &ProjectName, wanted: &str) 
     };
     // What a prune takes away is nobody's to go on with.
     let left = unfinished.into_iter().find(|left| left.files > 0 && !left.begun && is_it(&left.folder))?;
-    let (project, place) = (project.clone(), storage.place());
-    Some(StorageError::Incomplete { project, folder: left.folder, files: left.files, bytes: left.bytes, place })
+    let (project, folder, place) = (project.clone(), Box::new(left.folder), storage.place());
+    Some(StorageError::Incomplete { project, folder, files: left.files, bytes: left.bytes, place })
 }
 
 /// Whether it can be the beginning of a commit's name.

@@ -13,6 +13,7 @@ use super::proof::{Before, Proof};
 use super::send::Sender;
 use super::tally::{Tally, unless_cancelled};
 use super::{Remote, leftovers, pointer};
+use crate::id::RelPath;
 use crate::outputs::manifest::{Entry, Manifest, ManifestError};
 use crate::outputs::{Output, OutputKind};
 use crate::plan::OnConflict;
@@ -216,7 +217,7 @@ async fn prepare(
     let outputs = &publication.collection.outputs;
     let earlier = earlier(remote, publication, folder).await;
     let copies_look_old = earlier.is_some() && remote.service.copies_look_old();
-    let mut left = LeftOver::of(journal, &key::object_folder(project, folder));
+    let mut left = LeftOver::of(outputs, journal, &key::object_folder(project, folder));
     let (contents, hold) = Hold::take(remote, project, folder, copies_look_old, marks, progress).await?;
     if hold.met {
         journal.disown();
@@ -311,8 +312,8 @@ async fn decide(remote: &Remote, folder: &Folder, ours: &Manifest, progress: &dy
 }
 
 fn undecided(remote: &Remote, folder: &Folder, ours: &Manifest, fault: Option<Fault>) -> StorageError {
-    let project = ours.about.project.clone();
-    StorageError::Undecided { project, folder: folder.clone(), place: remote.service.place(), fault }
+    let (project, folder) = (ours.about.project.clone(), Box::new(folder.clone()));
+    StorageError::Undecided { project, folder, place: remote.service.place(), fault }
 }
 
 /// Writes the manifest; `false` when another one is there. Notes in `before` how many requests had gone out when that was to
@@ -440,13 +441,17 @@ async fn give_up(remote: &Remote, publication: &Publication, folder: &Folder, ma
 struct LeftOver {
     /// What a publish of this machine had sent whole, by its key relative to the folder.
     done: HashMap<String, Proof>,
+    /// What Ploomber notes of products. No person writes it, and it is another in every run: one that arrived without our
+    /// hearing of it would stay beside the next one.
+    notes: HashSet<RelPath>,
 }
 
 impl LeftOver {
-    fn of(journal: &Journal, prefix: &str) -> Self {
+    fn of(outputs: &[Output], journal: &Journal, prefix: &str) -> Self {
         let done = journal.finished().into_iter();
         let done = done.filter_map(|(key, proof)| Some((key.strip_prefix(prefix)?.to_owned(), proof)));
-        Self { done: done.collect() }
+        let notes = outputs.iter().filter(|output| output.kind == OutputKind::File && is_note(&output.path));
+        Self { done: done.collect(), notes: notes.map(|output| output.path.clone()).collect() }
     }
 
     /// What of that lies there.
@@ -454,7 +459,8 @@ impl LeftOver {
         let mut before = Before::default();
         for meta in contents {
             let identity = identity(meta, duplicates).to_owned();
-            if key::is_of_our_making(&meta.key) {
+            let is_note = || key::from_object(&meta.key).is_some_and(|path| self.notes.contains(&path));
+            if key::is_of_our_making(&meta.key) || is_note() {
                 before.named.insert(identity);
             } else if let Some(proof) = self.done.get(&meta.key).filter(|proof| proof.is_of(meta)) {
                 before.proven.insert(identity, proof.clone());
@@ -482,6 +488,12 @@ impl Named {
     pub(super) fn has(&self, name: &str, id: Option<&str>) -> bool {
         self.names.contains(name) || id.is_some_and(|id| self.ids.contains(id))
     }
+}
+
+/// Whether it is Ploomber's note of a product: `.NAME.metadata`.
+fn is_note(path: &RelPath) -> bool {
+    let name = path.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    name.starts_with(b".") && name.ends_with(b".metadata")
 }
 
 /// What a file of a manifest is called in its folder.
