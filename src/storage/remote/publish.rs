@@ -386,6 +386,7 @@ async fn tidy(
         return others;
     }
     let named = Named::by(stands);
+    let notes: HashSet<&RelPath> = stands.files.iter().map(|entry| &entry.path).filter(|path| is_note(path)).collect();
     let prefix = key::object_folder(project, folder);
     for meta in contents.iter().filter(|meta| meta.key != key::MANIFEST) {
         let id = meta.id.as_deref().filter(|_| duplicates);
@@ -396,7 +397,8 @@ async fn tidy(
         let is_nobodys = match before {
             Some(before) if before.has(identity(meta, duplicates), meta) => true,
             Some(_) if duplicates => false,
-            _ => is_made_by_us,
+            // A publisher that was killed right after its manifest left what its note had to make way for.
+            _ => is_made_by_us || key::from_object(&meta.key).is_some_and(|path| notes.contains(&path)),
         };
         if !is_nobodys {
             if !is_made_by_us && !is_litter(meta.key.as_bytes()) {
