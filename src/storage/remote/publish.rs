@@ -368,7 +368,8 @@ fn identity(meta: &Meta, duplicates: bool) -> &str {
 }
 
 /// Removes what no manifest names and is proven ours, now that one manifest stands: what a publish that broke off had left
-/// there when this one began (`before` has it), and what has a name that only we give. Anything else may be somebody's,
+/// there when this one began (`before` has it), what has a name that only we give, and what Ploomber notes of a product that
+/// the manifest names, which no person writes. Anything else may be somebody's,
 /// also under the name of an output: it stays, and is told by its name in the folder. Where names are not exclusive, what
 /// came since is left to whoever made it, and nothing is removed while there is a second manifest.
 async fn tidy(
