@@ -199,7 +199,10 @@ impl From<OutputsError> for Stop {
 
 impl From<StorageError> for Stop {
     fn from(error: StorageError) -> Self {
-        if matches!(error, StorageError::Cancelled | StorageError::Undecided { fault: None, .. }) {
+        if matches!(
+            error,
+            StorageError::Cancelled | StorageError::TrialLeft { .. } | StorageError::Undecided { fault: None, .. }
+        ) {
             return Self::of(Ending::Cancelled, &error).help(error.help());
         }
         let taken = matches!(

@@ -309,6 +309,14 @@ pub enum StorageError {
         /// What went wrong; `None` where the user asked to stop.
         fault: Option<Fault>,
     },
+    /// The user asked to stop while the doctor's file was on its way, or before it was known to be removed.
+    #[error("stopped while `{key}` was on its way, which may be left in {}", .place.trim_end_matches(':'))]
+    TrialLeft {
+        /// What the file is called.
+        key: String,
+        /// Where.
+        place: String,
+    },
     /// A system call failed in a way that has no word of its own here.
     #[error("cannot {action} `{}`", .path.display())]
     Io {

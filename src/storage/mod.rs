@@ -167,7 +167,8 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// a killed process left; for `doctor`. A folder was tried by [`Self::check`].
     ///
     /// # Errors
-    /// [`StorageError::Cancelled`], and when it could not be written or removed.
+    /// [`StorageError::Cancelled`], or [`StorageError::TrialLeft`] where who was stopped may leave the file there; and when
+    /// it could not be written or removed.
     async fn try_writing(&self, _progress: &dyn Progress) -> Result<(), StorageError> {
         Ok(())
     }

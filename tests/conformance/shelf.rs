@@ -45,8 +45,10 @@ pub(crate) struct Shelf {
     pub(crate) holds_until: AtomicU64,
     /// Asks for a pause when a manifest is to be written, before anything of that has gone out.
     pub(crate) holds_manifest: AtomicBool,
-    /// Asks for it once the manifest has gone out.
-    pub(crate) heard_manifest: AtomicBool,
+    /// Hangs when the doctor's small file is to be written, before anything of that has gone out.
+    pub(crate) holds_trial: AtomicBool,
+    /// Hangs, in either case, once it has gone out.
+    pub(crate) heard_before: AtomicBool,
     /// The login ends while a manifest is written, and that is a failure of writing it.
     pub(crate) ends_login: AtomicBool,
     /// It ends when the manifest was taken already, before that is confirmed.
@@ -173,8 +175,10 @@ impl Backend for Shelf {
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<bool, Fault> {
-        if key.ends_with("/manifest.json") && self.holds_manifest.load(Ordering::SeqCst) {
-            if self.heard_manifest.load(Ordering::SeqCst) {
+        let is_held = (key.ends_with("/manifest.json") && self.holds_manifest.load(Ordering::SeqCst))
+            || (key.starts_with("soopervisor-doctor-") && self.holds_trial.load(Ordering::SeqCst));
+        if is_held {
+            if self.heard_before.load(Ordering::SeqCst) {
                 self.request()?;
             }
             self.paused.store(true, Ordering::SeqCst);

@@ -9,6 +9,16 @@ use crate::{Keys as _, remote};
 
 const WORDS: &str = "written by `soopervisor doctor`";
 
+/// Wants to stop once it was asked for the second time.
+#[derive(Debug, Default)]
+struct Soon(AtomicUsize);
+
+impl Progress for Soon {
+    fn cancelled(&self) -> bool {
+        self.0.fetch_add(1, Ordering::SeqCst) > 0
+    }
+}
+
 /// The name of a file of the doctor's.
 fn of_the_doctor(digit: char) -> String {
     format!("soopervisor-doctor-{}", digit.to_string().repeat(32))
@@ -39,14 +49,6 @@ async fn what_a_killed_doctor_left_goes_with_the_next_one_and_nothing_else_does(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_file_that_the_doctor_writes_goes_whatever_happens_meanwhile() {
-    /// Wants to stop once it was asked for the second time.
-    #[derive(Debug, Default)]
-    struct Soon(AtomicUsize);
-    impl Progress for Soon {
-        fn cancelled(&self) -> bool {
-            self.0.fetch_add(1, Ordering::SeqCst) > 0
-        }
-    }
     let shelf = shelf::plain();
     let stopped = remote(&shelf, None).try_writing(&Soon::default()).await;
     assert!(matches!(stopped, Err(StorageError::Cancelled)), "{stopped:?}");
@@ -56,4 +58,18 @@ async fn the_file_that_the_doctor_writes_goes_whatever_happens_meanwhile() {
     shelf.lies_once.store(true, Ordering::SeqCst);
     remote(&shelf, None).try_writing(&()).await.expect_err("nobody knows");
     assert_eq!(shelf.keys(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_is_told_of_the_file_that_may_arrive_after_all_and_of_none_that_never_went_out() {
+    let stopped = [true, false].map(|heard| async move {
+        let shelf = shelf::plain();
+        shelf.holds_trial.store(true, Ordering::SeqCst);
+        shelf.heard_before.store(heard, Ordering::SeqCst);
+        remote(&shelf, None).try_writing(&Soon::default()).await.expect_err("stopped")
+    });
+    let stopped = futures::future::join_all(stopped).await;
+    let [StorageError::TrialLeft { key, place }, StorageError::Cancelled] = &*stopped else { panic!("{stopped:?}") };
+    assert!(key.starts_with("soopervisor-doctor-") && key.len() == of_the_doctor('a').len(), "{key}");
+    assert_eq!(place, "shelf:");
 }

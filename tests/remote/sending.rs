@@ -238,7 +238,7 @@ async fn who_stops_before_the_manifest_has_gone_out_is_told_that_nothing_was_pub
     for heard in [false, true] {
         let (shelf, run) = (shelf::plain(), filled(1));
         shelf.holds_manifest.store(true, Ordering::SeqCst);
-        shelf.heard_manifest.store(heard, Ordering::SeqCst);
+        shelf.heard_before.store(heard, Ordering::SeqCst);
         let hasty = Arc::new(Hasty(Arc::clone(&shelf)));
         let stopped = remote(&shelf, None).publish(run.publication("r", OnConflict::Fail), hasty).await;
         let (told, expected) = match &stopped {

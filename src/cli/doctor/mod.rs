@@ -86,10 +86,7 @@ pub(super) fn execute(args: &args::Doctor, console: Console) -> Result<Exit, Fai
     };
     let written = args.storage.written();
     // Last of all that takes time: from then on signals end nothing by themselves.
-    let storage = if understood { storage::check(written.as_deref(), args.offline) } else { untold(storage::NAME) };
-    if storage.exit == Exit::Cancelled {
-        return Err(Failure::new(Exit::Cancelled, "stopped"));
-    }
+    let storage = if understood { storage::check(written.as_deref(), args.offline)? } else { untold(storage::NAME) };
     checks.push(storage);
     checks.extend(network);
     if args.json {

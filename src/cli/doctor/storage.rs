@@ -20,21 +20,25 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LITTLE: u64 = 100_000_000;
 
 /// What is said of a storage as it is written; `offline` asks no service.
-pub(super) fn check(written: Option<&str>, offline: bool) -> Check {
+///
+/// # Errors
+/// Where somebody stopped it: then nothing is said of the storage.
+pub(super) fn check(written: Option<&str>, offline: bool) -> Result<Check, Failure> {
     let Some(written) = written else {
-        return Check::new(NAME, Level::Skipped, "none is given (--storage or SOOPERVISOR_STORAGE)");
+        return Ok(Check::new(NAME, Level::Skipped, "none is given (--storage or SOOPERVISOR_STORAGE)"));
     };
-    match seam::location(written) {
+    Ok(match seam::location(written) {
         Ok(Location::Local(folder)) => {
             local(&folder).looking_at(format!("a file was to be made in {}", nearest(&folder).display()))
         }
         Ok(_) if offline => Check::new(NAME, Level::Skipped, "offline"),
         Ok(_) => match seam::storage_health(written, PATIENCE) {
             Ok(health) => well(&health).looking_at("a small file was written there, and removed"),
+            Err(failure) if failure.exit == Exit::Cancelled => return Err(failure),
             Err(failure) => failed(failure),
         },
         Err(failure) => failed(failure),
-    }
+    })
 }
 
 fn local(folder: &Path) -> Check {
@@ -87,11 +91,12 @@ mod tests {
     fn a_storage_is_writable_not_writable_or_not_checked() {
         let dir = tempfile::tempdir().unwrap();
         let deep = format!("local:{}/not/there/yet", dir.path().display());
-        assert_eq!(check(Some(&deep), true).level, Level::Ok);
-        assert_eq!(check(Some("local:/proc/nowhere"), true).level, Level::Fail);
-        assert_eq!(check(Some("s3://bucket"), true).level, Level::Skipped);
-        assert_eq!(check(None, false).level, Level::Skipped);
-        let unknown = check(Some("bocks://x"), true);
+        let level = |written: Option<&str>, offline| check(written, offline).unwrap().level;
+        assert_eq!(level(Some(&deep), true), Level::Ok);
+        assert_eq!(level(Some("local:/proc/nowhere"), true), Level::Fail);
+        assert_eq!(level(Some("s3://bucket"), true), Level::Skipped);
+        assert_eq!(level(None, false), Level::Skipped);
+        let unknown = check(Some("bocks://x"), true).unwrap();
         assert!(unknown.level == Level::Fail && unknown.mend.is_some(), "{unknown:?}");
     }
 

@@ -224,7 +224,7 @@ pub(in crate::cli) fn location(written: &str) -> Result<storage::Location, Failu
 }
 
 /// Asks a storage how it is, and tries whether it takes a file, which is taken away also when the time is over, or somebody
-/// wants to stop. From here on signals end nothing by themselves.
+/// wants to stop, or told, where nobody knows of it. From here on signals end nothing by themselves.
 pub(in crate::cli) fn storage_health(written: &str, patience: Duration) -> Result<storage::Health, Failure> {
     let storage = opened(written)?;
     let asked = Asked { cancel: signals::hear(None)?, is_late: AtomicBool::new(false), heard: Mutex::default() };
@@ -240,21 +240,32 @@ pub(in crate::cli) fn storage_health(written: &str, patience: Duration) -> Resul
         storage::patience::told(&*storage, &asked, storage.try_writing(&asked)).await?;
         Ok::<_, storage::StorageError>(health)
     };
-    let answered = block_on(async {
+    let (answered, in_time) = block_on(async {
         let mut asking = pin!(asking);
         Ok(tokio::select! {
-            done = &mut asking => Some(done),
+            done = &mut asking => (done, true),
             () = tokio::time::sleep(patience) => {
                 asked.is_late.store(true, Ordering::Relaxed);
                 // What it wrote is taken away on its way out.
-                asking.await.ok().map(Ok)
+                (asking.await, false)
             }
         })
     })?;
-    if asked.cancel.requested().is_some() {
-        return Err(Failure::new(Exit::Cancelled, "stopped"));
+    let is_stopped = asked.cancel.requested().is_some();
+    match answered {
+        Ok(health) if !is_stopped => Ok(health),
+        Err(error) if in_time && !is_stopped => Err(Stop::from(error).into()),
+        Err(left @ storage::StorageError::TrialLeft { .. }) => {
+            Err(if is_stopped { Stop::from(left).into() } else { with_what_is_left(silent(), &left) })
+        }
+        _ if is_stopped => Err(Failure::new(Exit::Cancelled, "stopped")),
+        _ => Err(silent()),
     }
-    answered.ok_or_else(silent)?.map_err(|error| Stop::from(error).into())
+}
+
+/// That a file may be left, where it is not why it failed.
+fn with_what_is_left(failure: Failure, left: &storage::StorageError) -> Failure {
+    left.help().into_iter().fold(failure.why(left.to_string()), Failure::why)
 }
 
 /// Who asks a storage how it is: keeps what that waited for last, and stops when told to, or when it takes too long.
@@ -413,6 +424,16 @@ mod tests {
         assert!(!not_written(storage, Path::new("/results")).help.unwrap_or_default().contains("--to"));
         let other = not_written(StorageError::WouldOverwrite { first: Vec::new(), total: 1 }, Path::new("/results"));
         assert!(other.help.unwrap().contains("--force"));
+    }
+
+    #[test]
+    fn a_file_that_may_be_left_is_told_with_what_takes_it_away() {
+        let left = StorageError::TrialLeft { key: "soopervisor-doctor-1".to_owned(), place: "box:".to_owned() };
+        let late = with_what_is_left(Failure::new(Exit::StorageFailed, "box: does not answer within 30 s"), &left);
+        assert_eq!(late.why[0], "stopped while `soopervisor-doctor-1` was on its way, which may be left in box");
+        assert!(late.why[1].starts_with("`soopervisor doctor --storage box:` takes it away"), "{late:?}");
+        let stopped = Failure::from(Stop::from(left));
+        assert_eq!((stopped.exit, stopped.help.as_ref()), (Exit::Cancelled, Some(&late.why[1])));
     }
 
     #[test]

@@ -71,6 +71,7 @@ impl StorageError {
                     .to_owned()
             }
             Self::Undecided { project, folder, place, .. } => undecided_help(project, folder, place),
+            Self::TrialLeft { place, .. } => trial_help(place),
             Self::Service { action, fault, place, .. } => return service_help(action, place, fault),
             Self::Open { fault, place } => return service_help("open", place, fault),
             _ => return None,
@@ -112,6 +113,10 @@ fn undecided_help(project: &ProjectName, folder: &Folder, place: &str) -> String
         "`soopervisor verify {folder} --storage {} --project {project}` tells; the same run again publishes it if it is not",
         shell(Path::new(place))
     )
+}
+
+fn trial_help(place: &str) -> String {
+    format!("`soopervisor doctor --storage {}` takes it away, when an hour has passed", shell(Path::new(place)))
 }
 
 /// Nothing can be verified without a manifest.

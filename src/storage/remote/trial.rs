@@ -20,30 +20,42 @@ const LOOKING: Duration = Duration::from_secs(5);
 /// No more of them are removed at once.
 const MOST: usize = 20;
 
-/// Writes a small file and removes it again, also where writing failed or somebody wants to stop meanwhile.
+/// Writes a small file and removes it again, also where writing failed or somebody wants to stop meanwhile. Who stopped is
+/// told of a file that may be left.
 pub(super) async fn write(remote: &Remote, progress: &dyn Progress) -> Result<(), StorageError> {
     if progress.cancelled() {
         return Err(StorageError::Cancelled);
     }
     let key = key::trial();
     let (mut written, mut removed) = (None, None);
+    let before = remote.service.asked();
     // Not dropped half way by who is stopped: it might arrive after it was removed.
     let writing = async {
         written = Some(remote.service.put(&key, Bytes::from_static(WORDS)).await);
     };
     in_passing(progress, writing).await;
+    let may_have_gone_out = before.is_none() || remote.service.asked() != before;
     if matches!(written, Some(Ok(_))) {
         let stopped = || progress.cancelled();
         // Nobody minds whether it was done.
         let _ = unless(&stopped, remove_old(remote, &key)).await;
     }
     // Of what was refused nothing is there; of all else nobody knows.
-    let is_refused = matches!(&written, Some(Err(fault)) if !fault.is_passing());
-    if !is_refused {
+    let is_none_there = match &written {
+        Some(Err(fault)) => !fault.is_passing(),
+        Some(Ok(_)) => false,
+        None => !may_have_gone_out,
+    };
+    if !is_none_there {
         let removing = async {
             removed = Some(remote.service.remove(&key).await);
         };
         in_passing(progress, removing).await;
+    }
+    // What was given up on its way may arrive after it was removed.
+    let is_gone = is_none_there || written.is_some() && matches!(removed, Some(Ok(())));
+    if progress.cancelled() && !is_gone {
+        return Err(StorageError::TrialLeft { key, place: remote.service.place() });
     }
     match (written, removed) {
         (Some(Err(fault)), _) => Err(remote.fault("write", &key, fault)),
