@@ -220,7 +220,7 @@ mod tests {
     fn unfinished(digit: char, touched: Option<&str>) -> Unfinished {
         let folder = std::iter::repeat_n(digit, 40).collect::<String>().parse().unwrap();
         let touched = touched.map(|at| at.parse().unwrap());
-        Unfinished { folder, files: 2, unproven: 0, bytes: 1_500, touched, begun: false }
+        Unfinished { folder, files: 2, unproven: 0, bytes: 1_500, touched, begun: false, busy: None }
     }
 
     #[test]

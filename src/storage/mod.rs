@@ -319,6 +319,8 @@ pub struct Unfinished {
     pub touched: Option<jiff::Timestamp>,
     /// Whether it was published, and a prune that broke off began to take it away: then it is of nobody, however young.
     pub begun: bool,
+    /// Why it is left alone for now, whatever lies in it, as far as this machine knows: somebody may be at it.
+    pub busy: Option<&'static str>,
 }
 
 /// What sweeping such a folder came to.

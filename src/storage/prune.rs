@@ -23,6 +23,9 @@ const LANES: usize = 8;
 /// Why a folder stays in which somebody has files.
 pub const OF_OTHERS: &str = "files of others";
 
+/// Why a folder stays of which nobody can tell how old it is.
+pub(super) const TIMELESS: &str = "this storage does not tell when it was written";
+
 /// What has no manifest and was written to during this time may be of somebody who is publishing.
 const YOUNG: Duration = Duration::from_hours(7 * 24);
 
@@ -143,15 +146,19 @@ pub async fn plan(
 
 /// Why a folder without a manifest is left alone; `None` where it goes.
 fn why_it_stays(one: &Unfinished, with_foreign: bool, now: Timestamp) -> Option<&'static str> {
+    // Removing would only say the same: what is shown first is what is done then.
+    if one.busy.is_some() {
+        return one.busy;
+    }
     let age = one.touched.map(|touched| Duration::try_from(now.duration_since(touched)).unwrap_or_default());
     let young = match age {
         // An earlier prune took its manifest away; nobody wrote to it since.
         _ if one.begun => None,
         Some(age) if age >= YOUNG => None,
         Some(_) => Some("written to during the last 7 days"),
-        // An earlier prune did not come to its end; whether another one is at it now shows when it is removed.
+        // An earlier prune did not come to its end.
         None if one.files == 0 => None,
-        None => Some("this storage does not tell when it was written"),
+        None => Some(TIMELESS),
     };
     young.or_else(|| unproven(one.unproven, one.files).filter(|_| !with_foreign))
 }
@@ -403,6 +410,7 @@ mod tests {
             bytes: 3,
             touched: Some(Timestamp::from_second(day * 86_400).unwrap()),
             begun,
+            busy: None,
         };
         let why = |unproven, begun, day| why_it_stays(&one(unproven, begun, day), false, now).unwrap_or_default();
         assert_eq!((why(0, false, 90), why(0, true, 99)), ("", ""));
@@ -410,6 +418,8 @@ mod tests {
         assert!(why(3, false, 90).contains("that they are ours") && why(3, true, 99).contains("that they are ours"));
         assert!(why(1, false, 90).contains("that all of them are ours"));
         assert_eq!(why_it_stays(&one(3, false, 90), true, now), None, "who wants that has it");
+        let busy = Unfinished { busy: Some("another prune is at it"), ..one(0, true, 90) };
+        assert_eq!(why_it_stays(&busy, true, now), busy.busy, "however it is wanted");
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! whoever comes after a prune that was killed goes on. Folders without files, which some services keep, go by their own
 //! times.
 
+use std::time::Duration;
+
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
@@ -18,6 +20,9 @@ use crate::storage::{Folder, Progress, StorageError, Swept, Unfinished, key, pru
 
 /// How often removing is begun anew in one folder.
 const ROUNDS: u32 = 100;
+/// Why a folder is left alone for now: by what this machine remembers, and by what a prune said there.
+const SENDING: &str = "a publish on this machine was sending to it";
+const SWEEPING: &str = "another prune is at it, or was killed during the last quarter of an hour";
 
 /// Folders of a project that have no manifest, and something in them.
 pub(super) async fn unfinished(remote: &Remote, project: &ProjectName) -> Result<Vec<Unfinished>, StorageError> {
@@ -30,9 +35,11 @@ pub(super) async fn unfinished(remote: &Remote, project: &ProjectName) -> Result
             return Ok(None);
         }
         let contents = remote.contents(project, &folder).await?;
+        let busy = is_sent_to(remote, project, &folder).then_some(SENDING);
         if !contents.is_empty() {
             let ours = Ours::of(remote, project, &folder, &contents).await;
-            return Ok(summary(folder, &contents, &ours));
+            let busy = busy.or_else(|| is_swept(&contents, remote.bounds.dead).then_some(SWEEPING));
+            return Ok(summary(folder, &contents, &ours).map(|found| Unfinished { busy, ..found }));
         }
         let idle = idle_since(remote, project, &folder).await?;
         Ok::<_, StorageError>(idle.map(|since| Unfinished {
@@ -42,6 +49,7 @@ pub(super) async fn unfinished(remote: &Remote, project: &ProjectName) -> Result
             bytes: 0,
             touched: Some(since),
             begun: false,
+            busy,
         }))
     });
     let mut found: Vec<Unfinished> =
@@ -67,7 +75,22 @@ fn summary(folder: Folder, contents: &[Meta], ours: &Ours) -> Option<Unfinished>
         touched: times.and_then(|times| times.into_iter().max()),
         begun: contents.iter().filter(|meta| !key::is_sweep(&meta.key)).all(|meta| was_taken(meta, taken))
             && taken.is_some(),
+        busy: None,
     })
+}
+
+/// Whether a publish of this machine has to do with a folder, or had so not long ago.
+fn is_sent_to(remote: &Remote, project: &ProjectName, folder: &Folder) -> bool {
+    let (place, whole) = (remote.service.place(), key::object_folder(project, folder));
+    journal::is_in_use(remote.journals.as_deref(), &place, &whole, remote.bounds.old)
+}
+
+/// Whether a prune said there that it takes the rest away, so lately that it may be at it: by this machine's clock, which
+/// whoever removes something does not trust.
+fn is_swept(contents: &[Meta], dead: Duration) -> bool {
+    let now = Timestamp::now();
+    let mut said = contents.iter().filter(|meta| key::is_sweep(&meta.key)).filter_map(|meta| meta.modified);
+    said.any(|then| age(now, then) <= dead)
 }
 
 /// When a prune said that it takes away what was published there.
@@ -115,13 +138,12 @@ pub(super) async fn sweep(
     with_foreign: bool,
     progress: &dyn Progress,
 ) -> Result<Swept, StorageError> {
-    let whole = key::object_folder(project, folder);
-    let journals = remote.journals.as_deref();
-    if journal::is_in_use(journals, &remote.service.place(), &whole, remote.bounds.old) {
-        return Ok(Swept::Left("a publish on this machine was sending to it".to_owned()));
+    if is_sent_to(remote, project, folder) {
+        return Ok(Swept::Left(SENDING.to_owned()));
     }
     // What has arrived of half-sent files lies in no folder.
     leftovers::of_the_forgotten(remote).await;
+    let whole = key::object_folder(project, folder);
     let sweep = Sweep { remote, project, folder, whole: &whole, with_foreign, progress };
     for _ in 0..ROUNDS {
         if let Round::Over(swept) = sweep.round().await? {
@@ -205,17 +227,16 @@ impl Sweep<'_> {
         const WRITING: &str = "somebody is writing to it";
         let bounds = &self.remote.bounds;
         let ours = contents.iter().find(|meta| meta.key == mark).ok_or("the storage's listings lag behind")?;
-        let timeless = "the storage does not tell when files were written";
-        let now = ours.modified.ok_or(timeless)?;
+        let now = ours.modified.ok_or(prune::TIMELESS)?;
         let taken = taken_at(&contents);
         let doomed: Vec<Meta> = contents.into_iter().filter(|meta| meta.key != mark).collect();
         for meta in &doomed {
             if meta.key == key::MANIFEST {
                 return Err("it is published meanwhile");
             }
-            let age = age(now, meta.modified.ok_or(timeless)?);
+            let age = age(now, meta.modified.ok_or(prune::TIMELESS)?);
             if key::is_sweep(&meta.key) && age <= bounds.dead {
-                return Err("another prune is at it");
+                return Err(SWEEPING);
             }
             if !key::is_sweep(&meta.key) && age < bounds.old && !was_taken(meta, taken) {
                 return Err(WRITING);

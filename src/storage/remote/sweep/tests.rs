@@ -75,6 +75,20 @@ async fn what_a_prune_began_to_take_away_goes_however_young_it_is() {
 }
 
 #[tokio::test]
+async fn a_prune_that_was_killed_a_moment_ago_is_told_to_keep_the_folder_by_the_plan_as_by_who_removes() {
+    let mut scene = Scene::new();
+    scene.remote = scene.remote.bounded(Bounds { pause: Duration::from_millis(1), ..Bounds::default() });
+    scene.write("a.csv");
+    scene.mark().await;
+    let (policy, now) = (prune::Policy::default(), Timestamp::now());
+    let plan = prune::plan(&scene.remote, &scene.project, &policy, now).await.unwrap();
+    assert!(plan.unfinished.is_empty(), "{plan:?}");
+    let swept = scene.remote.sweep(&scene.project, &scene.folder, false, &()).await.unwrap();
+    assert_eq!(swept, Swept::Left(plan.under_way[0].1.to_owned()));
+    assert!(plan.under_way[0].0.begun && scene.path("a.csv").exists());
+}
+
+#[tokio::test]
 async fn a_file_that_somebody_put_there_after_a_prune_was_killed_keeps_the_folder_however_old_it_is() {
     let scene = Scene::new();
     scene.write("a.csv");
