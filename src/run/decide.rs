@@ -259,7 +259,9 @@ fn location(
     let written_in_repo = request.storage.is_none() && project.settings.storage.is_some();
     let base: PathBuf =
         if written_in_repo { checkout.root.join(checkout.pipeline_dir.as_path()) } else { host.current_dir.clone() };
-    Ok(Location::parse(&plan.storage, &base, &host.remotes())?)
+    let location = Location::parse(&plan.storage, &base, &host.remotes())?;
+    location.takes(&plan.project)?;
+    Ok(location)
 }
 
 #[cfg(test)]

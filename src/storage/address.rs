@@ -11,6 +11,7 @@ use super::drive::names::unfit;
 use super::location::{Location, Store, folder};
 use super::remotes::Remotes;
 use crate::auth::Provider;
+use crate::id::ProjectName;
 use crate::spec::remotes::RemoteKind;
 use crate::web::Endpoint;
 
@@ -104,6 +105,14 @@ fn fit(provider: Provider, remote: &str, root: &str) -> Result<(), StorageError>
     let Some((name, why)) = unfit(provider, root) else { return Ok(()) };
     let name = name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
     Err(StorageError::Name { title: provider.title(), name, why, remote: remote.to_owned() })
+}
+
+/// Whether a drive can have the folder of a project.
+pub(super) fn fit_project(provider: Provider, project: &ProjectName) -> Result<(), StorageError> {
+    match unfit(provider, project.as_str()) {
+        None => Ok(()),
+        Some((_, why)) => Err(StorageError::Project { title: provider.title(), project: project.clone(), why }),
+    }
 }
 
 const NO_PORT: &str = "its port is none: write `endpoint: HOST:PORT`, with `user` and `folder` beside it";

@@ -51,6 +51,16 @@ pub enum StorageError {
         /// The storage, as it is written before the folder.
         remote: String,
     },
+    /// A project whose folder no drive of that kind can have.
+    #[error("{title} has no folder called `{project}`, as the project is: {why}")]
+    Project {
+        /// Whose drive it is.
+        title: &'static str,
+        /// The project.
+        project: ProjectName,
+        /// The vendor's rule.
+        why: &'static str,
+    },
     /// Credentials in an address end up in the shell's history, in process lists and in logs.
     #[error("the address after `{scheme}:` holds a user or a password, which it never should")]
     Credentials {

@@ -11,6 +11,7 @@ use url::Url;
 use super::StorageError;
 use super::remotes::Remotes;
 use crate::auth::Provider;
+use crate::id::ProjectName;
 use crate::spec::remotes::RemoteKind;
 
 /// Words that people may write and that are no storage, and what they may mean.
@@ -139,6 +140,18 @@ impl Location {
             return folder(text, base);
         }
         Err(unknown(scheme, remotes))
+    }
+
+    /// Whether it can have the folder of a project. Names of outputs are escaped, that of a project is as it is: it is
+    /// refused where the vendor has rules for names that it breaks, before minutes are spent on what cannot be published.
+    ///
+    /// # Errors
+    /// [`StorageError::Project`].
+    pub fn takes(&self, project: &ProjectName) -> Result<(), StorageError> {
+        match self {
+            Self::Drive { provider, .. } => super::address::fit_project(*provider, project),
+            _ => Ok(()),
+        }
     }
 }
 

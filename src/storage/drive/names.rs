@@ -1,7 +1,7 @@
 //! Which folders of a drive can be a place at all, by the vendors' rules for names. Pure: nothing is asked.
 //!
-//! Names of outputs are [escaped](crate::storage::key); that of the place is as the user writes it, and a name that no
-//! folder can have is better refused before a pipeline runs than after it.
+//! Names of outputs are [escaped](crate::storage::key); those of the place and of the project's folder are as the user
+//! writes them, and a name that no folder can have is better refused before a pipeline runs than after it.
 
 use super::escape::parts;
 use super::gdrive::{BY_ID, is_id};

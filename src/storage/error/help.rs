@@ -16,6 +16,9 @@ const THERE_ARE: &str = "there are `local:DIR`, `box`, `dropbox`, `onedrive`, `g
      `azblob://CONTAINER`, `webdav://HOST/PATH`, `webdavs://HOST/PATH`, `sftp://HOST/PATH`, and what `remotes:` in \
      config.yaml names";
 
+/// What to do about a project whose name cannot be that of its folder.
+const RENAME: &str = "give it another name: `--project NAME`, or `project: NAME` in soopervisor.yaml";
+
 /// What to do about a folder that is damaged.
 const ANEW: &str = "a published folder is never written to again: remove it, and run the commit once more";
 
@@ -31,6 +34,7 @@ impl StorageError {
             Self::UnknownBackend { near, name } => unknown_help(name, near.as_deref()),
             Self::Credentials { remote, .. } => credentials_help(remote),
             Self::Name { remote, .. } => format!("name another folder, as in `{remote}:FOLDER`"),
+            Self::Project { .. } => RENAME.to_owned(),
             Self::RemoteType { .. } => {
                 "set it to local, box, dropbox, onedrive, gdrive, s3, gcs, azblob, webdav or sftp".to_owned()
             }
@@ -85,10 +89,7 @@ fn existing(path: &Path) -> &Path {
 }
 
 fn one_folder_help(other: &ProjectName) -> String {
-    format!(
-        "give it another name: `--project NAME`, or `project: NAME` in soopervisor.yaml; or another place with \
-         `--storage`. If it is the same project, go on with `--project {other}`"
-    )
+    format!("{RENAME}; or another place with `--storage`. If it is the same project, go on with `--project {other}`")
 }
 
 fn blocked_help(path: &str) -> String {

@@ -159,6 +159,30 @@ fn a_folder_that_a_drive_cannot_have_is_refused_with_the_rule_and_what_to_type()
 }
 
 #[test]
+fn a_project_whose_folder_a_drive_cannot_have_is_refused_with_the_rule_and_what_to_type() {
+    let taken = |text: &str, project: &str| parse(text).unwrap().takes(&project.parse().unwrap());
+    for (text, title, project) in [
+        ("onedrive:reports", "OneDrive", "aux"),
+        ("onedrive:", "OneDrive", "com1.txt"),
+        ("onedrive:", "OneDrive", "a."),
+        ("onedrive:", "OneDrive", "x_vti_y"),
+        ("dropbox:", "Dropbox", "desktop.ini"),
+        ("dropbox:reports", "Dropbox", "Thumbs.db"),
+    ] {
+        let error = taken(text, project).unwrap_err();
+        let told = format!("{title} has no folder called `{project}`, as the project is: ");
+        assert!(error.to_string().starts_with(&told), "{error}");
+        assert!(error.help().unwrap().contains("`--project NAME`"), "{error:?}");
+    }
+    for (text, project) in
+        [("onedrive:", "console"), ("onedrive:", "a.b"), ("dropbox:", "aux"), ("box:", "a."), ("gdrive:", "aux")]
+    {
+        taken(text, project).unwrap();
+    }
+    taken("/results", "com1.txt").unwrap();
+}
+
+#[test]
 fn a_folder_called_tilde_is_refused_with_the_way_out() {
     let error = parse("local:~/x").unwrap_err();
     assert_eq!(error.help().unwrap(), "write `$HOME/x`");
