@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rattler_conda_types::RepoDataRecord;
 
 use super::EnvironmentError;
-use crate::spec::amount::show_size;
+use crate::spec::amount::decimal;
 
 /// A full disk: which one, and what would have been needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.disk {
             Some((mount, free, total)) => {
-                write!(f, "{} of {} are free on {}", show_size(*free), show_size(*total), mount.display())?;
+                write!(f, "{} of {} are free on {}", decimal(*free), decimal(*total), mount.display())?;
             }
             None => write!(f, "its file system does not say how much it has")?,
         }
@@ -79,7 +79,7 @@ pub(super) fn check(store: &Path, records: &[RepoDataRecord]) -> Result<(), Envi
     match free(store) {
         Some(free) if free < least => {
             let full = EnvironmentError::no_space(store, "fetching conda packages");
-            Err(full.needing(|| format!("the packages alone take at least {}", show_size(least))))
+            Err(full.needing(|| format!("the packages alone take at least {}", decimal(least))))
         }
         _ => Ok(()),
     }
@@ -95,7 +95,7 @@ mod tests {
         let full = Full::at(&folder.path().join("not/there/yet"));
         let (mount, free, total) = full.disk.clone().unwrap();
         assert!(folder.path().starts_with(&mount) && free <= total && total > 0, "{full:?}");
-        let text = full.needing(|| "it needs 5 GiB".to_owned()).needing(|| "never said".to_owned()).to_string();
-        assert!(text.contains(" free on /") && text.ends_with(", and it needs 5 GiB"), "{text}");
+        let text = full.needing(|| "it needs 5 GB".to_owned()).needing(|| "never said".to_owned()).to_string();
+        assert!(text.contains(" free on /") && text.ends_with(", and it needs 5 GB"), "{text}");
     }
 }

@@ -20,7 +20,7 @@ use super::network::without_credentials;
 use super::{Config, EnvironmentError, Inputs, Keep, Lock, Prepared, Room, space, trash};
 use crate::engine::Engine;
 use crate::id::{Digest, RunId};
-use crate::spec::amount::show_size;
+use crate::spec::amount::decimal;
 
 /// The store on this machine.
 #[derive(Debug, Clone)]
@@ -219,7 +219,7 @@ impl Store {
         }
         self.keep_to_limits();
         done.map_err(|error| match began {
-            Some(free) => error.needing(|| format!("this build needs more than the {} it began with", show_size(free))),
+            Some(free) => error.needing(|| format!("this build needs more than the {} it began with", decimal(free))),
             None => error,
         })
     }

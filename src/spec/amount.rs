@@ -139,7 +139,7 @@ pub fn parse_cpus(text: &str) -> Result<f64, AmountError> {
     }
 }
 
-/// `1.5 GiB`: the largest unit that leaves a number above 1, one decimal.
+/// `1.5 GiB`: the largest unit that leaves a number above 1, one decimal. For limits, as they are written.
 pub fn show_size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
     let power = (1..UNITS.len()).rev().find(|power| bytes >= 1 << (10 * power)).unwrap_or(0);
@@ -152,7 +152,8 @@ pub fn show_size(bytes: u64) -> String {
     }
 }
 
-/// `17 B`, `3.1 kB`, `2.0 GB`: decimal units, as storage services show them.
+/// `17 B`, `3.1 kB`, `2.0 GB`: decimal units, as storage services show them. For all that is measured: what files have, what
+/// is free, what is needed.
 pub fn decimal(count: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if count < 1000 {

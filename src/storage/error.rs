@@ -8,7 +8,7 @@ use super::conflict::Differences;
 use super::key::Folder;
 use crate::id::{Digest, ProjectName, RelPath};
 use crate::outputs::manifest::ManifestError;
-use crate::spec::amount::{count, decimal, show_size};
+use crate::spec::amount::{count, decimal};
 use crate::web::Fault;
 
 mod help;
@@ -107,7 +107,7 @@ pub enum StorageError {
         path: PathBuf,
     },
     /// Too little space.
-    #[error("`{}` has {} free, {} are needed", .path.display(), show_size(*.free), show_size(*.needed))]
+    #[error("`{}` has {} free, {} are needed", .path.display(), decimal(*.free), decimal(*.needed))]
     DiskFull {
         /// Where.
         path: PathBuf,
@@ -339,7 +339,7 @@ pub enum StorageError {
         source: std::io::Error,
     },
     /// The account has too little room for the whole publication.
-    #[error("{place} has {} free, {} are needed", show_size(*.free), show_size(*.needed))]
+    #[error("{place} has {} free, {} are needed", decimal(*.free), decimal(*.needed))]
     Full {
         /// Where.
         place: String,

@@ -92,7 +92,7 @@ fn who_is_not_let_in_is_told_what_to_type(fake: &Fake, drive: Drive) {
     assert!(full.text.contains("room"), "{}", full.text);
     // A run is told so before its pipeline: of what that makes, which would take more, nothing is known yet.
     let told = Place::on(fake, drive).say(&self::user(), &["run", "my repo", "--project", "demo"]);
-    told.exits(7).says("has 0 bytes free, 1 KiB are needed").says("soopervisor prune");
+    told.exits(7).says("has 0 B free, 1.0 kB are needed").says("soopervisor prune");
 }
 
 #[tokio::test(flavor = "multi_thread")]

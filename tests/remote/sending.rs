@@ -205,7 +205,7 @@ async fn a_storage_without_a_free_byte_is_told_before_there_is_anything_to_send(
         remote(&shelf, None).check().await.expect("it answers")
     };
     let full = health(Some(0)).await.has_room().expect_err("full");
-    assert_eq!(full.to_string(), "shelf: has 0 bytes free, 1 KiB are needed");
+    assert_eq!(full.to_string(), "shelf: has 0 B free, 1.0 kB are needed");
     assert!(full.help().expect("help").contains("soopervisor prune"));
     for free in [Some(1), None] {
         health(free).await.has_room().expect("what is to be sent is not known yet");

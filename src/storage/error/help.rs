@@ -7,7 +7,7 @@ use super::{StorageError, list};
 use crate::id::ProjectName;
 use crate::id::word::word;
 use crate::outputs::manifest::ManifestError;
-use crate::spec::amount::show_size;
+use crate::spec::amount::decimal;
 use crate::storage::key::{self, Folder};
 use crate::web::{Fault, spoken};
 
@@ -46,7 +46,7 @@ impl StorageError {
             }
             Self::DiskFull { path, needed, free } => format!(
                 "free {} (see `df -h {}`) or leave files out with `exclude:` in soopervisor.yaml",
-                show_size(needed.saturating_sub(*free)),
+                decimal(needed.saturating_sub(*free)),
                 shell(existing(path))
             ),
             Self::TooManyFiles { path, .. } => format!("see `df -i {}`", shell(existing(path))),
@@ -209,12 +209,12 @@ mod tests {
         let there = folder.path().join("my results");
         std::fs::create_dir(&there).unwrap();
         let path = there.join(".staging-gone/deep");
-        let error = StorageError::DiskFull { path, needed: 3 << 30, free: 1 << 29 };
-        assert!(error.to_string().ends_with("has 512 MiB free, 3 GiB are needed"), "{error}");
+        let error = StorageError::DiskFull { path, needed: 3_000_000_000, free: 500_000_000 };
+        assert!(error.to_string().ends_with("has 500.0 MB free, 3.0 GB are needed"), "{error}");
         let help = error.help().unwrap();
-        assert!(help.starts_with(&format!("free 2.5 GiB (see `df -h '{}'`)", there.display())), "{help}");
-        let full = StorageError::Full { place: "box:".to_owned(), needed: 3 << 20, free: 1 };
-        assert_eq!(full.to_string(), "box: has 1 byte free, 3 MiB are needed");
+        assert!(help.starts_with(&format!("free 2.5 GB (see `df -h '{}'`)", there.display())), "{help}");
+        let full = StorageError::Full { place: "box:".to_owned(), needed: 3_000_000, free: 1 };
+        assert_eq!(full.to_string(), "box: has 1 B free, 3.0 MB are needed");
         let files = StorageError::TooManyFiles { path: there, needed: 7, free: 1 };
         assert!(files.to_string().ends_with("has room for 1 more file, 7 are needed"), "{files}");
     }

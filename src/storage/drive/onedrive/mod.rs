@@ -26,7 +26,7 @@ use super::Setup;
 use super::download::download;
 use super::memory::Memory;
 use super::pieces::from_memory;
-use crate::spec::amount::show_size;
+use crate::spec::amount::decimal;
 use crate::storage::backend::{
     Backend, Created, Fault, HashKind, Meta, Removed, Sessions, Source, Space, Stream, Traits,
 };
@@ -128,7 +128,7 @@ impl Backend for OneDrive {
         };
         let mut notes = Vec::new();
         if let Some(bin) = drive["quota"]["deleted"].as_u64().filter(|bin| *bin > 0) {
-            notes.push(format!("{} are in the recycle bin and still count; empty it to free them", show_size(bin)));
+            notes.push(format!("{} are in the recycle bin and still count; empty it to free them", decimal(bin)));
         }
         Ok(Space { free: drive["quota"]["remaining"].as_u64(), largest: Some(LARGEST), notes })
     }
