@@ -56,6 +56,30 @@ async fn what_a_killed_publisher_could_not_remove_any_more_goes_with_the_next_pu
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ploombers_note_of_a_product_goes_with_the_next_publish_and_one_of_no_product_stays_and_is_told() {
+    for shelf in [shelf::plain, shelf::drive] {
+        let (run, shelf) = (filled(1), shelf());
+        run.product(".f0.csv.metadata", "{\"timestamp\": 1.5, \"params\": {}}");
+        let [note, theirs] = [".f0.csv.metadata", ".notes.metadata"].map(|name| format!("demo/{SHA}/{name}"));
+        let lies = |key: &String| {
+            shelf.objects.lock().expect("objects").insert(key.clone(), "of a run before".into());
+        };
+        lies(&theirs);
+        let remote = remote(&shelf, None);
+        // One that goes on with it, and one that finds the manifest of a publisher which was killed right after that.
+        for (id, outcome) in [("r", PublishOutcome::Created), ("again", PublishOutcome::Identical)] {
+            lies(&note);
+            let published = remote.publish(run.publication(id, OnConflict::Fail), Arc::new(())).await;
+            let published = published.expect("published");
+            assert_eq!((published.outcome, &*published.others), (outcome, &[".notes.metadata".to_owned()][..]));
+            assert!(!shelf.keys().contains(&note) && shelf.keys().contains(&theirs), "{:?}", shelf.keys());
+            let report = verify(&remote, &project(), &folder(), &()).await.expect("a report");
+            assert_eq!((&*report.extra, report.ok), (&[path(".notes.metadata")][..], 3), "{report:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_publishes_a_commit_again_removes_nothing_that_somebody_put_there() {
     for shelf in [shelf::plain, shelf::drive] {
         let (run, shelf) = (filled(2), shelf());
