@@ -2,6 +2,7 @@
 //!
 //! A refusal keeps the vendor's code and words, without anything that was sent.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use super::scope::lacking;
 use super::{App, Endpoints, Entry, Provider, Way, variable};
 use crate::secret::Secret;
 use crate::web::{Answer, Fault, Judge, LONGEST_WAIT, Pace, Pacer, Waiting, Waits, Web, number_if_any};
+
+/// How fast an endpoint is asked.
+const PACE: Pace = Pace::steady(10.0, 10.0);
 
 /// What an endpoint granted.
 #[derive(Debug, Clone)]
@@ -75,9 +79,15 @@ impl Issuer {
         let set = |part: &str| set(&format!("{}_{part}", variable(remote))).filter(|value| !value.trim().is_empty());
         let tenant = set("TENANT").unwrap_or_else(|| "common".to_owned());
         let scope = set("SCOPE").or_else(|| provider.scope().map(str::to_owned));
-        let pacer = Arc::new(Pacer::new(Pace::steady(10.0, 10.0)));
+        let pacer = Arc::new(Pacer::new(PACE));
         let waits = Waits::default();
         Self { provider, remote: remote.to_owned(), app, endpoints, tenant, scope, client, pacer, waits, hurry: None }
+    }
+
+    /// Keeps to the pauses that any process of the user was told to make which names the same folder, and tells them its own.
+    pub(super) fn pace_in(&mut self, folder: &Path) {
+        let name = format!("tokens {} {} {}", self.provider, self.endpoints.auth, self.app.id);
+        self.pacer = Pacer::shared_in(Some(folder), &name, PACE);
     }
 
     /// What a request to the vendor waits for at present.

@@ -3,7 +3,7 @@
 //! Renewing: lock the file, read it again, take what somebody else renewed meanwhile; else renew, put the new pair on
 //! disk before anybody uses it, let go.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
@@ -83,6 +83,16 @@ impl Login {
     pub fn hurried(mut self: Arc<Self>, patience: Duration) -> Arc<Self> {
         if let Some(login) = Arc::get_mut(&mut self) {
             login.keeper.issuer.hurry = Some(patience);
+        }
+        self
+    }
+
+    /// The same login, whose pauses, those that are asked for where tokens come from, are known to all processes of the user
+    /// that name the same folder. To be said before anybody else has it.
+    #[must_use]
+    pub fn paced_in(mut self: Arc<Self>, folder: &Path) -> Arc<Self> {
+        if let Some(login) = Arc::get_mut(&mut self) {
+            login.keeper.issuer.pace_in(folder);
         }
         self
     }

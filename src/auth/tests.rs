@@ -39,6 +39,25 @@ fn serve(answers: Vec<(u16, Value)>) -> (String, std::thread::JoinHandle<Vec<Str
 }
 
 #[tokio::test]
+async fn a_pause_that_is_asked_for_where_tokens_come_from_is_kept_by_the_next_process_too() {
+    let body = json!({"error": {"reason": {".tag": "too_many_requests"}, "retry_after": 600}});
+    let (url, served) = serve(vec![(429, body)]);
+    let folder = tempfile::tempdir().unwrap();
+    let asked = async || {
+        let mut issuer = issuer(Provider::Dropbox, &url);
+        issuer.pace_in(folder.path());
+        issuer.hurry = Some(Duration::from_secs(5));
+        issuer.refresh(&Secret::new("refresh", b"r".to_vec())).await.unwrap_err()
+    };
+    let first = asked().await;
+    served.join().unwrap();
+    // Nothing here remembers it by now, and nobody is there who could be asked.
+    for fault in [first, asked().await] {
+        assert!(matches!(&fault, Fault::Throttled(Some(left)) if *left > Duration::from_mins(9)), "{fault:?}");
+    }
+}
+
+#[tokio::test]
 async fn slow_down_makes_the_pauses_longer_and_a_code_that_ended_says_so() {
     let begun = json!({"device_code": "d-code", "user_code": "U", "verification_url": "https://x", "expires_in": 900,
         "interval": 1});

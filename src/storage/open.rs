@@ -83,7 +83,13 @@ fn login(access: &Access, provider: Provider, remote: &str) -> Result<Arc<Login>
     let set = |name: &str| access.remotes.resolved(remote, name);
     let endpoints = Endpoints::of(provider, remote, set)?;
     let client = web::client(&access.reach)?;
-    Login::open(remote, provider, endpoints, client, set, access.state.clone())
+    let login = Login::open(remote, provider, endpoints, client, set, access.state.clone())?;
+    Ok(login.paced_in(&paces(access)))
+}
+
+/// Where processes of one user tell each other how fast an account may be asked.
+fn paces(access: &Access) -> PathBuf {
+    access.state.join("paces")
 }
 
 fn drive(
@@ -101,7 +107,7 @@ fn drive(
         endpoints: Endpoints::of(provider, remote, |name| access.remotes.resolved(remote, name))?,
         root: root.to_owned(),
         place: location.to_string(),
-        shared: Some(access.state.join("paces")),
+        shared: Some(paces(access)),
     };
     let service: Shared = match provider {
         Provider::Box => Arc::new(BoxDrive::open(setup)),
