@@ -45,6 +45,7 @@ mod publish;
 mod send;
 mod sweep;
 mod tally;
+mod tidy;
 mod trial;
 
 pub use marks::Bounds;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::publish::Named;
+use super::tidy::Named;
 use super::{Remote, journal, pointer};
 use crate::id::ProjectName;
 use crate::outputs::manifest::Manifest;
