@@ -3,6 +3,7 @@
 //! Knows HTTP and nothing of any service: what an answer means is the caller's to say ([`Judge`]). Addresses that
 //! a server hands out may be credentials themselves, so no address and no header is ever part of a fault.
 
+mod answer;
 mod client;
 mod detour;
 mod endpoint;
@@ -16,6 +17,7 @@ mod shared;
 mod tests;
 mod waits;
 
+pub use answer::{Answer, LONGEST_WAIT, chunk};
 pub use client::{Reach, client, client_for_files, trusting};
 pub use detour::Detours;
 pub use endpoint::Endpoint;
@@ -23,6 +25,6 @@ pub use fault::Fault;
 pub use number::{number, number_if_any};
 pub use pace::{Pace, Pacer};
 pub use roots::{authorities, keep_authorities};
-pub use send::{Answer, Bearer, Judge, LONGEST_WAIT, Web, chunk};
+pub use send::{Bearer, Judge, Web};
 pub use shared::open as open_shared;
 pub use waits::{Reason, Waiting, Waits, spoken};

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::send::LONGEST_WAIT;
+use super::answer::LONGEST_WAIT;
 use super::shared::{locked, open, read, write};
 use super::waits::{Reason, Waits};
 

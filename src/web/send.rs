@@ -5,26 +5,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Client, Method, Request, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, Method, Request, RequestBuilder, Response};
 use tokio::time::Instant;
 use url::Url;
 
+use super::answer::{ANSWER, WORDS, cut_short, is_answer, read, silent};
 use super::client::STILL;
-use super::{Detours, Endpoint, Fault, Pacer, Reason, Waiting, Waits};
+use super::{Answer, Detours, Endpoint, Fault, Pacer, Reason, Waiting, Waits};
 use crate::secret::Secret;
 
 /// Tries of a request whose way broke or whose service failed.
 const TRIES: u32 = 7;
 /// How long one request is repeated in all, waiting when told to and for a turn included.
 const PATIENCE: Duration = Duration::from_mins(15);
-/// Whoever asks for a longer pause is taken to ask for this one.
-pub const LONGEST_WAIT: Duration = Duration::from_hours(24);
-/// Of a refusal, more is not read.
-const WORDS: usize = 64 * 1024;
-/// Of an answer that is no file, more is not read.
-const ANSWER: usize = 64 * 1024 * 1024;
 /// Bytes a second that a request gets through at the least; many share a line.
 const SLOWEST: u64 = 8 * 1024;
 
@@ -58,72 +52,6 @@ pub trait Judge: fmt::Debug + Send + Sync {
     /// and another token of the same login changes nothing about that.
     fn is_stale(&self, answer: &Answer) -> bool {
         answer.status == 401 && answer.header("www-authenticate").is_none_or(|why| !why.contains("insufficient_scope"))
-    }
-}
-
-/// An answer that was read to its end.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// HTTP status.
-    pub status: u16,
-    /// Its headers.
-    pub headers: HeaderMap,
-    /// Its body, cut where it is long.
-    pub body: Bytes,
-}
-
-impl Answer {
-    /// How long the service asks to wait; at most [`LONGEST_WAIT`]. It may say for how long, or until when by its own
-    /// clock.
-    pub fn retry_after(&self) -> Option<Duration> {
-        let told = self.header("retry-after")?.trim();
-        let wait = if let Ok(seconds) = told.parse::<f64>() {
-            // What is no time, or runs backwards, says nothing.
-            (seconds >= 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_WAIT))?
-        } else {
-            let at = |text: &str| jiff::fmt::rfc2822::parse(text).ok().map(|at| at.timestamp());
-            let now = self.header("date").and_then(at).unwrap_or_else(jiff::Timestamp::now);
-            at(told)?.duration_since(now).try_into().unwrap_or_default()
-        };
-        Some(wait.min(LONGEST_WAIT))
-    }
-
-    /// One header as text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    /// The body as JSON.
-    ///
-    /// # Errors
-    /// [`Fault::Form`] when it is none or of another shape.
-    pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Fault> {
-        serde_json::from_slice(&self.body).map_err(|error| Fault::Form(error.to_string()))
-    }
-
-    /// The body as JSON of any shape; `null` where it is none.
-    pub fn value(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_default()
-    }
-
-    /// What every service means by a status, where it has nothing better to say.
-    pub fn plain_fault(&self, words: &str) -> Fault {
-        // No sentence shall end with a colon.
-        let why = if words.trim().is_empty() { "it does not say why" } else { words };
-        match self.status {
-            401 => Fault::Login(format!("the service no longer takes the token: {why}")),
-            403 => Fault::Forbidden(why.to_owned()),
-            404 | 410 => Fault::NotFound,
-            409 | 412 => Fault::Exists,
-            413 => Fault::TooLarge(None),
-            429 => Fault::Throttled(self.retry_after()),
-            503 if self.retry_after().is_some() => Fault::Throttled(self.retry_after()),
-            507 => Fault::Full,
-            // What a server does not know it will not know in a moment either.
-            501 => Fault::refused(501, words),
-            408 | 500..=599 => Fault::Broken(format!("the service answered {}", self.status)),
-            status => Fault::refused(status, words),
-        }
     }
 }
 
@@ -428,16 +356,6 @@ fn changes(method: &Method) -> bool {
     matches!(method.as_str(), "POST" | "PUT" | "PATCH" | "MOVE" | "COPY")
 }
 
-/// A refusal of which the words did not arrive; the service failed while it refused.
-fn cut_short(_: &Fault) -> Answer {
-    Answer { status: 500, headers: HeaderMap::new(), body: Bytes::new() }
-}
-
-/// Success, a redirect that somebody follows, or the 308 of a resumable upload.
-fn is_answer(status: StatusCode) -> bool {
-    status.is_success() || status.is_redirection()
-}
-
 fn authorised(request: RequestBuilder, token: Option<&Secret>) -> Result<RequestBuilder, Fault> {
     let Some(token) = token else { return Ok(request) };
     let text = [b"Bearer ", token.expose()].concat();
@@ -461,36 +379,6 @@ fn tell_of_nothing(request: &mut Request) {
     if is_empty && matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH) {
         request.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from_static("0"));
     }
-}
-
-fn silent() -> Fault {
-    Fault::Broken("no answer in time".to_owned())
-}
-
-/// The next bytes of an answer, unless nothing comes for too long.
-///
-/// # Errors
-/// When the connection broke, or is silent.
-pub async fn chunk(response: &mut Response) -> Result<Option<Bytes>, Fault> {
-    match tokio::time::timeout(STILL, response.chunk()).await {
-        Ok(chunk) => chunk.map_err(Fault::network),
-        Err(_) => Err(silent()),
-    }
-}
-
-async fn read(mut response: Response, most: usize) -> Result<Answer, Fault> {
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let mut body = Vec::new();
-    while let Some(chunk) = chunk(&mut response).await? {
-        body.extend_from_slice(&chunk);
-        if body.len() > most {
-            if status < 400 {
-                return Err(Fault::Form("it is too long".to_owned()));
-            }
-            break;
-        }
-    }
-    Ok(Answer { status, headers, body: body.into() })
 }
 
 /// 0.2 s, doubled each time up to 30 s, of which a random half.

@@ -1,0 +1,123 @@
+//! What a service answers, read to its end: its status, headers and body, and what these mean everywhere.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::HeaderMap;
+use reqwest::{Response, StatusCode};
+
+use super::Fault;
+use super::client::STILL;
+
+/// Whoever asks for a longer pause is taken to ask for this one.
+pub const LONGEST_WAIT: Duration = Duration::from_hours(24);
+/// Of a refusal, more is not read.
+pub(super) const WORDS: usize = 64 * 1024;
+/// Of an answer that is no file, more is not read.
+pub(super) const ANSWER: usize = 64 * 1024 * 1024;
+
+/// An answer that was read to its end.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, cut where it is long.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// How long the service asks to wait; at most [`LONGEST_WAIT`]. It may say for how long, or until when by its own
+    /// clock.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let told = self.header("retry-after")?.trim();
+        let wait = if let Ok(seconds) = told.parse::<f64>() {
+            // What is no time, or runs backwards, says nothing.
+            (seconds >= 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_WAIT))?
+        } else {
+            let at = |text: &str| jiff::fmt::rfc2822::parse(text).ok().map(|at| at.timestamp());
+            let now = self.header("date").and_then(at).unwrap_or_else(jiff::Timestamp::now);
+            at(told)?.duration_since(now).try_into().unwrap_or_default()
+        };
+        Some(wait.min(LONGEST_WAIT))
+    }
+
+    /// One header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// [`Fault::Form`] when it is none or of another shape.
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Fault> {
+        serde_json::from_slice(&self.body).map_err(|error| Fault::Form(error.to_string()))
+    }
+
+    /// The body as JSON of any shape; `null` where it is none.
+    pub fn value(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// What every service means by a status, where it has nothing better to say.
+    pub fn plain_fault(&self, words: &str) -> Fault {
+        // No sentence shall end with a colon.
+        let why = if words.trim().is_empty() { "it does not say why" } else { words };
+        match self.status {
+            401 => Fault::Login(format!("the service no longer takes the token: {why}")),
+            403 => Fault::Forbidden(why.to_owned()),
+            404 | 410 => Fault::NotFound,
+            409 | 412 => Fault::Exists,
+            413 => Fault::TooLarge(None),
+            429 => Fault::Throttled(self.retry_after()),
+            503 if self.retry_after().is_some() => Fault::Throttled(self.retry_after()),
+            507 => Fault::Full,
+            // What a server does not know it will not know in a moment either.
+            501 => Fault::refused(501, words),
+            408 | 500..=599 => Fault::Broken(format!("the service answered {}", self.status)),
+            status => Fault::refused(status, words),
+        }
+    }
+}
+
+/// A refusal of which the words did not arrive; the service failed while it refused.
+pub(super) fn cut_short(_: &Fault) -> Answer {
+    Answer { status: 500, headers: HeaderMap::new(), body: Bytes::new() }
+}
+
+/// Success, a redirect that somebody follows, or the 308 of a resumable upload.
+pub(super) fn is_answer(status: StatusCode) -> bool {
+    status.is_success() || status.is_redirection()
+}
+
+pub(super) fn silent() -> Fault {
+    Fault::Broken("no answer in time".to_owned())
+}
+
+/// The next bytes of an answer, unless nothing comes for too long.
+///
+/// # Errors
+/// When the connection broke, or is silent.
+pub async fn chunk(response: &mut Response) -> Result<Option<Bytes>, Fault> {
+    match tokio::time::timeout(STILL, response.chunk()).await {
+        Ok(chunk) => chunk.map_err(Fault::network),
+        Err(_) => Err(silent()),
+    }
+}
+
+pub(super) async fn read(mut response: Response, most: usize) -> Result<Answer, Fault> {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let mut body = Vec::new();
+    while let Some(chunk) = chunk(&mut response).await? {
+        body.extend_from_slice(&chunk);
+        if body.len() > most {
+            if status < 400 {
+                return Err(Fault::Form("it is too long".to_owned()));
+            }
+            break;
+        }
+    }
+    Ok(Answer { status, headers, body: body.into() })
+}
