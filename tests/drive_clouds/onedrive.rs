@@ -33,6 +33,39 @@ async fn a_session_that_ended_is_begun_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_arrived_when_we_were_killed_and_is_not_seen_at_once_is_not_sent_again() {
+    let (fake, memory, bytes) = (Fake::start().await, Memory::default(), noise(12 * MIB, 1));
+    fake.put(Drive::OneDrive, "p/large", &bytes).await;
+    // Its last fragment made the file, and who sent it did not live to hear so: the session is over, and remembered.
+    let over = format!(r#"{{"uploadUrl": "{}/up/over"}}"#, fake.base(Drive::OneDrive));
+    memory.kept.lock().unwrap().insert("p/large".to_owned(), over);
+    fake.fault(Drive::OneDrive, When::path("p/large").method("GET").times(2), Fault::NotFound);
+    let created = create_with(&*open(&fake, Drive::OneDrive, ""), "p/large", &bytes, &memory).await.unwrap();
+    assert!(matches!(&created, Created::Taken(Some(there)) if there.size == bytes.len() as u64), "{created:?}");
+    assert_eq!(fake.count(Drive::OneDrive, "PUT", ""), 0, "no byte was sent");
+    assert_eq!(fake.count(Drive::OneDrive, "POST", "createUploadSession"), 0, "nor was anything begun");
+    assert!(memory.kept.lock().unwrap().is_empty());
+    assert_eq!(fake.faults_left(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_which_the_service_says_that_it_is_there_is_looked_for_more_than_once() {
+    let (fake, bytes) = (Fake::start().await, noise(12 * MIB, 1));
+    fake.put(Drive::OneDrive, "p/theirs", &bytes).await;
+    let service = open(&fake, Drive::OneDrive, "");
+    fake.fault(Drive::OneDrive, When::path("p/theirs").method("GET").times(2), Fault::NotFound);
+    let created = create_with(&*service, "p/theirs", &bytes, &Memory::default()).await.unwrap();
+    assert!(matches!(&created, Created::Taken(Some(there)) if there.size == bytes.len() as u64), "{created:?}");
+    // Ours: the answer to the last fragment was lost, the session is over, and the file is not seen at once.
+    fake.fault(Drive::OneDrive, When::path("/up/").method("PUT").nth(2), Fault::NoAnswer);
+    fake.fault(Drive::OneDrive, When::path("p/ours").method("GET").times(2), Fault::NotFound);
+    let created = create_with(&*service, "p/ours", &bytes, &Memory::default()).await.unwrap();
+    assert!(matches!(created, Created::Ours(_)), "{created:?}");
+    assert_eq!(fake.count(Drive::OneDrive, "PUT", "/up/"), 2, "nothing was sent twice");
+    assert_eq!((fake.files(Drive::OneDrive).len(), fake.faults_left()), (2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn upload_addresses_are_asked_without_the_token() {
     // The fake refuses a token there.
     let fake = Fake::start().await;
