@@ -1,4 +1,4 @@
-//! What lies beside what was published, on drives: files of somebody else, and projects that a drive takes for one.
+//! What lies beside what was published, or in its way: files of somebody else, and projects that a storage takes for one.
 
 use std::sync::Arc;
 
@@ -134,5 +134,45 @@ async fn what_programs_leave_beside_open_files_is_published_on_each_drive() {
         bench.publish("r", OnConflict::Fail).await.unwrap_or_else(|error| panic!("{drive:?}: {error}"));
         let report = verify(&*bench.storage, &project(), &folder(), &()).await.expect("a report");
         assert!(report.is_sound() && report.ok == 5, "{drive:?}: {report:?}");
+    }
+}
+
+/// A file of somebody's, made past the storage.
+async fn put(bench: &Bench, key: &str) {
+    if let Some(on) = &bench.drive {
+        on.fake.put(on.drive, key, b"mine").await;
+        return;
+    }
+    let service = bench.service.as_ref().expect("a service");
+    if let Some((above, _)) = key.rsplit_once('/') {
+        service.make_folders(&[above.to_owned()]).await.expect("made");
+    }
+    assert!(service.put(key, "mine".into()).await.expect("written"));
+}
+
+/// On all that have folders, but for Google Drive, where a file and a folder may have one name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_where_a_folder_has_to_be_is_told_with_its_path_and_stays() {
+    for at in ["demo".to_owned(), format!("demo/{SHA}")] {
+        let benches = [
+            Bench::on_webdav().await,
+            Bench::on_sftp().await,
+            Bench::on_box().await,
+            Bench::on_dropbox().await,
+            Bench::on_onedrive().await,
+        ];
+        for bench in benches {
+            put(&bench, &at).await;
+            bench.run.product("data/a.csv", "1");
+            let place = bench.storage.place();
+            let failed = bench.publish("r", OnConflict::Fail).await.expect_err("a file is in the way");
+            assert!(matches!(failed, StorageError::Blocked { .. }), "{place}: {failed:?}");
+            let (said, help) = (failed.to_string(), failed.help().expect("what to do"));
+            assert!(said.contains(&format!("{at}` is a file where a folder has to be")), "{place}: {said}");
+            assert!(help.contains(&format!("{at}` away")), "{place}: {help}");
+            let service = bench.service.as_ref().expect("a service");
+            let there = service.stat(&at).await.expect("an answer").expect("it is there");
+            assert_eq!((there.folder, there.size), (false, 4), "{place}");
+        }
     }
 }
