@@ -81,6 +81,11 @@ impl Bench {
     }
 
     #[expect(clippy::unused_async, reason = "one form for all benches")]
+    pub(crate) async fn on_webdav_of_any_case() -> Self {
+        Self::at(Served::webdav_of_any_case())
+    }
+
+    #[expect(clippy::unused_async, reason = "one form for all benches")]
     pub(crate) async fn on_sftp() -> Self {
         Self::at(Served::sftp())
     }

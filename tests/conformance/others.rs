@@ -90,6 +90,40 @@ async fn a_project_that_broke_off_is_told_when_another_one_has_published_to_its_
     }
 }
 
+/// As on a share of Windows or macOS.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_that_a_webdav_server_takes_for_another_one_is_refused_before_anything_is_made() {
+    let bench = Bench::on_webdav_of_any_case().await;
+    let service = bench.service.as_ref().expect("a service");
+    // What a publish of `Demo` leaves that broke off before anything was published.
+    let left = format!("Demo/{}", SHA.replacen("0123", "0099", 1));
+    service.make_folders(&["Demo".to_owned(), left.clone()]).await.expect("made");
+    assert!(service.put(&format!("{left}/a.csv"), "1".into()).await.expect("written"));
+    let twin: ProjectName = "Demo".parse().expect("a project");
+    bench.storage.tell_apart(&twin).await.expect("nobody has published");
+    bench.run.product("a.csv", "1");
+    bench.publish("r", OnConflict::Fail).await.expect("published");
+    let all = async || {
+        let mut keys: Vec<String> =
+            service.list("", true).await.expect("a list").into_iter().map(|meta| meta.key).collect();
+        keys.sort();
+        keys
+    };
+    let before = all().await;
+    let mut publication = later(&bench);
+    publication.about.project = twin.clone();
+    let told = bench.storage.tell_apart(&twin).await.expect_err("one folder");
+    let published = bench.storage.publish(publication, Arc::new(())).await.expect_err("one folder");
+    for error in [told, published] {
+        let named = matches!(&error, StorageError::OneFolder { other, folder, .. }
+            if *other == project() && folder == "Demo");
+        assert!(named, "{error:?}");
+    }
+    assert_eq!(all().await, before, "nothing was made");
+    bench.storage.tell_apart(&project()).await.expect("its own");
+    assert_eq!(bench.storage.folders(&project()).await.expect("folders"), [folder()]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_somebody_else_on_google_drive_keeps_its_folder_whatever_its_name() {
     let bench = Bench::on(Drive::GDrive).await;

@@ -151,9 +151,19 @@ impl Served {
     }
 
     pub(crate) fn webdav() -> Self {
+        Self::webdav_with(&[])
+    }
+
+    /// As on a disk of Windows or macOS: names that differ only in case are one.
+    pub(crate) fn webdav_of_any_case() -> Self {
+        Self::webdav_with(&["--vfs-case-insensitive"])
+    }
+
+    fn webdav_with(more: &[&str]) -> Self {
         let (port, place) = (free_port(), tempfile::tempdir().expect("a folder"));
         let (address, root) = (format!("127.0.0.1:{port}"), place.path().to_str().expect("text"));
-        let arguments = ["serve", "webdav", root, "--addr", &address, "--config", "/dev/null"];
+        let mut arguments = vec!["serve", "webdav", root, "--addr", &address, "--config", "/dev/null"];
+        arguments.extend_from_slice(more);
         let server = Server::start("rclone", Path::new("rclone"), &arguments, port);
         let text = format!("webdav://{address}/a place/é");
         Self { text, set: BTreeMap::new(), races: 8, port, _server: Some(server), place: Some(place) }

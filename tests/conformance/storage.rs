@@ -554,6 +554,14 @@ suite!(@ on_box_of_files:
     what_broke_off_is_swept_when_it_is_old
 );
 
+// It takes names that differ only in case for one.
+suite!(@ on_webdav_of_any_case:
+    publishes_a_nasty_tree_and_gives_it_back
+    the_same_commit_again_follows_on_conflict
+    verify_finds_every_kind_of_damage
+    what_is_unpublished_is_gone_whole_and_nothing_else_is
+);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn many_publishers_at_once_never_mix() {
     let benches = [Bench::local().await, Bench::plain().await, Bench::batching().await];
