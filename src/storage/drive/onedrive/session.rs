@@ -31,7 +31,7 @@ const SESSIONS: u32 = 3;
 /// A session that ends sooner is not gone on with.
 const MARGIN: i64 = 60;
 /// Looks after the first one at what may have arrived, before a whole file is sent again.
-const LOOKS: u32 = 3;
+const LOOKS: u32 = 4;
 
 /// What is remembered of a session, and what the service says when it begins one. The address is a credential.
 #[derive(Serialize, Deserialize)]
@@ -133,8 +133,8 @@ impl OneDrive {
         Ok(Some(Sent::Made(item)))
     }
 
-    /// The item of a key that is likely to have one. What was just made is not seen everywhere at once: to look a few times
-    /// more takes moments, and to send a large file again minutes.
+    /// The item of a key that is likely to have one. A file is made a moment after its last byte has arrived, and is not seen
+    /// everywhere at once: to look a few times more takes moments, and to send a large file again minutes.
     async fn sought(&self, key: &str) -> Result<Option<Item>, Fault> {
         let mut patience = Patience::of(LOOKS);
         loop {
