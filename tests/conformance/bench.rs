@@ -215,6 +215,7 @@ impl Bench {
             ("e\u{301}.png".as_bytes(), b"taken apart"),
             (b"CON", b"of a console"),
             (b"thumbs.db", b"of a viewer"),
+            (b"deep/.DS_Store", b"of another one"),
             (b"desktop.ini", b"of a desktop"),
             (b"~x", b"of an editor"),
             (b"new\nline", b"6"),
