@@ -144,9 +144,16 @@ impl Served {
         found
     }
 
-    /// S3 over another port.
+    /// An object store over another port.
     pub(crate) fn over(mut self, port: u16) -> Self {
-        self.set.insert("SOOPERVISOR_S3_ENDPOINT", format!("http://127.0.0.1:{port}"));
+        let (there, here) = (format!("127.0.0.1:{}", self.port), format!("127.0.0.1:{port}"));
+        for value in self.set.values_mut() {
+            *value = value.replace(&there, &here);
+        }
+        // It leads over a way already, which is not taken here.
+        if let Some(endpoint) = self.set.get_mut("SOOPERVISOR_S3_ENDPOINT") {
+            *endpoint = format!("http://{here}");
+        }
         self
     }
 
