@@ -81,6 +81,11 @@ impl Bench {
     }
 
     #[expect(clippy::unused_async, reason = "one form for all benches")]
+    pub(crate) async fn on_webdav_of_any_case() -> Self {
+        Self::at(Served::webdav_of_any_case())
+    }
+
+    #[expect(clippy::unused_async, reason = "one form for all benches")]
     pub(crate) async fn on_sftp() -> Self {
         Self::at(Served::sftp())
     }
@@ -210,6 +215,7 @@ impl Bench {
             ("e\u{301}.png".as_bytes(), b"taken apart"),
             (b"CON", b"of a console"),
             (b"thumbs.db", b"of a viewer"),
+            (b"deep/.DS_Store", b"of another one"),
             (b"desktop.ini", b"of a desktop"),
             (b"~x", b"of an editor"),
             (b"new\nline", b"6"),

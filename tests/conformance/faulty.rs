@@ -9,6 +9,7 @@ use soopervisor::plan::OnConflict;
 use soopervisor::storage::download::{Request, download};
 use soopervisor::storage::verify::verify;
 use soopervisor::storage::{PublishOutcome, Storage, StorageError};
+use soopervisor::web::Fault;
 
 use crate::fixture_run::{Run, SHA, folder, project};
 use crate::proxy::{Trouble, When};
@@ -199,6 +200,24 @@ async fn what_never_gets_through_is_an_error_and_nothing_is_published() {
         assert_whole(&well, &run, &format!("{place:?}, once it was well")).await;
     });
     futures::future::join_all(places).await;
+}
+
+/// What it tells of its room need not be true, and nothing that is sent once more finds any.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webdav_server_without_room_is_asked_once_for_each_file_and_publishes_nothing() {
+    let (well, run) = (Served::webdav(), filled());
+    let (ill, proxy) = well.over_troubles().await;
+    proxy.fails(When::asked("PUT", "").times(usize::MAX), Trouble::Refused(507, None));
+    let storage = ill.storage(&run.path("state"));
+    let failed = storage.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await;
+    assert!(matches!(failed, Err(StorageError::Service { fault: Fault::Full, .. })), "{failed:?}");
+    assert!(proxy.count("PUT", "") <= 2, "{} requests for two files", proxy.count("PUT", ""));
+    let direct = well.storage(&run.path("other-state"));
+    assert!(direct.folders(&project()).await.expect("folders").is_empty());
+    proxy.calm();
+    let again = storage.publish(run.publication("again", OnConflict::Fail), Arc::new(())).await;
+    assert_eq!(again.expect("published").outcome, PublishOutcome::Created);
+    assert_whole(&well, &run, "once there was room").await;
 }
 
 /// An answer that is cut short as if that were all: what cannot be understood is an error, and no half is published.

@@ -1,4 +1,4 @@
-//! What lies beside what was published, on drives: files of somebody else, and projects that a drive takes for one.
+//! What lies beside what was published, or in its way: files of somebody else, and projects that a storage takes for one.
 
 use std::sync::Arc;
 
@@ -90,6 +90,40 @@ async fn a_project_that_broke_off_is_told_when_another_one_has_published_to_its_
     }
 }
 
+/// As on a share of Windows or macOS.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_that_a_webdav_server_takes_for_another_one_is_refused_before_anything_is_made() {
+    let bench = Bench::on_webdav_of_any_case().await;
+    let service = bench.service.as_ref().expect("a service");
+    // What a publish of `Demo` leaves that broke off before anything was published.
+    let left = format!("Demo/{}", SHA.replacen("0123", "0099", 1));
+    service.make_folders(&["Demo".to_owned(), left.clone()]).await.expect("made");
+    assert!(service.put(&format!("{left}/a.csv"), "1".into()).await.expect("written"));
+    let twin: ProjectName = "Demo".parse().expect("a project");
+    bench.storage.tell_apart(&twin).await.expect("nobody has published");
+    bench.run.product("a.csv", "1");
+    bench.publish("r", OnConflict::Fail).await.expect("published");
+    let all = async || {
+        let mut keys: Vec<String> =
+            service.list("", true).await.expect("a list").into_iter().map(|meta| meta.key).collect();
+        keys.sort();
+        keys
+    };
+    let before = all().await;
+    let mut publication = later(&bench);
+    publication.about.project = twin.clone();
+    let told = bench.storage.tell_apart(&twin).await.expect_err("one folder");
+    let published = bench.storage.publish(publication, Arc::new(())).await.expect_err("one folder");
+    for error in [told, published] {
+        let named = matches!(&error, StorageError::OneFolder { other, folder, .. }
+            if *other == project() && folder == "Demo");
+        assert!(named, "{error:?}");
+    }
+    assert_eq!(all().await, before, "nothing was made");
+    bench.storage.tell_apart(&project()).await.expect("its own");
+    assert_eq!(bench.storage.folders(&project()).await.expect("folders"), [folder()]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_somebody_else_on_google_drive_keeps_its_folder_whatever_its_name() {
     let bench = Bench::on(Drive::GDrive).await;
@@ -134,5 +168,45 @@ async fn what_programs_leave_beside_open_files_is_published_on_each_drive() {
         bench.publish("r", OnConflict::Fail).await.unwrap_or_else(|error| panic!("{drive:?}: {error}"));
         let report = verify(&*bench.storage, &project(), &folder(), &()).await.expect("a report");
         assert!(report.is_sound() && report.ok == 5, "{drive:?}: {report:?}");
+    }
+}
+
+/// A file of somebody's, made past the storage.
+async fn put(bench: &Bench, key: &str) {
+    if let Some(on) = &bench.drive {
+        on.fake.put(on.drive, key, b"mine").await;
+        return;
+    }
+    let service = bench.service.as_ref().expect("a service");
+    if let Some((above, _)) = key.rsplit_once('/') {
+        service.make_folders(&[above.to_owned()]).await.expect("made");
+    }
+    assert!(service.put(key, "mine".into()).await.expect("written"));
+}
+
+/// On all that have folders, but for Google Drive, where a file and a folder may have one name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_where_a_folder_has_to_be_is_told_with_its_path_and_stays() {
+    for at in ["demo".to_owned(), format!("demo/{SHA}")] {
+        let benches = [
+            Bench::on_webdav().await,
+            Bench::on_sftp().await,
+            Bench::on_box().await,
+            Bench::on_dropbox().await,
+            Bench::on_onedrive().await,
+        ];
+        for bench in benches {
+            put(&bench, &at).await;
+            bench.run.product("data/a.csv", "1");
+            let place = bench.storage.place();
+            let failed = bench.publish("r", OnConflict::Fail).await.expect_err("a file is in the way");
+            assert!(matches!(failed, StorageError::Blocked { .. }), "{place}: {failed:?}");
+            let (said, help) = (failed.to_string(), failed.help().expect("what to do"));
+            assert!(said.contains(&format!("{at}` is a file where a folder has to be")), "{place}: {said}");
+            assert!(help.contains(&format!("{at}` away")), "{place}: {help}");
+            let service = bench.service.as_ref().expect("a service");
+            let there = service.stat(&at).await.expect("an answer").expect("it is there");
+            assert_eq!((there.folder, there.size), (false, 4), "{place}");
+        }
     }
 }

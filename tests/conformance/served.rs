@@ -144,16 +144,33 @@ impl Served {
         found
     }
 
-    /// S3 over another port.
+    /// An object store over another port.
     pub(crate) fn over(mut self, port: u16) -> Self {
-        self.set.insert("SOOPERVISOR_S3_ENDPOINT", format!("http://127.0.0.1:{port}"));
+        let (there, here) = (format!("127.0.0.1:{}", self.port), format!("127.0.0.1:{port}"));
+        for value in self.set.values_mut() {
+            *value = value.replace(&there, &here);
+        }
+        // It leads over a way already, which is not taken here.
+        if let Some(endpoint) = self.set.get_mut("SOOPERVISOR_S3_ENDPOINT") {
+            *endpoint = format!("http://{here}");
+        }
         self
     }
 
     pub(crate) fn webdav() -> Self {
+        Self::webdav_with(&[])
+    }
+
+    /// As on a disk of Windows or macOS: names that differ only in case are one.
+    pub(crate) fn webdav_of_any_case() -> Self {
+        Self::webdav_with(&["--vfs-case-insensitive"])
+    }
+
+    fn webdav_with(more: &[&str]) -> Self {
         let (port, place) = (free_port(), tempfile::tempdir().expect("a folder"));
         let (address, root) = (format!("127.0.0.1:{port}"), place.path().to_str().expect("text"));
-        let arguments = ["serve", "webdav", root, "--addr", &address, "--config", "/dev/null"];
+        let mut arguments = vec!["serve", "webdav", root, "--addr", &address, "--config", "/dev/null"];
+        arguments.extend_from_slice(more);
         let server = Server::start("rclone", Path::new("rclone"), &arguments, port);
         let text = format!("webdav://{address}/a place/é");
         Self { text, set: BTreeMap::new(), races: 8, port, _server: Some(server), place: Some(place) }

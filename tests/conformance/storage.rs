@@ -61,10 +61,10 @@ async fn publishes_a_nasty_tree_and_gives_it_back(bench: Bench) {
     assert_eq!(bench.storage.folders(&project()).await.expect("folders"), [folder()]);
     let report = verify(&*bench.storage, &project(), &folder(), &()).await.expect("a report");
     assert!(report.is_sound(), "{report:?}");
-    assert_eq!(report.ok, 24);
+    assert_eq!(report.ok, 25);
     let to = tempfile::tempdir().expect("a folder");
     let fetched = bench.fetch(to.path(), &[], false).await.expect("fetched");
-    assert_eq!((fetched.written, fetched.skipped), (24, 0));
+    assert_eq!((fetched.written, fetched.skipped), (25, 0));
     // `_/manifest.json` is the pipeline's own, moved out of the way.
     let diff = std::process::Command::new("diff")
         .args(["-r", "--no-dereference", "-x", "manifest.json", "-x", "_"])
@@ -76,7 +76,7 @@ async fn publishes_a_nasty_tree_and_gives_it_back(bench: Bench) {
     let times = |path: &Path| fs_err::metadata(path).expect("a file").modified().expect("a time");
     assert_eq!(times(&to.path().join("plain.csv")), times(&bench.run.path("work/plain.csv")));
     let again = bench.fetch(to.path(), &[], false).await.expect("nothing to do");
-    assert_eq!((again.written, again.skipped, again.bytes), (0, 24, 0));
+    assert_eq!((again.written, again.skipped, again.bytes), (0, 25, 0));
 }
 
 async fn the_same_commit_again_follows_on_conflict(bench: Bench) {
@@ -552,6 +552,14 @@ suite!(@ on_box_of_files:
     a_commit_is_found_by_sha_latest_and_branch
     what_is_unpublished_is_gone_whole_and_nothing_else_is
     what_broke_off_is_swept_when_it_is_old
+);
+
+// It takes names that differ only in case for one.
+suite!(@ on_webdav_of_any_case:
+    publishes_a_nasty_tree_and_gives_it_back
+    the_same_commit_again_follows_on_conflict
+    verify_finds_every_kind_of_damage
+    what_is_unpublished_is_gone_whole_and_nothing_else_is
 );
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! What every drive has to do when nothing goes wrong.
 
 use bytes::Bytes;
-use soopervisor::storage::backend::{Created, Hasher};
+use soopervisor::storage::backend::{Created, Hasher, Source};
 use soopervisor::web::Fault;
 
 use super::bench::{BOTH, Bench, ROOT, bytes, ours, send, taken};
@@ -21,6 +21,22 @@ async fn files_of_any_length_arrive_and_are_told_with_their_checksums() {
             assert_eq!(bench.read(&key, 0).await.unwrap(), content);
         }
         assert_eq!(bench.keys("p").await.len(), 4);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_changes_while_it_is_sent_is_never_created() {
+    for drive in BOTH {
+        let bench = Bench::new(drive).await;
+        // In one request, and in parts.
+        for size in [1000, 50 << 20] {
+            let file = tempfile::tempfile().unwrap();
+            file.set_len(size).unwrap();
+            let mut changing = Source::new(file, size, Some(bench.kind()), false, |_| Err(Fault::Changed));
+            let fault = bench.service.create("p/c/changing", &mut changing, &()).await.unwrap_err();
+            assert!(matches!(fault, Fault::Changed), "{drive:?} {size}: {fault:?}");
+        }
+        assert!(bench.fake.files(drive).is_empty(), "{drive:?}");
     }
 }
 

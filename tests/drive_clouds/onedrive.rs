@@ -1,8 +1,11 @@
 //! What only OneDrive does.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use soopervisor::storage::backend::{Created, Fault as Told};
 
-use crate::bench::{MIB, Memory, create_with, made, noise, open, read};
+use crate::bench::{MIB, Memory, create_with, made, noise, open, read, uploads};
 use crate::fake::{Drive, Fake, Fault, When};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,6 +33,64 @@ async fn a_session_that_ended_is_begun_anew() {
     let created = create_with(&*service, "p/other", &bytes, &memory).await.unwrap();
     assert!(matches!(created, Created::Ours(_)));
     assert!(memory.kept.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_arrived_when_we_were_killed_and_is_not_seen_at_once_is_not_sent_again() {
+    let (fake, memory, bytes) = (Fake::start().await, Memory::default(), noise(12 * MIB, 1));
+    fake.put(Drive::OneDrive, "p/large", &bytes).await;
+    // Its last fragment made the file, and who sent it did not live to hear so: the session is over, and remembered.
+    let over = format!(r#"{{"uploadUrl": "{}/up/over"}}"#, fake.base(Drive::OneDrive));
+    memory.kept.lock().unwrap().insert("p/large".to_owned(), over);
+    fake.fault(Drive::OneDrive, When::path("p/large").method("GET").times(2), Fault::NotFound);
+    let created = create_with(&*open(&fake, Drive::OneDrive, ""), "p/large", &bytes, &memory).await.unwrap();
+    assert!(matches!(&created, Created::Taken(Some(there)) if there.size == bytes.len() as u64), "{created:?}");
+    assert_eq!(fake.count(Drive::OneDrive, "PUT", ""), 0, "no byte was sent");
+    assert_eq!(fake.count(Drive::OneDrive, "POST", "createUploadSession"), 0, "nor was anything begun");
+    assert!(memory.kept.lock().unwrap().is_empty());
+    assert_eq!(fake.faults_left(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_has_every_byte_is_given_time_to_become_a_file() {
+    let (fake, memory, bytes) = (Fake::start().await, Arc::new(Memory::default()), Arc::new(noise(12 * MIB, 1)));
+    fake.fault(Drive::OneDrive, When::path("/up/").method("PUT").nth(2), Fault::Slow(Duration::from_mins(1)));
+    let service = Arc::clone(&open(&fake, Drive::OneDrive, "").service);
+    let (kept, all) = (Arc::clone(&memory), Arc::clone(&bytes));
+    let dying = tokio::spawn(async move { create_with(&*service, "p/large", &all, &*kept).await.map(drop) });
+    while uploads(&fake, Drive::OneDrive) < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    dying.abort();
+    let _ = dying.await;
+    // The last fragment has arrived all the same, and what is made of it is not seen at once.
+    for session in fake.account(Drive::OneDrive).sessions.values_mut() {
+        session.size = bytes.len() as u64;
+    }
+    fake.put(Drive::OneDrive, "p/large", &bytes).await;
+    fake.fault(Drive::OneDrive, When::path("p/large").method("GET").times(3), Fault::NotFound);
+    let created = create_with(&*open(&fake, Drive::OneDrive, ""), "p/large", &bytes, &*memory).await.unwrap();
+    assert!(matches!(created, Created::Ours(_)), "{created:?}");
+    assert_eq!(uploads(&fake, Drive::OneDrive), 2, "nothing was sent again");
+    assert_eq!(fake.count(Drive::OneDrive, "POST", "createUploadSession"), 1);
+    assert!(memory.kept.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_which_the_service_says_that_it_is_there_is_looked_for_more_than_once() {
+    let (fake, bytes) = (Fake::start().await, noise(12 * MIB, 1));
+    fake.put(Drive::OneDrive, "p/theirs", &bytes).await;
+    let service = open(&fake, Drive::OneDrive, "");
+    fake.fault(Drive::OneDrive, When::path("p/theirs").method("GET").times(2), Fault::NotFound);
+    let created = create_with(&*service, "p/theirs", &bytes, &Memory::default()).await.unwrap();
+    assert!(matches!(&created, Created::Taken(Some(there)) if there.size == bytes.len() as u64), "{created:?}");
+    // Ours: the answer to the last fragment was lost, the session is over, and the file is not seen at once.
+    fake.fault(Drive::OneDrive, When::path("/up/").method("PUT").nth(2), Fault::NoAnswer);
+    fake.fault(Drive::OneDrive, When::path("p/ours").method("GET").times(2), Fault::NotFound);
+    let created = create_with(&*service, "p/ours", &bytes, &Memory::default()).await.unwrap();
+    assert!(matches!(created, Created::Ours(_)), "{created:?}");
+    assert_eq!(fake.count(Drive::OneDrive, "PUT", "/up/"), 2, "nothing was sent twice");
+    assert_eq!((fake.files(Drive::OneDrive).len(), fake.faults_left()), (2, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,8 @@ pub(super) const GROWTH: u64 = 80 * 1024 * 1024;
 const SESSIONS: u32 = 3;
 /// A session that ends sooner is not gone on with.
 const MARGIN: i64 = 60;
+/// Looks after the first one at what may have arrived, before a whole file is sent again.
+const LOOKS: u32 = 4;
 
 /// What is remembered of a session, and what the service says when it begins one. The address is a credential.
 #[derive(Serialize, Deserialize)]
@@ -47,6 +49,15 @@ struct Under {
     next_expected_ranges: Option<Vec<String>>,
 }
 
+/// What came of the session that an earlier try began.
+enum Recalled {
+    /// It wants the file from there on.
+    Half(Kept, u64),
+    /// It is over, and this stands at its key.
+    There(Item),
+    Nothing,
+}
+
 enum Pushed {
     Done(Item),
     /// There is no such session, or no longer.
@@ -60,7 +71,11 @@ impl OneDrive {
         source: &mut Source,
         sessions: &dyn Sessions,
     ) -> Result<Sent, Fault> {
-        let mut half = self.recalled(key, source.size(), sessions).await?;
+        let mut half = match self.recalled(key, source.size(), sessions).await? {
+            Recalled::Half(kept, at) => Some((kept, at)),
+            Recalled::There(item) => return Ok(Sent::Taken(Some(item))),
+            Recalled::Nothing => None,
+        };
         let mut pieces = Pieces::new(source, sessions, FRAGMENT);
         for _ in 0..SESSIONS {
             let (kept, at) = match half.take() {
@@ -109,13 +124,25 @@ impl OneDrive {
 
     /// What stands at the key: ours if all was sent and it is that.
     async fn ours_or_taken(&self, key: &str, pieces: &mut Pieces<'_>) -> Result<Option<Sent>, Fault> {
-        let Some(item) = self.item(key).await? else { return Ok(None) };
+        let Some(item) = self.sought(key).await? else { return Ok(None) };
         let ours = pieces.is_read() && item.holds(pieces.size(), pieces.source().checksum().as_ref());
         if !ours {
             return Ok(Some(Sent::Taken(Some(item))));
         }
         pieces.arrived(pieces.size());
         Ok(Some(Sent::Made(item)))
+    }
+
+    /// The item of a key that is likely to have one. A file is made a moment after its last byte has arrived, and is not seen
+    /// everywhere at once: to look a few times more takes moments, and to send a large file again minutes.
+    async fn sought(&self, key: &str) -> Result<Option<Item>, Fault> {
+        let mut patience = Patience::of(LOOKS);
+        loop {
+            match self.item(key).await? {
+                None if patience.again().await => {}
+                found => return Ok(found),
+            }
+        }
     }
 
     async fn begin(&self, key: &str) -> Result<Kept, Fault> {
@@ -128,19 +155,24 @@ impl OneDrive {
         Ok(kept)
     }
 
-    /// The session that an earlier try began, and from where it wants the file.
-    async fn recalled(&self, key: &str, size: u64, sessions: &dyn Sessions) -> Result<Option<(Kept, u64)>, Fault> {
-        let Some(text) = sessions.recall(key) else { return Ok(None) };
+    /// What came of the session that an earlier try began.
+    async fn recalled(&self, key: &str, size: u64, sessions: &dyn Sessions) -> Result<Recalled, Fault> {
+        let Some(text) = sessions.recall(key) else { return Ok(Recalled::Nothing) };
         let kept: Option<Kept> = serde_json::from_str(&text).ok();
+        let mut there = None;
         if let Some(kept) = kept.filter(|kept| is_safe(&kept.upload_url) && !is_over(kept)) {
             match self.ask(&kept.upload_url, size).await {
-                Ok(at) => return Ok(Some((kept, at))),
+                Ok(at) => return Ok(Recalled::Half(kept, at)),
                 Err(fault) if fault.is_passing() => return Err(fault),
-                Err(fault) => tracing::debug!(%fault, "an upload session is not gone on with"),
+                Err(fault) => {
+                    tracing::debug!(%fault, "an upload session is not gone on with");
+                    // It may be over because the last fragment arrived, and who sent that was killed before it was told.
+                    there = self.sought(key).await?;
+                }
             }
         }
         sessions.forget(key);
-        Ok(None)
+        Ok(there.map_or(Recalled::Nothing, Recalled::There))
     }
 
     /// From where the service wants the file.

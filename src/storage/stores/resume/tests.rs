@@ -105,6 +105,18 @@ async fn what_a_service_answers_at_once_is_remembered_at_once() {
     assert_eq!(known.text(), None, "and nothing once it is there");
 }
 
+/// Nobody looks for it in the bucket, where another one to the same key may be somebody's who publishes now.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_of_which_we_were_killed_before_we_heard_its_name_has_no_part_that_would_cost_anything() {
+    let (content, fake, known) = (content(), Fake::default(), Arc::new(Known::default()));
+    fake.held().unheard = true;
+    fake.until_silent(Kind::S3, &content, SIZE, &known).await;
+    assert_eq!((fake.begun(), fake.open(), fake.parts(), known.text()), (1, 1, 0, None));
+    assert!(matches!(fake.create(Kind::S3, &content, &known).await, Created::Ours(_)));
+    assert!(fake.has(&content));
+    assert_eq!((fake.begun(), fake.open(), fake.parts(), known.text()), (2, 1, 0, None));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_did_not_arrive_as_it_was_sent_is_sent_once_more() {
     let content = content();

@@ -52,6 +52,9 @@ pub async fn create_folder(shared: &Shared, ask: &mut Ask, place: &Place) -> Ans
     let body = ask.json().await?;
     let mut account = shared.account(Drive::OneDrive);
     let parent = place.id()?.to_owned();
+    if account.tree.get(&parent).is_none_or(|node| node.blob.is_some()) {
+        return Err(missing());
+    }
     let mut name = body["name"].as_str().ok_or_else(|| refuse(400, "invalidRequest"))?.to_owned();
     if !body["folder"].is_object() {
         return Err(refuse(400, "invalidRequest"));
