@@ -21,6 +21,8 @@ pub(crate) struct Shelf {
     pub(crate) sent: Mutex<BTreeMap<String, Bytes>>,
     /// Tells checksums, as drives do.
     pub(crate) hash: Option<HashKind>,
+    /// Tells tags instead, as S3's listings do.
+    pub(crate) tags: bool,
     /// Makes files visible only when they are settled, as Dropbox does.
     pub(crate) batches: bool,
     /// Copies on its own side.
@@ -83,9 +85,10 @@ impl Shelf {
 
     fn meta(&self, key: &str, bytes: &Bytes) -> Meta {
         let checksum = self.hash.map(|kind| Hasher::of(kind, bytes));
+        let tag = self.tags.then(|| Hasher::of(HashKind::Md5, bytes).hex());
         let since = self.times.lock().expect("times").get(key).copied();
         let modified = since.filter(|_| !self.timeless.load(Ordering::SeqCst));
-        Meta { key: key.to_owned(), folder: false, size: bytes.len() as u64, checksum, id: None, modified }
+        Meta { key: key.to_owned(), folder: false, size: bytes.len() as u64, checksum, id: None, tag, modified }
     }
 
     fn insert(&self, key: &str, bytes: Bytes) -> Created {
@@ -93,10 +96,10 @@ impl Shelf {
         if let Some(there) = objects.get(key) {
             return Created::Taken(Some(self.meta(key, there)));
         }
-        let checksum = self.meta(key, &bytes).checksum;
+        let Meta { checksum, tag, .. } = self.meta(key, &bytes);
         objects.insert(key.to_owned(), bytes);
         self.times.lock().expect("times").insert(key.to_owned(), jiff::Timestamp::now());
-        Created::Ours(Receipt { checksum, id: None })
+        Created::Ours(Receipt { checksum, id: None, tag })
     }
 }
 
@@ -229,8 +232,15 @@ impl Backend for Shelf {
             match rest.split_once('/') {
                 Some((first, _)) if !deep => {
                     let key = format!("{prefix}{first}");
-                    let meta =
-                        Meta { key: key.clone(), folder: true, size: 0, checksum: None, id: None, modified: None };
+                    let meta = Meta {
+                        key: key.clone(),
+                        folder: true,
+                        size: 0,
+                        checksum: None,
+                        id: None,
+                        tag: None,
+                        modified: None,
+                    };
                     found.insert(key, meta);
                 }
                 _ => drop(found.insert(key.clone(), self.meta(key, bytes))),

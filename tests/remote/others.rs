@@ -171,13 +171,20 @@ async fn what_this_machine_was_about_to_send_stays_since_nothing_proves_who_wrot
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_this_machine_had_sent_whole_goes_unless_somebody_changed_it_since() {
-    let (run, shelf) = (Run::new(), Arc::new(Shelf { hash: Some(HashKind::Md5), ..Shelf::new() }));
+    let with_checksums = Shelf { hash: Some(HashKind::Md5), ..Shelf::new() };
+    for shelf in [with_checksums, Shelf { tags: true, ..Shelf::new() }] {
+        what_was_sent_whole_goes(&Arc::new(shelf)).await;
+    }
+}
+
+async fn what_was_sent_whole_goes(shelf: &Arc<Shelf>) {
+    let run = Run::new();
     let journals = run.path("journals");
     for at in 0..8 {
         run.product(format!("f{at}.csv"), format!("content {at}"));
     }
     shelf.breaks_after.store(14, Ordering::SeqCst);
-    let first = remote(&shelf, Some(journals.clone()));
+    let first = remote(shelf, Some(journals.clone()));
     first.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect_err("broken");
     shelf.breaks_after.store(-1, Ordering::SeqCst);
     let left: Vec<String> = shelf.keys().into_iter().filter(|key| key.contains(".csv")).collect();
@@ -191,7 +198,7 @@ async fn what_this_machine_had_sent_whole_goes_unless_somebody_changed_it_since(
         fs_err::remove_file(run.path(format!("work/f{at}.csv"))).expect("removed");
     }
     run.product("other.csv", "1");
-    let second = remote(&shelf, Some(journals));
+    let second = remote(shelf, Some(journals));
     let published = second.publish(run.publication("again", OnConflict::Fail), Arc::new(())).await.expect("published");
     assert_eq!(published.others.len(), 2, "{published:?}");
     let there: Vec<String> = shelf.keys().into_iter().filter(|key| key.contains(".csv")).collect();

@@ -115,6 +115,7 @@ async fn s3_keeps_what_services_promise() {
     let store = opened("s3://conformance/a place/é", s3_at(&endpoint));
     assert_eq!(store.place(), "s3://conformance/a place/é");
     suite::all(&store, 1_200).await;
+    suite::what_was_made_is_known_again_until_somebody_writes_to_it(&store).await;
     swept(|name| opened(&format!("s3://conformance/{name}"), s3_at(&endpoint)), 8).await;
     let absent = opened("s3://no-such-bucket/x", s3_at(&endpoint)).space().await.unwrap_err();
     assert!(matches!(&absent, Fault::Setting(words) if words.contains("no such bucket")), "{absent:?}");
@@ -131,13 +132,17 @@ async fn azure_keeps_what_services_promise() {
     let port = free_port();
     let _server = servers::azurite(Server::start, port);
     let set = servers::container(port, "conformance").into();
-    suite::all(&opened("az://conformance/a place", set), 300).await;
+    let service = opened("az://conformance/a place", set);
+    suite::all(&service, 300).await;
+    suite::what_was_made_is_known_again_until_somebody_writes_to_it(&service).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn google_cloud_storage_keeps_what_services_promise() {
     let (fake, set) = gcs_in_small().await;
-    suite::all(&opened("gs://conformance/a place/é", set.clone()), 1_200).await;
+    let service = opened("gs://conformance/a place/é", set.clone());
+    suite::all(&service, 1_200).await;
+    suite::what_was_made_is_known_again_until_somebody_writes_to_it(&service).await;
     swept(|name| opened(&format!("gs://conformance/{name}"), set.clone()), 8).await;
     assert!(fake.names().iter().all(|name| !name.contains(".soopervisor-part")), "{:?}", fake.names());
     let absent = opened("gs://no-such-bucket/x", set).space().await.unwrap_err();
@@ -184,6 +189,7 @@ async fn webdav_keeps_what_services_promise() {
     let written = format!("webdav://{address}/a place/é");
     let service = opened(&written, with("let-me-in"));
     suite::all(&service, 100).await;
+    suite::what_was_made_is_known_again_until_somebody_writes_to_it(&service).await;
     suite::what_an_earlier_try_left_goes_with_the_next(&service, &place.path().join("a place/é")).await;
     swept(|name| opened(&format!("webdav://{address}/{name}"), with("let-me-in")), 8).await;
     assert_nothing_unfinished(place.path());
@@ -208,6 +214,7 @@ async fn sftp_keeps_what_services_promise() {
     let written = format!("sftp://127.0.0.1:{port}{}", root.display());
     let service = opened(&written, set("user"));
     suite::all(&service, 300).await;
+    suite::what_was_made_is_known_again_until_somebody_writes_to_it(&service).await;
     suite::what_an_earlier_try_left_goes_with_the_next(&service, &root).await;
     assert!(service.traits().create_only, "OpenSSH links");
     assert!(service.space().await.unwrap().free.is_some());

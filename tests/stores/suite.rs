@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
-use soopervisor::storage::backend::{Created, Fault, Keeper, Sessions, Shared, Source};
+use soopervisor::storage::backend::{Checksum, Created, Fault, Keeper, Sessions, Shared, Source};
 
 /// Names that some service has trouble with, as `storage::key` hands them over.
 const NAMES: [&str; 10] = [
@@ -64,6 +64,28 @@ pub(crate) fn source(service: &Shared, bytes: &[u8]) -> Source {
     file.write_all(bytes).unwrap();
     std::io::Seek::rewind(&mut file).unwrap();
     Source::new(file, bytes.len() as u64, service.traits().hash, false, |_| Ok(()))
+}
+
+/// On services that tell no checksums in listings, too: or nobody could say later whether what lies there is what was sent.
+pub(crate) async fn what_was_made_is_known_again_until_somebody_writes_to_it(service: &Shared) {
+    for (key, bytes) in [("known/again/a.csv", b"1,2".to_vec()), ("known/again/big.bin", vec![7; 12 << 20])] {
+        service.make_folders(&["known".to_owned(), "known/again".to_owned()]).await.unwrap();
+        let Created::Ours(receipt) = create(service, key, &bytes).await else { panic!("{}: {key}", service.place()) };
+        let told = async || {
+            let listed = service.list("known/again", true).await.unwrap();
+            let meta = listed.into_iter().find(|meta| meta.key == key).unwrap();
+            (meta.checksum, meta.tag)
+        };
+        let as_made = |(checksum, tag): &(Option<Checksum>, Option<String>)| match (&receipt.checksum, checksum) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            _ => receipt.tag.is_some() && receipt.tag == *tag,
+        };
+        let listed = told().await;
+        assert!(as_made(&listed), "{}: {key}: {receipt:?}, {listed:?}", service.place());
+        service.replace(key, Bytes::from_static(b"of somebody else")).await.unwrap();
+        let listed = told().await;
+        assert!(!as_made(&listed), "{}: {key}: {receipt:?}, {listed:?}", service.place());
+    }
 }
 
 async fn create(service: &Shared, key: &str, bytes: &[u8]) -> Created {

@@ -239,6 +239,13 @@ pub trait Backend: fmt::Debug + Send + Sync {
     async fn remove_folder(&self, folder: &str) -> Result<Removed, Fault>;
 }
 
+/// An entity tag as [`Meta::tag`] has it; one that is said to be weak is the same: Apache says so within the first second.
+pub(super) fn entity_tag(tag: &str) -> Option<String> {
+    let tag = tag.trim();
+    let tag = tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"');
+    (!tag.is_empty()).then(|| tag.to_owned())
+}
+
 /// Why a place cannot be: `path` is a file, and a folder of that name would be needed.
 pub(super) fn file_in_the_way(path: &str) -> Fault {
     Fault::Setting(format!("`{path}` is a file where a folder has to be: name another folder, or move the file away"))
@@ -292,6 +299,9 @@ pub struct Meta {
     pub checksum: Option<Checksum>,
     /// The service's own name for it, where it has one.
     pub id: Option<String>,
+    /// What the service tells its bytes from others of that key by, which is another one once somebody wrote to it: an entity
+    /// tag without its quotes, on SSH servers length and time. Nothing where checksums say as much.
+    pub tag: Option<String>,
     /// When it was last written, by the service's clock, where it tells that.
     pub modified: Option<Timestamp>,
 }
@@ -323,6 +333,8 @@ pub struct Receipt {
     pub checksum: Option<Checksum>,
     /// The service's own name for it.
     pub id: Option<String>,
+    /// As a listing will have it ([`Meta::tag`]), where that is known.
+    pub tag: Option<String>,
 }
 
 /// Sent, and not visible yet.

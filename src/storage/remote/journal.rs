@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::proof::Proof;
 use super::tally::Tally;
-use crate::storage::backend::{Checksum, Keeper, Sessions};
+use crate::storage::backend::{Keeper, Receipt, Sessions};
 use book::{Book, Half, Kept};
 
 mod book;
@@ -106,10 +106,10 @@ impl Journal {
     }
 
     /// A file is whole: what the service told of it proves later that it is of this machine, should this publish break off.
-    /// Where it tells no checksum nothing would.
-    pub(super) fn finish(&self, key: &str, checksum: Option<&Checksum>, id: Option<&str>) {
-        if let Some(checksum) = checksum {
-            self.0.finish(key, Proof::of(checksum, id));
+    /// Where it tells neither checksum nor tag nothing would.
+    pub(super) fn finish(&self, key: &str, told: &Receipt) {
+        if let Some(proof) = Proof::of(told) {
+            self.0.finish(key, proof);
         }
     }
 

@@ -9,27 +9,37 @@ use super::tidy::Named;
 use super::{Remote, journal, pointer};
 use crate::id::ProjectName;
 use crate::outputs::manifest::Manifest;
-use crate::storage::backend::{Checksum, Meta};
+use crate::storage::backend::{Checksum, Meta, Receipt};
 use crate::storage::prune::is_litter;
 use crate::storage::{Folder, key};
 
 /// What a service told of a file when that was done.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(super) struct Proof {
-    /// The kind of its checksum, and that.
-    checksum: String,
+    /// The kind of its checksum, and that, where it is known.
+    checksum: Option<String>,
     /// The service's own name for it, where it has one.
     id: Option<String>,
+    /// Its tag ([`Meta::tag`]), where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tag: Option<String>,
 }
 
 impl Proof {
-    pub(super) fn of(checksum: &Checksum, id: Option<&str>) -> Self {
-        Self { checksum: told(checksum), id: id.map(str::to_owned) }
+    /// Nothing where the service told neither of its bytes.
+    pub(super) fn of(receipt: &Receipt) -> Option<Self> {
+        let Receipt { checksum, id, tag } = receipt;
+        let checksum = checksum.as_ref().map(told);
+        (checksum.is_some() || tag.is_some()).then(|| Self { checksum, id: id.clone(), tag: tag.clone() })
     }
 
-    /// Whether a listing tells of that very file with those very bytes. Where it does not tell all of it, it does not.
+    /// Whether a listing tells of that very file with those very bytes, by their checksum or else by their tag. Where it does
+    /// not tell all of it, it does not.
     pub(super) fn is_of(&self, meta: &Meta) -> bool {
-        let is_same = meta.checksum.as_ref().is_some_and(|checksum| told(checksum) == self.checksum);
+        let is_same = match (&self.checksum, &meta.checksum) {
+            (Some(ours), Some(theirs)) => *ours == told(theirs),
+            _ => self.tag.is_some() && self.tag == meta.tag,
+        };
         !meta.folder && is_same && meta.id == self.id
     }
 }
@@ -107,15 +117,19 @@ mod tests {
     #[test]
     fn only_the_same_bytes_of_the_same_file_are_proven() {
         let checksum = |byte| Checksum { kind: HashKind::Sha1, bytes: vec![byte] };
+        let receipt =
+            |byte: Option<u8>| Receipt { checksum: byte.map(checksum), id: Some("1".to_owned()), ..Receipt::default() };
         let meta = |byte: Option<u8>, id: Option<&str>| Meta {
             key: "a.csv".to_owned(),
             folder: false,
             size: 1,
             checksum: byte.map(checksum),
             id: id.map(str::to_owned),
+            tag: None,
             modified: None,
         };
-        let proof = Proof::of(&checksum(7), Some("1"));
+        assert_eq!(Proof::of(&receipt(None)), None);
+        let proof = Proof::of(&receipt(Some(7))).unwrap();
         assert!(proof.is_of(&meta(Some(7), Some("1"))));
         for other in [meta(Some(8), Some("1")), meta(Some(7), Some("2")), meta(Some(7), None), meta(None, Some("1"))] {
             assert!(!proof.is_of(&other), "{other:?}");
@@ -124,5 +138,34 @@ mod tests {
         assert!(!proof.is_of(&Meta { checksum: Some(of_another_kind), ..meta(None, Some("1")) }));
         let before = Before { proven: HashMap::from([("a.csv".to_owned(), proof)]), ..Before::default() };
         assert!(before.has("a.csv", &meta(Some(7), Some("1"))) && !before.has("a.csv", &meta(Some(8), Some("1"))));
+    }
+
+    #[test]
+    fn where_a_listing_tells_no_checksum_the_tag_proves_it() {
+        let checksum = Checksum { kind: HashKind::Md5, bytes: vec![7] };
+        let tagged = |tag: Option<&str>| Meta {
+            key: "a.csv".to_owned(),
+            folder: false,
+            size: 1,
+            checksum: None,
+            id: None,
+            tag: tag.map(str::to_owned),
+            modified: None,
+        };
+        let receipt = Receipt { checksum: Some(checksum.clone()), id: None, tag: Some("3f".to_owned()) };
+        for proof in [&receipt, &Receipt { checksum: None, ..receipt.clone() }].map(|told| Proof::of(told).unwrap()) {
+            assert!(proof.is_of(&tagged(Some("3f"))));
+            assert!(!proof.is_of(&tagged(Some("40"))) && !proof.is_of(&tagged(None)));
+            assert!(!proof.is_of(&Meta { id: Some("1".to_owned()), ..tagged(Some("3f")) }));
+            let written = serde_json::to_string(&proof).unwrap();
+            assert_eq!(serde_json::from_str::<Proof>(&written).unwrap(), proof);
+        }
+        // A checksum that is told is believed before a tag.
+        let other = Checksum { bytes: vec![8], ..checksum };
+        let proof = Proof::of(&receipt).unwrap();
+        assert!(!proof.is_of(&Meta { checksum: Some(other), ..tagged(Some("3f")) }));
+        // As it was written before there were tags.
+        let before = serde_json::from_str::<Proof>(r#"{"checksum": "Md5 07", "id": null}"#).unwrap();
+        assert!(!before.is_of(&tagged(Some("3f"))) && !before.is_of(&tagged(None)));
     }
 }

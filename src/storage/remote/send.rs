@@ -271,17 +271,17 @@ impl Sender<'_> {
             let _ = self.remote.service.remove_made(made).await;
         }
         if right {
-            let told = copied.and_then(|meta| meta.checksum);
-            self.finished(name, &receipt, told.as_ref());
+            let (told, tag) = copied.map(|meta| (meta.checksum, meta.tag)).unwrap_or_default();
+            self.finished(name, &Receipt { tag, ..receipt.clone() }, told.as_ref());
         }
         right.then_some(receipt)
     }
 
     /// Remembers what proves whose a file is that is whole, should this publish break off: of its bytes the service's own
-    /// checksum, or else the one that it was compared with.
+    /// checksum, or else the one that it was compared with, and what it calls them.
     fn finished(&self, name: &str, receipt: &Receipt, checksum: Option<&Checksum>) {
-        let checksum = receipt.checksum.as_ref().or(checksum);
-        self.journal.finish(&self.key(name), checksum, receipt.id.as_deref());
+        let checksum = receipt.checksum.as_ref().or(checksum).cloned();
+        self.journal.finish(&self.key(name), &Receipt { checksum, ..receipt.clone() });
     }
 
     /// The output's file, unchanged since it was collected.

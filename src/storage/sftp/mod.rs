@@ -176,7 +176,9 @@ fn meta(key: &str, metadata: &MetaData) -> Meta {
     let folder = is_folder(metadata);
     let size = if folder { 0 } else { metadata.len().unwrap_or_default() };
     let modified = metadata.modified().and_then(|at| jiff::Timestamp::try_from(at.as_system_time()).ok());
-    Meta { key: key.to_owned(), folder, size, checksum: None, id: None, modified }
+    // Nothing else is told of a file's bytes.
+    let tag = modified.filter(|_| !folder).map(|at| format!("{size} {}", at.as_second()));
+    Meta { key: key.to_owned(), folder, size, checksum: None, id: None, tag, modified }
 }
 
 #[async_trait]
@@ -256,9 +258,12 @@ impl Backend for Sftp {
         let name = self.part_of(key, source, sessions).await?;
         let (folder, part) = (folder_of(key), self.path(&name));
         let mut tries = 1;
-        loop {
+        let tag = loop {
             let (from, mut sent) = (source.at(), 0);
-            let Err(fault) = self.send(&part, folder, source, sessions, &mut sent).await else { break };
+            let fault = match self.send(&part, folder, source, sessions, &mut sent).await {
+                Ok(tag) => break tag,
+                Err(fault) => fault,
+            };
             sessions.unsent(sent);
             source.rewind()?;
             // What is remembered stays: the next try goes on with it, here or in another process. A server that takes
@@ -281,11 +286,11 @@ impl Backend for Sftp {
             if goes_on && !self.goes_on(&name, source).await.unwrap_or(false) {
                 source.rewind()?;
             }
-        }
+        };
         let landed = self.land(&part, &self.path(key)).await?;
         sessions.forget(key);
         if landed {
-            return Ok(Created::Ours(Receipt::default()));
+            return Ok(Created::Ours(Receipt { tag, ..Receipt::default() }));
         }
         sessions.unsent(source.size());
         Ok(Created::Taken(self.stat(key).await?))

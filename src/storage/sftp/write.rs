@@ -11,7 +11,7 @@ use openssh_sftp_client::file::File;
 
 use super::part::{FLIGHT, Part};
 use super::session::Session;
-use super::{Sftp, TRIES, folder_of, is_broken, told};
+use super::{Sftp, TRIES, folder_of, is_broken, meta, told};
 use crate::storage::backend::claim::exclusively;
 use crate::storage::backend::{Backend as _, Fault, Sessions, Source};
 use crate::storage::key::beside;
@@ -245,7 +245,8 @@ impl Sftp {
         Ok(true)
     }
 
-    /// What of the file was not read yet, written to a part that holds what was.
+    /// What of the file was not read yet, written to a part that holds what was; the part's [`crate::storage::backend::Meta::tag`], which it keeps when
+    /// it gets another name.
     pub(super) async fn send(
         &self,
         path: &str,
@@ -253,7 +254,7 @@ impl Sftp {
         source: &mut Source,
         sessions: &dyn Sessions,
         sent: &mut u64,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<String>, Fault> {
         let from = source.at();
         let (session, file) = self.file(path, folder, from == 0).await?;
         let mut part = match Part::going_on(file, from).await {
@@ -269,12 +270,14 @@ impl Sftp {
         if let Err(error) = closed {
             return Err(self.not_written(&session, error).await);
         }
-        let there = self.look(path).await?.and_then(|metadata| metadata.len());
-        if there != Some(source.size()) {
-            let words = format!("{} bytes were sent, {} are stored", source.size(), there.unwrap_or_default());
-            return Err(Fault::Damaged(words));
+        let there = self.look(path).await?.map(|metadata| meta(path, &metadata));
+        match there {
+            Some(there) if there.size == source.size() => Ok(there.tag),
+            there => {
+                let there = there.map_or(0, |there| there.size);
+                Err(Fault::Damaged(format!("{} bytes were sent, {there} are stored", source.size())))
+            }
         }
-        Ok(())
     }
 
     async fn copy_into(

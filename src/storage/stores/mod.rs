@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::backend::{
     Backend, Checksum, Created, Fault, HashKind, Meta, Receipt, Removed, Sessions, Source, Space, Stream, Traits,
+    entity_tag,
 };
 use crate::web::{Waiting, Waits};
 
@@ -136,6 +137,12 @@ impl ObjectStore {
         }
     }
 
+    /// What tells stored bytes from any others of that key, of a service in the network.
+    fn tag(&self, metadata: &Metadata) -> Option<String> {
+        let is_cloud = matches!(self.kind, Kind::S3 | Kind::Gcs | Kind::Azblob);
+        metadata.etag().filter(|_| is_cloud).and_then(entity_tag)
+    }
+
     fn meta(&self, key: &str, metadata: &Metadata) -> Meta {
         Meta {
             key: key.trim_end_matches('/').to_owned(),
@@ -143,6 +150,7 @@ impl ObjectStore {
             size: metadata.content_length(),
             checksum: self.checksum(metadata),
             id: None,
+            tag: self.tag(metadata),
             modified: metadata.last_modified().map(opendal::raw::Timestamp::into_inner),
         }
     }
@@ -227,7 +235,15 @@ impl Backend for ObjectStore {
         match tokio::fs::metadata(root.join(folder)).await {
             Ok(metadata) if metadata.is_dir() => {
                 let modified = metadata.modified().ok().and_then(|at| at.try_into().ok());
-                Ok(Some(Meta { key: folder.to_owned(), folder: true, size: 0, checksum: None, id: None, modified }))
+                Ok(Some(Meta {
+                    key: folder.to_owned(),
+                    folder: true,
+                    size: 0,
+                    checksum: None,
+                    id: None,
+                    tag: None,
+                    modified,
+                }))
             }
             Ok(_) => Ok(None),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -136,7 +136,7 @@ async fn attempt(
     }
     let arrived = Arrived { size: source.size(), checksum: source.checksum(), tag, doubtful };
     match verify(store, key, &metadata, &arrived).await {
-        Ok(checksum) => Ok(Created::Ours(Receipt { checksum, id: None })),
+        Ok(checksum) => Ok(Created::Ours(Receipt { checksum, id: None, tag: store.tag(&metadata) })),
         Err(fault) => {
             if matches!(fault, Fault::Damaged(_)) {
                 sessions.unsent(sent);

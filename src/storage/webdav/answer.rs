@@ -5,6 +5,7 @@ use quick_xml::XmlVersion;
 use quick_xml::events::Event;
 use quick_xml::name::QName;
 
+use crate::storage::backend::entity_tag;
 use crate::web::Fault;
 
 /// One path of an answer.
@@ -17,6 +18,8 @@ pub(super) struct Found {
     /// Bytes that are free there.
     pub(super) free: Option<u64>,
     pub(super) modified: Option<Timestamp>,
+    /// Its entity tag, as [`crate::storage::backend::Meta::tag`] has it.
+    pub(super) tag: Option<String>,
 }
 
 /// Every path of a multi-status answer.
@@ -73,6 +76,7 @@ fn close(name: &str, word: &str, found: &mut Found) {
         "href" if found.href.is_empty() => word.clone_into(&mut found.href),
         "getcontentlength" => found.size = word.parse().unwrap_or(found.size),
         "getlastmodified" => found.modified = jiff::fmt::rfc2822::parse(word).ok().map(|at| at.timestamp()),
+        "getetag" => found.tag = entity_tag(word),
         "quota-available-bytes" => found.free = word.parse().ok(),
         _ => {}
     }
@@ -92,11 +96,12 @@ mod tests {
         let text = r#"<?xml version="1.0"?><d:multistatus xmlns:d="DAV:"><d:response><d:href>/a%20b/</d:href><d:propstat>
             <d:prop><d:resourcetype><d:collection/></d:resourcetype><d:quota-available-bytes>12</d:quota-available-bytes></d:prop>
             </d:propstat></d:response><d:response><d:href>/a%20b/x&amp;y</d:href><d:propstat><d:prop><d:resourcetype/>
-            <d:getcontentlength>7</d:getcontentlength><d:getlastmodified>Sun, 06 Nov 1994 08:49:37 GMT</d:getlastmodified></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>
+            <d:getcontentlength>7</d:getcontentlength><d:getetag>W/"3f"</d:getetag><d:getlastmodified>Sun, 06 Nov 1994 08:49:37 GMT</d:getlastmodified></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>
             <d:propstat><d:prop><d:quota-available-bytes/></d:prop></d:propstat></d:response></d:multistatus>"#;
-        let folder = Found { href: "/a%20b/".to_owned(), folder: true, size: 0, free: Some(12), modified: None };
+        let folder = Found { href: "/a%20b/".to_owned(), folder: true, free: Some(12), ..Found::default() };
         let modified = "1994-11-06T08:49:37Z".parse().ok();
-        let file = Found { href: "/a%20b/x&y".to_owned(), folder: false, size: 7, free: None, modified };
+        let tag = Some("3f".to_owned());
+        let file = Found { href: "/a%20b/x&y".to_owned(), size: 7, modified, tag, ..Found::default() };
         assert_eq!(read(text.as_bytes()).unwrap(), [folder, file]);
         assert!(read(b"<a><b></a>").is_err());
     }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
+use super::send::Whole;
 use super::tree::straight;
 use super::{WebDav, pause};
 use crate::storage::backend::{Backend as _, Fault, Sessions, Source};
@@ -99,14 +100,14 @@ fn may_go_on(fault: &Fault) -> bool {
 }
 
 impl WebDav {
-    /// Sends a large file in pieces; the part that it is then. `None`, and nothing sent, where the server takes no pieces, or
+    /// Sends a large file in pieces; what it is then. `None`, and nothing sent, where the server takes no pieces, or
     /// the file is one.
     pub(super) async fn in_pieces(
         &self,
         key: &str,
         source: &mut Source,
         sessions: &dyn Sessions,
-    ) -> Result<Option<String>, Fault> {
+    ) -> Result<Option<Whole>, Fault> {
         let Some(uploads) = self.uploads.as_ref().filter(|_| source.size() > PIECE) else { return Ok(None) };
         let Some(mut sending) = self.begun(uploads, key, source.size(), sessions).await? else { return Ok(None) };
         let sent = match self.send_pieces(&mut sending, source, sessions).await {
@@ -114,7 +115,10 @@ impl WebDav {
             Err(fault) => Err(fault),
         };
         let Sending { folder, kept: Kept { part, .. }, counted, .. } = sending;
-        let Err(fault) = sent else { return Ok(Some(part)) };
+        let fault = match sent {
+            Ok(tag) => return Ok(Some(Whole { part, tag })),
+            Err(fault) => fault,
+        };
         sessions.unsent(counted);
         if !may_go_on(&fault) {
             let gone = [self.delete(&folder).await, self.remove(&part).await];
@@ -221,8 +225,8 @@ impl WebDav {
         sent.await.and_then(straight).map(drop)
     }
 
-    /// Has the server make one file of all pieces, and looks at how long it is.
-    async fn put_together(&self, sending: &Sending<'_>) -> Result<(), Fault> {
+    /// Has the server make one file of all pieces, and looks at how long it is; its entity tag.
+    async fn put_together(&self, sending: &Sending<'_>) -> Result<Option<String>, Fault> {
         let whole = within(&sending.folder, ".file");
         let part = &sending.kept.part;
         let (since, mut tries) = (Instant::now(), 1);
@@ -233,11 +237,13 @@ impl WebDav {
             });
             let moved = moved.await.and_then(straight);
             // A server may need longer for it than anybody waits for an answer.
-            let there = self.stat(part).await?.map(|meta| meta.size);
+            let there = self.stat(part).await?;
             match moved {
-                _ if there == Some(sending.size) => return Ok(()),
+                _ if there.as_ref().is_some_and(|there| there.size == sending.size) => {
+                    return Ok(there.and_then(|there| there.tag));
+                }
                 Ok(_) => {
-                    let there = there.unwrap_or_default();
+                    let there = there.map_or(0, |there| there.size);
                     return Err(Fault::Damaged(format!("{} bytes were sent, {there} are stored", sending.size)));
                 }
                 // What a missing folder is answered with.

@@ -27,6 +27,7 @@ mod send;
 mod tree;
 
 use answer::Found;
+use send::Whole;
 use tree::straight;
 
 const TRIES: u32 = 4;
@@ -154,7 +155,8 @@ fn header(entry: &Entry) -> Option<HeaderValue> {
 }
 
 fn meta(key: String, found: &Found) -> Meta {
-    Meta { key, folder: found.folder, size: found.size, checksum: None, id: None, modified: found.modified }
+    let Found { folder, size, modified, .. } = *found;
+    Meta { key, folder, size, checksum: None, id: None, tag: found.tag.clone().filter(|_| !folder), modified }
 }
 
 #[async_trait]
@@ -213,15 +215,15 @@ impl Backend for WebDav {
         {
             return Ok(Created::Taken(Some(meta)));
         }
-        let part = match self.in_pieces(key, source, sessions).await? {
-            Some(part) => part,
+        let Whole { part, tag } = match self.in_pieces(key, source, sessions).await? {
+            Some(whole) => whole,
             None => self.in_one_piece(key, source, sessions).await?,
         };
         let landed = self.land(&part, key, false).await;
         let landed = self.clean(&part, landed).await?;
         sessions.forget(key);
         if landed {
-            return Ok(Created::Ours(Receipt::default()));
+            return Ok(Created::Ours(Receipt { tag, ..Receipt::default() }));
         }
         sessions.unsent(source.size());
         Ok(Created::Taken(self.stat(key).await?))

@@ -19,6 +19,14 @@ const CHUNK: u64 = 1024 * 1024;
 /// Chunks of one file that wait for the line.
 const WAITING: usize = 2;
 
+/// A file that has arrived, beside its key.
+pub(super) struct Whole {
+    /// Where it lies.
+    pub(super) part: String,
+    /// Its entity tag, which most servers leave it when it is moved.
+    pub(super) tag: Option<String>,
+}
+
 impl WebDav {
     /// Removes what an earlier try of this machine left of a large file, and remembers what this one would leave.
     pub(super) async fn remember(&self, key: &str, part: &str, size: u64, sessions: &dyn Sessions) {
@@ -32,16 +40,19 @@ impl WebDav {
         sessions.remember(key, part);
     }
 
-    /// Sends a file; the part that it is then.
+    /// Sends a file; what it is then.
     pub(super) async fn in_one_piece(
         &self,
         key: &str,
         source: &mut Source,
         sessions: &dyn Sessions,
-    ) -> Result<String, Fault> {
+    ) -> Result<Whole, Fault> {
         let part = beside(key);
         self.remember(key, &part, source.size(), sessions).await;
-        let Err(fault) = self.send(&part, source, sessions).await else { return Ok(part) };
+        let fault = match self.send(&part, source, sessions).await {
+            Ok(tag) => return Ok(Whole { part, tag }),
+            Err(fault) => fault,
+        };
         let removed = self.remove(&part).await;
         tracing::debug!(removed = removed.is_ok(), "an upload broke off");
         if removed.is_ok() {
@@ -50,14 +61,14 @@ impl WebDav {
         Err(fault)
     }
 
-    /// Sends a part, in a folder that is made if need be, until it is there with its whole length.
-    async fn send(&self, part: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<(), Fault> {
+    /// Sends a part, in a folder that is made if need be, until it is there with its whole length; its entity tag.
+    async fn send(&self, part: &str, source: &mut Source, sessions: &dyn Sessions) -> Result<Option<String>, Fault> {
         let mut tries = 1;
         loop {
             let mut sent = 0;
             let fault = match self.stream(part, source, sessions, &mut sent).await {
                 Ok(()) => match self.stat(part).await? {
-                    Some(meta) if meta.size == source.size() => return Ok(()),
+                    Some(meta) if meta.size == source.size() => return Ok(meta.tag),
                     there => {
                         let there = there.map_or(0, |meta| meta.size);
                         Fault::Damaged(format!("{} bytes were sent, {there} are stored", source.size()))

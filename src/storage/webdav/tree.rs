@@ -10,7 +10,7 @@ use crate::storage::backend::{Fault, Meta, file_in_the_way};
 use crate::storage::key::is_unfinished;
 use crate::web::Answer;
 
-const ASKED: &str = r#"<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop><resourcetype/><getcontentlength/><getlastmodified/><quota-available-bytes/></prop></propfind>"#;
+const ASKED: &str = r#"<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop><resourcetype/><getcontentlength/><getlastmodified/><getetag/><quota-available-bytes/></prop></propfind>"#;
 
 impl WebDav {
     /// What the server knows of a key, and with `below` of what lies in it; `None` where nothing is there.

@@ -255,7 +255,8 @@ impl Backend for BoxDrive {
         let file = self.item(from).await?.filter(|item| !item.is_folder()).ok_or(Fault::NotFound)?;
         let (folder, name) = split(to);
         let parent = self.folders.make(&self.api, folder).await?;
-        let ours = |item: Item| Created::Ours(Receipt { checksum: item.checksum(), id: Some(item.id) });
+        let ours =
+            |item: Item| Created::Ours(Receipt { checksum: item.checksum(), id: Some(item.id), ..Receipt::default() });
         Ok(Some(match self.api.copy(&file.id, &parent, name).await? {
             Made::New(item) => ours(item),
             Made::There { item, unsure: true } if item.checksum() == file.checksum() => ours(item),

@@ -80,7 +80,8 @@ impl BoxDrive {
         sha1: &Checksum,
         size: u64,
     ) -> Result<Created, Fault> {
-        let ours = |item: Item| Created::Ours(Receipt { checksum: item.checksum(), id: Some(item.id) });
+        let ours =
+            |item: Item| Created::Ours(Receipt { checksum: item.checksum(), id: Some(item.id), ..Receipt::default() });
         match made {
             Made::New(item) => match item.checksum() {
                 Some(there) if there != *sha1 => {
@@ -115,5 +116,5 @@ pub(super) fn meta(key: &str, item: Item) -> Meta {
     let folder = item.is_folder();
     let size = if folder { 0 } else { item.size.unwrap_or_default() };
     let (checksum, modified) = (item.checksum(), item.modified());
-    Meta { key: key.to_owned(), folder, size, checksum, id: Some(item.id), modified }
+    Meta { key: key.to_owned(), folder, size, checksum, id: Some(item.id), tag: None, modified }
 }

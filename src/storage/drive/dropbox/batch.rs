@@ -122,14 +122,14 @@ impl Dropbox {
                 self.api.delete(&self.path(&pending.key)).await?;
                 Err(Fault::Damaged(format!("sent {}, stored {}", pending.checksum.hex(), there.hex())))
             }
-            there => Ok(Created::Ours(Receipt { checksum: there, id: entry.id })),
+            there => Ok(Created::Ours(Receipt { checksum: there, id: entry.id, ..Receipt::default() })),
         }
     }
 
     async fn standing(&self, pending: &Pending, fault: Fault) -> Result<Created, Fault> {
         match self.api.look(&self.path(&pending.key)).await? {
             Some(entry) if entry.checksum().as_ref() == Some(&pending.checksum) => {
-                Ok(Created::Ours(Receipt { checksum: entry.checksum(), id: entry.id }))
+                Ok(Created::Ours(Receipt { checksum: entry.checksum(), id: entry.id, ..Receipt::default() }))
             }
             Some(entry) => {
                 self.note_taken(&pending.key);

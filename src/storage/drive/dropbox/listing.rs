@@ -89,6 +89,7 @@ pub(super) fn meta(key: &str, entry: &Entry) -> Meta {
         size: entry.size.unwrap_or_default(),
         checksum: entry.checksum(),
         id: entry.id.clone(),
+        tag: None,
         modified: entry.modified(),
     }
 }

@@ -231,7 +231,8 @@ impl Backend for Dropbox {
             self.api.request(client, "files/copy_v2", &argument)
         };
         let answer = self.api.web.send_for(|answer: &Answer| is(answer, "conflict"), make).await?;
-        let ours = |entry: Entry| Created::Ours(Receipt { checksum: entry.checksum(), id: entry.id });
+        let ours =
+            |entry: Entry| Created::Ours(Receipt { checksum: entry.checksum(), id: entry.id, ..Receipt::default() });
         if answer.status != 409 {
             return Ok(Some(ours(answer.json::<Copied>()?.metadata)));
         }

@@ -104,7 +104,7 @@ impl Dropbox {
     async fn empty(&self, key: &str, source: &mut Source) -> Result<Created, Fault> {
         source.drain().await?;
         if self.write(key, &Bytes::new(), "add").await? {
-            return Ok(Created::Ours(Receipt { checksum: source.checksum(), id: None }));
+            return Ok(Created::Ours(Receipt { checksum: source.checksum(), id: None, ..Receipt::default() }));
         }
         let there = self.stat(key).await?.ok_or_else(|| super::no_folder(key))?;
         Ok(Created::Taken(Some(there)))

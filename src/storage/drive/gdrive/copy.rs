@@ -34,6 +34,6 @@ impl GoogleDrive {
             return Ok(None);
         }
         self.known().found(&path, &copy.id);
-        Ok(Some(Created::Ours(Receipt { checksum: copy.checksum(), id: Some(copy.id) })))
+        Ok(Some(Created::Ours(Receipt { checksum: copy.checksum(), id: Some(copy.id), ..Receipt::default() })))
     }
 }

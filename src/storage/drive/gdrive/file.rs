@@ -63,7 +63,7 @@ impl File {
         // A copy keeps the one of the two times.
         let modified = latest([Some(&*self.created_time), self.modified_time.as_deref()]);
         let (size, checksum) = (self.size(), self.checksum());
-        Meta { key: key.to_owned(), folder, size, checksum, id: Some(self.id.clone()), modified }
+        Meta { key: key.to_owned(), folder, size, checksum, id: Some(self.id.clone()), tag: None, modified }
     }
 }
 

@@ -221,7 +221,7 @@ impl Backend for GoogleDrive {
         }
         let file = self.upload(key, source, sessions).await?;
         self.known().found(&path, &file.id);
-        Ok(Created::Ours(Receipt { checksum: file.checksum(), id: Some(file.id) }))
+        Ok(Created::Ours(Receipt { checksum: file.checksum(), id: Some(file.id), ..Receipt::default() }))
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<bool, Fault> {

@@ -61,7 +61,7 @@ impl OneDrive {
                     self.erase(&copy.id).await?;
                     return Ok(None);
                 }
-                Ok(Some(Created::Ours(Receipt { checksum, id: Some(copy.id) })))
+                Ok(Some(Created::Ours(Receipt { checksum, id: Some(copy.id), ..Receipt::default() })))
             }
         }
     }

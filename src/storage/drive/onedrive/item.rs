@@ -100,6 +100,7 @@ impl Item {
             size,
             checksum: self.checksum(),
             id: Some(self.id.clone()),
+            tag: None,
             modified: self.modified(),
         }
     }

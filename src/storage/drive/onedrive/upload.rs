@@ -72,7 +72,7 @@ impl OneDrive {
             Err(Fault::Damaged(format!("sent {} bytes, stored {}", source.size(), item.size)))
         };
         Ok(match right {
-            Ok(()) => Ok(Receipt { checksum, id: Some(item.id) }),
+            Ok(()) => Ok(Receipt { checksum, id: Some(item.id), ..Receipt::default() }),
             Err(fault) => Err((item.id, fault)),
         })
     }

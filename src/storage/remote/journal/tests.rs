@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::storage::Progress;
+use crate::storage::backend::{Checksum, HashKind};
 
 const PLACE: &str = "s3://bucket/place";
 
@@ -57,19 +58,20 @@ fn a_file_that_is_whole_is_proven_in_the_next_process_until_it_is_sent_anew_or_t
     let progress: std::sync::Arc<dyn Progress> = std::sync::Arc::new(());
     let tally = Tally::new(&progress, 2, 20);
     let open = || Journal::open(Some(place.path()), PLACE, true, "p/f/");
-    let checksum = Checksum { kind: crate::storage::backend::HashKind::Md5, bytes: vec![7] };
+    let checksum = Checksum { kind: HashKind::Md5, bytes: vec![7] };
+    let told = Receipt { checksum: Some(checksum), id: Some("id".to_owned()), tag: None };
     let journal = open();
     for key in ["p/f/a.bin", "p/f/b.bin", "p/f/c.bin"] {
         journal.of(10, &tally).remember(key, "session");
-        journal.finish(key, Some(&checksum), Some("id"));
+        journal.finish(key, &told);
     }
-    journal.finish("p/f/d.bin", None, Some("id"));
+    journal.finish("p/f/d.bin", &Receipt { checksum: None, ..told.clone() });
     journal.of(10, &tally).remember("p/f/b.bin", "another session");
     drop(journal);
     let journal = open();
     let keys: Vec<String> = journal.finished().into_keys().collect();
     assert_eq!(keys, ["p/f/a.bin", "p/f/c.bin"], "one is sent anew, of one nothing is told");
-    assert_eq!(journal.finished().get("p/f/a.bin"), Some(&Proof::of(&checksum, Some("id"))));
+    assert_eq!(journal.finished().get("p/f/a.bin"), Proof::of(&told).as_ref());
     let left = journal.left(|_, _| false);
     assert_eq!(left, [("p/f/b.bin".to_owned(), "another session".to_owned())], "what is whole is not half sent");
     journal.disown();
@@ -112,11 +114,11 @@ fn an_old_journal_stays_where_something_of_it_is_still_to_be_given_up() {
 #[test]
 fn what_proves_whose_a_whole_file_is_outlives_the_sessions_of_those_that_are_not() {
     let place = tempfile::tempdir().unwrap();
-    let checksum = Checksum { kind: crate::storage::backend::HashKind::Md5, bytes: vec![7] };
+    let checksum = Checksum { kind: HashKind::Md5, bytes: vec![7] };
     for (at, stays) in [("box:", false), (PLACE, true)] {
         let path = leave(place.path(), at, stays, "p/f/");
         let open = || Journal::open(Some(place.path()), at, stays, "p/f/");
-        open().finish("p/f/whole.bin", Some(&checksum), None);
+        open().finish("p/f/whole.bin", &Receipt { checksum: Some(checksum.clone()), ..Receipt::default() });
         grow_old(&path, 8);
         sweep(place.path());
         let proven: Vec<String> = sent_whole(Some(place.path()), at, "p/f/").into_keys().collect();
