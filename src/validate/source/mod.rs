@@ -11,6 +11,7 @@ use crate::spec::class;
 use crate::spec::yaml::{Node, Value};
 use crate::spec::{Pipeline, Spanned, Task};
 
+mod braces;
 mod loader;
 pub(crate) mod module;
 mod notebook;

@@ -145,6 +145,19 @@ fn a_module_may_begin_with_a_mark_of_its_encoding_or_a_form_feed() {
 }
 
 #[test]
+fn a_text_with_code_may_hold_its_own_quotes() {
+    for body in ["x = f\"{y[\"(\"]}\"", "x = f'{', ('.join(y)}'", "x = f\"{f\"{\")\"}\"}\""] {
+        let text = format!("def a(product):\n    {body}\n\ndef b(product, upstream):\n    upstream['a']\n");
+        let tasks = "tasks:\n  - {source: fns.a, product: a.csv}\n  - {source: fns.b, product: b.csv}\n";
+        let outcome = run(&with(tasks).with("fns.py", text));
+        assert_eq!(codes(&outcome), [""; 0], "{body}: {:?}", outcome.diagnostics);
+        let pipeline = outcome.project.unwrap().pipeline;
+        let needs: Vec<usize> = pipeline.tasks.iter().map(|task| task.upstream.len()).collect();
+        assert_eq!(needs, [0, 1], "{body}");
+    }
+}
+
+#[test]
 fn a_block_without_a_colon_is_told_where_it_begins() {
     for (text, line) in [
         ("def a(product)\n    pass\n", 1),

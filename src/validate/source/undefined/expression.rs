@@ -211,6 +211,10 @@ fn fields(text: &str, depth: usize, codes: &mut Vec<String>) {
             continue;
         }
         let (end, cut) = field(rest);
+        if end == rest.len() {
+            // What never ends is no code that could be told from the words behind it.
+            return;
+        }
         codes.push(rest[..cut.unwrap_or(end)].to_owned());
         if let (Some(cut), true) = (cut, depth < 3) {
             fields(&rest[cut..end], depth + 1, codes);
@@ -222,12 +226,19 @@ fn fields(text: &str, depth: usize, codes: &mut Vec<String>) {
 /// Where a field ends, and where the `:` or the `!` stands in it that says how it is written.
 fn field(text: &str) -> (usize, Option<usize>) {
     let (mut depth, mut quote, mut cut) = (0_usize, None, None);
-    for (at, c) in text.char_indices() {
+    let mut letters = text.char_indices();
+    while let Some((at, c)) = letters.next() {
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
-            (None, '\'' | '"') => quote = Some(c),
-            (None, '(' | '[' | '{') => depth += 1,
-            (None, ')' | ']' | '}') if depth > 0 => depth -= 1,
+            (Some(_), '\\') => {
+                letters.next();
+            }
+            // How it is written may have any.
+            (None, '\'' | '"') if cut.is_none() => quote = Some(c),
+            (None, '(' | '[') if cut.is_none() => depth += 1,
+            (None, ')' | ']') if cut.is_none() && depth > 0 => depth -= 1,
+            (None, '{') => depth += 1,
+            (None, '}') if depth > 0 => depth -= 1,
             (None, '}') => return (at, cut),
             (None, ':') if depth == 0 && cut.is_none() => cut = Some(at),
             (None, '!') if depth == 0 && cut.is_none() && !text[at + 1..].starts_with('=') => cut = Some(at),

@@ -58,13 +58,9 @@ pub(super) fn is_sound(tokens: &[Placed]) -> bool {
     sound(tokens).len() == tokens.len()
 }
 
-/// The tokens before a text such as `f"{x["a"]}"`, which Python reads from 3.12 on, and our tokens do not.
+/// The tokens before a text that may be cut wrongly.
 fn sound(tokens: &[Placed]) -> &[Placed] {
-    let is_cut = |placed: &Placed| match &placed.token {
-        Token::Format(text) => text.matches('{').count() != text.matches('}').count(),
-        _ => false,
-    };
-    let end = tokens.iter().position(is_cut).unwrap_or(tokens.len());
+    let end = tokens.iter().position(python::is_cut).unwrap_or(tokens.len());
     &tokens[..end]
 }
 

@@ -40,6 +40,8 @@ fn names_that_nothing_gives_a_value_are_told_where_they_are_first_looked_up() {
         ("print(y); (y := 1)\n", "y 1"),
         ("print(f'{(v := w)} {v:=10}')\n", "w 1"),
         ("print(f'{v:=10}')\n", "v 1"),
+        ("print(f'{v:(>10} {w:\">3}')\n", "v 1, w 1"),
+        ("print(f\"{d[\"it's (\"]} {nope}\")\nprint(no)\n", "d 1, nope 1, no 2"),
         ("print(\u{fb01}t)\n", "fit 1"),
         ("x = 1\ndel x\nprint(x)\n", "x 3"),
         ("x = y = 1\ndel x, y\nprint(y)\nx = 1\nprint(x)\n", "y 3"),
