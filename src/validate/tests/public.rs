@@ -220,6 +220,32 @@ fn a_slip_is_told_once_and_with_the_whole_name_that_was_meant() {
 }
 
 #[test]
+fn a_misspelt_file_is_told_once_also_where_others_need_its_task() {
+    let tree = |source: &str, wanted: &str| {
+        let tasks =
+            format!("tasks:\n  - {{source: {source}, product: l.ipynb}}\n  - {{source: b.py, product: b.ipynb}}\n");
+        let needs = NOTEBOOK.replace("upstream = None", &format!("upstream = ['{wanted}']"));
+        with(&tasks).with("src/load.py", NOTEBOOK).with("b.py", needs)
+    };
+    let slip = |path: &str| format!("pipeline.yaml:2 source/file: there is no file `{path}`");
+    let misspelt = tree("src/laod.py", "load");
+    assert_eq!(told(&misspelt), [slip("src/laod.py")]);
+    assert_eq!(help(&misspelt), "did you mean `src/load.py`?");
+    let needs = |name: &str| format!("pipeline.yaml:3 task/upstream: the task `b` needs `{name}`, which is no task");
+    assert_eq!(told(&tree("src/laod.py", "other")), [slip("src/laod.py"), needs("other")]);
+    assert_eq!(told(&tree("src/nowhere.py", "load")), [slip("src/nowhere.py"), needs("load")]);
+}
+
+#[test]
+fn a_plus_in_a_script_of_nbconvert_is_told_to_begin_no_cell() {
+    let script = "# In[1]:\n# + tags=[\"parameters\"]\nupstream = None\n# In[2]:\nprint(1)\n";
+    let tree = with("tasks:\n  - {source: b.py, product: b.ipynb}\n").with("b.py", script);
+    assert_eq!(told(&tree), ["pipeline.yaml:2 source/file: `b.py` has no cell tagged `parameters`"]);
+    assert!(help(&tree).contains("add `# %% tags=[\"parameters\"]`"), "{}", help(&tree));
+    assert!(!has_errors(&run(&tree).diagnostics));
+}
+
+#[test]
 fn strict_analysis_holds_a_notebook_to_its_params_too() {
     let tree = |cell: &str| {
         let cells = format!(

@@ -73,7 +73,7 @@ fn without_injected(text: &str) -> (String, String) {
     let (mut is_injected, mut is_prose, mut is_quoted) = (false, false, false);
     // Where one cell begins with `# %%`, a `# +` begins none, and a `# -` ends none.
     let is_percent = |line: &str| line.trim_start_matches('#').trim_start().starts_with("%%");
-    let by_percent = text.lines().any(|line| is_start(line) && is_percent(line));
+    let by_percent = notebook::is_in_percent(text, false);
     for line in text.split_inclusive('\n') {
         let is_start = is_start(line) || (by_percent && is_percent_start(line));
         let is_one = if by_percent { is_percent_start(line) } else { !is_percent(line) };
