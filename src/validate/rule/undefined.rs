@@ -47,6 +47,10 @@ fn slipped(slip: Slip) -> (String, usize, &'static str) {
             word.len(),
             "put it into a function; `static_analysis: disable` in the task turns this off",
         ),
+        Slip::Unlooped(word) => {
+            (format!("`{word}` stands in no loop"), word.len(), "put it into a `for` or a `while`, or remove it")
+        }
+        Slip::Twice(len) => ("a parameter before this one has the same name".to_owned(), len, "give it another name"),
     }
 }
 

@@ -1,8 +1,11 @@
 //! Expressions and what is assigned to: which names they look up, and which they give a value.
 
+use std::collections::HashSet;
+
 use super::super::python::{self, Placed, Token};
 use super::Lost;
-use super::scope::{Kind, Place, is_word};
+use super::scope::{Kind, Place, folded, is_word};
+use super::slip::Slip;
 use super::statement::Reader;
 use super::walk::{close, colon, comma, first, is_assignment, is_mark, is_walrus, mark, opens, word};
 
@@ -124,13 +127,16 @@ impl Reader {
 
     /// Parameters get their values in `scope`; defaults and annotations are looked up where the function is written.
     pub(super) fn parameters(&mut self, place: Place, tokens: &[Placed], scope: usize) -> Result<(), Lost> {
-        let mut at = 0;
+        let (mut at, mut names) = (0, HashSet::new());
         while at < tokens.len() {
             let end = comma(tokens, at)?;
             let stars = tokens[at..end].iter().take_while(|one| matches!(one.token, Token::Mark('*' | '/'))).count();
             let part = &tokens[at + stars..end];
             let name = word(part, 0);
             if !name.is_empty() {
+                if !names.insert(folded(name)) && self.outside.is_none() {
+                    self.outside = Some((part[0].at, Slip::Twice(name.len())));
+                }
                 self.names.bind(scope, name);
                 let equals = first(part, 1, |here| is_assignment(part, here))?;
                 if is_mark(part, 1, ':') {

@@ -59,6 +59,8 @@ pub(super) struct Place {
     pub late: bool,
     /// Whether somebody catches the lack of a name.
     pub guarded: bool,
+    /// Whether a loop of the same function or class goes round it.
+    pub looped: bool,
 }
 
 #[derive(Debug)]
@@ -223,7 +225,7 @@ pub(super) fn is_word(name: &str) -> bool {
 }
 
 /// The name as Python knows it: however its letters are written, it is one name.
-fn folded(name: &str) -> String {
+pub(super) fn folded(name: &str) -> String {
     if name.is_ascii() { name.to_owned() } else { name.nfkc().collect() }
 }
 

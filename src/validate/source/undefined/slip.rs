@@ -17,6 +17,10 @@ pub(crate) enum Slip {
     Sign(char),
     /// `return`, `yield` or `await` outside of a function.
     Outside(&'static str),
+    /// `break` or `continue` outside of a loop.
+    Unlooped(&'static str),
+    /// A parameter that is called as one before it, and how long its name is.
+    Twice(usize),
 }
 
 /// Where `str.splitlines` ends a line, too, by which Ploomber cuts cells.
@@ -103,6 +107,12 @@ fn is_closed(code: &str) -> bool {
         }
         rest = letters.as_str();
     }
+}
+
+/// The `break` or `continue` that a statement in no loop is.
+pub(super) fn unlooped(tokens: &[Placed]) -> Option<(usize, Slip)> {
+    let name = ["break", "continue"].into_iter().find(|name| word(tokens, 0) == *name)?;
+    Some((tokens[0].at, Slip::Unlooped(name)))
 }
 
 /// A `return`, `yield` or `await` of a statement that stands in no function. What a `lambda` or a comprehension holds is

@@ -282,3 +282,40 @@ fn what_belongs_in_a_function_is_told_where_it_stands_in_none() {
         assert_eq!(slip(code), told.map(|(at, word)| (at, Slip::Outside(word))), "{code}");
     }
 }
+
+#[test]
+fn what_belongs_in_a_loop_is_told_where_it_stands_in_none() {
+    for (code, told) in [
+        ("break\n", Some((0, "break"))),
+        ("if True: continue\n", Some((9, "continue"))),
+        ("for i in []:\n    def f():\n        break\n", Some((34, "break"))),
+        ("while 1:\n    class A:\n        break\n", Some((30, "break"))),
+        ("for i in []:\n    pass\nelse:\n    break\n", Some((32, "break"))),
+        ("try:\n    pass\nexcept OSError:\n    continue\n", Some((34, "continue"))),
+        ("match 1:\n    case 1: break\n", Some((21, "break"))),
+        ("for i in []: pass; break\nbreak\n", Some((25, "break"))),
+        ("for i in []: break\n", None),
+        ("for i in []:\n    for j in []:\n        pass\n    else:\n        break\n", None),
+        ("while 1:\n    try:\n        if 1: continue\n    finally:\n        with f as g: break\ndef f(): pass\n", None),
+        ("async def f():\n    async for i in []:\n        match i:\n            case 1: break\n", None),
+        ("while 1:\n    x = lambda: 1\n    x = [i for i in []]\n    break\n", None),
+    ] {
+        assert_eq!(slip(code), told.map(|(at, word)| (at, Slip::Unlooped(word))), "{code}");
+    }
+}
+
+#[test]
+fn a_parameter_that_is_there_twice_is_told_where_it_is_again() {
+    for (code, told) in [
+        ("def f(a, a): pass\n", Some(9)),
+        ("x = lambda a, b, *a: 1\n", Some(18)),
+        ("def f(a: int, *, b=1, **a): pass\n", Some(24)),
+        ("def f(_, _): pass\n", Some(9)),
+        ("def f(a, b=lambda a: 1, *, c): pass\n", None),
+        ("def f(a):\n    def g(a): pass\n    return lambda a: a\n", None),
+        ("def f(a, /, b, *, c=1, **d): pass\n", None),
+    ] {
+        assert_eq!(slip(code), told.map(|at| (at, Slip::Twice(1))), "{code}");
+    }
+    assert_eq!(slip("def f(\u{fb01}, fi): pass\n"), Some((11, Slip::Twice(2))));
+}
