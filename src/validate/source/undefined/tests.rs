@@ -185,6 +185,13 @@ fn cells_of_a_notebook_are_read_in_order_and_found_again_in_its_file() {
     let at = place(file, &code, found[0].at);
     assert!(file[at..].starts_with("y)\"]}"), "{at}");
     assert_eq!(place("{}", &code, found[0].at), 0);
+    let file = r#"{"cells": [{"cell_type": "code", "outputs": [{"data": {}}], "source": "x = \"1\"\nprint(\"a\", y)\ndata"}],
+ "metadata": {"kernelspec": {"name": "python3"}}}"#;
+    let code = ipynb(file).unwrap();
+    let found = look(&code, &[]).names;
+    let rest: Vec<&str> = found.iter().map(|one| &file[place(file, &code, one.at)..]).collect();
+    assert_eq!(rest.len(), 2);
+    assert!(rest[0].starts_with("y)\\ndata") && rest[1].starts_with("data\"}]"), "{rest:?}");
     assert_eq!(ipynb(&file.replace("python3", "ir")), None);
     assert_eq!(ipynb("[]"), None);
 }
