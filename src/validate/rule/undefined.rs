@@ -56,6 +56,9 @@ fn slipped(slip: Slip) -> (String, usize, &'static str) {
 
 fn help(name: &Undefined) -> String {
     match (name.name.as_str(), &name.near) {
+        (word, _) if name.is_below => {
+            format!("set it above, or write `global {word}` there: the function gives it a value only below")
+        }
         ("display", _) => "write `from IPython.display import display`".to_owned(),
         ("get_ipython", _) => "write `from IPython import get_ipython`".to_owned(),
         (_, Some(near)) => format!("did you mean `{near}`?"),

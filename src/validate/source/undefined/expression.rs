@@ -170,7 +170,7 @@ impl Reader {
                     if matches!(mark(tokens, at + 1), '.' | '[' | '(') {
                         self.names.look_up(place, name, tokens[at].at);
                     } else {
-                        self.names.bind(place.scope, name);
+                        self.names.assign(place.scope, name);
                     }
                 }
                 _ => {}

@@ -326,3 +326,38 @@ fn a_parameter_that_is_there_twice_is_told_where_it_is_again() {
     }
     assert_eq!(slip("def f(\u{fb01}, fi): pass\n"), Some((11, Slip::Twice(2))));
 }
+
+#[test]
+fn a_name_that_a_function_gives_a_value_only_below_is_told() {
+    for (code, told) in [
+        ("def f():\n    print(q)\n    q = 1\n", "q 2"),
+        ("x = 1\ndef f():\n    print(x)\n    x = 2\n", "x 3"),
+        ("x = 1\ndef f():\n    x += 1\n", "x 3"),
+        ("x = 1\ndef f():\n    if x: pass\n    else: x = 1\n", "x 3"),
+        ("def f():\n    os.x()\n    import os\n", "os 2"),
+        ("def f():\n    x = 1\n    def g():\n        print(f'{x}')\n        x = 2\n", "x 4"),
+        ("x = 1\ndef f():\n    for x in x: pass\n", "x 3"),
+        ("x = 1\nclass A:\n    def f(self):\n        with x as x: pass\n", "x 4"),
+        ("def f():\n    print(given)\n    given: int = 1\n", "given 2"),
+    ] {
+        assert_eq!(names(code).join(", "), told, "{code}");
+        assert!(look(code, &["given".to_owned()]).names[0].is_below, "{code}");
+    }
+    for code in [
+        "import os\ndef f():\n    os.x()\n    import os\n",
+        "x = 1\ndef f():\n    print(x)\n    print([x for i in []])\n    x = 2\n",
+        "x = 1\ndef f():\n    global x\n    x += 1\n",
+        "x = 1\ndef f():\n    def g(): return x\n    x = 2\n",
+        "x = 1\ndef f():\n    lambda: x\n    x = 2\n",
+        "x = 1\ndef f():\n    print(x)\n    def x(): pass\n    x = 1\n",
+        "x = 1\ndef f():\n    y = x if (x := 1) else 0\n    return y\n",
+        "def f():\n    for i in []:\n        print(x)\n        x = 1\n",
+        "def f(x):\n    print(x)\n    x = 2\n",
+        "def f():\n    x = 1\n    print(x)\n    x = 2\n",
+        "class A:\n    def f(self): return self.x\n    x = 1\n",
+        "def f():\n    list(given)\n    list = 1\n",
+        "def f():\n    x, y = 1, 2\n    x, y = y, x\n    return [x for y in x]\n",
+    ] {
+        assert_eq!(names(code), [""; 0], "{code}");
+    }
+}
