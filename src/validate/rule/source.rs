@@ -1,11 +1,11 @@
 //! The files that tasks name: there, readable, and with a parameters cell.
 
-use super::{Rule, at};
+use super::{Facts, Rule, at};
 use crate::diag::Diagnostic;
 use crate::id::RelPath;
 use crate::repo::Tree;
 use crate::spec::{class, suggest};
-use crate::validate::source::{Found, UpstreamTrouble, is_in_percent};
+use crate::validate::source::{Callable, Found, UpstreamTrouble, is_in_percent};
 
 pub(super) const RULE: Rule = Rule {
     code: "source/file",
@@ -132,6 +132,27 @@ fn near(tree: &dyn Tree, path: &RelPath) -> Option<RelPath> {
 fn slashed(path: &RelPath) -> Option<RelPath> {
     let text = path.as_str().filter(|text| text.contains('\\'))?;
     RelPath::normalise(&text.replace('\\', "/")).ok()
+}
+
+/// The file that was meant by a source which is taken for a function only because of its ending: `load.ipnyb`.
+pub(super) fn misspelt(facts: &Facts<'_>, source: &str, callable: &Callable) -> Option<RelPath> {
+    let is_function = match callable {
+        Callable::NoName { functions, .. } => {
+            let name = source.rsplit('.').next().unwrap_or_default();
+            suggest::closest(name, functions.iter().map(String::as_str)).is_some()
+        }
+        Callable::Elsewhere(_) => facts.provided.offers(source.split('.').next().unwrap_or_default()),
+        _ => true,
+    };
+    let ending = class::suffix(source);
+    // One letter is more of a function than of an ending.
+    if is_function || ending.len() < 3 {
+        return None;
+    }
+    let known = suggest::closest(ending, class::SUFFIXES.map(|(known, _)| known))?;
+    let near = near(facts.tree, &facts.pipeline.inside(source)?)?;
+    let is_meant = near.file_name() == format!("{}{known}", source.strip_suffix(ending)?).as_bytes();
+    is_meant.then_some(near)
 }
 
 /// The file that [`nearest`] tells of.

@@ -63,18 +63,20 @@ pub(super) const RULE: Rule = Rule {
 /// is in its folder.
 fn meant(facts: &Facts<'_>, task: &Task, found: &Found) -> Option<String> {
     let written = task.source.as_ref().filter(|_| task.node.get("name").is_none())?;
-    match found {
-        Found::Function(Callable::NoName { functions, .. }) => {
-            let wanted = written.as_str().rsplit('.').next()?;
-            suggest::closest(wanted, functions.iter().map(String::as_str)).map(str::to_owned)
-        }
-        Found::Missing(path) => {
-            let near = source::meant(facts.tree, path)?;
-            let file = std::str::from_utf8(near.file_name()).ok()?;
-            file.strip_suffix(class::suffix(file)).map(str::to_owned)
-        }
-        _ => None,
-    }
+    let near = match found {
+        Found::Function(callable) => match (source::misspelt(facts, written.as_str(), callable), callable) {
+            (Some(near), _) => near,
+            (None, Callable::NoName { functions, .. }) => {
+                let wanted = written.as_str().rsplit('.').next()?;
+                return suggest::closest(wanted, functions.iter().map(String::as_str)).map(str::to_owned);
+            }
+            _ => return None,
+        },
+        Found::Missing(path) => source::meant(facts.tree, path)?,
+        _ => return None,
+    };
+    let file = std::str::from_utf8(near.file_name()).ok()?;
+    file.strip_suffix(class::suffix(file)).map(str::to_owned)
 }
 
 /// `fnmatch` with `*` only.

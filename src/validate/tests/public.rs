@@ -234,6 +234,15 @@ fn a_misspelt_file_is_told_once_also_where_others_need_its_task() {
     let needs = |name: &str| format!("pipeline.yaml:3 task/upstream: the task `b` needs `{name}`, which is no task");
     assert_eq!(told(&tree("src/laod.py", "other")), [slip("src/laod.py"), needs("other")]);
     assert_eq!(told(&tree("src/nowhere.py", "load")), [slip("src/nowhere.py"), needs("load")]);
+    // Their endings make functions of these.
+    for (source, there) in [("load.ipnyb", "load.ipynb"), ("load.pyy", "load.py"), ("load.PY", "load.py")] {
+        let tree = tree(source, "load").with(there, NOTEBOOK);
+        assert_eq!(told(&tree), [format!("pipeline.yaml:2 source/function: there is no file `{source}`")]);
+        assert_eq!(help(&tree), format!("did you mean `{there}`?"));
+    }
+    let named = "tasks:\n  - {source: load.pyy, product: l.csv}\n";
+    let near = with(named).with("load.py", "def pyyy(product):\n    pass\n");
+    assert_eq!(told(&near), ["pipeline.yaml:2 source/function: `load.py` defines no `pyy`"]);
 }
 
 #[test]
