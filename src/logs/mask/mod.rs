@@ -153,7 +153,7 @@ impl Masker {
 
     /// Masks a whole text: an error message, a JSON string, the rendered script. What a stream has masked needs no more.
     ///
-    /// A beginning of a secret at the very end is hidden where it tells something: messages quote what was cut off.
+    /// A beginning of a secret at the very end is hidden where it is most of it, or long: messages quote what was cut off.
     pub fn text(&self, text: &str) -> String {
         let mut stream = self.stream();
         let mut masked = stream.push(text.as_bytes());

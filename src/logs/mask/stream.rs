@@ -7,11 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::address::Addresses;
-use super::automaton::Run;
+use super::automaton::{Run, most, quarter};
 use super::{MASK, MaskedBytes, Masker, Shared};
-
-/// Fewer bytes of a secret at the end of a whole text tell nothing.
-const TELLING: usize = 4;
 
 /// Something that stands between two bytes and belongs to neither: a colour.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +92,7 @@ impl MaskStream {
     }
 
     pub(in crate::logs) fn idle_marked(&mut self) -> (MaskedBytes, Vec<Mark>) {
-        let guarded = self.shared.automaton.guarded(self.state, &self.run, self.read, 0);
+        let guarded = self.shared.automaton.guarded(self.state, &self.run, self.read, quarter);
         // A user and a password are not shown by halves: they wait for the end of their address.
         self.release(guarded.start.min(self.address()), &[])
     }
@@ -106,16 +103,16 @@ impl MaskStream {
     }
 
     pub(in crate::logs) fn finish_marked(mut self) -> (MaskedBytes, Vec<Mark>) {
-        let guarded = self.shared.automaton.guarded(self.state, &self.run, self.read, 0);
+        let guarded = self.shared.automaton.guarded(self.state, &self.run, self.read, quarter);
         self.cover(guarded.start, guarded.end);
         self.finish_address();
         self.release(self.read, &[])
     }
 
-    /// The end of a text that nothing cut off, most likely: a beginning of a secret needs [`TELLING`] bytes to be hidden,
+    /// The end of a text that nothing cut off, most likely: a beginning of a secret is hidden where it is [`most`] of it,
     /// and more than one letter again and again, as rules under headings have, and keys in their first line.
     pub(super) fn finish_whole(mut self) -> MaskedBytes {
-        let guarded = self.shared.automaton.guarded(self.state, &self.run, self.read, TELLING);
+        let guarded = self.shared.automaton.guarded(self.state, &self.run, self.read, most);
         let bytes = self.held.get(self.offset(guarded.start, &[])..).unwrap_or_default();
         if bytes.iter().any(|byte| *byte != bytes[0]) {
             self.cover(guarded.start, guarded.end);

@@ -265,3 +265,14 @@ fn a_text_that_ends_in_dashes_is_no_beginning_of_a_key() {
     assert_eq!(masker.text("---------- fit ----------"), "---------- fit ----------");
     assert_eq!(masker.text("cut off: -----BEG"), "cut off: ***");
 }
+
+#[test]
+fn words_that_a_secret_begins_with_end_a_text_as_they_are() {
+    let masker = masker(&["line one of it\nline two of it", "data-science-17", "hunter2"]);
+    for text in ["runs the pipeline", "no such line", "not a folder: data", "the deadline, data-", "a hun"] {
+        assert_eq!(masker.text(text), text);
+    }
+    for text in ["cut off: line one", "cut off: line two o", "cut off: data-sci", "cut off: hunte"] {
+        assert_eq!(masker.text(text), "cut off: ***", "{text}");
+    }
+}

@@ -22,6 +22,18 @@ pub(super) const RULE: Rule = Rule {
                 out.push(at(RULE.code, message, &task.file, source.span, format!("a source ends in {endings}")));
                 continue;
             }
+            if let Some(near) = super::source::misspelt(facts, source.as_str(), callable) {
+                let first = source.as_str().split('.').next().unwrap_or_default();
+                let is_sure = !matches!(callable, Callable::Elsewhere(_)) || facts.provided.lacks(facts.tree, first);
+                let message = format!("there is no file `{}`", source.value);
+                let problem = if is_sure {
+                    Diagnostic::error(RULE.code, message)
+                } else {
+                    Diagnostic::warning(RULE.code, message)
+                };
+                out.push(problem.at(&task.file, source.span).help(format!("did you mean `{near}`?")));
+                continue;
+            }
             match callable {
                 Callable::Here(function) if !function.decorated => signature(facts, task, function, out),
                 other => {

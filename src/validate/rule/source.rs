@@ -1,10 +1,11 @@
 //! The files that tasks name: there, readable, and with a parameters cell.
 
-use super::{Rule, at};
+use super::{Facts, Rule, at};
 use crate::diag::Diagnostic;
 use crate::id::RelPath;
+use crate::repo::Tree;
 use crate::spec::{class, suggest};
-use crate::validate::source::{Found, UpstreamTrouble};
+use crate::validate::source::{Callable, Found, UpstreamTrouble, is_in_percent};
 
 pub(super) const RULE: Rule = Rule {
     code: "source/file",
@@ -37,12 +38,12 @@ pub(super) const RULE: Rule = Rule {
                     let message = format!("`{path}` has no cell tagged `parameters`");
                     if facts.pipeline.meta.source_loader.is_some() {
                         // Ploomber mends only files that it did not load by other ways.
-                        error(message, tagging(path).to_owned());
+                        error(message, tagging(facts.tree, path).to_owned());
                         continue;
                     }
                     let problem = Diagnostic::warning(RULE.code, message).at(&task.file, span);
-                    let help =
-                        format!("Ploomber writes one into the file when it loads the pipeline; {}", tagging(path));
+                    let tagging = tagging(facts.tree, path);
+                    let help = format!("Ploomber writes one into the file when it loads the pipeline; {tagging}");
                     out.push(problem.help(help));
                 }
                 _ => {}
@@ -52,13 +53,21 @@ pub(super) const RULE: Rule = Rule {
 };
 
 /// How a cell is tagged in this kind of file.
-fn tagging(path: &RelPath) -> &'static str {
+fn tagging(tree: &dyn Tree, path: &RelPath) -> &'static str {
     match ending(path) {
         ".ipynb" => {
             "add a cell with `upstream = None`, and give it the tag `parameters`: in Jupyter, click the gear at the top \
              right, then Cell Tags"
         }
         ".Rmd" => "add a chunk that starts with ```` ```{r, tags=[\"parameters\"]} ````, and `upstream = NULL` in it",
+        ".py" if is_in_percent(tree, path) => {
+            "add `# %% tags=[\"parameters\"]` and `upstream = None`: where a cell begins with `# %%` or `# In[1]:`, a `# +` \
+             begins none"
+        }
+        ".R" | ".r" if is_in_percent(tree, path) => {
+            "add `# %% tags=[\"parameters\"]` and `upstream = NULL`: where a cell begins with `# %%` or `# In[1]:`, a `# +` \
+             begins none"
+        }
         ".R" | ".r" => "add `# + tags=[\"parameters\"]` and `upstream = NULL`",
         _ => "add `# + tags=[\"parameters\"]` and `upstream = None`",
     }
@@ -100,19 +109,53 @@ fn trouble_help(trouble: UpstreamTrouble) -> String {
 }
 
 /// A file of a similar name nearby.
-pub(crate) fn nearest(tree: &dyn crate::repo::Tree, path: &RelPath) -> String {
-    // Written on Windows: to Linux a backslash is a letter of the name.
-    let slashed = path.as_str().filter(|text| text.contains('\\')).map(|text| text.replace('\\', "/"));
-    if let Some(meant) = slashed.and_then(|text| RelPath::normalise(&text).ok()) {
+pub(crate) fn nearest(tree: &dyn Tree, path: &RelPath) -> String {
+    if let Some(meant) = slashed(path) {
         let known = if tree.entry(&meant).is_some() { "" } else { ", and create and commit it" };
         return format!("write `{meant}`: `/` stands between folders{known}");
     }
-    let folder = path.parent().unwrap_or_default();
-    let names: Vec<String> = tree.list(&folder).iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
-    let wanted = String::from_utf8_lossy(path.file_name()).into_owned();
-    match suggest::closest(&wanted, names.iter().map(String::as_str)) {
-        Some(near) if folder.is_root() => format!("did you mean `{near}`?"),
-        Some(near) => format!("did you mean `{folder}/{near}`?"),
+    match near(tree, path) {
+        Some(near) => format!("did you mean `{near}`?"),
         None => "create it and commit it, or correct the path".to_owned(),
     }
+}
+
+fn near(tree: &dyn Tree, path: &RelPath) -> Option<RelPath> {
+    let folder = path.parent().unwrap_or_default();
+    let names = tree.list(&folder);
+    let wanted = String::from_utf8_lossy(path.file_name()).into_owned();
+    let near = suggest::closest(&wanted, names.iter().filter_map(RelPath::as_str))?;
+    RelPath::normalise(near).ok().map(|name| folder.join(&name))
+}
+
+/// Written on Windows: to Linux a backslash is a letter of the name.
+fn slashed(path: &RelPath) -> Option<RelPath> {
+    let text = path.as_str().filter(|text| text.contains('\\'))?;
+    RelPath::normalise(&text.replace('\\', "/")).ok()
+}
+
+/// The file that was meant by a source which is taken for a function only because of its ending: `load.ipnyb`.
+pub(super) fn misspelt(facts: &Facts<'_>, source: &str, callable: &Callable) -> Option<RelPath> {
+    let is_function = match callable {
+        Callable::NoName { functions, .. } => {
+            let name = source.rsplit('.').next().unwrap_or_default();
+            suggest::closest(name, functions.iter().map(String::as_str)).is_some()
+        }
+        Callable::Elsewhere(_) => facts.provided.offers(source.split('.').next().unwrap_or_default()),
+        _ => true,
+    };
+    let ending = class::suffix(source);
+    // One letter is more of a function than of an ending.
+    if is_function || ending.len() < 3 {
+        return None;
+    }
+    let known = suggest::closest(ending, class::SUFFIXES.map(|(known, _)| known))?;
+    let near = near(facts.tree, &facts.pipeline.inside(source)?)?;
+    let is_meant = near.file_name() == format!("{}{known}", source.strip_suffix(ending)?).as_bytes();
+    is_meant.then_some(near)
+}
+
+/// The file that [`nearest`] tells of.
+pub(super) fn meant(tree: &dyn Tree, path: &RelPath) -> Option<RelPath> {
+    slashed(path).or_else(|| near(tree, path))
 }

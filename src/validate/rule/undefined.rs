@@ -47,11 +47,18 @@ fn slipped(slip: Slip) -> (String, usize, &'static str) {
             word.len(),
             "put it into a function; `static_analysis: disable` in the task turns this off",
         ),
+        Slip::Unlooped(word) => {
+            (format!("`{word}` stands in no loop"), word.len(), "put it into a `for` or a `while`, or remove it")
+        }
+        Slip::Twice(len) => ("a parameter before this one has the same name".to_owned(), len, "give it another name"),
     }
 }
 
 fn help(name: &Undefined) -> String {
     match (name.name.as_str(), &name.near) {
+        (word, _) if name.is_below => {
+            format!("set it above, or write `global {word}` there: the function gives it a value only below")
+        }
         ("display", _) => "write `from IPython.display import display`".to_owned(),
         ("get_ipython", _) => "write `from IPython import get_ipython`".to_owned(),
         (_, Some(near)) => format!("did you mean `{near}`?"),

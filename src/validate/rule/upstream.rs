@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Facts, Rule, at};
+use super::{Facts, Rule, at, source};
 use crate::diag::Diagnostic;
-use crate::spec::{Spanned, Task, suggest};
+use crate::spec::{Spanned, Task, class, suggest};
 use crate::validate::source::{Callable, Found};
 
 pub(super) const RULE: Rule = Rule {
@@ -28,10 +28,11 @@ pub(super) const RULE: Rule = Rule {
         let nameless = tasks.iter().filter(|task| task.class.is_none() && task.node.get("name").is_none());
         let nameless: Vec<&str> = nameless.filter_map(|task| task.source.as_ref()).map(Spanned::as_str).collect();
         let is_part = |source: &&str, name: &str| source.split(['/', '.']).any(|part| part == name);
-        // What a misspelt function is told to be gets that name when it is corrected.
-        let meant: Vec<&str> = facts.tasks().filter_map(|(task, found)| meant(task, found)).collect();
+        // What a misspelt function or file is told to be gets that name when it is corrected.
+        let meant: Vec<String> = facts.tasks().filter_map(|(task, found)| meant(facts, task, found)).collect();
         let may_be = |name: &str| {
-            !facts.complete || meant.contains(&name) || nameless.iter().any(|source| is_part(source, name))
+            let is_meant = || meant.iter().any(|meant| meant == name);
+            !facts.complete || is_meant() || nameless.iter().any(|source| is_part(source, name))
         };
         let mut edges: Vec<Vec<usize>> = vec![Vec::new(); tasks.len()];
         for (index, task) in tasks.iter().enumerate() {
@@ -58,11 +59,24 @@ pub(super) const RULE: Rule = Rule {
     },
 };
 
-/// What a task would be called if the function that its source names were written as it is in its module.
-fn meant<'a>(task: &Task, found: &'a Found) -> Option<&'a str> {
-    let Found::Function(Callable::NoName { functions, .. }) = found else { return None };
-    let source = task.source.as_ref().filter(|_| task.node.get("name").is_none())?;
-    suggest::closest(source.as_str().rsplit('.').next()?, functions.iter().map(String::as_str))
+/// What a task would be called if the function that its source names were written as it is in its module, or the file as it
+/// is in its folder.
+fn meant(facts: &Facts<'_>, task: &Task, found: &Found) -> Option<String> {
+    let written = task.source.as_ref().filter(|_| task.node.get("name").is_none())?;
+    let near = match found {
+        Found::Function(callable) => match (source::misspelt(facts, written.as_str(), callable), callable) {
+            (Some(near), _) => near,
+            (None, Callable::NoName { functions, .. }) => {
+                let wanted = written.as_str().rsplit('.').next()?;
+                return suggest::closest(wanted, functions.iter().map(String::as_str)).map(str::to_owned);
+            }
+            _ => return None,
+        },
+        Found::Missing(path) => source::meant(facts.tree, path)?,
+        _ => return None,
+    };
+    let file = std::str::from_utf8(near.file_name()).ok()?;
+    file.strip_suffix(class::suffix(file)).map(str::to_owned)
 }
 
 /// `fnmatch` with `*` only.

@@ -11,6 +11,7 @@ use crate::spec::class;
 use crate::spec::yaml::{Node, Value};
 use crate::spec::{Pipeline, Spanned, Task};
 
+mod braces;
 mod loader;
 pub(crate) mod module;
 mod notebook;
@@ -252,6 +253,13 @@ fn script(pipeline: &Pipeline, task: &mut Task, source: &Spanned<String>, text: 
     let held = if trouble.is_some() { cell.as_str() } else { "" };
     let unknown = unknown(task, text, (ending, &path), held);
     Found::Notebook { parameters: true, broken, trouble, product_known, declared, unknown, path }
+}
+
+/// Whether nothing but `# %%`, or what nbconvert writes, begins a cell of the script at `path`.
+pub(crate) fn is_in_percent(tree: &dyn Tree, path: &RelPath) -> bool {
+    let is_r = class::suffix(std::str::from_utf8(path.file_name()).unwrap_or_default()) != ".py";
+    let bytes = tree.read(path, LIMIT).ok().flatten();
+    bytes.is_some_and(|bytes| notebook::is_in_percent(&String::from_utf8_lossy(&bytes), is_r))
 }
 
 /// Whether the source of a task is written in R.

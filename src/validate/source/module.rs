@@ -64,12 +64,14 @@ impl Module {
     /// Reads a module's text; it is shown as `name`.
     pub(super) fn new(name: &str, text: &str) -> Self {
         let tokens = python::tokens(text);
-        let wrong = python::unpaired(&tokens).or_else(|| python::without_colon(text, &tokens));
+        let is_cut = tokens.iter().any(python::is_cut);
+        let unpaired = if is_cut { None } else { python::unpaired(&tokens) };
+        let wrong = unpaired.or_else(|| python::without_colon(text, &tokens));
         let broken = wrong.map(|start| {
             let source = SourceText { name: name.to_owned(), text: text.to_owned() };
             (Arc::new(source), Span { start, len: 1 })
         });
-        let mut module = Self { tokens, names: HashMap::new(), functions: Vec::new(), open: false, broken };
+        let mut module = Self { tokens, names: HashMap::new(), functions: Vec::new(), open: is_cut, broken };
         let (mut statement, mut block, mut decorated) = (0, String::new(), false);
         for index in 0..module.tokens.len() {
             let placed = &module.tokens[index];

@@ -17,7 +17,7 @@ pub(super) fn parameters(text: &str, suffix: &str) -> Cell {
     match suffix {
         ".ipynb" => ipynb(text),
         ".Rmd" => r_markdown(text),
-        _ => script(text),
+        _ => script(text, matches!(suffix, ".R" | ".r")),
     }
 }
 
@@ -152,11 +152,85 @@ fn tags(line: &str) -> Option<&str> {
     })
 }
 
-fn script(text: &str) -> Cell {
-    let mut lines = text.lines().skip_while(|line| !is_tagged(line));
-    let Some(first) = lines.next() else { return Cell::Missing };
+/// What jupytext knows of quotes: which of them a text of several lines has, in which a line ends.
+#[derive(Default)]
+struct Quotes(Option<u8>);
+
+impl Quotes {
+    fn read(&mut self, line: &str) {
+        if self.0.is_none() && line.trim_start().starts_with('#') {
+            return;
+        }
+        let bytes = line.as_bytes();
+        let (mut single, mut last): (Option<u8>, Option<usize>) = (None, None);
+        for (at, byte) in bytes.iter().copied().enumerate() {
+            if byte == b'#' && single.is_none() && self.0.is_none() {
+                return;
+            }
+            if !matches!(byte, b'"' | b'\'') || (at > 0 && bytes[at - 1] == b'\\') {
+                continue;
+            }
+            if let Some(open) = single {
+                single = Some(open).filter(|open| *open != byte);
+                continue;
+            }
+            let is_fresh = last.is_none_or(|last| at >= last + 3);
+            let is_third = is_fresh && at >= 2 && bytes[at - 2..at].iter().all(|before| *before == byte);
+            match self.0 {
+                None if is_third => (self.0, last) = (Some(byte), Some(at)),
+                Some(open) if is_third && open == byte => (self.0, last) = (None, Some(at)),
+                None => single = Some(byte),
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// The format that the header of a script names, where it speaks of that.
+fn named_format(text: &str) -> Option<&str> {
+    let is_edge = |line: &&str| line.trim_end() == "# ---";
+    let top = text.lines().take_while(|line| line.starts_with('#'));
+    let mut header = top.skip_while(|line| !is_edge(line)).skip(1).take_while(|line| !is_edge(line));
+    header.find(|line| line.contains("text_representation:"))?;
+    let named = header.find_map(|line| line.trim_start_matches('#').trim().strip_prefix("format_name:"));
+    Some(named.map_or("", |name| name.trim().trim_matches(['\'', '"'])))
+}
+
+/// Whether jupytext takes a script for one in percent: then nothing but `# %%`, or what nbconvert writes, begins a cell of
+/// it, and no `# +` does.
+pub(super) fn is_in_percent(text: &str, is_r: bool) -> bool {
+    if let Some(format) = named_format(text) {
+        return matches!(format, "percent" | "hydrogen");
+    }
+    let mut quotes = Quotes::default();
+    text.lines().any(|line| {
+        // It knows no texts of several lines in R.
+        if !is_r {
+            quotes.read(line);
+        }
+        quotes.0.is_none() && tells_percent(line)
+    })
+}
+
+/// Whether jupytext counts the line for percent; that is not all that begins a cell there.
+fn tells_percent(line: &str) -> bool {
+    let Some(rest) = line.strip_prefix('#') else { return false };
+    if let Some(rest) = rest.strip_prefix(' ').unwrap_or(rest).strip_prefix("%%") {
+        return rest.is_empty() || rest.starts_with(char::is_whitespace);
+    }
+    let number =
+        rest.strip_prefix(" In[").map(|rest| rest.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()));
+    rest.starts_with(" <codecell>") || number.is_some_and(|rest| rest.starts_with(']'))
+}
+
+fn script(text: &str, is_r: bool) -> Cell {
+    let by_percent = is_in_percent(text, is_r);
+    let is_one = |line: &str| is_tagged(line) && is_percent_start(line) == by_percent;
+    let mut lines = text.lines().skip_while(|line| !is_one(line));
+    if lines.next().is_none() {
+        return Cell::Missing;
+    }
     // Where one cell begins with `# %%`, a `# +` begins none, and a `# -` ends none.
-    let by_percent = is_percent_start(first);
     let ends = |line: &str| {
         if by_percent { is_percent_start(line) } else { is_start(line) || line.trim_end() == "# -" }
     };
@@ -165,7 +239,7 @@ fn script(text: &str) -> Cell {
     for line in text.lines() {
         if ends(line) {
             // Of a cell that Ploomber wrote nothing is left to run.
-            tagged = is_tagged(line) || line.contains("injected-parameters");
+            tagged = is_one(line) || line.contains("injected-parameters");
         } else if !line.trim().is_empty() {
             last = tagged;
         }
@@ -225,7 +299,7 @@ mod tests {
         }
         let is_last = |rest: &str| {
             let text = format!("# In[1]:\nimport os\n# %% tags=[\"parameters\"]\nupstream = None\n{rest}");
-            let Cell::Found(cell, last) = script(&text) else { panic!("{rest}") };
+            let Cell::Found(cell, last) = script(&text, false) else { panic!("{rest}") };
             (cell, last)
         };
         for start in ["# In[2]:", "# In[ ]:", "# <codecell>", "# %%"] {
@@ -233,6 +307,41 @@ mod tests {
         }
         assert!(!is_last("# %%\n# + {\"tags\": [\"b\"]}\n").1);
         assert!(is_last("# In[2]:\n").1 && is_last("# In\nprint(1)\n").1);
+    }
+
+    /// What jupytext 1.16 does with these scripts.
+    #[test]
+    fn a_plus_begins_a_cell_only_where_no_cell_begins_in_percent() {
+        let plus = "# + tags=[\"parameters\"]\nupstream = None\n# +\nprint(1)\n";
+        let header = |name: &str| {
+            let lines = "# jupyter:\n#   jupytext:\n#     text_representation:\n#       extension: .py\n";
+            format!("# ---\n{lines}#       format_name: {name}\n# ---\n")
+        };
+        for (before, after) in [
+            ("", "#In[2]:\n"),
+            ("", "  # %%\n"),
+            ("", "x = '''\n# In[2]:\n'''\n"),
+            ("\"\"\"\n# %%\n\"\"\"\n", ""),
+            ("x = \"it's\"  # '''\n", ""),
+            (header("light").as_str(), ""),
+        ] {
+            let Cell::Found(cell, false) = script(&format!("{before}{plus}{after}"), false) else { panic!("{after}") };
+            assert_eq!(cell, "upstream = None", "{before}{after}");
+        }
+        for (before, after) in [
+            ("# In[1]:\nimport os\n", ""),
+            ("", "# In[2]:\n"),
+            ("", "# In[ ]: words\n"),
+            ("", "# %%\n"),
+            ("", "# <codecell>\n"),
+            ("x = \"it's\"  # '''\n", "#%% a title\n"),
+            (header("percent").as_str(), ""),
+        ] {
+            let text = format!("{before}{plus}{after}");
+            assert!(matches!(script(&text, false), Cell::Missing), "{text}");
+        }
+        // Quotes of R go over no lines.
+        assert!(matches!(script(&format!("x <- '''\n{plus}# %%\n"), true), Cell::Missing));
     }
 
     /// What Python's reader of JSON takes.

@@ -1,6 +1,6 @@
 //! Just enough Python: tokens, literal values, function signatures. Nothing is ever run.
 
-use super::value;
+use super::{braces, value};
 use crate::diag::Span;
 use crate::spec::yaml::{Node, Value};
 
@@ -88,15 +88,25 @@ fn word(text: &str, at: &mut usize) -> Token {
     let len = rest.find(|c: char| !(c == '_' || c.is_alphanumeric())).unwrap_or(rest.len());
     let name = &rest[..len.max(rest.chars().next().map_or(1, char::len_utf8))];
     *at += name.len();
-    let prefix = matches!(name.to_ascii_lowercase().as_str(), "r" | "b" | "u" | "f" | "rb" | "br" | "fr" | "rf");
-    if prefix && text[*at..].starts_with(['\'', '"']) {
-        match string(text, at, name.contains(['r', 'R'])) {
+    if is_prefix(name) && text[*at..].starts_with(['\'', '"']) {
+        let raw = name.contains(['r', 'R']);
+        let read = if name.contains(['f', 'F']) { braces::read(text, *at, raw) } else { None };
+        if let Some((end, value)) = read {
+            *at = end;
+            return if value.contains('{') { Token::Format(value) } else { Token::Text(value) };
+        }
+        match string(text, at, raw) {
             Token::Text(value) if name.contains(['f', 'F']) && value.contains('{') => Token::Format(value),
             other => other,
         }
     } else {
         Token::Name(name.to_owned())
     }
+}
+
+/// Whether a text may have these letters before its quote.
+pub(super) fn is_prefix(name: &str) -> bool {
+    matches!(name.to_ascii_lowercase().as_str(), "r" | "b" | "u" | "f" | "rb" | "br" | "fr" | "rf")
 }
 
 fn number(bytes: &[u8], at: &mut usize) -> Token {
@@ -124,21 +134,34 @@ fn string(text: &str, at: &mut usize, raw: bool) -> Token {
         }
         *at += c.len_utf8();
         if c == '\\' {
-            let next = text[*at..].chars().next();
-            *at += next.map_or(0, char::len_utf8);
-            match next {
-                // Even there it keeps a quote from ending the text.
-                next if raw => value.extend([Some(c), next].into_iter().flatten()),
-                Some('n') => value.push('\n'),
-                Some('t') => value.push('\t'),
-                Some('\n') | None => {}
-                Some(other) => value.push(other),
-            }
+            escaped(text, at, raw, &mut value);
         } else {
             value.push(c);
         }
     }
     Token::Text(value)
+}
+
+/// Adds to `value` what a backslash before `at` and the letter there stand for.
+pub(super) fn escaped(text: &str, at: &mut usize, raw: bool, value: &mut String) {
+    let next = text[*at..].chars().next();
+    *at += next.map_or(0, char::len_utf8);
+    match next {
+        // Even there it keeps a quote from ending the text.
+        next if raw => value.extend([Some('\\'), next].into_iter().flatten()),
+        Some('n') => value.push('\n'),
+        Some('t') => value.push('\t'),
+        Some('\n') | None => {}
+        Some(other) => value.push(other),
+    }
+}
+
+/// Whether a text may be cut wrongly: one with code between braces of which one has no partner.
+pub(super) fn is_cut(placed: &Placed) -> bool {
+    match &placed.token {
+        Token::Format(text) => text.matches('{').count() != text.matches('}').count(),
+        _ => false,
+    }
 }
 
 /// Where a bracket stands that is never closed, or that closes none.
@@ -169,11 +192,6 @@ const HEADS: [&str; 11] = ["class", "def", "elif", "else", "except", "finally", 
 pub(super) fn without_colon(text: &str, tokens: &[Placed]) -> Option<usize> {
     // Python ends a line there, or goes on with it; we do not.
     let has_lone_return = text.match_indices('\r').any(|(at, _)| !text[at + 1..].starts_with('\n'));
-    let is_cut = |placed: &Placed| match &placed.token {
-        // Such as `f"{x["a"]}"`.
-        Token::Format(text) => text.matches('{').count() != text.matches('}').count(),
-        _ => false,
-    };
     if has_lone_return || text.contains("\\\r") || tokens.iter().any(is_cut) {
         return None;
     }

@@ -145,6 +145,19 @@ fn a_module_may_begin_with_a_mark_of_its_encoding_or_a_form_feed() {
 }
 
 #[test]
+fn a_text_with_code_may_hold_its_own_quotes() {
+    for body in ["x = f\"{y[\"(\"]}\"", "x = f'{', ('.join(y)}'", "x = f\"{f\"{\")\"}\"}\""] {
+        let text = format!("def a(product):\n    {body}\n\ndef b(product, upstream):\n    upstream['a']\n");
+        let tasks = "tasks:\n  - {source: fns.a, product: a.csv}\n  - {source: fns.b, product: b.csv}\n";
+        let outcome = run(&with(tasks).with("fns.py", text));
+        assert_eq!(codes(&outcome), [""; 0], "{body}: {:?}", outcome.diagnostics);
+        let pipeline = outcome.project.unwrap().pipeline;
+        let needs: Vec<usize> = pipeline.tasks.iter().map(|task| task.upstream.len()).collect();
+        assert_eq!(needs, [0, 1], "{body}");
+    }
+}
+
+#[test]
 fn a_block_without_a_colon_is_told_where_it_begins() {
     for (text, line) in [
         ("def a(product)\n    pass\n", 1),
@@ -204,6 +217,41 @@ fn a_slip_is_told_once_and_with_the_whole_name_that_was_meant() {
     assert_eq!(told(&tasks("features")), [slip]);
     let other = "pipeline.yaml:3 task/upstream: the task `a` needs `other`, which is no task";
     assert_eq!(told(&tasks("other")), [slip, other]);
+}
+
+#[test]
+fn a_misspelt_file_is_told_once_also_where_others_need_its_task() {
+    let tree = |source: &str, wanted: &str| {
+        let tasks =
+            format!("tasks:\n  - {{source: {source}, product: l.ipynb}}\n  - {{source: b.py, product: b.ipynb}}\n");
+        let needs = NOTEBOOK.replace("upstream = None", &format!("upstream = ['{wanted}']"));
+        with(&tasks).with("src/load.py", NOTEBOOK).with("b.py", needs)
+    };
+    let slip = |path: &str| format!("pipeline.yaml:2 source/file: there is no file `{path}`");
+    let misspelt = tree("src/laod.py", "load");
+    assert_eq!(told(&misspelt), [slip("src/laod.py")]);
+    assert_eq!(help(&misspelt), "did you mean `src/load.py`?");
+    let needs = |name: &str| format!("pipeline.yaml:3 task/upstream: the task `b` needs `{name}`, which is no task");
+    assert_eq!(told(&tree("src/laod.py", "other")), [slip("src/laod.py"), needs("other")]);
+    assert_eq!(told(&tree("src/nowhere.py", "load")), [slip("src/nowhere.py"), needs("load")]);
+    // Their endings make functions of these.
+    for (source, there) in [("load.ipnyb", "load.ipynb"), ("load.pyy", "load.py"), ("load.PY", "load.py")] {
+        let tree = tree(source, "load").with(there, NOTEBOOK);
+        assert_eq!(told(&tree), [format!("pipeline.yaml:2 source/function: there is no file `{source}`")]);
+        assert_eq!(help(&tree), format!("did you mean `{there}`?"));
+    }
+    let named = "tasks:\n  - {source: load.pyy, product: l.csv}\n";
+    let near = with(named).with("load.py", "def pyyy(product):\n    pass\n");
+    assert_eq!(told(&near), ["pipeline.yaml:2 source/function: `load.py` defines no `pyy`"]);
+}
+
+#[test]
+fn a_plus_in_a_script_of_nbconvert_is_told_to_begin_no_cell() {
+    let script = "# In[1]:\n# + tags=[\"parameters\"]\nupstream = None\n# In[2]:\nprint(1)\n";
+    let tree = with("tasks:\n  - {source: b.py, product: b.ipynb}\n").with("b.py", script);
+    assert_eq!(told(&tree), ["pipeline.yaml:2 source/file: `b.py` has no cell tagged `parameters`"]);
+    assert!(help(&tree).contains("add `# %% tags=[\"parameters\"]`"), "{}", help(&tree));
+    assert!(!has_errors(&run(&tree).diagnostics));
 }
 
 #[test]

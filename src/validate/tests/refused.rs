@@ -310,6 +310,9 @@ fn names_without_a_value_are_told_where_ploomber_asks_for_them() {
     assert_eq!(notebook("", "x = (1"), [format!("5:5 source/code: this bracket has no partner: {regular}")]);
     assert_eq!(notebook("", "x = 'a"), [format!("5:5 source/code: this text has no end: {regular}")]);
     assert_eq!(notebook("", "x = !ls"), [format!("5:5 source/code: Python has no `!` here: {regular}")]);
+    assert_eq!(notebook("", "break"), [format!("5:1 source/code: `break` stands in no loop: {regular}")]);
+    let twice = format!("5:15 source/code: a parameter before this one has the same name: {regular}");
+    assert_eq!(notebook("", "x = lambda a, a: 1"), [twice]);
     assert_eq!(notebook("", "x = await 1"), [format!("5:5 source/code: `await` stands in no function: {regular}")]);
     for more in [", static_analysis: disable", ", params: {nope: 1}"] {
         assert_eq!(nope(more), [""; 0], "{more}");

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::{Hit, NO_LABEL, NONE, Pattern, Trie, quarter};
+use super::{Hit, NO_LABEL, NONE, Pattern, Trie};
 
 /// Fewer bytes of a pattern before its first line end stay visible: with them, each line that ends in the right letter
 /// would have to wait for the line after it.
@@ -136,11 +136,11 @@ impl Broken {
     }
 
     /// See `Automaton::guarded`.
-    pub(super) fn guarded(&self, run: &Run, end: u64, floor: usize) -> Range<u64> {
+    pub(super) fn guarded(&self, run: &Run, end: u64, least: fn(usize) -> usize) -> Range<u64> {
         let mut state = run.state;
         while state != 0 {
             let (depth, shortest) = (self.trie.depth[state as usize], self.trie.shortest[state as usize]);
-            if depth as usize >= quarter(shortest as usize).max(floor) {
+            if depth as usize >= least(shortest as usize) {
                 return run.hidden_before(end, depth)..run.without_gap(end);
             }
             state = self.trie.nodes[state as usize].fail;

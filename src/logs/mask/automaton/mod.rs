@@ -118,12 +118,12 @@ impl Automaton {
     /// Which of the bytes before `end`, where the stream stands, are so much of a pattern that they must not be shown
     /// before the next byte decides; empty where none are. A line end behind them is no part of it.
     ///
-    /// The beginning of a pattern counts from `quarter(its length)` bytes on, at least from `floor`.
-    pub(super) fn guarded(&self, mut state: u32, run: &Run, end: u64, floor: usize) -> Range<u64> {
-        let broken = self.broken.guarded(run, end, floor);
+    /// The beginning of a pattern counts from `least(its length)` bytes on.
+    pub(super) fn guarded(&self, mut state: u32, run: &Run, end: u64, least: fn(usize) -> usize) -> Range<u64> {
+        let broken = self.broken.guarded(run, end, least);
         while state != 0 {
             let (depth, shortest) = (self.depth[state as usize], self.shortest[state as usize]);
-            if depth as usize >= quarter(shortest as usize).max(floor) {
+            if depth as usize >= least(shortest as usize) {
                 return broken.start.min(end - u64::from(depth))..end;
             }
             state = self.nodes[state as usize].fail;
@@ -219,6 +219,12 @@ impl Automaton {
 /// How much of a pattern may be seen: less than a quarter of it, and never 4 bytes.
 pub(super) fn quarter(len: usize) -> usize {
     (len / 4).clamp(1, 4)
+}
+
+/// How much of a pattern the end of a text has to be that nothing cut off, most likely: more than half of it, and 8 bytes
+/// of a long one. With less, words that a secret begins with would be hidden in our own sentences.
+pub(super) fn most(len: usize) -> usize {
+    (len / 2 + 1).clamp(4, 8)
 }
 
 /// The automaton while it is being made.
@@ -426,8 +432,10 @@ mod tests {
         let automaton = Automaton::new(vec![Pattern { bytes, owner: 0, wraps: false }]);
         let run = Run::default();
         let state = |text: &str| automaton.walk(0, &mut Run::default(), 0, text.as_bytes(), |_| ());
-        assert_eq!(automaton.guarded(state("...abc"), &run, 6, 0), 6..6);
-        assert_eq!(automaton.guarded(state("...abcd"), &run, 7, 0), 3..7);
+        assert_eq!(automaton.guarded(state("...abc"), &run, 6, quarter), 6..6);
+        assert_eq!(automaton.guarded(state("...abcd"), &run, 7, quarter), 3..7);
+        assert_eq!(automaton.guarded(state("...abcdefg"), &run, 10, most), 10..10);
+        assert_eq!(automaton.guarded(state("...abcdefgh"), &run, 11, most), 3..11);
         assert_eq!(automaton.live(state("...abc"), &run, 6), 3);
     }
 }

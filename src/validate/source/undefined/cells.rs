@@ -73,7 +73,7 @@ fn without_injected(text: &str) -> (String, String) {
     let (mut is_injected, mut is_prose, mut is_quoted) = (false, false, false);
     // Where one cell begins with `# %%`, a `# +` begins none, and a `# -` ends none.
     let is_percent = |line: &str| line.trim_start_matches('#').trim_start().starts_with("%%");
-    let by_percent = text.lines().any(|line| is_start(line) && is_percent(line));
+    let by_percent = notebook::is_in_percent(text, false);
     for line in text.split_inclusive('\n') {
         let is_start = is_start(line) || (by_percent && is_percent_start(line));
         let is_one = if by_percent { is_percent_start(line) } else { !is_percent(line) };
@@ -103,10 +103,18 @@ fn without_injected(text: &str) -> (String, String) {
 pub(in super::super) fn place(file: &str, code: &str, at: usize) -> usize {
     let start = code[..at].rfind('\n').map_or(0, |end| end + 1);
     let end = code[at..].find('\n').map_or(code.len(), |len| at + len);
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let line = quoted(&code[start..end]);
-    let before = quoted(&code[start..at]).len() - 1;
-    file.find(&line[..line.len() - 1]).map_or(0, |found| found + before)
+    let quoted = |text: &str| {
+        let text = serde_json::Value::from(text).to_string();
+        text[1..text.len() - 1].to_owned()
+    };
+    let (line, before) = (quoted(&code[start..end]), quoted(&code[start..at]).len());
+    // A cell is a list of lines, or one text; what stands in quotes by itself may be a key of the file as well.
+    let around = [("\"", "\\n"), ("\\n", "\\n"), ("\\n", "\""), ("\"", "\"")];
+    let found = around.iter().find_map(|(left, right)| {
+        let found = file.find(&format!("{left}{line}{right}"))?;
+        Some(found + left.len() + before)
+    });
+    found.unwrap_or(0)
 }
 
 /// A cell with magics and commands of a shell made into comments, and whether it is in another language.

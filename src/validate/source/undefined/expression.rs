@@ -1,8 +1,11 @@
 //! Expressions and what is assigned to: which names they look up, and which they give a value.
 
+use std::collections::HashSet;
+
 use super::super::python::{self, Placed, Token};
 use super::Lost;
-use super::scope::{Kind, Place, is_word};
+use super::scope::{Kind, Place, folded, is_word};
+use super::slip::Slip;
 use super::statement::Reader;
 use super::walk::{close, colon, comma, first, is_assignment, is_mark, is_walrus, mark, opens, word};
 
@@ -124,13 +127,16 @@ impl Reader {
 
     /// Parameters get their values in `scope`; defaults and annotations are looked up where the function is written.
     pub(super) fn parameters(&mut self, place: Place, tokens: &[Placed], scope: usize) -> Result<(), Lost> {
-        let mut at = 0;
+        let (mut at, mut names) = (0, HashSet::new());
         while at < tokens.len() {
             let end = comma(tokens, at)?;
             let stars = tokens[at..end].iter().take_while(|one| matches!(one.token, Token::Mark('*' | '/'))).count();
             let part = &tokens[at + stars..end];
             let name = word(part, 0);
             if !name.is_empty() {
+                if !names.insert(folded(name)) && self.outside.is_none() {
+                    self.outside = Some((part[0].at, Slip::Twice(name.len())));
+                }
                 self.names.bind(scope, name);
                 let equals = first(part, 1, |here| is_assignment(part, here))?;
                 if is_mark(part, 1, ':') {
@@ -164,7 +170,7 @@ impl Reader {
                     if matches!(mark(tokens, at + 1), '.' | '[' | '(') {
                         self.names.look_up(place, name, tokens[at].at);
                     } else {
-                        self.names.bind(place.scope, name);
+                        self.names.assign(place.scope, name);
                     }
                 }
                 _ => {}
@@ -211,6 +217,10 @@ fn fields(text: &str, depth: usize, codes: &mut Vec<String>) {
             continue;
         }
         let (end, cut) = field(rest);
+        if end == rest.len() {
+            // What never ends is no code that could be told from the words behind it.
+            return;
+        }
         codes.push(rest[..cut.unwrap_or(end)].to_owned());
         if let (Some(cut), true) = (cut, depth < 3) {
             fields(&rest[cut..end], depth + 1, codes);
@@ -222,12 +232,19 @@ fn fields(text: &str, depth: usize, codes: &mut Vec<String>) {
 /// Where a field ends, and where the `:` or the `!` stands in it that says how it is written.
 fn field(text: &str) -> (usize, Option<usize>) {
     let (mut depth, mut quote, mut cut) = (0_usize, None, None);
-    for (at, c) in text.char_indices() {
+    let mut letters = text.char_indices();
+    while let Some((at, c)) = letters.next() {
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
-            (None, '\'' | '"') => quote = Some(c),
-            (None, '(' | '[' | '{') => depth += 1,
-            (None, ')' | ']' | '}') if depth > 0 => depth -= 1,
+            (Some(_), '\\') => {
+                letters.next();
+            }
+            // How it is written may have any.
+            (None, '\'' | '"') if cut.is_none() => quote = Some(c),
+            (None, '(' | '[') if cut.is_none() => depth += 1,
+            (None, ')' | ']') if cut.is_none() && depth > 0 => depth -= 1,
+            (None, '{') => depth += 1,
+            (None, '}') if depth > 0 => depth -= 1,
             (None, '}') => return (at, cut),
             (None, ':') if depth == 0 && cut.is_none() => cut = Some(at),
             (None, '!') if depth == 0 && cut.is_none() && !text[at + 1..].starts_with('=') => cut = Some(at),

@@ -27,6 +27,8 @@ pub(crate) struct Undefined {
     pub at: usize,
     /// A name that has a value and is written much like it.
     pub near: Option<String>,
+    /// Whether the function that looks it up gives it a value only below.
+    pub is_below: bool,
 }
 
 /// Code that cannot be followed.

@@ -59,6 +59,8 @@ pub(super) struct Place {
     pub late: bool,
     /// Whether somebody catches the lack of a name.
     pub guarded: bool,
+    /// Whether a loop of the same function or class goes round it.
+    pub looped: bool,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,8 @@ struct Scope {
     parent: Option<usize>,
     /// Each name with the moment at which it first gets a value.
     names: HashMap<String, usize>,
+    /// Those of them that first get it by an assignment, not by an `import`, a `def` or the like.
+    assigned: HashSet<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,13 +103,13 @@ impl Names {
     /// No names but those that are given.
     pub(super) fn new(given: &[String]) -> Self {
         let names = given.iter().map(|name| (folded(name), 0)).collect();
-        let module = Scope { kind: Kind::Module, parent: None, names };
+        let module = Scope { kind: Kind::Module, parent: None, names, assigned: HashSet::new() };
         Self { scopes: vec![module], uses: Vec::new(), moment: 0, elsewhere: HashSet::new(), turns: HashMap::new() }
     }
 
     /// A new scope inside `parent`.
     pub(super) fn open(&mut self, kind: Kind, parent: usize) -> usize {
-        self.scopes.push(Scope { kind, parent: Some(parent), names: HashMap::new() });
+        self.scopes.push(Scope { kind, parent: Some(parent), names: HashMap::new(), assigned: HashSet::new() });
         self.scopes.len() - 1
     }
 
@@ -122,6 +126,15 @@ impl Names {
             turns.push((self.moment, Turn::Given));
         }
         self.scopes[scope].names.entry(name).or_insert(self.moment);
+    }
+
+    /// The name gets a value by an assignment.
+    pub(super) fn assign(&mut self, scope: usize, name: &str) {
+        let (name, known) = (folded(name), &mut self.scopes[scope]);
+        if !known.names.contains_key(&name) {
+            known.assigned.insert(name.clone());
+        }
+        self.bind(scope, &name);
     }
 
     /// The name of the notebook itself, if any, loses its value. What is given from elsewhere may be given again.
@@ -175,14 +188,40 @@ impl Names {
     /// Names that are looked up and have no value, each where it first is.
     pub(super) fn undefined(&self) -> Vec<Undefined> {
         let mut seen: HashSet<&str> = HashSet::new();
-        let mut found: Vec<&Use> = self.uses.iter().filter(|one| !self.is_defined(one)).collect();
+        let mut found: Vec<&Use> = self.uses.iter().filter(|one| !self.is_defined(one) || self.is_below(one)).collect();
         found.sort_by_key(|one| one.at);
         found.retain(|one| seen.insert(one.name.as_str()));
         // In one order, so that of two that are as near the same one is meant each time.
         let known: BTreeSet<&str> =
             self.scopes.iter().flat_map(|scope| scope.names.keys()).map(String::as_str).collect();
         let near = |one: &Use| suggest::closest(&one.name, known.iter().copied()).map(str::to_owned);
-        found.into_iter().map(|one| Undefined { name: one.name.clone(), at: one.at, near: near(one) }).collect()
+        let told = |one: &Use| {
+            let is_below = self.is_below(one);
+            Undefined { name: one.name.clone(), at: one.at, near: near(one), is_below }
+        };
+        found.into_iter().map(told).collect()
+    }
+
+    /// Whether a function looks the name up and gives it a value only further down, so that no other scope's is meant. pyflakes
+    /// goes by the text, and so do we, but not in loops.
+    fn is_below(&self, one: &Use) -> bool {
+        let (scope, name) = (&self.scopes[one.place.scope], one.name.as_str());
+        let Some(given) = scope.names.get(name).copied().filter(|given| *given > one.moment) else { return false };
+        let is_plain = scope.kind == Kind::Function && !one.place.late && !one.place.guarded;
+        let is_special = name.starts_with("__") && name.ends_with("__");
+        if !is_plain || is_special || self.elsewhere.contains(name) || self.turns.contains_key(name) {
+            return false;
+        }
+        // It remembers the last one that looked it up only.
+        let between = |other: &&Use| other.moment > one.moment && other.moment < given && other.name == name;
+        if self.uses.iter().filter(between).any(|other| other.place.scope != one.place.scope) {
+            return false;
+        }
+        let outer = std::iter::successors(scope.parent, |at| self.scopes[*at].parent);
+        match outer.map(|at| &self.scopes[at]).find(|outer| outer.names.contains_key(name)) {
+            Some(outer) => matches!(outer.kind, Kind::Function | Kind::Module) && scope.assigned.contains(name),
+            None => !BUILTINS.contains(name),
+        }
     }
 
     fn is_defined(&self, one: &Use) -> bool {
@@ -223,7 +262,7 @@ pub(super) fn is_word(name: &str) -> bool {
 }
 
 /// The name as Python knows it: however its letters are written, it is one name.
-fn folded(name: &str) -> String {
+pub(super) fn folded(name: &str) -> String {
     if name.is_ascii() { name.to_owned() } else { name.nfkc().collect() }
 }
 

@@ -17,6 +17,10 @@ pub(crate) enum Slip {
     Sign(char),
     /// `return`, `yield` or `await` outside of a function.
     Outside(&'static str),
+    /// `break` or `continue` outside of a loop.
+    Unlooped(&'static str),
+    /// A parameter that is called as one before it, and how long its name is.
+    Twice(usize),
 }
 
 /// Where `str.splitlines` ends a line, too, by which Ploomber cuts cells.
@@ -58,13 +62,9 @@ pub(super) fn is_sound(tokens: &[Placed]) -> bool {
     sound(tokens).len() == tokens.len()
 }
 
-/// The tokens before a text such as `f"{x["a"]}"`, which Python reads from 3.12 on, and our tokens do not.
+/// The tokens before a text that may be cut wrongly.
 fn sound(tokens: &[Placed]) -> &[Placed] {
-    let is_cut = |placed: &Placed| match &placed.token {
-        Token::Format(text) => text.matches('{').count() != text.matches('}').count(),
-        _ => false,
-    };
-    let end = tokens.iter().position(is_cut).unwrap_or(tokens.len());
+    let end = tokens.iter().position(python::is_cut).unwrap_or(tokens.len());
     &tokens[..end]
 }
 
@@ -107,6 +107,12 @@ fn is_closed(code: &str) -> bool {
         }
         rest = letters.as_str();
     }
+}
+
+/// The `break` or `continue` that a statement in no loop is.
+pub(super) fn unlooped(tokens: &[Placed]) -> Option<(usize, Slip)> {
+    let name = ["break", "continue"].into_iter().find(|name| word(tokens, 0) == *name)?;
+    Some((tokens[0].at, Slip::Unlooped(name)))
 }
 
 /// A `return`, `yield` or `await` of a statement that stands in no function. What a `lambda` or a comprehension holds is

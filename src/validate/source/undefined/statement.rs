@@ -19,7 +19,7 @@ pub(super) struct Reader {
     pub is_top: bool,
     /// The name that has a value only in the block that was begun: that of an exception.
     pub held: Option<String>,
-    /// The first `return`, `yield` or `await` in no function.
+    /// The first `return`, `yield` or `await` in no function, `break` in no loop, or parameter that is there twice.
     pub outside: Option<(usize, Slip)>,
 }
 
@@ -62,7 +62,7 @@ impl Reader {
     fn block(&mut self, place: Place, keyword: &str, head: &[Placed], is_guarded: bool) -> Result<Place, Lost> {
         let at = |wanted: &'static str| first(head, 0, move |at| word(head, at) == wanted);
         // What a loop gives a value below may be looked up above when it comes round.
-        let in_loop = Place { late: true, ..place };
+        let in_loop = Place { late: true, looped: true, ..place };
         match keyword {
             "while" => {
                 self.expression(in_loop, head)?;
@@ -115,7 +115,7 @@ impl Reader {
             self.expression(Place { late: true, ..place }, returns)?;
         }
         self.names.bind(place.scope, word(head, 0));
-        Ok(Place { scope, late: false, ..place })
+        Ok(Place { scope, late: false, looped: false, ..place })
     }
 
     fn class(&mut self, place: Place, head: &[Placed]) -> Result<Place, Lost> {
@@ -129,7 +129,7 @@ impl Reader {
         self.expression(place, &head[1..])?;
         let scope = self.names.open(Kind::Class, place.scope);
         self.names.bind(place.scope, word(head, 0));
-        Ok(Place { scope, ..place })
+        Ok(Place { scope, looped: false, ..place })
     }
 
     fn with(&mut self, place: Place, head: &[Placed]) -> Result<(), Lost> {
@@ -169,6 +169,9 @@ impl Reader {
         self.walruses(place, tokens);
         if self.outside.is_none() && self.names.is_outside(place.scope) {
             self.outside = slip::outside(tokens);
+        }
+        if self.outside.is_none() && !place.looped {
+            self.outside = slip::unlooped(tokens);
         }
         match word(tokens, 0) {
             "import" => self.imports(place, &tokens[1..]),

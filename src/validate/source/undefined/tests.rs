@@ -40,6 +40,8 @@ fn names_that_nothing_gives_a_value_are_told_where_they_are_first_looked_up() {
         ("print(y); (y := 1)\n", "y 1"),
         ("print(f'{(v := w)} {v:=10}')\n", "w 1"),
         ("print(f'{v:=10}')\n", "v 1"),
+        ("print(f'{v:(>10} {w:\">3}')\n", "v 1, w 1"),
+        ("print(f\"{d[\"it's (\"]} {nope}\")\nprint(no)\n", "d 1, nope 1, no 2"),
         ("print(\u{fb01}t)\n", "fit 1"),
         ("x = 1\ndel x\nprint(x)\n", "x 3"),
         ("x = y = 1\ndel x, y\nprint(y)\nx = 1\nprint(x)\n", "y 3"),
@@ -183,6 +185,13 @@ fn cells_of_a_notebook_are_read_in_order_and_found_again_in_its_file() {
     let at = place(file, &code, found[0].at);
     assert!(file[at..].starts_with("y)\"]}"), "{at}");
     assert_eq!(place("{}", &code, found[0].at), 0);
+    let file = r#"{"cells": [{"cell_type": "code", "outputs": [{"data": {}}], "source": "x = \"1\"\nprint(\"a\", y)\ndata"}],
+ "metadata": {"kernelspec": {"name": "python3"}}}"#;
+    let code = ipynb(file).unwrap();
+    let found = look(&code, &[]).names;
+    let rest: Vec<&str> = found.iter().map(|one| &file[place(file, &code, one.at)..]).collect();
+    assert_eq!(rest.len(), 2);
+    assert!(rest[0].starts_with("y)\\ndata") && rest[1].starts_with("data\"}]"), "{rest:?}");
     assert_eq!(ipynb(&file.replace("python3", "ir")), None);
     assert_eq!(ipynb("[]"), None);
 }
@@ -278,5 +287,77 @@ fn what_belongs_in_a_function_is_told_where_it_stands_in_none() {
         ("async with x as y: pass\n", None),
     ] {
         assert_eq!(slip(code), told.map(|(at, word)| (at, Slip::Outside(word))), "{code}");
+    }
+}
+
+#[test]
+fn what_belongs_in_a_loop_is_told_where_it_stands_in_none() {
+    for (code, told) in [
+        ("break\n", Some((0, "break"))),
+        ("if True: continue\n", Some((9, "continue"))),
+        ("for i in []:\n    def f():\n        break\n", Some((34, "break"))),
+        ("while 1:\n    class A:\n        break\n", Some((30, "break"))),
+        ("for i in []:\n    pass\nelse:\n    break\n", Some((32, "break"))),
+        ("try:\n    pass\nexcept OSError:\n    continue\n", Some((34, "continue"))),
+        ("match 1:\n    case 1: break\n", Some((21, "break"))),
+        ("for i in []: pass; break\nbreak\n", Some((25, "break"))),
+        ("for i in []: break\n", None),
+        ("for i in []:\n    for j in []:\n        pass\n    else:\n        break\n", None),
+        ("while 1:\n    try:\n        if 1: continue\n    finally:\n        with f as g: break\ndef f(): pass\n", None),
+        ("async def f():\n    async for i in []:\n        match i:\n            case 1: break\n", None),
+        ("while 1:\n    x = lambda: 1\n    x = [i for i in []]\n    break\n", None),
+    ] {
+        assert_eq!(slip(code), told.map(|(at, word)| (at, Slip::Unlooped(word))), "{code}");
+    }
+}
+
+#[test]
+fn a_parameter_that_is_there_twice_is_told_where_it_is_again() {
+    for (code, told) in [
+        ("def f(a, a): pass\n", Some(9)),
+        ("x = lambda a, b, *a: 1\n", Some(18)),
+        ("def f(a: int, *, b=1, **a): pass\n", Some(24)),
+        ("def f(_, _): pass\n", Some(9)),
+        ("def f(a, b=lambda a: 1, *, c): pass\n", None),
+        ("def f(a):\n    def g(a): pass\n    return lambda a: a\n", None),
+        ("def f(a, /, b, *, c=1, **d): pass\n", None),
+    ] {
+        assert_eq!(slip(code), told.map(|at| (at, Slip::Twice(1))), "{code}");
+    }
+    assert_eq!(slip("def f(\u{fb01}, fi): pass\n"), Some((11, Slip::Twice(2))));
+}
+
+#[test]
+fn a_name_that_a_function_gives_a_value_only_below_is_told() {
+    for (code, told) in [
+        ("def f():\n    print(q)\n    q = 1\n", "q 2"),
+        ("x = 1\ndef f():\n    print(x)\n    x = 2\n", "x 3"),
+        ("x = 1\ndef f():\n    x += 1\n", "x 3"),
+        ("x = 1\ndef f():\n    if x: pass\n    else: x = 1\n", "x 3"),
+        ("def f():\n    os.x()\n    import os\n", "os 2"),
+        ("def f():\n    x = 1\n    def g():\n        print(f'{x}')\n        x = 2\n", "x 4"),
+        ("x = 1\ndef f():\n    for x in x: pass\n", "x 3"),
+        ("x = 1\nclass A:\n    def f(self):\n        with x as x: pass\n", "x 4"),
+        ("def f():\n    print(given)\n    given: int = 1\n", "given 2"),
+    ] {
+        assert_eq!(names(code).join(", "), told, "{code}");
+        assert!(look(code, &["given".to_owned()]).names[0].is_below, "{code}");
+    }
+    for code in [
+        "import os\ndef f():\n    os.x()\n    import os\n",
+        "x = 1\ndef f():\n    print(x)\n    print([x for i in []])\n    x = 2\n",
+        "x = 1\ndef f():\n    global x\n    x += 1\n",
+        "x = 1\ndef f():\n    def g(): return x\n    x = 2\n",
+        "x = 1\ndef f():\n    lambda: x\n    x = 2\n",
+        "x = 1\ndef f():\n    print(x)\n    def x(): pass\n    x = 1\n",
+        "x = 1\ndef f():\n    y = x if (x := 1) else 0\n    return y\n",
+        "def f():\n    for i in []:\n        print(x)\n        x = 1\n",
+        "def f(x):\n    print(x)\n    x = 2\n",
+        "def f():\n    x = 1\n    print(x)\n    x = 2\n",
+        "class A:\n    def f(self): return self.x\n    x = 1\n",
+        "def f():\n    list(given)\n    list = 1\n",
+        "def f():\n    x, y = 1, 2\n    x, y = y, x\n    return [x for y in x]\n",
+    ] {
+        assert_eq!(names(code), [""; 0], "{code}");
     }
 }
