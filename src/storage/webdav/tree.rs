@@ -56,12 +56,13 @@ impl WebDav {
         let mut waiting = vec![folder.trim_matches('/').to_owned()];
         while let Some(folder) = waiting.pop() {
             for found in self.find(&folder, true).await?.unwrap_or_default() {
-                let key = self.key(&found.href)?;
-                let name = key.strip_prefix(&folder).unwrap_or_default().trim_start_matches('/');
+                let spelt = self.key(&found.href)?;
+                let name = below(&spelt, &folder);
                 // The folder itself is part of the answer; whatever else is not in it is of nobody.
                 if name.is_empty() || name.contains('/') || is_unfinished(name) {
                     continue;
                 }
+                let key = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
                 if deep && found.folder {
                     waiting.push(key.clone());
                 }
@@ -139,6 +140,15 @@ fn folder_of(answer: &Answer, url: &Url) -> Option<Url> {
     ((300..400).contains(&answer.status) && to == folder).then_some(folder)
 }
 
+/// What of a key comes below a folder. A server that takes names of any case for one may spell that folder as whoever made it.
+fn below<'a>(key: &'a str, folder: &str) -> &'a str {
+    let rest = key.split_at_checked(folder.len()).and_then(|(start, rest)| {
+        let is_it = start == folder || start.to_lowercase() == folder.to_lowercase();
+        is_it.then_some(rest).filter(|rest| folder.is_empty() || rest.starts_with('/'))
+    });
+    rest.unwrap_or_default().trim_start_matches('/')
+}
+
 /// A path without its escapes.
 fn decoded(path: &str) -> Result<String, Fault> {
     let mut bytes = Vec::with_capacity(path.len());
@@ -182,6 +192,21 @@ mod tests {
         }
         assert!(matches!(straight(answer(302, "/")), Err(Fault::Setting(_))));
         assert!(straight(answer(207, "/")).is_ok());
+    }
+
+    #[test]
+    fn what_lies_in_a_folder_is_known_however_the_server_spells_that() {
+        for (key, folder, name) in [
+            ("demo/a.csv", "demo", "a.csv"),
+            ("Demo/\u{c9}t\u{e9}/a.csv", "demo/\u{e9}t\u{e9}", "a.csv"),
+            ("a.csv", "", "a.csv"),
+            ("demo", "demo", ""),
+            ("demo2", "demo", ""),
+            ("other/a.csv", "demo", ""),
+            ("d\u{e9}", "dx", ""),
+        ] {
+            assert_eq!(below(key, folder), name, "{key} in {folder}");
+        }
     }
 
     #[test]
