@@ -97,6 +97,8 @@ need_judges() {
     has zsh || missing+=(zsh)
     has fish || missing+=(fish)
     has mandoc || missing+=(mandoc)
+    # It reads the scripts of runs.
+    has shellcheck || missing+=(shellcheck)
     [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
     export SOOPERVISOR_JUDGES=$cache/judges SOOPERVISOR_GITHUB_JUDGES=$cache/judges-github
     export SOOPERVISOR_FORGE_JUDGES=$cache/judges-forges
