@@ -153,7 +153,7 @@ async fn lines_of_both_streams_come_in_the_order_in_which_they_were_written() {
     let mut session = docker.start(piped(place.path())).await.unwrap();
     let mut order = Order::default();
     // As far apart as prints of a program that does something between them.
-    let text = "for i in {1..50}; do echo o; sleep 0.002; echo e >&2; sleep 0.002; done";
+    let text = "for i in {1..50}; do echo o; sleep 0.01; echo e >&2; sleep 0.01; done";
     in_time(session.exec(script(text), &mut order)).await.unwrap();
     close(session).await;
     let expected = [Stream::Stdout, Stream::Stderr].repeat(50);
