@@ -123,11 +123,12 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// come several times, what it stands for first.
     async fn list(&self, project: &ProjectName, folder: &Folder) -> Result<Vec<Listed>, StorageError>;
 
-    /// Takes a published folder away: its manifest first, so that nobody takes the rest for a commit.
+    /// Takes a published folder away: its manifest first, so that nobody takes the rest for a commit. It is left alone where
+    /// somebody turns out to have to do with it meanwhile.
     ///
     /// # Errors
     /// When something of it is left.
-    async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Removed, StorageError>;
+    async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Swept, StorageError>;
 
     /// What broken-off publishes of a project left that readers never see, sorted; nothing where a storage mends that by
     /// itself with the next publish.
@@ -296,13 +297,6 @@ pub struct Listed {
     pub id: Option<String>,
 }
 
-/// What became of a folder that was taken away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Removed {
-    /// Whether its room is free at once; some drives keep what is removed in a bin first.
-    pub freed: bool,
-}
-
 /// A folder of ours without a manifest, in which files lie, or where storages keep such, folders only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {
@@ -323,12 +317,12 @@ pub struct Unfinished {
     pub busy: Option<&'static str>,
 }
 
-/// What sweeping such a folder came to.
+/// What taking a folder away came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Swept {
     /// It is gone.
     Gone {
-        /// As in [`Removed`].
+        /// Whether its room is free at once; some drives keep what is removed in a bin first.
         freed: bool,
     },
     /// It is left alone, and why.

@@ -102,6 +102,12 @@ impl Candidate {
             files: manifest.files.len(),
         }
     }
+
+    /// As one that its prune could not take away whole.
+    fn as_unfinished(&self) -> Unfinished {
+        let Self { folder, bytes, files, .. } = self.clone();
+        Unfinished { folder, files, unproven: 0, bytes, touched: None, begun: true, busy: None }
+    }
 }
 
 /// Decides what goes. Changes nothing.
@@ -307,9 +313,13 @@ pub async fn remove(
                 continue;
             }
         }
-        let removed = storage.unpublish(project, &candidate.folder).await?;
-        report.freed &= removed.freed;
-        report.removed.push(candidate.clone());
+        match storage.unpublish(project, &candidate.folder).await? {
+            Swept::Gone { freed } => {
+                report.freed &= freed;
+                report.removed.push(candidate.clone());
+            }
+            Swept::Left(why) => report.left.push((candidate.as_unfinished(), why)),
+        }
     }
     for one in &plan.unfinished {
         match storage.sweep(project, &one.folder, plan.with_foreign, progress).await? {

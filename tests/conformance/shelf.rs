@@ -57,6 +57,8 @@ pub(crate) struct Shelf {
     pub(crate) ends_late: AtomicBool,
     /// How many small objects were taken.
     pub(crate) taken: AtomicU64,
+    /// Asks for a pause when a folder is to be removed, in which somebody puts this there. Once.
+    pub(crate) meanwhile: Mutex<Option<(String, Bytes)>>,
     /// It is waited for.
     pub(crate) paused: AtomicBool,
     /// How many files each batch had.
@@ -223,6 +225,8 @@ impl Backend for Shelf {
     }
 
     async fn list(&self, folder: &str, deep: bool) -> Result<Vec<Meta>, Fault> {
+        // Who asks waits until the pause is over.
+        self.paused.store(false, Ordering::SeqCst);
         self.request()?;
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let objects = self.objects.lock().expect("objects");
@@ -265,6 +269,15 @@ impl Backend for Shelf {
     }
 
     async fn remove_folder(&self, folder: &str) -> Result<Removed, Fault> {
+        let meanwhile = self.meanwhile.lock().expect("meanwhile").take();
+        if let Some((key, bytes)) = meanwhile {
+            self.objects.lock().expect("objects").insert(key, bytes);
+            self.paused.store(true, Ordering::SeqCst);
+            // Whoever waits on sends the removal again, whatever was put there.
+            while self.paused.load(Ordering::SeqCst) {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        }
         self.request()?;
         let prefix = format!("{folder}/");
         self.objects.lock().expect("objects").retain(|key, _| !key.starts_with(&prefix));

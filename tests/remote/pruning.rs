@@ -94,6 +94,33 @@ async fn what_somebody_puts_into_a_folder_after_the_plan_keeps_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_put_into_a_folder_while_the_service_asks_to_wait_with_its_removal_stays() {
+    let gone = SHA.replacen("0123", "0199", 1);
+    for (name, bytes, why) in [
+        ("users-own.txt", "mine", Some("somebody put files there")),
+        ("manifest.json", "{}", Some("published again")),
+        (".DS_Store", "", None),
+    ] {
+        let (shelf, run) = (shelf::plain(), filled(1));
+        let remote = remote(&shelf, None);
+        publish_three(&remote, &run).await;
+        let policy = Policy { keep_last: Some(2), ..Policy::default() };
+        let plan = prune::plan(&remote, &project(), &policy, jiff::Timestamp::now()).await.expect("a plan");
+        assert_eq!(plan.go.len(), 1);
+        let key = format!("demo/{gone}/{name}");
+        *shelf.meanwhile.lock().expect("meanwhile") = Some((key.clone(), bytes.into()));
+        let report = prune::remove(&remote, &project(), &plan, &()).await.expect("a report");
+        let told = report.left.first().map(|(one, told)| (one.folder.to_string(), told.clone()));
+        assert_eq!((report.removed.len(), shelf.keys().contains(&key)), (usize::from(why.is_none()), why.is_some()));
+        match (why, told) {
+            (Some(why), Some((folder, told))) => assert!(folder == gone && told.contains(why), "{name}: {told}"),
+            (None, None) => {}
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn taking_a_young_commit_away_is_gone_on_with_wherever_it_broke_off() {
     for requests in 0..9 {
         let (run, shelf) = (small(4), shelf::plain());

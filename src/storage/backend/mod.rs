@@ -375,6 +375,10 @@ pub trait Sessions: Send + Sync {
         None
     }
 
+    /// From now on a file may be there that this machine made, whether or not anybody hears of it: what the service will tell
+    /// of it then, and of no other.
+    fn may_be(&self, _key: &str, _told: &Receipt) {}
+
     /// Over, well or not.
     fn forget(&self, key: &str);
 

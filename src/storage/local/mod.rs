@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Folder, Health, Listed, Progress, Publication, Published, Reader, Removed, Storage, StorageError, twin};
+use super::{Folder, Health, Listed, Progress, Publication, Published, Reader, Storage, StorageError, Swept, twin};
 use crate::id::ProjectName;
 use crate::outputs::manifest::{Entry, Manifest};
 
@@ -172,10 +172,10 @@ impl Storage for Local {
         blocking(&self.root, move || read::list(&path)).await
     }
 
-    async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Removed, StorageError> {
+    async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Swept, StorageError> {
         let (path, folder) = (self.project_path(project), folder.clone());
         blocking(&self.root, move || remove::remove(&path, &folder)).await?;
-        Ok(Removed { freed: true })
+        Ok(Swept::Gone { freed: true })
     }
 
     async fn tell_apart(&self, project: &ProjectName) -> Result<(), StorageError> {

@@ -229,6 +229,10 @@ impl Sessions for Part<'_> {
         Some(Box::new(move |session: &str| book.set(&key, Some(Half { session: session.to_owned(), size }))))
     }
 
+    fn may_be(&self, key: &str, told: &Receipt) {
+        self.journal.finish(key, told);
+    }
+
     fn forget(&self, key: &str) {
         self.journal.forget(key);
     }

@@ -26,8 +26,8 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::backend::{Backend, Fault, Made, Meta};
 use super::{
-    Folder, Health, Listed, Progress, Publication, Published, Reader, Removed, Storage, StorageError, Swept,
-    Unfinished, key, twin,
+    Folder, Health, Listed, Progress, Publication, Published, Reader, Storage, StorageError, Swept, Unfinished, key,
+    twin,
 };
 use crate::id::{ProjectName, RelPath};
 use crate::outputs::OutputKind;
@@ -47,6 +47,7 @@ mod sweep;
 mod tally;
 mod tidy;
 mod trial;
+mod unpublish;
 
 pub use marks::Bounds;
 
@@ -297,26 +298,8 @@ impl Storage for Remote {
             .collect())
     }
 
-    async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Removed, StorageError> {
-        let manifest = key::object_manifest(project, folder);
-        // Only the manifest knows what the index calls it, so that this comes first: who is killed in between is followed
-        // by somebody who still finds the folder. A manifest that cannot be read goes all the same.
-        let found = self.manifest(project, folder).await.ok();
-        if let Some(found) = &found {
-            pointer::forget(&*self.service, project, folder, found.about.ended).await;
-        }
-        let mark = self.announce(project, folder, found.as_ref()).await;
-        if let Err(fault) = self.service.remove(&manifest).await {
-            if let Some(mark) = mark {
-                let removed = self.service.remove(&mark).await;
-                tracing::debug!(removed = removed.is_ok(), "the mark is not needed");
-            }
-            return Err(self.fault("remove", &manifest, fault));
-        }
-        let prefix = key::object_folder(project, folder);
-        let whole = prefix.trim_end_matches('/');
-        let removed = self.service.remove_folder(whole).await.map_err(|fault| self.fault("remove", whole, fault))?;
-        Ok(Removed { freed: removed.freed })
+    async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Swept, StorageError> {
+        unpublish::unpublish(self, project, folder).await
     }
 
     async fn unfinished(&self, project: &ProjectName) -> Result<Vec<Unfinished>, StorageError> {

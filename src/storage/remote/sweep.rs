@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use super::marks::{Since, age, put_mark};
 use super::proof::Ours;
+use super::unpublish::at_once;
 use super::{LANES, Remote, journal, leftovers};
 use crate::id::ProjectName;
 use crate::storage::backend::{Fault, Made, Meta};
@@ -249,7 +250,8 @@ impl Sweep<'_> {
         }
     }
 
-    /// Removes exactly these; `false` when the time was over first.
+    /// Removes exactly these; `false` when the time was over first, or the service asked for a pause, after which it is looked
+    /// anew.
     async fn remove_files(&self, doomed: Vec<Meta>, since: Since) -> Result<bool, StorageError> {
         let duplicates = self.remote.service.traits().duplicates;
         let removals = doomed.into_iter().map(|meta| async move {
@@ -261,7 +263,9 @@ impl Sweep<'_> {
             }
             let key = format!("{}{}", self.whole, meta.key);
             let made = Made { key: &key, id: meta.id.as_deref().filter(|_| duplicates) };
-            let removed = self.remote.service.remove_made(made).await;
+            let Some(removed) = at_once(self.remote, since, self.remote.service.remove_made(made)).await else {
+                return Ok(false);
+            };
             removed.map(|()| true).map_err(|fault| self.remote.fault("remove", &key, fault))
         });
         futures::stream::iter(removals).buffer_unordered(LANES).try_all(|done| async move { done }).await
@@ -280,12 +284,19 @@ impl Sweep<'_> {
             if since.elapsed() >= self.remote.bounds.work {
                 return Ok(Round::Again);
             }
-            self.remote.service.remove_folder(&format!("{}{below}", self.whole)).await.map_err(wrong)?;
+            let below = format!("{}{below}", self.whole);
+            match at_once(self.remote, since, self.remote.service.remove_folder(&below)).await {
+                Some(removed) => drop(removed.map_err(wrong)?),
+                None => return Ok(Round::Again),
+            }
         }
         if since.elapsed() >= self.remote.bounds.work {
             return Ok(Round::Again);
         }
-        match self.remote.service.remove_folder(folder).await {
+        let Some(removed) = at_once(self.remote, since, self.remote.service.remove_folder(folder)).await else {
+            return Ok(Round::Again);
+        };
+        match removed {
             Ok(removed) => Ok(Round::Over(Swept::Gone { freed: removed.freed })),
             // A publisher was as quick as to put something into the empty folder, which stays then.
             Err(_) if !self.is_there(marks).await? => Ok(Round::Over(Swept::Gone { freed: true })),

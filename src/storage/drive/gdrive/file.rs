@@ -40,6 +40,9 @@ pub(super) struct Page {
     pub(super) incomplete_search: bool,
 }
 
+/// The tag of a file that nobody wrote to since it was made; together with its id it tells that its bytes are whose that is.
+pub(super) const AS_MADE: &str = "as it was made";
+
 impl File {
     pub(super) fn is_folder(&self) -> bool {
         self.mime_type == FOLDER
@@ -53,6 +56,11 @@ impl File {
         Checksum::from_hex(HashKind::Md5, self.md5_checksum.as_deref()?)
     }
 
+    /// Whether nobody wrote to it since it was made: then both times are one.
+    fn is_as_made(&self) -> bool {
+        self.modified_time.as_deref() == Some(&*self.created_time)
+    }
+
     /// Of several of one name the lowest is the one: everybody who looks comes to the same.
     pub(super) fn order(&self) -> (&str, &str) {
         (&self.created_time, &self.id)
@@ -63,7 +71,8 @@ impl File {
         // A copy keeps the one of the two times.
         let modified = latest([Some(&*self.created_time), self.modified_time.as_deref()]);
         let (size, checksum) = (self.size(), self.checksum());
-        Meta { key: key.to_owned(), folder, size, checksum, id: Some(self.id.clone()), tag: None, modified }
+        let tag = (!folder && self.is_as_made()).then(|| AS_MADE.to_owned());
+        Meta { key: key.to_owned(), folder, size, checksum, id: Some(self.id.clone()), tag, modified }
     }
 }
 
@@ -81,6 +90,27 @@ pub(super) fn lowest(files: Vec<File>) -> Option<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_nobody_wrote_to_since_it_was_made_is_known_by_its_times() {
+        let tag = |modified: Option<&str>, kind: &str| {
+            let file = File {
+                id: "1".to_owned(),
+                name: String::new(),
+                mime_type: kind.to_owned(),
+                size: None,
+                md5_checksum: None,
+                created_time: "2026-01-01T00:00:00.000Z".to_owned(),
+                modified_time: modified.map(str::to_owned),
+                trashed: false,
+                parents: Vec::new(),
+            };
+            file.meta("a.csv").tag
+        };
+        assert_eq!(tag(Some("2026-01-01T00:00:00.000Z"), "text/csv").as_deref(), Some(AS_MADE));
+        assert_eq!(tag(Some("2026-01-01T00:00:00.001Z"), "text/csv"), None);
+        assert_eq!((tag(None, "text/csv"), tag(Some("2026-01-01T00:00:00.000Z"), FOLDER)), (None, None));
+    }
 
     #[test]
     fn the_oldest_file_is_the_one_and_the_lowest_id_of_one_moment() {

@@ -5,8 +5,8 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
 use super::GoogleDrive;
-use super::file::File;
-use crate::storage::backend::{Fault, Sessions, Source};
+use super::file::{AS_MADE, File};
+use crate::storage::backend::{Fault, Receipt, Sessions, Source};
 use crate::storage::drive::escape::split;
 
 /// Up to here a file goes in one request; 5 MB are allowed, and what is said of the file may count.
@@ -26,7 +26,7 @@ impl GoogleDrive {
             let parent = self.make(folder).await?;
             let about = json!({"name": name, "parents": [parent], "mimeType": OCTETS});
             let sent = match source.size() {
-                size if size <= SMALL => self.whole(about, source, sessions).await,
+                size if size <= SMALL => self.whole(key, about, source, sessions).await,
                 _ => self.through_session(key, about, source, sessions).await,
             };
             let file = match sent {
@@ -70,7 +70,13 @@ impl GoogleDrive {
         })
     }
 
-    async fn whole(&self, mut about: Value, source: &mut Source, sessions: &dyn Sessions) -> Result<File, Fault> {
+    async fn whole(
+        &self,
+        key: &str,
+        mut about: Value,
+        source: &mut Source,
+        sessions: &dyn Sessions,
+    ) -> Result<File, Fault> {
         let bytes = if let Some(bytes) = source.next(SMALL).await? {
             bytes
         } else {
@@ -81,6 +87,9 @@ impl GoogleDrive {
         about["id"] = json!(id);
         let (kind, body) = related(&id, &about, &bytes);
         let url = self.address.contents("multipart");
+        // Nobody else has that id: should we be killed before the answer is read, it tells whose the file is.
+        let told = Receipt { id: Some(id.clone()), tag: Some(AS_MADE.to_owned()), ..Receipt::default() };
+        sessions.may_be(key, &told);
         let post = self.writes.send(|client| client.post(&url).header(CONTENT_TYPE, &kind).body(body.clone()));
         let file = match post.await {
             // An answer that does not tell of the file is as good as one that was lost.
