@@ -1,7 +1,8 @@
 //! Files that were sent to Dropbox and wait to become visible are in nobody's listing: that they were sent is
 //! remembered.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use soopervisor::plan::OnConflict;
@@ -98,4 +99,36 @@ async fn small_files_whose_sessions_dropbox_knows_no_longer_are_sent_again() {
     fake(&bench).account(DRIVE).sessions.clear();
     is_published_anew(&bench, FILES).await;
     assert_eq!(fake(&bench).count(DRIVE, "POST", BEGUN) as u64, FILES);
+}
+
+/// What a writer was given.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("kept").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn of_all_files_whose_sessions_are_lost_one_line_warns() {
+    const FILES: u64 = 30;
+    let bench = bench(FILES, 1000).await;
+    dies_before_anything_can_be_seen(&bench, FILES).await;
+    fake(&bench).account(DRIVE).sessions.clear();
+    let kept = Kept::default();
+    let writer = kept.clone();
+    let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false);
+    let listening = tracing::subscriber::set_default(lines.with_writer(move || writer.clone()).finish());
+    is_published_anew(&bench, FILES).await;
+    drop(listening);
+    let told = String::from_utf8(kept.0.lock().expect("kept").clone()).expect("text");
+    let told: Vec<&str> = told.lines().filter(|line| line.contains("once more")).collect();
+    assert!(matches!(&told[..], [one] if one.contains(&format!("files={FILES}"))), "{told:?}");
 }
