@@ -2,12 +2,13 @@
 //! remembered.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use soopervisor::plan::OnConflict;
 use soopervisor::storage::verify::verify;
-use soopervisor::storage::{PublishOutcome, Storage};
+use soopervisor::storage::{Done, Progress, PublishOutcome, Storage};
 
 use crate::bench::Bench;
 use crate::fake::{Drive, Fake, Fault, When};
@@ -131,4 +132,24 @@ async fn of_all_files_whose_sessions_are_lost_one_line_warns() {
     let told = String::from_utf8(kept.0.lock().expect("kept").clone()).expect("text");
     let told: Vec<&str> = told.lines().filter(|line| line.contains("once more")).collect();
     assert!(matches!(&told[..], [one] if one.contains(&format!("files={FILES}"))), "{told:?}");
+}
+
+/// The most files that were sent and could not be seen yet.
+#[derive(Debug, Default)]
+struct Unseen(AtomicU64);
+
+impl Progress for Unseen {
+    fn at(&self, done: Done) {
+        self.0.fetch_max(done.files_sent.saturating_sub(done.files), Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_wait_to_become_visible_are_told_as_sent() {
+    const FILES: u64 = 30;
+    let (bench, unseen) = (bench(FILES, 1000).await, Arc::new(Unseen::default()));
+    let publication = bench.run.publication("r", OnConflict::Fail);
+    let published = bench.storage.publish(publication, Arc::clone(&unseen) as Arc<dyn Progress>).await;
+    assert_eq!(published.expect("published").outcome, PublishOutcome::Created);
+    assert!(unseen.0.load(Ordering::Relaxed) >= FILES - 1, "{unseen:?}");
 }
