@@ -35,8 +35,9 @@ pub async fn resolve(storage: &dyn Storage, project: &ProjectName, wanted: &str)
 /// What is said of a project of which no folder is published: whether one was begun and not finished, or there is none.
 async fn nothing(storage: &dyn Storage, project: &ProjectName, wanted: &str) -> Result<StorageError, StorageError> {
     let mut begun = begun(storage, project).await;
-    let newest = || (wanted == "latest").then(|| begun.iter().max_by_key(|left| left.touched)).flatten();
-    if let Some(left) = begun.iter().find(|left| is_named(&left.folder, wanted)).or_else(newest) {
+    let named = begun.iter().find(|left| is_named(&left.folder, wanted));
+    let newest = begun.iter().max_by_key(|left| left.touched).filter(|_| wanted == "latest");
+    if let Some(left) = named.or(newest) {
         return Ok(unfinished(storage, project, left.clone()));
     }
     if begun.is_empty() {
