@@ -8,6 +8,7 @@ use super::card::{Listed, Published};
 use super::ending::Ending;
 use super::event::{Outcome, RunEvent, Step};
 use super::figures;
+use super::rate::Rate;
 use super::stop::Stop;
 use super::telling::Telling;
 use crate::diag::Diagnostic;
@@ -189,7 +190,14 @@ pub(super) struct Follow {
     step: Step,
     begun: std::time::Instant,
     pauses: Pauses,
-    last: std::sync::Mutex<Option<std::time::Instant>>,
+    last: std::sync::Mutex<Last>,
+}
+
+/// When it was told last, and how fast it went of late.
+#[derive(Default)]
+struct Last {
+    told: Option<std::time::Instant>,
+    rate: Rate,
 }
 
 impl Follow {
@@ -229,60 +237,23 @@ impl Pauses {
     }
 }
 
-/// From here on the time that is left may be told.
-const SOON: std::time::Duration = std::time::Duration::from_secs(5);
-/// From here on also where less than a hundredth is done.
-const LONG: std::time::Duration = std::time::Duration::from_mins(1);
-
-/// `, 3.1 MB/s, 2 m 10 s left`: from the average so far, without pauses; nothing while that says little.
-fn pace(done: Done, elapsed: std::time::Duration) -> String {
-    let seconds = elapsed.as_secs();
-    let rate = done.bytes.checked_div(seconds).unwrap_or_default();
-    if seconds < 2 || rate == 0 {
-        return String::new();
-    }
-    let left = left(done, elapsed).map(|left| format!(", {} left", figures::duration(left)));
-    format!(", {}/s{}", figures::bytes(rate), left.unwrap_or_default())
-}
-
-/// How long it takes yet, as things have gone so far: a service may take so many bytes or so many files a second, and
-/// what takes longer counts. Nothing while too little has gone to tell, and once all bytes are sent: where many files become
-/// visible at once, the files that are missing then tell nothing.
-fn left(done: Done, elapsed: std::time::Duration) -> Option<std::time::Duration> {
-    if done.bytes >= done.bytes_total {
-        return None;
-    }
-    let estimate = |done: u64, all: u64| {
-        let missing = u128::from(all.saturating_sub(done));
-        if missing == 0 {
-            return Some(0);
-        }
-        let is_enough = elapsed >= LONG || u128::from(done) * 100 >= u128::from(all);
-        (done > 0 && is_enough).then(|| elapsed.as_millis() * missing / u128::from(done))
-    };
-    let bytes = estimate(done.bytes, done.bytes_total)?;
-    let files = estimate(done.files, done.files_total).unwrap_or(0);
-    let seconds = u64::try_from(bytes.max(files) / 1000).ok()?;
-    (elapsed >= SOON && seconds > 0).then(|| std::time::Duration::from_secs(seconds))
-}
-
 impl Progress for Follow {
     fn at(&self, done: Done) {
         self.pauses.moved(done.bytes);
         let Ok(mut last) = self.last.try_lock() else { return };
         let now = std::time::Instant::now();
-        let due = last.get_or_insert(now);
-        if now.duration_since(*due).as_secs() < 1 {
+        let told = last.told.get_or_insert(now);
+        if now.duration_since(*told).as_secs() < 1 {
             return;
         }
-        *due = now;
+        *told = now;
         let words = format!(
             "{} of {}, {} of {}{}",
             done.files,
             figures::count(done.files_total, "file"),
             figures::bytes(done.bytes),
             figures::bytes(done.bytes_total),
-            pace(done, self.pauses.without(now.duration_since(self.begun)))
+            last.rate.words(done, self.pauses.without(now.duration_since(self.begun)))
         );
         self.telling.progress(self.step, words);
     }
@@ -320,19 +291,6 @@ mod tests {
     }
 
     #[test]
-    fn where_so_many_files_a_second_are_taken_the_files_tell_what_is_left() {
-        let told = |files, bytes| {
-            let done = Done { files, files_total: 100, bytes, bytes_total: 60_000 };
-            left(done, Duration::from_secs(15))
-        };
-        assert_eq!(told(20, 50_000), Some(Duration::from_mins(1)));
-        assert_eq!(told(60, 60_000), None, "all is sent, and becomes visible in a moment");
-        assert_eq!(told(60, 20_000), Some(Duration::from_secs(30)), "the bytes take longer");
-        assert_eq!(told(0, 20_000), Some(Duration::from_secs(30)), "no file says anything yet");
-        assert_eq!((told(100, 60_000), told(0, 0)), (None, None));
-    }
-
-    #[test]
     fn pauses_that_a_storage_asks_for_slow_nothing_down() {
         let (pauses, tick) = (Pauses::default(), Duration::from_secs(30));
         pauses.moved(31_000_000);
@@ -341,25 +299,8 @@ mod tests {
         pauses.waited(tick);
         pauses.waited(tick * 2);
         let done = Done { bytes: 31_000_000, bytes_total: 434_000_000, ..Done::default() };
-        assert_eq!(pace(done, pauses.without(Duration::from_secs(100))), ", 3.1 MB/s, 2 m 10 s left");
+        let words = Rate::default().words(done, pauses.without(Duration::from_secs(100)));
+        assert_eq!(words, ", 3.1 MB/s, 2 m 10 s left");
         assert_eq!(pauses.without(tick), Duration::ZERO);
-    }
-
-    #[test]
-    fn rate_and_time_that_is_left_are_the_averages_so_far() {
-        let told = |bytes, bytes_total, millis| {
-            pace(Done { bytes, bytes_total, ..Done::default() }, Duration::from_millis(millis))
-        };
-        assert_eq!(told(31_000_000, 434_000_000, 10_000), ", 3.1 MB/s, 2 m 10 s left");
-        assert_eq!(told(434_000_000, 434_000_000, 10_999), ", 43.4 MB/s", "the end is no time");
-        // What little says nothing is not told, and nothing is divided by.
-        assert_eq!(told(31_000_000, 434_000_000, 1_999), "");
-        assert_eq!(told(0, 434_000_000, 10_000), "");
-        assert_eq!(told(3, 434_000_000, 10_000), "", "hardly anything is not soon done");
-        assert_eq!(told(500, 100, 10_000), ", 50 B/s", "more than all was counted");
-        assert_eq!(told(31_000_000, 434_000_000, 4_000), ", 7.7 MB/s", "too soon");
-        assert_eq!(told(1_000_000, 434_000_000, 10_000), ", 100.0 kB/s", "too little");
-        assert_eq!(told(4_340_000, 434_000_000, 60_000), ", 72.3 kB/s, 1 h 39 m left");
-        assert_eq!(told(u64::MAX / 2, u64::MAX, 60_000).matches(" left").count(), 1);
     }
 }

@@ -29,6 +29,7 @@ pub mod layers;
 mod laying;
 pub mod pipeline;
 pub mod prepare;
+mod rate;
 mod reproduce;
 pub mod request;
 pub mod runner;

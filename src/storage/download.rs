@@ -81,7 +81,7 @@ pub async fn download(
         files: report.skipped,
         files_total: entries.len() as u64,
         bytes_total: missing.iter().map(|entry| entry.size).sum(),
-        bytes: 0,
+        ..Done::default()
     };
     let (target, fetch) = (&target, Fetch { storage, request, progress });
     let missing = &missing;

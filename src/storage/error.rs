@@ -211,6 +211,22 @@ pub enum StorageError {
         /// Some of those whose manifest is missing or not to be believed.
         unreadable: Vec<Folder>,
     },
+    /// Nothing of the project is published yet, and something else of it than what was asked for was begun.
+    #[error(
+        "project `{project}` has nothing published for `{wanted}`, nor anything else yet: publishes of it broke off or \
+         are under way ({})",
+        list(.begun)
+    )]
+    NoneFinished {
+        /// The project.
+        project: ProjectName,
+        /// As asked.
+        wanted: String,
+        /// The newest folders of it that have no manifest; at least one.
+        begun: Vec<Folder>,
+        /// Where.
+        place: String,
+    },
     /// A publish of that commit was begun and not finished.
     #[error(
         "`{folder}` is incomplete in {place}: a publish of it was begun and has no manifest yet ({}, {})",

@@ -248,6 +248,8 @@ impl Progress for () {}
 pub struct Done {
     /// Entries that are done.
     pub files: u64,
+    /// Entries of which nothing is to be sent any more, though they may not be visible yet; 0 where that is the same.
+    pub files_sent: u64,
     /// Entries in all.
     pub files_total: u64,
     /// Bytes that are done.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Folder, Storage, StorageError};
+use super::{Folder, Storage, StorageError, Unfinished};
 use crate::id::ProjectName;
 
 /// Published folders that are named to whoever asked for one that there is not.
@@ -16,10 +16,7 @@ const KNOWN: usize = 3;
 pub async fn resolve(storage: &dyn Storage, project: &ProjectName, wanted: &str) -> Result<Folder, StorageError> {
     let folders = storage.folders(project).await?;
     if folders.is_empty() {
-        if let Some(incomplete) = incomplete(storage, project, wanted).await {
-            return Err(incomplete);
-        }
-        return Err(no_project(project, storage, storage.projects().await?));
+        return Err(nothing(storage, project, wanted).await?);
     }
     if let Some(folder) = folders.iter().find(|folder| folder.to_string() == wanted) {
         return Ok(folder.clone());
@@ -35,22 +32,49 @@ pub async fn resolve(storage: &dyn Storage, project: &ProjectName, wanted: &str)
     }
 }
 
+/// What is said of a project of which no folder is published: whether one was begun and not finished, or there is none.
+async fn nothing(storage: &dyn Storage, project: &ProjectName, wanted: &str) -> Result<StorageError, StorageError> {
+    let mut begun = begun(storage, project).await;
+    let named = begun.iter().find(|left| is_named(&left.folder, wanted));
+    let newest = begun.iter().max_by_key(|left| left.touched).filter(|_| wanted == "latest");
+    if let Some(left) = named.or(newest) {
+        return Ok(unfinished(storage, project, left.clone()));
+    }
+    if begun.is_empty() {
+        return Ok(no_project(project, storage, storage.projects().await?));
+    }
+    begun.sort_by_key(|left| std::cmp::Reverse(left.touched));
+    let begun = begun.into_iter().take(KNOWN).map(|left| left.folder).collect();
+    let (project, wanted) = (project.clone(), wanted.to_owned());
+    Ok(StorageError::NoneFinished { project, wanted, begun, place: storage.place() })
+}
+
 /// That a publish of what was asked for was begun and not finished, if it was.
 async fn incomplete(storage: &dyn Storage, project: &ProjectName, wanted: &str) -> Option<StorageError> {
-    let commit = is_sha(wanted).then(|| wanted.to_ascii_lowercase());
-    if commit.is_none() && wanted.parse::<Folder>().is_err() {
+    if !is_sha(wanted) && wanted.parse::<Folder>().is_err() {
         return None;
     }
-    // Who cannot say so had nothing to say either.
-    let unfinished = storage.unfinished(project).await.ok()?;
-    let is_it = |folder: &Folder| {
-        let starts = |commit: &String| folder.revision.commit.as_str().starts_with(commit.as_str());
-        folder.to_string() == wanted || commit.as_ref().is_some_and(starts)
-    };
+    let left = begun(storage, project).await.into_iter().find(|left| is_named(&left.folder, wanted))?;
+    Some(unfinished(storage, project, left))
+}
+
+/// What publishes of a project began that broke off, or are under way. Who cannot say so had nothing to say either.
+async fn begun(storage: &dyn Storage, project: &ProjectName) -> Vec<Unfinished> {
+    let mut left = storage.unfinished(project).await.unwrap_or_default();
     // What a prune takes away is nobody's to go on with.
-    let left = unfinished.into_iter().find(|left| left.files > 0 && !left.begun && is_it(&left.folder))?;
+    left.retain(|left| left.files > 0 && !left.begun);
+    left
+}
+
+fn unfinished(storage: &dyn Storage, project: &ProjectName, left: Unfinished) -> StorageError {
     let (project, folder, place) = (project.clone(), Box::new(left.folder), storage.place());
-    Some(StorageError::Incomplete { project, folder, files: left.files, bytes: left.bytes, place })
+    StorageError::Incomplete { project, folder, files: left.files, bytes: left.bytes, place }
+}
+
+/// Whether it is the folder's name, or the beginning of its commit's.
+fn is_named(folder: &Folder, wanted: &str) -> bool {
+    let starts = || folder.revision.commit.as_str().starts_with(&wanted.to_ascii_lowercase());
+    folder.to_string() == wanted || is_sha(wanted) && starts()
 }
 
 /// Whether it can be the beginning of a commit's name.

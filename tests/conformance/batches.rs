@@ -1,12 +1,14 @@
 //! Files that were sent to Dropbox and wait to become visible are in nobody's listing: that they were sent is
 //! remembered.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use soopervisor::plan::OnConflict;
 use soopervisor::storage::verify::verify;
-use soopervisor::storage::{PublishOutcome, Storage};
+use soopervisor::storage::{Done, Progress, PublishOutcome, Storage};
 
 use crate::bench::Bench;
 use crate::fake::{Drive, Fake, Fault, When};
@@ -98,4 +100,56 @@ async fn small_files_whose_sessions_dropbox_knows_no_longer_are_sent_again() {
     fake(&bench).account(DRIVE).sessions.clear();
     is_published_anew(&bench, FILES).await;
     assert_eq!(fake(&bench).count(DRIVE, "POST", BEGUN) as u64, FILES);
+}
+
+/// What a writer was given.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("kept").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn of_all_files_whose_sessions_are_lost_one_line_warns() {
+    const FILES: u64 = 30;
+    let bench = bench(FILES, 1000).await;
+    dies_before_anything_can_be_seen(&bench, FILES).await;
+    fake(&bench).account(DRIVE).sessions.clear();
+    let kept = Kept::default();
+    let writer = kept.clone();
+    let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false);
+    let listening = tracing::subscriber::set_default(lines.with_writer(move || writer.clone()).finish());
+    is_published_anew(&bench, FILES).await;
+    drop(listening);
+    let told = String::from_utf8(kept.0.lock().expect("kept").clone()).expect("text");
+    let told: Vec<&str> = told.lines().filter(|line| line.contains("once more")).collect();
+    assert!(matches!(&told[..], [one] if one.contains(&format!("files={FILES}"))), "{told:?}");
+}
+
+/// The most files that were sent and could not be seen yet.
+#[derive(Debug, Default)]
+struct Unseen(AtomicU64);
+
+impl Progress for Unseen {
+    fn at(&self, done: Done) {
+        self.0.fetch_max(done.files_sent.saturating_sub(done.files), Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_wait_to_become_visible_are_told_as_sent() {
+    const FILES: u64 = 30;
+    let (bench, unseen) = (bench(FILES, 1000).await, Arc::new(Unseen::default()));
+    let publication = bench.run.publication("r", OnConflict::Fail);
+    let published = bench.storage.publish(publication, Arc::clone(&unseen) as Arc<dyn Progress>).await;
+    assert_eq!(published.expect("published").outcome, PublishOutcome::Created);
+    assert!(unseen.0.load(Ordering::Relaxed) >= FILES - 1, "{unseen:?}");
 }

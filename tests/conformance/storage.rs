@@ -285,10 +285,21 @@ async fn what_was_begun_and_not_finished_is_told_from_what_is_not_there(bench: B
             assert!(error.to_string().contains(SHA) && help.contains(&format!("git checkout {SHA}")), "{error} {help}");
             assert!(help.contains(&format!(" --project {}`", project())), "{help}");
         }
-        let none = resolve(&*bench.storage, &project(), "ffffffff").await.expect_err("none");
-        let known = !matches!(&none, StorageError::NoProject { .. });
-        assert!(known != alone && (alone || matches!(&none, StorageError::NoCommit { .. })), "{none:?}");
+        for wanted in ["ffffffff", "nope"] {
+            let none = resolve(&*bench.storage, &project(), wanted).await.expect_err("none");
+            match &none {
+                StorageError::NoneFinished { begun, .. } if alone => assert_eq!(*begun, [folder()], "{wanted}"),
+                StorageError::NoCommit { .. } if !alone => continue,
+                other => panic!("{wanted}: {other:?}"),
+            }
+            let help = none.help().expect("help");
+            assert!(help.contains(&format!("git checkout {SHA}")), "{wanted}: {help}");
+        }
         if alone {
+            let latest = resolve(&*bench.storage, &project(), "latest").await.expect_err("incomplete");
+            assert!(matches!(&latest, StorageError::Incomplete { files: 1, .. }), "{latest:?}");
+            let other = resolve(&*bench.storage, &"other".parse().expect("a name"), "latest").await.expect_err("none");
+            assert!(matches!(&other, StorageError::NoProject { .. }), "{other:?}");
             let mut other = bench.run.publication("other", OnConflict::Fail);
             other.about.revision = SHA.replacen("0123", "0199", 1).parse().expect("a revision");
             other.about.commit = other.about.revision.commit.clone();

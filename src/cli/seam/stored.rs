@@ -324,6 +324,8 @@ async fn looked_up(
     project: &ProjectName,
     wanted: &str,
 ) -> Result<storage::Folder, Failure> {
+    use storage::StorageError::{NoCommit, NoneFinished};
+
     let by_git = || {
         let here = current_dir().ok().and_then(|here| repo::open(&here, true).ok());
         here.and_then(|here| here.commit_of(wanted).ok().flatten())
@@ -335,7 +337,7 @@ async fn looked_up(
         return Ok(storage::resolve::resolve(storage, project, commit.as_str()).await.map_err(Stop::from)?);
     }
     let unknown = match storage::resolve::resolve(storage, project, wanted).await {
-        Err(unknown @ storage::StorageError::NoCommit { .. }) => unknown,
+        Err(unknown @ (NoCommit { .. } | NoneFinished { .. })) => unknown,
         found => return Ok(found.map_err(Stop::from)?),
     };
     let Some(commit) = by_git() else { return Err(Stop::from(unknown).into()) };

@@ -60,6 +60,9 @@ impl StorageError {
             ),
             Self::NoProject { known, .. } if !known.is_empty() => format!("there are: {}", list(known)),
             Self::Incomplete { project, folder, place, .. } => incomplete_help(project, folder, place),
+            Self::NoneFinished { project, begun, place, .. } => {
+                return begun.first().map(|folder| incomplete_help(project, folder, place));
+            }
             Self::Ambiguous { .. } => "write more of the commit, or the whole folder name".to_owned(),
             Self::WouldOverwrite { .. } => "download to an empty folder with `--to DIR`, or `--force`".to_owned(),
             Self::Manifest { source, .. } => manifest_help(source),

@@ -222,6 +222,7 @@ impl Shared<'_> {
             files_total: self.job.outputs.len() as u64,
             bytes: self.bytes.load(Ordering::Relaxed),
             bytes_total: self.bytes_total,
+            ..Done::default()
         });
     }
 }

@@ -147,6 +147,10 @@ async fn settle(sender: &Sender<'_>, mut waiting: Vec<Ended>) -> Result<Vec<Ende
                 ended.push((at, sent));
             }
         }
+        if !damaged.is_empty() {
+            // One line for all: when a service has lost its sessions, it is every file of the batch.
+            tracing::warn!(files = damaged.len(), "files did not arrive as they were sent; once more");
+        }
         for (at, sent) in send_again(sender, damaged).await? {
             if sent.pending.is_some() {
                 waiting.push((at, sent));
@@ -165,7 +169,7 @@ async fn send_again(sender: &Sender<'_>, damaged: Vec<(usize, String)>) -> Resul
     let lanes = sender.remote.service.traits().lanes.max(1);
     let mut sending = futures::stream::iter(damaged)
         .map(|(at, name)| async move {
-            tracing::warn!(name, "did not arrive as it was sent; once more");
+            tracing::debug!(name, "did not arrive as it was sent; once more");
             (at, sender.once_more(&outputs[at], &name).await)
         })
         .buffer_unordered(lanes);

@@ -57,6 +57,7 @@ impl Sender<'_> {
     pub(super) async fn send(&self, output: &Output, name: &str) -> Result<Sent, StorageError> {
         if output.kind != OutputKind::File {
             let entry = Entry::new(output, None, None);
+            self.tally.whole();
             self.tally.file();
             return Ok(Sent { entry, made: false, name: name.to_owned(), pending: None });
         }
@@ -69,6 +70,7 @@ impl Sender<'_> {
             Some(sent) => sent,
             None => self.create(output, name, &part).await?,
         };
+        self.tally.whole();
         if sent.pending.is_none() {
             part.settle(output.size);
             self.tally.file();

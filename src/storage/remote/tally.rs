@@ -14,6 +14,8 @@ pub(super) struct Tally {
     progress: Arc<dyn Progress>,
     total: Done,
     files: AtomicU64,
+    /// Files of which nothing is to be sent any more.
+    whole: AtomicU64,
     /// Bytes of files that are on their way may be taken back.
     bytes: AtomicU64,
     telling: Mutex<()>,
@@ -22,13 +24,18 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn new(progress: &Arc<dyn Progress>, files: u64, bytes: u64) -> Self {
         let total = Done { files_total: files, bytes_total: bytes, ..Done::default() };
-        let (files, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { progress: Arc::clone(progress), total, files, bytes, telling: Mutex::default() }
+        let (files, whole, bytes) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Self { progress: Arc::clone(progress), total, files, whole, bytes, telling: Mutex::default() }
     }
 
     pub(super) fn file(&self) {
         self.files.fetch_add(1, Ordering::Relaxed);
         self.tell();
+    }
+
+    /// Nothing of a file is to be sent any more, whether it can be seen or not.
+    pub(super) fn whole(&self) {
+        self.whole.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn sent(&self, bytes: u64) {
@@ -44,7 +51,8 @@ impl Tally {
     fn tell(&self) {
         let _one = self.telling.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = self.bytes.load(Ordering::Relaxed).min(self.total.bytes_total);
-        self.progress.at(Done { files: self.files.load(Ordering::Relaxed), bytes, ..self.total });
+        let (files, files_sent) = (self.files.load(Ordering::Relaxed), self.whole.load(Ordering::Relaxed));
+        self.progress.at(Done { files, files_sent, bytes, ..self.total });
     }
 
     /// Does `work` unless somebody wants to stop first. What is under way is dropped then, at a point where it waits.
