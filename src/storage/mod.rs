@@ -90,6 +90,12 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// The manifest of one folder, checked.
     async fn manifest(&self, project: &ProjectName, folder: &Folder) -> Result<Manifest, StorageError>;
 
+    /// [`Self::manifest`] of a folder that was found published. A service that says that it is not there is asked once more
+    /// before it is called missing, which costs a request more.
+    async fn expected_manifest(&self, project: &ProjectName, folder: &Folder) -> Result<Manifest, StorageError> {
+        self.manifest(project, folder).await
+    }
+
     /// The bytes of one file of the folder's manifest from `offset` on.
     async fn open(
         &self,

@@ -91,7 +91,7 @@ pub async fn verify(
     folder: &Folder,
     progress: &dyn Progress,
 ) -> Result<Report, StorageError> {
-    let manifest = storage.manifest(project, folder).await?;
+    let manifest = storage.expected_manifest(project, folder).await?;
     let mut apart = Apart::by(&manifest, storage.list(project, folder).await?);
     let entries = &manifest.files;
     let listed: Vec<Option<Listed>> = entries.iter().map(|entry| apart.take(&entry.path)).collect();

@@ -47,6 +47,7 @@ mod sweep;
 mod tally;
 mod tidy;
 mod trial;
+mod withheld;
 
 pub use marks::Bounds;
 
@@ -241,10 +242,9 @@ impl Storage for Remote {
             return Ok(Box::pin(tokio::io::empty()));
         }
         let key = object(project, folder, entry);
-        match self.service.read_made(Made { key: &key, id: entry.id.as_deref() }, offset).await {
-            Ok(stream) => Ok(Box::pin(tokio_util::io::StreamReader::new(stream.map_err(std::io::Error::other)))),
-            Err(Fault::NotFound) => Err(StorageError::Missing { folder: folder.clone(), path: entry.path.clone() }),
-            Err(fault) => Err(self.fault("read", &key, fault)),
+        match self.read_named(Made { key: &key, id: entry.id.as_deref() }, offset).await? {
+            Some(stream) => Ok(Box::pin(tokio_util::io::StreamReader::new(stream.map_err(std::io::Error::other)))),
+            None => Err(StorageError::Missing { folder: folder.clone(), path: entry.path.clone() }),
         }
     }
 
@@ -271,7 +271,7 @@ impl Storage for Remote {
     }
 
     async fn list(&self, project: &ProjectName, folder: &Folder) -> Result<Vec<Listed>, StorageError> {
-        let manifest = self.manifest(project, folder).await?;
+        let manifest = self.expected_manifest(project, folder).await?;
         let prefix = key::object_folder(project, folder);
         let ours = manifest.files.iter().filter(|entry| entry.kind == OutputKind::File);
         let own: HashMap<String, &RelPath> = ours
@@ -295,6 +295,21 @@ impl Storage for Remote {
                 Listed { path, kind: Some(OutputKind::File), link: None, mode: None, id }
             })
             .collect())
+    }
+
+    async fn expected_manifest(&self, project: &ProjectName, folder: &Folder) -> Result<Manifest, StorageError> {
+        let key = key::object_manifest(project, folder);
+        let mut tries = 0;
+        loop {
+            let missing = match self.manifest(project, folder).await {
+                Err(missing @ StorageError::Missing { .. }) => missing,
+                answered => return answered,
+            };
+            if !self.is_withheld(Made { key: &key, id: None }, tries).await? {
+                return Err(missing);
+            }
+            tries += 1;
+        }
     }
 
     async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Removed, StorageError> {
