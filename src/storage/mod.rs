@@ -290,8 +290,10 @@ pub enum PublishOutcome {
 /// One thing that lies in a published folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Its path.
+    /// Its path; of what no manifest names, one that is no output's.
     pub path: RelPath,
+    /// What it is called in its folder, where that is not its path and can be told as one.
+    pub name: Option<RelPath>,
     /// What it is; `None` for what soopervisor never stores.
     pub kind: Option<OutputKind>,
     /// What a link says, as it stands there.
@@ -300,6 +302,13 @@ pub struct Listed {
     pub mode: Option<u32>,
     /// The service's own name for it, where a path may be of several.
     pub id: Option<String>,
+}
+
+impl Listed {
+    /// The name by which people find it in its folder.
+    fn into_name(self) -> RelPath {
+        self.name.unwrap_or(self.path)
+    }
 }
 
 /// What became of a folder that was taken away.

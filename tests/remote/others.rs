@@ -206,6 +206,21 @@ async fn what_was_sent_whole_goes(shelf: &Arc<Shelf>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn somebodys_file_is_told_by_its_name_in_the_storage_also_where_that_is_the_name_of_an_output() {
+    let (run, shelf) = (small(1), shelf::plain());
+    for name in ["a%3ab.txt", "d0/f0.csv"] {
+        shelf.objects.lock().expect("objects").insert(format!("demo/{SHA}/{name}"), "theirs".into());
+    }
+    let remote = quick(&shelf);
+    let published = remote.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect("published");
+    assert_eq!(published.others, ["a%3ab.txt", "d0/f0.csv"]);
+    let report = verify(&remote, &project(), &folder(), &()).await.expect("a report");
+    assert_eq!((&*report.extra, report.ok), (&[path("a%3ab.txt"), path("d0/f0.csv")][..], 1), "{report:?}");
+    let document = serde_json::to_value(&report).expect("a document");
+    assert_eq!(document["extra"], serde_json::json!(["a%3ab.txt", "d0/f0.csv"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_of_others_are_seen_whatever_they_are_called() {
     let (shelf, run) = (shelf::plain(), filled(1));
     let remote = remote(&shelf, None);

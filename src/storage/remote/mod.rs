@@ -291,8 +291,9 @@ impl Storage for Remote {
                     Some(path) => (*path).clone(),
                     None => key::foreign(&meta.key, |path| paths.contains(path)),
                 };
+                let name = RelPath::from_bytes(meta.key.as_bytes()).ok().filter(|name| *name != path);
                 let id = meta.id.filter(|_| duplicates);
-                Listed { path, kind: Some(OutputKind::File), link: None, mode: None, id }
+                Listed { path, name, kind: Some(OutputKind::File), link: None, mode: None, id }
             })
             .collect())
     }
