@@ -12,7 +12,8 @@
 //!    whole, while the service's checksum and id prove that ([`proof`]). What else is in the folder may be somebody's, and
 //!    stays, whatever it is called, whenever it came and whoever publishes the commit again; the run tells it. Where a
 //!    name may be of several objects, the manifest names ids, and what goes goes by its id. Pointers (`latest.json`,
-//!    `index/`) are conveniences: readers trust manifests only.
+//!    `index/`) are conveniences: readers trust manifests only. Who finds the commit published writes those that a killed
+//!    publisher had not.
 //!
 //! A crash between any two steps leaves a folder without a manifest, which nobody takes for a commit and the next
 //! publish goes on with. Links and empty folders are in the manifest only.
