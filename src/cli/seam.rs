@@ -158,7 +158,7 @@ pub(super) async fn standing(request: RunRequest, home: Home) -> Result<Option<S
     if !report.is_sound() {
         return Ok(None);
     }
-    let about = storage.manifest(&project, &folder).await.map_err(Stop::from)?.about;
+    let about = storage.expected_manifest(&project, &folder).await.map_err(Stop::from)?.about;
     let place = format!("{}/{project}/{folder}", storage.place().trim_start_matches("local:"));
     Ok(Some(Standing { place, run: about.run }))
 }

@@ -40,7 +40,8 @@ fn unsound(verified: Verified) -> Failure {
     let help = if verified.whole {
         "files of others lie there; nothing that was published is changed: move them away, or leave them"
     } else {
-        "a published folder is never written to again: remove it, and run the commit once more"
+        "verify it once more: the storage, or the way to it, may have failed for a moment; where it stays so, a published \
+         folder is never written to again: remove it, and run the commit once more"
     };
     let failure = Failure::new(Exit::StorageFailed, what).help(help);
     verified.problems.into_iter().fold(failure, Failure::why)
@@ -63,6 +64,7 @@ mod tests {
         let help = extra.help.unwrap();
         assert!(help.contains("move them away") && !help.contains("remove it"), "{help}");
         let help = told("missing: a.csv", false).help.unwrap();
-        assert!(help.contains("remove it, and run the commit once more"), "{help}");
+        assert!(help.starts_with("verify it once more"), "{help}");
+        assert!(help.ends_with("remove it, and run the commit once more"), "{help}");
     }
 }

@@ -27,7 +27,7 @@ pub(super) async fn lock(storage: &Arc<dyn Storage>, plan: &RunPlan) -> Result<O
         );
         Stop { help: Some(help), ..stop }
     })?;
-    let manifest = storage.manifest(&plan.project, &folder).await?;
+    let manifest = storage.expected_manifest(&plan.project, &folder).await?;
     let Some(environment) = manifest.about.environment else {
         let message = format!("`{folder}` was published without the lock of its environment");
         return Err(Stop::new(Ending::InvalidSpec, message)

@@ -65,7 +65,7 @@ pub async fn download(
     request: &Request<'_>,
     progress: &dyn Progress,
 ) -> Result<Report, StorageError> {
-    let manifest = storage.manifest(request.project, request.folder).await?;
+    let manifest = storage.expected_manifest(request.project, request.folder).await?;
     let globs = request.globs.iter().map(|glob| Pattern::parse(glob)).collect::<Result<Vec<_>, _>>()?;
     let wanted = |entry: &&Entry| globs.is_empty() || globs.iter().any(|glob| glob.matches(&entry.path));
     let entries: Vec<&Entry> = manifest.files.iter().filter(wanted).collect();

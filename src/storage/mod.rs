@@ -90,6 +90,12 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// The manifest of one folder, checked.
     async fn manifest(&self, project: &ProjectName, folder: &Folder) -> Result<Manifest, StorageError>;
 
+    /// [`Self::manifest`] of a folder that was found published. A service that says that it is not there is asked once more
+    /// before it is called missing, which costs a request more.
+    async fn expected_manifest(&self, project: &ProjectName, folder: &Folder) -> Result<Manifest, StorageError> {
+        self.manifest(project, folder).await
+    }
+
     /// The bytes of one file of the folder's manifest from `offset` on.
     async fn open(
         &self,
@@ -287,8 +293,10 @@ pub enum PublishOutcome {
 /// One thing that lies in a published folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Its path.
+    /// Its path; of what no manifest names, one that is no output's.
     pub path: RelPath,
+    /// What it is called in its folder, where that is not its path and can be told as one.
+    pub name: Option<RelPath>,
     /// What it is; `None` for what soopervisor never stores.
     pub kind: Option<OutputKind>,
     /// What a link says, as it stands there.
@@ -299,6 +307,23 @@ pub struct Listed {
     pub id: Option<String>,
 }
 
+<<<<<<< HEAD
+=======
+impl Listed {
+    /// The name by which people find it in its folder.
+    fn into_name(self) -> RelPath {
+        self.name.unwrap_or(self.path)
+    }
+}
+
+/// What became of a folder that was taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removed {
+    /// Whether its room is free at once; some drives keep what is removed in a bin first.
+    pub freed: bool,
+}
+
+>>>>>>> m6
 /// A folder of ours without a manifest, in which files lie, or where storages keep such, folders only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {

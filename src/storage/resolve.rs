@@ -130,7 +130,7 @@ async fn by_manifest(
     let mut there: Vec<(Timestamp, Folder)> = Vec::new();
     for folder in folders {
         // One damaged folder must not hide the others. What could not be asked for may be the one where no other fits.
-        let about = match storage.manifest(project, &folder).await {
+        let about = match storage.expected_manifest(project, &folder).await {
             Ok(manifest) => manifest.about,
             Err(error) => {
                 tracing::info!(%folder, %error, "passed over");

@@ -51,5 +51,5 @@ pub(super) fn manifest(project: &str, files: &[(&str, Option<&str>)]) -> Manifes
 /// A file of a listing.
 pub(super) fn listed(path: &str, id: Option<&str>) -> Listed {
     let (path, id) = (path.parse().unwrap(), id.map(str::to_owned));
-    Listed { path, kind: Some(OutputKind::File), link: None, mode: None, id }
+    Listed { path, name: None, kind: Some(OutputKind::File), link: None, mode: None, id }
 }

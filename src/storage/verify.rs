@@ -34,7 +34,7 @@ pub struct Report {
     pub changed: Vec<RelPath>,
     /// There with their content and other permissions.
     pub modes: Vec<RelPath>,
-    /// There and not in the manifest, a second file of a name that is in it, too.
+    /// There and not in the manifest, a second file of a name that is in it, too: as it is called there.
     pub extra: Vec<RelPath>,
 }
 
@@ -91,11 +91,11 @@ pub async fn verify(
     folder: &Folder,
     progress: &dyn Progress,
 ) -> Result<Report, StorageError> {
-    let manifest = storage.manifest(project, folder).await?;
+    let manifest = storage.expected_manifest(project, folder).await?;
     let mut apart = Apart::by(&manifest, storage.list(project, folder).await?);
     let entries = &manifest.files;
     let listed: Vec<Option<Listed>> = entries.iter().map(|entry| apart.take(&entry.path)).collect();
-    let mut extra: Vec<RelPath> = apart.others.into_iter().map(|listed| listed.path).collect();
+    let mut extra: Vec<RelPath> = apart.others.into_iter().map(Listed::into_name).collect();
     extra.sort();
     let mut report = Report { extra, ..Report::default() };
     let mut verdicts = futures::stream::iter((0..entries.len()).zip(listed))

@@ -23,6 +23,7 @@ mod sending;
 #[path = "../conformance/shelf.rs"]
 mod shelf;
 mod sweeping;
+mod withheld;
 
 fn remote(shelf: &Arc<Shelf>, journals: Option<PathBuf>) -> Remote {
     Remote::new(Arc::clone(shelf) as Arc<_>, journals)

@@ -7,7 +7,7 @@ use soopervisor::plan::OnConflict;
 use soopervisor::storage::backend::HashKind;
 use soopervisor::storage::prune::{self, Policy};
 use soopervisor::storage::verify::verify;
-use soopervisor::storage::{Done, Progress, PublishOutcome, Storage as _};
+use soopervisor::storage::{Done, Progress, Publication, PublishOutcome, Storage as _};
 
 use crate::fixture_run::{Run, SHA, folder, project};
 use crate::shelf::{self, Shelf};
@@ -75,6 +75,63 @@ async fn ploombers_note_of_a_product_goes_with_the_next_publish_and_one_of_no_pr
             assert!(!shelf.keys().contains(&note) && shelf.keys().contains(&theirs), "{:?}", shelf.keys());
             let report = verify(&remote, &project(), &folder(), &()).await.expect("a report");
             assert_eq!((&*report.extra, report.ok), (&[path(".notes.metadata")][..], 3), "{report:?}");
+        }
+    }
+}
+
+/// Of another commit, a day later.
+fn newer(run: &Run) -> Publication {
+    let mut newer = run.publication("later", OnConflict::Fail);
+    newer.about.revision = SHA.replacen("0123", "0199", 1).parse().expect("a revision");
+    newer.about.commit = newer.about.revision.commit.clone();
+    newer.about.ended += jiff::SignedDuration::from_hours(24);
+    newer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_a_commit_published_points_to_it_where_a_killed_publisher_did_not() {
+    for shelf in [shelf::plain, shelf::drive] {
+        let (run, shelf) = (filled(1), shelf());
+        let remote = remote(&shelf, None);
+        let (older, newer) = (run.publication("r", OnConflict::Fail), newer(&run));
+        let held = || shelf.objects.lock().expect("objects").clone();
+        let lose = |key: &str| drop(shelf.objects.lock().expect("objects").remove(key));
+        let again = async |publication: &Publication| {
+            let published = remote.publish(publication.clone(), Arc::new(())).await.expect("published");
+            assert_eq!(published.outcome, PublishOutcome::Identical);
+        };
+        remote.publish(older.clone(), Arc::new(())).await.expect("published");
+        let before = held()["demo/latest.json"].clone();
+        remote.publish(newer.clone(), Arc::new(())).await.expect("published");
+        let whole = held();
+        let index: Vec<&String> = whole.keys().filter(|key| key.starts_with("demo/index/")).collect();
+        assert_eq!(index.len(), 2, "{index:?}");
+        // Killed right behind the manifest, of the newest one and of the first one of all.
+        for latest in [Some(&before), None] {
+            lose(index[1]);
+            lose("demo/latest.json");
+            if let Some(latest) = latest {
+                shelf.objects.lock().expect("objects").insert("demo/latest.json".to_owned(), latest.clone());
+            }
+            again(&newer).await;
+            assert_eq!(held(), whole);
+        }
+        // An older one goes into the index, and is not the latest.
+        lose(index[0]);
+        again(&older).await;
+        assert_eq!(held(), whole);
+        // Reading, the folder, the entry and the latest: whichever fails, the run does not.
+        let mut asked = 0;
+        for failing in 0..=4 {
+            lose(index[1]);
+            lose("demo/latest.json");
+            let since = shelf.requests.load(Ordering::SeqCst);
+            shelf.breaks_after.store(if failing == 0 { -1 } else { asked - failing }, Ordering::SeqCst);
+            again(&newer).await;
+            shelf.breaks_after.store(-1, Ordering::SeqCst);
+            if failing == 0 {
+                asked = i64::try_from(shelf.requests.load(Ordering::SeqCst) - since).expect("few");
+            }
         }
     }
 }
@@ -206,15 +263,26 @@ async fn what_was_sent_whole_goes(shelf: &Arc<Shelf>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn somebodys_file_is_told_by_its_name_in_the_storage_also_where_that_is_the_name_of_an_output() {
+    let (run, shelf) = (small(1), shelf::plain());
+    for name in ["a%3ab.txt", "d0/f0.csv"] {
+        shelf.objects.lock().expect("objects").insert(format!("demo/{SHA}/{name}"), "theirs".into());
+    }
+    let remote = quick(&shelf);
+    let published = remote.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect("published");
+    assert_eq!(published.others, ["a%3ab.txt", "d0/f0.csv"]);
+    let report = verify(&remote, &project(), &folder(), &()).await.expect("a report");
+    assert_eq!((&*report.extra, report.ok), (&[path("a%3ab.txt"), path("d0/f0.csv")][..], 1), "{report:?}");
+    let document = serde_json::to_value(&report).expect("a document");
+    assert_eq!(document["extra"], serde_json::json!(["a%3ab.txt", "d0/f0.csv"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_of_others_are_seen_whatever_they_are_called() {
     let (shelf, run) = (shelf::plain(), filled(1));
     let remote = remote(&shelf, None);
     remote.publish(run.publication("r", OnConflict::Fail), Arc::new(())).await.expect("published");
-    let mut later = run.publication("r", OnConflict::Fail);
-    later.about.revision = SHA.replacen("0123", "0199", 1).parse().expect("a revision");
-    later.about.commit = later.about.revision.commit.clone();
-    later.about.ended += jiff::SignedDuration::from_hours(24);
-    remote.publish(later, Arc::new(())).await.expect("published");
+    remote.publish(newer(&run), Arc::new(())).await.expect("published");
     let (one, now) = (Policy { keep_last: Some(1), ..Policy::default() }, jiff::Timestamp::now());
     let go = async || prune::plan(&remote, &project(), &one, now).await.expect("a plan").go.len();
     assert_eq!((go().await, is_sound(&remote).await), (1, true));

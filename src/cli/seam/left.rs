@@ -126,7 +126,7 @@ impl Left {
         previews: &Previews,
     ) -> Result<(Comparison, Vec<Preview>), Failure> {
         let manifest = async |project: &ProjectName, folder: &Folder| -> Result<Manifest, Failure> {
-            Ok(self.storage.manifest(project, folder).await.map_err(Stop::from)?)
+            Ok(self.storage.expected_manifest(project, folder).await.map_err(Stop::from)?)
         };
         let (old, new) = (manifest(&self.former, base).await?, manifest(&self.project, &self.folder).await?);
         let (former, project) = (&self.former, &self.project);

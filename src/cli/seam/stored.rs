@@ -130,7 +130,7 @@ pub(in crate::cli) fn compare(args: &args::Diff) -> Result<Comparison, Failure> 
         let before = resolve(&*storage, &project, &args.before).await?;
         let after = resolve(&*storage, &project, &args.after).await?;
         let manifest = async |folder: &storage::Folder| -> Result<Manifest, Failure> {
-            let mut manifest = storage.manifest(&project, folder).await.map_err(Stop::from)?;
+            let mut manifest = storage.expected_manifest(&project, folder).await.map_err(Stop::from)?;
             manifest.narrow(&globs);
             Ok(manifest)
         };

@@ -19,8 +19,11 @@ const THERE_ARE: &str = "there are `local:DIR`, `box`, `dropbox`, `onedrive`, `g
 /// What to do about a project whose name cannot be that of its folder.
 const RENAME: &str = "give it another name: `--project NAME`, or `project: NAME` in soopervisor.yaml";
 
-/// What to do about a folder that is damaged.
+/// What to do about a folder that is damaged, once that is sure.
 const ANEW: &str = "a published folder is never written to again: remove it, and run the commit once more";
+
+/// What comes before that: nobody removes results for a bad moment of the service or of the way to it.
+const FIRST: &str = "try again: the service, or the way to it, may have failed for a moment";
 
 impl StorageError {
     /// The next step, where there is one.
@@ -66,10 +69,13 @@ impl StorageError {
             Self::Ambiguous { .. } => "write more of the commit, or the whole folder name".to_owned(),
             Self::WouldOverwrite { .. } => "download to an empty folder with `--to DIR`, or `--force`".to_owned(),
             Self::Manifest { source, .. } => manifest_help(source),
-            Self::Missing { path, .. } if path.as_bytes() == key::MANIFEST.as_bytes() => ANEW.to_owned(),
-            Self::Corrupt { .. } | Self::Replaced { .. } | Self::Missing { .. } | Self::Damaged { .. } => {
-                format!("see what else is damaged with `soopervisor verify`; {ANEW}")
+            // Nobody takes it for a published one any more, so that there is nothing to remove.
+            Self::Missing { path, .. } if path.as_bytes() == key::MANIFEST.as_bytes() => {
+                format!("{FIRST}; where it stays missing, run the commit once more")
             }
+            Self::Corrupt { .. } | Self::Replaced { .. } | Self::Missing { .. } | Self::Damaged { .. } => format!(
+                "see with `soopervisor verify` whether it stays so, and what else is damaged; where it does, {ANEW}"
+            ),
             Self::NoCommit { known, unreadable, .. } if !known.is_empty() || !unreadable.is_empty() => {
                 others(known, unreadable)
             }
@@ -133,7 +139,7 @@ fn manifest_help(source: &ManifestError) -> String {
              was moved, move it back to `{0}/{1}`",
             owner.project, owner.revision
         ),
-        _ => ANEW.to_owned(),
+        _ => format!("{FIRST}; where it stays so, {ANEW}"),
     }
 }
 
@@ -274,6 +280,30 @@ mod tests {
         assert_eq!(line.matches("EOF while parsing").count(), 1, "{line}");
         let newer = StorageError::Manifest { folder, source: ManifestError::Newer { found: 9 } };
         assert!(!newer.help().unwrap().contains("remove"));
+    }
+
+    #[test]
+    fn nobody_is_led_to_remove_a_folder_before_somebody_looked_at_it_again() {
+        let folder: Folder = "a".repeat(40).parse().unwrap();
+        let path = |text: &str| text.parse::<crate::id::RelPath>().unwrap();
+        let missing = |text: &str| StorageError::Missing { folder: folder.clone(), path: path(text) };
+        let manifest = missing(key::MANIFEST).help().unwrap();
+        assert!(manifest.starts_with("try again: ") && !manifest.contains("remove"), "{manifest}");
+        let digest = crate::id::Digest([1; 32]);
+        for error in [
+            missing("a.csv"),
+            StorageError::Replaced { folder: folder.clone(), path: path("a.csv") },
+            StorageError::Corrupt { path: path("a.csv"), expected: digest, found: digest },
+            StorageError::Damaged { folder: folder.clone(), first: vec![path("a.csv")], total: 1 },
+        ] {
+            let help = error.help().unwrap();
+            let (again, remove) =
+                (help.find("`soopervisor verify`"), help.find("remove it, and run the commit once more"));
+            assert!(again.is_some() && again < remove, "{help}");
+        }
+        let source = crate::outputs::manifest::Manifest::parse(b"{").unwrap_err();
+        let help = StorageError::Manifest { folder, source }.help().unwrap();
+        assert!(help.find("try again").is_some_and(|again| Some(again) < help.find("remove it")), "{help}");
     }
 
     #[test]

@@ -116,7 +116,7 @@ fn add(folder: BorrowedFd<'_>, at: &RelPath, found: &mut Vec<Listed>) -> io::Res
             }
             _ => None,
         };
-        found.push(Listed { path, kind, link, mode, id: None });
+        found.push(Listed { path, name: None, kind, link, mode, id: None });
     }
     Ok(!names.is_empty())
 }

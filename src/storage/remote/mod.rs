@@ -12,7 +12,8 @@
 //!    whole, while the service's checksum and id prove that ([`proof`]). What else is in the folder may be somebody's, and
 //!    stays, whatever it is called, whenever it came and whoever publishes the commit again; the run tells it. Where a
 //!    name may be of several objects, the manifest names ids, and what goes goes by its id. Pointers (`latest.json`,
-//!    `index/`) are conveniences: readers trust manifests only.
+//!    `index/`) are conveniences: readers trust manifests only. Who finds the commit published writes those that a killed
+//!    publisher had not.
 //!
 //! A crash between any two steps leaves a folder without a manifest, which nobody takes for a commit and the next
 //! publish goes on with. Links and empty folders are in the manifest only.
@@ -47,7 +48,11 @@ mod sweep;
 mod tally;
 mod tidy;
 mod trial;
+<<<<<<< HEAD
 mod unpublish;
+=======
+mod withheld;
+>>>>>>> m6
 
 pub use marks::Bounds;
 
@@ -242,10 +247,9 @@ impl Storage for Remote {
             return Ok(Box::pin(tokio::io::empty()));
         }
         let key = object(project, folder, entry);
-        match self.service.read_made(Made { key: &key, id: entry.id.as_deref() }, offset).await {
-            Ok(stream) => Ok(Box::pin(tokio_util::io::StreamReader::new(stream.map_err(std::io::Error::other)))),
-            Err(Fault::NotFound) => Err(StorageError::Missing { folder: folder.clone(), path: entry.path.clone() }),
-            Err(fault) => Err(self.fault("read", &key, fault)),
+        match self.read_named(Made { key: &key, id: entry.id.as_deref() }, offset).await? {
+            Some(stream) => Ok(Box::pin(tokio_util::io::StreamReader::new(stream.map_err(std::io::Error::other)))),
+            None => Err(StorageError::Missing { folder: folder.clone(), path: entry.path.clone() }),
         }
     }
 
@@ -272,7 +276,7 @@ impl Storage for Remote {
     }
 
     async fn list(&self, project: &ProjectName, folder: &Folder) -> Result<Vec<Listed>, StorageError> {
-        let manifest = self.manifest(project, folder).await?;
+        let manifest = self.expected_manifest(project, folder).await?;
         let prefix = key::object_folder(project, folder);
         let ours = manifest.files.iter().filter(|entry| entry.kind == OutputKind::File);
         let own: HashMap<String, &RelPath> = ours
@@ -292,14 +296,53 @@ impl Storage for Remote {
                     Some(path) => (*path).clone(),
                     None => key::foreign(&meta.key, |path| paths.contains(path)),
                 };
+                let name = RelPath::from_bytes(meta.key.as_bytes()).ok().filter(|name| *name != path);
                 let id = meta.id.filter(|_| duplicates);
-                Listed { path, kind: Some(OutputKind::File), link: None, mode: None, id }
+                Listed { path, name, kind: Some(OutputKind::File), link: None, mode: None, id }
             })
             .collect())
     }
 
+<<<<<<< HEAD
     async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Swept, StorageError> {
         unpublish::unpublish(self, project, folder).await
+=======
+    async fn expected_manifest(&self, project: &ProjectName, folder: &Folder) -> Result<Manifest, StorageError> {
+        let key = key::object_manifest(project, folder);
+        let mut tries = 0;
+        loop {
+            let missing = match self.manifest(project, folder).await {
+                Err(missing @ StorageError::Missing { .. }) => missing,
+                answered => return answered,
+            };
+            if !self.is_withheld(Made { key: &key, id: None }, tries).await? {
+                return Err(missing);
+            }
+            tries += 1;
+        }
+    }
+
+    async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Removed, StorageError> {
+        let manifest = key::object_manifest(project, folder);
+        // Only the manifest knows what the index calls it, so that this comes first: who is killed in between is followed
+        // by somebody who still finds the folder. A manifest that cannot be read goes all the same.
+        let found = self.manifest(project, folder).await.ok();
+        if let Some(found) = &found {
+            pointer::forget(&*self.service, project, folder, found.about.ended).await;
+        }
+        let mark = self.announce(project, folder, found.as_ref()).await;
+        if let Err(fault) = self.service.remove(&manifest).await {
+            if let Some(mark) = mark {
+                let removed = self.service.remove(&mark).await;
+                tracing::debug!(removed = removed.is_ok(), "the mark is not needed");
+            }
+            return Err(self.fault("remove", &manifest, fault));
+        }
+        let prefix = key::object_folder(project, folder);
+        let whole = prefix.trim_end_matches('/');
+        let removed = self.service.remove_folder(whole).await.map_err(|fault| self.fault("remove", whole, fault))?;
+        Ok(Removed { freed: removed.freed })
+>>>>>>> m6
     }
 
     async fn unfinished(&self, project: &ProjectName) -> Result<Vec<Unfinished>, StorageError> {

@@ -48,31 +48,67 @@ struct Pointer {
     total_bytes: u64,
 }
 
+impl Pointer {
+    /// What is written of a folder.
+    fn bytes(folder: &Folder, manifest: &Manifest) -> Option<Bytes> {
+        let pointer = Self {
+            schema: 1,
+            folder: folder.to_string(),
+            run: manifest.about.run.to_string(),
+            ended: manifest.about.ended,
+            branch: manifest.about.branch.clone(),
+            content: manifest.content.to_string(),
+            files: manifest.files.len(),
+            total_bytes: manifest.total_bytes,
+        };
+        serde_json::to_vec_pretty(&pointer).ok().map(Bytes::from)
+    }
+}
+
 /// Points to a folder that was just published. Whatever goes wrong, the folder is published.
 pub(super) async fn point(service: &dyn Backend, project: &ProjectName, folder: &Folder, manifest: &Manifest) {
-    let pointer = Pointer {
-        schema: 1,
-        folder: folder.to_string(),
-        run: manifest.about.run.to_string(),
-        ended: manifest.about.ended,
-        branch: manifest.about.branch.clone(),
-        content: manifest.content.to_string(),
-        files: manifest.files.len(),
-        total_bytes: manifest.total_bytes,
-    };
-    let Ok(bytes) = serde_json::to_vec_pretty(&pointer) else { return };
+    enter(service, project, folder, manifest).await;
+    let Some(bytes) = Pointer::bytes(folder, manifest) else { return };
+    let latest = key::latest(project);
+    if let Err(fault) = service.replace(&latest, bytes).await {
+        tracing::info!(%fault, key = latest, "not written");
+    }
+}
+
+/// Adds a folder to the index.
+async fn enter(service: &dyn Backend, project: &ProjectName, folder: &Folder, manifest: &Manifest) {
+    let Some(bytes) = Pointer::bytes(folder, manifest) else { return };
     let index = key::index(project, folder, manifest.about.ended);
     let above = index.rsplit_once('/').map(|(above, _)| above.to_owned()).unwrap_or_default();
     if let Err(fault) = service.make_folders(&[above]).await {
         tracing::info!(%fault, "the index is not kept");
     }
-    for (key, done) in [
-        (index.clone(), service.put(&index, Bytes::from(bytes.clone())).await.map(drop)),
-        (key::latest(project), service.replace(&key::latest(project), Bytes::from(bytes)).await),
-    ] {
-        if let Err(fault) = done {
-            tracing::info!(%fault, key, "not written");
+    if let Err(fault) = service.put(&index, bytes).await {
+        tracing::info!(%fault, key = index, "not written");
+    }
+}
+
+/// Points to a folder that was found published: whoever published it may have been killed right behind its manifest. Asks
+/// no more than once or twice where nothing is amiss, and never fails.
+pub(super) async fn mend(service: &dyn Backend, project: &ProjectName, folder: &Folder, manifest: &Manifest) {
+    let newest = match read_small(service, &key::latest(project)).await {
+        Ok(bytes) => serde_json::from_slice::<Pointer>(&bytes).ok(),
+        Err(Fault::NotFound) => None,
+        Err(fault) => {
+            tracing::info!(%fault, "what points to the folder is not known");
+            return;
         }
+    };
+    let ended = manifest.about.ended;
+    match newest {
+        // The index came first.
+        Some(newest) if newest.folder == folder.to_string() => {}
+        Some(newest) if newest.ended >= ended => {
+            if let Ok(None) = service.stat(&key::index(project, folder, ended)).await {
+                enter(service, project, folder, manifest).await;
+            }
+        }
+        _ => point(service, project, folder, manifest).await,
     }
 }
 

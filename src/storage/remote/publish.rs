@@ -54,8 +54,10 @@ pub(super) async fn publish(
         let ours = describe::describe(publication, progress).await?;
         let differences = Differences::between(&there, &ours);
         if differences.is_empty() {
-            // Who wrote the manifest may have been killed before it removed what broken-off publishes left.
+            // Who wrote the manifest may have been killed before it removed what broken-off publishes left, and pointed to it.
             let others = tidied(remote, publication, &folder, &there, progress).await;
+            let mending = Box::pin(pointer::mend(&*remote.service, project, &folder, &there));
+            in_passing(&**progress, mending).await;
             return Ok(finish(folder, PublishOutcome::Identical, there, others));
         }
         if publication.on_conflict != OnConflict::NewRun || folder.run.is_some() {
