@@ -7,7 +7,8 @@
 //! 3. Every other output is created under its own key, which never overwrites. Where a key holds something else (of a
 //!    run that broke off, or of one that is under way), the output gets another name, and the manifest says which.
 //! 4. `manifest.json` is created, last, if the mark is still there. Of two publishers one succeeds; the other compares what it has, and removes what
-//!    only it made.
+//!    only it made. Where names are not exclusive the first manifest counts, which is looked for while somebody else shows
+//!    in the folder ([`rivals`]).
 //! 5. Of what the manifest does not name, that goes which has a name that only we give, and what this machine had sent
 //!    whole, while the service's checksum and id prove that ([`proof`]). What else is in the folder may be somebody's, and
 //!    stays, whatever it is called, whenever it came and whoever publishes the commit again; the run tells it. Where a
@@ -42,6 +43,7 @@ mod marks;
 mod pointer;
 mod proof;
 mod publish;
+mod rivals;
 mod send;
 mod sweep;
 mod tally;
