@@ -13,7 +13,7 @@ mod mark;
 mod name;
 
 pub(super) use mark::{
-    beside, hold, is_mark, is_marks, is_sweep, is_taken, is_trial, is_unfinished, sweep, taken, trial,
+    beside, hold, is_hold, is_mark, is_marks, is_sweep, is_taken, is_trial, is_unfinished, sweep, taken, trial,
 };
 #[cfg(any(feature = "webdav", feature = "sftp"))]
 pub(super) use mark::{claim, is_beside};

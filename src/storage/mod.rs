@@ -307,8 +307,6 @@ pub struct Listed {
     pub id: Option<String>,
 }
 
-<<<<<<< HEAD
-=======
 impl Listed {
     /// The name by which people find it in its folder.
     fn into_name(self) -> RelPath {
@@ -316,14 +314,6 @@ impl Listed {
     }
 }
 
-/// What became of a folder that was taken away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Removed {
-    /// Whether its room is free at once; some drives keep what is removed in a bin first.
-    pub freed: bool,
-}
-
->>>>>>> m6
 /// A folder of ours without a manifest, in which files lie, or where storages keep such, folders only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {

@@ -43,6 +43,7 @@ mod served;
 mod servers;
 mod shelf;
 mod sweeping;
+mod uneven;
 #[path = "../stores/way.rs"]
 #[expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 mod way;

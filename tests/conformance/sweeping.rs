@@ -23,8 +23,8 @@ const A_WHILE: Duration = Duration::from_secs(3);
 
 /// For which everything is old that nobody wrote to for so many seconds.
 fn bounded(service: Shared, old: u64) -> Remote {
-    let (old, pause) = (Duration::from_secs(old), Duration::from_millis(100));
-    Remote::new(service, None).bounded(Bounds { old, pause, ..Bounds::default() })
+    let (old, pause, rival) = (Duration::from_secs(old), Duration::from_millis(100), Duration::from_millis(500));
+    Remote::new(service, None).bounded(Bounds { old, pause, rival, ..Bounds::default() })
 }
 
 fn filled() -> Run {

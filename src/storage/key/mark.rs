@@ -78,6 +78,11 @@ pub(in crate::storage) fn is_taken(name: &str) -> bool {
     name.strip_prefix(SWEEP).is_some_and(|rest| rest.starts_with(TAKEN))
 }
 
+/// Whether a name in a folder is that of a [`hold`].
+pub(in crate::storage) fn is_hold(name: &str) -> bool {
+    name.starts_with(HOLD)
+}
+
 /// Whether a name in a folder is that of a [`sweep`].
 pub(in crate::storage) fn is_sweep(name: &str) -> bool {
     name.starts_with(SWEEP)
@@ -85,7 +90,7 @@ pub(in crate::storage) fn is_sweep(name: &str) -> bool {
 
 /// Whether a name in a folder is that of a [`hold`] or a [`sweep`].
 pub(in crate::storage) fn is_mark(name: &str) -> bool {
-    name.starts_with(HOLD) || name.starts_with(SWEEP)
+    is_hold(name) || is_sweep(name)
 }
 
 /// Whether a whole key is that of a mark: where files are removed one by one, marks go last.
@@ -126,6 +131,7 @@ mod tests {
         let name = |mark: String| mark.rsplit('/').next().unwrap().to_owned();
         let (taken, sweep) = (name(taken(&project, &folder)), name(sweep(&project, &folder)));
         assert!(is_sweep(&taken) && is_taken(&taken) && !is_taken(&sweep));
+        assert!(is_hold(&name(hold(&project, &folder))) && !is_hold(&sweep) && !is_hold(&taken));
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct Bounds {
     pub fresh: Duration,
     /// Between two looks at what another one does.
     pub pause: Duration,
+    /// Where names are not exclusive: a publisher that sees another one at work looks so long whether its manifest shows.
+    pub rival: Duration,
     /// Bytes that are sent and not visible yet, where files become visible in batches, before a batch is begun.
     pub unseen: u64,
 }
@@ -54,6 +56,7 @@ impl Default for Bounds {
             dead: Duration::from_mins(15),
             fresh: DAY,
             pause: Duration::from_millis(1500),
+            rival: Duration::from_secs(20),
             unseen: 256 * 1024 * 1024,
         }
     }
@@ -154,6 +157,11 @@ impl Hold {
             }
         }
         Ok(if self.since.elapsed() > remote.bounds.fresh { Standing::Aged } else { Standing::Firm })
+    }
+
+    /// Its mark.
+    pub(super) fn mark(&self) -> Option<&str> {
+        self.mark.as_deref()
     }
 
     /// Not needed any more. Should it stay, it is removed with the next publish, or when it is old.

@@ -7,7 +7,8 @@
 //! 3. Every other output is created under its own key, which never overwrites. Where a key holds something else (of a
 //!    run that broke off, or of one that is under way), the output gets another name, and the manifest says which.
 //! 4. `manifest.json` is created, last, if the mark is still there. Of two publishers one succeeds; the other compares what it has, and removes what
-//!    only it made.
+//!    only it made. Where names are not exclusive the first manifest counts, which is looked for while somebody else shows
+//!    in the folder ([`rivals`]).
 //! 5. Of what the manifest does not name, that goes which has a name that only we give, and what this machine had sent
 //!    whole, while the service's checksum and id prove that ([`proof`]). What else is in the folder may be somebody's, and
 //!    stays, whatever it is called, whenever it came and whoever publishes the commit again; the run tells it. Where a
@@ -43,16 +44,14 @@ mod marks;
 mod pointer;
 mod proof;
 mod publish;
+mod rivals;
 mod send;
 mod sweep;
 mod tally;
 mod tidy;
 mod trial;
-<<<<<<< HEAD
 mod unpublish;
-=======
 mod withheld;
->>>>>>> m6
 
 pub use marks::Bounds;
 
@@ -303,10 +302,6 @@ impl Storage for Remote {
             .collect())
     }
 
-<<<<<<< HEAD
-    async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Swept, StorageError> {
-        unpublish::unpublish(self, project, folder).await
-=======
     async fn expected_manifest(&self, project: &ProjectName, folder: &Folder) -> Result<Manifest, StorageError> {
         let key = key::object_manifest(project, folder);
         let mut tries = 0;
@@ -322,27 +317,8 @@ impl Storage for Remote {
         }
     }
 
-    async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Removed, StorageError> {
-        let manifest = key::object_manifest(project, folder);
-        // Only the manifest knows what the index calls it, so that this comes first: who is killed in between is followed
-        // by somebody who still finds the folder. A manifest that cannot be read goes all the same.
-        let found = self.manifest(project, folder).await.ok();
-        if let Some(found) = &found {
-            pointer::forget(&*self.service, project, folder, found.about.ended).await;
-        }
-        let mark = self.announce(project, folder, found.as_ref()).await;
-        if let Err(fault) = self.service.remove(&manifest).await {
-            if let Some(mark) = mark {
-                let removed = self.service.remove(&mark).await;
-                tracing::debug!(removed = removed.is_ok(), "the mark is not needed");
-            }
-            return Err(self.fault("remove", &manifest, fault));
-        }
-        let prefix = key::object_folder(project, folder);
-        let whole = prefix.trim_end_matches('/');
-        let removed = self.service.remove_folder(whole).await.map_err(|fault| self.fault("remove", whole, fault))?;
-        Ok(Removed { freed: removed.freed })
->>>>>>> m6
+    async fn unpublish(&self, project: &ProjectName, folder: &Folder) -> Result<Swept, StorageError> {
+        unpublish::unpublish(self, project, folder).await
     }
 
     async fn unfinished(&self, project: &ProjectName) -> Result<Vec<Unfinished>, StorageError> {

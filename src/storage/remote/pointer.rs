@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::ProjectName;
 use crate::outputs::manifest::Manifest;
-use crate::storage::backend::{Backend, Fault};
+use crate::storage::backend::{Backend, Fault, Made};
 use crate::storage::{Folder, key};
 
 /// A manifest of two million entries stays below it.
@@ -14,17 +14,22 @@ const LARGEST: usize = 1024 * 1024 * 1024;
 
 /// Reads an object that fits into memory, from its first byte again where the connection broke.
 pub(super) async fn read_small(service: &dyn Backend, key: &str) -> Result<Vec<u8>, Fault> {
+    read_small_made(service, Made { key, id: None }).await
+}
+
+/// As [`read_small`], of the very object that was listed.
+pub(super) async fn read_small_made(service: &dyn Backend, made: Made<'_>) -> Result<Vec<u8>, Fault> {
     let mut tries = 0;
     loop {
-        match read_once(service, key).await {
+        match read_once(service, made).await {
             Err(fault) if fault.is_passing() && tries < 3 => tries += 1,
             done => return done,
         }
     }
 }
 
-async fn read_once(service: &dyn Backend, key: &str) -> Result<Vec<u8>, Fault> {
-    let mut stream = service.read(key, 0).await?;
+async fn read_once(service: &dyn Backend, made: Made<'_>) -> Result<Vec<u8>, Fault> {
+    let mut stream = service.read_made(made, 0).await?;
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.try_next().await? {
         if bytes.len() + chunk.len() > LARGEST {

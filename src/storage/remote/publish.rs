@@ -10,6 +10,7 @@ use super::journal::Journal;
 use super::lanes::send_all;
 use super::marks::{Hold, Marks, Standing};
 use super::proof::Before;
+use super::rivals::Rivals;
 use super::send::Sender;
 use super::tally::{Tally, unless_cancelled};
 use super::tidy::{LeftOver, give_up, name_of, tidy};
@@ -137,7 +138,8 @@ async fn create_held(
         in_passing(&**progress, Box::pin(give_up(remote, publication, folder, &made))).await;
         return Ok(None);
     };
-    let won = match decide(remote, folder, &ours, &**progress).await {
+    let mut rivals = Rivals::of(remote, folder, &ours, &before, &hold);
+    let mut won = match decide(remote, folder, &ours, &mut rivals, &**progress).await {
         Ok(won) => won,
         Err(Unsealed { error, refused }) => {
             // Should the manifest be there after all, or come yet, what it names must be there too.
@@ -152,12 +154,16 @@ async fn create_held(
         leftovers::of_all(remote, journal).await;
         journal.close();
         hold.release(remote, marks).await;
+        if won && left_over {
+            let _ = others.set(tidy(remote, publication, folder, &ours, Some(&before)).await);
+        }
+        if won && rivals.were_first().await {
+            won = false;
+            rivals.take_back().await;
+        }
         if !won {
             give_up(remote, publication, folder, &made).await;
             return;
-        }
-        if left_over {
-            let _ = others.set(tidy(remote, publication, folder, &ours, Some(&before)).await);
         }
         pointer::point(&*remote.service, &publication.about.project, folder, &ours).await;
     });
@@ -298,9 +304,30 @@ struct Unsealed {
 
 /// Writes the manifest; `false` when another one is there. From here on nobody can stop it, unless the service lets nothing
 /// through: half a decision is none.
-async fn decide(remote: &Remote, folder: &Folder, ours: &Manifest, progress: &dyn Progress) -> Result<bool, Unsealed> {
+async fn decide(
+    remote: &Remote,
+    folder: &Folder,
+    ours: &Manifest,
+    rivals: &mut Rivals<'_>,
+    progress: &dyn Progress,
+) -> Result<bool, Unsealed> {
+    let form = |error| StorageError::Manifest { folder: folder.clone(), source: ManifestError::Form(error) };
+    let bytes = ours.to_bytes().map_err(|error| Unsealed { error: Box::new(form(error)), refused: true })?;
+    let bytes = Bytes::from(bytes);
     let (waiting, before) = (|| remote.service.waiting(), OnceLock::new());
-    let sealed = while_it_goes(&waiting, progress, Box::pin(seal(remote, folder, ours, &before))).await;
+    let sealing = async {
+        let sealed = seal(remote, folder, ours, &bytes, &before).await?;
+        if !sealed || !remote.service.traits().duplicates {
+            return Ok(sealed);
+        }
+        // Ours lies there, and whether it stands is not known.
+        let unsure = |error: StorageError| {
+            let fault = if let StorageError::Service { fault, .. } = error { Some(fault) } else { None };
+            Unsealed { error: Box::new(undecided(remote, folder, ours, fault)), refused: false }
+        };
+        rivals.outlasted(bytes.clone(), progress).await.map_err(unsure)
+    };
+    let sealed = while_it_goes(&waiting, progress, Box::pin(sealing)).await;
     sealed.unwrap_or_else(|| {
         let may_have_gone_out = match before.get() {
             None => false,
@@ -323,12 +350,11 @@ async fn seal(
     remote: &Remote,
     folder: &Folder,
     ours: &Manifest,
+    bytes: &Bytes,
     before: &OnceLock<Option<u64>>,
 ) -> Result<bool, Unsealed> {
     let key = key::object_manifest(&ours.about.project, folder);
     let unsealed = |error, refused| Unsealed { error: Box::new(error), refused };
-    let form = |error| StorageError::Manifest { folder: folder.clone(), source: ManifestError::Form(error) };
-    let bytes: Bytes = ours.to_bytes().map_err(|error| unsealed(form(error), true))?.into();
     let traits = remote.service.traits();
     let wrong = |fault| unsealed(remote.fault("write", &key, fault), true);
     if !traits.create_only && !traits.duplicates {
@@ -358,7 +384,7 @@ async fn seal(
         tokio::time::sleep(SETTLING).await;
     }
     match pointer::read_small(&*remote.service, &key).await {
-        Ok(there) => Ok(there == bytes),
+        Ok(there) => Ok(there == *bytes),
         Err(fault) => Err(unsure(fault)),
     }
 }

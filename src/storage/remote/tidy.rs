@@ -14,7 +14,7 @@ use crate::storage::prune::is_litter;
 use crate::storage::{Folder, Publication, key};
 
 /// What tells an object of a folder from every other one there.
-fn identity(meta: &Meta, duplicates: bool) -> &str {
+pub(super) fn identity(meta: &Meta, duplicates: bool) -> &str {
     meta.id.as_deref().filter(|_| duplicates).unwrap_or(&meta.key)
 }
 

@@ -36,6 +36,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 pub use account::Account;
 pub use fault::{Fault, When};
@@ -189,6 +190,11 @@ impl Fake {
 
     pub fn fault(&self, drive: Drive, when: When, fault: Fault) {
         control::fault(&self.shared, drive, when, fault);
+    }
+
+    /// Google Drive: listings show the next `times` files of that name so long after they are made, and all else at once.
+    pub fn show_late(&self, name: &str, times: usize, by: Duration) {
+        self.account(Drive::GDrive).tree.show_late(name, times, by);
     }
 
     /// Faults that have not been used up.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::blob::Blob;
 use super::names::fold;
@@ -21,6 +22,8 @@ pub struct Node {
     /// What the client says about the file's own time.
     pub client_modified: String,
     pub trashed: bool,
+    /// Listings do not show it before that, though it is there (Google Drive).
+    pub shown: Option<Instant>,
     /// What clients attach (`mimeType`, `appProperties`, …).
     pub notes: serde_json::Map<String, serde_json::Value>,
 }
@@ -32,6 +35,8 @@ pub struct Tree {
     children: HashMap<String, BTreeSet<(String, String)>>,
     clock: u64,
     used: u64,
+    /// The next so many of that name are shown so long after they are made.
+    late: Vec<(String, usize, Duration)>,
 }
 
 pub fn now() -> String {
@@ -40,8 +45,8 @@ pub fn now() -> String {
 
 impl Tree {
     pub fn new(root: &str, folds: bool) -> Self {
-        let mut tree =
-            Self { root: root.into(), folds, nodes: HashMap::new(), children: HashMap::new(), clock: 0, used: 0 };
+        let (nodes, children) = (HashMap::new(), HashMap::new());
+        let mut tree = Self { root: root.into(), folds, nodes, children, clock: 0, used: 0, late: Vec::new() };
         tree.add(root, "", "", None);
         tree
     }
@@ -136,12 +141,24 @@ impl Tree {
             modified: now(),
             client_modified: now(),
             trashed: false,
+            shown: self.shown(name),
             notes: serde_json::Map::new(),
         };
         let key = (self.key(name), id.to_owned());
         self.children.entry(parent.into()).or_default().insert(key);
         self.nodes.insert(id.into(), node.clone());
         node
+    }
+
+    /// Listings lag behind the next `times` files of a name, and only behind those.
+    pub fn show_late(&mut self, name: &str, times: usize, by: Duration) {
+        self.late.push((name.to_owned(), times, by));
+    }
+
+    fn shown(&mut self, name: &str) -> Option<Instant> {
+        let (_, times, by) = self.late.iter_mut().find(|(late, times, _)| late == name && *times > 0)?;
+        *times -= 1;
+        Some(Instant::now() + *by)
     }
 
     pub fn replace(&mut self, id: &str, blob: Arc<Blob>) {

@@ -1,5 +1,6 @@
 //! Small files that only one of several publishers may create, where names are not exclusive: the lowest (time, id) of
-//! that name wins, and everybody else takes back what it made. Removes nothing that others made.
+//! that name wins, and everybody else takes back what it made. A listing that has ours may lack an older one all the same:
+//! of manifests that is found out above (`remote/rivals.rs`). Removes nothing that others made.
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Drive's search: `and`, `or`, `not`, parentheses, and the comparisons that clients make; pages; listings that lag.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
 use super::super::ask::{Answer, Ask, Reply};
@@ -168,7 +170,8 @@ pub fn list(shared: &Shared, ask: &Ask) -> Answer {
             for node in account.tree.all().filter(|node| node.id != account.tree.root) {
                 let fits = test.as_ref().map_or(Some(true), |test| holds(test, &account, node));
                 let fits = fits.ok_or_else(|| invalid("Invalid Value: q"))?;
-                if fits && ask.stale.is_none_or(|clock| node.born <= clock) {
+                let is_shown = node.shown.is_none_or(|from| from <= Instant::now());
+                if fits && is_shown && ask.stale.is_none_or(|clock| node.born <= clock) {
                     found.push(node);
                 }
             }
