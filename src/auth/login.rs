@@ -208,6 +208,24 @@ impl Login {
         Ok(access)
     }
 
+    /// What to type for a login that is good again; logging in alone does not change what stands in a variable.
+    fn anew(&self) -> String {
+        let issuer = &self.keeper.issuer;
+        let (login, remote) = (issuer.login(), &issuer.remote);
+        match &self.source {
+            Source::File => format!("`{login}`"),
+            Source::Refresh { variable, .. } => {
+                format!("`{login}`, then `soopervisor auth export {remote}` for another {variable}")
+            }
+            Source::Access(token) => format!("set another {}, or unset it, and `{login}`", token.name()),
+            Source::ClientCredentials { .. } | Source::Assertion(_) => format!(
+                "see what the app may do (Admin Console, Integrations, Platform Apps) and the variables \
+                 `{0}_…` that are set; or unset these, and `{login}`",
+                super::variable(remote)
+            ),
+        }
+    }
+
     /// From a refresh token that may be used again and again; nothing is written.
     async fn in_memory(&self, from: &str, old: Option<&Entry>, stale: Option<&Secret>) -> Result<Entry, Fault> {
         let issuer = &self.keeper.issuer;
@@ -232,6 +250,13 @@ impl Bearer for Login {
 
     async fn renew(&self, stale: &Secret) -> Result<Secret, Fault> {
         self.fetch(Some(stale)).await
+    }
+
+    fn refused(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::Login(words) => Fault::Login(format!("{words}; a fresh token was refused too: {}", self.anew())),
+            fault => fault,
+        }
     }
 
     fn waiting(&self) -> Option<Waiting> {

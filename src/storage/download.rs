@@ -5,7 +5,7 @@
 //! followed or written outside the target folder, whatever the manifest says.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::backend::{Checksum, HashKind, Hasher, misread};
 use super::local::system;
 use super::local::times;
 use super::verify::{PAUSE, breaks};
@@ -26,6 +27,8 @@ use crate::outputs::rooted::{self, Opener};
 
 /// Files fetched at once.
 const LANES: usize = 4;
+/// Why bytes are believed to have changed on their way, where a service tells nothing of them.
+const UNLIKE: &str = "no two readings are alike";
 
 /// What is fetched, where to, and how.
 #[derive(Debug, Clone)]
@@ -265,27 +268,14 @@ impl Fetch<'_> {
         (part, expected): (&str, Digest),
     ) -> Result<(u64, bool), StorageError> {
         let wrong = |error: io::Error| target.wrong("write", &entry.path, error);
-        let (file, mut hash, mut have) = open_part(folder, part, entry.size).await.map_err(|error| {
+        let (file, hash, have) = open_part(folder, part, entry.size).await.map_err(|error| {
             if error.kind() == io::ErrorKind::WouldBlock {
                 return StorageError::Downloading { path: entry.path.clone() };
             }
             wrong(error)
         })?;
-        let resumed = have > 0;
         let mut file = tokio::fs::File::from_std(file);
-        let mut fetched = self.append(&mut file, &mut hash, entry, have).await.map_err(|e| e.at(target, entry))?;
-        let mut found = Digest(hash.finalize().into());
-        if found != expected && resumed {
-            // The part was not what it seemed: once more from the start.
-            file.set_len(0).await.map_err(wrong)?;
-            let mut hash = Sha256::new();
-            have = 0;
-            fetched += self.append(&mut file, &mut hash, entry, have).await.map_err(|e| e.at(target, entry))?;
-            found = Digest(hash.finalize().into());
-        }
-        if found != expected {
-            return Err(StorageError::Corrupt { path: entry.path.clone(), expected, found });
-        }
+        let (fetched, resumed) = self.verified(target, &mut file, entry, (expected, hash, have)).await?;
         rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode)).map_err(|error| wrong(error.into()))?;
         rustix::fs::futimens(&file, &times(entry.mtime_ns.into())).map_err(|error| wrong(error.into()))?;
         let name = entry.path.file_name();
@@ -295,12 +285,80 @@ impl Fetch<'_> {
             system::rename_new(folder.as_fd(), part.as_bytes(), name)
         };
         match renamed {
-            Ok(()) => Ok((fetched, have > 0)),
+            Ok(()) => Ok((fetched, resumed)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(StorageError::WouldOverwrite { first: vec![entry.path.clone()], total: 1 })
             }
             Err(error) => Err(wrong(error)),
         }
+    }
+
+    /// Fetches what is missing of a part; all of it anew where the part was not what it seemed, and once more where a service
+    /// sent something else: that may have happened on the way. Returns the bytes fetched and whether the part was of use.
+    async fn verified(
+        self,
+        target: &Target,
+        file: &mut tokio::fs::File,
+        entry: &Entry,
+        (expected, mut hash, mut have): (Digest, Sha256, u64),
+    ) -> Result<(u64, bool), StorageError> {
+        // To a folder of this machine there is no way.
+        let most = if self.storage.keeps_links() { 1 } else { 2 };
+        let (mut fetched, mut whole, mut before) = (0, 0, None);
+        loop {
+            let is_whole = have == 0;
+            whole += u32::from(is_whole);
+            fetched += self.append(file, &mut hash, entry, have).await.map_err(|e| e.at(target, entry))?;
+            let found = Digest(std::mem::take(&mut hash).finalize().into());
+            if found == expected {
+                return Ok((fetched, !is_whole));
+            }
+            let error = if whole < most {
+                None
+            } else {
+                let misread = self.misread(target, file, entry, before == Some(found)).await?;
+                Some(misread.unwrap_or_else(|| StorageError::Corrupt { path: entry.path.clone(), expected, found }))
+            };
+            // Nothing of it is worth going on with.
+            file.set_len(0).await.map_err(|error| target.wrong("write", &entry.path, error))?;
+            if let Some(error) = error {
+                return Err(error);
+            }
+            tracing::debug!(path = %entry.path, "not what was published, and fetched once more");
+            (before, have) = (is_whole.then_some(found), 0);
+        }
+    }
+
+    /// Why what was fetched is not what is stored, where that is so; nothing where the stored file itself is another one than
+    /// was published: the service's checksum tells, or that the same came `twice`.
+    async fn misread(
+        self,
+        target: &Target,
+        file: &tokio::fs::File,
+        entry: &Entry,
+        twice: bool,
+    ) -> Result<Option<StorageError>, StorageError> {
+        if self.storage.keeps_links() {
+            return Ok(None);
+        }
+        let (project, folder) = (self.request.project, self.request.folder);
+        let there = match self.storage.told(project, folder, entry).await {
+            Err(error) if is_passing(&error) => return Err(error),
+            there => there.ok().flatten(),
+        };
+        let kind = there.as_ref().and_then(|there| there.checksum.as_ref()).map(|told| told.kind);
+        let received = received(file, kind).await;
+        let (size, found) = received.map_err(|error| target.wrong("read", &entry.path, error))?;
+        let borne_out = there.as_ref().and_then(|there| there.bears_out(size, found.as_ref()));
+        let fault = match (there, borne_out) {
+            // Whatever came of it, it is not as long as what was published.
+            (Some(there), _) if there.size != entry.size => return Ok(None),
+            (Some(there), Some(false)) => there.misread(size),
+            (_, None) if !twice => misread(UNLIKE),
+            _ => return Ok(None),
+        };
+        let (key, place) = (self.storage.name_of(project, folder, entry), self.storage.place());
+        Ok(Some(StorageError::Service { action: "read", key, place, fault }))
     }
 
     /// Fetches from `offset` to the end of the file, and goes on from where a connection broke.
@@ -368,6 +426,25 @@ impl Fetch<'_> {
             }
         }
     }
+}
+
+/// How long a part is, and its checksum of the kind that a service tells.
+async fn received(file: &tokio::fs::File, kind: Option<HashKind>) -> io::Result<(u64, Option<Checksum>)> {
+    let mut copy = file.try_clone().await?.into_std().await;
+    let read = move || -> io::Result<(u64, Option<Checksum>)> {
+        let size = copy.metadata()?.len();
+        let Some(kind) = kind else { return Ok((size, None)) };
+        copy.rewind()?;
+        let (mut hasher, mut buffer) = (Hasher::new(kind), vec![0; 1024 * 1024]);
+        loop {
+            let read = copy.read(&mut buffer)?;
+            if read == 0 {
+                return Ok((size, Some(hasher.finish())));
+            }
+            hasher.update(&buffer[..read]);
+        }
+    };
+    tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
 }
 
 /// Whether a storage that could not be opened may be opened in a moment.

@@ -105,6 +105,17 @@ pub trait Storage: fmt::Debug + Send + Sync {
         offset: u64,
     ) -> Result<Reader, StorageError>;
 
+    /// What a service says of one file of the folder's manifest as it has it now: its length, and a checksum of some kind
+    /// where it tells one. `None` where the file is not there, and where there is nobody to ask.
+    async fn told(
+        &self,
+        _project: &ProjectName,
+        _folder: &Folder,
+        _entry: &Entry,
+    ) -> Result<Option<backend::Meta>, StorageError> {
+        Ok(None)
+    }
+
     /// The name of one file of the folder's manifest below the place of the storage: `project/commit/plots/roc.png`.
     fn name_of(&self, project: &ProjectName, folder: &Folder, entry: &Entry) -> String;
 

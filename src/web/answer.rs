@@ -14,7 +14,7 @@ pub const LONGEST_WAIT: Duration = Duration::from_hours(24);
 /// Of a refusal, more is not read.
 pub(super) const WORDS: usize = 64 * 1024;
 /// Of an answer that is no file, more is not read.
-pub(super) const ANSWER: usize = 64 * 1024 * 1024;
+const ANSWER: usize = 64 * 1024 * 1024;
 
 /// An answer that was read to its end.
 #[derive(Debug, Clone)]
@@ -51,9 +51,29 @@ impl Answer {
     /// The body as JSON.
     ///
     /// # Errors
-    /// [`Fault::Form`] when it is none or of another shape.
+    /// [`Fault::Form`] when it is none or of another shape; [`Fault::Broken`] when its end is missing.
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Fault> {
-        serde_json::from_slice(&self.body).map_err(|error| Fault::Form(error.to_string()))
+        serde_json::from_slice(&self.body).map_err(|error| unread(&error))
+    }
+
+    /// Why a success is not what the service answered, where its body shows that. Something on the way may end an answer
+    /// early and tell of a shorter one, or put a page of its own in its place; where a service answers in JSON alone
+    /// (`only_json`), a page is never its own.
+    fn mangled(&self, only_json: bool) -> Option<Fault> {
+        let kind = self.header("content-type").and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+        let is = |name: &str| kind.eq_ignore_ascii_case(name);
+        // Many answers have no body, whatever kind they name.
+        if !(200..300).contains(&self.status) || self.body.iter().all(u8::is_ascii_whitespace) {
+            return None;
+        }
+        if only_json && is("text/html") {
+            return Some(Fault::Broken("a page came in place of the service's answer".to_owned()));
+        }
+        if !only_json && !is("application/json") {
+            return None;
+        }
+        let error = serde_json::from_slice::<serde::de::IgnoredAny>(&self.body).err()?;
+        error.is_eof().then(|| unread(&error))
     }
 
     /// The body as JSON of any shape; `null` where it is none.
@@ -82,6 +102,14 @@ impl Answer {
     }
 }
 
+/// JSON that breaks off is a connection that broke while it came: the request may have been carried out, and nobody knows.
+fn unread(error: &serde_json::Error) -> Fault {
+    if error.is_eof() {
+        return Fault::Broken(format!("the service's answer broke off: {error}"));
+    }
+    Fault::Form(error.to_string())
+}
+
 /// A refusal of which the words did not arrive; the service failed while it refused.
 pub(super) fn cut_short(_: &Fault) -> Answer {
     Answer { status: 500, headers: HeaderMap::new(), body: Bytes::new() }
@@ -105,6 +133,15 @@ pub async fn chunk(response: &mut Response) -> Result<Option<Bytes>, Fault> {
         Ok(chunk) => chunk.map_err(Fault::network),
         Err(_) => Err(silent()),
     }
+}
+
+/// As [`read`], of a success, all of which must have come.
+///
+/// # Errors
+/// Also [`Fault::Broken`], as when the connection broke, where it shows that it did not.
+pub(super) async fn read_whole(response: Response, only_json: bool) -> Result<Answer, Fault> {
+    let answer = read(response, ANSWER).await?;
+    answer.mangled(only_json).map_or(Ok(answer), Err)
 }
 
 pub(super) async fn read(mut response: Response, most: usize) -> Result<Answer, Fault> {

@@ -10,7 +10,7 @@ use reqwest::{Client, Method, Request, RequestBuilder, Response};
 use tokio::time::Instant;
 use url::Url;
 
-use super::answer::{ANSWER, WORDS, cut_short, is_answer, read, silent};
+use super::answer::{WORDS, cut_short, is_answer, read, read_whole, silent};
 use super::client::STILL;
 use super::{Answer, Detours, Endpoint, Fault, Pacer, Reason, Waiting, Waits};
 use crate::secret::Secret;
@@ -36,6 +36,11 @@ pub trait Bearer: fmt::Debug + Send + Sync {
     /// # Errors
     /// As [`Self::token`].
     async fn renew(&self, stale: &Secret) -> Result<Secret, Fault>;
+
+    /// What to say where a service does not take a token that was just renewed: with what to type, where that is known.
+    fn refused(&self, fault: Fault) -> Fault {
+        fault
+    }
 
     /// What renewing waits for at present; `None` where nothing, or where that is not told.
     fn waiting(&self) -> Option<Waiting> {
@@ -100,6 +105,8 @@ pub struct Web {
     patience: Duration,
     /// How long an answer may take once all is sent.
     still: Duration,
+    /// Whether whoever answers in anything but JSON is not the service.
+    only_json: bool,
 }
 
 impl Web {
@@ -107,7 +114,7 @@ impl Web {
     pub fn new(client: Client, bearer: Option<Arc<dyn Bearer>>, pacer: Arc<Pacer>, judge: Arc<dyn Judge>) -> Self {
         let (allowance, detours, waits) = (Allowance::default(), Arc::default(), Waits::default());
         let (turns, patience, still) = (None, PATIENCE, STILL);
-        Self { client, bearer, pacer, judge, allowance, detours, waits, turns, patience, still }
+        Self { client, bearer, pacer, judge, allowance, detours, waits, turns, patience, still, only_json: false }
     }
 
     /// The same service, of which addresses are asked elsewhere.
@@ -133,6 +140,12 @@ impl Web {
     #[must_use]
     pub fn hurried(self, patience: Duration) -> Self {
         Self { patience, ..self }
+    }
+
+    /// The same service, which answers in JSON and never with a page: one that comes all the same is of something on the way.
+    #[must_use]
+    pub fn speaking_json(self) -> Self {
+        Self { only_json: true, ..self }
     }
 
     /// The same service, whose requests are seen in `waits` while they wait.
@@ -194,7 +207,7 @@ impl Web {
     /// # Errors
     /// The judged fault of the last try.
     pub async fn send(&self, make: impl Fn(&Client) -> RequestBuilder + Send + Sync) -> Result<Answer, Fault> {
-        self.attempt(&make, Again::Always, |_| None, |response| read(response, ANSWER)).await
+        self.attempt(&make, Again::Always, |_| None, |response| read_whole(response, self.only_json)).await
     }
 
     /// As [`Self::send`]; a refusal that `wanted` picks is handed out as it is: it says more than a fault can.
@@ -207,7 +220,7 @@ impl Web {
         make: impl Fn(&Client) -> RequestBuilder + Send + Sync,
     ) -> Result<Answer, Fault> {
         let pick = |answer: &Answer| wanted(answer).then(|| answer.clone());
-        self.attempt(&make, Again::Always, pick, |response| read(response, ANSWER)).await
+        self.attempt(&make, Again::Always, pick, |response| read_whole(response, self.only_json)).await
     }
 
     /// As [`Self::send`]; a request is repeated only when the service said that it did not carry it out. Who calls this
@@ -216,7 +229,7 @@ impl Web {
     /// # Errors
     /// The judged fault of the last try.
     pub async fn send_once(&self, make: impl Fn(&Client) -> RequestBuilder + Send + Sync) -> Result<Answer, Fault> {
-        self.attempt(&make, Again::Refused, |_| None, |response| read(response, ANSWER)).await
+        self.attempt(&make, Again::Refused, |_| None, |response| read_whole(response, self.only_json)).await
     }
 
     /// As [`Self::send`], with the body still to come; redirects are followed, without the token where they lead
@@ -283,7 +296,7 @@ impl Web {
                         self.pacer.went_well();
                         return Ok(picked);
                     }
-                    let fault = self.judge.judge(&answer);
+                    let fault = self.judged(&answer, renewed);
                     let refused = matches!(fault, Fault::Throttled(_));
                     (fault, refused)
                 }
@@ -300,6 +313,15 @@ impl Web {
             tracing::debug!(%fault, ?wait, failures, "once more");
             let reason = if matches!(fault, Fault::Throttled(_)) { Reason::Throttled } else { Reason::Failed };
             self.waits.wait(reason, wait).await;
+        }
+    }
+
+    /// What a refusal means; that of a token which was just renewed is its source's to explain.
+    fn judged(&self, answer: &Answer, renewed: bool) -> Fault {
+        let fault = self.judge.judge(answer);
+        match &self.bearer {
+            Some(bearer) if renewed && self.judge.is_stale(answer) => bearer.refused(fault),
+            _ => fault,
         }
     }
 

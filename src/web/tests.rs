@@ -34,6 +34,10 @@ impl Bearer for Counting {
         self.0.fetch_add(1, Ordering::SeqCst);
         Ok(Secret::new("token", b"new-token".to_vec()))
     }
+
+    fn refused(&self, fault: Fault) -> Fault {
+        Fault::Login(format!("{fault}; log in"))
+    }
 }
 
 /// Answers one connection each with the given bytes, then closes it; gives back what was asked.
@@ -214,8 +218,49 @@ async fn a_token_that_is_not_taken_is_renewed_once() {
     assert!(asked[0].contains("authorization: Bearer old-token") && asked[1].contains("Bearer new-token"));
     let (url, served) = serve(vec![no, no]);
     let fault = web(Some(bearer.clone())).send(|client| client.get(&url)).await.unwrap_err();
-    assert!(matches!(fault, Fault::Login(_)));
+    assert!(matches!(&fault, Fault::Login(words) if words.ends_with("; log in")), "{fault:?}");
     assert_eq!((served.join().unwrap().len(), bearer.0.load(Ordering::SeqCst)), (2, 2));
+}
+
+/// An answer of that kind, all of which seems to have come.
+fn whole(kind: &str, body: &str) -> &'static str {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}", body.len());
+    format!("{head}\r\nconnection: close\r\n\r\n{body}").leak()
+}
+
+#[tokio::test]
+async fn json_that_breaks_off_is_as_good_as_a_connection_that_did() {
+    let half = whole("application/json; charset=utf-8", "{\"id\": \"ab");
+    let (url, served) = serve(vec![half, whole("application/json", "{\"id\": \"abc\"}"), half]);
+    let web = web(None);
+    let answer = web.send(|client| client.post(&url)).await.unwrap();
+    assert_eq!(&answer.body[..], b"{\"id\": \"abc\"}");
+    assert_eq!((web.sent(), web.undenied()), (2, 2), "both may have been carried out");
+    let fault = web.send_once(|client| client.post(&url)).await.unwrap_err();
+    assert!(fault.is_passing() && fault.to_string().contains("broke off"), "{fault:?}");
+    assert_eq!((served.join().unwrap().len(), web.undenied()), (3, 3));
+}
+
+#[tokio::test]
+async fn a_page_in_place_of_json_is_of_something_on_the_way() {
+    let (page, json) = (whole("text/html", "<html>Sign in</html>"), whole("application/json", "[]"));
+    let (url, served) = serve(vec![page, json, page]);
+    let json_only = web(None).speaking_json();
+    assert_eq!(&json_only.send(|client| client.get(&url)).await.unwrap().body[..], b"[]");
+    let page = web(None).send(|client| client.get(&url)).await.unwrap();
+    assert!(matches!(page.json::<serde_json::Value>(), Err(Fault::Form(_))), "who serves pages may serve this one");
+    assert_eq!(served.join().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_no_json_or_has_no_body_is_handed_out_as_it_is() {
+    let bodies = [("application/json", ""), ("application/json", "no JSON"), ("application/octet-stream", "{\"id")];
+    let (url, served) = serve(bodies.iter().map(|(kind, body)| whole(kind, body)).collect());
+    let web = web(None);
+    for (_, body) in bodies {
+        assert_eq!(web.send(|client| client.get(&url)).await.unwrap().body, body);
+    }
+    assert_eq!(served.join().unwrap().len(), 3);
 }
 
 #[tokio::test]

@@ -123,6 +123,23 @@ async fn who_gives_up_waiting_does_not_lose_the_pair() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fresh_token_that_is_refused_too_says_what_to_type() {
+    for drive in Drive::ALL {
+        let place = Place::new().await;
+        place.keep(drive, &place.fake.tokens(drive), i64::MAX);
+        let asked = match drive {
+            Drive::Box | Drive::Dropbox => "/users/",
+            Drive::OneDrive => "/me/drive",
+            Drive::GDrive => "/about",
+        };
+        place.fake.fault(drive, When::path(asked).times(10), fake::Fault::Code(401, "authError"));
+        let fault = open_on(&place, drive).unwrap().who().await.unwrap_err();
+        let again = format!("a fresh token was refused too: `soopervisor auth login {}`", drive.prefix());
+        assert!(matches!(&fault, Fault::Login(words) if words.ends_with(&again)), "{drive:?}: {fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_that_was_taken_back_says_what_to_type() {
     for drive in Drive::ALL {
         let place = Place::new().await;

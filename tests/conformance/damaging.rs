@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use soopervisor::plan::OnConflict;
+use soopervisor::storage::resolve::resolve;
 use soopervisor::storage::verify::verify;
 use soopervisor::storage::{Access, Location, PublishOutcome, Published, Remotes, Storage, StorageError};
 use soopervisor::web::{Fault, Reach};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::bench::Bench;
 use crate::drives::OnDrive;
-use crate::fake::Drive;
+use crate::fake::{Drive, Fault as Script, When};
 use crate::fixture_run::{Run, folder, project};
 use crate::served::Served;
 
@@ -200,4 +202,25 @@ async fn where_tags_are_no_checksums_sound_files_are_sent_once_and_the_first_dam
     scene.marked("a.bin", 100_000);
     scene.publishes_soundly(1).await;
     assert_eq!(scene.there.met(), 2, "nothing was known of tags, and the file was read back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_arrives_cut_as_if_that_were_all_is_read_again() {
+    let routes = ["/dl/", "files/download", "/dl/", "alt=media"];
+    for (drive, route) in Drive::ALL.into_iter().zip(routes) {
+        let bench = Bench::on(drive).await;
+        bench.run.product("a.csv", "1");
+        bench.publish("r", OnConflict::Fail).await.expect("published");
+        let fake = &bench.drive.as_ref().expect("a drive").fake;
+        fake.fault(drive, When::path(route), Script::ShortAnswer(100));
+        let found = resolve(&*bench.storage, &project(), "main").await;
+        assert_eq!(found.expect("it is published"), folder(), "{drive:?}");
+        assert_eq!(fake.faults_left(), 0, "{drive:?}: it happened");
+        // One that is cut for good is no reason to remove anything.
+        fake.fault(drive, When::path(route).times(100), Script::ShortAnswer(100));
+        let error = resolve(&*bench.storage, &project(), "main").await.expect_err("cut");
+        let help = error.help().unwrap_or_default();
+        assert!(error.to_string().contains("is not what is stored: 100 bytes, and not "), "{drive:?}: {error}");
+        assert!(help.contains("try again") && !help.contains("remove"), "{drive:?}: {help}");
+    }
 }

@@ -63,6 +63,8 @@ pub(crate) struct Shelf {
     pub(crate) paused: AtomicBool,
     /// So many readings of a key say that it is not there, while looking at it shows it.
     pub(crate) withheld: Mutex<BTreeMap<String, u64>>,
+    /// How the keys end of which another first byte arrives, another one each time, and how often; what is stored stays.
+    pub(crate) garbles: Mutex<Option<(String, u8)>>,
     /// How many files each batch had.
     pub(crate) settled: Mutex<Vec<usize>>,
 }
@@ -72,6 +74,17 @@ const PART: u64 = 1024 * 1024;
 impl Shelf {
     pub(crate) fn new() -> Self {
         Self { breaks_after: AtomicI64::new(-1), ..Self::default() }
+    }
+
+    /// The first byte that arrives in place of the one that is stored.
+    fn garbled(&self, key: &str) -> Option<u8> {
+        match &mut *self.garbles.lock().expect("garbles") {
+            Some((end, left)) if *left > 0 && key.ends_with(end.as_str()) => {
+                *left -= 1;
+                Some(*left)
+            }
+            _ => None,
+        }
     }
 
     fn request(&self) -> Result<(), Fault> {
@@ -223,7 +236,11 @@ impl Backend for Shelf {
         }
         let bytes = self.objects.lock().expect("objects").get(key).cloned().ok_or(Fault::NotFound)?;
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-        let chunks: Vec<_> = bytes[from..].chunks(64 * 1024).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+        let mut bytes = bytes[from..].to_vec();
+        if let (Some(first), Some(other)) = (bytes.first_mut(), self.garbled(key)) {
+            *first = other;
+        }
+        let chunks: Vec<_> = bytes.chunks(64 * 1024).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
         Ok(futures::stream::iter(chunks).boxed())
     }
 

@@ -34,7 +34,7 @@ async fn arrives_in_spite_of(script: &Script, times: usize) {
 
 #[tokio::test]
 async fn an_answer_that_is_lost_after_success_makes_neither_a_failure_nor_a_second_file() {
-    for script in [Script::ErrorAfter, Script::NoAnswer, Script::CutAnswer(9)] {
+    for script in [Script::ErrorAfter, Script::NoAnswer, Script::CutAnswer(9), Script::ShortAnswer(9)] {
         arrives_in_spite_of(&script, 1).await;
     }
 }

@@ -27,6 +27,10 @@ async fn a_cut_connection_does_nothing_or_everything_as_told() {
     let answer = kit.content("files/download", &json!({"path": "/a"}), Vec::new()).send().await.unwrap();
     assert_eq!(answer.content_length(), Some(100_000));
     assert!(answer.bytes().await.is_err());
+    kit.fake.fault(Drive::Dropbox, When::path("/download"), Fault::ShortAnswer(10));
+    let answer = kit.content("files/download", &json!({"path": "/a"}), Vec::new()).send().await.unwrap();
+    assert_eq!(answer.content_length(), Some(10));
+    assert_eq!(answer.bytes().await.unwrap().len(), 10);
     assert_eq!(kit.fake.faults_left(), 0);
 }
 

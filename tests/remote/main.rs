@@ -17,6 +17,7 @@ use shelf::Shelf;
 mod doctor;
 #[path = "../fixture_run/mod.rs"]
 mod fixture_run;
+mod garbled;
 mod others;
 mod pruning;
 mod sending;

@@ -306,6 +306,33 @@ pub struct Meta {
     pub modified: Option<Timestamp>,
 }
 
+impl Meta {
+    /// Whether so many bytes with this checksum are what the service has; `None` where it does not tell enough to say.
+    pub fn bears_out(&self, size: u64, checksum: Option<&Checksum>) -> Option<bool> {
+        match (&self.checksum, checksum) {
+            _ if self.size != size => Some(false),
+            (Some(told), Some(found)) if told.kind == found.kind => Some(told == found),
+            _ => None,
+        }
+    }
+
+    /// That other bytes arrived than the service has: so many. Nothing that is stored is damaged by that, and the next
+    /// reading may be better.
+    pub fn misread(&self, size: u64) -> Fault {
+        let why = if self.size == size {
+            "its checksum is another one".to_owned()
+        } else {
+            format!("{size} bytes, and not {}", self.size)
+        };
+        misread(&why)
+    }
+}
+
+/// That what arrived cannot be what is stored, whatever that is.
+pub(super) fn misread(why: &str) -> Fault {
+    Fault::Broken(format!("what arrived is not what is stored: {why}"))
+}
+
 /// One object among all that may have its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Made<'a> {
@@ -406,6 +433,28 @@ pub type Shared = Arc<dyn Backend>;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_borne_out_by_their_checksum_alone_and_refuted_by_their_length_too() {
+        let of = |bytes: &[u8]| Hasher::of(HashKind::Sha1, bytes);
+        let meta = |checksum| Meta {
+            key: "a".to_owned(),
+            folder: false,
+            size: 3,
+            checksum,
+            id: None,
+            tag: None,
+            modified: None,
+        };
+        let (told, silent) = (meta(Some(of(b"abc"))), meta(None));
+        assert_eq!(told.bears_out(3, Some(&of(b"abc"))), Some(true));
+        assert_eq!(told.bears_out(3, Some(&of(b"abd"))), Some(false));
+        assert_eq!(told.bears_out(2, Some(&of(b"ab"))), Some(false));
+        assert_eq!((silent.bears_out(3, Some(&of(b"abc"))), silent.bears_out(2, None)), (None, Some(false)));
+        assert_eq!(told.bears_out(3, Some(&Hasher::of(HashKind::Md5, b"abc"))), None, "they cannot be compared");
+        assert!(told.misread(2).is_passing() && told.misread(2).to_string().ends_with("2 bytes, and not 3"));
+        assert!(told.misread(3).to_string().ends_with("its checksum is another one"));
+    }
 
     #[test]
     fn what_lies_above_a_path_is_told_from_below() {

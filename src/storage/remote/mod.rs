@@ -224,15 +224,15 @@ impl Storage for Remote {
     async fn manifest(&self, project: &ProjectName, folder: &Folder) -> Result<Manifest, StorageError> {
         let key = key::object_manifest(project, folder);
         let unsound = |source| StorageError::Manifest { folder: folder.clone(), source };
-        let bytes = match pointer::read_small(&*self.service, &key).await {
-            Ok(bytes) => bytes,
+        let parsed = match pointer::read_manifest(&*self.service, &key).await {
+            Ok(parsed) => parsed,
             Err(Fault::NotFound) => {
                 let path = RelPath::from_bytes(key::MANIFEST.as_bytes()).unwrap_or_default();
                 return Err(StorageError::Missing { folder: folder.clone(), path });
             }
             Err(fault) => return Err(self.fault("read", &key, fault)),
         };
-        Manifest::parse(&bytes).and_then(|manifest| manifest.of(project, &folder.revision)).map_err(unsound)
+        parsed.and_then(|manifest| manifest.of(project, &folder.revision)).map_err(unsound)
     }
 
     async fn open(
@@ -250,6 +250,12 @@ impl Storage for Remote {
             Some(stream) => Ok(Box::pin(tokio_util::io::StreamReader::new(stream.map_err(std::io::Error::other)))),
             None => Err(StorageError::Missing { folder: folder.clone(), path: entry.path.clone() }),
         }
+    }
+
+    async fn told(&self, project: &ProjectName, folder: &Folder, entry: &Entry) -> Result<Option<Meta>, StorageError> {
+        let key = object(project, folder, entry);
+        let there = self.service.stat_made(Made { key: &key, id: entry.id.as_deref() }).await;
+        there.map_err(|fault| self.fault("look at", &key, fault))
     }
 
     fn name_of(&self, project: &ProjectName, folder: &Folder, entry: &Entry) -> String {

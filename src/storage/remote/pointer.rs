@@ -5,12 +5,15 @@ use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::id::ProjectName;
-use crate::outputs::manifest::Manifest;
-use crate::storage::backend::{Backend, Fault, Made};
+use crate::outputs::manifest::{Manifest, ManifestError};
+use crate::storage::backend::{Backend, Fault, Hasher, Made, misread};
 use crate::storage::{Folder, key};
 
 /// A manifest of two million entries stays below it.
 const LARGEST: usize = 1024 * 1024 * 1024;
+
+/// Times that what is no manifest is read.
+const READINGS: usize = 3;
 
 /// Reads an object that fits into memory, from its first byte again where the connection broke.
 pub(super) async fn read_small(service: &dyn Backend, key: &str) -> Result<Vec<u8>, Fault> {
@@ -38,6 +41,34 @@ async fn read_once(service: &dyn Backend, made: Made<'_>) -> Result<Vec<u8>, Fau
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
+}
+
+/// Reads a manifest. What is none is read again, and is only then told as none when the service's own checksum bears out
+/// that these bytes are stored, or, where it tells none, when they came twice alike: what was cut on its way is nothing that
+/// anybody has to remove.
+///
+/// # Errors
+/// When it cannot be read; a passing one when the bytes that arrive never are what is stored.
+pub(super) async fn read_manifest(service: &dyn Backend, key: &str) -> Result<Result<Manifest, ManifestError>, Fault> {
+    let (mut before, mut fault) = (None, misread("no two readings are alike"));
+    for _ in 0..READINGS {
+        let bytes = read_small(service, key).await?;
+        let error = match Manifest::parse(&bytes) {
+            Err(error) if !matches!(error, ManifestError::Newer { .. }) => error,
+            parsed => return Ok(parsed),
+        };
+        let there = service.stat(key).await?.ok_or(Fault::NotFound)?;
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let found = there.checksum.as_ref().map(|told| Hasher::of(told.kind, &bytes));
+        match there.bears_out(size, found.as_ref()) {
+            Some(true) => return Ok(Err(error)),
+            None if before.as_ref() == Some(&bytes) => return Ok(Err(error)),
+            None => before = Some(bytes),
+            Some(false) => fault = there.misread(size),
+        }
+        tracing::debug!(%error, key, "what came is no manifest");
+    }
+    Err(fault)
 }
 
 /// What `latest.json` and the lines of the index say.

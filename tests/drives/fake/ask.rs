@@ -49,6 +49,15 @@ impl Reply {
         self
     }
 
+    /// Ends after so many bytes, and tells of no more.
+    pub fn shortened(mut self, bytes: u64) -> Self {
+        self.content = match self.content {
+            Content::Bytes(all) => Content::Bytes(all.slice(..all.len().min(usize::try_from(bytes).unwrap()))),
+            Content::Part(blob, from, size) => Content::Part(blob, from, size.min(bytes)),
+        };
+        self
+    }
+
     /// A file, or the part of it that `Range` asks for.
     pub fn file(blob: &Arc<Blob>, range: Option<&str>) -> Self {
         let size = blob.size;

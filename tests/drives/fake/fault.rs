@@ -44,6 +44,8 @@ pub enum Fault {
     CutRequest(u64),
     /// It is done; the connection ends after that many bytes of the answer's body.
     CutAnswer(u64),
+    /// It is done; the answer ends after that many bytes of its body, as if these were all.
+    ShortAnswer(u64),
     /// It is done; the connection ends without an answer.
     NoAnswer,
     /// 429, nothing is done.
@@ -77,6 +79,7 @@ impl Fault {
         Some(match value["fault"].as_str()? {
             "cut-request" => Self::CutRequest(number?),
             "cut-answer" => Self::CutAnswer(number?),
+            "short-answer" => Self::ShortAnswer(number?),
             "no-answer" => Self::NoAnswer,
             "too-many" => Self::TooMany(number),
             "unavailable" => Self::Unavailable(number),

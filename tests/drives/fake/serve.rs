@@ -82,12 +82,13 @@ async fn respond(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<
 /// Does what is asked, and what goes wrong with it; also after how many bytes the answer ends.
 async fn with_faults(shared: &Arc<Shared>, ask: &mut Ask, faults: Vec<(Fault, u64)>) -> (Answer, Option<u64>) {
     let mut afterwards = None;
-    let mut limit = None;
+    let (mut limit, mut short) = (None, None);
     for (fault, clock) in faults {
         match fault {
             Fault::Slow(time) => tokio::time::sleep(time).await,
             Fault::CutRequest(bytes) => ask.body.cut_after = Some(bytes),
             Fault::CutAnswer(bytes) => limit = Some(bytes),
+            Fault::ShortAnswer(bytes) => short = Some(bytes),
             Fault::NoAnswer => afterwards = Some(Err(Refusal::Cut)),
             Fault::ErrorAfter => afterwards = Some(Ok(trouble(ask.drive, 500))),
             Fault::Stale => ask.stale = Some(clock),
@@ -110,6 +111,10 @@ async fn with_faults(shared: &Arc<Shared>, ask: &mut Ask, faults: Vec<(Fault, u6
     };
     match (answer, afterwards) {
         (Ok(_), Some(instead)) => (instead, limit),
+        (Ok(reply), None) => match short {
+            Some(bytes) => (Ok(reply.shortened(bytes)), limit),
+            None => (Ok(reply), limit),
+        },
         (answer, _) => (answer, limit),
     }
 }

@@ -55,7 +55,7 @@ impl BoxDrive {
         let Setup { client, bearer, account, endpoints, root, place, shared } = setup;
         let pacer = |kind: &str, pace| Pacer::shared_in(shared.as_deref(), &format!("box:{kind}:{account}"), pace);
         let calls = Web::new(client, Some(bearer), pacer("calls", CALLS), Arc::new(BoxJudge));
-        let calls = calls.with_detours(endpoints.detours());
+        let calls = calls.with_detours(endpoints.detours()).speaking_json();
         let uploads = calls.at_pace(pacer("uploads", UPLOADS));
         let api = Api { calls, uploads, base: endpoints.api, upload: endpoints.upload };
         let parts = Arc::new(Semaphore::new(session::PARTS));

@@ -57,7 +57,8 @@ impl Dropbox {
     pub fn open(setup: Setup) -> Self {
         let Setup { client, bearer, account, endpoints, root, place, shared } = setup;
         let pacer = Pacer::shared_in(shared.as_deref(), &format!("dropbox:{account}"), PACE);
-        let web = Web::new(client, Some(bearer), pacer, Arc::new(DropboxJudge)).with_detours(endpoints.detours());
+        let web = Web::new(client, Some(bearer), pacer, Arc::new(DropboxJudge));
+        let web = web.with_detours(endpoints.detours()).speaking_json();
         let api = Api { web, base: endpoints.api, content: endpoints.upload };
         let parts = root.split('/').filter(|part| !part.is_empty());
         let root = parts.fold(String::new(), |path, part| path + "/" + part);

@@ -83,7 +83,7 @@ impl GoogleDrive {
             Pacer::shared_in(setup.shared.as_deref(), &format!("gdrive {what} {}", setup.account), pace)
         };
         let reads = Web::new(setup.client, Some(setup.bearer), pacer("reads", READS), Arc::new(judge::Words));
-        let reads = reads.with_detours(setup.endpoints.detours());
+        let reads = reads.with_detours(setup.endpoints.detours()).speaking_json();
         let writes = reads.at_pace(pacer("writes", WRITES));
         let mut names: Vec<&str> = parts(&setup.root).collect();
         let top = names.first().and_then(|first| first.strip_prefix(BY_ID)).map(str::to_owned);

@@ -61,7 +61,7 @@ impl OneDrive {
     pub fn open(setup: Setup) -> Self {
         let pacer = Pacer::shared_in(setup.shared.as_deref(), &format!("onedrive {}", setup.account), PACE);
         let web = Web::new(setup.client, Some(setup.bearer), pacer, Arc::new(judge::Words));
-        let web = web.with_detours(setup.endpoints.detours());
+        let web = web.with_detours(setup.endpoints.detours()).speaking_json();
         let address = Address::new(setup.endpoints.api, &setup.root);
         let growth = Memory::new(session::GROWTH);
         Self { bare: web.without_token(), web, address, place: setup.place, folders: Mutex::default(), growth }
