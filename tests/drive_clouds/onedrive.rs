@@ -103,6 +103,25 @@ async fn upload_addresses_are_asked_without_the_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_of_a_download_that_has_ended_is_asked_for_anew_once() {
+    let (fake, bytes) = (Fake::start().await, noise(MIB, 3));
+    let service = open(&fake, Drive::OneDrive, "");
+    made(&*service, "p/a", &bytes).await;
+    for fault in [Fault::Status(401), Fault::Status(403), Fault::NotFound, Fault::Status(410)] {
+        fake.forget_requests();
+        fake.fault(Drive::OneDrive, When::path("/dl/"), fault.clone());
+        assert!(read(&*service, "p/a", 0).await.unwrap() == bytes, "{fault:?}");
+        assert_eq!(fake.count(Drive::OneDrive, "GET", "p/a:/content"), 2, "{fault:?}");
+    }
+    fake.forget_requests();
+    fake.fault(Drive::OneDrive, When::path("/dl/").times(99), Fault::Status(401));
+    let told = read(&*service, "p/a", 0).await.unwrap_err();
+    assert!(matches!(told, Told::Refused { status: 401, .. }) && !told.to_string().contains("token"), "{told}");
+    assert_eq!(fake.count(Drive::OneDrive, "GET", "p/a:/content"), 2, "once");
+    assert_eq!(service.login.renewed.load(std::sync::atomic::Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_applications_own_folder_is_a_place_too() {
     let fake = Fake::start().await;
     let service = open(&fake, Drive::OneDrive, "approot/reports");
