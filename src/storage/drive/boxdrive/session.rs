@@ -174,7 +174,13 @@ impl BoxDrive {
         let url = self.api.upload.at("/api/2.0/files/upload_sessions");
         let body = json!({"folder_id": target.parent, "file_name": target.name, "file_size": size});
         let wanted = |answer: &Answer| conflict(answer).is_some();
-        let answer = self.api.uploads.send_for(wanted, |client| client.post(&url).json(&body)).await?;
+        let mut late = target.late();
+        let answer = loop {
+            match self.api.uploads.send_for(wanted, |client| client.post(&url).json(&body)).await {
+                Err(Fault::NotFound) if late.again().await => {}
+                answer => break answer?,
+            }
+        };
         match conflict(&answer) {
             Some(item) => Ok(Err(self.taken(target.key, item).await?)),
             None => Session::parse(&answer.body).map(Ok),
