@@ -21,6 +21,8 @@ const TRIES: u32 = 7;
 const PATIENCE: Duration = Duration::from_mins(15);
 /// Bytes a second that a request gets through at the least; many share a line.
 const SLOWEST: u64 = 8 * 1024;
+/// Why nothing comes from an address that holds its own permission.
+const ENDED: &str = "it does not take the address that it handed out for this, nor a second one; try again later";
 
 /// Where tokens come from.
 #[async_trait]
@@ -233,12 +235,33 @@ impl Web {
     }
 
     /// As [`Self::send`], with the body still to come; redirects are followed, without the token where they lead
-    /// elsewhere.
+    /// elsewhere. An address that a redirect led to and that is refused may have ended meanwhile: another one is asked
+    /// for, once.
     ///
     /// # Errors
     /// The judged fault of the last try.
     pub async fn open(&self, make: impl Fn(&Client) -> RequestBuilder + Send + Sync) -> Result<Response, Fault> {
-        let mut response = self.attempt(&make, Again::Always, |_| None, |response| async { Ok(response) }).await?;
+        let mut anew = true;
+        loop {
+            let response = self.attempt(&make, Again::Always, |_| None, |response| async { Ok(response) }).await?;
+            match self.followed(&make, response).await {
+                Err(fault @ (Fault::Login(_) | Fault::Forbidden(_) | Fault::NotFound)) if anew => {
+                    tracing::debug!(%fault, "an address that was handed out is asked for anew");
+                    anew = false;
+                }
+                // No token was sent there: a login would not mend it.
+                Err(Fault::Login(_)) => return Err(Fault::refused(401, ENDED)),
+                opened => return opened,
+            }
+        }
+    }
+
+    /// Where an answer leads to.
+    async fn followed(
+        &self,
+        make: &(impl Fn(&Client) -> RequestBuilder + Send + Sync),
+        mut response: Response,
+    ) -> Result<Response, Fault> {
         for _ in 0..5 {
             if !response.status().is_redirection() {
                 return Ok(response);

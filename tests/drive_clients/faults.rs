@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use soopervisor::web::Fault;
 
-use super::bench::{BOTH, Bench, bytes, ours, taken};
+use super::bench::{BOTH, Bench, ROOT, bytes, ours, taken};
 use super::fake::{self, Drive, When};
 
 type Script = fake::Fault;
@@ -96,7 +96,7 @@ async fn a_lost_answer_is_not_taken_for_ours_when_others_wrote() {
     for drive in BOTH {
         let bench = Bench::new(drive).await;
         let route = if drive == Drive::Box { "/api/2.0/files/content" } else { "files/upload" };
-        bench.fake.put(drive, &format!("{}/p/m", super::bench::ROOT), b"theirs").await;
+        bench.fake.put(drive, &format!("{ROOT}/p/m"), b"theirs").await;
         bench.fake.fault(drive, When::path(route), Script::ErrorBefore);
         assert!(!bench.service.put("p/m", Bytes::from_static(b"ours")).await.unwrap(), "{drive:?}");
         taken(bench.send("p/m", b"ours").await);
@@ -144,6 +144,31 @@ async fn a_file_in_place_of_a_folder_is_told() {
         let fault = bench.send("p/a/b", b"x").await.unwrap_err();
         assert!(fault.to_string().contains("a folder"), "{drive:?} {fault}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_new_for_some_of_the_servers_of_box_is_waited_for_and_made_once() {
+    let bench = Bench::new(Drive::Box).await;
+    bench.fake.account(Drive::Box).late = Duration::from_millis(600);
+    let (small, large) = (bytes(200_000, 3), bytes(21_000_000, 4));
+    ours(bench.send("p/c/small", &small).await, &small, bench.kind());
+    assert_eq!(bench.service.stat("p/c/small").await.unwrap().unwrap().size, 200_000, "a file, too");
+    ours(bench.send("p/d/large", &large).await, &large, bench.kind());
+    assert!(bench.read("p/d/large", 0).await.unwrap() == large);
+    assert!(bench.service.put("p/e/m.json", Bytes::from_static(b"ours")).await.unwrap());
+    bench.service.make_folders(&["p/f/g".to_owned()]).await.unwrap();
+    assert!(bench.service.stat("p/f/g/none").await.unwrap().is_none());
+    bench.service.replace("p/f/g/latest.json", Bytes::from_static(b"first")).await.unwrap();
+    bench.service.replace("p/f/g/latest.json", Bytes::from_static(b"second")).await.unwrap();
+    assert_eq!(bench.held("p/f/g/latest.json").unwrap(), b"second");
+    ours(bench.service.copy("p/e/m.json", "p/h/m.json").await.map(Option::unwrap), b"ours", bench.kind());
+    assert_eq!(bench.keys("p/h").await, ["p/h/m.json"]);
+    bench.fake.put(Drive::Box, &format!("{ROOT}/p/i/theirs"), b"theirs").await;
+    assert_eq!(bench.keys("p/i").await, ["p/i/theirs"], "nor does it look empty");
+    let folders =
+        ["", "/p", "/p/c", "/p/d", "/p/e", "/p/f", "/p/f/g", "/p/h", "/p/i"].map(|below| format!("{ROOT}{below}"));
+    let made: Vec<String> = bench.fake.folders(Drive::Box).into_iter().filter(|path| path.starts_with(ROOT)).collect();
+    assert_eq!((made, bench.fake.files(Drive::Box).len()), (folders.to_vec(), 6));
 }
 
 #[tokio::test]

@@ -73,6 +73,26 @@ async fn parts_that_fail_or_whose_answers_are_lost_are_mended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_arrived_without_a_good_answer_is_not_sent_to_box_again() {
+    for script in [Script::ErrorAfter, Script::NoAnswer, Script::CutAnswer(9)] {
+        let part = When::path("upload_sessions/").method("PUT").nth(2);
+        let bench = arrives(Drive::Box, Some((part, script.clone()))).await;
+        assert_eq!(bench.fake.count(Drive::Box, "PUT", "upload_sessions/"), 8, "{script:?}: nothing was sent twice");
+        assert_eq!(bench.fake.count(Drive::Box, "GET", "/parts"), 1, "{script:?}: Box was asked for it");
+    }
+    // What did not arrive goes out once more, and who does not tell of parts says so by a conflict.
+    let part = || When::path("upload_sessions/").method("PUT").nth(2);
+    let bench = arrives(Drive::Box, Some((part(), Script::ErrorBefore))).await;
+    assert_eq!(bench.fake.count(Drive::Box, "PUT", "upload_sessions/"), 9);
+    let bench = Bench::new(Drive::Box).await;
+    bench.fake.fault(Drive::Box, part(), Script::ErrorAfter);
+    bench.fake.fault(Drive::Box, When::path("/parts").method("GET"), Script::Status(400));
+    let content = bytes(LENGTH, 5);
+    ours(bench.send("p/large", &content).await, &content, bench.kind());
+    assert_eq!(bench.fake.faults_left(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_dropbox_it_is_told_how_much_of_a_request_has_gone_out_and_what_broke_off_is_taken_back() {
     // In chunks, and in one request.
     for (route, length) in [("append_v2", 60_000_000), ("upload_session/start", 40_000_000)] {

@@ -103,6 +103,49 @@ async fn upload_addresses_are_asked_without_the_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_a_folder_too_new_for_some_of_the_servers_is_waited_for() {
+    let fake = Fake::start().await;
+    let service = open(&fake, Drive::OneDrive, "");
+    let late = |method: &str, path: &str| {
+        fake.fault(Drive::OneDrive, When::path(path).method(method).times(2), Fault::NotFound);
+    };
+    late("POST", "root:/p:/children");
+    late("PUT", "p/c/small:/content");
+    late("GET", "p/c/small:/content");
+    late("POST", "p/c/large:/createUploadSession");
+    late("PUT", "p/c/latest:/content");
+    service.make_folders(&["p/c".to_owned()]).await.unwrap();
+    made(&*service, "p/c/small", b"small").await;
+    assert_eq!(read(&*service, "p/c/small", 0).await.unwrap(), b"small", "a file, too");
+    made(&*service, "p/c/large", &noise(5 * MIB, 1)).await;
+    service.replace("p/c/latest", bytes::Bytes::from_static(b"x")).await.unwrap();
+    assert_eq!((fake.files(Drive::OneDrive).len(), fake.faults_left()), (3, 0));
+    // What nobody told of is not there.
+    late("PUT", "q/x:/content");
+    assert_eq!(crate::bench::create(&*service, "q/x", b"x").await.unwrap_err(), Told::NotFound);
+    assert_eq!(fake.count(Drive::OneDrive, "PUT", "q/x:/content"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_of_a_download_that_has_ended_is_asked_for_anew_once() {
+    let (fake, bytes) = (Fake::start().await, noise(MIB, 3));
+    let service = open(&fake, Drive::OneDrive, "");
+    made(&*service, "p/a", &bytes).await;
+    for fault in [Fault::Status(401), Fault::Status(403), Fault::NotFound, Fault::Status(410)] {
+        fake.forget_requests();
+        fake.fault(Drive::OneDrive, When::path("/dl/"), fault.clone());
+        assert!(read(&*service, "p/a", 0).await.unwrap() == bytes, "{fault:?}");
+        assert_eq!(fake.count(Drive::OneDrive, "GET", "p/a:/content"), 2, "{fault:?}");
+    }
+    fake.forget_requests();
+    fake.fault(Drive::OneDrive, When::path("/dl/").times(99), Fault::Status(401));
+    let told = read(&*service, "p/a", 0).await.unwrap_err();
+    assert!(matches!(told, Told::Refused { status: 401, .. }) && !told.to_string().contains("token"), "{told}");
+    assert_eq!(fake.count(Drive::OneDrive, "GET", "p/a:/content"), 2, "once");
+    assert_eq!(service.login.renewed.load(std::sync::atomic::Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_applications_own_folder_is_a_place_too() {
     let fake = Fake::start().await;
     let service = open(&fake, Drive::OneDrive, "approot/reports");

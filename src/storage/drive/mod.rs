@@ -7,6 +7,7 @@ mod boxdrive;
 mod download;
 mod dropbox;
 mod escape;
+mod fresh;
 mod gdrive;
 mod memory;
 pub(super) mod names;

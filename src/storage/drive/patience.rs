@@ -5,9 +5,11 @@ use std::time::Duration;
 const TRIES: u32 = 7;
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(15);
+/// For what is not known everywhere yet: a quarter of a minute in all.
+const LATE: u32 = 6;
 
 /// Tries that are left.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Patience {
     left: u32,
     wait: Duration,
@@ -17,6 +19,11 @@ impl Patience {
     /// For something that fails now and then.
     pub(super) fn new() -> Self {
         Self::of(TRIES)
+    }
+
+    /// For what a service told of a moment ago and answers with 404: not all of its servers know it yet.
+    pub(super) fn late() -> Self {
+        Self::of(LATE)
     }
 
     /// For `tries` more tries.

@@ -16,7 +16,7 @@ use crate::outputs::manifest::Manifest;
 use crate::storage::backend::{Fault, Meta};
 use crate::storage::patience::unless;
 use crate::storage::prune::is_litter;
-use crate::storage::{Folder, StorageError, Swept, key};
+use crate::storage::{Folder, Storage as _, StorageError, Swept, key};
 
 /// A pause that is shorter changes nothing.
 const SHORT: Duration = Duration::from_secs(1);

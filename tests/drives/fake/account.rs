@@ -79,6 +79,8 @@ pub struct Account {
     pub lenient: bool,
     /// A name that a folder has counts as free when it is asked whether a file may be uploaded (Box).
     pub preflight_sees_files_only: bool,
+    /// What is younger is answered with 404 where it is asked for by its id: not all servers know it yet (Box).
+    pub late: Duration,
     /// Addresses that are handed out are those of the vendor's hosts, however the request came.
     pub vendors_addresses: bool,
     uploads: VecDeque<Instant>,
@@ -117,6 +119,7 @@ impl Account {
             others_closed: false,
             lenient: false,
             preflight_sees_files_only: false,
+            late: Duration::ZERO,
             vendors_addresses: false,
             uploads: VecDeque::new(),
             refused_uploads: 0,

@@ -16,6 +16,8 @@ pub struct Node {
     pub blob: Option<Arc<Blob>>,
     /// Counts changes of the tree; a stale listing shows what was there before.
     pub born: u64,
+    /// When it came here.
+    pub since: Instant,
     pub version: u64,
     pub made: String,
     pub modified: String,
@@ -136,6 +138,7 @@ impl Tree {
             name: name.into(),
             blob,
             born: self.clock,
+            since: Instant::now(),
             version: self.clock,
             made: now(),
             modified: now(),

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 
 use super::judge::code;
 use crate::storage::backend::{Checksum, HashKind};
+use crate::storage::drive::fresh::Fresh;
 use crate::storage::drive::latest;
+use crate::storage::drive::patience::Patience;
 use crate::web::{Answer, Endpoint, Fault, Web, number_if_any};
 
 const FIELDS: &str = "id,type,name,size,sha1,created_at,modified_at";
@@ -125,6 +127,8 @@ pub(super) struct Api {
     pub(super) uploads: Web,
     pub(super) base: Endpoint,
     pub(super) upload: Endpoint,
+    /// Items by their ids.
+    pub(super) fresh: Fresh,
 }
 
 /// What a name that is in use is in use for: one object for files, a list for folders.
@@ -148,108 +152,162 @@ pub(super) fn item(answer: &Answer) -> Result<Item, Fault> {
     serde_json::from_value(one).map_err(|error| Fault::Form(error.to_string()))
 }
 
-fn made(answer: &Answer, tries: &AtomicU32) -> Result<Made, Fault> {
-    match conflict(answer) {
-        Some(item) => Ok(Made::There { item, unsure: tries.load(Ordering::Relaxed) > 1 }),
-        None => item(answer).map(Made::New),
-    }
+/// Nothing is in a folder that is not there.
+fn nothing_there(fault: Fault) -> Result<Option<Item>, Fault> {
+    if fault == Fault::NotFound { Ok(None) } else { Err(fault) }
+}
+
+/// A try that was answered with 404 has made nothing.
+fn was_refused(tries: &AtomicU32) {
+    tries.fetch_sub(1, Ordering::Relaxed);
 }
 
 impl Api {
-    async fn make(&self, url: &str, parent: &str, name: &str) -> Result<Made, Fault> {
+    async fn make(&self, url: &str, parent: &str, name: &str, mut late: Patience) -> Result<Made, Fault> {
         let tries = AtomicU32::new(0);
         let body = json!({"name": name, "parent": {"id": parent}});
-        let answer = self.calls.send_for(is_conflict, |client| {
-            tries.fetch_add(1, Ordering::Relaxed);
-            client.post(url).query(&[("fields", FIELDS)]).json(&body)
-        });
-        match answer.await {
-            Err(Fault::Exists) => self.there(parent, name, &tries).await,
-            answer => made(&answer?, &tries),
+        loop {
+            let answer = self.calls.send_for(is_conflict, |client| {
+                tries.fetch_add(1, Ordering::Relaxed);
+                client.post(url).query(&[("fields", FIELDS)]).json(&body)
+            });
+            match answer.await {
+                Err(Fault::NotFound) if late.again().await => was_refused(&tries),
+                Err(Fault::Exists) => return self.there(parent, name, &tries).await,
+                answer => return self.made(&answer?, &tries),
+            }
         }
+    }
+
+    fn made(&self, answer: &Answer, tries: &AtomicU32) -> Result<Made, Fault> {
+        match conflict(answer) {
+            Some(item) => Ok(Made::There { item: self.told(item), unsure: tries.load(Ordering::Relaxed) > 1 }),
+            None => Ok(Made::New(self.told(item(answer)?))),
+        }
+    }
+
+    /// Notes that Box told of an item just now.
+    fn told(&self, item: Item) -> Item {
+        self.fresh.saw(&item.id);
+        item
     }
 
     /// What has a name that was refused without a word about what has it.
     async fn there(&self, parent: &str, name: &str, tries: &AtomicU32) -> Result<Made, Fault> {
-        let item = self.find_listed(parent, name).await?.ok_or(Fault::Exists)?;
+        let mut late = self.fresh.patience(parent);
+        let found = self.find_listed(parent, name, &mut late).await.or_else(nothing_there)?;
+        let item = found.ok_or(Fault::Exists)?;
         Ok(Made::There { item, unsure: tries.load(Ordering::Relaxed) > 1 })
     }
 
-    pub(super) async fn make_folder(&self, parent: &str, name: &str) -> Result<Made, Fault> {
-        self.make(&self.base.at("/2.0/folders"), parent, name).await
+    /// `late`: how long a parent may be unknown that Box told of.
+    pub(super) async fn make_folder(&self, parent: &str, name: &str, late: Patience) -> Result<Made, Fault> {
+        self.make(&self.base.at("/2.0/folders"), parent, name, late).await
     }
 
     pub(super) async fn copy(&self, file: &str, parent: &str, name: &str) -> Result<Made, Fault> {
-        self.make(&self.base.at(&format!("/2.0/files/{file}/copy")), parent, name).await
+        let late = self.fresh.patience(parent);
+        self.make(&self.base.at(&format!("/2.0/files/{file}/copy")), parent, name, late).await
     }
 
-    /// The whole of a small file, or with `version_of` over that file.
+    /// The whole of a small file, or with `version_of` over that file. `late`: how long a parent, or that file, may be
+    /// unknown that Box told of.
     pub(super) async fn send(
         &self,
         attributes: &Value,
         version_of: Option<&str>,
         bytes: &Bytes,
         sha1: &Checksum,
+        mut late: Patience,
     ) -> Result<Made, Fault> {
         let url = match version_of {
             Some(id) => self.upload.at(&format!("/api/2.0/files/{id}/content")),
             None => self.upload.at("/api/2.0/files/content"),
         };
         let tries = AtomicU32::new(0);
-        let answer = self.uploads.send_for(is_conflict, |client| {
-            tries.fetch_add(1, Ordering::Relaxed);
-            // Box looks at the attributes first and refuses a form that has the file before them.
-            let form = Form::new()
-                .text("attributes", attributes.to_string())
-                .part("file", Part::stream(bytes.clone()).file_name("file"));
-            // The header's name is history: Box wants SHA-1.
-            client.post(&url).query(&[("fields", FIELDS)]).header("content-md5", sha1.hex()).multipart(form)
-        });
-        match (answer.await, attributes["parent"]["id"].as_str(), attributes["name"].as_str()) {
+        let answer = loop {
+            let answer = self.uploads.send_for(is_conflict, |client| {
+                tries.fetch_add(1, Ordering::Relaxed);
+                // Box looks at the attributes first and refuses a form that has the file before them.
+                let form = Form::new()
+                    .text("attributes", attributes.to_string())
+                    .part("file", Part::stream(bytes.clone()).file_name("file"));
+                // The header's name is history: Box wants SHA-1.
+                client.post(&url).query(&[("fields", FIELDS)]).header("content-md5", sha1.hex()).multipart(form)
+            });
+            match answer.await {
+                Err(Fault::NotFound) if late.again().await => was_refused(&tries),
+                answer => break answer,
+            }
+        };
+        match (answer, attributes["parent"]["id"].as_str(), attributes["name"].as_str()) {
             (Err(Fault::Exists), Some(parent), Some(name)) => self.there(parent, name, &tries).await,
-            (answer, ..) => made(&answer?, &tries),
+            (answer, ..) => self.made(&answer?, &tries),
         }
     }
 
     pub(super) async fn file(&self, id: &str) -> Result<Item, Fault> {
         let url = self.base.at(&format!("/2.0/files/{id}"));
-        let answer = self.calls.send(|client| client.get(&url).query(&[("fields", FIELDS)])).await?;
-        item(&answer)
+        let mut late = self.fresh.patience(id);
+        loop {
+            match self.calls.send(|client| client.get(&url).query(&[("fields", FIELDS)])).await {
+                Err(Fault::NotFound) if late.again().await => {}
+                answer => return item(&answer?),
+            }
+        }
     }
 
     /// Whose a folder is, and what this account may do there.
     pub(super) async fn owner(&self, folder: &str) -> Result<Owned, Fault> {
         let url = self.base.at(&format!("/2.0/folders/{folder}"));
-        self.calls.send(|client| client.get(&url).query(&[("fields", "owned_by,permissions")])).await?.json()
+        let mut late = self.fresh.patience(folder);
+        loop {
+            match self.calls.send(|client| client.get(&url).query(&[("fields", "owned_by,permissions")])).await {
+                Err(Fault::NotFound) if late.again().await => {}
+                answer => return answer?.json(),
+            }
+        }
     }
 
     /// What has this name in a folder. Asking whether it could be uploaded takes one request, however large the folder
     /// is. That is said of files only: where it says that the name is free, or nothing, the folder is listed.
     pub(super) async fn find(&self, parent: &str, name: &str) -> Result<Option<Item>, Fault> {
-        let url = self.base.at("/2.0/files/content");
-        let body = json!({"name": name, "parent": {"id": parent}});
-        let asked =
-            self.calls.send_for(is_conflict, |client| client.request(reqwest::Method::OPTIONS, &url).json(&body));
-        match asked.await {
+        let mut late = self.fresh.patience(parent);
+        self.find_in(parent, name, &mut late).await.or_else(nothing_there)
+    }
+
+    /// As [`Self::find`], and [`Fault::NotFound`] where the folder itself is not known.
+    pub(super) async fn find_in(&self, parent: &str, name: &str, late: &mut Patience) -> Result<Option<Item>, Fault> {
+        match self.could_upload(parent, name, late).await {
             Ok(answer) => match conflict(&answer) {
-                Some(item) => Ok(Some(item)),
-                None => self.find_listed(parent, name).await,
+                Some(item) => Ok(Some(self.told(item))),
+                None => self.find_listed(parent, name, late).await,
             },
             Err(fault @ (Fault::Login(_) | Fault::Throttled(_) | Fault::Broken(_))) => Err(fault),
-            Err(_) => self.find_listed(parent, name).await,
+            Err(_) => self.find_listed(parent, name, late).await,
         }
     }
 
-    async fn find_listed(&self, parent: &str, name: &str) -> Result<Option<Item>, Fault> {
+    async fn could_upload(&self, parent: &str, name: &str, late: &mut Patience) -> Result<Answer, Fault> {
+        let url = self.base.at("/2.0/files/content");
+        let body = json!({"name": name, "parent": {"id": parent}});
+        loop {
+            let asked =
+                self.calls.send_for(is_conflict, |client| client.request(reqwest::Method::OPTIONS, &url).json(&body));
+            match asked.await {
+                Err(Fault::NotFound) if late.again().await => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn find_listed(&self, parent: &str, name: &str, late: &mut Patience) -> Result<Option<Item>, Fault> {
         let (mut at, mut seen) = (At::First, 0);
         loop {
-            let page = match self.page(parent, &at).await {
-                Err(Fault::NotFound) => return Ok(None),
-                page => page?,
-            };
+            let page = self.page(parent, &at, late).await?;
             let next = page.next(&at, &mut seen);
             if let Some(found) = page.entries.into_iter().find(|item| fold(&item.name) == fold(name)) {
-                return Ok(Some(found));
+                return Ok(Some(self.told(found)));
             }
             match next {
                 Some(next) => at = next,
@@ -258,7 +316,7 @@ impl Api {
         }
     }
 
-    async fn page(&self, folder: &str, at: &At) -> Result<Page, Fault> {
+    async fn page(&self, folder: &str, at: &At, late: &mut Patience) -> Result<Page, Fault> {
         let url = self.base.at(&format!("/2.0/folders/{folder}/items"));
         let mut query = vec![("limit", PAGE.to_owned()), ("fields", FIELDS.to_owned())];
         match at {
@@ -266,14 +324,19 @@ impl Api {
             At::First => query.push(("usemarker", "true".to_owned())),
             At::Marker(marker) => query.extend([("usemarker", "true".to_owned()), ("marker", marker.clone())]),
         }
-        self.calls.send(|client| client.get(&url).query(&query)).await?.json()
+        loop {
+            match self.calls.send(|client| client.get(&url).query(&query)).await {
+                Err(Fault::NotFound) if late.again().await => {}
+                answer => return answer?.json(),
+            }
+        }
     }
 
-    /// All that is in a folder.
-    pub(super) async fn items(&self, folder: &str) -> Result<Vec<Item>, Fault> {
+    /// All that is in a folder, which may be unknown for so long.
+    pub(super) async fn items(&self, folder: &str, mut late: Patience) -> Result<Vec<Item>, Fault> {
         let (mut all, mut at, mut seen) = (Vec::new(), At::First, 0);
         loop {
-            let mut page = self.page(folder, &at).await?;
+            let mut page = self.page(folder, &at, &mut late).await?;
             let next = page.next(&at, &mut seen);
             all.append(&mut page.entries);
             match next {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::api::{Api, Made};
 use crate::storage::backend::file_in_the_way;
+use crate::storage::drive::patience::Patience;
 use crate::web::Fault;
 
 /// Box's own name for the top.
@@ -29,12 +30,21 @@ impl Folders {
 
     /// The id of a folder; `None` where there is none.
     pub(super) async fn find(&self, api: &Api, folder: &str) -> Result<Option<String>, Fault> {
-        self.walk(api, folder, false).await
+        self.walk(api, folder, None).await
     }
 
     /// The id of a folder, which is made with all above it where it is missing.
     pub(super) async fn make(&self, api: &Api, folder: &str) -> Result<String, Fault> {
-        self.walk(api, folder, true).await?.ok_or(Fault::NotFound)
+        let walked = match self.walk(api, folder, Some(&Patience::of(0))).await {
+            // A folder that we knew is gone, or is too new for some of Box's servers. Asked again from the top, Box
+            // tells of each: after that a 404 is one that passes.
+            Err(Fault::NotFound) => {
+                self.forget();
+                self.walk(api, folder, Some(&Patience::late())).await
+            }
+            walked => walked,
+        };
+        walked?.ok_or(Fault::NotFound)
     }
 
     /// The folder of the place, or the nearest one above it that is there: the next one is made in it.
@@ -68,7 +78,8 @@ impl Folders {
         Arc::clone(known.entry(path.to_owned()).or_default())
     }
 
-    async fn walk(&self, api: &Api, folder: &str, make: bool) -> Result<Option<String>, Fault> {
+    /// `make`: what is missing is made, with so much patience where its parent is not known.
+    async fn walk(&self, api: &Api, folder: &str, make: Option<&Patience>) -> Result<Option<String>, Fault> {
         let (mut at, mut path) = (TOP.to_owned(), String::new());
         let parts = self.root.iter().map(String::as_str).chain(folder.split('/').filter(|part| !part.is_empty()));
         for name in parts {
@@ -76,7 +87,10 @@ impl Folders {
             let slot = self.slot(&path);
             let mut known = slot.lock().await;
             if known.is_none() {
-                *known = if make { Some(made(api, &at, name, &path).await?) } else { found(api, &at, name).await? };
+                *known = match make {
+                    Some(late) => Some(made(api, &at, name, &path, late.clone()).await?),
+                    None => found(api, &at, name).await?,
+                };
             }
             match &*known {
                 Some(id) => at.clone_from(id),
@@ -88,8 +102,8 @@ impl Folders {
 }
 
 /// Made without a look first: a name in use is answered with what uses it.
-async fn made(api: &Api, parent: &str, name: &str, path: &str) -> Result<String, Fault> {
-    match api.make_folder(parent, name).await? {
+async fn made(api: &Api, parent: &str, name: &str, path: &str, late: Patience) -> Result<String, Fault> {
+    match api.make_folder(parent, name, late).await? {
         Made::New(item) => Ok(item.id),
         Made::There { item, .. } if item.is_folder() => Ok(item.id),
         Made::There { .. } => Err(file_in_the_way(path.trim_start_matches('/'))),

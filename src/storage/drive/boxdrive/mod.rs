@@ -20,7 +20,9 @@ use tokio::sync::Semaphore;
 
 use super::Setup;
 use super::download::download;
+use super::fresh::Fresh;
 use super::memory::Memory;
+use super::patience::Patience;
 use crate::storage::backend::{
     Backend, Created, HashKind, Hasher, Meta, Pending, Receipt, Removed, Sessions, Source, Space, Stream, Traits,
 };
@@ -57,7 +59,7 @@ impl BoxDrive {
         let calls = Web::new(client, Some(bearer), pacer("calls", CALLS), Arc::new(BoxJudge));
         let calls = calls.with_detours(endpoints.detours()).speaking_json();
         let uploads = calls.at_pace(pacer("uploads", UPLOADS));
-        let api = Api { calls, uploads, base: endpoints.api, upload: endpoints.upload };
+        let api = Api { calls, uploads, base: endpoints.api, upload: endpoints.upload, fresh: Fresh::new() };
         let parts = Arc::new(Semaphore::new(session::PARTS));
         Self { api, folders: Folders::below(&root), memory: Memory::new(MEMORY), parts, place }
     }
@@ -65,10 +67,21 @@ impl BoxDrive {
     /// The item under a key.
     async fn item(&self, key: &str) -> Result<Option<Item>, Fault> {
         let (folder, name) = split(key);
-        match self.folders.find(&self.api, folder).await? {
-            Some(parent) => self.api.find(&parent, name).await,
-            None => Ok(None),
+        let Some(parent) = self.folders.find(&self.api, folder).await? else { return Ok(None) };
+        match self.api.find_in(&parent, name, &mut Patience::of(0)).await {
+            Err(Fault::NotFound) => match self.found_anew(folder).await? {
+                Some(parent) => self.api.find(&parent, name).await,
+                None => Ok(None),
+            },
+            found => found,
         }
+    }
+
+    /// The id of a folder that we knew and that Box does not. Where somebody removed it, nothing has its name any longer;
+    /// else it is too new for some of Box's servers.
+    async fn found_anew(&self, folder: &str) -> Result<Option<String>, Fault> {
+        self.folders.forget();
+        self.folders.find(&self.api, folder).await
     }
 
     /// The folder of the place, or the nearest one above it; nothing at the top, which is this account's own.
@@ -79,11 +92,16 @@ impl BoxDrive {
         }
     }
 
-    async fn entries(&self, folder: &str, id: &str) -> Result<Vec<Meta>, Fault> {
-        let items = match self.api.items(id).await {
-            Err(Fault::NotFound) => Vec::new(),
-            items => items?,
-        };
+    /// What is in a folder that Box told of; nothing where it is gone.
+    async fn below(&self, folder: &str, id: &str) -> Result<Vec<Meta>, Fault> {
+        match self.entries(folder, id, self.api.fresh.patience(id)).await {
+            Err(Fault::NotFound) => Ok(Vec::new()),
+            entries => entries,
+        }
+    }
+
+    async fn entries(&self, folder: &str, id: &str, late: Patience) -> Result<Vec<Meta>, Fault> {
+        let items = self.api.items(id, late).await?;
         let key = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
         Ok(items.into_iter().map(|item| meta(&key(&item.name), item)).collect())
     }
@@ -173,7 +191,8 @@ impl Backend for BoxDrive {
         let sha1 = Hasher::of(HashKind::Sha1, &bytes);
         let mut known = true;
         loop {
-            let target = Target { key, parent: self.folders.make(&self.api, folder).await?, name };
+            let parent = self.folders.make(&self.api, folder).await?;
+            let target = Target { key, parent, name, is_told: !known };
             match self.send(&target, &bytes, &sha1).await {
                 Err(Fault::NotFound) if known => {
                     self.folders.forget();
@@ -191,7 +210,7 @@ impl Backend for BoxDrive {
         let attributes = json!({"name": name, "parent": {"id": parent}});
         let over = match self.api.find(&parent, name).await? {
             Some(item) => item,
-            None => match self.api.send(&attributes, None, &bytes, &sha1).await? {
+            None => match self.api.send(&attributes, None, &bytes, &sha1, self.api.fresh.patience(&parent)).await? {
                 Made::New(_) => return Ok(()),
                 Made::There { item, .. } => item,
             },
@@ -199,7 +218,8 @@ impl Backend for BoxDrive {
         if over.is_folder() {
             return Err(Fault::refused(409, &format!("`{name}` is a folder where a file has to be")));
         }
-        match self.api.send(&json!({"name": name}), Some(&over.id), &bytes, &sha1).await? {
+        let late = self.api.fresh.patience(&over.id);
+        match self.api.send(&json!({"name": name}), Some(&over.id), &bytes, &sha1, late).await? {
             Made::New(item) if item.checksum().is_none_or(|there| there == sha1) => Ok(()),
             _ => Err(Fault::Damaged(format!("`{name}` is not what was written"))),
         }
@@ -208,7 +228,14 @@ impl Backend for BoxDrive {
     async fn read(&self, key: &str, offset: u64) -> Result<Stream, Fault> {
         let item = self.item(key).await?.filter(|item| !item.is_folder()).ok_or(Fault::NotFound)?;
         let url = self.api.base.at(&format!("/2.0/files/{}/content", item.id));
-        download(self.api.calls.clone(), offset, move |client| client.get(&url)).await
+        let mut late = self.api.fresh.patience(&item.id);
+        loop {
+            let url = url.clone();
+            let opened = download(self.api.calls.clone(), offset, move |client| client.get(&url)).await;
+            if !matches!(opened, Err(Fault::NotFound)) || !late.again().await {
+                return opened;
+            }
+        }
     }
 
     async fn stat(&self, key: &str) -> Result<Option<Meta>, Fault> {
@@ -226,21 +253,31 @@ impl Backend for BoxDrive {
 
     async fn list(&self, folder: &str, deep: bool) -> Result<Vec<Meta>, Fault> {
         let Some(id) = self.folders.find(&self.api, folder).await? else { return Ok(Vec::new()) };
-        let (mut all, mut waiting) = (Vec::new(), vec![(folder.to_owned(), id)]);
-        while !waiting.is_empty() {
-            let list = |(folder, id): (String, String)| async move { self.entries(&folder, &id).await };
-            let found: Vec<Vec<Meta>> = futures::stream::iter(std::mem::take(&mut waiting).into_iter().map(list))
-                .buffer_unordered(LISTINGS)
-                .try_collect()
-                .await?;
+        let top = match self.entries(folder, &id, Patience::of(0)).await {
+            Err(Fault::NotFound) => match self.found_anew(folder).await? {
+                Some(id) => self.below(folder, &id).await?,
+                None => return Ok(Vec::new()),
+            },
+            top => top?,
+        };
+        let (mut all, mut found) = (Vec::new(), vec![top]);
+        loop {
+            let mut waiting = Vec::new();
             for entry in found.into_iter().flatten() {
                 if let (true, true, Some(id)) = (deep, entry.folder, &entry.id) {
                     waiting.push((entry.key.clone(), id.clone()));
                 }
                 all.push(entry);
             }
+            if waiting.is_empty() {
+                return Ok(all);
+            }
+            let list = |(folder, id): (String, String)| async move { self.below(&folder, &id).await };
+            found = futures::stream::iter(waiting.into_iter().map(list))
+                .buffer_unordered(LISTINGS)
+                .try_collect::<Vec<Vec<Meta>>>()
+                .await?;
         }
-        Ok(all)
     }
 
     fn may_fold_case(&self) -> bool {

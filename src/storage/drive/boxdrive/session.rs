@@ -17,6 +17,7 @@ use super::api::{Made, conflict, item};
 use super::judge::code;
 use super::upload::Target;
 use crate::storage::backend::{Checksum, Created, HashKind, Hasher, Sessions, Source};
+use crate::storage::drive::patience::Patience;
 use crate::web::{Answer, Endpoint, Fault, Web};
 
 /// Parts that are on their way at once, of all files together.
@@ -50,6 +51,36 @@ struct Part {
     size: u64,
     #[serde(default)]
     sha1: String,
+}
+
+impl Part {
+    /// Whether it is these bytes of that place.
+    fn is(&self, size: u64, sha1: &Checksum) -> bool {
+        self.size == size && self.sha1.eq_ignore_ascii_case(&sha1.hex())
+    }
+}
+
+impl Ends {
+    /// The parts that Box has.
+    async fn listed(&self, web: &Web) -> Result<BTreeMap<u64, Part>, Fault> {
+        #[derive(Deserialize)]
+        struct Listing {
+            entries: Vec<Part>,
+            #[serde(default)]
+            total_count: usize,
+        }
+        let (url, mut there, mut offset) = (&self.list_parts, BTreeMap::new(), 0);
+        loop {
+            let query = [("offset", offset), ("limit", 1000)];
+            let listing: Listing = web.send(|client| client.get(url).query(&query)).await?.json()?;
+            let got = listing.entries.len();
+            offset += got;
+            there.extend(listing.entries.into_iter().map(|part| (part.offset, part)));
+            if got == 0 || offset >= listing.total_count {
+                return Ok(there);
+            }
+        }
+    }
 }
 
 impl Session {
@@ -128,7 +159,7 @@ impl BoxDrive {
         let Some(session) = sessions.recall(key).and_then(|text| Session::parse(text.as_bytes()).ok()) else {
             return Ok(None);
         };
-        match self.listed(&session).await {
+        match session.ends.listed(&self.api.calls).await {
             Ok(there) => Ok(Some((session, there))),
             Err(Fault::NotFound | Fault::Forbidden(_) | Fault::Refused { .. } | Fault::Form(_)) => {
                 sessions.forget(key);
@@ -143,30 +174,16 @@ impl BoxDrive {
         let url = self.api.upload.at("/api/2.0/files/upload_sessions");
         let body = json!({"folder_id": target.parent, "file_name": target.name, "file_size": size});
         let wanted = |answer: &Answer| conflict(answer).is_some();
-        let answer = self.api.uploads.send_for(wanted, |client| client.post(&url).json(&body)).await?;
+        let mut late = target.late();
+        let answer = loop {
+            match self.api.uploads.send_for(wanted, |client| client.post(&url).json(&body)).await {
+                Err(Fault::NotFound) if late.again().await => {}
+                answer => break answer?,
+            }
+        };
         match conflict(&answer) {
             Some(item) => Ok(Err(self.taken(target.key, item).await?)),
             None => Session::parse(&answer.body).map(Ok),
-        }
-    }
-
-    async fn listed(&self, session: &Session) -> Result<BTreeMap<u64, Part>, Fault> {
-        #[derive(Deserialize)]
-        struct Listing {
-            entries: Vec<Part>,
-            #[serde(default)]
-            total_count: usize,
-        }
-        let (url, mut there, mut offset) = (&session.ends.list_parts, BTreeMap::new(), 0);
-        loop {
-            let query = [("offset", offset), ("limit", 1000)];
-            let listing: Listing = self.api.calls.send(|client| client.get(url).query(&query)).await?.json()?;
-            let got = listing.entries.len();
-            offset += got;
-            there.extend(listing.entries.into_iter().map(|part| (part.offset, part)));
-            if got == 0 || offset >= listing.total_count {
-                return Ok(there);
-            }
         }
     }
 
@@ -188,9 +205,9 @@ impl BoxDrive {
             if sending.has(offset, bytes.len() as u64, &sha1)? {
                 continue;
             }
-            let (web, url) = (self.api.calls.clone(), sending.session.ends.upload_part.clone());
+            let (web, ends) = (self.api.calls.clone(), sending.session.ends.clone());
             tasks.spawn(async move {
-                let sent = send_part(&web, &url, offset, size, &bytes, &sha1).await;
+                let sent = send_part(&web, &ends, offset, size, &bytes, &sha1).await;
                 drop((turn, room, bytes));
                 sent
             });
@@ -200,7 +217,7 @@ impl BoxDrive {
         }
         if sending.sums.len() != sending.there.len() {
             // Parts whose first try arrived although it was not answered are told of by the list alone.
-            sending.there = self.listed(sending.session).await?;
+            sending.there = sending.session.ends.listed(&self.api.calls).await?;
         }
         sending.check()
     }
@@ -255,7 +272,7 @@ impl Sending<'_> {
     /// Whether Box has this part already; another one in its place never fits.
     fn has(&mut self, offset: u64, size: u64, sha1: &Checksum) -> Result<bool, Fault> {
         let Some(part) = self.there.get(&offset) else { return Ok(false) };
-        if part.size != size || !part.sha1.eq_ignore_ascii_case(&sha1.hex()) {
+        if !part.is(size, sha1) {
             return Err(Fault::Damaged("a part that was sent earlier is of other bytes".to_owned()));
         }
         self.count(size);
@@ -284,10 +301,11 @@ impl Sending<'_> {
     }
 }
 
-/// Sends one part; `None` in place of it when Box has it from an earlier try.
+/// Sends one part; `None` in place of it when Box has it from an earlier try. Where nobody knows what became of a try,
+/// Box is asked whether it has the part before that goes out once more.
 async fn send_part(
     web: &Web,
-    url: &str,
+    ends: &Ends,
     offset: u64,
     size: u64,
     bytes: &Bytes,
@@ -301,17 +319,36 @@ async fn send_part(
     let range = format!("bytes {offset}-{}/{size}", offset + length - 1);
     let digest = format!("sha={}", sha1.base64());
     let make = |client: &reqwest::Client| {
-        let request = client.put(url).header("content-range", &range).header("digest", &digest);
+        let request = client.put(&ends.upload_part).header("content-range", &range).header("digest", &digest);
         request.header("content-type", "application/octet-stream").body(bytes.clone())
     };
-    let answer = web.send_for(|answer| answer.status == 409, make).await?;
-    if answer.status == 409 {
-        return Ok((length, None));
+    let mut patience = Patience::new();
+    loop {
+        match web.send_once(make).await {
+            Ok(answer) => {
+                let mut part = answer.json::<Sent>()?.part;
+                if part.sha1.is_empty() {
+                    // It was judged by the digest that came with it.
+                    part.sha1 = sha1.hex();
+                }
+                return Ok((length, Some(part)));
+            }
+            // Box says 409 of a part that it has.
+            Err(Fault::Exists) => return Ok((length, None)),
+            // Without a connection it was tried often enough already.
+            Err(fault @ Fault::Broken(_)) if fault.is_unconnected() || !patience.again().await => return Err(fault),
+            Err(Fault::Broken(words)) => tracing::debug!(words, offset, "did the part arrive?"),
+            Err(fault) => return Err(fault),
+        }
+        match ends.listed(web).await {
+            Ok(mut there) => {
+                if let Some(part) = there.remove(&offset).filter(|part| part.is(length, sha1)) {
+                    return Ok((length, Some(part)));
+                }
+            }
+            // It does not say: the part goes out once more, and a 409 tells as much.
+            Err(Fault::Refused { .. } | Fault::Forbidden(_) | Fault::Form(_)) => {}
+            Err(fault) => return Err(fault),
+        }
     }
-    let mut part = answer.json::<Sent>()?.part;
-    if part.sha1.is_empty() {
-        // It was judged by the digest that came with it.
-        part.sha1 = sha1.hex();
-    }
-    Ok((length, Some(part)))
 }

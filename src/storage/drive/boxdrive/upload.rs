@@ -7,6 +7,7 @@ use serde_json::json;
 use super::BoxDrive;
 use super::api::{Item, Made};
 use crate::storage::backend::{Checksum, Created, HashKind, Hasher, Meta, Receipt, Sessions, Source};
+use crate::storage::drive::patience::Patience;
 use crate::web::Fault;
 
 /// From here on in parts. Box takes parts from 20 MB on and advises them from 50 MB on.
@@ -18,6 +19,15 @@ pub(super) struct Target<'a> {
     pub(super) key: &'a str,
     pub(super) parent: String,
     pub(super) name: &'a str,
+    /// Box told of the parent a moment ago, after an earlier try was answered with 404.
+    pub(super) is_told: bool,
+}
+
+impl Target<'_> {
+    /// How long the parent may be unknown. A first 404 is none to wait after: most often somebody removed the folder.
+    pub(super) fn late(&self) -> Patience {
+        if self.is_told { Patience::late() } else { Patience::of(0) }
+    }
 }
 
 impl BoxDrive {
@@ -31,7 +41,8 @@ impl BoxDrive {
         let (folder, name) = super::split(key);
         let (mut looked_again, mut sent_again) = (false, false);
         loop {
-            let target = Target { key, parent: self.folders.make(&self.api, folder).await?, name };
+            let parent = self.folders.make(&self.api, folder).await?;
+            let target = Target { key, parent, name, is_told: looked_again };
             let created = match source.size() {
                 size if size < LARGE => self.whole(&target, source, sessions).await,
                 _ => self.in_parts(&target, source, sessions).await,
@@ -68,7 +79,7 @@ impl BoxDrive {
     /// Sends bytes that are in memory, and looks at what became of them.
     pub(super) async fn send(&self, target: &Target<'_>, bytes: &Bytes, sha1: &Checksum) -> Result<Created, Fault> {
         let attributes = json!({"name": target.name, "parent": {"id": target.parent}});
-        let made = self.api.send(&attributes, None, bytes, sha1).await?;
+        let made = self.api.send(&attributes, None, bytes, sha1, target.late()).await?;
         self.judged(target, made, sha1, bytes.len() as u64).await
     }
 

@@ -45,10 +45,17 @@ impl OneDrive {
         let (parent, name) = split(path);
         let url = self.address.at(parent, "children");
         let body = json!({"name": name, "folder": {}, "@microsoft.graph.conflictBehavior": "fail"});
-        match self.web.send(|client| client.post(&url).json(&body)).await {
-            Ok(_) | Err(Fault::Exists) => Ok(()),
-            Err(fault) => Err(fault),
+        let mut late = self.fresh.patience(parent);
+        loop {
+            match self.web.send(|client| client.post(&url).json(&body)).await {
+                Ok(_) | Err(Fault::Exists) => break,
+                // The parent is not known everywhere yet.
+                Err(Fault::NotFound) if late.again().await => {}
+                Err(fault) => return Err(fault),
+            }
         }
+        self.fresh.saw(path);
+        Ok(())
     }
 
     /// See [`crate::storage::backend::Backend::look_at_place`].
@@ -109,6 +116,7 @@ impl OneDrive {
     /// Folders at and below this one are asked for again before they are used.
     pub(super) async fn forget(&self, folder: &str) {
         let path = self.address.path(folder);
+        self.fresh.forget(&path);
         self.folders.lock().await.retain(|known| *known != path && !known.starts_with(&format!("{path}/")));
     }
 
@@ -124,6 +132,7 @@ impl OneDrive {
             Some(item) => {
                 let path = self.address.path(folder);
                 known.retain(|known| *known != path && !known.starts_with(&format!("{path}/")));
+                self.fresh.forget(&path);
                 self.erase(&item.id).await?;
                 Ok(Removed { freed: false })
             }

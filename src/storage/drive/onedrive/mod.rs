@@ -24,6 +24,7 @@ use tokio::sync::Mutex;
 
 use super::Setup;
 use super::download::download;
+use super::fresh::Fresh;
 use super::memory::Memory;
 use super::pieces::from_memory;
 use crate::spec::amount::decimal;
@@ -51,6 +52,8 @@ pub struct OneDrive {
     place: String,
     /// Paths below the top that are folders for sure. Who makes one holds this.
     folders: Mutex<HashSet<String>>,
+    /// Items by their paths below the top.
+    fresh: Fresh,
     /// What fragments may grow by.
     growth: Memory,
 }
@@ -64,7 +67,8 @@ impl OneDrive {
         let web = web.with_detours(setup.endpoints.detours()).speaking_json();
         let address = Address::new(setup.endpoints.api, &setup.root);
         let growth = Memory::new(session::GROWTH);
-        Self { bare: web.without_token(), web, address, place: setup.place, folders: Mutex::default(), growth }
+        let (bare, folders, fresh) = (web.without_token(), Mutex::default(), Fresh::new());
+        Self { web, bare, address, place: setup.place, folders, fresh, growth }
     }
 
     /// The item of a key.
@@ -156,7 +160,14 @@ impl Backend for OneDrive {
 
     async fn read(&self, key: &str, offset: u64) -> Result<Stream, Fault> {
         let url = self.address.of(key, "content");
-        download(self.web.clone(), offset, move |client| client.get(&url)).await
+        let mut late = self.fresh.patience(&self.address.path(key));
+        loop {
+            let url = url.clone();
+            let opened = download(self.web.clone(), offset, move |client| client.get(&url)).await;
+            if !matches!(opened, Err(Fault::NotFound)) || !late.again().await {
+                return opened;
+            }
+        }
     }
 
     async fn stat(&self, key: &str) -> Result<Option<Meta>, Fault> {
@@ -182,7 +193,10 @@ impl Backend for OneDrive {
     async fn remove(&self, key: &str) -> Result<(), Fault> {
         match self.item(key).await? {
             Some(item) if item.is_folder() => Err(Fault::Damaged(format!("`{key}` is a folder and no file"))),
-            Some(item) => self.erase(&item.id).await,
+            Some(item) => {
+                self.fresh.forget(&self.address.path(key));
+                self.erase(&item.id).await
+            }
             None => Ok(()),
         }
     }

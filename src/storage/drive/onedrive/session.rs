@@ -148,7 +148,13 @@ impl OneDrive {
     async fn begin(&self, key: &str) -> Result<Kept, Fault> {
         let url = self.address.of(key, "createUploadSession");
         let body = json!({"item": {"@microsoft.graph.conflictBehavior": "fail"}});
-        let kept: Kept = self.web.send(|client| client.post(&url).json(&body)).await?.json()?;
+        let mut late = self.late_parent(key);
+        let kept: Kept = loop {
+            match self.web.send(|client| client.post(&url).json(&body)).await {
+                Err(Fault::NotFound) if late.again().await => {}
+                begun => break begun?.json()?,
+            }
+        };
         if !is_safe(&kept.upload_url) {
             return Err(Fault::Form("an upload session without a safe address".to_owned()));
         }

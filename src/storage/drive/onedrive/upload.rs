@@ -6,6 +6,7 @@ use reqwest::header::CONTENT_TYPE;
 use super::OneDrive;
 use super::item::Item;
 use crate::storage::backend::{Checksum, Created, Fault, Receipt, Sessions, Source};
+use crate::storage::drive::escape::split;
 use crate::storage::drive::patience::Patience;
 
 /// Up to here a file goes in one request; empty ones must.
@@ -42,7 +43,10 @@ impl OneDrive {
                 Sent::Taken(item) => return Ok(Created::Taken(item.map(|item| item.meta(key)))),
             };
             match self.checked(key, source, item).await? {
-                Ok(receipt) => return Ok(Created::Ours(receipt)),
+                Ok(receipt) => {
+                    self.fresh.saw(&self.address.path(key));
+                    return Ok(Created::Ours(receipt));
+                }
                 Err((id, fault)) => {
                     self.erase(&id).await?;
                     sessions.unsent(source.size());
@@ -94,7 +98,7 @@ impl OneDrive {
     async fn in_one_request(&self, key: &str, bytes: &Bytes, checksum: Option<&Checksum>) -> Result<Sent, Fault> {
         let url = format!("{}?@microsoft.graph.conflictBehavior=fail", self.address.of(key, "content"));
         let size = bytes.len() as u64;
-        let mut patience = Patience::new();
+        let (mut patience, mut late) = (Patience::new(), self.late_parent(key));
         let mut unsure = false;
         loop {
             let put = self.web.send_once(|client| client.put(&url).header(CONTENT_TYPE, OCTETS).body(bytes.clone()));
@@ -105,6 +109,7 @@ impl OneDrive {
                     Err(fault) => Fault::Broken(fault.to_string()),
                 },
                 Err(fault @ (Fault::Exists | Fault::Broken(_))) => fault,
+                Err(Fault::NotFound) if late.again().await => continue,
                 Err(fault) => return Err(fault),
             };
             unsure |= fault != Fault::Exists;
@@ -119,10 +124,21 @@ impl OneDrive {
         }
     }
 
+    /// How long the folder of a key may be unknown: a while where it is new.
+    pub(super) fn late_parent(&self, key: &str) -> Patience {
+        self.fresh.patience(split(&self.address.path(key)).0)
+    }
+
     /// Writes over what is there.
     pub(super) async fn put_over(&self, key: &str, bytes: &Bytes) -> Result<(), Fault> {
         let url = format!("{}?@microsoft.graph.conflictBehavior=replace", self.address.of(key, "content"));
-        let put = self.web.send(|client| client.put(&url).header(CONTENT_TYPE, OCTETS).body(bytes.clone()));
-        put.await.map(drop)
+        let mut late = self.late_parent(key);
+        loop {
+            let put = self.web.send(|client| client.put(&url).header(CONTENT_TYPE, OCTETS).body(bytes.clone()));
+            match put.await {
+                Err(Fault::NotFound) if late.again().await => {}
+                put => return put.map(drop),
+            }
+        }
     }
 }

@@ -57,7 +57,7 @@ pub async fn copy(shared: &Shared, ask: &mut Ask, id: &str, file: bool) -> Answe
         return Err(refuse(403, "storage_limit_exceeded"));
     }
     let copied = account.copy(id, &parent, &name);
-    let node = find(&account, &copied, file)?;
+    let node = account.tree.get(&copied).ok_or_else(missing)?;
     Ok(Reply::json(201, &show(&account, node)))
 }
 

@@ -157,9 +157,10 @@ fn show(account: &Account, node: &Node) -> Value {
     value
 }
 
-/// A live item of this kind.
+/// A live item of this kind, that all servers know.
 fn find<'a>(account: &'a Account, id: &str, file: bool) -> Result<&'a Node, Refusal> {
     let node = account.tree.get(id).filter(|node| node.blob.is_some() == file);
+    let node = node.filter(|node| id == ROOT || node.since.elapsed() >= account.late);
     node.filter(|node| account.tree.is_live(&node.id)).ok_or_else(missing)
 }
 

@@ -8,7 +8,7 @@ use super::super::ask::{Answer, Ask, Refusal, Reply};
 use super::super::blob::Blob;
 use super::super::multipart;
 use super::super::{Account, Drive, Shared};
-use super::{check_name, find, items, refuse, show, taken};
+use super::{check_name, find, items, missing, refuse, show, taken};
 
 /// Whether so many bytes may come to `id`: the folder of a new file, or the file that they replace.
 fn space(account: &Account, ask: &Ask, id: &str, size: u64) -> Result<(), Refusal> {
@@ -83,7 +83,7 @@ pub fn stored(account: &mut Account, id: &str, attributes: &Value) -> Answer {
     if let (Some(time), Some(node)) = (attributes["content_modified_at"].as_str(), account.tree.get_mut(id)) {
         time.clone_into(&mut node.client_modified);
     }
-    let node = find(account, id, true)?;
+    let node = account.tree.get(id).ok_or_else(missing)?;
     Ok(Reply::json(201, &json!({"total_count": 1, "entries": [show(account, node)]})))
 }
 
