@@ -22,6 +22,9 @@ const RENAME: &str = "give it another name: `--project NAME`, or `project: NAME`
 /// What to do about a folder that is damaged, once that is sure.
 const ANEW: &str = "a published folder is never written to again: remove it, and run the commit once more";
 
+/// Who has no room left.
+const FULL: &str = "make room there (`soopervisor prune` removes old commits), or leave files out with `exclude:`";
+
 /// What comes before that: nobody removes results for a bad moment of the service or of the way to it.
 const FIRST: &str = "try again: the service, or the way to it, may have failed for a moment";
 
@@ -73,16 +76,13 @@ impl StorageError {
             Self::Missing { path, .. } if path.as_bytes() == key::MANIFEST.as_bytes() => {
                 format!("{FIRST}; where it stays missing, run the commit once more")
             }
-            Self::Corrupt { .. } | Self::Replaced { .. } | Self::Missing { .. } | Self::Damaged { .. } => format!(
-                "see with `soopervisor verify` whether it stays so, and what else is damaged; where it does, {ANEW}"
-            ),
+            Self::Corrupt { .. } | Self::Replaced { .. } | Self::Missing { .. } | Self::Damaged { .. } => {
+                damaged_help()
+            }
             Self::NoCommit { known, unreadable, .. } if !known.is_empty() || !unreadable.is_empty() => {
                 others(known, unreadable)
             }
-            Self::Full { .. } => {
-                "make room there (`soopervisor prune` removes old commits), or leave files out with `exclude:`"
-                    .to_owned()
-            }
+            Self::Full { .. } => FULL.to_owned(),
             Self::Undecided { project, folder, place, .. } => undecided_help(project, folder, place),
             Self::TrialLeft { place, .. } => trial_help(place),
             Self::Service { action, fault, place, .. } => return service_help(action, place, fault),
@@ -90,6 +90,10 @@ impl StorageError {
             _ => return None,
         })
     }
+}
+
+fn damaged_help() -> String {
+    format!("see with `soopervisor verify` whether it stays so, and what else is damaged; where it does, {ANEW}")
 }
 
 /// The folder itself, or the closest one above that is there: what was made for a publish that failed is gone again.
