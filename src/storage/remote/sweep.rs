@@ -286,7 +286,9 @@ impl Sweep<'_> {
             }
             let below = format!("{}{below}", self.whole);
             match at_once(self.remote, since, self.remote.service.remove_folder(&below)).await {
-                Some(removed) => drop(removed.map_err(wrong)?),
+                Some(removed) => {
+                    removed.map_err(wrong)?;
+                }
                 None => return Ok(Round::Again),
             }
         }
