@@ -15,7 +15,7 @@ use super::proof::Before;
 use super::tidy::{Named, identity};
 use super::{Remote, pointer};
 use crate::outputs::manifest::Manifest;
-use crate::storage::backend::{Made, Meta};
+use crate::storage::backend::{Checksum, Hasher, Made, Meta};
 use crate::storage::prune::is_litter;
 use crate::storage::{Folder, Progress, StorageError, key};
 
@@ -118,8 +118,11 @@ impl<'a> Rivals<'a> {
     async fn look(&mut self) -> Result<Sight, StorageError> {
         let contents = self.remote.contents(&self.ours.about.project, self.folder).await?;
         let manifests: Vec<&Meta> = contents.iter().filter(|meta| meta.key == key::MANIFEST).collect();
-        if manifests.len() <= 1 && !self.is_at_work(&contents, 0) {
-            return Ok(Sight::Alone);
+        match *manifests {
+            // A listing without ours may be without others' too.
+            [] => return Ok(Sight::Unclear),
+            [one] if self.looks_like_ours(one) && !self.is_at_work(&contents, 0) => return Ok(Sight::Alone),
+            _ => {}
         }
         // In the order in which they count.
         let mut whose = Vec::new();
@@ -134,6 +137,12 @@ impl<'a> Rivals<'a> {
             _ if self.is_at_work(&contents, others) => Sight::Unclear,
             _ => Sight::Alone,
         })
+    }
+
+    /// Whether a listing tells of the bytes that we sent. Nobody else's manifest has them: it names the run.
+    fn looks_like_ours(&self, meta: &Meta) -> bool {
+        let is_same = |theirs: &Checksum| *theirs == Hasher::of(theirs.kind, &self.bytes);
+        meta.size == self.bytes.len() as u64 && meta.checksum.as_ref().is_none_or(is_same)
     }
 
     /// Whether more publishers show there than ourselves and the `others` whose manifests do.
