@@ -585,7 +585,7 @@ async fn many_publishers_at_once_never_mix() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "two minutes of waiting; by hand after changes to Google Drive or to the publish protocol"]
+#[ignore = "a quarter of an hour of waiting; by hand after changes to Google Drive or to the publish protocol"]
 async fn fifty_races_on_google_drive_with_listings_that_lag_lose_nothing() {
     for batch in 0..5 {
         let races = (0..10).map(|race| async move {
